@@ -1,0 +1,40 @@
+"""Conversations in, models that talk out. Every public name is imported when it is first used."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convmodel.conversation import Conversation, read_conversations, write_conversations
+    from convmodel.model import ConversationModel, ConversationModelOutput
+    from convmodel.tokenizer import ConversationTokenizer
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Conversation": "convmodel.conversation",
+    "read_conversations": "convmodel.conversation",
+    "write_conversations": "convmodel.conversation",
+    "ConversationModel": "convmodel.model",
+    "ConversationModelOutput": "convmodel.model",
+    "ConversationTokenizer": "convmodel.tokenizer",
+}
+
+__all__ = [
+    "Conversation",
+    "ConversationModel",
+    "ConversationModelOutput",
+    "ConversationTokenizer",
+    "__version__",
+    "read_conversations",
+    "write_conversations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,53 @@
+"""The package's metadata: names, version ranges, extras. Tested versions are pinned in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+TRAIN = [
+    "pytorch-lightning>=2.6,<3",
+    "jsonargparse[ruamel,signatures]>=4.40,<5",
+    "datasets>=4,<6",
+    "tensorboard>=2.15,<3",
+]
+TEST = ["pytest>=8,<10", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+
+
+def version() -> str:
+    """The version, from the one place where it is written."""
+    source = (ROOT / "convmodel" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"', source, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+setup(
+    name="convmodel",
+    version=version(),
+    description="Turns conversations into models that talk.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["convmodel", "convmodel.*"]),
+    package_data={"convmodel": ["py.typed"]},
+    install_requires=[
+        "torch>=2.11,<3",
+        "transformers>=5.17,<6",
+        "tokenizers>=0.22",
+        "safetensors>=0.5",
+        "huggingface_hub>=1.3,<3",
+        "numpy>=1.26,<3",
+    ],
+    extras_require={"train": TRAIN, "test": TEST},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Operating System :: OS Independent",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
