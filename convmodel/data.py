@@ -1,0 +1,218 @@
+"""Conversation files or Hub data sets in, batches out: the LightningDataModules."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+import torch
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_info
+from tqdm.auto import tqdm
+
+from convmodel.atomic import atomic_folder
+from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.conversation import Conversation, ConversationReader, OnError
+from convmodel.layout import TrainOn
+from convmodel.token_store import TokenStore, file_digest, store_key
+from convmodel.tokenizer import ConversationTokenizer
+from convmodel.windows import WindowSet
+
+LearnVocabulary = Callable[[int], ConversationTokenizer]
+"""A vocabulary size in, a tokenizer learned from the training file out."""
+
+
+class ReadsConversations(Protocol):
+    """What the data module asks of the LightningModule that it feeds."""
+
+    train_on: TrainOn
+
+    @property
+    def n_positions(self) -> int:
+        """Tokens that the model can read at once."""
+
+    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+        """The model's tokenizer; `learn` is called when it has none yet."""
+
+
+class ConversationDataModule(LightningDataModule):
+    """Conversations for a model that writes replies.
+
+    Files are JSON Lines (lists, objects or messages), ParlAI text, CSV, or any of them gzipped; `hub://...` is a data set
+    of the Hugging Face Hub. See docs/conversation-files.md. Tokens are kept on disk between runs.
+
+    Args:
+        train_file: Conversations to learn from.
+        valid_file: Conversations by whose loss the best model is chosen.
+        test_file: Conversations for `test`.
+        tokens_per_batch: Tokens of a batch at most, padding included. Conversations of like length stand together.
+        max_length: Tokens of a window at most; the model's own window when null. A longer conversation is split by
+            whole turns.
+        on_error: What to do with a line that is no conversation: "stop", or "skip" and count it.
+        window_context: For conversations longer than a window, the share of each further window that is kept for turns
+            already seen. At 1.0 every turn has all the context that fits, and training takes longest.
+        cache_dir: Where tokens are kept; `~/.cache/convmodel` (or $CONVMODEL_CACHE) when null.
+    """
+
+    def __init__(
+        self,
+        train_file: str | None = None,
+        valid_file: str | None = None,
+        test_file: str | None = None,
+        tokens_per_batch: int = 2048,
+        max_length: int | None = None,
+        on_error: Literal["stop", "skip"] = "stop",
+        window_context: float = 0.5,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if not 0 <= window_context <= 1:
+            raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
+        self._files = {"train": train_file, "valid": valid_file, "test": test_file}
+        self._tokens_per_batch, self._max_length = tokens_per_batch, max_length
+        self._on_error, self._window_context = on_error, window_context
+        self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        self._sets: dict[str, WindowSet] = {}
+        self.described: dict[str, str] = {}
+
+    @property
+    def _module(self) -> ReadsConversations:
+        assert self.trainer is not None
+        return cast(ReadsConversations, self.trainer.lightning_module)
+
+    @property
+    def _wanted(self) -> list[str]:
+        """The splits that the running command reads."""
+        assert self.trainer is not None
+        wanted = {"fit": ["train", "valid"], "validate": ["valid"], "test": ["test"]}[str(self.trainer.state.fn.value)]
+        for split in wanted:
+            if self._files[split] is None and split != "valid":
+                raise ValueError(f"data.{split}_file is not given; {self.trainer.state.fn.value} reads its conversations")
+        if wanted == ["valid"] and self._files["valid"] is None:
+            raise ValueError("data.valid_file is not given; validate reads its conversations")
+        return [split for split in wanted if self._files[split] is not None]
+
+    def prepare_data(self) -> None:
+        """Learns the vocabulary if the model has none, and writes the tokens of every file that has none yet."""
+        for split in self._wanted:
+            self._store(split)
+
+    def setup(self, stage: str) -> None:
+        """Lays the conversations out in windows."""
+        for split in self._wanted:
+            if split not in self._sets:
+                self._sets[split] = self._window_set(split)
+
+    def train_dataloader(self) -> BatchLoader:
+        """Batches in a new order each epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+        """Batches from short to long; none without a `valid_file`."""
+        return self._loader("valid", shuffle=False) if "valid" in self._sets else []
+
+    def test_dataloader(self) -> BatchLoader:
+        """Batches from short to long."""
+        return self._loader("test", shuffle=False)
+
+    def window_set(self, split: Literal["train", "valid", "test"]) -> WindowSet:
+        """The laid-out windows of a file that was set up."""
+        return self._sets[split]
+
+    def conversations(self, split: Literal["train", "valid", "test"]) -> Iterator[Conversation]:
+        """The conversations of a file, read anew; none when there is no such file."""
+        file = self._files[split]
+        return iter(()) if file is None else iter(self._reader(file))
+
+    def _reader(self, file: str) -> ConversationReader:
+        return ConversationReader(file, on_error=cast(OnError, self._on_error))
+
+    @cached_property
+    def _tokenizer(self) -> ConversationTokenizer:
+        return self._module.load_tokenizer(self._learn)
+
+    def _learn(self, vocab_size: int) -> ConversationTokenizer:
+        """Learns a vocabulary from the training file, or takes the one that was learned from the same bytes."""
+        file = self._files["train"]
+        if file is None:
+            raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
+        folder = self._cache / "vocabularies" / f"{_digest(file)}-{self._on_error}-{vocab_size}"
+        if not folder.is_dir():
+            rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
+            texts = (text for c in self._reader(file) for text in (*c.persona, *c.turns))
+            learned = ConversationTokenizer.learn(texts, vocab_size)
+            with atomic_folder(folder) as fresh:
+                learned.save_pretrained(fresh)
+        return ConversationTokenizer.from_pretrained(folder)
+
+    def _store(self, split: str) -> TokenStore:
+        file = self._files[split]
+        assert file is not None
+        tokenizer = self._tokenizer
+        folder = self._cache / "tokens" / store_key(_digest(file), tokenizer, on_error=self._on_error)
+        if not folder.is_dir():
+            reader = self._reader(file)
+            progress = tqdm(reader, desc=f"Tokenising {file}", unit=" conversations", disable=None, leave=False)
+            TokenStore.build(progress, tokenizer, folder, describe=lambda: reader.report.summary())
+        return TokenStore(folder)
+
+    def _window_set(self, split: str) -> WindowSet:
+        store = self._store(split)
+        limit = self._module.n_positions
+        if self._max_length is not None:
+            if self._max_length > limit:
+                raise ValueError(f"data.max_length={self._max_length}, but the model reads {limit} tokens at most")
+            limit = self._max_length
+        found = WindowSet(
+            store,
+            sep_token_id=self._tokenizer.sep_token_id,
+            max_length=limit,
+            train_on=self._module.train_on,
+            context_share=self._window_context,
+        )
+        file, dropped = self._files[split], found.counts.dropped
+        if dropped and self._on_error == "stop":
+            raise ValueError(
+                f"{file}: conversation {dropped[0] + 1} has a persona that leaves no room for a turn in {limit} tokens; "
+                "shorten it, use a larger data.max_length, or data.on_error=skip"
+            )
+        if not len(found):
+            raise ValueError(f"{file}: no turn to predict with model.train_on={self._module.train_on}")
+        counts = found.counts
+        notes = [
+            f"{counts.split:,} longer than {limit} tokens, split by turns" if counts.split else "",
+            f"{counts.cut_turns:,} turns cut to {limit} tokens" if counts.cut_turns else "",
+            f"{len(dropped):,} skipped for their long persona" if dropped else "",
+        ]
+        self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
+        rank_zero_info(f"{split}: {self.described[split]}")
+        return found
+
+    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader:
+        assert self.trainer is not None
+        windows = self._sets[split]
+        sampler = TokenBudgetSampler(
+            windows.lengths,
+            tokens_per_batch=self._tokens_per_batch,
+            shuffle=shuffle,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            share=Share(self.trainer.global_rank, self.trainer.world_size),
+        )
+        return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
+
+
+def _read(windows: WindowSet, pad_token_id: int, numbers: "list[int]") -> Batch:
+    batch = pad(windows.read(numbers), pad_token_id=pad_token_id)
+    if torch.cuda.is_available():
+        return {name: values.pin_memory() for name, values in batch.items()}
+    return batch
+
+
+def _digest(file: str) -> str:
+    """What a file's tokens are kept under; a Hub data set can change under its name, so it is read in every run."""
+    if file.startswith("hub://"):
+        return hashlib.blake2b(f"{file} {os.getppid()} {os.environ.get('PL_GLOBAL_SEED')}".encode()).hexdigest()[:32]
+    return file_digest(file)

@@ -1,0 +1,151 @@
+"""Conversations in, their token ids on disk out: written once, memory-mapped, read by number."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import chain, islice, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from convmodel.conversation import Conversation
+from convmodel.tokenizer import ConversationTokenizer
+
+VERSION = 1
+"""Part of every key: raised when what is written changes, so that old folders are not read."""
+
+CHUNK = 2048
+"""Conversations that go into the Rust tokenizer in one call."""
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What a store holds.
+
+    Args:
+        conversations: how many were written.
+        source: one sentence about the file they came from.
+    """
+
+    conversations: int
+    source: str = ""
+
+
+class TokenStore:
+    """Token ids of conversations, memory-mapped.
+
+    Segments are persona sentences and turns, in order. `ends` holds where each segment's ids end, `words` how many words
+    each has, `first` and `personas` the first segment and the number of persona sentences of each conversation.
+
+    Args:
+        folder: what `TokenStore.build` wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        values = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        dtype = values.pop("dtype")
+        self.summary = StoreSummary(**values)
+        self._ids = _map(folder / "ids.bin", dtype)
+        self.ends = _map(folder / "ends.bin", "int64")
+        self.words = _map(folder / "words.bin", "int32")
+        index = _map(folder / "conversations.bin", "int64").reshape(-1, 2)
+        self.first = np.append(index[:, 0], len(self.ends))
+        self.personas = index[:, 1]
+
+    def __len__(self) -> int:
+        return len(self.personas)
+
+    def segments(self, start: int, stop: int) -> list[list[int]]:
+        """The ids of the persona sentences and turns from `start` up to `stop`, in one read."""
+        ends = self.ends[start:stop].tolist()
+        offset = int(self.ends[start - 1]) if start else 0
+        ids = self._ids[offset : ends[-1]].tolist() if ends else []
+        return [ids[a - offset : b - offset] for a, b in pairwise([offset, *ends])]
+
+    def segment_lengths(self) -> np.ndarray:
+        """Tokens of every segment, without separators."""
+        return np.diff(self.ends, prepend=0)
+
+    @classmethod
+    def build(
+        cls,
+        conversations: Iterable[Conversation],
+        tokenizer: ConversationTokenizer,
+        folder: Path,
+        *,
+        describe: Callable[[], str] = str,
+    ) -> "TokenStore":
+        """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
+
+        Args:
+            conversations: read once; never more than a chunk of them is held.
+            tokenizer: whose `encode_many` gives the ids.
+            folder: where to write. If another process finishes first, what it wrote is used.
+            describe: asked at the end for the sentence about the source.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
+            fresh = Path(work) / "store"
+            fresh.mkdir()
+            dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
+            count = _write(conversations, tokenizer, fresh, dtype)
+            summary = StoreSummary(count, describe())
+            (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
+            with suppress(OSError):  # another process was faster: its store is the same
+                os.rename(fresh, folder)
+        return cls(folder)
+
+
+def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: object) -> str:
+    """The name of a store: the same when, and only when, the same ids would be written."""
+    backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
+    vocabulary = json.dumps(tokenizer.hf_tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
+    parts = [VERSION, source_digest, vocabulary, tokenizer.sep_token_id, tokenizer.hf_tokenizer.all_special_ids, options]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """A digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _write(
+    conversations: Iterable[Conversation], tokenizer: ConversationTokenizer, folder: Path, dtype: str
+) -> int:
+    segments = tokens = count = 0
+    with (
+        open(folder / "ids.bin", "wb") as ids_file,
+        open(folder / "ends.bin", "wb") as ends_file,
+        open(folder / "words.bin", "wb") as words_file,
+        open(folder / "conversations.bin", "wb") as index_file,
+    ):
+        for chunk in _chunks(iter(conversations)):
+            texts = [text for c in chunk for text in (*c.persona, *c.turns)]
+            encoded = tokenizer.encode_many(texts)
+            sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+            ends = tokens + np.cumsum(sizes)
+            flat = np.fromiter(chain.from_iterable(encoded), dtype=dtype, count=int(sizes.sum()))
+            flat.tofile(ids_file)
+            ends.tofile(ends_file)
+            np.fromiter((len(text.split()) for text in texts), dtype=np.int32, count=len(texts)).tofile(words_file)
+            starts = segments + np.cumsum([0, *(len(c.persona) + len(c.turns) for c in chunk)])
+            index = np.stack([starts[:-1], [len(c.persona) for c in chunk]], axis=1)
+            index.astype(np.int64).tofile(index_file)
+            segments, tokens, count = int(starts[-1]), int(ends[-1]), count + len(chunk)
+    return count
+
+
+def _chunks(conversations: Iterator[Conversation]) -> Iterator[list[Conversation]]:
+    while chunk := list(islice(conversations, CHUNK)):
+        yield chunk
+
+
+def _map(path: Path, dtype: str) -> np.ndarray:
+    if path.stat().st_size == 0:
+        return np.zeros(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r")
