@@ -1,0 +1,90 @@
+"""Rows of ids and types of any lengths in, continuations or log-likelihoods out, through transformers' GPT-2."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, GPT2LMHeadModel
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One laid-out context: ids and token types of the same length T."""
+
+    input_ids: list[int]
+    token_type_ids: list[int]
+
+
+def left_pad(rows: Sequence[Row], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
+    """Stacks rows into (B, T) tensors with padding on the left, where a reply does not meet it."""
+    longest = max(len(row.input_ids) for row in rows)
+
+    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
+        return torch.tensor([[fill] * (longest - len(v)) + v for v in values], device=device)
+
+    return {
+        "input_ids": stack((row.input_ids for row in rows), pad_token_id),
+        "token_type_ids": stack((row.token_type_ids for row in rows), 0),
+        "attention_mask": stack(([1] * len(row.input_ids) for row in rows), 0),
+    }
+
+
+@torch.inference_mode()
+def generate_rows(
+    model: GPT2LMHeadModel, rows: Sequence[Row], config: GenerationConfig, **options: Any
+) -> list[list[list[int]]]:
+    """Continues each row until an end token of `config`.
+
+    Args:
+        model: in evaluation mode.
+        rows: B rows; each reply's tokens get the type of its row's last token.
+        config: whole: its `eos_token_id` (a list) and `pad_token_id` are set.
+        options: everything else that transformers' `generate` takes.
+
+    Returns:
+        For each row its `num_return_sequences` continuations, without the end token.
+    """
+    inputs = left_pad(rows, pad_token_id=config.pad_token_id, device=model.device)
+    generated = model.generate(**inputs, generation_config=config, **options)
+    sequences = generated if isinstance(generated, Tensor) else generated.sequences
+    replies = [_until(ids, config.eos_token_id) for ids in sequences[:, inputs["input_ids"].shape[1] :].tolist()]
+    per_row = len(replies) // len(rows)
+    return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
+
+
+def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
+    for place, token in enumerate(ids):
+        if token in ends:
+            return ids[:place]
+    return ids
+
+
+@torch.inference_mode()
+def score_rows(
+    model: GPT2LMHeadModel, rows: Sequence[Row], reply_lengths: Sequence[int], *, pad_token_id: int
+) -> list[float]:
+    """The log-likelihood of the last tokens of each row given those before them, in nats, summed in fp32 or better.
+
+    Args:
+        model: in evaluation mode.
+        rows: B rows, each a context with its reply.
+        reply_lengths: for each row, how many of its last tokens are scored.
+        pad_token_id: fills shorter rows on the right, where causal attention never sees it.
+    """
+    longest = max(len(row.input_ids) for row in rows)
+
+    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
+        return torch.tensor([v + [fill] * (longest - len(v)) for v in values], device=model.device)
+
+    ids = stack((row.input_ids for row in rows), pad_token_id)
+    types = stack((row.token_type_ids for row in rows), 0)
+    hidden = model.transformer(input_ids=ids, token_type_ids=types, use_cache=False).last_hidden_state
+    scores = []
+    for number, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
+        stop = len(row.input_ids)
+        logits = model.lm_head(hidden[number, stop - 1 - length : stop - 1]).float()
+        tokens = ids[number, stop - length : stop]
+        scores.append(float((logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).double().sum()))
+    return scores

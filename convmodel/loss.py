@@ -1,0 +1,70 @@
+"""Hidden states and labels in, the sum of their losses out, without ever holding all logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Logits that are held at once: what stays in a CPU's cache, and what keeps a GPU busy."""
+
+
+def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
+
+    Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`, but logits are made, used and forgotten a few
+    tokens at a time, gradients included: memory is O(N D + V D) in place of O(N V). Under autocast the products are made
+    in its type, the softmax in fp32.
+
+    Args:
+        hidden: (N, D) the states of the tokens that predict.
+        weight: (V, D) the output embeddings.
+        labels: (N,) ids to be predicted, none of them ignored.
+
+    Returns:
+        A scalar in fp32 (fp64 for fp64 states).
+    """
+    device = hidden.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    needs_gradients = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    return _SummedCrossEntropy.apply(hidden, weight, labels, low, needs_gradients)  # type: ignore[no-any-return]
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    """The gradient of a chunk is softmax - onehot; it is made in the forward pass, while the logits are there."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, low: torch.dtype, needs_gradients: bool
+    ) -> Tensor:
+        exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        total = torch.zeros((), dtype=exact, device=hidden.device)
+        states, table = hidden.to(low), weight.to(low)
+        state_gradient = torch.empty_like(hidden) if needs_gradients else None
+        table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
+        size = max(1, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, len(labels), size):
+                part = states[start : start + size]
+                wanted = labels[start : start + size, None]
+                logits = (part @ table.T).to(exact)
+                normalizer = logits.logsumexp(1, keepdim=True)
+                total += (normalizer - logits.gather(1, wanted)).sum()
+                if state_gradient is None or table_gradient is None:
+                    continue
+                error = logits.sub_(normalizer).exp_()
+                error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
+                error = error.to(low)
+                state_gradient[start : start + size] = error @ table
+                if low == exact:
+                    table_gradient.addmm_(error.T, part)
+                else:
+                    table_gradient += error.T @ part
+        if needs_gradients:
+            ctx.save_for_backward(state_gradient, table_gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
+        state_gradient, table_gradient = ctx.saved_tensors
+        return state_gradient * gradient.to(state_gradient.dtype), table_gradient * gradient, None, None, None

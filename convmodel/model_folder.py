@@ -1,0 +1,109 @@
+"""A Hub name or folder in, a place that is safe to load from or to replace out."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from transformers import AutoConfig, GPT2Config
+from transformers.utils import logging as transformers_logging
+
+from convmodel.atomic import atomic_folder
+
+MODEL_FILES = re.compile(
+    r"config\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
+    r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
+)
+PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
+
+
+def checked_source(name_or_path: str | os.PathLike[str]) -> str:
+    """What to load a model from, once it is known that it can be found and holds no pickles in place of weights.
+
+    Raises:
+        FileNotFoundError: when there is no such folder and no such Hub name.
+        ValueError: when a folder has no safetensors.
+    """
+    name = os.fspath(name_or_path)
+    folder = Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+        return name
+    looks_like_a_path = folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name
+    if looks_like_a_path or folder.exists():
+        raise FileNotFoundError(f"{name}: no such folder; give the folder of a saved model, or a Hub name such as gpt2")
+    return name
+
+
+def load_config(source: str) -> GPT2Config:
+    """The configuration of a GPT-2.
+
+    Args:
+        source: what `checked_source` gave.
+
+    Raises:
+        FileNotFoundError: when the Hub, as far as it can be reached, has no such name.
+        ValueError: when it is another kind of model.
+    """
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
+        ) from error
+    if not isinstance(config, GPT2Config):
+        raise ValueError(f"{source}: holds a {config.model_type!r} model; a conversation model is a GPT-2")
+    return config
+
+
+def _check_folder(folder: Path) -> None:
+    names = [file.name for file in folder.iterdir()]
+    if "config.json" not in names:
+        raise ValueError(f"{folder}: holds no config.json, so it is no model folder; give one made by save_pretrained")
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
+        raise ValueError(
+            f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "
+            "save the model as safetensors with software you trust it to"
+        )
+    raise ValueError(f"{folder}: holds no weights (*.safetensors)")
+
+
+def check_replaceable(folder: str | os.PathLike[str]) -> None:
+    """Makes sure that saving a model to a folder removes nothing but an older model.
+
+    Raises:
+        FileExistsError: when something else is there.
+    """
+    target = Path(folder)
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"{target}: is a file; choose another folder for the model")
+    strangers = sorted(file.name for file in target.iterdir() if not MODEL_FILES.fullmatch(file.name))
+    if strangers:
+        raise FileExistsError(
+            f"{target}: holds {strangers[0]!r}, which saving a model here would remove; choose another folder, or move it"
+        )
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives an empty folder to save a model into, which takes the place of `folder` at the end, in one step."""
+    check_replaceable(folder)
+    with atomic_folder(folder) as fresh:
+        yield fresh
+
+
+@contextlib.contextmanager
+def quiet_progress() -> Iterator[None]:
+    """Keeps transformers from drawing progress bars for what takes a moment; downloads still draw theirs."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
