@@ -1,0 +1,113 @@
+"""A running fit in, a checkpoint out that goes on exactly where it was saved; also at Ctrl-C."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import rank_zero_info
+
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+"""Where a run's checkpoint stands inside its folder."""
+
+
+def newest_checkpoint(root: str | Path) -> Path:
+    """The checkpoint that was written last by any run below `root`.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    root = Path(root)
+    found = sorted(
+        {*root.glob(str(CHECKPOINT)), *root.glob(f"*/*/{CHECKPOINT}"), *root.glob(f"*/{CHECKPOINT}")},
+        key=lambda path: path.stat().st_mtime_ns,
+    )
+    if not found:
+        raise FileNotFoundError(f"--ckpt_path last: no run below {root.resolve()} has a {CHECKPOINT}")
+    return found[-1]
+
+
+class RunCheckpoint(Checkpoint):
+    """Keeps one checkpoint, `checkpoints/last.ckpt` in the run's folder, always between two optimiser steps.
+
+    It is written every so many steps, at the end of each epoch, around each validation, at the end, and at Ctrl-C.
+
+    Args:
+        every_n_steps: Optimiser steps between two checkpoints.
+    """
+
+    def __init__(self, every_n_steps: int = 500) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"checkpoint.every_n_steps={every_n_steps}; it must be at least 1")
+        self._every_n_steps = every_n_steps
+        self._saved_at = -1
+        self._interrupted = threading.Event()
+        self._old_handler: Any = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes Ctrl-C over: the running step is finished before the run stops."""
+        if threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives Ctrl-C back."""
+        if self._old_handler is not None and signal.getsignal(signal.SIGINT) == self._on_interrupt:
+            signal.signal(signal.SIGINT, self._old_handler)
+        self._old_handler = None
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        self._interrupted.set()
+        rank_zero_info("\nStopping after this step; press Ctrl-C again to stop at once.")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves when it is time; never in the middle of accumulated batches."""
+        if trainer.fit_loop._should_accumulate():
+            return
+        stop = trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
+        due = trainer.global_step % self._every_n_steps == 0
+        last_batch = batch_idx + 1 == trainer.num_training_batches
+        before_validation = (batch_idx + 1) % max(int(trainer.val_check_batch or 1), 1) == 0
+        ending = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if stop or due or last_batch or before_validation or ending:
+            self._save(trainer)
+        if stop:
+            self._leave(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Leaves a validation at Ctrl-C; what was trained is saved already."""
+        if trainer.state.fn == "fit" and trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False):
+            self._leave(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves again, with what the validation told the other callbacks."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer, again=True)
+
+    def _save(self, trainer: Trainer, *, again: bool = False) -> None:
+        if again or trainer.global_step != self._saved_at:
+            path = self._path(trainer)
+            fresh = path.with_name(f".{path.name}.new")
+            trainer.save_checkpoint(fresh, weights_only=False)
+            if trainer.is_global_zero:
+                os.replace(fresh, path)
+            self._saved_at = trainer.global_step
+
+    def _leave(self, trainer: Trainer) -> None:
+        if self._saved_at >= 0:
+            rank_zero_info(
+                f"Saved {self._path(trainer)} at step {self._saved_at:,}; "
+                "the same command with --ckpt_path last goes on from there."
+            )
+        raise KeyboardInterrupt
+
+    @staticmethod
+    def _path(trainer: Trainer) -> Path:
+        return Path(trainer.log_dir or trainer.default_root_dir) / CHECKPOINT

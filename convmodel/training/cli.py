@@ -1,0 +1,148 @@
+"""Command-line arguments and YAML in, a fitted or measured model out: the LightningCLI behind the trainer."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_info
+
+from convmodel.errors import told_in_one_line
+from convmodel.hardware import best_device, quick_at_bf16
+from convmodel.training.callbacks import BestExport, ReplySamples
+from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
+from convmodel.training.resuming import merge_hyperparameters
+from convmodel.yaml_keys import check_no_key_twice
+
+DEFAULT_PAIR = {
+    "model": {"class_path": "convmodel.training.generative.ConversationModule"},
+    "data": {"class_path": "convmodel.data.ConversationDataModule"},
+}
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 10,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 10,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+}
+
+
+class ConversationCLI(LightningCLI):
+    """A LightningCLI whose default model and data are the GPT-2 and conversation files."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what the trainer knows beyond Lightning's Trainer."""
+        parser.set_defaults(DEFAULT_PAIR)
+        parser.add_argument(
+            "--export_dir",
+            type=str | None,
+            default="model",
+            help="Where the best model by validation loss goes; an older model there is replaced. null exports nothing.",
+        )
+        parser.add_class_arguments(ReplySamples, "samples")
+        parser.add_class_arguments(RunCheckpoint, "checkpoint")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """fit, validate and test."""
+        known = LightningCLI.subcommands()
+        return {name: known[name] for name in ("fit", "validate", "test")}
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand != "fit":
+            parser.set_defaults({"verbose": False})  # the module prints its own table
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses everything, and remembers what was given explicitly."""
+        assert isinstance(args, list)
+        self._arguments = args
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Finds the checkpoint and merges its options: defaults < checkpoint < what was given explicitly.
+
+        Lightning would let the checkpoint win over explicit flags, and start anew where `last` is not found.
+        """
+        self._checkpoint: dict[str, Any] | None = None
+        config = self.config[self.config.subcommand]
+        if not config.get("ckpt_path"):
+            return
+        if config.ckpt_path == "last":
+            config.ckpt_path = str(newest_checkpoint(config.trainer.default_root_dir or "."))
+            rank_zero_info(f"--ckpt_path last: {config.ckpt_path}")
+        if not Path(config.ckpt_path).is_file():
+            raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
+        self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        explicit = self.parser.parse_args(self._arguments, defaults=False)[self.config.subcommand]
+        for line in merge_hyperparameters(config, explicit, self._checkpoint):
+            rank_zero_info(line)
+
+    def before_instantiate_classes(self) -> None:
+        """Decides the precision where nobody did."""
+        trainer = self.config[self.config.subcommand].trainer
+        if trainer.precision is None:
+            device = best_device() if trainer.accelerator in ("auto", "gpu", "cuda", "mps") else torch.device("cpu")
+            quick = quick_at_bf16(device)
+            trainer.precision = "bf16-mixed" if quick else "32-true"
+            reason = "is quick" if quick else "is not quick"
+            rank_zero_info(f"precision: {trainer.precision} (this {device.type} {reason} at bfloat16; --trainer.precision)")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the callbacks that every run has, in the order in which they depend on each other."""
+        chosen = self.config_init[self.config.subcommand]
+        extra = [chosen.samples, BestExport(chosen.export_dir, chosen.samples), chosen.checkpoint]
+        given = chosen.trainer.callbacks or []
+        chosen.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *extra]
+        return super().instantiate_trainer(**kwargs)
+
+    def after_instantiate_classes(self) -> None:
+        """Hands the checkpoint's tokenizer and sizes to the model, and refuses to measure an untrained one."""
+        if self._checkpoint is not None and hasattr(self.model, "restore_from"):
+            self.model.restore_from(self._checkpoint)
+        elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:
+            raise ValueError(
+                f"{self.subcommand} needs a trained model: give --ckpt_path last (or a .ckpt file), "
+                "or --model.pretrained_model_name_or_path with an exported folder"
+            )
+        self._checkpoint = None
+
+
+def run(arguments: list[str]) -> None:
+    """Runs `fit`, `validate` or `test` with its options."""
+    _quieten()
+    with told_in_one_line():
+        for path in _config_files(arguments):
+            check_no_key_twice(path)
+        ConversationCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=1,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"default_env": True, "env_prefix": "CONVMODEL"},
+            args=["--print_config=comments" if a == "--print_config" else a for a in arguments],
+        )
+
+
+def _config_files(arguments: list[str]) -> list[str]:
+    """The files that are named by --config or -c."""
+    named = [b for a, b in zip(arguments, arguments[1:], strict=False) if a in ("-c", "--config")]
+    return named + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
+
+
+def _quieten() -> None:
+    """Leaves out what a library says about itself in every run."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip:" not in r.getMessage())
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    sys.argv = sys.argv[:1]  # LightningCLI warns when it is given arguments while the command line has some
