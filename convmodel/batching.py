@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class TokenBudgetSampler:
         tokens_per_batch: int,
         shuffle: bool,
         seed: int = 0,
-        share: Share = Share(),  # noqa: B008 (frozen)
+        share: Share = Share(),
     ) -> None:
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch={tokens_per_batch}; it must be at least 1")
@@ -122,7 +123,7 @@ class BatchLoader:
         sampler: which sequences stand together.
         read: gives one batch for their indices.
 
-    Lightning sets the epoch through `batch_sampler.set_epoch`, saves `state_dict` in its checkpoints and gives it back.
+    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, saves `state_dict` in its checkpoints and gives it back.
     """
 
     def __init__(self, sampler: TokenBudgetSampler, read: Callable[[np.ndarray], Batch]) -> None:
@@ -132,9 +133,9 @@ class BatchLoader:
         self._resume_at: int | None = None
 
     @property
-    def batch_sampler(self) -> "BatchLoader":
-        """What Lightning tells of a new epoch."""
-        return self
+    def batch_sampler(self) -> SimpleNamespace:
+        """Where Lightning looks for something to tell of a new epoch."""
+        return SimpleNamespace(sampler=self)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that the next iteration draws."""

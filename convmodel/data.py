@@ -90,7 +90,9 @@ class ConversationDataModule(LightningDataModule):
         wanted = {"fit": ["train", "valid"], "validate": ["valid"], "test": ["test"]}[str(self.trainer.state.fn.value)]
         for split in wanted:
             if self._files[split] is None and split != "valid":
-                raise ValueError(f"data.{split}_file is not given; {self.trainer.state.fn.value} reads its conversations")
+                raise ValueError(
+                    f"data.{split}_file is not given; {self.trainer.state.fn.value} reads its conversations"
+                )
         if wanted == ["valid"] and self._files["valid"] is None:
             raise ValueError("data.valid_file is not given; validate reads its conversations")
         return [split for split in wanted if self._files[split] is not None]

@@ -87,7 +87,9 @@ class ConversationModel:
             hf_model.resize_token_embeddings(len(tokenizer))
         sep = tokenizer.sep_token_id
         hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
-        hf_model.config.pad_token_id = None  # padding is told by masks and labels; an id would be mistaken for turns' ends
+        hf_model.config.pad_token_id = (
+            None  # padding is told by masks and labels; an id would be mistaken for turns' ends
+        )
         self.generation_config = _decoding(hf_model.generation_config, sep, self.n_positions)
 
     @classmethod
@@ -322,7 +324,7 @@ def _groups(laid_out: Sequence[Encoding], *, same_length: bool) -> Iterator[list
         yield group
 
 
-class _evaluating:  # noqa: N801 (reads as a statement)
+class _evaluating:
     """Turns dropout off inside a block and leaves the model as it was."""
 
     def __init__(self, model: GPT2LMHeadModel) -> None:

@@ -80,6 +80,7 @@ def _without_words(serialized: str, words: set[str]) -> str:
     """
     spec: dict[str, Any] = json.loads(serialized)
     model = spec["model"]
+    words = words - {model.get("unk_token")}  # it must be there; what becomes it is refused by the caller
     unmeetable = {word: f"\x00{secrets.token_hex(16)}" for word in words}
     if isinstance(model["vocab"], list):
         model["vocab"] = [

@@ -104,7 +104,14 @@ def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: o
     """The name of a store: the same when, and only when, the same ids would be written."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     vocabulary = json.dumps(tokenizer.hf_tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
-    parts = [VERSION, source_digest, vocabulary, tokenizer.sep_token_id, tokenizer.hf_tokenizer.all_special_ids, options]
+    parts = [
+        VERSION,
+        source_digest,
+        vocabulary,
+        tokenizer.sep_token_id,
+        tokenizer.hf_tokenizer.all_special_ids,
+        options,
+    ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -114,9 +121,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _write(
-    conversations: Iterable[Conversation], tokenizer: ConversationTokenizer, folder: Path, dtype: str
-) -> int:
+def _write(conversations: Iterable[Conversation], tokenizer: ConversationTokenizer, folder: Path, dtype: str) -> int:
     segments = tokens = count = 0
     with (
         open(folder / "ids.bin", "wb") as ids_file,

@@ -73,7 +73,9 @@ class ConversationTokenizer:
         """
         control = [*SPEAKER_TOKENS, SEP_TOKEN]
         if vocab_size < 256 + len(control):
-            raise ValueError(f"vocab_size={vocab_size}; at least {256 + len(control)} are needed: bytes and control tokens")
+            raise ValueError(
+                f"vocab_size={vocab_size}; at least {256 + len(control)} are needed: bytes and control tokens"
+            )
         rust = Tokenizer(models.BPE())
         rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         rust.decoder = decoders.ByteLevel()
@@ -113,7 +115,7 @@ class ConversationTokenizer:
 
     def __len__(self) -> int:
         """How many rows an embedding table must have."""
-        return max(len(self._hf_tokenizer), self._sep_token_id + 1)
+        return max(self._hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
 
     @cached_property
     def _encode_texts(self) -> TextEncoder:
@@ -138,9 +140,7 @@ class ConversationTokenizer:
         assert isinstance(text, str)
         return text
 
-    def __call__(
-        self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None
-    ) -> Encoding:
+    def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
         """Lays out a context, ready for its reply.
 
         Args:

@@ -51,7 +51,9 @@ class WindowSet:
         self._first_turn, self._turns = first_turn, store.first[1:] - first_turn
         persona = costs[first_turn] - costs[store.first[:-1]]
         short = persona + costs[store.first[1:]] - costs[first_turn] + 1 <= max_length
-        rows = np.concatenate([self._whole(np.flatnonzero(short)), self._split(short, persona, max_length, context_share)])
+        rows = np.concatenate(
+            [self._whole(np.flatnonzero(short)), self._split(short, persona, max_length, context_share)]
+        )
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._conversation, self._first, self._predict_from, self._stop, self._cut = rows.T
         start = self._first_turn[self._conversation]
@@ -70,7 +72,9 @@ class WindowSet:
         """White-space separated words of all predicted turns: perplexity per word compares across vocabularies."""
         words = self._store.words
         return sum(
-            int(words[self._first_turn[self._conversation[n]] + turn]) for n in range(len(self)) for turn in self._targets(n)
+            int(words[self._first_turn[self._conversation[n]] + turn])
+            for n in range(len(self))
+            for turn in self._targets(n)
         )
 
     def read(self, numbers: Iterable[int]) -> list[Sequences]:
@@ -107,9 +111,7 @@ class WindowSet:
         zeros = np.zeros_like(numbers)
         return np.stack([numbers, zeros, begin, stop, zeros], axis=1)[begin >= 0]
 
-    def _split(
-        self, short: np.ndarray, persona: np.ndarray, max_length: int, context_share: float
-    ) -> np.ndarray:
+    def _split(self, short: np.ndarray, persona: np.ndarray, max_length: int, context_share: float) -> np.ndarray:
         """Rows of the conversations that do not fit into one window."""
         rows: list[tuple[int, int, int, int, int]] = []
         lengths = self._store.segment_lengths()

@@ -60,9 +60,7 @@ def _check_survives(meta: dict[str, Any]) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"meta cannot be written as JSON ({error}); keep only what JSON can hold") from None
     if not same:
-        raise ValueError(
-            "meta would come back from JSON changed; use lists instead of tuples, and string keys"
-        )
+        raise ValueError("meta would come back from JSON changed; use lists instead of tuples, and string keys")
 
 
 def _record(number: int, text: str) -> Record:

@@ -86,9 +86,7 @@ def read_lines(path: str, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> It
                     text, problem = _decode(raw, offset)
                     length = len(raw)
             except _GZIP_DAMAGE as error:
-                yield Line(
-                    number, "", f"the gzip file is damaged or cut off ({error}); make or fetch it again"
-                )
+                yield Line(number, "", f"the gzip file is damaged or cut off ({error}); make or fetch it again")
                 return
             if not raw:
                 return

@@ -52,15 +52,11 @@ def _role_and_text(message: Any, i: int) -> tuple[str, str]:
     if role is None:
         raise ValueError(f"message {i} has no role; allowed are {_ALLOWED}")
     if not isinstance(role, str) or (role != "system" and role not in _SPEAKERS):
-        raise ValueError(
-            f"message {i} has the role {shorten(repr(role))}; allowed are {_ALLOWED}: remove or rename it"
-        )
+        raise ValueError(f"message {i} has the role {shorten(repr(role))}; allowed are {_ALLOWED}: remove or rename it")
     if isinstance(content, list):
         content = "\n".join(_text_parts(content, i))
     if not isinstance(content, str):
-        raise ValueError(
-            f"message {i}: its {text_key} is {kind(content)}, not text; remove it or give it text"
-        )
+        raise ValueError(f"message {i}: its {text_key} is {kind(content)}, not text; remove it or give it text")
     if not content.strip():
         raise ValueError(f"message {i} is empty; remove it or give it text")
     return role, content

@@ -48,9 +48,7 @@ def _exchange(line: Line, episode: Episode) -> None:
     for field in line.text.split("\t"):
         name, colon, value = field.partition(":")
         if not colon:
-            raise ValueError(
-                f"{shorten(field)!r} is no field; write name:value, and a tab inside a value as \\t"
-            )
+            raise ValueError(f"{shorten(field)!r} is no field; write name:value, and a tab inside a value as \\t")
         fields[name] = value
     label = next((fields.pop(name) for name in _LABELS if name in fields), None)
     if "text" not in fields or label is None:

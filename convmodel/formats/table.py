@@ -28,9 +28,7 @@ def read(lines: Iterator[Line], *, delimiter: str) -> Iterator[Record | Problem]
         elif header is None:
             header = _header(row)
             if not set(_NEEDED) <= set(header):
-                yield Problem(
-                    number, f"the columns are {listing(row)}; call two of them context and response"
-                )
+                yield Problem(number, f"the columns are {listing(row)}; call two of them context and response")
                 return
         elif len(row) != len(header):
             columns = f"the row has {len(row)} columns, the header {len(header)}"

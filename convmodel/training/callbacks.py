@@ -38,9 +38,7 @@ class ReplySamples(Callback):
         max_new_tokens: Tokens of a reply at most.
     """
 
-    def __init__(
-        self, contexts: list[list[str]] | None = None, number: int = 3, max_new_tokens: int = 40
-    ) -> None:
+    def __init__(self, contexts: list[list[str]] | None = None, number: int = 3, max_new_tokens: int = 40) -> None:
         self._contexts, self._number = contexts, number
         self._options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
         self.latest: list[Sample] = []
@@ -49,7 +47,12 @@ class ReplySamples(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replies on the first process; weights that are sharded over processes cannot reply there."""
         sharded = isinstance(trainer.strategy, FSDPStrategy)
-        if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "conversation_model"):
+        if (
+            trainer.sanity_checking
+            or not trainer.is_global_zero
+            or sharded
+            or not hasattr(pl_module, "conversation_model")
+        ):
             return
         if self._asked is None:
             self._asked = list(self._questions(trainer))

@@ -83,7 +83,9 @@ class RunCheckpoint(Checkpoint):
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Leaves a validation at Ctrl-C; what was trained is saved already."""
-        if trainer.state.fn == "fit" and trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False):
+        if trainer.state.fn == "fit" and trainer.strategy.reduce_boolean_decision(
+            self._interrupted.is_set(), all=False
+        ):
             self._leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -60,9 +60,8 @@ class ConversationCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses everything, and remembers what was given explicitly."""
-        assert isinstance(args, list)
-        self._arguments = args
-        self.config = parser.parse_args(args)
+        self._arguments = sys.argv[1:]
+        self.config = parser.parse_args(self._arguments)
 
     def _parse_ckpt_path(self) -> None:
         """Finds the checkpoint and merges its options: defaults < checkpoint < what was given explicitly.
@@ -91,7 +90,9 @@ class ConversationCLI(LightningCLI):
             quick = quick_at_bf16(device)
             trainer.precision = "bf16-mixed" if quick else "32-true"
             reason = "is quick" if quick else "is not quick"
-            rank_zero_info(f"precision: {trainer.precision} (this {device.type} {reason} at bfloat16; --trainer.precision)")
+            rank_zero_info(
+                f"precision: {trainer.precision} (this {device.type} {reason} at bfloat16; --trainer.precision)"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that every run has, in the order in which they depend on each other."""
@@ -114,23 +115,30 @@ class ConversationCLI(LightningCLI):
 
 
 def run(arguments: list[str]) -> None:
-    """Runs `fit`, `validate` or `test` with its options."""
+    """Runs `fit`, `validate` or `test` with its options.
+
+    The arguments are put into `sys.argv`, because Lightning starts further processes with what it finds there.
+    """
     _quieten()
-    with told_in_one_line():
-        for path in _config_files(arguments):
-            check_no_key_twice(path)
-        ConversationCLI(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            seed_everything_default=1,
-            trainer_defaults=TRAINER_DEFAULTS,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={"default_env": True, "env_prefix": "CONVMODEL"},
-            args=["--print_config=comments" if a == "--print_config" else a for a in arguments],
-        )
+    before = sys.argv[1:]
+    sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
+    try:
+        with told_in_one_line():
+            for path in _config_files(arguments):
+                check_no_key_twice(path)
+            ConversationCLI(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                seed_everything_default=1,
+                trainer_defaults=TRAINER_DEFAULTS,
+                save_config_kwargs={"overwrite": True},
+                parser_kwargs={"default_env": True, "env_prefix": "CONVMODEL"},
+            )
+    finally:
+        sys.argv[1:] = before
 
 
 def _config_files(arguments: list[str]) -> list[str]:
@@ -145,4 +153,3 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    sys.argv = sys.argv[:1]  # LightningCLI warns when it is given arguments while the command line has some

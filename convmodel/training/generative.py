@@ -93,6 +93,8 @@ class ConversationModule(LightningModule):
         self._base_model = pretrained_model_name_or_path
         self._window_tokens = torch.zeros(())
         self._counts = TokenCounts()
+        self._total_steps = math.inf
+        self._restored = False
 
     # What is trained
 
@@ -129,8 +131,6 @@ class ConversationModule(LightningModule):
         if self._base_model is None:  # sizes are fixed by the weights, dropout is not
             self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
         self._restored = True
-
-    _restored = False
 
     def configure_model(self) -> None:
         """Builds the GPT-2: from the checkpoint's sizes, the pretrained weights, or from scratch."""
@@ -206,9 +206,6 @@ class ConversationModule(LightningModule):
 
     def configure_optimizers(self) -> AdamW:
         """AdamW; the schedule is a function of the step, see `on_before_optimizer_step`."""
-        self._total_steps = float(self.trainer.estimated_stepping_batches)
-        if math.isinf(self._total_steps) and self._schedule != "constant":
-            rank_zero_info("Neither max_epochs nor max_steps is set: the learning rate stays constant after warm-up")
         parameters = [p for p in self.parameters() if p.requires_grad]
         return AdamW(
             [
@@ -221,7 +218,13 @@ class ConversationModule(LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Lets this run's options win over those that came with a checkpoint's optimiser state."""
+        """Counts the steps to come, and lets this run's options win over those of a checkpoint's optimiser state.
+
+        Counting any earlier would make Lightning build the loader before it can give it its place in the epoch.
+        """
+        self._total_steps = float(self.trainer.estimated_stepping_batches)
+        if math.isinf(self._total_steps) and self._schedule != "constant":
+            rank_zero_info("Neither max_epochs nor max_steps is set: the learning rate stays constant after warm-up")
         for group, decay in zip(self.trainer.optimizers[0].param_groups, (self._weight_decay, 0.0), strict=True):
             group["weight_decay"], group["betas"] = decay, self._betas
 
