@@ -86,9 +86,7 @@ def test_meta_does_not_follow_the_dict_it_came_from() -> None:
         ([Text("")], ValueError, "turn 1 is empty"),
     ],
 )
-def test_bad_turns_are_told_with_their_number_and_the_cure(
-    turns: Any, error: type[Exception], wanted: str
-) -> None:
+def test_bad_turns_are_told_with_their_number_and_the_cure(turns: Any, error: type[Exception], wanted: str) -> None:
     with pytest.raises(error, match=wanted):
         Conversation(turns)
     if turns != []:
@@ -140,9 +138,7 @@ def test_stop_raises_at_the_first_problem_and_says_where(file: Path) -> None:
         for conversation in reader:
             read.append(conversation)
     assert len(read) == reader.report.conversations == 2
-    assert (
-        str(caught.value) == f"{file}:3: there are no turns; give at least one, or read with on_error='skip'"
-    )
+    assert str(caught.value) == f"{file}:3: there are no turns; give at least one, or read with on_error='skip'"
 
 
 def test_skip_counts_and_reads_on_and_each_iteration_starts_anew(file: Path) -> None:
@@ -152,8 +148,7 @@ def test_skip_counts_and_reads_on_and_each_iteration_starts_anew(file: Path) -> 
         assert len(list(reader)) == 3
         assert (reader.report.conversations, reader.report.skipped) == (3, 2)
     assert reader.report.summary() == (
-        f"{file}: JSON Lines, 3 conversations; 2 lines skipped: "
-        f"first {file}:3: there are no turns; give at least one"
+        f"{file}: JSON Lines, 3 conversations; 2 lines skipped: first {file}:3: there are no turns; give at least one"
     )
 
 
@@ -185,18 +180,14 @@ def test_a_file_of_which_nothing_can_be_used_is_an_error_at_the_end(tmp_path: Pa
     path = tmp_path / "x.jsonl"
     path.write_text("[]\n[1, 2]\n")
     reader = ConversationReader(path, on_error="skip")
-    with pytest.raises(
-        ConversationFileError, match=r"no conversation could be used, 2 lines skipped; first .*:1: the"
-    ):
+    with pytest.raises(ConversationFileError, match=r"no conversation could be used, 2 lines skipped; first .*:1: the"):
         list(reader)
     assert reader.report.skipped == 2
 
 
 def test_a_missing_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        FileNotFoundError, match=f"no.jsonl: there is no such file in {tmp_path}; check the path"
-    ):
+    with pytest.raises(FileNotFoundError, match=f"no.jsonl: there is no such file in {tmp_path}; check the path"):
         ConversationReader("no.jsonl")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         ConversationReader("no.jsonl", format="jsonl")
@@ -259,28 +250,20 @@ def random_text(rng: random.Random) -> str:
         "\ufeff",
         "\ud7ff",
     ]
-    return (
-        "".join(rng.choices(alphabet, k=rng.randrange(6))) + rng.choice("xyz") + rng.choice(["", " ", "\r\n"])
-    )
+    return "".join(rng.choices(alphabet, k=rng.randrange(6))) + rng.choice("xyz") + rng.choice(["", " ", "\r\n"])
 
 
 def random_json(rng: random.Random, depth: int = 0) -> Any:
     choice = rng.randrange(8 if depth < 3 else 6)
     if choice < 6:
-        return [None, True, rng.randrange(-(10**20), 10**20), rng.random() * 1e9, random_text(rng), ""][
-            choice
-        ]
+        return [None, True, rng.randrange(-(10**20), 10**20), rng.random() * 1e9, random_text(rng), ""][choice]
     items = [random_json(rng, depth + 1) for _ in range(rng.randrange(3))]
     return items if choice == 6 else {random_text(rng): item for item in items}
 
 
 def random_meta(rng: random.Random) -> dict[str, Any] | None:
     keys = ["id", "turns", "persona", "meta", "messages", "conversations", "context", "response", ""]
-    return (
-        None
-        if rng.random() < 0.2
-        else {key: random_json(rng) for key in rng.sample(keys, k=rng.randrange(4))}
-    )
+    return None if rng.random() < 0.2 else {key: random_json(rng) for key in rng.sample(keys, k=rng.randrange(4))}
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "no suffix"])

@@ -38,19 +38,13 @@ def test_a_column_of_strings_is_streamed(folder: Path) -> None:
     assert reader.format == "hub"
     for _ in range(2):  # as often as wanted
         assert list(reader) == [Conversation(["Hello", "Hi"]), Conversation(["a", "b", "c"])]
-    assert reader.report.summary().startswith(
-        f"hub://{folder}/data?column=dialog&split=train: Hub data set, 2 conv"
-    )
+    assert reader.report.summary().startswith(f"hub://{folder}/data?column=dialog&split=train: Hub data set, 2 conv")
     assert "1 row skipped: first hub://" in reader.report.summary()
 
 
 def test_a_column_of_messages_is_read_and_rows_are_told_by_number(folder: Path) -> None:
-    assert list(ConversationReader(f"hub://{folder}/data?column=messages"))[2] == Conversation(
-        ["a", "b"], ["p"]
-    )
-    with pytest.raises(
-        ConversationFileError, match=r"column=dialog:row 2: there is only one turn; .*on_error='skip'"
-    ):
+    assert list(ConversationReader(f"hub://{folder}/data?column=messages"))[2] == Conversation(["a", "b"], ["p"])
+    with pytest.raises(ConversationFileError, match=r"column=dialog:row 2: there is only one turn; .*on_error='skip'"):
         list(ConversationReader(f"hub://{folder}/data?column=dialog"))
     with pytest.raises(ConversationFileError, match="row 1: the column holds the number 1; needed is a list"):
         list(ConversationReader(f"hub://{folder}/data?column=number"))
@@ -64,9 +58,7 @@ def test_another_split_of_json_lines_is_read(folder: Path) -> None:
 
 def test_a_column_that_is_missing_lists_those_there_are(folder: Path) -> None:
     for column, wanted in (("", "names no column"), ("?column=dialogue", "has no column 'dialogue'")):
-        with pytest.raises(
-            ConversationFileError, match=f"{wanted}; write column=... with one of dialog, messages, n"
-        ):
+        with pytest.raises(ConversationFileError, match=f"{wanted}; write column=... with one of dialog, messages, n"):
             list(ConversationReader(f"hub://{folder}/data{column}"))
 
 

@@ -25,9 +25,7 @@ CONTENTS = {
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_every_format_is_read_packed_or_not(
-    reader: Any, format: str, bom: bytes, end: bytes, pack: Any
-) -> None:
+def test_every_format_is_read_packed_or_not(reader: Any, format: str, bom: bytes, end: bytes, pack: Any) -> None:
     made = reader(pack(bom + CONTENTS[format].encode().replace(b"\n", end)), name="no-suffix")
     assert made.format == format
     assert [each.turns for each in made] == [("a", "b")]

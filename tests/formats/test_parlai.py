@@ -43,12 +43,9 @@ def test_escapes_are_undone(reader: Any) -> None:
 
 def test_persona_lines_leave_the_text(reader: Any) -> None:
     (conversation,) = reader(
-        "text:your persona: I fly.\\npartner's persona: I swim.\\nyour persona: I sing.\\n"
-        "Hello\\nyou\tlabels:Hi\n"
+        "text:your persona: I fly.\\npartner's persona: I swim.\\nyour persona: I sing.\\nHello\\nyou\tlabels:Hi\n"
     )
-    assert conversation == Conversation(
-        ["Hello\nyou", "Hi"], ["I fly.", "I sing."], {"partner_persona": ["I swim."]}
-    )
+    assert conversation == Conversation(["Hello\nyou", "Hi"], ["I fly.", "I sing."], {"partner_persona": ["I swim."]})
 
 
 def test_after_silence_the_response_begins_and_later_goes_on(reader: Any) -> None:
@@ -117,8 +114,7 @@ def test_what_parlai_would_write_comes_back(reader: Any) -> None:
     for episode in episodes:
         for i in range(0, len(episode), 2):
             text, label = (
-                each.replace("\t", "\\t").replace("\n", "\\n").replace("|", "__PIPE__")
-                for each in episode[i : i + 2]
+                each.replace("\t", "\\t").replace("\n", "\\n").replace("|", "__PIPE__") for each in episode[i : i + 2]
             )
             done = "\tepisode_done:True" if i + 2 == len(episode) else ""
             lines.append(f"text:{text}\tlabels:{label}{done}\n")

@@ -36,13 +36,9 @@ def test_a_row_is_told_by_the_line_on_which_it_begins(reader: Any) -> None:
 
 
 def test_a_row_with_too_many_columns_is_told(reader: Any) -> None:
-    with pytest.raises(
-        ConversationFileError, match=r":3: the row has 3 columns, the header 2; quote .* a comma"
-    ):
+    with pytest.raises(ConversationFileError, match=r":3: the row has 3 columns, the header 2; quote .* a comma"):
         list(reader("context,response\na,b\nHello, you,Hi\n"))
-    with pytest.raises(
-        ConversationFileError, match=r":2: the row has 1 columns, the header 2; quote .* a tab"
-    ):
+    with pytest.raises(ConversationFileError, match=r":2: the row has 1 columns, the header 2; quote .* a tab"):
         list(reader("context\tresponse\na\n"))
 
 

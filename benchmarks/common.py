@@ -1,0 +1,202 @@
+"""Contenders in, ratios and a report out: what the benchmarks share.
+
+Nothing heavy is imported here, so that what is measured can start in a fresh and small process.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "trl")
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """By how much ours is better than a peer, over the rounds.
+
+    Args:
+        name: what ours is compared with, or what of ours is compared.
+        median, lowest, highest: of the rounds' ratios; above 1 ours is better.
+        at_least: what is claimed; None where nothing is.
+    """
+
+    name: str
+    median: float
+    lowest: float
+    highest: float
+    at_least: float | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, better: Sequence[float], worse: Sequence[float], *, at_least: float | None = None
+    ) -> "Ratio":
+        """Divides round by round: `better` is what should be the larger number."""
+        found = [a / b for a, b in zip(better, worse, strict=True)]
+        return cls(name, statistics.median(found), min(found), max(found), at_least)
+
+    @property
+    def verdict(self) -> str:
+        """What came of the claim."""
+        if self.at_least is None:
+            return ""
+        return "reached" if self.median >= self.at_least else "MISSED"
+
+    def cells(self) -> list[str]:
+        """Median, range, claim and verdict, as they stand in a table."""
+        claimed = "" if self.at_least is None else f"{self.at_least:g}x"
+        return [f"{self.median:.2f}x", f"{self.lowest:.2f} .. {self.highest:.2f}", claimed, self.verdict]
+
+
+RATIO_COLUMNS = ["ratio", "over rounds", "at least", ""]
+
+
+def interleave(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Runs every contender once a round, one after the other: a busy moment meets all of them."""
+    found: dict[str, list[T]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, run in contenders.items():
+            tell(f"round {number + 1} of {rounds}: {name}")
+            found[name].append(run())
+    return found
+
+
+def tell(text: str) -> None:
+    """Says what is going on, beside the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns also line up in a terminal; all but the first are aligned right."""
+    lines = [list(header), *map(list, rows)]
+    wide = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    rule = ["-" * wide[0], *("-" * (width - 1) + ":" if width else "" for width in wide[1:])]
+    padded = [
+        [line[0].ljust(wide[0]), *(cell.rjust(width) for cell, width in zip(line[1:], wide[1:], strict=True))]
+        for line in lines
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]])
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What the numbers were measured on, and the versions of what was measured."""
+    cpu = _cpu_information()
+    flags = set(cpu.get("flags", "").split())
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "date": date.today().isoformat(),
+        "cpu": cpu.get("model name", platform.processor() or platform.machine()),
+        "cpu_family_model": f"{cpu.get('cpu family', '?')}/{cpu.get('model', '?')}",
+        "flags": {flag: flag in flags for flag in FLAGS},
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_before": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def _cpu_information() -> dict[str, str]:
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def described(facts: Mapping[str, Any]) -> str:
+    """A machine in two lines."""
+    flags = ", ".join(f"{flag} {'yes' if there else 'no'}" for flag, there in facts["flags"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    threads = f"{facts['cores']} cores, {facts['threads']} threads"
+    return f"{facts['date']}: {facts['cpu']}, {threads}; {flags}\n{versions}"
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most since its program was started."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        # Unlike ru_maxrss, it does not begin with what the starting process held.
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
+    except (OSError, IndexError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most << 10
+
+
+def add_common_options(parser: argparse.ArgumentParser, *, name: str, rounds: int) -> None:
+    """The options that every benchmark has."""
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"runs of each (default: {rounds})")
+    parser.add_argument("--threads", type=int, default=2, help="threads of every contender (default: 2)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "benchmarks" / "results" / f"{name}.json",
+        help=f"where the numbers go as JSON (default: benchmarks/results/{name}.json)",
+    )
+    parser.add_argument("--smoke", action="store_true", help="one small round, only to see that it runs")
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """The option of the benchmarks that read conversations."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data"),
+        help="the folder with self_dialogue and gpt2_bpe (default: $CONVMODEL_DATA, or ../shared/data)",
+    )
+
+
+def conversation_files(data: Path, *, smoke: bool) -> dict[str, Path]:
+    """The files of train, valid and test: self_dialogue where it is there, else the examples."""
+    folder = data / "self_dialogue"
+    if smoke or not folder.is_dir():
+        if not smoke:
+            tell("self_dialogue is not there (--data or CONVMODEL_DATA): measured on examples/data instead")
+        folder = ROOT / "examples" / "data"
+    return {split: folder / f"{split}.jsonl" for split in ("train", "valid", "test")}
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Sets how many threads libraries will use, here where they have not begun, and in child processes."""
+    before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, "TOKENIZERS_PARALLELISM")}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "true"})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def write_report(
+    output: Path, facts: Mapping[str, Any], *, ratios: Sequence[Ratio], measured: Mapping[str, Any]
+) -> None:
+    """Writes a benchmark's numbers."""
+    shown = [asdict(ratio) | {"verdict": ratio.verdict} for ratio in ratios]
+    report = {"machine": facts, "ratios": shown, "measured": measured}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    tell(f"written: {output.name}")

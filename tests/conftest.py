@@ -1,0 +1,113 @@
+"""Tiny tokenizers and models in memory, and the real data where it lies; the network is never asked."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from convmodel.model import ConversationModel
+from convmodel.tokenizer import ConversationTokenizer
+
+TEXTS = [
+    "Hello, how are you?",
+    "I am fine, thanks. And you? It rains and I like the rain.",
+    "Where do you live? I live in a small house by the sea.",
+    "Do you like music? Yes, I play the guitar and the piano.",
+]
+"""What the small vocabulary is learned from."""
+
+PIECES = [
+    *["a", "bc", "DEF", "42", "hello", "I", "am", "you", ".", ",", "!", "?", "'", '"', "(", ")", "#", "_", "-", "+", "=", "/", "\\"],
+    *[" ", "  ", "\t", "\n", "\r\n", "\u3000", "\x00", "\x01", "\x1b[0m", "\x7f", "\u200b", "\ufeff"],
+    *["é", "ß", "Ω", "ж", "日本語", "こんにちは", "元気？", "한국", "العربية", "👋", "👩‍👩‍👧", "🏳️‍🌈", "e\u0301"],
+    *["<sep>", "<|endoftext|>", "<speaker0>", "<speaker1>", "[SEP]", "[CLS]", "</s>", "<s>", "<", ">", "sep"],
+]
+"""What random texts are put together from."""
+
+
+def random_text(source: random.Random, *, longest: int = 12) -> str:
+    """A text that is a turn: never only white space."""
+    while True:
+        text = "".join(source.choice(PIECES) for _ in range(source.randint(1, longest)))
+        if text.strip():
+            return text
+
+
+def random_turns(source: random.Random, *, most: int = 8, longest: int = 8) -> list[str]:
+    """The turns of a conversation."""
+    return [random_text(source, longest=longest) for _ in range(source.randint(1, most))]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_one_seed() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def tokenizer() -> ConversationTokenizer:
+    """A byte-level BPE of a few hundred tokens, whose separator is `<sep>`."""
+    return ConversationTokenizer.learn(TEXTS * 3, 320)
+
+
+MakeModel = Callable[..., ConversationModel]
+
+
+@pytest.fixture
+def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
+    """Makes GPT-2s with random weights, far enough apart that no two logits are equal.
+
+    `ending` above 0 makes the separator likelier, so that some replies end by themselves; at 3 about nine of ten do.
+    """
+
+    def make(*, n_positions: int = 64, seed: int = 0, ending: float = 0.0) -> ConversationModel:
+        torch.manual_seed(seed)
+        config = GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=n_positions,
+            n_layer=2,
+            n_head=2,
+            n_embd=16,
+            initializer_range=0.5,
+            bos_token_id=tokenizer.sep_token_id,
+            eos_token_id=tokenizer.sep_token_id,
+        )
+        network = GPT2LMHeadModel(config).eval()
+        with torch.no_grad():
+            separator = network.transformer.wte.weight[tokenizer.sep_token_id]
+            network.transformer.ln_f.bias += ending * separator / separator.norm()
+        return ConversationModel(network, tokenizer)
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: MakeModel) -> ConversationModel:
+    """A GPT-2 of 64 positions."""
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The real data; a test that uses it is marked `data`."""
+    folder = Path(os.environ.get("CONVMODEL_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"there is no real data in {folder}; set CONVMODEL_DATA to where it lies")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(data_folder: Path) -> Path:
+    """The vocabulary of GPT-2."""
+    folder = data_folder / "gpt2_bpe"
+    if not (folder / "vocab.json").is_file():
+        pytest.skip(f"there is no GPT-2 vocabulary in {folder}")
+    return folder

@@ -1,0 +1,108 @@
+"""Every benchmark runs from end to end at a small size; no time is asserted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("pytorch_lightning")
+
+from benchmarks import contenders, job, start, tokenization, training, training_gpu
+from benchmarks.common import Ratio, interleave, table
+from convmodel.conversation import Conversation
+from convmodel.layout import IGNORED
+from convmodel.tokenizer import ConversationTokenizer
+
+
+def report(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    assert found["machine"]["cores"] and found["machine"]["versions"]["torch"]
+    assert set(found["machine"]["flags"]) >= {"amx_tile", "avx512_bf16"}
+    return found
+
+
+def test_training_measures_ours_and_the_loops_after_their_losses_were_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")  # set by the run, and put back after the test
+    training.main(["--smoke", "--output", str(tmp_path / "training.json")])
+    found = report(tmp_path / "training.json")
+    assert found["measured"]["losses"]["ours"] == pytest.approx(found["measured"]["losses"]["plain"], abs=1e-4)
+    assert set(found["measured"]["runs"]) == {"ours", "plain", "bare"}
+    for runs in found["measured"]["runs"].values():
+        assert len(runs) == 1 and runs[0]["tokens"] > 0 and runs[0]["peak_memory_mib"] > 0
+
+
+def test_tokenization_encodes_nothing_at_the_second_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenization.main(["--smoke", "--output", str(tmp_path / "tokenization.json")])
+    measured = report(tmp_path / "tokenization.json")["measured"]
+    assert measured["starts"]["first"]["texts"] > 0
+    assert measured["starts"]["second"]["texts"] == 0
+    assert measured["starts"]["first"]["tokens"] == measured["starts"]["second"]["tokens"]
+    assert "one encode per turn" in capsys.readouterr().out
+
+
+def test_start_runs_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "PEER", ("-c", "import json"))
+    start.main(["--smoke", "--output", str(tmp_path / "start.json")])
+    found = report(tmp_path / "start.json")
+    assert [ratio["name"] for ratio in found["ratios"]] == list(start.OURS)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_and_knows_its_claim() -> None:
+    ratio = Ratio.of("peer", [3.0, 8.0, 2.0], [1.0, 2.0, 1.0], at_least=2.5)
+    assert (ratio.lowest, ratio.median, ratio.highest) == (2.0, 3.0, 4.0)
+    assert ratio.verdict == "reached"
+    assert Ratio.of("peer", [1.0], [1.0], at_least=2.0).verdict == "MISSED"
+    assert Ratio.of("peer", [1.0], [1.0]).verdict == ""
+
+
+def test_contenders_take_turns() -> None:
+    order: list[str] = []
+    interleave({"ours": lambda: order.append("ours"), "peer": lambda: order.append("peer")}, 2)
+    assert order == ["ours", "peer", "ours", "peer"]
+
+
+def test_a_table_has_one_width_for_each_column() -> None:
+    lines = table(["what", "n"], [["a", "1,000"], ["longer", "2"]]).splitlines()
+    assert lines == ["| what   |     n |", "| ------ | ----: |", "| a      | 1,000 |", "| longer |     2 |"]
+
+
+def test_useful_tokens_are_those_before_the_padding(tokenizer: ConversationTokenizer) -> None:
+    conversations = [
+        Conversation(("Hello",)),
+        Conversation(("Hello", "I like music. And you?"), ("I am fine",)),
+    ]
+    rows = [job.plain_row(conversation, tokenizer) for conversation in conversations]
+    batch = job.plain_batch(rows, pad_token_id=tokenizer.sep_token_id, longest=64)
+    expected = sum(len(ids) for ids, _, _ in rows)
+    assert int(batch["attention_mask"].sum()) == expected < batch["input_ids"].numel()
+    assert contenders.useful_tokens(batch["labels"]) == expected
+    assert bool((batch["labels"][batch["attention_mask"] == 0] == IGNORED).all())
+
+
+@pytest.mark.parametrize(("amx", "claimed"), [(True, 6.0), (False, 1.7)])
+def test_more_is_claimed_where_the_cpu_has_amx(amx: bool, claimed: float) -> None:
+    assert training.claims({"amx_tile": amx})["plain"] == claimed
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_the_gpu_benchmark_says_where_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        training_gpu.main([])
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_joined_conversations_fill_the_window_and_lose_no_turn(tokenizer: ConversationTokenizer) -> None:
+    conversations = [Conversation((f"Hello {number}", "How are you?")) for number in range(20)]
+    found = list(training_gpu.joined(conversations, tokenizer, 100))
+    assert [turn for turns in found for turn in turns] == [turn for c in conversations for turn in c.turns]
+    lengths = [len(tokenizer(turns)["input_ids"]) for turns in found]
+    assert max(lengths) <= 100 and min(lengths[:-1]) > 60
+
+
+def test_operations_of_gpt2_are_six_for_each_parameter_and_attention() -> None:
+    given = job.Job("", "", vocab_size=50257, **training_gpu.GPT2)
+    assert training_gpu.operations_per_token(124_439_808, given) == pytest.approx(0.855e9, rel=0.01)
