@@ -1,5 +1,6 @@
 """Conversation files in, Conversations out, and back; knows nothing of tokens."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -174,6 +175,13 @@ class ConversationReader:
                 report.problems.append(problem)
         if not report.conversations:
             raise ConversationFileError(_nothing(report))
+
+    def fingerprint(self) -> str:
+        """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
+        if self.format == formats.HUB.name:
+            return hashlib.blake2b(formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
+        with open(self.source, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
     def _items(self) -> Iterator[Record | Problem]:
         if self.format == formats.HUB.name:

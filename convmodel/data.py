@@ -1,12 +1,12 @@
 """Conversation files or Hub data sets in, batches out: the LightningDataModules."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
@@ -16,9 +16,12 @@ from convmodel.atomic import atomic_folder
 from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
 from convmodel.conversation import Conversation, ConversationReader, OnError
 from convmodel.layout import TrainOn
-from convmodel.token_store import TokenStore, file_digest, store_key
+from convmodel.token_store import TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.windows import WindowSet
+
+READS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
+"""The splits that each command reads; only fit does without its second."""
 
 LearnVocabulary = Callable[[int], ConversationTokenizer]
 """A vocabulary size in, a tokenizer learned from the training file out."""
@@ -73,7 +76,8 @@ class ConversationDataModule(LightningDataModule):
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
         self._files = {"train": train_file, "valid": valid_file, "test": test_file}
         self._tokens_per_batch, self._max_length = tokens_per_batch, max_length
-        self._on_error, self._window_context = on_error, window_context
+        self._on_error: OnError = on_error
+        self._window_context = window_context
         self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
         self._sets: dict[str, WindowSet] = {}
         self.described: dict[str, str] = {}
@@ -86,16 +90,12 @@ class ConversationDataModule(LightningDataModule):
     @property
     def _wanted(self) -> list[str]:
         """The splits that the running command reads."""
-        assert self.trainer is not None
-        wanted = {"fit": ["train", "valid"], "validate": ["valid"], "test": ["test"]}[str(self.trainer.state.fn.value)]
-        for split in wanted:
-            if self._files[split] is None and split != "valid":
-                raise ValueError(
-                    f"data.{split}_file is not given; {self.trainer.state.fn.value} reads its conversations"
-                )
-        if wanted == ["valid"] and self._files["valid"] is None:
-            raise ValueError("data.valid_file is not given; validate reads its conversations")
-        return [split for split in wanted if self._files[split] is not None]
+        assert self.trainer is not None and self.trainer.state.fn is not None
+        command = self.trainer.state.fn.value
+        missing = [split for split in READS[command] if self._files[split] is None]
+        if missing and (command, missing) != ("fit", ["valid"]):
+            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its conversations")
+        return [split for split in READS[command] if split not in missing]
 
     def prepare_data(self) -> None:
         """Learns the vocabulary if the model has none, and writes the tokens of every file that has none yet."""
@@ -130,7 +130,7 @@ class ConversationDataModule(LightningDataModule):
         return iter(()) if file is None else iter(self._reader(file))
 
     def _reader(self, file: str) -> ConversationReader:
-        return ConversationReader(file, on_error=cast(OnError, self._on_error))
+        return ConversationReader(file, on_error=self._on_error)
 
     @cached_property
     def _tokenizer(self) -> ConversationTokenizer:
@@ -141,10 +141,11 @@ class ConversationDataModule(LightningDataModule):
         file = self._files["train"]
         if file is None:
             raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
-        folder = self._cache / "vocabularies" / f"{_digest(file)}-{self._on_error}-{vocab_size}"
+        reader = self._reader(file)
+        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}"
         if not folder.is_dir():
             rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
-            texts = (text for c in self._reader(file) for text in (*c.persona, *c.turns))
+            texts = (text for c in reader for text in (*c.persona, *c.turns))
             learned = ConversationTokenizer.learn(texts, vocab_size)
             with atomic_folder(folder) as fresh:
                 learned.save_pretrained(fresh)
@@ -154,9 +155,9 @@ class ConversationDataModule(LightningDataModule):
         file = self._files[split]
         assert file is not None
         tokenizer = self._tokenizer
-        folder = self._cache / "tokens" / store_key(_digest(file), tokenizer, on_error=self._on_error)
+        reader = self._reader(file)
+        folder = self._cache / "tokens" / store_key(reader.fingerprint(), tokenizer, on_error=self._on_error)
         if not folder.is_dir():
-            reader = self._reader(file)
             progress = tqdm(reader, desc=f"Tokenising {file}", unit=" conversations", disable=None, leave=False)
             TokenStore.build(progress, tokenizer, folder, describe=lambda: reader.report.summary())
         return TokenStore(folder)
@@ -206,15 +207,8 @@ class ConversationDataModule(LightningDataModule):
         return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
 
 
-def _read(windows: WindowSet, pad_token_id: int, numbers: "list[int]") -> Batch:
+def _read(windows: WindowSet, pad_token_id: int, numbers: np.ndarray) -> Batch:
     batch = pad(windows.read(numbers), pad_token_id=pad_token_id)
     if torch.cuda.is_available():
         return {name: values.pin_memory() for name, values in batch.items()}
     return batch
-
-
-def _digest(file: str) -> str:
-    """What a file's tokens are kept under; a Hub data set can change under its name, so it is read in every run."""
-    if file.startswith("hub://"):
-        return hashlib.blake2b(f"{file} {os.getppid()} {os.environ.get('PL_GLOBAL_SEED')}".encode()).hexdigest()[:32]
-    return file_digest(file)

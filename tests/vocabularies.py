@@ -30,7 +30,7 @@ def end_of_text() -> PreTrainedTokenizerFast:
     return byte_level(bos_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>")
 
 
-def word_level(**options: str) -> PreTrainedTokenizerFast:
+def word_level(**options: str | None) -> PreTrainedTokenizerFast:
     """Words between white space, `[SEP]` one of them."""
     rust = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     rust.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -7,7 +7,7 @@ import os
 
 from .base import ConversationFileError, FileFormat, Format, Line, Problem, Record, shorten
 from .fbdialog import FBDIALOG
-from .hub import HUB, SCHEME, parse_address, read_hub
+from .hub import HUB, SCHEME, hub_fingerprint, parse_address, read_hub
 from .jsonl import JSONL
 from .lines import check_is_file, first_lines
 from .parlai import PARLAI
@@ -23,6 +23,7 @@ __all__ = [
     "Line",
     "Problem",
     "Record",
+    "hub_fingerprint",
     "parse_address",
     "read_hub",
     "recognise",

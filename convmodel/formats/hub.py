@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .base import ConversationFileError, Format, Problem, Record, kind
@@ -12,6 +13,7 @@ SCHEME = "hub://"
 HUB = Format(name="hub", human_name="Hub data set", unit="row")
 
 _OPTIONS = ("column", "split", "config", "revision")
+_CHECK = "check name, config, split, revision and the network"
 _EXAMPLE = "hub://org/name?column=dialog&split=train"
 
 
@@ -51,6 +53,25 @@ def parse_address(source: str) -> HubAddress:
     if not path or empty:
         raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {_EXAMPLE}")
     return HubAddress(path, **options)
+
+
+def hub_fingerprint(source: str) -> str:
+    """What changes when the data set changes: its commit on the Hub, or names, sizes and times of a local folder's files.
+
+    Raises:
+        ConversationFileError: when the Hub does not tell.
+    """
+    address = parse_address(source)
+    if os.path.isdir(address.path):
+        files = [file for file in sorted(Path(address.path).rglob("*")) if file.is_file()]
+        return repr([source, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)])
+    from huggingface_hub import HfApi
+
+    try:
+        commit = HfApi().dataset_info(address.path, revision=address.revision).sha
+    except Exception as error:
+        raise ConversationFileError(f"{source}: {_first_line(error)}; {_CHECK}") from error
+    return f"{source} {commit}"
 
 
 def read_hub(source: str) -> Iterator[Record | Problem]:
@@ -102,8 +123,7 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
         )
         columns = rows.column_names or list(next(iter(rows), {}))
     except Exception as error:
-        message = f"{source}: {_first_line(error)}; check name, config, split, revision and the network"
-        raise ConversationFileError(message) from error
+        raise ConversationFileError(f"{source}: {_first_line(error)}; {_CHECK}") from error
     if address.column not in columns:
         missing = f"has no column {address.column!r}" if address.column else "the address names no column"
         raise ConversationFileError(f"{source}: {missing}; write column=... with one of {', '.join(columns)}")

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -17,6 +16,7 @@ from convmodel.data import ConversationDataModule
 from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import check_replaceable
+from convmodel.training.checkpoint import run_folder
 
 Sample = tuple[Sequence[str], str]
 """A context and what was replied to it."""
@@ -33,7 +33,7 @@ class ReplySamples(Callback):
     """Shows after each validation what the model replies to a few contexts, and keeps it in `generated.jsonl`.
 
     Args:
-        contexts: What to reply to, each a list of turns; the beginnings of the first validation conversations when null.
+        contexts: What to reply to, each a list of turns; beginnings of the first validation conversations when null.
         number: How many contexts to take from the validation file.
         max_new_tokens: Tokens of a reply at most.
     """
@@ -46,6 +46,7 @@ class ReplySamples(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Replies on the first process; weights that are sharded over processes cannot reply there."""
+        folder = run_folder(trainer)
         sharded = isinstance(trainer.strategy, FSDPStrategy)
         if (
             trainer.sanity_checking
@@ -74,7 +75,6 @@ class ReplySamples(Callback):
             }
             for (context, persona), output in zip(self._asked, outputs, strict=True)
         ]
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "generated.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -89,11 +89,12 @@ class ReplySamples(Callback):
 
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")
-        head = f"step {trainer.global_step:,}" + ("" if loss is None else f", validation loss {float(loss):.3f}")
+        head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model replies"
+        head += "" if loss is None else f", validation loss {float(loss):.3f}"
         lines = [f"  {' / '.join(context)}  ->  {reply}" for context, reply in self.latest]
         text = "\n".join([head, *lines])
         bar = trainer.progress_bar_callback
-        (bar.print if bar is not None and bar.is_enabled else print)(text)
+        (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)(text)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 shown = "  \n".join(f"{' / '.join(context)} → **{reply}**" for context, reply in self.latest)

@@ -15,6 +15,11 @@ CHECKPOINT = Path("checkpoints") / "last.ckpt"
 """Where a run's checkpoint stands inside its folder."""
 
 
+def run_folder(trainer: Trainer) -> Path:
+    """Where a run keeps its things. All processes must ask: the first one tells the others."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
 def newest_checkpoint(root: str | Path) -> Path:
     """The checkpoint that was written last by any run below `root`.
 
@@ -95,7 +100,7 @@ class RunCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:
-            path = self._path(trainer)
+            path = run_folder(trainer) / CHECKPOINT
             fresh = path.with_name(f".{path.name}.new")
             trainer.save_checkpoint(fresh, weights_only=False)
             if trainer.is_global_zero:
@@ -105,11 +110,7 @@ class RunCheckpoint(Checkpoint):
     def _leave(self, trainer: Trainer) -> None:
         if self._saved_at >= 0:
             rank_zero_info(
-                f"Saved {self._path(trainer)} at step {self._saved_at:,}; "
+                f"Saved {run_folder(trainer) / CHECKPOINT} at step {self._saved_at:,}; "
                 "the same command with --ckpt_path last goes on from there."
             )
         raise KeyboardInterrupt
-
-    @staticmethod
-    def _path(trainer: Trainer) -> Path:
-        return Path(trainer.log_dir or trainer.default_root_dir) / CHECKPOINT

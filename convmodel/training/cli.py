@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class ConversationCLI(LightningCLI):
             "--export_dir",
             type=str | None,
             default="model",
-            help="Where the best model by validation loss goes; an older model there is replaced. null exports nothing.",
+            help="Where the best model by validation loss goes, in place of an older one. null exports nothing.",
         )
         parser.add_class_arguments(ReplySamples, "samples")
         parser.add_class_arguments(RunCheckpoint, "checkpoint")
@@ -143,13 +144,15 @@ def run(arguments: list[str]) -> None:
 
 def _config_files(arguments: list[str]) -> list[str]:
     """The files that are named by --config or -c."""
-    named = [b for a, b in zip(arguments, arguments[1:], strict=False) if a in ("-c", "--config")]
+    named = [b for a, b in pairwise(arguments) if a in ("-c", "--config")]
     return named + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
 
 
 def _quieten() -> None:
     """Leaves out what a library says about itself in every run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip:" not in r.getMessage())
+    warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecation)")  # Lightning's
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*Total length of .* across ranks is zero.*")  # no valid_file
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -4,12 +4,14 @@ import math
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import AdamW
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -81,6 +83,10 @@ class ConversationModule(LightningModule):
         super().__init__()
         if isinstance(from_scratch, dict):  # as a checkpoint holds it
             from_scratch = FromScratch(**from_scratch)
+        if pretrained_model_name_or_path is None and from_scratch.n_embd % from_scratch.n_head:
+            raise ValueError(
+                f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
+            )
         self.save_hyperparameters()
         self.hparams.update(from_scratch=asdict(from_scratch), betas=list(betas))
         self._pretrained, self._from_scratch = pretrained_model_name_or_path, from_scratch
@@ -138,6 +144,7 @@ class ConversationModule(LightningModule):
             return
         assert self._tokenizer is not None, "the data module asks for the tokenizer first"
         if self._restored:
+            assert self._config is not None
             model = GPT2LMHeadModel(self._config)
         elif self._pretrained is not None:
             model = ConversationModel.from_pretrained(self._pretrained, device="cpu", dtype=torch.float32).hf_model
@@ -214,8 +221,25 @@ class ConversationModule(LightningModule):
             ],
             lr=self._learning_rate,
             betas=self._betas,
-            fused=self.device.type in ("cpu", "cuda"),
+            # With a gradient scaler, a fused step would undo the scaling only after the clipping.
+            fused=self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed",
         )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips as `trainer.gradient_clip_val` says; Lightning itself refuses to with a fused optimiser or FSDP."""
+        if not gradient_clip_val:
+            return
+        if gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif isinstance(self.trainer.strategy, FSDPStrategy):
+            cast(FullyShardedDataParallel, self.trainer.strategy.model).clip_grad_norm_(gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_start(self) -> None:
         """Counts the steps to come, and lets this run's options win over those of a checkpoint's optimiser state.
@@ -244,27 +268,33 @@ class ConversationModule(LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the loss per token over the whole set, and the perplexity."""
-        counts = self._counts.over_all_processes(self.trainer.strategy)
-        self.log("val_loss", counts.loss, prog_bar=True, batch_size=1, rank_zero_only=True)
-        self.log("val_perplexity", counts.perplexity, batch_size=1, rank_zero_only=True)
+        """Logs the loss per token over the whole set, and the perplexity; `validate` also prints a table."""
+        self._report("val", "valid", with_table=self.trainer.state.fn == "validate")
 
     def on_test_epoch_end(self) -> None:
         """Logs the same for `test`, and prints a table."""
+        self._report("test", "test", with_table=True)
+
+    def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
         counts = self._counts.over_all_processes(self.trainer.strategy)
-        self.log("test_loss", counts.loss, batch_size=1, rank_zero_only=True)
-        self.log("test_perplexity", counts.perplexity, batch_size=1, rank_zero_only=True)
-        windows = cast(ConversationDataModule, self.trainer.datamodule).window_set("test")
-        per_word = counts.total / max(windows.words(), 1)
-        rows = {
-            "conversations": f"{windows.conversations:,}",
-            "predicted tokens": f"{counts.tokens:,}",
-            "loss (nats per token)": f"{counts.loss:.4f}",
-            "perplexity per token": f"{counts.perplexity:.3f}",
-            "perplexity per word": f"{math.exp(min(per_word, 700)):.3f}",
-        }
-        wide = max(map(len, rows.values()))
-        rank_zero_info("\n".join(["", *(f"  {name:<24}{value:>{wide}}" for name, value in rows.items()), ""]))
+        found = {"loss": counts.loss, "perplexity": counts.perplexity}
+        data = getattr(self.trainer, "datamodule", None)
+        windows = data.window_set(split) if with_table and isinstance(data, ConversationDataModule) else None
+        if windows is not None:
+            found["perplexity_per_word"] = TokenCounts(counts.total, windows.words()).perplexity
+        for name, value in found.items():
+            self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", batch_size=1, rank_zero_only=True)
+        if with_table and self.trainer.is_global_zero:
+            rows = {} if windows is None else {"conversations": f"{windows.conversations:,}"}
+            rows |= {
+                "predicted tokens": f"{counts.tokens:,}",
+                "loss (nats per token)": f"{counts.loss:.4f}",
+                "perplexity per token": f"{counts.perplexity:,.3f}",
+            }
+            if windows is not None:
+                rows["perplexity per word"] = f"{found['perplexity_per_word']:,.3f}"
+            wide = max(map(len, rows.values()))
+            print("\n".join(["", *(f"  {name:<24}{value:>{wide}}" for name, value in rows.items()), ""]), flush=True)
 
     # Checkpoints
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,3 +105,33 @@ def test_the_missing_library_is_told_with_the_cure(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r'pip install "convmodel\[train\]"'):
         list(ConversationReader("hub://org/name?column=dialog"))
+
+
+def test_the_fingerprint_changes_when_the_data_set_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ConversationReader(f"hub://{folder}/jsonl?column=dialog&split=test")
+    before = reader.fingerprint()
+    assert reader.fingerprint() == before
+    (folder / "jsonl" / "test.jsonl").write_text(json.dumps({"dialog": ["e", "f"]}))
+    assert reader.fingerprint() != before
+
+    class Hub:
+        commit = "1"
+
+        def dataset_info(self, path: str, revision: str | None) -> Any:
+            assert (path, revision) == ("org/name", "main")
+            return SimpleNamespace(sha=self.commit)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    remote = ConversationReader("hub://org/name?column=dialog&revision=main")
+    before = remote.fingerprint()
+    monkeypatch.setattr(Hub, "commit", "2")
+    assert remote.fingerprint() != before
+
+
+def test_a_data_set_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no network.\nmore")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", offline)
+    with pytest.raises(ConversationFileError, match=r"hub://org/name\?column=d: no network; check name"):
+        ConversationReader("hub://org/name?column=d").fingerprint()

@@ -1,0 +1,52 @@
+"""Callbacks that watch a run, or end it, from inside its own process."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class KillAt(Callback):
+    """Kills its process, which can do nothing about it, before a step is taken."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """The optimiser has taken `step` steps, and a batch was read that is never learned from."""
+        if trainer.global_step == self._step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class InterruptAt(Callback):
+    """Presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, step: int, times: int = 1) -> None:
+        self._step, self._times = step, times
+
+    def on_train_batch_start(self, trainer: Trainer, *others: Any) -> None:
+        """As a person would, at any moment."""
+        if trainer.global_step == self._step:
+            for _ in range(self._times):
+                signal.raise_signal(signal.SIGINT)
+
+
+class WhatWasRead(Callback):
+    """Writes down the ids of each row that is read in training, a file for each process."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """A line for each row; padding is left out, so a row is what its conversation gives."""
+        pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
+        rows = [ids[: _length(labels)] for ids, labels in pairs]
+        with open(self._folder / f"rank-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(json.dumps([trainer.current_epoch, row]) + "\n" for row in rows if row)
+
+
+def _length(labels: list[int]) -> int:
+    return max((place + 1 for place, label in enumerate(labels) if label != -100), default=0)

@@ -1,0 +1,308 @@
+"""The trainer from end to end: what it leaves, what it says, what it refuses."""
+
+import contextlib
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from convmodel.conversation import read_conversations
+from convmodel.model import ConversationModel
+from convmodel.tokenizer import ConversationTokenizer
+from convmodel.trainer import main
+from tests.training.conftest import ROOT, Workshop, difference
+from tests.vocabularies import word_level
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The line with which the trainer ends."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+def test_a_run_leaves_a_model_that_replies_and_what_it_replied_on_the_way(workshop: Workshop) -> None:
+    workshop.train(trainer__logger="true", trainer__max_epochs=2)
+    model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
+    assert isinstance(model.generate(["Hello"], do_sample=False).responses[0], str)
+    run = workshop.folder / "run" / "lightning_logs" / "version_0"
+    assert list(run.glob("events.out.tfevents.*"))
+    assert (run / "config.yaml").is_file()
+    lines: list[dict[str, Any]] = [
+        json.loads(line) for line in (run / "generated.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [line["epoch"] for line in lines] == [0, 0, 0, 1, 1, 1]
+    assert lines[0]["step"] * 2 == lines[-1]["step"] > 0
+    assert lines[0]["options"] == {"do_sample": False, "max_new_tokens": 32}  # half of the window
+    contexts = [c.turns for c in read_conversations(workshop.folder / "valid.jsonl")]
+    assert lines[1]["context"] == list(contexts[1][: len(lines[1]["context"])])
+    assert all(len(line["replies"]) == 1 for line in lines)
+    card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "validation loss (nats per predicted token)" in card and "train.jsonl: JSON Lines" in card
+
+
+def test_the_exported_folder_is_an_ordinary_one(workshop: Workshop) -> None:
+    workshop.train()
+    folder = workshop.folder / "run" / "model"
+    network, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    mine = ConversationModel.from_pretrained(folder)
+    ids = mine.tokenizer(["Hello", "Hi!"])["input_ids"]
+    messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]
+    assert tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False) == ids
+    with torch.no_grad():
+        assert torch.equal(network(torch.tensor([ids])).logits, mine.hf_model(torch.tensor([ids])).logits)
+
+
+def test_a_second_run_does_not_mind_the_first_one(workshop: Workshop) -> None:
+    for version in range(2):
+        workshop.train(trainer__logger="true", trainer__max_steps=1)
+        assert (workshop.folder / "run" / "lightning_logs" / f"version_{version}" / "config.yaml").is_file()
+    for _ in range(2):  # without a logger both runs write to the same folder
+        workshop.train(run="other", trainer__max_steps=1)
+
+
+def test_the_second_run_encodes_nothing(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop.train(trainer__max_steps=1, run="first")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a text was encoded again")
+
+    monkeypatch.setattr(ConversationTokenizer, "encode_many", refuse)
+    workshop.train(trainer__max_steps=1, run="second", trainer__limit_val_batches=0)
+
+
+# The config
+
+
+def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*workshop.arguments()[1:], "--print_config"])
+    printed = capsys.readouterr().out
+    for explanation in (
+        "# The highest learning rate of AdamW.",
+        "# Conversations to learn from.",
+        "# Where the best model",
+    ):
+        assert explanation in printed
+    values = yaml.safe_load(printed)
+    assert values["model"]["class_path"] == "convmodel.training.generative.ConversationModule"
+    assert values["model"]["init_args"]["from_scratch"]["n_embd"] == 16
+    config = workshop.folder / "config.yaml"
+    config.write_text(printed, encoding="utf-8")
+    main(["--config", str(config), "--trainer.max_steps=1"])
+    assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_flat_keys_and_the_command_line_mean_the_default_pair(workshop: Workshop) -> None:
+    config = workshop.folder / "config.yaml"
+    config.write_text(
+        f"data: {{train_file: {workshop.folder}/train.jsonl, cache_dir: {workshop.folder}/cache}}\n"
+        "model: {from_scratch: {n_layer: 1, n_head: 2, n_embd: 16, vocab_size: 300}}\n"
+        "trainer: {max_steps: 1, accelerator: cpu, enable_progress_bar: false, logger: false}\n"
+    )
+    main(["fit", "--config", str(config), "--model.from_scratch.n_embd=8"])
+    model = ConversationModel.from_pretrained(workshop.folder / "model")  # the default export_dir
+    assert (model.hf_model.config.n_embd, model.hf_model.config.n_layer) == (8, 1)
+
+
+def test_the_shipped_config_is_the_one_that_the_readme_trains(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.chdir(ROOT), pytest.raises(SystemExit):
+        main(["--config", "config.yaml", "--print_config"])
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert (ROOT / values["data"]["init_args"]["train_file"]).is_file()
+    assert values["export_dir"] == "model"
+
+
+def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    config = workshop.folder / "config.yaml"
+    config.write_text("trainer:\n  max_steps: 1\nexport_dir: a\ntrainer:\n  max_steps: 2\n")
+    assert "config.yaml:4: the key 'trainer' stands here and in line 1; remove one" in error_of(
+        capsys, "--config", str(config)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"data__train_file": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"data__train_file": ...}, "data.train_file is not given; fit reads its conversations"),
+        ({"data__tokens_per_batch": 0}, "tokens_per_batch=0; it must be at least 1"),
+        ({"data__max_length": 65}, "data.max_length=65, but the model reads 64 tokens at most"),
+        ({"data__max_length": 2}, "a persona that leaves no room for a turn in 2 tokens"),
+        ({"data__on_error": "ignore"}, "ignore"),
+        ({"model__train_on": "some"}, "some"),
+        ({"model__learning_rat": 1}, "learning_rat"),
+        ({"model__from_scratch__vocab_size": 200}, "vocab_size=200; at least 259 are needed"),
+        ({"model__from_scratch__n_head": 3}, "n_head=3 does not divide n_embd=16"),
+        ({"model__pretrained_model_name_or_path": "./nowhere"}, "nowhere: no such folder"),
+        ({"export_dir": "."}, "which saving a model here would remove"),
+        ({"ckpt_path": "last"}, "has a checkpoints/last.ckpt"),
+        ({"ckpt_path": "nowhere.ckpt"}, "nowhere.ckpt: no such file"),
+        ({"config": "nowhere.yaml"}, "nowhere.yaml: no such config file"),
+        ({"checkpoint__every_n_steps": 0}, "checkpoint.every_n_steps=0; it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], complaint: str
+) -> None:
+    assert complaint in error_of(capsys, *workshop.arguments(**options))
+
+
+def test_a_bad_line_is_told_with_its_number_or_skipped_and_counted(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = workshop.folder / "train.jsonl"
+    train.write_text('["alone"]\n' + train.read_text(encoding="utf-8"), encoding="utf-8")
+    assert "train.jsonl:1: there is only one turn" in error_of(capsys, *workshop.arguments())
+    said = workshop.train(data__on_error="skip", trainer__max_steps=1)
+    assert "60 conversations; 1 line skipped: first" in said
+
+
+def test_an_untrained_model_is_not_measured(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "test needs a trained model" in error_of(capsys, *workshop.arguments("test"))
+
+
+# Precision
+
+
+def test_the_precision_is_decided_by_the_hardware_and_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for quick, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr("convmodel.training.cli.quick_at_bf16", lambda _, quick=quick: quick)
+        said = workshop.train(trainer__max_steps=1)
+        assert said.count("precision: ") == 1 and f"precision: {expected}" in said
+    assert "precision: " not in workshop.train(trainer__max_steps=1, trainer__precision="64-true")
+
+
+# Fine-tuning
+
+
+def test_a_folder_is_fine_tuned_and_wins_over_a_model_from_scratch(workshop: Workshop) -> None:
+    workshop.train(run="first")
+    said = workshop.train(
+        run="second",
+        model__pretrained_model_name_or_path=workshop.folder / "first" / "model",
+        model__learning_rate=0,
+        model__from_scratch__n_embd=32,
+    )
+    first, second = (ConversationModel.from_pretrained(workshop.folder / run / "model") for run in ("first", "second"))
+    assert difference(first.hf_model.state_dict(), second.hf_model.state_dict()) == 0
+    assert str(workshop.folder / "first" / "model") in said
+    card = (workshop.folder / "second" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "fine-tuned from" in card
+
+
+def test_a_model_without_a_separator_gets_one_with_a_row_of_its_own(workshop: Workshop) -> None:
+    tokenizer = word_level(sep_token=None)
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=32, n_layer=1, n_head=2, n_embd=8))
+    network.save_pretrained("base")
+    tokenizer.save_pretrained("base")
+    workshop.train(model__pretrained_model_name_or_path="./base", trainer__max_steps=2, data__max_length=32)
+    model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
+    assert model.tokenizer.sep_token == "<sep>"
+    assert model.tokenizer.sep_token_id == len(tokenizer) == model.hf_model.config.vocab_size - 1
+
+
+# Measuring
+
+
+def table_of(
+    capsys: pytest.CaptureFixture[str], workshop: Workshop, command: str = "test", **options: Any
+) -> dict[str, str]:
+    """The table that `test` or `validate` prints."""
+    capsys.readouterr()
+    workshop.train(command, **options)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.rsplit(maxsplit=1) for line in lines if re.match(r"  \w.* [\d.,]+$", line)]
+    return {name.strip(): value for name, value in rows}
+
+
+def test_a_checkpoint_and_the_exported_folder_are_tested_alike(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop.train()
+    folder = table_of(capsys, workshop, model__pretrained_model_name_or_path=workshop.folder / "run" / "model")
+    assert table_of(capsys, workshop, ckpt_path="last") == folder
+    assert list(folder) == [
+        "conversations",
+        "predicted tokens",
+        "loss (nats per token)",
+        "perplexity per token",
+        "perplexity per word",
+    ]
+    assert folder["conversations"] == "20"
+
+
+def test_the_loss_is_that_of_one_conversation_after_the_other_for_every_batch_size(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The oracle reads each conversation alone, with transformers' own loss: no token attends across conversations."""
+    workshop.train(model__from_scratch__n_positions=512, data__max_length=None)
+    model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
+    total, tokens, words = 0.0, 0, 0
+    for conversation in read_conversations(workshop.folder / "test.jsonl"):
+        encoding = model.tokenizer(list(conversation.turns[:-1]), persona=conversation.persona)
+        last = model.tokenizer.encode(conversation.turns[-1])
+        reply_type = encoding["token_type_ids"][-1]
+        sep = model.tokenizer.sep_token_id
+        ids = torch.tensor([[*encoding["input_ids"], *last, sep]])
+        types = torch.tensor([[*encoding["token_type_ids"], *[reply_type] * len(last), 1 - reply_type]])
+        labels = ids.clone()
+        labels[0, : sum(len(model.tokenizer.encode(s)) + 1 for s in conversation.persona) + 1] = -100
+        count = int((labels != -100).sum())
+        with torch.no_grad():
+            total += float(model.hf_model(ids, token_type_ids=types, labels=labels).loss) * count
+        tokens += count
+        words += sum(len(turn.split()) for turn in conversation.turns)
+    for budget in (1, 100, 3000):
+        found = table_of(
+            capsys,
+            workshop,
+            model__pretrained_model_name_or_path=workshop.folder / "run" / "model",
+            data__tokens_per_batch=budget,
+            trainer__logger="false",
+        )
+        assert found["predicted tokens"] == f"{tokens:,}"
+        assert float(found["loss (nats per token)"]) == pytest.approx(total / tokens, abs=1e-4)
+        assert float(found["perplexity per word"].replace(",", "")) == pytest.approx(math.exp(total / words), rel=1e-3)
+
+
+def test_validate_says_the_loss_by_which_the_model_was_chosen(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop.train()
+    card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    loss = next(line.split("|")[2].strip() for line in card.splitlines() if line.startswith("| validation loss"))
+    assert table_of(capsys, workshop, "validate", ckpt_path="last")["loss (nats per token)"] == loss
+
+
+@pytest.mark.parametrize("train_on", ["last", "first_speaker", "second_speaker", "last_speaker"])
+def test_only_the_turns_of_train_on_are_predicted(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], train_on: str
+) -> None:
+    folder = workshop.folder / "run" / "model"
+    if not folder.exists():
+        workshop.train(trainer__max_steps=1)
+    tokenizer = ConversationTokenizer.from_pretrained(folder)
+    expected = 0
+    for conversation in read_conversations(workshop.folder / "test.jsonl"):
+        last = len(conversation.turns) - 1
+        chosen = {
+            "last": [last],
+            "first_speaker": range(0, last + 1, 2),
+            "second_speaker": range(1, last + 1, 2),
+            "last_speaker": range(last % 2, last + 1, 2),
+        }[train_on]
+        expected += sum(len(tokenizer.encode(conversation.turns[n])) + 1 for n in chosen)
+    found = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, model__train_on=train_on)
+    assert int(found["predicted tokens"].replace(",", "")) <= expected
+    whole = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder)
+    assert int(found["predicted tokens"].replace(",", "")) < int(whole["predicted tokens"].replace(",", ""))
