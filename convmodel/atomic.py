@@ -3,48 +3,113 @@
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+if sys.platform != "win32":
+    import fcntl
+
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """Gives an empty folder to write into, which takes the place of `path` when the block ends without an error.
 
     On Linux and macOS the two folders are exchanged in one step. Where the system or the file system cannot do that,
     the old folder is moved aside first: a kill between the two moves leaves it beside, named `.NAME.old-...`.
+
+    Args:
+        path: where the folder is to stand; a link stays a link. Folders above it are made.
+        replace: whether it replaces what is there by then; otherwise what is there stays, and what was written goes.
+
+    Raises:
+        FileExistsError: when `path` is a file.
     """
-    target = Path(path).absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
-    fresh.mkdir()
-    try:
+    target = Path(os.path.realpath(path))
+    if target.is_file():
+        raise FileExistsError(f"{target}: is a file, and a folder is to be written; choose another name, or move it")
+    with _workplace(target) as work:
+        fresh = work / target.name
+        fresh.mkdir()
         yield fresh
-        for file in fresh.rglob("*"):
-            if file.is_file():
-                _flush(file)
+        for inside in fresh.rglob("*"):
+            if inside.exists():  # not a link to nowhere
+                _flush(inside)
         _flush(fresh)
-        _put_in_place(fresh, target)
+        _put_in_place(fresh, target, replace=replace)
         _flush(target.parent)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives the name of a file to write, which takes the place of `path` when the block ends without an error."""
-    target = Path(path).absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
-    try:
+    """Gives the name of a file to write, which takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: where the file is to stand; a link stays a link. Folders above it are made.
+    """
+    target = Path(os.path.realpath(path))
+    with _workplace(target) as work:
+        fresh = work / target.name
         yield fresh
         _flush(fresh)
         os.replace(fresh, target)
+        _flush(target.parent)
+
+
+@contextlib.contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """Gives a new folder beside `target`, locked while this process works in it, and gone afterwards.
+
+    The lock ends with the process: what a killed one left is known by it, and removed by the next one that comes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    while True:
+        work = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
+        work.mkdir()
+        lock = _lock(work, wait=True)
+        if work.is_dir():  # otherwise it was taken for a leftover before it was locked
+            break
+        _unlock(lock)
+    try:
+        yield work
     finally:
-        fresh.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+        _unlock(lock)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Removes what killed processes left beside `target`; an old version only while `target` is there."""
+    leftover = re.compile(rf"\.{re.escape(target.name)}\.(new|old)-[0-9a-f]{{12}}")
+    found = list(filter(None, map(leftover.fullmatch, os.listdir(target.parent))))
+    replaced = target.exists()  # asked after the listing: an old version that is listed has been replaced by then
+    for match in found:
+        folder = target.with_name(match[0])
+        if (match[1] == "new" or replaced) and (lock := _lock(folder, wait=False)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """Locks a folder until `_unlock` or the end of the process; None where it is locked, gone, or cannot be locked."""
+    if sys.platform == "win32":
+        return None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return descriptor
+        except OSError:
+            os.close(descriptor)
+    return None
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
 
 
 def _flush(path: Path) -> None:
@@ -58,15 +123,18 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _put_in_place(fresh: Path, target: Path) -> None:
+def _put_in_place(fresh: Path, target: Path, *, replace: bool) -> None:
     """Moves `fresh` to `target`; what stood there comes to stand at `fresh`, to be removed."""
-    if not target.exists():
-        os.rename(fresh, target)
-    elif not _exchange(fresh, target):
-        aside = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
-        os.rename(target, aside)
-        os.rename(fresh, target)
-        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.rename(fresh, target)  # where nothing or an empty folder stands
+    except OSError:
+        if not target.exists():
+            raise
+        if replace and not _exchange(fresh, target):
+            aside = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
+            os.rename(target, aside)
+            os.rename(fresh, target)
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -42,6 +42,9 @@ class TokenBudgetSampler:
         seed: what the epochs are drawn from.
         share: which batches this process reads. Where the batches do not divide evenly, some processes get one empty
             batch at the end, so that all make the same number of steps.
+
+    Raises:
+        ValueError: when the budget or a length is below 1.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class TokenBudgetSampler:
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch={tokens_per_batch}; it must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
+        if lengths.min(initial=1) < 1:
+            raise ValueError(f"sequence {lengths.argmin()} has {lengths.min()} tokens; each must have at least 1")
         self._shuffle, self._seed, self._share = shuffle, seed, share
-        classes = np.ceil(np.log(np.maximum(lengths, 1)) / np.log(LENGTH_STEP)).astype(np.int64)
+        classes = np.ceil(np.log(lengths) / np.log(LENGTH_STEP)).astype(np.int64)
         self._order = np.lexsort((lengths, classes))
         self._class_of_place = classes[self._order]
         starts = np.flatnonzero(np.diff(self._class_of_place, prepend=-1))
@@ -123,14 +128,15 @@ class BatchLoader:
         sampler: which sequences stand together.
         read: gives one batch for their indices.
 
-    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, saves `state_dict` in its checkpoints and gives it back.
+    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, saves `state_dict` in its checkpoints and gives
+    it back.
     """
 
     def __init__(self, sampler: TokenBudgetSampler, read: Callable[[np.ndarray], Batch]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0
-        self._resume_at: int | None = None
+        self._restored = False
 
     @property
     def batch_sampler(self) -> SimpleNamespace:
@@ -138,18 +144,18 @@ class BatchLoader:
         return SimpleNamespace(sampler=self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration draws."""
-        if self._resume_at is None:
-            self._epoch = epoch
+        """Chooses the epoch that the next iteration draws; a restored place has chosen already."""
+        if not self._restored and epoch != self._epoch:
+            self._epoch, self._next_batch = epoch, 0
 
     def __len__(self) -> int:
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._sampler.epoch(self._epoch)
-        # A restored place is used once: the next epoch begins at its first batch.
-        self._next_batch, self._resume_at = self._resume_at or 0, None
-        for indices in batches[self._next_batch :]:
+        if not self._restored:
+            self._next_batch = 0
+        self._restored = False  # a restored place is used once: the next epoch begins at its first batch
+        for indices in self._sampler.epoch(self._epoch)[self._next_batch :]:
             self._next_batch += 1
             yield self._read(indices)
 
@@ -159,6 +165,6 @@ class BatchLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Makes the next iteration go on after the batches that were given out."""
-        self._epoch = state["epoch"]
-        self._resume_at = state["batches"] % max(len(self), 1)
-        self._epoch += state["batches"] // max(len(self), 1)
+        epochs, self._next_batch = divmod(state["batches"], max(len(self), 1))
+        self._epoch = state["epoch"] + epochs
+        self._restored = True

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Logits that are held at once: what stays in a CPU's cache, and what keeps a GPU busy."""
@@ -12,9 +13,9 @@ CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """The cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
 
-    Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`, but logits are made, used and forgotten a few
-    tokens at a time, gradients included: memory is O(N D + V D) in place of O(N V). Under autocast the products are made
-    in its type, the softmax in fp32.
+    Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`, but logits are made, used and forgotten a
+    few tokens at a time, gradients included: memory is O(N D + V D) in place of O(N V). Under autocast the products are
+    made in its type, the softmax in fp32.
 
     Args:
         hidden: (N, D) the states of the tokens that predict.
@@ -27,7 +28,7 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tens
     device = hidden.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     needs_gradients = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    return _SummedCrossEntropy.apply(hidden, weight, labels, low, needs_gradients)  # type: ignore[no-any-return]
+    return _SummedCrossEntropy.apply(hidden, weight, labels, low, needs_gradients)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
@@ -65,6 +66,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
+    @once_differentiable  # the saved gradients are constants: a second derivative would be wrong, not slow
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         state_gradient, table_gradient = ctx.saved_tensors
         return state_gradient * gradient.to(state_gradient.dtype), table_gradient * gradient, None, None, None

@@ -3,15 +3,14 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import numpy as np
 
+from convmodel.atomic import atomic_folder
 from convmodel.conversation import Conversation
 from convmodel.tokenizer import ConversationTokenizer
 
@@ -38,8 +37,8 @@ class StoreSummary:
 class TokenStore:
     """Token ids of conversations, memory-mapped.
 
-    Segments are persona sentences and turns, in order. `ends` holds where each segment's ids end, `words` how many words
-    each has, `first` and `personas` the first segment and the number of persona sentences of each conversation.
+    Segments are persona sentences and turns, in order. `ends` holds where each segment's ids end, `words` how many
+    words each has, `first` and `personas` the first segment and the number of persona sentences of each conversation.
 
     Args:
         folder: what `TokenStore.build` wrote.
@@ -82,35 +81,33 @@ class TokenStore:
         """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
 
         Args:
-            conversations: read once; never more than a chunk of them is held.
+            conversations: read once; never more than two chunks of them are held.
             tokenizer: whose `encode_many` gives the ids.
             folder: where to write. If another process finishes first, what it wrote is used.
             describe: asked at the end for the sentence about the source.
         """
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
-            fresh = Path(work) / "store"
-            fresh.mkdir()
+        with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
             count = _write(conversations, tokenizer, fresh, dtype)
             summary = StoreSummary(count, describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
-            with suppress(OSError):  # another process was faster: its store is the same
-                os.rename(fresh, folder)
         return cls(folder)
 
 
 def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: object) -> str:
     """The name of a store: the same when, and only when, the same ids would be written."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
-    vocabulary = json.dumps(tokenizer.hf_tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
+    if backend is None:
+        vocabulary = tokenizer.hf_tokenizer.get_vocab()
+    else:  # without what the last call happened to set
+        vocabulary = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     parts = [
         VERSION,
         source_digest,
-        vocabulary,
+        json.dumps(vocabulary, sort_keys=True),
         tokenizer.sep_token_id,
         tokenizer.hf_tokenizer.all_special_ids,
-        options,
+        sorted(options.items()),
     ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 
+from convmodel.atomic import atomic_file
+
 from .base import ConversationFileError, Line
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
@@ -129,24 +131,15 @@ def replacing(path: str) -> Iterator[BufferedIOBase]:
         IsADirectoryError: when `path` is a folder.
     """
     path = os.path.realpath(path)  # a link stays a link
-    folder, name = os.path.split(path)
+    folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path}: there is no folder {folder}; make it first")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            if name.endswith(".gz"):
-                # No name and no time inside: the same conversations give the same bytes.
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
-                    yield packed
-            else:
-                yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with atomic_file(path) as fresh, open(fresh, "wb") as file:
+        if path.endswith(".gz"):
+            # No name and no time inside: the same conversations give the same bytes.
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                yield packed
+        else:
+            yield file

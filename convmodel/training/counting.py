@@ -33,8 +33,8 @@ class TokenCounts:
 
     @property
     def perplexity(self) -> float:
-        """exp of the loss; infinite where a float cannot hold it."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        """exp of the loss; infinite where a float cannot hold it, nan for no tokens."""
+        return math.inf if self.loss > 700 else math.exp(self.loss)
 
     def over_all_processes(self, strategy: Strategy) -> "TokenCounts":
         """The sums over all processes, the same in each of them."""

@@ -1,0 +1,76 @@
+"""Errors of ours in one line, defects with their traceback."""
+
+import errno
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from convmodel import errors
+from convmodel.errors import told_in_one_line
+from convmodel.layout import targets
+
+
+def ours() -> None:
+    """Raises in the package, for a wrong value."""
+    targets("most", 3)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _no_traceback_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+
+
+def test_what_the_package_raises_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end, told_in_one_line():
+        ours()
+    assert end.value.code == 2
+    assert end.value.__suppress_context__  # no traceback through our insides
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: train_on='most'; allowed are all, last, last_speaker, first_speaker, second_speaker\n"
+
+
+def test_a_value_error_raised_elsewhere_is_a_defect_and_passes() -> None:
+    with pytest.raises(ValueError, match="invalid literal"), told_in_one_line():
+        int("x")
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, AssertionError, KeyboardInterrupt, RuntimeError])
+def test_what_is_neither_a_wrong_value_nor_of_the_system_passes(error: type[BaseException]) -> None:
+    with pytest.raises(error), told_in_one_line():
+        raise error
+
+
+def test_with_the_environment_variable_everything_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVMODEL_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="allowed are all") as error, told_in_one_line():
+        ours()
+    assert traceback.extract_tb(error.value.__traceback__)[-1].name == "targets"
+
+
+def test_what_the_system_says_of_a_file_is_one_line_whoever_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit), told_in_one_line():
+        (tmp_path / "no" / "folder").mkdir()  # raised in pathlib
+    err = capsys.readouterr().err
+    assert err == f"error: [Errno {errno.ENOENT}] {os.strerror(errno.ENOENT)}: '{tmp_path}/no/folder'\n"
+
+
+def test_what_a_connection_says_is_no_file_and_passes() -> None:
+    with pytest.raises(ConnectionRefusedError), told_in_one_line():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+
+
+def test_a_package_whose_name_only_begins_alike_is_not_ours(tmp_path: Path) -> None:
+    code = compile("raise ValueError('theirs')", f"{Path(errors.__file__).parent}_plugin/module.py", "exec")
+    with pytest.raises(ValueError, match="theirs"), told_in_one_line():
+        exec(code)
+
+
+def test_what_goes_well_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with told_in_one_line():
+        print("all is well")
+    assert capsys.readouterr() == ("all is well\n", "")

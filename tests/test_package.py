@@ -1,0 +1,297 @@
+"""The package from outside: its names, its commands, what they import, and the floors of its rooms."""
+
+import ast
+import gzip
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import convmodel
+from convmodel.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"}
+
+FLOORS: list[set[str]] = [
+    # What knows nothing of the package.
+    {"atomic", "errors", "hardware", "layout", "loss", "model_card", "text_encoder", "yaml_keys"},
+    {"batching", "formats", "generation", "model_folder"},
+    {"conversation"},
+    {"tokenizer"},
+    {"model", "token_store"},
+    {"windows"},
+    {"data"},
+    {"training"},
+    {"trainer"},
+    {"__main__"},
+]
+"""Rooms from the ground up. A room imports itself and rooms on floors below its own; `__init__` is the door to them."""
+
+STRANGERS = [
+    {"conversation", "batching", "generation"},
+    {"model", "data"},
+]
+"""Rooms that do not know each other, whichever floor they are on."""
+
+LIGHTNING = {"data", "training", "trainer"}
+"""Who may know Lightning."""
+
+WITHOUT_TENSORS = {"atomic", "conversation", "errors", "formats", "layout", "model_card", "tokenizer", "text_encoder"}
+"""Who never imports torch itself."""
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Each file of the package with the name of the room that it belongs to."""
+    package = ROOT / "convmodel"
+    for path in sorted(package.rglob("*.py")):
+        yield path.relative_to(package).parts[0].removesuffix(".py"), path
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of the modules that a file imports anywhere in it."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield module
+            if module in ("convmodel", ""):
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def rooms(path: Path) -> set[str]:
+    """The rooms that a file imports from."""
+    names = (name.split(".") for name in imported(path))
+    return {parts[1] for parts in names if parts[0] == "convmodel" and len(parts) > 1}
+
+
+def run(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = {k: v for k, v in os.environ.items() if k != "CONVMODEL_TRACEBACK"} | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+# Floors
+
+
+def test_every_room_is_on_one_floor() -> None:
+    placed = [room for floor in FLOORS for room in floor]
+    assert len(placed) == len(set(placed))
+    missing = {room for room, _ in sources()} - {*placed, "__init__"}
+    assert not missing, f"put {missing} on a floor in FLOORS"
+    assert set(placed) <= {room for room, _ in sources()}
+
+
+@pytest.mark.parametrize("room", sorted({room for room, _ in sources()} - {"__init__"}))
+def test_a_room_imports_only_from_floors_below_it(room: str) -> None:
+    [floor] = [number for number, floor in enumerate(FLOORS) if room in floor]
+    below = set().union(*FLOORS[:floor])
+    for mine, path in sources():
+        if mine == room:
+            assert rooms(path) - {room} <= below, f"{path.relative_to(ROOT)} imports from its own floor or above"
+
+
+@pytest.mark.parametrize("strangers", STRANGERS, ids=lambda them: " ".join(sorted(them)))
+def test_some_rooms_do_not_know_each_other(strangers: set[str]) -> None:
+    for room, path in sources():
+        if room in strangers:
+            assert not rooms(path) & (strangers - {room}), path
+
+
+def test_only_those_know_lightning_who_may() -> None:
+    knowing = {
+        room for room, path in sources() if any(name.split(".")[0] == "pytorch_lightning" for name in imported(path))
+    }
+    assert knowing and knowing <= LIGHTNING
+
+
+def test_what_knows_nothing_of_tensors_imports_no_torch() -> None:
+    for room, path in sources():
+        if room in WITHOUT_TENSORS:
+            assert "torch" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_the_imports_that_are_looked_at_are_those_that_are_written() -> None:
+    assert {"conversation", "text_encoder", "layout"} == rooms(ROOT / "convmodel" / "tokenizer.py")
+    assert {"base", "messages"} <= {
+        name.split(".")[2] for name in imported(ROOT / "convmodel/formats/jsonl.py") if name.startswith("convmodel.")
+    }
+    assert "errors" in rooms(ROOT / "convmodel" / "__main__.py")  # imported inside of a function
+
+
+def test_every_module_says_first_what_enters_and_what_leaves() -> None:
+    for _, path in sources():
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert docstring and docstring.splitlines()[0].endswith("."), path
+
+
+# Names
+
+
+def test_every_public_name_is_there_and_comes_from_its_home() -> None:
+    assert sorted(convmodel.__all__) == sorted(set(convmodel.__all__))
+    for name in convmodel.__all__:
+        value = getattr(convmodel, name)
+        if name != "__version__":
+            home = importlib.import_module(value.__module__)
+            assert home.__name__.startswith("convmodel.") and getattr(home, name) is value
+    assert dir(convmodel) == sorted(convmodel.__all__)
+    names: dict[str, object] = {}
+    exec("from convmodel import *", names)
+    assert set(convmodel.__all__) <= set(names)
+
+
+def test_the_names_that_a_type_checker_sees_are_those_that_are_imported_when_used() -> None:
+    tree = ast.parse((ROOT / "convmodel" / "__init__.py").read_text(encoding="utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("convmodel.")
+        for alias in node.names
+    }
+    assert seen == convmodel._HOMES
+    assert {*seen, "__version__"} == set(convmodel.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'convmodel' has no attribute 'Conversion'"):
+        convmodel.Conversion  # noqa: B018
+    assert not hasattr(convmodel, "__path_to_nowhere__")
+
+
+# Laziness
+
+
+def loaded(*program: str) -> set[str]:
+    """The top-level modules that are loaded when a program ends."""
+    lines = [
+        "import atexit, json, sys",
+        "atexit.register(lambda: print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})), file=sys.stderr))",
+        *program,
+    ]
+    done = run("-c", "\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stderr.splitlines()[-1])
+    return set(found)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["import convmodel", "dir(convmodel)", "convmodel.__version__"],
+        ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
+        ["from convmodel import Conversation, read_conversations, write_conversations"],
+    ],
+    ids=["import", "--help", "convert --help", "train --help", "trainer -h", "trainer --help", "conversations"],
+)
+def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:
+    found = loaded(*program)
+    assert "convmodel" in found
+    assert not found & HEAVY
+
+
+def test_what_is_found_loaded_is_what_was_imported() -> None:
+    assert "numpy" in loaded("import numpy")
+
+
+# Commands
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: python -m convmodel ")
+    assert "train " in out and "convert " in out
+
+
+def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("fit", "validate", "test", "--data.train_file", "--print_config", "--ckpt_path"):
+        assert word in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["chatter"], ["convert"], ["convert", "one", "two", "three"]])
+def test_a_wrong_command_line_is_told_with_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage: python -m convmodel" in capsys.readouterr().err
+
+
+def test_convert_reads_any_format_and_writes_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("context,response\nHello,Hi\nHow are you?,元気\n", encoding="utf-8")
+    done = run("-m", "convmodel", "convert", "in.csv", "out.jsonl.gz", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "in.csv: CSV, 2 conversations\nout.jsonl.gz: 2 conversations written\n"
+    lines = gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()).decode().splitlines()
+    assert [json.loads(line) for line in lines] == [{"turns": ["Hello", "Hi"]}, {"turns": ["How are you?", "元気"]}]
+
+
+def test_convert_skips_what_it_is_told_to_skip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").write_text('["a", "b"]\n["alone"]\n')
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--on_error", "skip"]) == 0
+    assert "1 conversation; 1 line skipped: first" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out").read_text()) == {"turns": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "told"),
+    [
+        ("bad", "out", "error: bad:2: there is only one turn"),
+        ("missing", "out", "error: missing: there is no such file in "),
+        (".", "out", "error: .: is a folder (bad"),
+        ("good", "no/out", "there is no folder "),
+        ("good", ".", "is a folder; give the name of a file"),
+        ("hub://x?size=3", "out", "error: hub://x?size=3: unknown option 'size'"),
+    ],
+)
+def test_an_error_of_convert_is_one_line_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    output: str,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+    (tmp_path / "bad").write_text('["a", "b"]\n["alone"]\n')
+    (tmp_path / "good").write_text('["a", "b"]\n')
+    with pytest.raises(SystemExit) as end:
+        main(["convert", source, output])
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert told in err and err.startswith("error: ") and err.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["bad", "good"]
+
+
+def test_an_error_of_convert_ends_the_process_with_status_2_and_no_traceback(tmp_path: Path) -> None:
+    done = run("-m", "convmodel", "convert", "missing", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: missing: there is no such file") and done.stderr.count("\n") == 1
+
+
+def test_the_trainer_without_arguments_shows_its_usage_and_fails() -> None:
+    done = run("-m", "convmodel.trainer")
+    assert done.returncode == 2
+    assert done.stdout.startswith("usage: python -m convmodel.trainer")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (ROOT / "convmodel" / "py.typed").is_file()

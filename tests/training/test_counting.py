@@ -1,0 +1,116 @@
+"""Sums that are divided once, and seeds that are the same everywhere."""
+
+import math
+import random
+from typing import Any, cast
+
+import pytest
+import torch
+from pytorch_lightning.strategies import SingleDeviceStrategy, Strategy
+from torch import Tensor
+
+from convmodel.training.counting import TokenCounts, mixed_seed
+
+
+def test_the_loss_is_that_of_all_tokens_and_no_mean_of_means() -> None:
+    counts = TokenCounts()
+    counts.add(1.0, 1)
+    counts.add(9.0, 99)
+    assert counts == TokenCounts(10.0, 100)
+    assert counts.loss == 0.1
+    assert counts.perplexity == math.exp(0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_loss_does_not_depend_on_how_tokens_are_batched(seed: int) -> None:
+    source = random.Random(seed)
+    losses = [source.randint(0, 64) / 8 for _ in range(50)]  # sums of eighths are exact
+    counts = TokenCounts()
+    rest = list(losses)
+    while rest:
+        size = source.randint(1, 7)
+        batch, rest = rest[:size], rest[size:]
+        counts.add(sum(batch), len(batch))
+        counts.add(0.0, 0)  # an empty batch at the end of a process's share
+    assert counts.loss == sum(losses) / 50
+
+
+def test_no_tokens_have_no_loss_and_no_perplexity() -> None:
+    assert math.isnan(TokenCounts().loss)
+    assert math.isnan(TokenCounts().perplexity)
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(0.0, 1.0), (700.0, math.exp(700)), (701.0, math.inf), (math.inf, math.inf)]
+)
+def test_a_perplexity_that_a_float_cannot_hold_is_infinite(loss: float, perplexity: float) -> None:
+    assert TokenCounts(loss, 1).perplexity == perplexity
+
+
+def test_a_loss_that_is_no_number_gives_no_perplexity() -> None:
+    assert math.isnan(TokenCounts(math.nan, 3).perplexity)
+
+
+def test_one_process_has_the_sums_that_it_has() -> None:
+    strategy = SingleDeviceStrategy(device="cpu")
+    assert TokenCounts(1.25, 3).over_all_processes(strategy) == TokenCounts(1.25, 3)
+
+
+class Together:
+    """As a strategy of several processes, of which the others have these counts."""
+
+    def __init__(self, *others: TokenCounts) -> None:
+        self.root_device = torch.device("cpu")
+        self._others = others
+        self.asked: list[tuple[torch.dtype, Any]] = []
+
+    def reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
+        self.asked.append((tensor.dtype, reduce_op))
+        others = [torch.tensor([each.total, each.tokens], dtype=tensor.dtype) for each in self._others]
+        return torch.stack([tensor, *others]).sum(0)
+
+
+def test_all_processes_have_the_same_sums() -> None:
+    mine, others = TokenCounts(0.5, 1), [TokenCounts(3.0, 10), TokenCounts()]
+    strategy = Together(*others)
+    assert mine.over_all_processes(cast(Strategy, strategy)) == TokenCounts(3.5, 11)
+    assert strategy.asked == [(torch.float64, "sum")]
+    assert mine == TokenCounts(0.5, 1)
+
+
+def test_more_tokens_than_single_precision_can_count_are_counted() -> None:
+    many = TokenCounts(0.0, 2**24)
+    assert many.over_all_processes(cast(Strategy, Together(TokenCounts(0.0, 1)))).tokens == 2**24 + 1
+
+
+# mixed_seed
+
+
+@pytest.fixture(autouse=True)
+def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+
+
+def test_a_seed_changes_with_each_of_its_parts_and_with_the_seed_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (11, 1), (1, 11), (0, 0, 1)]
+    seeds = [mixed_seed(*each) for each in parts]
+    monkeypatch.setenv("PL_GLOBAL_SEED", "2")
+    seeds += [mixed_seed(*each) for each in parts]
+    monkeypatch.delenv("PL_GLOBAL_SEED")
+    seeds += [mixed_seed(*each) for each in parts]
+    assert len(set(seeds)) == 3 * len(parts)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    assert seeds[-len(parts) :] == [mixed_seed(*each) for each in parts]
+
+
+def test_seeds_of_neighbouring_steps_are_unrelated_and_ones_that_torch_takes() -> None:
+    seeds = [mixed_seed(0, step, 0) for step in range(2000)]
+    assert len(set(seeds)) == 2000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    for bit in range(63):
+        assert 850 < sum(seed >> bit & 1 for seed in seeds) < 1150  # each bit is a fair coin, within 6.7 sigma
+    torch.manual_seed(max(seeds))
+
+
+def test_a_seed_is_the_same_on_every_machine_and_in_every_version() -> None:
+    assert mixed_seed(3, 14, 1) == 8861764384418392011

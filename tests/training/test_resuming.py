@@ -1,0 +1,174 @@
+"""Defaults, checkpoint, command line: which of them wins, and that every difference is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from jsonargparse import ArgumentParser, Namespace
+
+from convmodel.training.resuming import SIZES, merge_hyperparameters
+
+
+@dataclass
+class Sizes:
+    """As FromScratch."""
+
+    n_layer: int = 4
+    resid_pdrop: float = 0.1
+
+
+class Model:
+    """As ConversationModule."""
+
+    def __init__(
+        self,
+        pretrained_model_name_or_path: str | None = None,
+        from_scratch: Sizes = Sizes(),  # noqa: B008
+        learning_rate: float = 0.5,
+        betas: tuple[float, float] = (0.9, 0.95),
+    ) -> None:
+        pass
+
+
+class Data:
+    """As ConversationDataModule."""
+
+    def __init__(self, train_file: str | None = None, tokens_per_batch: int = 2048) -> None:
+        pass
+
+
+SAVED_MODEL = {
+    "pretrained_model_name_or_path": None,
+    "from_scratch": {"n_layer": 4, "resid_pdrop": 0.1},
+    "learning_rate": 0.5,
+    "betas": [0.9, 0.95],
+    "_class_path": "somewhere.Model",
+    "_instantiator": "somebody",
+}
+SAVED_DATA = {"train_file": None, "tokens_per_batch": 2048, "_class_path": "somewhere.Data"}
+
+
+def merged(
+    arguments: list[str], model: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
+) -> tuple[Namespace, list[str]]:
+    """The options after a checkpoint with these changes was merged into a parsed command line, and what was told."""
+    parser = ArgumentParser(exit_on_error=False)
+    for name, kind in {"model": Model, "data": Data}.items():
+        parser.add_subclass_arguments(kind, name)
+    parser.set_defaults({"model": {"class_path": f"{__name__}.Model"}, "data": {"class_path": f"{__name__}.Data"}})
+    config = parser.parse_args(arguments)
+    explicit = parser.parse_args(arguments, defaults=False)
+    checkpoint = {
+        "hyper_parameters": SAVED_MODEL | dict(model or {}),
+        "datamodule_hyper_parameters": SAVED_DATA | dict(data or {}),
+    }
+    lines = list(merge_hyperparameters(config, explicit, checkpoint))
+    return config, lines
+
+
+def test_where_nothing_differs_nothing_is_said() -> None:
+    config, lines = merged([])
+    assert lines == []
+    assert config.model.init_args.learning_rate == 0.5
+
+
+def test_the_checkpoint_wins_over_a_default() -> None:
+    config, lines = merged([], model={"learning_rate": 0.25}, data={"train_file": "a.jsonl"})
+    assert config.model.init_args.learning_rate == 0.25
+    assert config.data.init_args.train_file == "a.jsonl"
+    assert config.data.init_args.tokens_per_batch == 2048
+    assert lines == [
+        "model.learning_rate: 0.25 (from the checkpoint; the default is 0.5)",
+        "data.train_file: a.jsonl (from the checkpoint; the default is None)",
+    ]
+
+
+def test_what_was_given_wins_over_the_checkpoint() -> None:
+    config, lines = merged(
+        ["--model.learning_rate=0.75", "--data.tokens_per_batch=64"],
+        model={"learning_rate": 0.25},
+        data={"tokens_per_batch": 128},
+    )
+    assert config.model.init_args.learning_rate == 0.75
+    assert config.data.init_args.tokens_per_batch == 64
+    assert lines == [
+        "model.learning_rate: 0.75 (given; the checkpoint was trained with 0.25)",
+        "data.tokens_per_batch: 64 (given; the checkpoint was trained with 128)",
+    ]
+
+
+def test_a_default_that_was_given_explicitly_wins_too() -> None:
+    config, lines = merged(["--model.learning_rate=0.5"], model={"learning_rate": 0.25})
+    assert config.model.init_args.learning_rate == 0.5
+    assert lines == ["model.learning_rate: 0.5 (given; the checkpoint was trained with 0.25)"]
+
+
+def test_what_was_given_and_is_that_of_the_checkpoint_is_no_difference() -> None:
+    config, lines = merged(
+        ["--model.learning_rate=0.25", "--model.from_scratch.n_layer=2"],
+        model={"learning_rate": 0.25, "from_scratch": {"n_layer": 2, "resid_pdrop": 0.1}},
+    )
+    assert lines == []
+    assert config.model.init_args.from_scratch.n_layer == 2
+
+
+def test_options_inside_options_are_merged_one_by_one() -> None:
+    config, lines = merged(
+        ["--model.from_scratch.resid_pdrop=0.3"],
+        model={"from_scratch": {"n_layer": 2, "resid_pdrop": 0.2}},
+    )
+    assert config.model.init_args.from_scratch.n_layer == 2
+    assert config.model.init_args.from_scratch.resid_pdrop == 0.3
+    assert sorted(lines) == [
+        "model.from_scratch.n_layer: 2 (from the checkpoint; the default is 4)",
+        "model.from_scratch.resid_pdrop: 0.3 (given; the checkpoint was trained with 0.2)",
+    ]
+
+
+def test_a_list_is_the_tuple_of_the_same_numbers() -> None:
+    assert merged([], model={"betas": [0.9, 0.95]})[1] == []
+    config, lines = merged([], model={"betas": [0.8, 0.99]})
+    assert list(config.model.init_args.betas) == [0.8, 0.99]
+    assert lines == ["model.betas: [0.8, 0.99] (from the checkpoint; the default is [0.9, 0.95])"]
+
+
+def test_the_options_can_be_given_in_a_config_of_any_form() -> None:
+    for arguments in (
+        ['--model={"learning_rate": 0.75}'],
+        [f'--model={{"class_path": "{__name__}.Model", "init_args": {{"learning_rate": 0.75}}}}'],
+        ["--model=Model", "--model.init_args.learning_rate=0.75"],
+    ):
+        config, lines = merged(arguments, model={"learning_rate": 0.25})
+        assert config.model.init_args.learning_rate == 0.75
+        assert lines == ["model.learning_rate: 0.75 (given; the checkpoint was trained with 0.25)"]
+
+
+def test_the_base_model_of_the_checkpoint_needs_not_be_named_again() -> None:
+    config, _ = merged([], model={"pretrained_model_name_or_path": "gpt2"})
+    assert config.model.init_args.pretrained_model_name_or_path == "gpt2"
+
+
+def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, which its weights fix; leave .* out$",
+    ):
+        merged(["--model.from_scratch.n_layer=6"])
+    with pytest.raises(ValueError, match=r"^model\.pretrained_model_name_or_path=gpt2, but the checkpoint has None"):
+        merged(["--model.pretrained_model_name_or_path=gpt2"])
+
+
+def test_every_size_that_weights_fix_is_an_option_of_a_model_from_scratch() -> None:
+    from convmodel.training.generative import DROPOUTS, FromScratch
+
+    assert {*SIZES, *DROPOUTS} == set(FromScratch.__dataclass_fields__)
+
+
+def test_options_that_only_the_checkpoint_or_only_the_program_knows_are_left_alone() -> None:
+    config, lines = merged([], model={"of_an_older_version": 3})
+    assert lines == []
+    assert "of_an_older_version" not in config.model.init_args
+    parsed = Namespace(model=Namespace(init_args=Namespace(new=1)), data=Namespace(init_args=Namespace(new=1)))
+    assert list(merge_hyperparameters(parsed, Namespace(), {})) == []
+    assert parsed.model.init_args.new == 1
