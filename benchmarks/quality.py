@@ -167,7 +167,9 @@ def transcript(model: ConversationModel, said: Sequence[str]) -> list[str]:
 
 
 def _command(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "convmodel.trainer", *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "convmodel.trainer", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"the trainer failed:\n{done.stdout}{done.stderr}")
 
@@ -206,7 +208,8 @@ def shown(found: Sequence[Trained]) -> str:
     ]
     header = ["loop", "steps", "epochs", "minutes taken", "test loss", "perplexity per token", "per word"]
     talks = [
-        f"{one.loop}:\n\n" + "\n".join(f"> {'**' if n % 2 else ''}{turn}{'**' if n % 2 else ''}  " for n, turn in enumerate(talk))
+        f"{one.loop}:\n\n"
+        + "\n".join(f"> {'**' if n % 2 else ''}{turn}{'**' if n % 2 else ''}  " for n, turn in enumerate(talk))
         for one in found
         for talk in one.transcripts
     ]

@@ -29,8 +29,8 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.conversation import Conversation, read_conversations
-from convmodel.token_store import CHUNK, TokenStore, file_digest, store_key
+from convmodel.conversation import Conversation, ConversationReader, read_conversations
+from convmodel.token_store import CHUNK, TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 
 PEER_NAME = "one encode per turn"
@@ -127,7 +127,7 @@ def measure_store(file: Path, tokenizer: ConversationTokenizer) -> dict[str, Any
         for start in ("first", "second"):
             begin = time.perf_counter()
             with counted_calls(tokenizer) as calls:
-                folder = Path(cache) / store_key(file_digest(file), tokenizer, on_error="stop")
+                folder = Path(cache) / store_key(ConversationReader(file).fingerprint(), tokenizer, on_error="stop")
                 if not folder.is_dir():
                     TokenStore.build(read_conversations(file), tokenizer, folder)
                 store = TokenStore(folder)
@@ -138,7 +138,7 @@ def measure_store(file: Path, tokenizer: ConversationTokenizer) -> dict[str, Any
 
 def check_key(files: dict[str, Path], tokenizer: ConversationTokenizer) -> None:
     """Another file, tokenizer or option must have another key; the same ones the same."""
-    digest, other = file_digest(files["train"]), file_digest(files["valid"])
+    digest, other = (ConversationReader(files[split]).fingerprint() for split in ("train", "valid"))
     another = ConversationTokenizer.learn(["another vocabulary"], 300)
     kept = store_key(digest, tokenizer, on_error="stop")
     assert kept == store_key(digest, tokenizer, on_error="stop")

@@ -43,8 +43,8 @@ class ReadsConversations(Protocol):
 class ConversationDataModule(LightningDataModule):
     """Conversations for a model that writes replies.
 
-    Files are JSON Lines (lists, objects or messages), ParlAI text, CSV, or any of them gzipped; `hub://...` is a data set
-    of the Hugging Face Hub. See docs/conversation-files.md. Tokens are kept on disk between runs.
+    Files are JSON Lines (lists, objects or messages), ParlAI text, CSV, or any of them gzipped; `hub://...` is a data
+    set of the Hugging Face Hub. See docs/conversation-files.md. Tokens are kept on disk between runs.
 
     Args:
         train_file: Conversations to learn from.
@@ -179,8 +179,8 @@ class ConversationDataModule(LightningDataModule):
         file, dropped = self._files[split], found.counts.dropped
         if dropped and self._on_error == "stop":
             raise ValueError(
-                f"{file}: conversation {dropped[0] + 1} has a persona that leaves no room for a turn in {limit} tokens; "
-                "shorten it, use a larger data.max_length, or data.on_error=skip"
+                f"{file}: conversation {dropped[0] + 1} has a persona that leaves no room for a turn in {limit} tokens;"
+                " shorten it, use a larger data.max_length, or data.on_error=skip"
             )
         if not len(found):
             raise ValueError(f"{file}: no turn to predict with model.train_on={self._module.train_on}")

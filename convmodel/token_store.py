@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
@@ -110,12 +109,6 @@ def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: o
         sorted(options.items()),
     ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """A digest of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _write(conversations: Iterable[Conversation], tokenizer: ConversationTokenizer, folder: Path, dtype: str) -> int:

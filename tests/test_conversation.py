@@ -349,3 +349,10 @@ def test_the_real_conversations_are_read() -> None:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     assert sum(1 for _ in read_conversations(path)) == 21_726
+
+
+def test_the_fingerprint_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    for name, content in {"a": b'["a", "b"]', "b": b'["a", "b"]', "c": b'["a", "c"]'}.items():
+        (tmp_path / f"{name}.jsonl").write_bytes(content)
+    a, b, c = (ConversationReader(tmp_path / f"{name}.jsonl").fingerprint() for name in "abc")
+    assert a == b != c

@@ -14,7 +14,7 @@ import pytest
 
 from convmodel import token_store
 from convmodel.conversation import Conversation
-from convmodel.token_store import TokenStore, file_digest, store_key
+from convmodel.token_store import TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_text, random_turns
 from tests.vocabularies import byte_level
@@ -241,10 +241,3 @@ def test_a_key_can_be_made_for_a_tokenizer_without_a_rust_part() -> None:
 
     keys = {store_key("digest", ConversationTokenizer(Letters(**options))) for options in ({}, {"sep_token": "a"})}
     assert len(keys) == 2
-
-
-def test_a_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
-    for name, content in {"a": b"one", "b": b"one", "c": b"two"}.items():
-        (tmp_path / name).write_bytes(content)
-    a, b, c = (file_digest(tmp_path / name) for name in "abc")
-    assert a == b != c

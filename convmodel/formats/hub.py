@@ -56,7 +56,7 @@ def parse_address(source: str) -> HubAddress:
 
 
 def hub_fingerprint(source: str) -> str:
-    """What changes when the data set changes: its commit on the Hub, or names, sizes and times of a local folder's files.
+    """What changes when the data set does: its commit on the Hub, or names, sizes and times of a local folder's files.
 
     Raises:
         ConversationFileError: when the Hub does not tell.

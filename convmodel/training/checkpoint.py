@@ -1,8 +1,8 @@
 """A running fit in, a checkpoint out that goes on exactly where it was saved; also at Ctrl-C."""
 
-import os
 import signal
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
+
+from convmodel.atomic import atomic_file
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 """Where a run's checkpoint stands inside its folder."""
@@ -101,10 +103,9 @@ class RunCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:
             path = run_folder(trainer) / CHECKPOINT
-            fresh = path.with_name(f".{path.name}.new")
-            trainer.save_checkpoint(fresh, weights_only=False)
-            if trainer.is_global_zero:
-                os.replace(fresh, path)
+            # All processes take part in the saving; only the first one has a file to put in its place.
+            with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as fresh:
+                trainer.save_checkpoint(fresh, weights_only=False)
             self._saved_at = trainer.global_step
 
     def _leave(self, trainer: Trainer) -> None:
