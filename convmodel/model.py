@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import GenerationConfig, GPT2LMHeadModel, PreTrainedTokenizerBase
@@ -83,7 +83,7 @@ class ConversationModel:
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: ConversationTokenizer) -> None:
         self._hf_model, self._tokenizer = hf_model, tokenizer
-        if len(tokenizer) > hf_model.get_input_embeddings().num_embeddings:
+        if len(tokenizer) > len(hf_model.transformer.wte.weight):
             hf_model.resize_token_embeddings(len(tokenizer))
         sep = tokenizer.sep_token_id
         hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
@@ -118,7 +118,8 @@ class ConversationModel:
             dtype = torch.float32
         with quiet_progress():
             model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=dtype, use_safetensors=True)
-        return cls(model.to(place).eval(), ConversationTokenizer.from_pretrained(source))
+        cast(torch.nn.Module, model).to(place)
+        return cls(model.eval(), ConversationTokenizer.from_pretrained(source))
 
     @property
     def hf_model(self) -> GPT2LMHeadModel:
@@ -256,7 +257,10 @@ class ConversationModel:
         with replaced_folder(folder) as fresh:
             with quiet_progress():
                 self._hf_model.save_pretrained(fresh, state_dict=state_dict)
-            self.generation_config.save_pretrained(fresh)
+            config = copy.deepcopy(self.generation_config)
+            if not config.do_sample:  # transformers saves no sampling options where nothing is sampled
+                config.update(**NEUTRAL)
+            config.save_pretrained(fresh)
             self._tokenizer.save_pretrained(fresh)
             text = (card or ModelCard()).markdown(
                 sep_token=self._tokenizer.sep_token,

@@ -39,8 +39,8 @@ class ModelCard:
             'print(model.generate(["Hello"]).responses[0])\n```',
             "## Input layout\n\n"
             f"`{sep_token}` stands before each persona sentence, before each turn and at the end; `token_type_ids` "
-            "alternate by turn from 0, and the last separator has the type of the speaker who replies. The chat template "
-            "reproduces the ids; software that drops `token_type_ids` reads this model less well.",
+            "alternate by turn from 0, and the last separator has the type of the speaker who replies. The chat "
+            "template reproduces the ids; software that drops `token_type_ids` reads this model less well.",
         ]
         if self.data:
             parts.append("## Data\n\n" + "\n".join(f"- {line}" for line in self.data))

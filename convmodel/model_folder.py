@@ -85,7 +85,8 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
     strangers = sorted(file.name for file in target.iterdir() if not MODEL_FILES.fullmatch(file.name))
     if strangers:
         raise FileExistsError(
-            f"{target}: holds {strangers[0]!r}, which saving a model here would remove; choose another folder, or move it"
+            f"{target}: holds {strangers[0]!r}, which saving a model here would remove; "
+            "choose another folder, or move it"
         )
 
 

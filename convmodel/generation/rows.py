@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -47,7 +47,8 @@ def generate_rows(
         For each row its `num_return_sequences` continuations, without the end token.
     """
     inputs = left_pad(rows, pad_token_id=config.pad_token_id, device=model.device)
-    generated = model.generate(**inputs, generation_config=config, **options)
+    generate = cast(Any, model).generate  # annotated with another type of self
+    generated = generate(**inputs, generation_config=config, **options)
     sequences = generated if isinstance(generated, Tensor) else generated.sequences
     replies = [_until(ids, config.eos_token_id) for ids in sequences[:, inputs["input_ids"].shape[1] :].tolist()]
     per_row = len(replies) // len(rows)

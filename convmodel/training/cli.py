@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> None:
 
     The arguments are put into `sys.argv`, because Lightning starts further processes with what it finds there.
     """
-    _quieten()
+    quieten()
     before = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
     try:
@@ -148,7 +148,7 @@ def _config_files(arguments: list[str]) -> list[str]:
     return named + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Leaves out what a library says about itself in every run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip:" not in r.getMessage())
     warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecation)")  # Lightning's

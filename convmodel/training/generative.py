@@ -63,7 +63,7 @@ class ConversationModule(LightningModule):
         learning_rate: The highest learning rate of AdamW.
         warmup_steps: Optimiser steps until it is reached.
         schedule: How it falls afterwards: "cosine", "linear" or "constant".
-        weight_decay: AdamW's decay of weight matrices; biases, layer norms and embeddings' positions are left alone.
+        weight_decay: AdamW's decay of matrices, embeddings among them; biases and layer norms are left alone.
         betas: AdamW's two averaging rates.
         train_on: Which turns are predicted: "all", "last", or those of one speaker: "last_speaker" (who says the last
             turn, and whom a persona describes), "first_speaker", "second_speaker".
