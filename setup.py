@@ -9,9 +9,11 @@ ROOT = Path(__file__).parent
 
 TRAIN = [
     "pytorch-lightning>=2.6,<3",
-    "jsonargparse[ruamel,signatures]>=4.40,<5",
+    "jsonargparse[ruamel,signatures]>=4.53,<5",
     "datasets>=4,<6",
-    "tensorboard>=2.15,<3",
+    "tensorboard>=2.18,<3",
+    "tqdm>=4.60",
+    "PyYAML>=6",
 ]
 TEST = ["pytest>=8,<10", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 

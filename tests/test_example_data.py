@@ -19,7 +19,7 @@ Record = dict[str, list[str]]
 Records = dict[str, list[Record]]
 Drawn = list[tuple[str, Any]]
 
-COUNTS = {"train": 2400, "valid": 150, "test": 150}
+COUNTS = {"train": 8000, "valid": 500, "test": 500}
 KANA_OR_KANJI = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
 MISTAKES = {
     "a before a vowel": r"\b[Aa] (?!one\b|uni|use|euro)[aeiou]",

@@ -131,7 +131,7 @@ def test_a_16_bit_model_is_read_as_such_only_where_that_is_quick(
     folder: Path, monkeypatch: pytest.MonkeyPatch, quick: bool, expected: torch.dtype
 ) -> None:
     loaded = ConversationModel.from_pretrained(folder)
-    loaded.hf_model.to(torch.bfloat16).save_pretrained(folder)
+    loaded.hf_model.bfloat16().save_pretrained(folder)
     monkeypatch.setattr("convmodel.model.quick_at_bf16", lambda _: quick)
     assert ConversationModel.from_pretrained(folder, device="cpu").hf_model.dtype == expected
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype="float32").hf_model.dtype == torch.float32

@@ -81,7 +81,7 @@ def test_the_separator_is_the_same_id_after_saving_and_inside_the_embedding_tabl
     sizes: dict[str, Any] = {"n_positions": 16, "n_layer": 1, "n_head": 1, "n_embd": 4}
     network = GPT2LMHeadModel(GPT2Config(vocab_size=5, bos_token_id=0, eos_token_id=0, **sizes))
     model = ConversationModel(network, tokenizer)
-    rows = network.get_input_embeddings().weight.shape[0]
+    rows = len(network.transformer.wte.weight)
     assert 0 <= tokenizer.sep_token_id < rows == len(tokenizer)
     assert all(0 <= i < rows for i in model.tokenizer(PLAIN)["input_ids"])
     if not isinstance(family, PreTrainedTokenizerFast):

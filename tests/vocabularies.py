@@ -1,6 +1,7 @@
 """Tokenizers of every family, built in memory, all of which hold their control tokens as words."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -86,7 +87,7 @@ class Letters(PreTrainedTokenizer):
         """With added tokens."""
         return self._ids | self.added_tokens_encoder
 
-    def _tokenize(self, text: str) -> list[str]:
+    def _tokenize(self, text: str, **_: Any) -> list[str]:
         return list(text)
 
     def _convert_token_to_id(self, token: str) -> int:

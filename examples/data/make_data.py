@@ -19,7 +19,7 @@ from grammar import Dice, Scene, Topic, read_topics
 HERE = Path(__file__).parent
 PARTS = HERE / "parts"
 SEED = 20240229
-COUNT = 2700
+COUNT = 9000
 MAX_TURNS = 12
 SPLITS = ("train",) * 16 + ("valid", "test")
 """Of every 18 conversations, 16 go to train and one to each of the others, so that all three are alike."""
