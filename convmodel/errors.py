@@ -20,9 +20,21 @@ def told_in_one_line() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        ours = traceback.extract_tb(error.__traceback__)[-1].filename.startswith(PACKAGE)
-        of_a_file = isinstance(error, OSError) and error.filename is not None
-        if os.environ.get("CONVMODEL_TRACEBACK") or not (ours or of_a_file):
+        told = next(filter(_is_to_be_told, _with_causes(error)), None)
+        if os.environ.get("CONVMODEL_TRACEBACK") or told is None:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {told}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from: command-line parsers wrap what a class says of its arguments."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_to_be_told(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = isinstance(error, ValueError | OSError) and bool(frames) and frames[-1].filename.startswith(PACKAGE)
+    return ours or (isinstance(error, OSError) and error.filename is not None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convmodel import errors
+from convmodel.conversation import check_turns
 from convmodel.errors import told_in_one_line
 from convmodel.layout import targets
 
@@ -74,3 +75,13 @@ def test_what_goes_well_is_left_alone(capsys: pytest.CaptureFixture[str]) -> Non
     with told_in_one_line():
         print("all is well")
     assert capsys.readouterr() == ("all is well\n", "")
+
+
+def test_what_this_package_said_is_told_though_another_library_wrapped_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, told_in_one_line():
+        try:
+            check_turns([])
+        except ValueError as error:
+            raise ValueError("a parser says: does not validate") from error
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: there are no turns; give at least one\n"

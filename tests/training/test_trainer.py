@@ -140,6 +140,7 @@ def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.Capt
         ({"data__max_length": 2}, "a persona that leaves no room for a turn in 2 tokens"),
         ({"data__on_error": "ignore"}, "ignore"),
         ({"model__train_on": "some"}, "some"),
+        ({"data__window_context": 1.5}, "window_context=1.5; allowed are 0.0 to 1.0"),
         ({"model__learning_rat": 1}, "learning_rat"),
         ({"model__from_scratch__vocab_size": 200}, "vocab_size=200; at least 259 are needed"),
         ({"model__from_scratch__n_head": 3}, "n_head=3 does not divide n_embd=16"),

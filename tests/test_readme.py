@@ -1,0 +1,105 @@
+"""The README, executed: its commands with a shorter budget, its Python as it stands, its links."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
+
+pytest.importorskip("pytorch_lightning")
+
+from convmodel.__main__ import main as convmodel
+from convmodel.trainer import main as trainer
+from tests.vocabularies import end_of_text
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = [
+    "--trainer.max_steps=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--data.cache_dir=cache",
+    "--model.from_scratch.n_embd=32",
+    "--model.from_scratch.n_layer=1",
+    "--model.from_scratch.vocab_size=300",
+]
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what a checkout has, with `gpt2`, and with the files that the README calls one's own."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    lines = (ROOT / "examples" / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "train.jsonl").write_text("\n".join(lines[:100]), encoding="utf-8")
+    (tmp_path / "valid.jsonl").write_text("\n".join(lines[100:120]), encoding="utf-8")
+    (tmp_path / "dialogues.csv").write_text("context,response\nHello,Hi!\n", encoding="utf-8")
+    base = end_of_text()
+    sizes: dict[str, Any] = {
+        "n_positions": 256,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_embd": 8,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(base), **sizes)).save_pretrained(tmp_path / "gpt2")
+    base.save_pretrained(tmp_path / "gpt2")
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:.*PossibleUserWarning.*")
+def test_everything_in_the_readme_runs_in_its_order(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL):
+        if language == "python":
+            exec(compile(block, "README.md", "exec"), {})
+            continue
+        for line in block.splitlines():
+            command = line.split("#")[0].split("&&")[-1].strip()  # what stands before && is done by .ci/run
+            run(shlex.split(command))
+    printed = capsys.readouterr().out
+    assert "perplexity per token" in printed
+    assert (newcomer / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
+    assert (newcomer / "model" / "model.safetensors").is_file()
+
+
+def run(command: list[str]) -> None:
+    """A command of the README."""
+    if command == ["pytest"]:
+        return
+    assert command[:2] == ["python", "-m"]
+    name, *arguments = command[2:]
+    if name == "convmodel":
+        assert convmodel(arguments) == 0
+        return
+    assert name == "convmodel.trainer"
+    short = SHORT[1:] if arguments[0] == "test" else SHORT
+    trainer([*arguments, *short])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+def test_every_link_to_a_file_leads_to_one(page: Path | str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def test_the_picture_of_the_layout_is_what_the_layout_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from layout_picture import picture
+
+    assert (ROOT / "docs" / "layout.svg").read_text(encoding="utf-8") == picture()
+
+
+def test_every_python_block_is_short_enough_to_be_read(newcomer: Path) -> None:
+    assert len(blocks("python")[0].strip().splitlines()) <= 6
