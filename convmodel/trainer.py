@@ -23,6 +23,9 @@ common options (every key of the config is an option too):
 
 fit --help, validate --help, test --help list every option with its meaning."""
 
+NEEDED = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
+"""What the extra [train] brings and training cannot do without."""
+
 SUBCOMMANDS = ("fit", "validate", "test")
 
 
@@ -36,9 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
     if given in (["--help"], ["-h"]) or not given:
         print(USAGE)
         raise SystemExit(0 if given else 2)
-    # Everything heavy is imported here, so that --help is instant.
-    from convmodel.training.cli import run
-
+    try:  # everything heavy is imported here, so that --help is instant
+        from convmodel.training.cli import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        print(f'error: training needs {error.name}; pip install "convmodel[train]"', file=sys.stderr)
+        raise SystemExit(2) from None
     if given[0] not in SUBCOMMANDS:
         given.insert(0, "fit")
     run(given)
