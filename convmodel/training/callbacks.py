@@ -16,7 +16,7 @@ from convmodel.data import ConversationDataModule
 from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import check_replaceable
-from convmodel.training.checkpoint import run_folder
+from convmodel.training.checkpoint import epochs_begun, run_folder
 
 Sample = tuple[Sequence[str], str]
 """A context and what was replied to it."""
@@ -67,7 +67,7 @@ class ReplySamples(Callback):
         lines = [
             {
                 "step": trainer.global_step,
-                "epoch": trainer.current_epoch,
+                "epoch": max(epochs_begun(trainer) - 1, 0),
                 "options": options,
                 "context": list(context),
                 "persona": list(persona),
@@ -163,7 +163,7 @@ class BestExport(Callback):
         if not math.isinf(self._best):
             numbers["validation loss (nats per predicted token)"] = self._best
             numbers["validation perplexity (per predicted token)"] = math.exp(min(self._best, 700))
-        numbers |= {"optimiser steps": trainer.global_step, "epochs": trainer.current_epoch + 1}
+        numbers |= {"optimiser steps": trainer.global_step, "epochs": epochs_begun(trainer)}
         data = getattr(getattr(trainer, "datamodule", None), "described", {})
         return ModelCard(
             base_model=getattr(pl_module, "base_model", None),

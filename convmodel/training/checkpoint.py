@@ -22,6 +22,11 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
+def epochs_begun(trainer: Trainer) -> int:
+    """How often the training file was begun, in this run and those it goes on from."""
+    return int(trainer.fit_loop.epoch_progress.current.ready)
+
+
 def newest_checkpoint(root: str | Path) -> Path:
     """The checkpoint that was written last by any run below `root`.
 
@@ -52,6 +57,7 @@ class RunCheckpoint(Checkpoint):
             raise ValueError(f"checkpoint.every_n_steps={every_n_steps}; it must be at least 1")
         self._every_n_steps = every_n_steps
         self._saved_at = -1
+        self._validation_due = False
         self._interrupted = threading.Event()
         self._old_handler: Any = None
 
@@ -81,9 +87,11 @@ class RunCheckpoint(Checkpoint):
         stop = trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
         due = trainer.global_step % self._every_n_steps == 0
         last_batch = batch_idx + 1 == trainer.num_training_batches
-        before_validation = (batch_idx + 1) % max(int(trainer.val_check_batch or 1), 1) == 0
+        loop = trainer.fit_loop
+        assert loop._data_fetcher is not None
+        self._validation_due = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
         ending = trainer.should_stop or trainer.global_step == trainer.max_steps
-        if stop or due or last_batch or before_validation or ending:
+        if stop or due or last_batch or self._validation_due or ending:
             self._save(trainer)
         if stop:
             self._leave(trainer)
@@ -98,7 +106,33 @@ class RunCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves again, with what the validation told the other callbacks."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validation_due = False
             self._save(trainer, again=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the checkpoint was written just before a validation."""
+        return {"validation_due": self._validation_due}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes it back."""
+        self._validation_due = state_dict["validation_due"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes up for the validation that a run was killed in; Lightning would leave it out."""
+        if self._validation_due:
+            self._validate(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same for a run that had only this validation to do."""
+        if self._validation_due:
+            self._validate(trainer)
+
+    def _validate(self, trainer: Trainer) -> None:
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        loop.restarting = False
+        trainer.validating = True
+        loop.run()
+        trainer.training = True
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:

@@ -39,6 +39,29 @@ def test_a_killed_run_goes_on_in_mid_epoch_as_though_nothing_had_happened(worksh
 
 
 @pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ({"trainer__max_epochs": 2, "trainer__val_check_interval": 0.5}, 2),
+        ({"trainer__max_epochs": 2}, 2),
+        ({"trainer__max_steps": 8, "trainer__val_check_interval": 4}, 2),
+    ],
+    ids=["in mid-epoch", "at the end", "at the last step"],
+)
+def test_a_run_that_was_killed_while_validating_validates_when_it_goes_on(
+    workshop: Workshop, options: dict[str, Any], number: int
+) -> None:
+    workshop.train(run="whole", **options)
+    spy = callback("KillInValidation", number=number)
+    assert workshop.run_apart(run="cut", trainer__callbacks=spy, **options).status == -signal.SIGKILL
+    workshop.train(run="cut", ckpt_path="last", **options)
+    assert difference(workshop.weights("cut"), workshop.weights("whole")) == 0
+    lines = {run: (workshop.folder / run / "generated.jsonl").read_text(encoding="utf-8") for run in ("whole", "cut")}
+    assert lines["cut"] == lines["whole"]
+    models = [ConversationModel.from_pretrained(workshop.folder / run / "model") for run in ("whole", "cut")]
+    assert difference(*(model.hf_model.state_dict() for model in models)) == 0
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {},

@@ -113,7 +113,8 @@ class Run:
         self.sanity_checking = False
         self.state = SimpleNamespace(fn="fit")
         self.is_global_zero = True
-        self.global_step = self.current_epoch = 0
+        self.global_step = 0
+        self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=1)))
         self.strategy = SimpleNamespace(lightning_module_state_dict=self.weights, barrier=lambda _: None)
         self.module = SimpleNamespace(hparams={}, conversation_model=lambda: self.model)
 
