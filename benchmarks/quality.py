@@ -4,8 +4,6 @@ import argparse
 import json
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +14,6 @@ from typing import Any
 import torch
 
 from benchmarks.common import (
-    ROOT,
     add_common_options,
     add_data_option,
     conversation_files,
@@ -32,6 +29,7 @@ from benchmarks.job import PLAIN_ROWS, Job, load_model, plain_batch, plain_row, 
 from benchmarks.training import SMOKE, in_own_process
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
+from convmodel.trainer import main as trainer
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3
@@ -94,7 +92,7 @@ def train_ours(job: Job, steps: int, output: Path) -> float:
         "export_dir": output,
     }
     given = [f"--{name}={value}" for name, value in options.items()]
-    _command("fit", *given, "--trainer.enable_progress_bar=false")
+    trainer(["fit", *given, "--trainer.enable_progress_bar=false"])
     state = torch.load(next(Path(job.folder).rglob("last.ckpt")), weights_only=True)["loops"]["fit_loop"]
     batches: int = state["state_dict"]["combined_loader"][0]["batches"]
     return float(state["epoch_progress"]["current"]["processed"]) + batches / max(1, _batches(job))
@@ -144,7 +142,7 @@ def tested(job: Job, model: Path, file: Path) -> dict[str, float]:
     from convmodel.data import ConversationDataModule
     from convmodel.training.generative import ConversationModule
 
-    trainer = Trainer(
+    measuring = Trainer(
         accelerator=job.accelerator,
         logger=False,
         enable_progress_bar=False,
@@ -152,26 +150,18 @@ def tested(job: Job, model: Path, file: Path) -> dict[str, float]:
         default_root_dir=job.folder,
     )
     data = ConversationDataModule(test_file=str(file), cache_dir=f"{job.folder}/cache")
-    found = trainer.test(ConversationModule(str(model)), datamodule=data, verbose=False)[0]
+    found = measuring.test(ConversationModule(str(model)), datamodule=data, verbose=False)[0]
     return dict(found)
 
 
-def transcript(model: ConversationModel, said: Sequence[str]) -> list[str]:
+def transcript(model: ConversationModel, said: Sequence[str], **options: Any) -> list[str]:
     """A person's lines and the model's replies in turn, with the model's own way of decoding and seed 1."""
     torch.manual_seed(1)
     turns: list[str] = []
     for line in said:
         turns.append(line)
-        turns.append(model.generate(turns).responses[0] or "...")
+        turns.append(model.generate(turns, **options).responses[0] or "...")
     return turns
-
-
-def _command(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "convmodel.trainer", *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"the trainer failed:\n{done.stdout}{done.stderr}")
 
 
 def compare(job: Job, files: dict[str, Path], minutes: float, *, smoke: bool) -> list[Trained]:
@@ -187,7 +177,8 @@ def compare(job: Job, files: dict[str, Path], minutes: float, *, smoke: bool) ->
         epochs = train(job, steps[name], output)
         seconds = time.perf_counter() - begin
         model = ConversationModel.from_pretrained(output, device=job.accelerator)
-        transcripts = [transcript(model, said) for said in SAID]
+        options = {"max_new_tokens": 4} if smoke else {}
+        transcripts = [transcript(model, said, **options) for said in SAID]
         found.append(Trained(name, steps[name], epochs, seconds, tested(job, output, files["test"]), transcripts))
     return found
 

@@ -1,6 +1,7 @@
 """Every benchmark runs from end to end at a small size; no time is asserted."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from benchmarks import contenders, job, start, tokenization, training, training_gpu
+from benchmarks import contenders, job, quality, start, tokenization, training, training_gpu
 from benchmarks.common import Ratio, interleave, table
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED
@@ -42,6 +43,18 @@ def test_tokenization_encodes_nothing_at_the_second_start(tmp_path: Path, capsys
     assert measured["starts"]["second"]["texts"] == 0
     assert measured["starts"]["first"]["tokens"] == measured["starts"]["second"]["tokens"]
     assert "one encode per turn" in capsys.readouterr().out
+
+
+def test_quality_trains_and_tests_ours_and_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    quality.main(["--smoke", "--output", str(tmp_path / "quality.json")])
+    found = {loop["loop"]: loop for loop in report(tmp_path / "quality.json")["measured"]["loops"]}
+    for loop in found.values():
+        assert loop["steps"] == 2 and 0 < loop["epochs"] < 1
+        assert [len(turns) for turns in loop["transcripts"]] == [6, 6, 6]
+        assert loop["tested"]["test_perplexity"] == pytest.approx(math.exp(loop["tested"]["test_loss"]), rel=1e-4)
+    # After two of a hundred warm-up steps both are still where they began.
+    assert found["ours"]["tested"]["test_loss"] == pytest.approx(found["plain"]["tested"]["test_loss"], abs=1e-2)
 
 
 def test_start_runs_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
