@@ -15,7 +15,7 @@ TRAIN = [
     "tqdm>=4.60",
     "PyYAML>=6",
 ]
-TEST = ["pytest>=8,<10", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+TEST = ["pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
 def version() -> str:
