@@ -60,7 +60,8 @@ class ConversationModule(LightningModule):
     Args:
         pretrained_model_name_or_path: A Hub name (gpt2) or a folder to fine-tune; then `from_scratch` is not used.
         from_scratch: The sizes of a new model, used when no pretrained one is named.
-        learning_rate: The highest learning rate of AdamW.
+        learning_rate: The highest learning rate of AdamW. When null, 5e-5 for a pretrained model, and from scratch
+            0.003, or 0.768 / n_embd for one wider than 256.
         warmup_steps: Optimiser steps until it is reached.
         schedule: How it falls afterwards: "cosine", "linear" or "constant".
         weight_decay: AdamW's decay of matrices, embeddings among them; biases and layer norms are left alone.
@@ -73,7 +74,7 @@ class ConversationModule(LightningModule):
         self,
         pretrained_model_name_or_path: str | None = None,
         from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
-        learning_rate: float = 5e-4,
+        learning_rate: float | None = None,
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
         weight_decay: float = 0.01,
@@ -90,7 +91,9 @@ class ConversationModule(LightningModule):
         self.save_hyperparameters()
         self.hparams.update(from_scratch=asdict(from_scratch), betas=list(betas))
         self._pretrained, self._from_scratch = pretrained_model_name_or_path, from_scratch
-        self._learning_rate, self._warmup_steps, self._schedule = learning_rate, warmup_steps, schedule
+        usual = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
+        self._learning_rate = usual if learning_rate is None else learning_rate
+        self._warmup_steps, self._schedule = warmup_steps, schedule
         self._weight_decay, self._betas = weight_decay, (betas[0], betas[1])
         self.train_on: TrainOn = train_on
         self.hf_model: GPT2LMHeadModel | None = None

@@ -88,7 +88,7 @@ def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for explanation in (
-        "# The highest learning rate of AdamW.",
+        "# The highest learning rate of AdamW. When null",
         "# Conversations to learn from.",
         "# Where the best model",
     ):
@@ -199,6 +199,20 @@ def test_a_folder_is_fine_tuned_and_wins_over_a_model_from_scratch(workshop: Wor
     assert str(workshop.folder / "first" / "model") in said
     card = (workshop.folder / "second" / "model" / "README.md").read_text(encoding="utf-8")
     assert "fine-tuned from" in card
+
+
+def test_the_learning_rate_is_that_of_what_is_trained_unless_it_is_given(workshop: Workshop) -> None:
+    given: dict[str, Any] = {"trainer__max_steps": 1, "model__schedule": "constant", "model__warmup_steps": 0}
+    base = {"model__pretrained_model_name_or_path": workshop.folder / "scratch" / "model"}
+    cases: list[tuple[str, dict[str, Any], float]] = [
+        ("scratch", {}, 0.003),
+        ("wide", {"model__from_scratch__n_embd": 512}, 0.0015),
+        ("tuned", base, 5e-5),
+        ("chosen", base | {"model__learning_rate": 1e-4}, 1e-4),
+    ]
+    for run, options, expected in cases:
+        workshop.train(run=run, **given, **options)
+        assert workshop.checkpoint(run)["optimizer_states"][0]["param_groups"][0]["lr"] == expected
 
 
 def test_a_model_without_a_separator_gets_one_with_a_row_of_its_own(workshop: Workshop) -> None:
