@@ -1,0 +1,255 @@
+"""Requests in, their replies' tokens out: many conversations at once on one model, joining and leaving at any step."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+from transformers import GenerationConfig, GPT2LMHeadModel
+
+from convmodel.generation.decoding import Decoder
+from convmodel.generation.network import KeyValues, Network, Piece
+
+Finish = Literal["end", "length", "cancelled"]
+"""Why a reply is over: the model ended its turn, there is no room for more, or nobody wants it."""
+
+
+class QueueFull(RuntimeError):
+    """There are as many waiting requests as the engine takes; try again when some are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A context that is to be replied to.
+
+    Args:
+        input_ids: the laid-out context, at least one token and at most one less than the model's positions.
+        token_type_ids: as many types; the reply's tokens get the last one.
+        config: whole: everything that matters is set, and nothing that `decoding.is_understood` denies.
+        seed: of this reply alone. The same request with the same seed gives the same reply in any company.
+    """
+
+    input_ids: Sequence[int]
+    token_type_ids: Sequence[int]
+    config: GenerationConfig
+    seed: int | None = None
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A request that was taken, and what became of it so far.
+
+    Args:
+        request: as it was given.
+        tokens: of the reply, as they come, without the one that ends it.
+        finish: why it is over; None while it is not.
+    """
+
+    request: Request
+    tokens: list[int] = field(default_factory=list)
+    finish: Finish | None = None
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Gives the place up; it is free at the next step."""
+        self.cancelled = True
+
+
+@dataclass(eq=False)
+class _Row:
+    """A row of the cache: what it has read, what it is yet to read, and for whom."""
+
+    number: int
+    ids: list[int] = field(default_factory=list)
+    types: list[int] = field(default_factory=list)
+    pending_ids: list[int] = field(default_factory=list)
+    pending_types: list[int] = field(default_factory=list)
+    used: int = 0
+    ticket: Ticket | None = None
+    decoder: Decoder | None = None
+
+    def shared_with(self, request: Request) -> int:
+        """How many of the first tokens are those of a request; its last token is always read anew, for its logits."""
+        most = min(len(self.ids), len(request.input_ids) - 1)
+        for place in range(most):
+            if self.ids[place] != request.input_ids[place] or self.types[place] != request.token_type_ids[place]:
+                return place
+        return most
+
+
+class Engine:
+    """Replies to many requests on one model, each exactly as it would be replied to alone.
+
+    A request joins at the next step and leaves when its turn ends. Contexts are read in pieces, so that a long one
+    holds nobody up. What was read stays until its row is needed: a request that begins as an older one did, as the
+    next turn of a conversation does, only reads what is new, and one whose row is gone is read again.
+
+    Not to be shared between threads, but for `Ticket.cancel`.
+
+    Args:
+        model: in evaluation mode. GPT-2, token types included.
+        max_running: requests that are replied to at once; the others wait.
+        max_kept: rows of the cache, running ones included, which bounds its memory (see `KeyValues`).
+        max_waiting: requests that wait at most.
+        read_per_step: tokens of contexts that are read in a step at most.
+    """
+
+    def __init__(
+        self,
+        model: GPT2LMHeadModel,
+        *,
+        max_running: int = 32,
+        max_kept: int | None = None,
+        max_waiting: int = 1024,
+        read_per_step: int = 256,
+    ) -> None:
+        kept = max_running if max_kept is None else max_kept
+        if not 1 <= max_running <= kept or max_waiting < 0 or read_per_step < 1:
+            raise ValueError(
+                f"max_running={max_running}, max_kept={kept}, max_waiting={max_waiting}, "
+                f"read_per_step={read_per_step}; at least 1 must run, as many be kept as run, 0 wait and 1 be read"
+            )
+        self._network, self._cache = Network(model), KeyValues(model, kept)
+        self._positions = int(model.config.n_positions)
+        self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
+        self._waiting: deque[Ticket] = deque()
+        self._rows = [_Row(number) for number in range(kept)]
+        self._running: list[_Row] = []
+        self._clock = 0
+        self.tokens_read = 0
+
+    def submit(self, request: Request) -> Ticket:
+        """Takes a request.
+
+        Raises:
+            QueueFull: when too many are waiting.
+            ValueError: when ids and types do not fit each other or the model.
+        """
+        count = len(request.input_ids)
+        if count != len(request.token_type_ids) or not 1 <= count < self._positions:
+            raise ValueError(
+                f"{count} ids and {len(request.token_type_ids)} types; there must be as many of both, "
+                f"from 1 to {self._positions - 1}"
+            )
+        if len(self._waiting) >= self._max_waiting:
+            raise QueueFull(f"{len(self._waiting)} requests are waiting, as many as are taken; try again later")
+        ticket = Ticket(request)
+        self._waiting.append(ticket)
+        return ticket
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self._waiting or self._running)
+
+    def run(self, requests: Iterable[Request]) -> list[Ticket]:
+        """Replies to all of them and returns when the last is over."""
+        tickets = []
+        for request in requests:
+            while len(self._waiting) >= max(self._max_waiting, 1):
+                self.step()
+            tickets.append(self.submit(request))
+        while any(ticket.finish is None for ticket in tickets):
+            self.step()
+        return tickets
+
+    def step(self) -> list[Ticket]:
+        """Reads one token for each reply that is being written, and pieces of new contexts.
+
+        Returns:
+            The tickets that got a token or are over.
+        """
+        self._clock += 1
+        changed = self._leave_cancelled()
+        self._admit()
+        if not self._running:
+            return changed
+        rows, pieces = self._pieces()
+        logits = self._network.read(pieces, self._cache)
+        for row, piece, scores in zip(rows, pieces, logits, strict=True):
+            row.ids.extend(piece.input_ids)
+            row.types.extend(piece.token_type_ids)
+            count = len(piece.input_ids)
+            row.pending_ids, row.pending_types = row.pending_ids[count:], row.pending_types[count:]
+            row.used = self._clock
+            self.tokens_read += count
+            if not row.pending_ids:
+                changed.append(self._reply(row, scores.clone()))
+        self._running = [row for row in self._running if row.ticket is not None]
+        return changed
+
+    def _reply(self, row: _Row, scores: Tensor) -> Ticket:
+        """Chooses the next token of a row that has read everything."""
+        ticket, decoder = row.ticket, row.decoder
+        assert ticket is not None and decoder is not None
+        config = ticket.request.config
+        token = decoder.choose(scores)
+        if token in config.eos_token_id:
+            self._finish(row, "end")
+            return ticket
+        ticket.tokens.append(token)
+        if len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
+            self._finish(row, "length")
+        else:
+            row.pending_ids, row.pending_types = [token], [ticket.request.token_type_ids[-1]]
+        return ticket
+
+    @staticmethod
+    def _finish(row: _Row, why: Finish) -> None:
+        assert row.ticket is not None
+        row.ticket.finish = why
+        row.ticket = row.decoder = None
+        row.pending_ids, row.pending_types = [], []
+
+    def _leave_cancelled(self) -> list[Ticket]:
+        left = [ticket for ticket in self._waiting if ticket.cancelled]
+        if left:
+            self._waiting = deque(ticket for ticket in self._waiting if not ticket.cancelled)
+        for ticket in left:
+            ticket.finish = "cancelled"
+        for row in self._running:
+            if row.ticket is not None and row.ticket.cancelled:
+                left.append(row.ticket)
+                self._finish(row, "cancelled")
+        self._running = [row for row in self._running if row.ticket is not None]
+        return left
+
+    def _admit(self) -> None:
+        """Gives places to those who wait longest."""
+        while self._waiting and len(self._running) < self._max_running:
+            ticket = self._waiting.popleft()
+            row = self._row_for(ticket.request)
+            read = len(row.ids)
+            request = ticket.request
+            row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.token_type_ids[read:])
+            row.ticket = ticket
+            row.decoder = Decoder(request.config, request.input_ids, request.seed, self._cache.device)
+            self._running.append(row)
+
+    def _row_for(self, request: Request) -> _Row:
+        """A row that holds as much of the request's beginning as any row does."""
+        shared = [row.shared_with(request) for row in self._rows]
+        source = max(self._rows, key=lambda row: (shared[row.number], row.ticket is None))
+        count = shared[source.number]
+        if source.ticket is None and count == len(source.ids):
+            return source  # the conversation that it holds goes on
+        idle = [row for row in self._rows if row.ticket is None]
+        target = min(idle, key=lambda row: (row is source, row.used))
+        if target is not source:
+            self._cache.copy(source.number, target.number, count)
+        target.ids, target.types = source.ids[:count], source.types[:count]
+        return target
+
+    def _pieces(self) -> tuple[list[_Row], list[Piece]]:
+        """What is read in this step: every token that a reply waits for, and of contexts as much as fits."""
+        rows, pieces, left = [], [], self._read_per_step
+        for row in self._running:
+            replying = bool(row.ticket and row.ticket.tokens)
+            count = len(row.pending_ids) if replying else min(left, len(row.pending_ids))
+            if not count:
+                continue
+            left -= 0 if replying else count
+            rows.append(row)
+            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], row.pending_types[:count]))
+        return rows, pieces

@@ -1,0 +1,262 @@
+"""The engine against the model's own uncached forward pass, one conversation at a time."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import torch
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+from convmodel.generation.decoding import is_understood
+from convmodel.generation.engine import Engine, QueueFull, Request, Ticket
+from convmodel.generation.network import KeyValues, Network, Piece
+
+END = 31
+POSITIONS = 48
+
+
+@pytest.fixture(params=["GPT-2", "scaled by layer"])
+def network(request: pytest.FixtureRequest) -> GPT2LMHeadModel:
+    """A GPT-2 of two layers whose replies end now and then."""
+    torch.manual_seed(3)
+    by_layer = request.param == "scaled by layer"
+    config = GPT2Config(
+        vocab_size=32,
+        n_positions=POSITIONS,
+        n_layer=2,
+        n_head=2,
+        n_embd=16,
+        initializer_range=0.6,
+        scale_attn_by_inverse_layer_idx=by_layer,
+        bos_token_id=END,
+        eos_token_id=END,
+    )
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        ending = model.transformer.wte.weight[END]
+        model.transformer.ln_f.bias += 0.8 * ending / ending.norm()
+    return model
+
+
+def config(**options: Any) -> GenerationConfig:
+    return GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
+
+
+def logits_of(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int]) -> torch.Tensor:
+    """The whole sequence in one pass, nothing cached: (V,) after its last token."""
+    with torch.no_grad():
+        return network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0, -1]
+
+
+def greedy(network: GPT2LMHeadModel, request: Request) -> tuple[list[int], str]:
+    """The reply of a plain loop, and why it is over."""
+    ids, types, reply = list(request.input_ids), list(request.token_type_ids), list[int]()
+    while True:
+        token = int(logits_of(network, ids, types).argmax())
+        if token == END:
+            return reply, "end"
+        reply.append(token)
+        if len(reply) == request.config.max_new_tokens or len(ids) == POSITIONS:
+            return reply, "length"
+        ids.append(token)
+        types.append(types[-1])
+
+
+def random_request(source: random.Random, longest: int = POSITIONS - 14, **options: Any) -> Request:
+    count = source.randint(1, longest)
+    types = sorted(source.randint(0, 1) for _ in range(count))
+    return Request([source.randrange(31) for _ in range(count)], types, config(**options))
+
+
+# The network
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network: GPT2LMHeadModel, seed: int) -> None:
+    source = random.Random(seed)
+    cache, reader = KeyValues(network, 4), Network(network)
+    rows = [random_request(source, POSITIONS) for _ in range(4)]
+    read = [0] * 4
+    while any(read[n] < len(rows[n].input_ids) for n in range(4)):
+        pieces = []
+        for n in source.sample(range(4), source.randint(1, 4)):
+            size = min(source.randint(1, 9), len(rows[n].input_ids) - read[n])
+            if size:
+                part = slice(read[n], read[n] + size)
+                pieces.append(Piece(n, read[n], rows[n].input_ids[part], rows[n].token_type_ids[part]))
+                read[n] += size
+        if not pieces:
+            continue
+        for piece, found in zip(pieces, reader.read(pieces, cache), strict=True):
+            whole = rows[piece.row]
+            expected = logits_of(network, whole.input_ids[: read[piece.row]], whole.token_type_ids[: read[piece.row]])
+            assert torch.allclose(found, expected, atol=1e-4)
+
+
+# The engine
+
+
+@pytest.mark.parametrize(("running", "kept", "pieces"), [(1, 1, 1), (3, 3, 5), (8, 11, 256)])
+def test_greedy_replies_are_those_of_a_plain_loop(
+    network: GPT2LMHeadModel, running: int, kept: int, pieces: int
+) -> None:
+    source = random.Random(running)
+    requests = [random_request(source, max_new_tokens=source.randint(1, 20)) for _ in range(40)]
+    requests = [r for r in requests if len(r.input_ids) < POSITIONS]
+    engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces)
+    found = engine.run(requests)
+    assert [(ticket.tokens, ticket.finish) for ticket in found] == [greedy(network, request) for request in requests]
+    assert {ticket.finish for ticket in found} == {"end", "length"} and not engine.busy
+
+
+class Talk:
+    """A conversation that goes on: its reply is kept, and another turn follows."""
+
+    def __init__(self, source: random.Random) -> None:
+        self.source = source
+        self.ids: list[int] = [END]
+        self.types: list[int] = [0]
+        self.ticket: Ticket | None = None
+
+    def say(self) -> Request:
+        """Adds a turn and asks for a reply; begins anew when there is no more room."""
+        if len(self.ids) > POSITIONS - 20:
+            self.ids, self.types = [END], [0]
+        turn = [self.source.randrange(31) for _ in range(self.source.randint(1, 5))]
+        kind = self.types[-1]
+        self.ids += [*turn, END]
+        self.types += [*[kind] * len(turn), 1 - kind]
+        return Request(tuple(self.ids), tuple(self.types), config(max_new_tokens=self.source.randint(1, 10)))
+
+    def hear(self, reply: list[int]) -> None:
+        """Takes the reply, as the next context holds it."""
+        kind = self.types[-1]
+        self.ids += [*reply, END]
+        self.types += [*[kind] * len(reply), 1 - kind]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thousands_of_joins_leaves_cancels_and_evictions_change_no_reply(network: GPT2LMHeadModel, seed: int) -> None:
+    """Twelve conversations of many turns in three to nine rows; some replies are given up half-way."""
+    source = random.Random(seed)
+    kept = source.randint(3, 9)
+    engine = Engine(network, max_running=source.randint(1, kept), max_kept=kept, read_per_step=source.randint(1, 40))
+    talks = [Talk(source) for _ in range(12)]
+    over = cancelled = 0
+    for _ in range(1500):
+        talk = source.choice(talks)
+        if talk.ticket is None:
+            talk.ticket = engine.submit(talk.say())
+        elif source.random() < 0.05:
+            talk.ticket.cancel()
+        engine.step()
+        for talk in talks:
+            if talk.ticket is None or talk.ticket.finish is None:
+                continue
+            expected, why = greedy(network, talk.ticket.request)
+            if talk.ticket.finish == "cancelled":
+                cancelled += 1
+                assert talk.ticket.tokens == expected[: len(talk.ticket.tokens)]
+            else:
+                over += 1
+                assert (talk.ticket.tokens, talk.ticket.finish) == (expected, why)
+            talk.hear(talk.ticket.tokens)
+            talk.ticket = None
+    assert over > 50 and cancelled > 5
+
+
+def test_the_next_turn_of_a_conversation_only_reads_what_is_new(network: GPT2LMHeadModel) -> None:
+    engine = Engine(network, max_running=2, max_kept=2)
+    talk = Talk(random.Random(0))
+    for _ in range(6):
+        before, request = engine.tokens_read, talk.say()
+        known = 0 if len(request.input_ids) < 10 else None
+        [ticket] = engine.run([request])
+        assert ticket.tokens == greedy(network, request)[0]
+        read = engine.tokens_read - before
+        if known is None and len(talk.ids) > 10:
+            assert read <= 1 + 6 + len(ticket.tokens)  # the reply's end, the new turn with its separator, the reply
+        talk.hear(ticket.tokens)
+
+
+def test_a_shared_beginning_is_read_once(network: GPT2LMHeadModel) -> None:
+    """Many replies to one context: the first row reads it, the others copy."""
+    engine = Engine(network, max_running=1, max_kept=4)
+    request = random_request(random.Random(5), 30)
+    request = replace(request, config=config(do_sample=True, temperature=2.0, max_new_tokens=4))
+    engine.run([replace(request, seed=seed) for seed in range(4)])
+    assert engine.tokens_read <= len(request.input_ids) + 3 + 4 * 4
+
+
+def test_a_sample_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
+    source = random.Random(9)
+    options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "top_k": 20, "top_p": 0.95, "max_new_tokens": 16}
+    requests = [replace(random_request(source, 30, **options), seed=seed) for seed in range(32)]
+    alone = [Engine(network, max_running=1).run([request])[0].tokens for request in requests]
+    together = Engine(network, max_running=32, read_per_step=37).run(requests)
+    assert [ticket.tokens for ticket in together] == alone
+    other = Engine(network).run([replace(request, seed=99) for request in requests])
+    assert [ticket.tokens for ticket in other] != alone
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"repetition_penalty": 1.7},
+        {"no_repeat_ngram_size": 2},
+        {"bad_words_ids": [[1], [2, 3], [7]]},
+        {"min_new_tokens": 9},
+        {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3, "min_new_tokens": 4, "bad_words_ids": [[5]]},
+    ],
+    ids=" ".join,
+)
+def test_greedy_options_do_what_they_do_in_transformers(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+    source = random.Random(1)
+    requests = [random_request(source, 20, **options) for _ in range(12)]
+    for request, ticket in zip(requests, Engine(network, max_running=5).run(requests), strict=True):
+        ids = torch.tensor([request.input_ids])
+        types = torch.tensor([request.token_type_ids])
+        expected = cast(Any, network).generate(
+            input_ids=ids,
+            token_type_ids=types,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config(pad_token_id=END, **options),
+        )[0, ids.shape[1] :].tolist()
+        assert ticket.tokens == expected[: expected.index(END) if END in expected else None]
+
+
+def test_what_the_engine_does_not_do_is_known() -> None:
+    assert is_understood(config(do_sample=True, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1, pad_token_id=3))
+    for options in ({"num_beams": 2}, {"stop_strings": ["a"]}, {"penalty_alpha": 0.6}, {"guidance_scale": 2.0}):
+        assert not is_understood(config(**options))
+
+
+def test_a_cancelled_request_frees_its_place_at_the_next_step(network: GPT2LMHeadModel) -> None:
+    engine = Engine(network, max_running=1, max_kept=1)
+    first, second = (engine.submit(random_request(random.Random(n), 5, min_new_tokens=8)) for n in range(2))
+    waiting = engine.submit(random_request(random.Random(3), 5))
+    engine.step()
+    assert first.tokens and not second.tokens
+    first.cancel()
+    waiting.cancel()
+    assert {first, waiting} <= set(engine.step())
+    assert first.finish == waiting.finish == "cancelled" and not waiting.tokens
+    assert len(second.tokens) == 1
+
+
+def test_the_queue_is_bounded_and_bad_requests_are_refused(network: GPT2LMHeadModel) -> None:
+    engine = Engine(network, max_running=1, max_waiting=2)
+    request = random_request(random.Random(0), 5)
+    for _ in range(2):
+        engine.submit(request)
+    with pytest.raises(QueueFull, match="2 requests are waiting"):
+        engine.submit(request)
+    assert len(engine.run([request] * 9)) == 9  # run waits for places by working
+    for ids, types in (([], []), ([1], [0, 0]), ([1] * POSITIONS, [0] * POSITIONS)):
+        with pytest.raises(ValueError, match="there must be as many of both, from 1 to 47"):
+            engine.submit(Request(ids, types, config()))
+    with pytest.raises(ValueError, match="max_running=3, max_kept=2"):
+        Engine(network, max_running=3, max_kept=2)
