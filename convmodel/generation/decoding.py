@@ -1,16 +1,19 @@
-"""Logits and a request's options in, its next token out; the same token whoever else is in the batch."""
+"""Logits and options of many replies in, their next tokens out; each as it would be chosen alone."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as processors
 
+WARPS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+"""Fields that shape what a sample is drawn from, each row by itself."""
+
 UNDERSTOOD = frozenset(
     {
-        *("do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p"),
+        *("do_sample", *WARPS),
         *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
         *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
         *("num_return_sequences", "use_cache", "transformers_version"),
@@ -27,7 +30,7 @@ def is_understood(config: GenerationConfig) -> bool:
 
 
 class Decoder:
-    """Chooses the tokens of one reply.
+    """How the tokens of one reply are chosen.
 
     Args:
         config: whole: every field that matters is set, `eos_token_id` is a list.
@@ -39,57 +42,86 @@ class Decoder:
     def __init__(
         self, config: GenerationConfig, context: Sequence[int], seed: int | None, device: torch.device
     ) -> None:
-        self._sampling = bool(config.do_sample)
-        self._tokens = list(context)
-        self._processors = _processors(config, len(context), device)
-        self._generator: torch.Generator | None = None
-        if self._sampling:
+        self._tokens, self._context = list(context), len(context)
+        self._least = config.min_new_tokens or 0
+        self._penalties = _penalties(config)
+        self._minimum = processors.MinNewTokensLengthLogitsProcessor(
+            self._context, self._least, config.eos_token_id, device=str(device)
+        )
+        self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
+        """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
+        self.generator: torch.Generator | None = None
+        if config.do_sample:
             drawn = int(torch.randint(2**62, (1,))) if seed is None else seed
-            self._generator = torch.Generator(device).manual_seed(drawn)
+            self.generator = torch.Generator(device).manual_seed(drawn)
 
-    def choose(self, logits: Tensor) -> int:
-        """The next token.
+    def penalties(self) -> LogitsProcessorList:
+        """What changes the next token's logits because of the tokens before it; often nothing."""
+        waiting = len(self._tokens) - self._context < self._least
+        return LogitsProcessorList([*self._penalties, self._minimum] if waiting else self._penalties)
 
-        Args:
-            logits: (V,) fp32; changed in place.
-        """
-        scores = logits[None]
-        if self._processors:
-            # They are annotated with the tensor types of the past.
-            seen = cast(torch.LongTensor, torch.tensor([self._tokens], device=logits.device))
-            scores = self._processors(seen, cast(torch.FloatTensor, scores))
-        if self._sampling:
-            chosen = int(torch.multinomial(scores.softmax(-1)[0], 1, generator=self._generator))
-        else:
-            chosen = int(scores.argmax())
-        self._tokens.append(chosen)
-        return chosen
+    def penalize(self, logits: Tensor) -> Tensor:
+        """(1, V) logits in, (1, V) out."""
+        seen = torch.tensor([self._tokens], device=logits.device)
+        # The processors are annotated with the tensor types of the past.
+        return self.penalties()(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
+
+    def take(self, token: int) -> None:
+        """Remembers what was chosen."""
+        self._tokens.append(token)
 
 
-def _processors(config: GenerationConfig, context: int, device: torch.device) -> LogitsProcessorList:
-    """transformers' own processors, in transformers' own order."""
+@torch.inference_mode()
+def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
+    """The next token of each of B replies.
+
+    Args:
+        decoders: B of them.
+        logits: (B, V) fp32.
+    """
+    scores = logits
+    for number, decoder in enumerate(decoders):
+        if decoder.penalties():
+            scores = logits.clone() if scores is logits else scores
+            scores[number] = decoder.penalize(scores[number : number + 1].clone())[0]
+    chosen: list[int] = scores.argmax(-1).tolist()
+    alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for number, decoder in enumerate(decoders):
+        if decoder.warps is not None:
+            alike.setdefault(decoder.warps, []).append(number)
+    for warps, numbers in alike.items():
+        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[numbers]))
+        for number, chances in zip(numbers, warped.softmax(-1), strict=True):
+            chosen[number] = int(torch.multinomial(chances, 1, generator=decoders[number].generator))
+    for decoder, token in zip(decoders, chosen, strict=True):
+        decoder.take(token)
+    return chosen
+
+
+# All of these are transformers' own, in transformers' own order.
+
+
+def _penalties(config: GenerationConfig) -> LogitsProcessorList:
     found = LogitsProcessorList()
-    ends = config.eos_token_id
     if config.repetition_penalty not in (None, 1.0):
         found.append(processors.RepetitionPenaltyLogitsProcessor(config.repetition_penalty))
     if config.no_repeat_ngram_size:
         found.append(processors.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
     if config.bad_words_ids is not None:
-        found.append(processors.NoBadWordsLogitsProcessor(config.bad_words_ids, ends))
-    if config.min_new_tokens:
-        found.append(
-            processors.MinNewTokensLengthLogitsProcessor(context, config.min_new_tokens, ends, device=str(device))
-        )
-    if not config.do_sample:
-        return found
-    if config.temperature not in (None, 1.0):
-        found.append(processors.TemperatureLogitsWarper(config.temperature))
-    if config.top_k:
-        found.append(processors.TopKLogitsWarper(config.top_k))
-    if config.top_p is not None and config.top_p < 1.0:
-        found.append(processors.TopPLogitsWarper(config.top_p))
-    if config.min_p is not None:
-        found.append(processors.MinPLogitsWarper(config.min_p))
-    if config.typical_p is not None and config.typical_p < 1.0:
-        found.append(processors.TypicalLogitsWarper(config.typical_p))
+        found.append(processors.NoBadWordsLogitsProcessor(config.bad_words_ids, config.eos_token_id))
+    return found
+
+
+def _warpers(values: Mapping[str, Any]) -> LogitsProcessorList:
+    found = LogitsProcessorList()
+    if values["temperature"] not in (None, 1.0):
+        found.append(processors.TemperatureLogitsWarper(values["temperature"]))
+    if values["top_k"]:
+        found.append(processors.TopKLogitsWarper(values["top_k"]))
+    if values["top_p"] is not None and values["top_p"] < 1.0:
+        found.append(processors.TopPLogitsWarper(values["top_p"]))
+    if values["min_p"] is not None:
+        found.append(processors.MinPLogitsWarper(values["min_p"]))
+    if values["typical_p"] is not None and values["typical_p"] < 1.0:
+        found.append(processors.TypicalLogitsWarper(values["typical_p"]))
     return found

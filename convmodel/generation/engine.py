@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from torch import Tensor
 from transformers import GenerationConfig, GPT2LMHeadModel
 
-from convmodel.generation.decoding import Decoder
+from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.network import KeyValues, Network, Piece
 
 Finish = Literal["end", "length", "cancelled"]
@@ -167,7 +166,8 @@ class Engine:
             return changed
         rows, pieces = self._pieces()
         logits = self._network.read(pieces, self._cache)
-        for row, piece, scores in zip(rows, pieces, logits, strict=True):
+        ready: list[int] = []
+        for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
             row.ids.extend(piece.input_ids)
             row.types.extend(piece.token_type_ids)
             count = len(piece.input_ids)
@@ -175,16 +175,20 @@ class Engine:
             row.used = self._clock
             self.tokens_read += count
             if not row.pending_ids:
-                changed.append(self._reply(row, scores.clone()))
+                ready.append(number)
+        replying = [rows[number] for number in ready]
+        decoders = [row.decoder for row in replying if row.decoder is not None]
+        if decoders:
+            for row, token in zip(replying, choose(decoders, logits[ready]), strict=True):
+                changed.append(self._take(row, token))
         self._running = [row for row in self._running if row.ticket is not None]
         return changed
 
-    def _reply(self, row: _Row, scores: Tensor) -> Ticket:
-        """Chooses the next token of a row that has read everything."""
-        ticket, decoder = row.ticket, row.decoder
-        assert ticket is not None and decoder is not None
+    def _take(self, row: _Row, token: int) -> Ticket:
+        """Adds the next token to the reply of a row that has read everything."""
+        ticket = row.ticket
+        assert ticket is not None
         config = ticket.request.config
-        token = decoder.choose(scores)
         if token in config.eos_token_id:
             self._finish(row, "end")
             return ticket

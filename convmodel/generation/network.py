@@ -9,33 +9,38 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
+GATHERED_NUMBERS = 1 << 16
+"""Keys of a row, up to which copying them together is quicker than attending row by row."""
+
 
 class KeyValues:
     """Keys and values of what was read, for a fixed number of rows of at most `n_positions` tokens.
 
+    On a CPU, memory is taken as rows are first used; on a GPU, all of it at once.
+
     Args:
         model: whose sizes, type and device they have.
-        rows: how many rows are kept at most. Each takes n_positions x n_layer x 2 x n_embd numbers from its first use.
+        rows: how many rows are kept at most. Each takes n_positions x n_layer x 2 x n_embd numbers.
     """
 
     def __init__(self, model: GPT2LMHeadModel, rows: int) -> None:
         config = model.config
-        self._shape = (config.n_layer, 2, config.n_head, config.n_positions, config.n_embd // config.n_head)
-        self._dtype, self.device = model.dtype, model.device
-        self._rows: list[Tensor | None] = [None] * rows
+        width = config.n_embd // config.n_head
+        # Zeros, because what is masked is still multiplied, with 0.
+        self.kept = torch.zeros(
+            (config.n_layer, 2, rows, config.n_head, config.n_positions, width), dtype=model.dtype, device=model.device
+        )
+        """(n_layer, 2, R, H, n_positions, D / H): keys, then values."""
 
-    def row(self, number: int) -> Tensor:
-        """The keys and values of a row, (n_layer, 2, H, n_positions, D / H), for which there is memory from now on."""
-        found = self._rows[number]
-        if found is None:
-            found = self._rows[number] = torch.empty(self._shape, dtype=self._dtype, device=self.device)
-        return found
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.kept.device
 
     @torch.inference_mode()
     def copy(self, source: int, target: int, length: int) -> None:
         """Makes the first `length` tokens of row `target` those of row `source`."""
-        if length:
-            self.row(target)[..., :length, :] = self.row(source)[..., :length, :]
+        self.kept[:, :, target, :, :length] = self.kept[:, :, source, :, :length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Piece:
 
 
 class Network:
-    """Reads pieces of many rows in one pass: every product over all tokens at once, attention row by row.
+    """Reads pieces of many rows in one pass, every product over all of their tokens at once.
 
     The weights are the model's own modules: whatever type, device or replaced layer they have is used.
 
@@ -85,32 +90,76 @@ class Network:
         places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
         positions = torch.tensor([place for row in places for place in row], device=device)
         hidden = transformer.wte(ids) + transformer.wpe(positions) + transformer.wte(types)
-        masks = [_mask(piece.start, size, device) for piece, size in zip(pieces, sizes, strict=True)]
+        attention = _Attention(pieces, cache)
         for number, block in enumerate(cast(Iterable[Any], transformer.h)):
-            mixed = block.attn.c_attn(block.ln_1(hidden)).split(sizes)
-            parts = []
-            for piece, part, mask in zip(pieces, mixed, masks, strict=True):
-                kept = cache.row(piece.row)[number]
-                parts.append(self._attend(part, kept, piece.start, mask, self._scales[number]))
-            hidden = hidden + block.attn.c_proj(torch.cat(parts))
+            mixed = block.attn.c_attn(block.ln_1(hidden))
+            hidden = hidden + block.attn.c_proj(attention(mixed, cache.kept[number], self._scales[number]))
             hidden = hidden + block.mlp(block.ln_2(hidden))
         last = torch.tensor(sizes, device=device).cumsum(0) - 1
         logits: Tensor = self.model.lm_head(transformer.ln_f(hidden[last]))
         return logits.float()
 
-    @staticmethod
-    def _attend(mixed: Tensor, kept: Tensor, start: int, mask: Tensor | None, scale: float) -> Tensor:
-        """Attention of T new tokens of one row: (T, 3 D) queries, keys and values in, (T, D) out.
 
-        kept: (2, H, n_positions, D / H), the row's keys and values in this layer, written at `start`.
+class _Attention:
+    """How the pieces of one step attend, the same in every layer.
+
+    Rows that read one token attend together, padded to the longest and masked, where that costs less than going through
+    them one by one: where their keys and values lie side by side, or are so few that they are quickly gathered.
+
+    Args:
+        pieces: whose tokens stand one after the other.
+        cache: what they attend to, and where they are written.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], cache: KeyValues) -> None:
+        device = cache.device
+        places = [0]
+        for piece in pieces:
+            places.append(places[-1] + len(piece.input_ids))
+        single = [n for n, piece in enumerate(pieces) if len(piece.input_ids) == 1]
+        longest = max((pieces[n].start + 1 for n in single), default=0)
+        rows = [pieces[n].row for n in single]
+        side_by_side = bool(rows) and rows == list(range(rows[0], rows[0] + len(rows)))
+        _, _, _, heads, _, width = cache.kept.shape
+        if len(single) < 2 or not (side_by_side or longest * heads * width < GATHERED_NUMBERS):
+            single = []
+        self._longest = longest
+        self._together: slice | Tensor | None = None
+        if single:
+            self._tokens = torch.tensor([places[n] for n in single], device=device)
+            self._rows = torch.tensor(rows, device=device)
+            self._starts = torch.tensor([pieces[n].start for n in single], device=device)
+            self._together = slice(rows[0], rows[0] + len(rows)) if side_by_side else self._rows
+            seen = torch.arange(longest, device=device)[None] <= self._starts[:, None]
+            self._seen = seen[:, None, None]
+        alone = sorted(set(range(len(pieces))) - set(single))
+        self._alone = [
+            (piece.row, piece.start, places[n], places[n + 1], _mask(piece.start, len(piece.input_ids), device))
+            for n, piece in ((n, pieces[n]) for n in alone)
+        ]
+
+    def __call__(self, mixed: Tensor, kept: Tensor, scale: float) -> Tensor:
+        """(N, 3 D) queries, keys and values of all tokens in, (N, D) out.
+
+        kept: (2, R, H, n_positions, D / H), one layer's keys and values; the new ones are written into it.
         """
-        _, heads, _, width = kept.shape
-        stop = start + len(mixed)
-        new = mixed.view(-1, 3, heads, width).permute(1, 2, 0, 3)
-        kept[:, :, start:stop] = new[1:]
-        keys, values = kept[:, None, :, :stop]
-        read = functional.scaled_dot_product_attention(new[:1], keys, values, attn_mask=mask, scale=scale)
-        return read[0].transpose(0, 1).reshape(-1, heads * width)
+        _, _, heads, _, width = kept.shape
+        split = mixed.view(-1, 3, heads, width)
+        found = mixed.new_empty(len(mixed), heads, width)
+        attend = functional.scaled_dot_product_attention
+        if self._together is not None:
+            new = split[self._tokens]
+            kept[:, self._rows, :, self._starts] = new[:, 1:]  # indices first: (B, 2, H, D / H)
+            keys, values = kept[:, self._together, :, : self._longest]
+            read = attend(new[:, 0, :, None], keys, values, attn_mask=self._seen, scale=scale)
+            found[self._tokens] = read[:, :, 0]
+        for row, start, first, stop, mask in self._alone:
+            end = start + stop - first
+            new = split[first:stop].permute(1, 2, 0, 3)
+            kept[:, row, :, start:end] = new[1:]
+            keys, values = kept[:, row, None, :, :end]
+            found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
+        return found.flatten(1)
 
 
 def _mask(start: int, size: int, device: torch.device) -> Tensor | None:

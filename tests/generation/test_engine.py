@@ -219,12 +219,16 @@ def test_greedy_options_do_what_they_do_in_transformers(network: GPT2LMHeadModel
     for request, ticket in zip(requests, Engine(network, max_running=5).run(requests), strict=True):
         ids = torch.tensor([request.input_ids])
         types = torch.tensor([request.token_type_ids])
-        expected = cast(Any, network).generate(
-            input_ids=ids,
-            token_type_ids=types,
-            attention_mask=torch.ones_like(ids),
-            generation_config=config(pad_token_id=END, **options),
-        )[0, ids.shape[1] :].tolist()
+        expected = (
+            cast(Any, network)
+            .generate(
+                input_ids=ids,
+                token_type_ids=types,
+                attention_mask=torch.ones_like(ids),
+                generation_config=config(pad_token_id=END, **options),
+            )[0, ids.shape[1] :]
+            .tolist()
+        )
         assert ticket.tokens == expected[: expected.index(END) if END in expected else None]
 
 
