@@ -10,12 +10,12 @@ import torch
 from transformers import GenerationConfig, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.conversation import check_turns
-from convmodel.generation import Row, generate_rows, score_rows
+from convmodel.generation import Engine, Request, Row, generate_rows, is_understood, score_rows
 from convmodel.hardware import best_device, quick_at_bf16
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
-from convmodel.tokenizer import ConversationTokenizer, Encoding
+from convmodel.tokenizer import ConversationTokenizer
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -181,15 +181,40 @@ class ConversationModel:
             self._tokenizer(context, persona=persona, max_length=limit)
             for context, persona in zip(contexts, everyone, strict=True)
         ]
-        outputs: dict[int, ConversationModelOutput] = {}
-        same_length = config.max_length is not None or bool(config.min_length)  # they count the context too
+        rows = [Row(encoding["input_ids"], encoding["token_type_ids"]) for encoding in laid_out]
+        replies = config.num_return_sequences or 1
+        through_engine = not options and is_understood(config) and (config.do_sample or replies == 1)
         with _evaluating(self._hf_model):
-            for numbers in _groups(laid_out, same_length=same_length):
-                rows = [Row(laid_out[n]["input_ids"], laid_out[n]["token_type_ids"]) for n in numbers]
-                for n, replies in zip(numbers, generate_rows(self._hf_model, rows, config, **options), strict=True):
-                    texts = [self._tokenizer.decode(ids) for ids in replies]
-                    outputs[n] = ConversationModelOutput(texts, list(contexts[n]), laid_out[n].turns_dropped)
-        return [outputs[n] for n in range(len(contexts))]
+            if through_engine:
+                found = self._write(rows, config, replies)
+            else:  # beams, stop strings, own processors, ...
+                found = self._write_by_transformers(rows, config, options)
+        return [
+            ConversationModelOutput(
+                [self._tokenizer.decode(ids) for ids in replies], list(context), encoding.turns_dropped
+            )
+            for replies, context, encoding in zip(found, contexts, laid_out, strict=True)
+        ]
+
+    def _write(self, rows: Sequence[Row], config: GenerationConfig, replies: int) -> list[list[list[int]]]:
+        """The tokens of each row's replies, through the engine; seeds come from torch's global generator."""
+        if not rows:
+            return []
+        requests = (Request(row.input_ids, row.token_type_ids, config) for row in rows for _ in range(replies))
+        most = min(ROWS_PER_BATCH, len(rows) * replies)
+        tokens = [ticket.tokens for ticket in Engine(self._hf_model, max_running=most).run(requests)]
+        return [tokens[i : i + replies] for i in range(0, len(tokens), replies)]
+
+    def _write_by_transformers(
+        self, rows: Sequence[Row], config: GenerationConfig, options: dict[str, Any]
+    ) -> list[list[list[int]]]:
+        """The same through transformers' `generate`, rows of like length together."""
+        same_length = config.max_length is not None or bool(config.min_length)  # they count the context too
+        found: dict[int, list[list[int]]] = {}
+        for numbers in _groups([len(row.input_ids) for row in rows], same_length=same_length):
+            group = generate_rows(self._hf_model, [rows[n] for n in numbers], config, **options)
+            found |= dict(zip(numbers, group, strict=True))
+        return [found[n] for n in range(len(rows))]
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()
@@ -315,11 +340,10 @@ def _decoding(config: GenerationConfig, sep_token_id: int, n_positions: int) -> 
     return whole
 
 
-def _groups(laid_out: Sequence[Encoding], *, same_length: bool) -> Iterator[list[int]]:
+def _groups(lengths: Sequence[int], *, same_length: bool) -> Iterator[list[int]]:
     """Numbers of contexts to be read together: of like length, so that little is padding."""
-    lengths = [len(encoding["input_ids"]) for encoding in laid_out]
     group: list[int] = []
-    for n in sorted(range(len(laid_out)), key=lambda n: lengths[n]):
+    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
         if group and (len(group) == ROWS_PER_BATCH or (same_length and lengths[n] != lengths[group[0]])):
             yield group
             group = []
