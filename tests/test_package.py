@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
     {"data"},
     {"training"},
     {"trainer"},
+    {"commands"},
     {"__main__"},
 ]
 """Rooms from the ground up. A room imports itself and rooms on floors below its own; `__init__` is the door to them."""
