@@ -20,7 +20,7 @@ HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_li
 
 FLOORS: list[set[str]] = [
     # What knows nothing of the package.
-    {"atomic", "errors", "hardware", "layout", "loss", "model_card", "text_encoder", "yaml_keys"},
+    {"atomic", "errors", "hardware", "layout", "loss", "model_card", "responder", "text_encoder", "yaml_keys"},
     {"batching", "formats", "generation", "model_folder"},
     {"conversation"},
     {"tokenizer"},
@@ -43,7 +43,17 @@ STRANGERS = [
 LIGHTNING = {"data", "training", "trainer"}
 """Who may know Lightning."""
 
-WITHOUT_TENSORS = {"atomic", "conversation", "errors", "formats", "layout", "model_card", "tokenizer", "text_encoder"}
+WITHOUT_TENSORS = {
+    "atomic",
+    "conversation",
+    "errors",
+    "formats",
+    "layout",
+    "model_card",
+    "responder",
+    "tokenizer",
+    "text_encoder",
+}
 """Who never imports torch itself."""
 
 

@@ -1,0 +1,130 @@
+"""Context in, replies out: what every way of replying promises to those who talk to people."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Finish = Literal["end", "stop", "length", "cancelled"]
+"""Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that could be the reply.
+
+    Args:
+        text: without separators.
+        score: higher is better; None where nothing was compared.
+        source: whether a model wrote it or chose it.
+    """
+
+    text: str
+    score: float | None = None
+    source: Literal["written", "chosen"] = "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished reply.
+
+    Args:
+        candidates: at least one, best first, no text twice.
+        finish: why the best one is over.
+        context_tokens: tokens of persona and context as they were read; 0 where nothing has a window.
+        reply_tokens: tokens of the best candidate; what it took of the window is the sum of both.
+        window: tokens that context and reply share; 0 where nothing has a window.
+        turns_dropped: oldest turns that were left out to fit it.
+        seconds: from the start to the end.
+        first_seconds: from the start to the first token.
+        seed: with it the same request gives the same reply; None where nothing was drawn.
+    """
+
+    candidates: tuple[Candidate, ...]
+    finish: Finish = "end"
+    context_tokens: int = 0
+    reply_tokens: int = 0
+    window: int = 0
+    turns_dropped: int = 0
+    seconds: float = 0.0
+    first_seconds: float = 0.0
+    seed: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The best candidate's text."""
+        return self.candidates[0].text
+
+
+@dataclass(eq=False)
+class Session:
+    """What a conversation remembers of its replies beside their texts; kept with it and dropped with it.
+
+    A text can often be written in several ways by a model's tokens. A conversation whose replies are read again with the
+    very tokens that wrote them stays in the model's cache exactly.
+
+    Args:
+        ids: the tokens of a reply, by its place in the context and its text.
+    """
+
+    ids: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
+
+
+class Replying(Protocol):
+    """A reply that is being made."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces of the reply as soon as they are certain: joined, they are its text.
+
+        Where several candidates are compared there is only one piece, when the best is known.
+        """
+
+    def cancel(self) -> None:
+        """Ends it now; from any thread, at any moment, and more than once. What was written so far is the reply."""
+
+    def reply(self) -> Reply:
+        """Waits for the end. Raises what went wrong."""
+
+
+class Responder(Protocol):
+    """Replies to contexts; several threads may use it at once."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What is used where a request does not say otherwise."""
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Sets of options by name; may be empty."""
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
+
+    def start(
+        self,
+        context: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        session: Session | None = None,
+    ) -> Replying:
+        """Begins to reply and returns at once.
+
+        Args:
+            context: the turns so far, oldest first, at least one.
+            persona: sentences about the one who replies.
+            options: on top of `self.options`. Names are those of transformers' `generate`.
+            seed: the same request with the same seed gives the same reply.
+            session: of the conversation, when there is one: it remembers the reply.
+
+        Raises:
+            TypeError, ValueError: for turns or options that cannot be followed.
+            QueueFull: when too many requests wait.
+        """
+
+    def close(self) -> None:
+        """Cancels what is running and frees what is held; twice is no error."""
+
+
+class QueueFull(RuntimeError):
+    """There are as many waiting requests as are taken; try again when some are done."""
