@@ -59,8 +59,8 @@ class Reply:
 class Session:
     """What a conversation remembers of its replies beside their texts; kept with it and dropped with it.
 
-    A text can often be written in several ways by a model's tokens. A conversation whose replies are read again with the
-    very tokens that wrote them stays in the model's cache exactly.
+    A model's tokens can often write a text in several ways. A conversation whose replies are read again with the very
+    tokens that wrote them stays in the model's cache exactly.
 
     Args:
         ids: the tokens of a reply, by its place in the context and its text.
