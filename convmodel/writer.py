@@ -107,8 +107,8 @@ class Writer:
         self._decoding(options)
 
     def _decoding(self, options: Mapping[str, Any]) -> Decoding:
-        given = self._defaults | dict(options)
-        check_names(given)
+        check_names(options)
+        given = self._defaults | {name: value for name, value in options.items() if value is not None}
         how = self._model.decoding(**given)
         _ = how.through_engine  # which raises for options that do not go together
         return how
