@@ -178,8 +178,15 @@ def test_an_empty_stop_string_is_refused() -> None:
         TextStream(learned(), ["a", ""])
 
 
+class JoinedLetters(Letters):
+    """Without spaces between the letters."""
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        return "".join(tokens)
+
+
 def test_a_tokenizer_without_rust_part_gives_its_text_at_the_end() -> None:
-    tokenizer = Letters()
+    tokenizer = JoinedLetters()
     ids = tokenizer.encode("Hello, how are you?", add_special_tokens=False)
     stream = TextStream(tokenizer)
     assert [stream.feed(token) for token in ids] == [""] * len(ids)
