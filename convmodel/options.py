@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from convmodel.generation import asked_for, is_understood, repetition
+from convmodel.generation import is_understood, repetition
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -55,9 +55,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Sets of ordinary options: `model.generate(context, **PRESETS["lively"])`. How they came about: docs/generation.md."""
-
-COUNTED = ("top_k", "min_p", "no_repeat_ngram_size", "min_new_tokens", *repetition.OPTIONS)
-"""Options that are off at 0."""
 
 OURS = repetition.OPTIONS
 """Options that transformers does not have."""
@@ -165,11 +162,10 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
 
 
 def options_of(how: Decoding) -> dict[str, Any]:
-    """The options that a decoding comes to, as one would give them."""
-    hidden = {"transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "use_cache"}
-    names = {*asked_for(how.config), "do_sample"}
-    names |= {name for name in COUNTED if getattr(how.config, name) is not None}  # 0 turns a default off
-    shown = {name: getattr(how.config, name) for name in sorted(names - hidden)}
+    """The options that a decoding comes to, as one would give them; those too that turn a default off."""
+    hidden = {"_from_model_config", "transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "use_cache"}
+    config = how.config.to_dict()
+    shown = {name: value for name, value in sorted(config.items()) if value is not None and name not in hidden}
     return shown | ({"stop_strings": list(how.stop_strings)} if how.stop_strings else {})
 
 
