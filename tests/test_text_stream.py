@@ -12,7 +12,12 @@ from convmodel.tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_text
 from tests.vocabularies import FAMILIES, Letters
 
-JAPANESE = ["こんにちは。元気ですか？", "日本語を話します。", "はい、元気です👋 ありがとう 👩‍👩‍👧 🏳️‍🌈!", "한국어 العربية é e\u0301"]
+JAPANESE = [
+    "こんにちは。元気ですか？",
+    "日本語を話します。",
+    "はい、元気です👋 ありがとう 👩‍👩‍👧 🏳️‍🌈!",
+    "한국어 العربية é e\u0301",
+]
 BROKEN = "\ufffd"
 
 
