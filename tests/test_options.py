@@ -114,7 +114,7 @@ def test_right_values_of_the_engine_write_replies(model: ConversationModel) -> N
 
 
 def test_a_reply_that_leaves_no_room_for_a_turn_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_new_tokens=62, but .* share a window of 64 tokens; allowed are 1 to 61"):
+    with pytest.raises(ValueError, match=r"max_new_tokens=62, but .* share a window of 64 tokens; allowed are 1 to 61"):
         decided({"max_new_tokens": 62})
     assert decided({"max_new_tokens": 61}).context_limit == 3
     assert decided({"max_length": 10**6}).config.max_length == POSITIONS
