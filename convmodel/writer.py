@@ -2,6 +2,7 @@
 
 import os
 import queue
+import secrets
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from convmodel.options import PRESETS, Decoding, check_names, options_of
 from convmodel.preparation import Prepared, Written, prepare, remember, without_repeats, written
 from convmodel.responder import Candidate, Reply, Session
 from convmodel.scorers import ScoredBy
+from convmodel.seeds import SEEDS
 
 CLOSED = "the writer is closed; make a new one"
 
@@ -126,6 +128,8 @@ class Writer:
     ) -> "_Writing":
         """Begins to reply and returns at once; see `Responder.start`.
 
+        A seed that is not given is not drawn from torch's global generator: beams may be sampled from it just then.
+
         Raises:
             TypeError, ValueError: for turns or options that cannot be followed.
             QueueFull: when too many requests wait.
@@ -138,7 +142,7 @@ class Writer:
             context,
             persona,
             how,
-            seed=seed,
+            seed=secrets.randbelow(SEEDS) if seed is None else seed,
             session=session,
             keep=self._keep,
             scored=how.replies > 1 and self._scorer == "likelihood",
