@@ -16,11 +16,25 @@ import convmodel
 from convmodel.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"}
+HEAVY = {
+    *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
+    *("rich", "prompt_toolkit", "tqdm"),
+}
 
 FLOORS: list[set[str]] = [
     # What knows nothing of the package.
-    {"atomic", "errors", "hardware", "layout", "loss", "model_card", "responder", "text_encoder", "yaml_keys"},
+    {
+        "atomic",
+        "errors",
+        "hardware",
+        "layout",
+        "loss",
+        "model_card",
+        "responder",
+        "settings",
+        "text_encoder",
+        "yaml_keys",
+    },
     {"batching", "formats", "generation", "model_folder"},
     {"conversation"},
     {"tokenizer"},
@@ -28,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"windows"},
     {"data"},
     {"training"},
-    {"trainer"},
+    {"trainer", "chat", "bulk"},
     {"commands"},
     {"__main__"},
 ]
@@ -45,12 +59,15 @@ LIGHTNING = {"data", "training", "trainer"}
 
 WITHOUT_TENSORS = {
     "atomic",
+    "bulk",
+    "chat",
     "conversation",
     "errors",
     "formats",
     "layout",
     "model_card",
     "responder",
+    "settings",
     "tokenizer",
     "text_encoder",
 }
@@ -199,12 +216,24 @@ def loaded(*program: str) -> set[str]:
         ["import convmodel", "dir(convmodel)", "convmodel.__version__"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['chat', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['generate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
     ],
-    ids=["import", "--help", "convert --help", "train --help", "trainer -h", "trainer --help", "conversations"],
+    ids=[
+        "import",
+        "--help",
+        "convert --help",
+        "chat --help",
+        "generate --help",
+        "train --help",
+        "trainer -h",
+        "trainer --help",
+        "conversations",
+    ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:
     found = loaded(*program)
