@@ -8,7 +8,7 @@ from typing import Any
 
 from convmodel.responder import Candidate, QueueFull, Reply, Session
 
-WORDS = "yes no maybe rain sun sea music tea cats dogs often never".split()
+WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
 Write = Callable[[Sequence[str], int, Mapping[str, Any]], str]
 """Context, seed and options in, a reply out."""

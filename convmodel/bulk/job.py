@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from convmodel import __version__
 from convmodel.conversation import Conversation, ConversationReader
 
 
@@ -16,6 +17,7 @@ class Job:
     Args:
         input: conversations of any format, which may have one turn.
         output: the file to write.
+        model: what the model is called.
         format: of the input; None recognises it.
         on_error: "stop" at a conversation that cannot be read or replied to, or "skip" it.
         last: reply in place of the last turn, which is kept as the gold response, instead of to it.
@@ -28,6 +30,7 @@ class Job:
 
     input: str
     output: str
+    model: str = ""
     format: str | None = None
     on_error: Literal["stop", "skip"] = "stop"
     last: bool = False
@@ -43,21 +46,21 @@ class Job:
             self.input, format=self.format, on_error=self.on_error, min_turns=2 if self.last else 1
         )
 
-    def about(self, *, model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides what the replies are.
+    def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides what the replies are; and under "named" what a person may want to know beside it.
 
         Args:
-            model: the model's digest.
+            digest: of the model.
             options: all that are in effect.
         """
         return {
+            "named": {"input": self.input, "model": self.model, "convmodel": __version__},
             "input": self.reader().fingerprint(),
-            "model": model,
+            "model": digest,
             "options": {name: _plain(value) for name, value in sorted(options.items())},
             "persona": list(self.persona),
             "seed": self.seed,
             "last": self.last,
-            "on_error": self.on_error,
         }
 
     def context(self, conversation: Conversation) -> tuple[str, ...]:

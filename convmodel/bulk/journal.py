@@ -67,7 +67,7 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
 
     Args:
         output: the file to be.
-        about: how its lines are made; what JSON can hold.
+        about: how its lines are made, as JSON. What stands under "named" is only written, not compared.
         overwrite: start over, whatever is there.
 
     Raises:
@@ -80,7 +80,7 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
     about = json.loads(json.dumps(about))
     before = None if overwrite else _read_about(kept)
     if output.exists() and not overwrite:
-        if before != about:
+        if not _same(before, about):
             raise ValueError(f"{output}: is there already, made in another way; remove it, or start over (--overwrite)")
         if not work.exists():
             yield Journal(output, None, 0)
@@ -90,12 +90,12 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
         if overwrite:
             kept.unlink(missing_ok=True)
             file.truncate(0)
-        if os.fstat(file.fileno()).st_size and before != about:
+        if os.fstat(file.fileno()).st_size and not _same(before, about):
             raise ValueError(
                 f"{work}: was begun with {_difference(before, about)}; go on as it was begun, remove it, or start over "
                 "(--overwrite)"
             )
-        if before != about:
+        if not _same(before, about):
             _write_about(kept, about)
         yield Journal(output, file, _repair(file))
 
@@ -142,10 +142,20 @@ def _write_about(path: Path, about: Mapping[str, Any]) -> None:
         fresh.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def _same(before: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
+    return before is not None and not _differing(before, about)
+
+
+def _differing(before: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**before, **about} if name != "named" and before.get(name) != about.get(name)]
+
+
 def _difference(before: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
     if before is None:
         return "settings that are not known any more"
-    names = [name for name in {**before, **about} if before.get(name) != about.get(name)]
+    names = _differing(before, about)
+    if names == ["options"]:  # the usual case deserves more
+        names = _differing(before["options"], about["options"])
     return f"another {' and another '.join(names)}"
 
 

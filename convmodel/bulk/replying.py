@@ -58,13 +58,13 @@ ShowProgress = Callable[[int, int], AbstractContextManager[Progress]]
 """How many there are in all, and how many were there before."""
 
 
-def reply_to_file(responder: Responder, job: Job, *, model: str, show: ShowProgress) -> Result:
+def reply_to_file(responder: Responder, job: Job, *, digest: str, show: ShowProgress) -> Result:
     """Writes a reply for each conversation of a file.
 
     The input is read once to its end before anything is asked, so that what cannot be read is told at once.
 
     Args:
-        model: the digest of what replies.
+        digest: of the model.
 
     Raises:
         ValueError, OSError: for an input that cannot be read, a conversation that cannot be replied to, or an output
@@ -74,7 +74,7 @@ def reply_to_file(responder: Responder, job: Job, *, model: str, show: ShowProgr
     reader = job.reader()
     total = sum(1 for _ in reader)
     begun, failed = time.monotonic(), 0
-    about = job.about(model=model, options={**responder.options, **job.options})
+    about = job.about(digest=digest, options={**responder.options, **job.options})
     with open_journal(Path(job.output), about, overwrite=job.overwrite) as journal:
         if journal.complete:
             return Result(total, total, 0, 0.0, reader.report.summary())

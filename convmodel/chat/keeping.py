@@ -52,5 +52,7 @@ def load(name: str, number: int | None = None) -> Conversation:
     if not found:
         raise ValueError(f"{name}: there is no conversation {number}; it has fewer")
     if number is None and len(found) > 1:
-        raise ValueError(f"{name}: there are several conversations in it; say which, such as /load {name} 1")
+        raise ValueError(
+            f"{name}: there are several conversations in it; say which, such as /load {name} 1 (or --load {name}:1)"
+        )
     return found[0]

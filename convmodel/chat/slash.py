@@ -146,7 +146,8 @@ def _seed(chat: Chat, rest: str) -> Outcome:
         chat.set_seed(int(rest))
     elif rest:
         raise ValueError(f"{rest!r} is no seed; write a whole number from 0, or off")
-    return Outcome("each reply draws a seed" if chat.seed is None else f"seed {chat.seed}")
+    last = f"; the last one was {chat.last.seed}" if chat.last and chat.last.seed is not None else ""
+    return Outcome((f"seed {chat.seed}" if chat.seed is not None else "each reply draws a seed") + last)
 
 
 def _save(chat: Chat, rest: str) -> Outcome:

@@ -31,7 +31,7 @@ def _fields(reply: Reply, *, short: bool) -> list[str]:
     if reply.reply_tokens and reply.seconds > 0:
         fields.append(f"{reply.reply_tokens / reply.seconds:,.0f} {'tok' if short else 'tokens'}/s")
         first = _time(reply.first_seconds)
-        fields.append(first if short else f"first after {first}")
+        fields.append(first if short else f"first {first}")
     if reply.seed is not None:
         fields.append(f"seed {reply.seed}")
     return fields or [_time(reply.seconds)]

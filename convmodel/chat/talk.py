@@ -79,7 +79,7 @@ def _take(chat: Chat, screen: Screen, line: str) -> Outcome:
         outcome = run_command(chat, line)
         if outcome.reply:
             _reply(chat, screen, mark)
-        else:
+        elif not outcome.leave:
             screen.show(outcome)
         return outcome
     chat.say(spoken(line))

@@ -14,6 +14,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from rich.box import SIMPLE_HEAD
@@ -70,12 +71,12 @@ class TerminalScreen:
         self._session: PromptSession[str] = PromptSession(
             history=history or InMemoryHistory(),
             multiline=True,
-            key_bindings=_keys(),
+            key_bindings=_keys(chat),
             completer=_Completer(chat),
             complete_while_typing=False,
-            complete_style=CompleteStyle.READLINE_LIKE,
+            complete_style=CompleteStyle.READLINE_LIKE,  # no menu, for which lines would have to be kept free
             prompt_continuation="  ",
-            bottom_toolbar=None if quiet else self._toolbar,
+            bottom_toolbar=self._toolbar,
             color_depth=ColorDepth.DEPTH_1_BIT if self._console.no_color else None,
             input=input,
             output=output,
@@ -149,7 +150,13 @@ class TerminalScreen:
             self._console.control(_ERASE_LINE)
 
     def _toolbar(self) -> FormattedText | None:
-        if self._reply is None:
+        """What the Tab key offers, while it does; otherwise the status."""
+        offered = self._session.default_buffer.complete_state
+        if offered is not None and len(offered.completions) > 1:
+            now = offered.complete_index or 0
+            words = [completion.display_text for completion in offered.completions]
+            return FormattedText([("", "  ".join(words[now:] + words[:now])[: self._console.width])])
+        if self._reply is None or self._quiet:
             return None
         return FormattedText([("", status_line(self._reply, self._console.width - 2))])
 
@@ -194,9 +201,24 @@ class _Completer(Completer):
         return [Completion(word, start_position=-length) for word in words]
 
 
-def _keys() -> KeyBindings:
-    """Enter sends, Alt-Enter and a backslash before Enter begin a new line."""
+def _keys(chat: Chat) -> KeyBindings:
+    """Enter sends, Alt-Enter and a backslash before Enter begin a new line, Tab completes."""
     keys = KeyBindings()
+
+    @keys.add("tab")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.complete_state:
+            buffer.complete_next()
+            return
+        length, words = completions(chat, buffer.document.text_before_cursor)
+        buffer.insert_text(os.path.commonprefix(words)[length:])
+        if len(words) > 1:
+            buffer.start_completion()
+
+    @keys.add(Keys.Vt100MouseEvent)
+    def _(event: KeyPressEvent) -> None:
+        """Nothing: prompt_toolkit's own reading of it fails where a text holds the beginning of a sequence."""
 
     @keys.add("enter")
     def _(event: KeyPressEvent) -> None:

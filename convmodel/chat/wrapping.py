@@ -22,7 +22,7 @@ class Wrapper:
         columns: of a line; a word that is longer is broken anywhere.
 
     Example:
-        >>> wrapper = Wrapper(10)
+        >>> wrapper = Wrapper(12)
         >>> [wrapper.add("How are y"), wrapper.add("ou today?"), wrapper.end()]
         ['How are', ' you', '\\ntoday?']
     """
@@ -32,17 +32,17 @@ class Wrapper:
         self._rest = ""
         self._spaces = ""
         self._column = 0
+        self._long = False  # whether the rest belongs to a word of which parts were given out already
 
     def add(self, piece: str) -> str:
         """What can be written now."""
-        units = list(_units(self._rest + printable(piece)))
-        self._rest = ""
-        if units:
-            self._rest = units.pop()
-        if width(self._rest) > self._columns:
+        *units, self._rest = [*_units(self._rest + printable(piece))] or [""]
+        written = "".join(map(self._place, units))
+        if self._rest and (self._long or width(self._rest) > self._columns):
             *whole, self._rest = iter_graphemes(self._rest)
-            units.append("".join(whole))
-        return "".join(map(self._place, units))
+            self._long = True
+            written += self._place_parts("".join(whole))
+        return written
 
     def end(self) -> str:
         """What is still to be written; spaces at the end are not."""
@@ -50,22 +50,27 @@ class Wrapper:
         return "".join(map(self._place, _units(rest)))
 
     def _place(self, unit: str) -> str:
+        long, self._long = self._long, False
         if unit == "\n":
             self._spaces, self._column = "", 0
             return "\n"
         if unit == " ":
             self._spaces += " "
             return ""
-        spaces, self._spaces = self._spaces, ""
-        size = width(unit)
+        spaces, size = self._spaces, width(unit)
+        if long or size > self._columns:
+            return self._place_parts(unit)
+        self._spaces = ""
         if self._column + len(spaces) + size <= self._columns:
             self._column += len(spaces) + size
             return spaces + unit
-        if size <= self._columns:
-            start = "\n" if self._column else ""
-            self._column = size
-            return start + unit
-        return "".join(map(self._place_part, (*spaces, *iter_graphemes(unit))))
+        start = "\n" if self._column else ""
+        self._column = size
+        return start + unit
+
+    def _place_parts(self, word: str) -> str:
+        spaces, self._spaces = self._spaces, ""
+        return "".join(map(self._place_part, (*spaces, *iter_graphemes(word))))
 
     def _place_part(self, part: str) -> str:
         size = width(part)

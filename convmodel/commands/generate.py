@@ -41,6 +41,7 @@ def _run(options: Namespace) -> int:
             job = Job(
                 input=options.input,
                 output=options.output,
+                model=options.model,
                 format=options.format,
                 on_error=options.on_error,
                 last=options.last,
@@ -50,8 +51,8 @@ def _run(options: Namespace) -> int:
                 concurrency=options.concurrency,
                 overwrite=options.overwrite,
             )
-            model = f"{folder_digest(options.model)} {options.dtype}"
-            result = reply_to_file(responder, job, model=model, show=progress_bar)
+            digest = f"{folder_digest(options.model)} {options.dtype}"
+            result = reply_to_file(responder, job, digest=digest, show=progress_bar)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
