@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from convmodel import __version__
 from convmodel.conversation import Conversation, ConversationReader
+from convmodel.seeds import mixed_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Job:
             options: all that are in effect.
         """
         return {
-            "named": {"input": self.input, "model": self.model, "convmodel": __version__},
+            "named": {"input": self.input, "model": self.model},
             "input": self.reader().fingerprint(),
             "model": digest,
             "options": {name: _plain(value) for name, value in sorted(options.items())},
@@ -73,8 +73,7 @@ class Job:
         Args:
             number: of the conversation in the input, from 0.
         """
-        digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=4).digest()
-        return int.from_bytes(digest, "big")
+        return mixed_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
 
 
 def folder_digest(name: str) -> str:

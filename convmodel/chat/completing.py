@@ -36,6 +36,12 @@ def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
     return len(rest), [word for word in words if word.startswith(rest)]
 
 
+def common_start(words: list[str]) -> str:
+    """What all words begin with."""
+    first, last = min(words, default=""), max(words, default="")
+    return first[: next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+
+
 def _files(typed: str) -> list[str]:
     folder, start = os.path.split(typed)
     try:

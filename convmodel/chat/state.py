@@ -198,13 +198,9 @@ class Chat:
         Raises:
             ValueError: says which, and what is allowed.
         """
-        before = self.own
-        self.own = {**before, **options}
-        try:
-            self.responder.check_options(self.settings)
-        except ValueError:
-            self.own = before
-            raise
+        own = {**self.own, **options}
+        self.responder.check_options({**preset_options(self.responder.presets, self.preset), **own})
+        self.own = own
 
     def unset(self, name: str) -> None:
         """Takes back one's own value of an option."""

@@ -61,12 +61,15 @@ def talk(chat: Chat, screen: Screen) -> None:
             continue
         try:
             outcome = _take(chat, screen, line)
-        except (ValueError, OSError, QueueFull) as error:
+        except Exception as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            if not screen.interactive:
+            told = isinstance(error, ValueError | OSError | QueueFull)
+            if not screen.interactive and told:
                 raise ChatError(f"{screen.where()}: {error}") from error
-            screen.error(str(error))
+            if not screen.interactive:
+                raise
+            _tell(screen, str(error) if told else f"{type(error).__name__}: {error}", error)
         else:
             if outcome.leave:
                 return
@@ -110,9 +113,7 @@ def _reply(chat: Chat, screen: Screen, before: Mark) -> None:
             raise
         screen.end(None)
         _restore(chat, before, again=again)
-        if os.environ.get("CONVMODEL_TRACEBACK"):
-            traceback.print_exception(error)
-        screen.error(f"the reply failed ({type(error).__name__}: {error}); /retry tries again")
+        _tell(screen, f"the reply failed ({type(error).__name__}: {error}); /retry tries again", error)
         return
     screen.end(reply)
     if not chat.take(reply):
@@ -123,6 +124,13 @@ def _reply(chat: Chat, screen: Screen, before: Mark) -> None:
         screen.show(Outcome("nothing was drawn (do_sample is false): with every seed the reply is the same"))
     elif again:
         screen.show(Outcome(f"made with seed {reply.seed}"))
+
+
+def _tell(screen: Screen, message: str, error: Exception) -> None:
+    """Shows what went wrong; whatever it was, a conversation is too dear to end with it."""
+    if os.environ.get("CONVMODEL_TRACEBACK"):
+        traceback.print_exception(error)
+    screen.error(message)
 
 
 def _restore(chat: Chat, before: Mark, *, again: bool) -> None:

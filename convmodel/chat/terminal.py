@@ -24,7 +24,7 @@ from rich.segment import ControlType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from convmodel.chat.completing import completions
+from convmodel.chat.completing import common_start, completions
 from convmodel.chat.outcome import Outcome, Table
 from convmodel.chat.printable import one_line, printable
 from convmodel.chat.state import Chat
@@ -212,7 +212,7 @@ def _keys(chat: Chat) -> KeyBindings:
             buffer.complete_next()
             return
         length, words = completions(chat, buffer.document.text_before_cursor)
-        buffer.insert_text(os.path.commonprefix(words)[length:])
+        buffer.insert_text(common_start(words)[length:])
         if len(words) > 1:
             buffer.start_completion()
 

@@ -1,8 +1,6 @@
 """Losses and tokens in, their mean over all batches and processes out."""
 
-import hashlib
 import math
-import os
 from dataclasses import dataclass
 
 import torch
@@ -45,9 +43,3 @@ class TokenCounts:
         assert isinstance(reduced, torch.Tensor)
         total, tokens = reduced.tolist()
         return TokenCounts(total, int(tokens))
-
-
-def mixed_seed(*parts: int) -> int:
-    """A seed from the run's seed and numbers, the same on every machine; near numbers give unrelated seeds."""
-    text = repr((os.environ.get("PL_GLOBAL_SEED", "0"), *parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.chat import keeping
-from convmodel.chat.completing import completions
+from convmodel.chat.completing import common_start, completions
 from convmodel.chat.slash import COMMANDS, find, is_command, run_command, spoken
 from convmodel.chat.state import Chat
 from convmodel.conversation import Conversation, read_conversations, write_conversations
@@ -240,3 +240,9 @@ def test_the_tab_key_completes_commands_options_presets_and_files(
     assert completions(chat, "/load .h") == (2, [".hidden"])
     for nothing in ("Hello", "//set", "", "/nope x", "/undo x", "/load nowhere/x", "/set\n"):
         assert completions(chat, nothing)[1] == []
+
+
+def test_what_all_words_begin_with_is_typed_for_one() -> None:
+    assert common_start(["/save", "/set", "/seed"]) == "/s"
+    assert common_start(["/set", "/settings"]) == "/set"
+    assert common_start(["/why"]) == "/why" and common_start([]) == "" == common_start(["a", "b"])

@@ -160,7 +160,7 @@ def test_options_lie_on_the_preset_and_the_preset_on_the_model(chat: Chat, respo
 def test_options_that_cannot_be_followed_change_nothing(chat: Chat) -> None:
     chat.set_options({"top_k": 5})
     for wrong in ({"tempo": 1}, {"temperature": 0}):
-        with pytest.raises(ValueError, match="tempo|temperature"):
+        with pytest.raises(ValueError, match=r"tempo|temperature"):
             chat.set_options(wrong)
     with pytest.raises(ValueError, match="there is no preset 'x'; there are bold, sober"):
         chat.use_preset("x")

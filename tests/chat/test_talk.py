@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,19 @@ def test_errors_are_shown_and_the_talk_goes_on() -> None:
     assert "did you mean /set" in sheet.errors[0]
     assert "does not fit into the window" in sheet.errors[1]
     assert chat.turns == ("Hello", say_so(0, 1, 0))
+
+
+def test_a_conversation_does_not_end_with_a_defect() -> None:
+    class Broken(FakeResponder):
+        def check_options(self, options: Mapping[str, Any]) -> None:
+            if options:
+                raise TypeError("a defect")
+
+    sheet = Sheet("/set temperature 1", "/quit")
+    talk(chat_with(Broken()), sheet)
+    assert sheet.errors == ["TypeError: a defect"]
+    with pytest.raises(TypeError, match="a defect"):
+        talk(chat_with(Broken()), Sheet("/set temperature 1", interactive=False))
 
 
 def test_where_nobody_sits_the_first_error_ends_the_talk_and_says_where() -> None:

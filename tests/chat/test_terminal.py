@@ -38,9 +38,9 @@ def screen_of(
     return TerminalScreen(chat, history=history, console=console, input=keys, output=DummyOutput()), seen
 
 
-def read(keys: PipeInput, typed: str, **options: InMemoryHistory) -> list[str | None]:
+def read(keys: PipeInput, typed: str) -> list[str | None]:
     """What the screen takes for lines when keys are pressed, up to Ctrl-D."""
-    screen, _ = screen_of(keys, Chat(FakeResponder()), **options)
+    screen, _ = screen_of(keys, Chat(FakeResponder()))
     keys.send_text(typed + CTRL_D)
     lines: list[str | None] = []
     while not lines or lines[-1] is not None:
