@@ -157,7 +157,8 @@ def _line(job: Job, asked: _Asked) -> _Line:
 def _written(job: Job, conversation: Conversation, reply: Reply) -> _Line:
     """A conversation that ends with the reply; one without text cannot be a turn, and is left out of the turns."""
     texts = [candidate.text for candidate in reply.candidates]
-    scores = [candidate.score for candidate in reply.candidates]
+    # More digits would tell of the others in the batch.
+    scores = [None if candidate.score is None else round(candidate.score, 4) for candidate in reply.candidates]
     said = next((text for text in texts if text.strip()), None)
     meta = {**(conversation.meta or {}), "responses": texts}
     if any(score is not None for score in scores):
