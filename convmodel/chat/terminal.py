@@ -121,7 +121,9 @@ class TerminalScreen:
         self._console.print()
 
     def show(self, outcome: Outcome) -> None:
-        for who, text in outcome.shown:
+        for n, (who, text) in enumerate(outcome.shown):
+            if n and who == "you":
+                self._console.print()
             self._console.print(Text(f"{PROMPT}{printable(text)}") if who == "you" else Text(printable(text), REPLY))
         if outcome.table:
             self._console.print(_rich(outcome.table))

@@ -166,7 +166,7 @@ def test_what_is_waited_for_long_is_seen_and_then_gone(keys: PipeInput) -> None:
     assert "..." in seen.getvalue()
     screen.piece("Hello ")
     screen.piece("you")
-    assert "\x1b[2K" in seen.getvalue() and seen.getvalue().endswith("Hello\x1b[0m")
+    assert "\x1b[2K" in seen.getvalue() and "Hello" in seen.getvalue()
     screen.end(None)
 
 
