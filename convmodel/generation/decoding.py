@@ -71,9 +71,6 @@ class Decoder:
         self._tokens, self._context = list(context), len(context)
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
-        self._minimum = processors.MinNewTokensLengthLogitsProcessor(
-            self._context, self._least, config.eos_token_id, device=str(device)
-        )
         size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
         self._ngrams = repetition.NoRepeatedNGrams(size, turns) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
@@ -88,11 +85,11 @@ class Decoder:
     @property
     def penalizes(self) -> bool:
         """Whether the tokens before the next one change its logits."""
-        return bool(self._processors()) or self._ngrams is not None or self._runs is not None
+        return bool(self._penalties or self._must_go_on) or self._ngrams is not None or self._runs is not None
 
-    def _processors(self) -> LogitsProcessorList:
-        waiting = len(self._tokens) - self._context < self._least
-        return LogitsProcessorList([*self._penalties, self._minimum] if waiting else self._penalties)
+    @property
+    def _must_go_on(self) -> bool:
+        return len(self._tokens) - self._context < self._least
 
     def penalize(self, logits: Tensor) -> Tensor:
         """(1, V) logits in, which may be changed, (1, V) out."""
@@ -103,9 +100,13 @@ class Decoder:
                 logits[0, list(runs)] -= self._said_again * lengths
         if self._ngrams is not None:
             logits[0, list(self._ngrams.forbidden() - self._ends)] = -torch.inf
-        seen = torch.tensor([self._tokens], device=logits.device)
-        # The processors are annotated with the tensor types of the past.
-        return self._processors()(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
+        if self._penalties:
+            seen = torch.tensor([self._tokens], device=logits.device)
+            # The processors are annotated with the tensor types of the past.
+            logits = self._penalties(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
+        if self._must_go_on:
+            logits[0, list(self._ends)] = -torch.inf
+        return logits
 
     def take(self, token: int) -> None:
         """Remembers what was chosen."""
@@ -127,7 +128,10 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
     for number, decoder in enumerate(decoders):
         if decoder.penalizes:
             scores = logits.clone() if scores is logits else scores
-            scores[number] = decoder.penalize(scores[number : number + 1].clone())[0]
+            row = scores[number : number + 1]
+            penalized = decoder.penalize(row)
+            if penalized is not row:
+                scores[number] = penalized[0]
     chosen: list[int] = scores.argmax(-1).tolist()
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
     for number, decoder in enumerate(decoders):
