@@ -67,3 +67,16 @@ def test_a_wrong_option_is_told_with_the_usage(
     with pytest.raises(SystemExit) as end:
         main([*command, *more])
     assert end.value.code == 2 and told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["chat"], ["generate", "--input", "in", "--output", "out"]])
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"convmodel.commands.{command[0]}.open_responder", interrupted)
+    monkeypatch.setattr(sys, "stdin", Stdin(""))
+    assert main(command) == 130
+    assert "Traceback" not in capsys.readouterr().err

@@ -225,6 +225,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
+        ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
     ],
     ids=[
         "import",
@@ -236,6 +237,7 @@ def loaded(*program: str) -> set[str]:
         "trainer -h",
         "trainer --help",
         "conversations",
+        "front ends",
     ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:

@@ -20,7 +20,12 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
     """What fits the two ends: a pipe, a terminal that only writes, or one that can do more.
 
     Ends the program when a library is missing.
+
+    Raises:
+        ValueError: when there is nothing to read from.
     """
+    if sys.stdin is None:
+        raise ValueError("stdin is closed; type into it, or pipe lines into it")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     if not sys.stdin.isatty():
