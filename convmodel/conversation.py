@@ -53,6 +53,10 @@ class Conversation:
         object.__setattr__(self, "persona", check_turns(persona, what="persona sentence"))
         object.__setattr__(self, "meta", None if meta is None else dict(meta))
 
+    def reversed(self) -> "Conversation":
+        """The same from its end, without the persona, which describes who speaks last."""
+        return Conversation(self.turns[::-1], meta=self.meta)
+
 
 def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
     """Checks strings that are to be turns, and returns them as a tuple, otherwise untouched.
@@ -131,6 +135,7 @@ class ConversationReader:
         format: one of jsonl, parlai, fbdialog, csv, tsv, hub; None recognises it from the content.
         on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
         max_line_bytes: a longer line counts as one that cannot be read.
+        min_turns: fewer turns are no conversation; 1 where files hold contexts that wait for a response.
 
     Raises:
         ValueError: for an unknown `format` or `on_error`, or an address that cannot be read.
@@ -146,14 +151,18 @@ class ConversationReader:
         format: str | None = None,
         on_error: OnError = "stop",
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        min_turns: int = 2,
     ) -> None:
         self.source = os.fspath(source)
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error={on_error!r}: allowed are 'stop' and 'skip'")
         if max_line_bytes < 1:
             raise ValueError(f"max_line_bytes={max_line_bytes}: give the longest allowed line in bytes")
+        if min_turns < 1:
+            raise ValueError(f"min_turns={min_turns}: give 1 for contexts, 2 for conversations, or more")
         self.on_error = on_error
         self.max_line_bytes = max_line_bytes
+        self.min_turns = min_turns
         self.format = _find_format(self.source, format)
         self.report = ReadReport(self.source, self.format)
 
@@ -162,7 +171,7 @@ class ConversationReader:
         report = self.report = ReadReport(self.source, self.format)
         at = "row " if self.format == formats.HUB.name else ""
         for item in self._items():
-            made = _conversation(item) if isinstance(item, Record) else item
+            made = _conversation(item, self.min_turns) if isinstance(item, Record) else item
             if isinstance(made, Conversation):
                 report.conversations += 1
                 yield made
@@ -197,9 +206,12 @@ def read_conversations(
     format: str | None = None,
     on_error: OnError = "stop",
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+    min_turns: int = 2,
 ) -> Iterator[Conversation]:
     """Yields the conversations of a file or a Hub data set once; all else is as in `ConversationReader`."""
-    return iter(ConversationReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+    return iter(
+        ConversationReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes, min_turns=min_turns)
+    )
 
 
 def write_conversations(conversations: Iterable[Conversation], path: str | os.PathLike[str]) -> int:
@@ -231,14 +243,19 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
     return written
 
 
-def _conversation(record: Record) -> Conversation | Problem:
+def _conversation(record: Record, min_turns: int) -> Conversation | Problem:
     try:
         conversation = Conversation(record.turns, record.persona, record.meta)
     except (TypeError, ValueError) as error:
         return Problem(record.line, str(error))
-    if len(conversation.turns) < 2:
+    turns = len(conversation.turns)
+    if turns >= min_turns:
+        return conversation
+    if min_turns == 2:
         return Problem(record.line, "there is only one turn; a conversation needs two, give it a response")
-    return conversation
+    return Problem(
+        record.line, f"there {'is only one turn' if turns == 1 else f'are only {turns} turns'}; {min_turns} are needed"
+    )
 
 
 def _find_format(source: str, name: str | None) -> str:

@@ -170,6 +170,18 @@ def test_only_the_first_ten_problems_are_kept(tmp_path: Path) -> None:
     assert len(reader.report.problems) == 10
 
 
+def test_how_many_turns_a_conversation_needs_can_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('["a"]\n{"turns": ["b"]}\n["c", "d"]\n["e", "f", "g"]\n')
+    assert [len(c.turns) for c in read_conversations(path, min_turns=1)] == [1, 1, 2, 3]
+    assert [len(c.turns) for c in read_conversations(path, on_error="skip")] == [2, 3]
+    assert [len(c.turns) for c in read_conversations(path, min_turns=3, on_error="skip")] == [3]
+    with pytest.raises(ConversationFileError, match=r"x.jsonl:1: there is only one turn; 3 are needed, or read with"):
+        list(read_conversations(path, min_turns=3))
+    with pytest.raises(ValueError, match="min_turns=0: give 1 for contexts"):
+        ConversationReader(path, min_turns=0)
+
+
 def test_two_iterations_at_once_do_not_disturb_each_other(file: Path) -> None:
     reader = ConversationReader(file, on_error="skip")
     assert [a == b for a, b in zip(reader, reader, strict=True)] == [True] * 3

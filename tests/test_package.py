@@ -16,7 +16,10 @@ import convmodel
 from convmodel.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"}
+HEAVY = {
+    *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
+    *("rich", "prompt_toolkit", "tqdm"),
+}
 
 FLOORS: list[set[str]] = [
     # What knows nothing of the package.
@@ -28,6 +31,7 @@ FLOORS: list[set[str]] = [
         "loss",
         "model_card",
         "seeds",
+        "settings",
         "text_encoder",
         "text_stream",
         "yaml_keys",
@@ -41,7 +45,7 @@ FLOORS: list[set[str]] = [
     {"writer"},
     {"data"},
     {"training"},
-    {"trainer"},
+    {"trainer", "chat", "bulk"},
     {"commands"},
     {"__main__"},
 ]
@@ -58,12 +62,15 @@ LIGHTNING = {"data", "training", "trainer"}
 
 WITHOUT_TENSORS = {
     "atomic",
+    "bulk",
+    "chat",
     "conversation",
     "errors",
     "formats",
     "layout",
     "model_card",
     "responder",
+    "settings",
     "tokenizer",
     "text_encoder",
 }
@@ -212,12 +219,26 @@ def loaded(*program: str) -> set[str]:
         ["import convmodel", "dir(convmodel)", "convmodel.__version__"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['chat', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['generate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
+        ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
     ],
-    ids=["import", "--help", "convert --help", "train --help", "trainer -h", "trainer --help", "conversations"],
+    ids=[
+        "import",
+        "--help",
+        "convert --help",
+        "chat --help",
+        "generate --help",
+        "train --help",
+        "trainer -h",
+        "trainer --help",
+        "conversations",
+        "front ends",
+    ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:
     found = loaded(*program)

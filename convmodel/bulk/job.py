@@ -1,0 +1,96 @@
+"""What is to be done with a file of conversations in, how its replies are made out, as JSON."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from convmodel.conversation import Conversation, ConversationReader
+from convmodel.seeds import mixed_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Replies for a file.
+
+    Args:
+        input: conversations of any format, which may have one turn.
+        output: the file to write.
+        model: what the model is called.
+        format: of the input; None recognises it.
+        on_error: "stop" at a conversation that cannot be read or replied to, or "skip" it.
+        last: reply in place of the last turn, which is kept as the gold response, instead of to it.
+        persona: of conversations that have none of their own.
+        options: for the responder.
+        seed: from which each conversation's seed is made.
+        concurrency: how many replies are asked for at a time.
+        overwrite: start over, whatever is there.
+    """
+
+    input: str
+    output: str
+    model: str = ""
+    format: str | None = None
+    on_error: Literal["stop", "skip"] = "stop"
+    last: bool = False
+    persona: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    concurrency: int = 64
+    overwrite: bool = False
+
+    def reader(self) -> ConversationReader:
+        """Reads the input."""
+        return ConversationReader(
+            self.input, format=self.format, on_error=self.on_error, min_turns=2 if self.last else 1
+        )
+
+    def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides what the replies are; and under "named" what a person may want to know beside it.
+
+        Args:
+            digest: of the model.
+            options: all that are in effect.
+        """
+        return {
+            "named": {"input": self.input, "model": self.model},
+            "input": self.reader().fingerprint(),
+            "model": digest,
+            "options": {name: _plain(value) for name, value in sorted(options.items())},
+            "persona": list(self.persona),
+            "seed": self.seed,
+            "last": self.last,
+        }
+
+    def context(self, conversation: Conversation) -> tuple[str, ...]:
+        """What is replied to."""
+        return conversation.turns[:-1] if self.last else conversation.turns
+
+    def seed_of(self, number: int) -> int:
+        """The seed of a conversation: the same whatever runs beside it.
+
+        Args:
+            number: of the conversation in the input, from 0.
+        """
+        return mixed_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
+
+
+def folder_digest(name: str) -> str:
+    """A digest of the files of a model's folder; of what is no folder, its name."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (".safetensors", ".json", ".jinja", ".txt"):
+            with open(path, "rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

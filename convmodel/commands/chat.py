@@ -1,0 +1,43 @@
+"""A model and a person in, a conversation out."""
+
+from argparse import ArgumentParser, Namespace
+
+from convmodel.commands.base import Command
+from convmodel.commands.responder_options import add_responder_options, open_responder, own_options
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    add_responder_options(parser)
+    parser.add_argument("--seed", type=int, metavar="N", help="repeats a conversation (default: a new one each time)")
+    parser.add_argument("--load", metavar="FILE", help="go on with the conversation of a file; FILE:3 is its third")
+    parser.add_argument("--quiet", action="store_true", help="no status, and in a pipe no notes")
+
+
+def _run(options: Namespace) -> int:
+    from convmodel.chat.opening import converse, open_screen
+
+    screen = open_screen(quiet=options.quiet)  # a missing library is told before a model is loaded
+    try:
+        with open_responder(options) as responder:
+            return converse(
+                responder,
+                screen,
+                title=options.model,
+                persona=options.persona,
+                preset=options.preset,
+                options=own_options(options),
+                seed=options.seed,
+                load=options.load,
+            )
+    except KeyboardInterrupt:
+        return 130
+
+
+COMMAND = Command(
+    name="chat",
+    help="talk to a model in the terminal, or through a pipe",
+    description="Replies to what is typed; /help inside lists what else can be done. In a pipe each line is a turn and "
+    "each reply a line.",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,0 +1,157 @@
+"""A Responder without a model, for front ends: deterministic by seed, slow or broken where a test wants it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from convmodel.responder import Candidate, QueueFull, Reply, Session
+
+WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
+
+Write = Callable[[Sequence[str], int, Mapping[str, Any]], str]
+"""Context, seed and options in, a reply out."""
+
+
+def some_words(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+    """Words that depend on everything."""
+    source = random.Random(repr((list(context), seed, sorted(options.items(), key=repr))))
+    return " ".join(source.choice(WORDS) for _ in range(source.randint(1, 6)))
+
+
+class FakeReplying:
+    """A reply of a FakeResponder: a word a piece."""
+
+    def __init__(self, make: "FakeResponder", texts: list[str], *, seed: int | None, context: Sequence[str]) -> None:
+        self._make, self._texts, self._seed, self._context = make, texts, seed, context
+        self._cancelled = threading.Event()
+        self._written: list[str] = []
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        text = self._texts[0]
+        pieces = [text] if len(self._texts) > 1 else [f"{' ' if n else ''}{w}" for n, w in enumerate(text.split(" "))]
+        for number, piece in enumerate(pieces):
+            if self._make.pause(number, self._cancelled):
+                return
+            if self._make.error is not None and number == self._make.error_after:
+                raise self._make.error
+            self._written.append(piece)
+            yield piece
+
+    def cancel(self) -> None:
+        """Ends it now."""
+        self._cancelled.set()
+
+    def reply(self) -> Reply:
+        """Waits for the end."""
+        with self._lock:
+            if not self.ended and not self._written:
+                for _ in self:
+                    pass
+            self.ended = True
+        stopped = self._cancelled.is_set()
+        texts = ["".join(self._written)] if stopped else self._texts
+        scored = len(texts) > 1
+        return Reply(
+            tuple(Candidate(text, -float(n) if scored else None) for n, text in enumerate(texts, 1)),
+            finish="cancelled" if stopped else "end",
+            context_tokens=sum(len(turn.split()) + 1 for turn in self._context),
+            reply_tokens=len(texts[0].split()),
+            window=64,
+            turns_dropped=0,
+            seconds=0.5,
+            first_seconds=0.02,
+            seed=self._seed,
+        )
+
+
+class FakeResponder:
+    """Replies with what `write` says.
+
+    Args:
+        write: makes the replies.
+        seconds: before each piece.
+        hold: a piece of this number, and those after it, come only after `go_on` is set.
+        error: is raised before the piece of number `error_after`.
+        capacity: more replies at a time than these are refused.
+    """
+
+    def __init__(
+        self,
+        write: Write = some_words,
+        *,
+        seconds: float = 0.0,
+        hold: int | None = None,
+        error: Exception | None = None,
+        error_after: int = 0,
+        capacity: int | None = None,
+    ) -> None:
+        self._write, self._seconds, self._hold, self._capacity = write, seconds, hold, capacity
+        self.error, self.error_after = error, error_after
+        self.go_on, self.held = threading.Event(), threading.Event()
+        self.closed = False
+        self.asked: list[dict[str, Any]] = []
+        self.running: list[FakeReplying] = []
+
+    options: Mapping[str, Any] = {"do_sample": True, "num_return_sequences": 1, "temperature": 1.0, "top_k": 50}
+    presets: Mapping[str, Mapping[str, Any]] = {"bold": {"temperature": 1.5}, "sober": {"do_sample": False}}
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Knows the names of its own options, and wants a temperature above 0."""
+        for name, value in options.items():
+            if name not in self.options:
+                raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
+            if name == "temperature" and value is not None and not (isinstance(value, int | float) and value > 0):
+                raise ValueError(f"temperature={value!r}: give a number above 0")
+
+    def start(
+        self,
+        context: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        session: Session | None = None,
+    ) -> FakeReplying:
+        """Begins to reply."""
+        used = {**self.options, **(options or {})}
+        self.check_options(used)
+        if any("too long" in turn for turn in context):
+            raise ValueError("the last turn does not fit into the window of 64 tokens; shorten it")
+        self.running = [replying for replying in self.running if not replying.ended]
+        if self._capacity is not None and len(self.running) >= self._capacity:
+            raise QueueFull(f"{self._capacity} replies are being made; try again later")
+        self.asked.append(
+            {"context": tuple(context), "persona": tuple(persona), "options": options, "seed": seed, "session": session}
+        )
+        drawn = 0 if seed is None or not used["do_sample"] else seed
+        texts = [self._write(context, drawn + 1000 * n, used) for n in range(used["num_return_sequences"])]
+        replying = FakeReplying(
+            self, list(dict.fromkeys(texts)), seed=drawn if used["do_sample"] else None, context=context
+        )
+        self.running.append(replying)
+        return replying
+
+    def pause(self, number: int, cancelled: threading.Event) -> bool:
+        """Waits before a piece; whether the reply was cancelled."""
+        if self._seconds:
+            cancelled.wait(self._seconds)
+        if self._hold is not None and number >= self._hold:
+            self.held.set()
+            while not self.go_on.wait(0.005) and not cancelled.is_set():
+                pass
+        return cancelled.is_set()
+
+    def close(self) -> None:
+        """Nothing is held."""
+        self.closed = True
+
+    def __enter__(self) -> "FakeResponder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
