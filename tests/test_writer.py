@@ -323,6 +323,36 @@ def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: Conversati
     assert set(ends) == {"cancelled", "length"} and ends.count("cancelled") >= 20
 
 
+def test_beams_are_given_up_too(small: ConversationModel) -> None:
+    options = LONG | {"num_beams": 8}
+    steps, half = 0, threading.Event()
+
+    def count(*_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            half.set()
+            time.sleep(0.2)
+
+    small.hf_model.register_forward_pre_hook(count)
+    with Writer(small) as writer:
+        replying = writer.start(["Hello"], options=options)
+        assert half.wait(10)
+        replying.cancel()
+        reply = replying.reply()
+        assert reply.finish == "cancelled" and 0 < reply.reply_tokens < 55 and steps < 20
+        again = writer.start(["Hello"], options=GREEDY | {"num_beams": 2})
+        assert again.reply().finish in ("end", "length")
+    half.clear()
+    writer, steps = Writer(small), 0
+    replying = writer.start(["Hello"], options=options)
+    assert half.wait(10)
+    writer.close()
+    with pytest.raises(RuntimeError, match="the writer was closed before the reply was written"):
+        replying.reply()
+    assert 5 <= steps < 20
+
+
 def test_who_waits_and_gives_up_is_told_while_others_are_written(small: ConversationModel) -> None:
     with Writer(small, max_running=1) as writer:
         first, waiting = (writer.start(["Hello"], options=LONG) for _ in range(2))
