@@ -238,7 +238,7 @@ class ConversationModel:
             with _drawing_from(prepared[numbers[0]].seed):
                 replies = generate_rows(self._hf_model, rows, config, **others)
             for n, ids in zip(numbers, replies, strict=True):
-                found[n] = [as_written(self._tokenizer, how, each) for each in ids]
+                found[n] = [as_written(self._tokenizer, prepared[n], each) for each in ids]
         return [found[n] for n in range(len(prepared))]
 
     def _output(
@@ -261,7 +261,7 @@ class ConversationModel:
         if scorer != "likelihood":
             return checked(scorer.score(prepared.context, texts), texts)
         if all(reply.per_token is not None for reply in replies):
-            return [cast(float, reply.per_token) for reply in replies]
+            return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
         said = [text for text in texts if text.strip()]
         likely = self.score(prepared.context, said, persona=prepared.persona).per_token if said else []
         by_text = dict(zip(said, likely, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from convmodel.generation import asked_for, is_understood, repetition
+from convmodel.generation import is_understood, repetition
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -133,13 +133,13 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
         TypeError: for what is made from the context.
         ValueError: for a value that means nothing, or a reply that leaves no room for a turn.
     """
-    options = dict(options)
     for name in FROM_THE_CONTEXT:
         if name in options:
             raise TypeError(f"{name!r} is made from the context; leave it out")
+    options = {name: value for name, value in options.items() if value is not None}
     check_values(options)
     given = options.pop("generation_config", None)
-    new_tokens_given = options.get("max_new_tokens") is not None
+    new_tokens_given = "max_new_tokens" in options
     config = copy.deepcopy(default) if given is None else whole_config(given, sep_token_id, n_positions)
     if options.get("do_sample") is False:
         config.update(**{name: value for name, value in NEUTRAL.items() if name not in options})
@@ -162,9 +162,10 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
 
 
 def options_of(how: Decoding) -> dict[str, Any]:
-    """The options that a decoding comes to, as one would give them."""
-    hidden = {"transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "use_cache"}
-    shown = {name: getattr(how.config, name) for name in sorted({*asked_for(how.config), "do_sample"} - hidden)}
+    """The options that a decoding comes to, as one would give them; those too that turn a default off."""
+    hidden = {"_from_model_config", "transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "use_cache"}
+    config = how.config.to_dict()
+    shown = {name: value for name, value in sorted(config.items()) if value is not None and name not in hidden}
     return shown | ({"stop_strings": list(how.stop_strings)} if how.stop_strings else {})
 
 
@@ -181,6 +182,10 @@ def _number(value: Any) -> bool:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_ids(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_whole(i) and i >= 0 for i in value)
 
 
 def _is_stops(value: Any) -> bool:
@@ -201,14 +206,19 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         ("top_k", "no_repeat_ngram_size", repetition.NO_REPEAT),
         (lambda v: _whole(v) and v >= 0, "whole numbers from 0 (off)"),
     ),
-    "min_new_tokens": (lambda v: _whole(v) and v >= 0, "whole numbers from 0"),
+    **dict.fromkeys(("min_new_tokens", "min_length"), (lambda v: _whole(v) and v >= 0, "whole numbers from 0")),
     **dict.fromkeys(
-        ("max_new_tokens", "num_return_sequences", "num_beams"),
+        ("max_new_tokens", "max_length", "num_return_sequences", "num_beams"),
         (lambda v: _whole(v) and v >= 1, "whole numbers from 1"),
+    ),
+    "eos_token_id": (lambda v: _is_ids([v]) or _is_ids(v), "whole numbers from 0 and lists of them"),
+    "bad_words_ids": (
+        lambda v: isinstance(v, list | tuple) and all(_is_ids(word) and word for word in v),
+        "lists of lists of whole numbers from 0, none empty",
     ),
     "stop_strings": (_is_stops, "a text and a list of texts, none empty"),
 }
-"""For each option whether a value means something, and what does. null is always allowed: it is the default."""
+"""For each option whether a value means something, and what does. null is always allowed: as though not given."""
 
 
 def check_values(options: Mapping[str, Any]) -> None:

@@ -138,17 +138,22 @@ def written(prepared: Prepared, tickets: Sequence[Ticket]) -> list[Written]:
             stream.feed(token)
         stream.finish()
         likelihood = ticket.per_token if request.scored else None
-        found.append(Written(stream.text, tuple(ticket.tokens), ticket.finish, likelihood))
+        finish = "stop" if stream.stopped else ticket.finish
+        found.append(Written(stream.text, tuple(ticket.tokens), finish, likelihood))
     return found
 
 
-def as_written(tokenizer: ConversationTokenizer, how: Decoding, ids: Sequence[int]) -> Written:
+def as_written(tokenizer: ConversationTokenizer, prepared: Prepared, ids: Sequence[int]) -> Written:
     """The same of a reply that did not come from the engine, from its tokens without the end."""
+    how = prepared.decoding
     stream = TextStream(tokenizer.hf_tokenizer, how.stop_strings)
     for token in ids:
         stream.feed(token)
     stream.finish()
-    full = how.config.max_new_tokens is not None and len(ids) >= how.config.max_new_tokens
+    most = how.config.max_new_tokens
+    if most is None:
+        most = how.config.max_length - len(prepared.encoding["input_ids"])
+    full = len(ids) >= most
     return Written(stream.text, tuple(ids), "stop" if stream.stopped else "length" if full else "end")
 
 

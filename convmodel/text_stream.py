@@ -27,6 +27,7 @@ class TextStream:
         self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
+        self._settled = 0
         self._decoded = self._given = ""
         self.stopped = False
         """Whether a stop string came."""
@@ -46,6 +47,8 @@ class TextStream:
         except Exception:  # some decoders change what they said before; the end will tell
             self._rust = None
             return ""
+        if piece:
+            self._settled = len(self._ids)
         return self._give(self._decoded + (piece or ""), over=False)
 
     def finish(self) -> str:
@@ -53,7 +56,9 @@ class TextStream:
         if self.stopped:
             return ""
         whole = decode(self._tokenizer, self._ids)
-        return self._give(whole if whole.startswith(self._given) else self._decoded, over=True)
+        if not whole.startswith(self._given):  # what was given out stays, and nothing after it is lost
+            whole = self._decoded + decode(self._tokenizer, self._ids[self._settled :])
+        return self._give(whole, over=True)
 
     def _give(self, decoded: str, *, over: bool) -> str:
         """Gives out what is new in the decoded text and certain not to be, or become, a stop string."""

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import secrets
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from convmodel.options import PRESETS, Decoding, check_names, options_of
 from convmodel.preparation import Prepared, Written, prepare, remember, without_repeats, written
 from convmodel.responder import Candidate, Reply, Session
 from convmodel.scorers import ScoredBy
+from convmodel.seeds import SEEDS
 
 CLOSED = "the writer is closed; make a new one"
 
@@ -57,6 +59,8 @@ class Writer:
     ) -> None:
         if not 0 < keep <= 1:
             raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")
+        if max_waiting < 1:
+            raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
         self._model, self._defaults, self._scorer, self._keep = model, dict(options or {}), scorer, keep
         self.check_options(self._defaults)
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
@@ -107,8 +111,8 @@ class Writer:
         self._decoding(options)
 
     def _decoding(self, options: Mapping[str, Any]) -> Decoding:
-        given = self._defaults | dict(options)
-        check_names(given)
+        check_names(options)
+        given = self._defaults | {name: value for name, value in options.items() if value is not None}
         how = self._model.decoding(**given)
         _ = how.through_engine  # which raises for options that do not go together
         return how
@@ -124,6 +128,8 @@ class Writer:
     ) -> "_Writing":
         """Begins to reply and returns at once; see `Responder.start`.
 
+        A seed that is not given is not drawn from torch's global generator: beams may be sampled from it just then.
+
         Raises:
             TypeError, ValueError: for turns or options that cannot be followed.
             QueueFull: when too many requests wait.
@@ -136,7 +142,7 @@ class Writer:
             context,
             persona,
             how,
-            seed=seed,
+            seed=secrets.randbelow(SEEDS) if seed is None else seed,
             session=session,
             keep=self._keep,
             scored=how.replies > 1 and self._scorer == "likelihood",
@@ -171,20 +177,29 @@ class Writer:
         return Engine(self._model.hf_model, packed=True, max_waiting=2**31, **self._sizes)  # type: ignore[arg-type]
 
     def _work(self) -> None:
+        error: Exception = RuntimeError("the writer was closed before the reply was written")
+        try:
+            self._write_until_closed()
+        except Exception as found:  # a new engine could not be made, for one: nobody is left waiting
+            error = found
+        with self._changed:
+            self._closed = True
+        for writing in {*self._running.values(), *self._arrived}:
+            writing.fail(error)
+
+    def _write_until_closed(self) -> None:
         while True:
             with self._changed:
                 while not (self._arrived or self._engine.busy or self._closed):
                     self._changed.wait()
                 if self._closed:
-                    break
+                    return
                 arrived = list(self._arrived)
                 self._arrived.clear()
             for writing in arrived:
                 self._begin(writing)
             if self._engine.busy:
                 self._step()
-        for writing in {*self._running.values(), *self._arrived}:
-            writing.fail(RuntimeError("the writer was closed before the reply was written"))
 
     def _begin(self, writing: "_Writing") -> None:
         prepared = writing.prepared
@@ -207,10 +222,11 @@ class Writer:
         try:
             changed = self._engine.step()
         except Exception as error:
-            self._engine = self._new_engine()
-            for writing in set(self._running.values()):
-                writing.fail(error)
+            failed = set(self._running.values())
             self._running.clear()
+            for writing in failed:
+                writing.fail(error)
+            self._engine = self._new_engine()
             return
         for ticket in changed:
             writing = self._running[ticket]
@@ -219,7 +235,10 @@ class Writer:
                 del self._running[ticket]
                 if not any(each in self._running for each in writing.tickets):
                     assert writing.prepared is not None
-                    writing.succeed(written(writing.prepared, writing.tickets))
+                    try:
+                        writing.succeed(written(writing.prepared, writing.tickets))
+                    except Exception as error:  # a tokenizer that cannot say it
+                        writing.fail(error)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from convmodel.layout import (
     TrainOn,
     Window,
     fit,
+    fit_in_steps,
     lay_out,
     persona_length,
     room_for_turns,
@@ -191,3 +192,48 @@ def test_a_turn_longer_than_a_window_is_cut_and_stands_alone() -> None:
 def test_turns_that_are_not_predicted_fill_what_is_left_of_the_first_window() -> None:
     assert windows([9, 3, 3, 3], 9, train_on="last") == [Window(2, 3, 4)]
     assert windows([9, 3, 3, 3], 13, train_on="second_speaker", context_share=1.0) == [Window(1, 1, 4)]
+
+
+# fit_in_steps
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_keeping_everything_is_the_window_of_fit(seed: int) -> None:
+    source = random.Random(seed)
+    lengths, room = random_lengths(source) * source.randint(1, 4), source.randint(2, 60)
+    assert fit_in_steps(lengths, room, keep=1.0) == fit(lengths, room)
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.3, 0.5, 0.75, 1.0])
+def test_a_window_in_steps_fits_moves_forward_only_and_leaves_the_share_when_it_moves(keep: float) -> None:
+    """The oracle: turn by turn, a window stays where it is while it fits, and is set anew in a part of the room."""
+    source = random.Random(f"{keep}")
+    for _ in range(300):
+        lengths, room = random_lengths(source) * source.randint(1, 5), source.randint(2, 60)
+        first = 0
+        for stop in range(1, len(lengths) + 1):
+            window = fit_in_steps(lengths[:stop], room, keep=keep)
+            if cost(lengths[first:stop]) > room:
+                limit = int(room * keep)
+                fitting = [n for n in range(stop) if cost(lengths[n:stop]) <= limit]
+                alone = [n for n in range(stop) if cost(lengths[n:stop]) <= lengths[stop - 1] + 1]
+                first = min(fitting or alone)
+            assert (window.first, window.predict_from, window.stop) == (first, stop - 1, stop)
+            assert cost(lengths[window.first : stop]) - window.cut == min(room, cost(lengths[first:stop]))
+            assert window.cut == 0 or window.first == stop - 1
+
+
+def test_a_conversation_that_grows_is_read_from_its_beginning_again_only_now_and_then() -> None:
+    """Counted in tokens that are read when what was read before the first change stays valid."""
+    source = random.Random(0)
+    lengths = [source.randint(3, 20) for _ in range(400)]
+    room = 300
+    moves, read = {}, {}
+    for keep in (1.0, 0.5):
+        firsts = [fit_in_steps(lengths[:stop], room, keep=keep).first for stop in range(1, 401)]
+        moved = [n for n in range(1, 400) if firsts[n] != firsts[n - 1]]
+        moves[keep] = len(moved)
+        read[keep] = sum(cost(lengths[firsts[n] : n + 1]) if n in moved else lengths[n] + 1 for n in range(400))
+        assert firsts == sorted(firsts)
+    assert moves[1.0] > 200 and moves[0.5] < 40  # once in about room / 2 new tokens
+    assert read[0.5] < 2.1 * cost(lengths) and read[1.0] > 10 * cost(lengths)

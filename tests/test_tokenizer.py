@@ -228,6 +228,35 @@ def test_a_persona_survives_when_old_turns_are_dropped_or_is_refused(tokenizer: 
         tokenizer(["Hello"], persona=persona, max_length=len(head) + 2)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_ids_are_arranged_as_the_texts_that_they_encode(family: PreTrainedTokenizerBase, seed: int) -> None:
+    tokenizer, source = ConversationTokenizer(family), random.Random(seed)
+    turns = [source.choice(PLAIN) for _ in range(source.randint(1, 9))]
+    persona = [source.choice(PLAIN) for _ in range(source.randint(0, 2))]
+    spoken, sentences = tokenizer.encode_many(turns), tokenizer.encode_many(persona)
+    for limit in (None, persona_length(sentences) + 3 + source.randint(0, 60)):
+        found = tokenizer.arrange(spoken, persona=sentences, max_length=limit)
+        expected = tokenizer(turns, persona=persona, max_length=limit)
+        assert found == expected
+        assert (found.turns_dropped, found.tokens_dropped) == (expected.turns_dropped, expected.tokens_dropped)
+    assert tokenizer.encode_many(turns) == spoken  # nobody's lists were changed
+
+
+def test_turns_are_left_out_in_steps_beside_a_persona(tokenizer: ConversationTokenizer) -> None:
+    sentences, turn = tokenizer.encode_many(["I like rain."]), tokenizer.encode("Hello there.")
+    head, limit = persona_length(sentences), 80
+    dropped = []
+    for count in range(1, 60):
+        found = tokenizer.arrange([turn] * count, persona=sentences, max_length=limit, keep=0.5)
+        assert found["input_ids"][:head] == [tokenizer.sep_token_id, *sentences[0]]
+        assert len(found["input_ids"]) == head + 1 + (count - found.turns_dropped) * (len(turn) + 1) <= limit
+        assert found.tokens_dropped == found.turns_dropped * len(turn)
+        dropped.append(found.turns_dropped)
+    assert dropped == sorted(dropped) and 3 < len(set(dropped)) < 30
+    with pytest.raises(ValueError, match="leaves no room for a turn"):
+        tokenizer.arrange([turn], persona=sentences, max_length=head + 2, keep=0.5)
+
+
 # Bad input
 
 

@@ -1,6 +1,6 @@
 """Token ids in, token ids out; knows nothing of turns or text."""
 
-from convmodel.generation.decoding import asked_for, is_understood
+from convmodel.generation.decoding import is_understood
 from convmodel.generation.engine import Engine, Request, Ticket
 from convmodel.generation.int8 import is_int8, to_int8
 from convmodel.generation.rows import Row, generate_rows, score_rows
@@ -10,7 +10,6 @@ __all__ = [
     "Request",
     "Row",
     "Ticket",
-    "asked_for",
     "generate_rows",
     "is_int8",
     "is_understood",

@@ -74,7 +74,8 @@ class Decoder:
         size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
         self._ngrams = repetition.NoRepeatedNGrams(size, turns) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
-        self._ends = frozenset(config.eos_token_id)
+        self.ends = frozenset(config.eos_token_id)
+        """Tokens that end the reply."""
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
         self.generator: torch.Generator | None = None
@@ -94,18 +95,18 @@ class Decoder:
     def penalize(self, logits: Tensor) -> Tensor:
         """(1, V) logits in, which may be changed, (1, V) out."""
         if self._runs is not None:
-            runs = {token: length for token, length in self._runs.runs().items() if token not in self._ends}
+            runs = {token: length for token, length in self._runs.runs().items() if token not in self.ends}
             if runs:
                 lengths = torch.tensor(list(runs.values()), device=logits.device)
                 logits[0, list(runs)] -= self._said_again * lengths
         if self._ngrams is not None:
-            logits[0, list(self._ngrams.forbidden() - self._ends)] = -torch.inf
+            logits[0, list(self._ngrams.forbidden() - self.ends)] = -torch.inf
         if self._penalties:
             seen = torch.tensor([self._tokens], device=logits.device)
             # The processors are annotated with the tensor types of the past.
             logits = self._penalties(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
         if self._must_go_on:
-            logits[0, list(self._ends)] = -torch.inf
+            logits[0, list(self.ends)] = -torch.inf
         return logits
 
     def take(self, token: int) -> None:
@@ -124,6 +125,26 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
         decoders: B of them.
         logits: (B, V) fp32.
     """
+    scores = _penalized(decoders, logits)
+    chosen: list[int] = scores.argmax(-1).tolist()
+    alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for number, decoder in enumerate(decoders):
+        if decoder.warps is not None:
+            alike.setdefault(decoder.warps, []).append(number)
+    for warps, numbers in alike.items():
+        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[numbers]))
+        rows = warped.softmax(-1)
+        # A temperature that overflows makes a whole row NaN: then the likeliest token stays.
+        for number, chances, broken in zip(numbers, rows, rows[:, 0].isnan().tolist(), strict=True):
+            if not broken:
+                chosen[number] = int(torch.multinomial(chances, 1, generator=decoders[number].generator))
+    for decoder, token in zip(decoders, chosen, strict=True):
+        decoder.take(token)
+    return chosen
+
+
+def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
+    """(B, V) logits in, (B, V) out; where every token is forbidden, the reply ends."""
     scores = logits
     for number, decoder in enumerate(decoders):
         if decoder.penalizes:
@@ -132,18 +153,12 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
             penalized = decoder.penalize(row)
             if penalized is not row:
                 scores[number] = penalized[0]
-    chosen: list[int] = scores.argmax(-1).tolist()
-    alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
-    for number, decoder in enumerate(decoders):
-        if decoder.warps is not None:
-            alike.setdefault(decoder.warps, []).append(number)
-    for warps, numbers in alike.items():
-        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[numbers]))
-        for number, chances in zip(numbers, warped.softmax(-1), strict=True):
-            chosen[number] = int(torch.multinomial(chances, 1, generator=decoders[number].generator))
-    for decoder, token in zip(decoders, chosen, strict=True):
-        decoder.take(token)
-    return chosen
+    if scores is not logits:
+        for number, best in enumerate(scores.amax(-1).tolist()):
+            if best == -torch.inf:
+                ends = [token for token in decoders[number].ends if token < logits.shape[-1]]
+                scores[number, ends] = 0
+    return scores
 
 
 # All of these are transformers' own, in transformers' own order.
@@ -152,18 +167,19 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
 def _penalties(config: GenerationConfig) -> LogitsProcessorList:
     found = LogitsProcessorList()
     if config.repetition_penalty not in (None, 1.0):
-        found.append(processors.RepetitionPenaltyLogitsProcessor(config.repetition_penalty))
+        found.append(processors.RepetitionPenaltyLogitsProcessor(float(config.repetition_penalty)))
     if config.no_repeat_ngram_size:
         found.append(processors.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
-    if config.bad_words_ids is not None:
-        found.append(processors.NoBadWordsLogitsProcessor(config.bad_words_ids, config.eos_token_id))
+    words = [word for word in config.bad_words_ids or () if len(word) != 1 or word[0] not in config.eos_token_id]
+    if words:  # ends are never among them
+        found.append(processors.NoBadWordsLogitsProcessor(words, config.eos_token_id))
     return found
 
 
 def _warpers(values: Mapping[str, Any]) -> LogitsProcessorList:
     found = LogitsProcessorList()
     if values["temperature"] not in (None, 1.0):
-        found.append(processors.TemperatureLogitsWarper(values["temperature"]))
+        found.append(processors.TemperatureLogitsWarper(float(values["temperature"])))
     if values["top_k"]:
         found.append(processors.TopKLogitsWarper(values["top_k"]))
     if values["top_p"] is not None and values["top_p"] < 1.0:

@@ -143,8 +143,9 @@ class Engine:
         on_gpu = self._cache.device.type == "cuda"
         self._graphs = Graphs(self._network, self._cache) if (on_gpu if graphs is None else graphs) else None
         self._positions = int(model.config.n_positions)
+        self._vocabulary = len(model.transformer.wte.weight)
         self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[tuple[Ticket, Decoder]] = deque()
         self._rows = [_Row(number) for number in range(kept)]
         self._running: list[_Row] = []
         self._clock = 0
@@ -155,7 +156,7 @@ class Engine:
 
         Raises:
             QueueFull: when too many are waiting.
-            ValueError: when ids and types do not fit each other or the model.
+            ValueError: when ids and types do not fit each other or the model, or options the model.
         """
         count = len(request.input_ids)
         if count != len(request.token_type_ids) or not 1 <= count < self._positions:
@@ -165,8 +166,18 @@ class Engine:
             )
         if len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, as many as are taken; try again later")
+        decoder = Decoder(
+            request.config,
+            request.input_ids,
+            request.seed,
+            self._cache.device,
+            turns=request.turns,
+            said=request.said,
+        )
+        if decoder.penalizes:  # tried once, so that who asks is told of ids that the model has not, and nobody else
+            decoder.penalize(torch.zeros(1, self._vocabulary, device=self._cache.device))
         ticket = Ticket(request)
-        self._waiting.append(ticket)
+        self._waiting.append((ticket, decoder))
         return ticket
 
     @property
@@ -269,9 +280,9 @@ class Engine:
         row.pending_ids, row.pending_types = [], []
 
     def _leave_cancelled(self) -> list[Ticket]:
-        left = [ticket for ticket in self._waiting if ticket.cancelled]
+        left = [ticket for ticket, _ in self._waiting if ticket.cancelled]
         if left:
-            self._waiting = deque(ticket for ticket in self._waiting if not ticket.cancelled)
+            self._waiting = deque(each for each in self._waiting if not each[0].cancelled)
         for ticket in left:
             ticket.finish = "cancelled"
         for row in self._running:
@@ -284,22 +295,13 @@ class Engine:
     def _admit(self) -> None:
         """Gives places to those who wait longest."""
         while self._waiting and len(self._running) < self._max_running:
-            request = self._waiting[0].request
+            request = self._waiting[0][0].request
             row = self._row_for(request)
             if row is None:
                 return
-            ticket = self._waiting.popleft()
+            row.ticket, row.decoder = self._waiting.popleft()
             read = len(row.ids)
             row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.token_type_ids[read:])
-            row.ticket = ticket
-            row.decoder = Decoder(
-                request.config,
-                request.input_ids,
-                request.seed,
-                self._cache.device,
-                turns=request.turns,
-                said=request.said,
-            )
             self._running.append(row)
 
     def _row_for(self, request: Request) -> _Row | None:

@@ -87,7 +87,7 @@ class Network:
                 product(block.attn.c_attn, packed=packed),
                 product(block.attn.c_proj, packed=packed),
                 product(block.mlp.c_fc, packed=packed),
-                activation(config.activation_function, block.mlp.act),
+                activation(block.mlp.act),
                 product(block.mlp.c_proj, packed=packed),
                 scale / (number + 1 if config.scale_attn_by_inverse_layer_idx else 1),
             )

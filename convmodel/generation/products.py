@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 Product = Callable[[Tensor], Tensor]
@@ -20,12 +21,14 @@ def product(layer: nn.Module, *, packed: bool = False) -> Product:
     """A function that does what a layer does.
 
     Args:
-        layer: a Conv1D or Linear; of anything else its own forward is taken. Its weights may change later.
+        layer: a Conv1D or Linear; of anything else, what derives from them included, its own forward is taken. Its
+            weights may change later.
         packed: keeps a second copy of fp32 weights in the order in which a CPU reads them for a few rows at once, about
             twice as fast there. They must not change any more.
     """
-    if not isinstance(layer, Conv1D | nn.Linear):
+    if type(layer) not in (Conv1D, nn.Linear):
         return layer
+    layer = cast(Conv1D | nn.Linear, layer)
     plain = partial(_conv1d, layer) if isinstance(layer, Conv1D) else partial(_linear, layer)
     reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
     weight = layer.weight.detach()
@@ -50,15 +53,15 @@ def _packed(plain: Product, ordered: Tensor, bias: Tensor | None, x: Tensor) -> 
     return found
 
 
-def activation(name: str, module: nn.Module) -> Product:
+def activation(module: nn.Module) -> Product:
     """A GPT-2's activation; for its usual one, which transformers puts together from seven steps, torch's own."""
-    if name in ("gelu_new", "gelu_pytorch_tanh"):
+    if type(module) in (NewGELUActivation, GELUTanh):
         return cast(Any, partial(functional.gelu, approximate="tanh"))
     return module
 
 
 def normalise(layer: nn.Module, x: Tensor) -> Tensor:
     """A layer norm."""
-    if not isinstance(layer, nn.LayerNorm):
+    if type(layer) is not nn.LayerNorm:
         return cast(Tensor, layer(x))
     return functional.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

@@ -1,6 +1,7 @@
 """The engine against the model's own uncached forward pass, one conversation at a time."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -11,7 +12,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.decoding import is_understood
-from convmodel.generation.engine import Engine, Request, Ticket
+from convmodel.generation.engine import WORTH_WAITING, Engine, Request, Ticket
 from convmodel.generation.network import KeyValues, Network, Piece
 
 END = 31
@@ -63,6 +64,24 @@ def greedy(network: GPT2LMHeadModel, request: Request) -> tuple[list[int], str]:
             return reply, "length"
         ids.append(token)
         types.append(types[-1])
+
+
+def check_greedy(network: GPT2LMHeadModel, ticket: Ticket) -> None:
+    """That a reply is the greedy one, and is over for the right reason, from one uncached pass over all of it."""
+    request, reply = ticket.request, ticket.tokens
+    ids = [*request.input_ids, *reply][:POSITIONS]
+    types = [*request.token_type_ids, *[request.token_type_ids[-1]] * len(reply)][:POSITIONS]
+    with torch.no_grad():
+        logits = network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0]
+    likeliest = logits[len(request.input_ids) - 1 :].argmax(-1).tolist()
+    assert reply == likeliest[: len(reply)] and END not in reply
+    full = len(reply) == request.config.max_new_tokens or len(request.input_ids) + len(reply) > POSITIONS
+    if ticket.finish == "end":
+        assert likeliest[len(reply)] == END and not full
+    elif ticket.finish == "length":
+        assert full
+    else:
+        assert ticket.finish == "cancelled" and not full
 
 
 def random_request(source: random.Random, longest: int = POSITIONS - 14, **options: Any) -> Request:
@@ -138,34 +157,58 @@ class Talk:
         self.types += [*[kind] * len(reply), 1 - kind]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_thousands_of_joins_leaves_cancels_and_evictions_change_no_reply(network: GPT2LMHeadModel, seed: int) -> None:
-    """Twelve conversations of many turns in three to nine rows; some replies are given up half-way."""
-    source = random.Random(seed)
-    kept = source.randint(3, 9)
-    engine = Engine(network, max_running=source.randint(1, kept), max_kept=kept, read_per_step=source.randint(1, 40))
-    talks = [Talk(source) for _ in range(12)]
-    over = cancelled = 0
-    for _ in range(1500):
-        talk = source.choice(talks)
-        if talk.ticket is None:
-            talk.ticket = engine.submit(talk.say())
-        elif source.random() < 0.05:
-            talk.ticket.cancel()
+class Counting(Engine):
+    """Counts what happens to its rows."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.happened: Counter[str] = Counter()
+
+    def _row_for(self, request: Request) -> Any:
+        before = [list(row.ids) for row in self._rows]
+        row = super()._row_for(request)
+        if row is None:
+            self.happened["waited for a beginning"] += 1
+            return row
+        self.happened["joined"] += 1
+        if row.ids and row.ids == before[row.number]:
+            self.happened["went on"] += 1
+        elif row.ids:
+            self.happened["copied"] += 1
+        if before[row.number] and before[row.number] != row.ids:
+            self.happened["evicted"] += 1
+        return row
+
+
+@pytest.mark.parametrize(
+    ("running", "kept", "pieces", "talks", "packed"),
+    [(1, 2, 3, 6, False), (4, 4, 7, 12, True), (3, 9, 40, 14, False), (12, 16, 13, 30, True)],
+)
+def test_thousands_of_joins_leaves_cancels_and_evictions_change_no_reply(
+    network: GPT2LMHeadModel, running: int, kept: int, pieces: int, talks: int, packed: bool
+) -> None:
+    """Conversations of many turns, more of them than rows; some replies are given up, waiting or half-way."""
+    source = random.Random(f"{running} {kept} {packed}")
+    engine = Counting(network, max_running=running, max_kept=kept, read_per_step=pieces, packed=packed)
+    talking = [Talk(source) for _ in range(talks)]
+    ended: Counter[str] = Counter()
+    for _ in range(700):
+        for talk in talking:
+            if talk.ticket is None and source.random() < 0.3:
+                talk.ticket = engine.submit(talk.say())
+            elif talk.ticket is not None and source.random() < 0.015:
+                talk.ticket.cancel()
         engine.step()
-        for talk in talks:
+        for talk in talking:
             if talk.ticket is None or talk.ticket.finish is None:
                 continue
-            expected, why = greedy(network, talk.ticket.request)
-            if talk.ticket.finish == "cancelled":
-                cancelled += 1
-                assert talk.ticket.tokens == expected[: len(talk.ticket.tokens)]
-            else:
-                over += 1
-                assert (talk.ticket.tokens, talk.ticket.finish) == (expected, why)
+            ended[talk.ticket.finish] += 1
+            check_greedy(network, talk.ticket)
             talk.hear(talk.ticket.tokens)
             talk.ticket = None
-    assert over > 50 and cancelled > 5
+    assert min(ended[why] for why in ("end", "length", "cancelled")) > 5, ended
+    assert engine.happened["joined"] > 40 * running and engine.happened["evicted"] > 50, engine.happened
+    assert engine.happened["went on"] + engine.happened["copied"] > 50, engine.happened
 
 
 def test_the_next_turn_of_a_conversation_only_reads_what_is_new(network: GPT2LMHeadModel) -> None:
@@ -265,3 +308,102 @@ def test_the_queue_is_bounded_and_bad_requests_are_refused(network: GPT2LMHeadMo
             engine.submit(Request(ids, types, config()))
     with pytest.raises(ValueError, match="max_running=3, max_kept=2"):
         Engine(network, max_running=3, max_kept=2)
+
+
+@pytest.mark.parametrize("pieces", [4, 256])
+def test_several_replies_to_one_context_read_it_once(network: GPT2LMHeadModel, pieces: int) -> None:
+    """At once, while the first of them is still reading it."""
+    request = random_request(random.Random(5), 30, do_sample=True, temperature=2.0, max_new_tokens=4)
+    request = replace(request, input_ids=[3] * 30, token_type_ids=[0] * 30)
+    engine = Engine(network, max_running=8, read_per_step=pieces)
+    tickets = engine.run([replace(request, seed=seed) for seed in range(8)])
+    written = sum(len(ticket.tokens) - (ticket.finish != "end") for ticket in tickets)
+    # Each reads the last token of the context anew, for its logits, or the rest that was not worth waiting for.
+    assert engine.tokens_read - written <= 30 + 7 * (1 if pieces > 30 else WORTH_WAITING)
+    assert len({tuple(ticket.tokens) for ticket in tickets}) > 4
+
+
+def test_a_beginning_that_is_given_up_while_others_wait_for_it_is_read_by_them(network: GPT2LMHeadModel) -> None:
+    request = Request([3] * 30, [0] * 30, config())
+    engine = Engine(network, max_running=4, read_per_step=5)
+    tickets = [engine.submit(request) for _ in range(3)]
+    engine.step()
+    assert engine.waiting == 2
+    tickets[0].cancel()
+    while engine.busy:
+        engine.step()
+    assert [ticket.tokens for ticket in tickets] == [[], *[greedy(network, request)[0]] * 2]
+
+
+def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: GPT2LMHeadModel) -> None:
+    """Under the model itself: penalties and temperatures that chose the tokens do not count."""
+    source = random.Random(2)
+    options: dict[str, Any] = {"do_sample": True, "temperature": 1.8, "repetition_penalty": 1.4, "max_new_tokens": 6}
+    requests = [
+        replace(random_request(source, 20, **options), seed=seed, scored=seed % 4 > 0, stop=[4].__contains__)
+        for seed in range(40)
+    ]
+    finishes = set()
+    for request, ticket in zip(requests, Engine(network, max_running=7).run(requests), strict=True):
+        finishes.add(ticket.finish)
+        if not request.scored:
+            assert ticket.log_likelihood == ticket.per_token == 0.0
+            continue
+        said = [*ticket.tokens, *([END] if ticket.finish == "end" else [])]
+        expected, ids, types = 0.0, list(request.input_ids), list(request.token_type_ids)
+        for token in said:
+            expected += float(logits_of(network, ids, types).double().log_softmax(-1)[token])
+            ids.append(token)
+            types.append(types[-1])
+        assert ticket.log_likelihood == pytest.approx(expected, abs=1e-4)
+        assert ticket.per_token == pytest.approx(expected / len(said), abs=1e-4)
+    assert finishes == {"end", "length", "stop"}
+
+
+def test_a_reply_is_over_when_stop_says_so_and_is_told_every_token_before(network: GPT2LMHeadModel) -> None:
+    source = random.Random(8)
+    stopped = 0
+    for _ in range(30):
+        request = random_request(source, 20)
+        whole, why = greedy(network, request)
+        at, heard = source.randint(1, 12), list[int]()
+
+        def stop(token: int, at: int = at, heard: list[int] = heard) -> bool:
+            heard.append(token)
+            return len(heard) == at
+
+        [ticket] = Engine(network).run([replace(request, stop=stop)])
+        assert ticket.tokens == heard == whole[:at]
+        assert ticket.finish == ("stop" if len(whole) >= at else why)
+        stopped += ticket.finish == "stop"
+    assert 5 < stopped < 30
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1e-300, "do_sample": True},
+        {"temperature": 1e300, "do_sample": True, "min_new_tokens": 2},
+        {"temperature": 2, "do_sample": True},
+        {"repetition_penalty": 2},
+        {"repetition_penalty": 1e-300, "do_sample": True},
+        {"bad_words_ids": [[i] for i in range(31)], "min_new_tokens": 3},
+        {"bad_words_ids": [[END]]},
+        {"bad_words_ids": []},
+        {"eos_token_id": [END, 10**9], "bad_words_ids": [[i] for i in range(31)], "do_sample": True},
+    ],
+    ids=str,
+)
+def test_what_one_asks_for_ends_nobody_elses_reply(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+    source = random.Random(4)
+    other, odd = random_request(source, 20), random_request(source, 20, **options)
+    found, strange = Engine(network).run([other, odd])
+    assert (found.tokens, found.finish) == greedy(network, other)
+    assert strange.finish in ("end", "length")
+
+
+def test_ids_that_the_model_has_not_are_told_to_who_asks(network: GPT2LMHeadModel) -> None:
+    engine = Engine(network)
+    with pytest.raises(ValueError, match=r"The model vocabulary size is 32.*\[99\]"):
+        engine.submit(random_request(random.Random(0), 5, bad_words_ids=[[1, 99]]))
+    assert not engine.busy

@@ -1,0 +1,189 @@
+"""What may not be, or is unlikely to be, said again, against oracles that look through every sequence each time."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+from convmodel.generation.decoding import Decoder, choose
+from convmodel.generation.engine import Engine, Request
+from convmodel.generation.repetition import LONGEST_RUN, NO_REPEAT, SAID_AGAIN, NoRepeatedNGrams, SaidAgain
+
+END, WORDS = 7, 8
+
+
+def config(**options: Any) -> GenerationConfig:
+    whole = GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
+    for name in (NO_REPEAT, SAID_AGAIN):
+        setattr(whole, name, options.get(name))
+    return whole
+
+
+def random_ids(source: random.Random, longest: int = 12, words: int = 4) -> list[int]:
+    return [source.randrange(words) for _ in range(source.randint(0, longest))]
+
+
+def ngrams(size: int, ids: Sequence[int]) -> set[tuple[int, ...]]:
+    return {tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)}
+
+
+def longest_run(said: Sequence[Sequence[int]], reply: Sequence[int], token: int) -> int:
+    """The longest m for which the last m of start and reply stand before the token in a sequence with its start."""
+    written = ["start", *reply]
+    best = 0
+    for ids in said:
+        whole = ["start", *ids]
+        for m in range(1, min(LONGEST_RUN, len(written)) + 1):
+            ending = [*written[-m:], token]
+            if any(whole[i : i + m + 1] == ending for i in range(len(whole) - m)):
+                best = max(best, m)
+    return best
+
+
+# The counters
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
+def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(size: int) -> None:
+    source = random.Random(size)
+    forbidden = 0
+    for _ in range(150):
+        turns = [random_ids(source) for _ in range(source.randint(0, 4))]
+        watching, reply = NoRepeatedNGrams(size, turns), list[int]()
+        for token in random_ids(source, 20):
+            seen = set().union(ngrams(size, reply), *(ngrams(size, turn) for turn in turns))
+            expected = {t for t in range(4) if len(reply) + 1 >= size and tuple([*reply, t][-size:]) in seen}
+            assert watching.forbidden() == expected
+            forbidden += len(expected)
+            watching.take(token)
+            reply.append(token)
+    assert forbidden > 50 or size == 9
+
+
+def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
+    watching = NoRepeatedNGrams(2, [[1, 2], [3, 4]])
+    assert watching.forbidden() == set()  # 4 then anything: that would be an n-gram over the end of a turn
+    watching.take(2)
+    assert watching.forbidden() == set()  # 2 3 stands there over the end of a turn only
+    watching.take(3)
+    assert watching.forbidden() == {4}
+
+
+@pytest.mark.parametrize("words", [2, 5])
+def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
+    source = random.Random(words)
+    longest = 0
+    for _ in range(150):
+        said = [random_ids(source, 16, words) for _ in range(source.randint(0, 4))]
+        watching, reply = SaidAgain(said), list[int]()
+        for token in [*(source.choice(said) if said else []), *random_ids(source, 6, words)]:
+            expected = {t: m for t in range(words) if (m := longest_run(said, reply, t))}
+            assert watching.runs() == expected
+            longest = max([longest, *expected.values()])
+            watching.take(token)
+            reply.append(token)
+    assert longest == LONGEST_RUN
+
+
+# The logits
+
+
+def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing() -> None:
+    source = random.Random(3)
+    penalized = ended = 0
+    for _ in range(60):
+        said = [[*random_ids(source, 8), END] for _ in range(3)]
+        penalty = source.choice([0.3, 1.0, 7.5])
+        decoder = Decoder(config(**{SAID_AGAIN: penalty}), [1], None, torch.device("cpu"), said=said)
+        reply: list[int] = []
+        for token in random_ids(source, 9):
+            logits = torch.randn(1, WORDS)
+            runs = torch.tensor([float(longest_run(said, reply, t)) for t in range(WORDS)])
+            ended += int(runs[END] > 0)
+            runs[END] = 0
+            assert torch.allclose(decoder.penalize(logits.clone()), logits - penalty * runs, atol=1e-6)
+            penalized += int(runs.sum() > 0)
+            decoder.take(token)
+            reply.append(token)
+    assert penalized > 50 and ended > 10
+
+
+def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_never_forbidden() -> None:
+    source = random.Random(4)
+    for _ in range(60):
+        turns = [[*random_ids(source), END] for _ in range(3)]
+        decoder = Decoder(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), turns=turns)
+        reply: list[int] = []
+        for token in random_ids(source, 9):
+            logits = torch.randn(1, WORDS)
+            seen = set().union(ngrams(2, reply), *(ngrams(2, turn) for turn in turns))
+            forbidden = [t for t in range(WORDS) if t != END and tuple([*reply, t][-2:]) in seen]
+            expected = logits.clone()
+            expected[0, forbidden] = -torch.inf
+            assert decoder.penalize(logits.clone()).equal(expected)
+            decoder.take(token)
+            reply.append(token)
+
+
+def test_where_everything_is_forbidden_the_reply_ends() -> None:
+    turns = [list(range(WORDS))]
+    for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
+        how = config(**{NO_REPEAT: 1}, **options)
+        decoders = [Decoder(how, [1], 0, torch.device("cpu"), turns=turns) for _ in range(2)]
+        assert choose(decoders, torch.randn(2, WORDS)) == [END, END]
+
+
+# Whole replies
+
+
+@pytest.fixture
+def network() -> GPT2LMHeadModel:
+    """A GPT-2 of eight words, which repeats itself."""
+    torch.manual_seed(1)
+    sizes: dict[str, Any] = {"n_positions": 64, "n_layer": 1, "n_head": 2, "n_embd": 8, "initializer_range": 0.8}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, bos_token_id=END, eos_token_id=END, **sizes)).eval()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("sampled", [False, True], ids=["greedy", "sampled"])
+def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
+    """Only the last turn is in the window: what fell out of it counts too. Without the option there are many."""
+    source = random.Random(size)
+    requests, plain = [], []
+    for seed in range(40):
+        turns = [random_ids(source, 10 if size > 1 else 1, WORDS - 1) or [0] for _ in range(4)]
+        context = [END, *turns[-1], END]
+        options: dict[str, Any] = {"max_new_tokens": 16, "do_sample": sampled, "temperature": 1.5}
+        for asked, penalty in ((requests, size), (plain, None)):
+            how = config(**options, **{NO_REPEAT: penalty})
+            asked.append(Request(context, [0] * len(context), how, seed=seed, turns=turns))
+    repeated = [0, 0]
+    for number, asked in enumerate((requests, plain)):
+        for request, ticket in zip(asked, Engine(network).run(asked), strict=True):
+            seen = set().union(*(ngrams(size, turn) for turn in request.turns))
+            repeated[number] += bool(seen & ngrams(size, ticket.tokens))
+            repeated[number] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
+    assert repeated[0] == 0 and repeated[1] > 20
+
+
+def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LMHeadModel) -> None:
+    source = random.Random(6)
+    changed = 0
+    for _ in range(15):
+        said = [random_ids(source, 12, WORDS - 1) or [0] for _ in range(3)]
+        context = [END, *random_ids(source, 6, WORDS - 1), END]
+        [ticket] = Engine(network).run([Request(context, [0] * len(context), config(**{SAID_AGAIN: 1.5}), said=said)])
+        [other] = Engine(network).run([Request(context, [0] * len(context), config())])
+        reply: list[int] = []
+        while len(reply) < 12 and (not reply or reply[-1] != END):
+            ids = torch.tensor([context + reply])
+            with torch.no_grad():
+                logits = network(ids, token_type_ids=torch.zeros_like(ids)).logits[0, -1]
+            runs = [0 if t == END else longest_run(said, reply, t) for t in range(WORDS)]
+            reply.append(int((logits - 1.5 * torch.tensor(runs)).argmax()))
+        assert ticket.tokens == (reply[:-1] if reply[-1] == END else reply)
+        changed += ticket.tokens != other.tokens
+    assert changed > 5

@@ -1,0 +1,282 @@
+"""Options in, configurations out: what is refused, what goes through the engine, and what stays after a round trip."""
+
+import json
+from typing import Any
+
+import pytest
+from transformers import GenerationConfig
+
+from convmodel.generation import is_understood
+from convmodel.generation.decoding import UNDERSTOOD
+from convmodel.model import ConversationModel
+from convmodel.options import (
+    ALLOWED,
+    DECODING_DEFAULTS,
+    NEUTRAL,
+    OURS,
+    PRESETS,
+    Decoding,
+    check_names,
+    check_values,
+    decoding,
+    options_of,
+    whole_config,
+)
+
+SEP, POSITIONS = 2, 64
+
+
+def default(**options: Any) -> GenerationConfig:
+    return whole_config(GenerationConfig(**options), SEP, POSITIONS)
+
+
+def decided(options: dict[str, Any], **defaults: Any) -> Decoding:
+    return decoding(default(**defaults), options, sep_token_id=SEP, n_positions=POSITIONS)
+
+
+# Values
+
+NOT_NUMBERS: list[Any] = ["0.5", [1], {}, True, False, float("nan"), float("inf"), -float("inf"), 1j]
+NOT_WHOLE: list[Any] = ["1", [1], {}, True, False, 1.5, 2.0, float("nan")]
+WRONG: dict[str, list[Any]] = {
+    "do_sample": [0, 1, "true", "no", 0.5, []],
+    "temperature": [*NOT_NUMBERS, 0, 0.0, -1, -0.1],
+    "repetition_penalty": [*NOT_NUMBERS, 0, -1.2],
+    "top_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
+    "typical_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
+    "min_p": [*NOT_NUMBERS, -0.1, 1.01],
+    "said_again_penalty": [*NOT_NUMBERS, -0.1],
+    "top_k": [*NOT_WHOLE, -1],
+    "no_repeat_ngram_size": [*NOT_WHOLE, -1],
+    "no_repeat_context_ngram_size": [*NOT_WHOLE, -1],
+    "min_new_tokens": [*NOT_WHOLE, -1],
+    "min_length": [*NOT_WHOLE, -1],
+    "max_new_tokens": [*NOT_WHOLE, 0, -1],
+    "max_length": [*NOT_WHOLE, 0, -1],
+    "num_return_sequences": [*NOT_WHOLE, 0, -1],
+    "num_beams": [*NOT_WHOLE, 0, -1],
+    "stop_strings": ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]],
+    "eos_token_id": ["a", -1, [3, -1], ["3"], 1.5, True, {}],
+    "bad_words_ids": ["abc", [1, 2], [[]], [[1], []], [["a"]], [[-1]], [[1.5]], 3],
+}
+RIGHT: dict[str, list[Any]] = {
+    "do_sample": [True, False],
+    "temperature": [1e-9, 0.7, 1, 2, 1e6],
+    "repetition_penalty": [0.5, 1, 1.3, 2],
+    "top_p": [1e-9, 0.9, 1, 1.0],
+    "typical_p": [0.2, 1],
+    "min_p": [0, 0.0, 0.1, 1],
+    "said_again_penalty": [0, 0.3, 100],
+    "top_k": [0, 1, 50, 10**6],
+    "no_repeat_ngram_size": [0, 1, 3],
+    "no_repeat_context_ngram_size": [0, 1, 3],
+    "min_new_tokens": [0, 1, 5],
+    "min_length": [0, 5],
+    "max_new_tokens": [1, 20, POSITIONS - 3],
+    "max_length": [1, 20, 10**6],
+    "num_return_sequences": [1, 3],
+    "num_beams": [1, 2],
+    "stop_strings": ["a", ["a", "bc"], ("a",), []],
+    "eos_token_id": [5, [5, 6], (7,), []],
+    "bad_words_ids": [[[1], [2, 3]], ([1],), []],
+}
+
+
+def test_every_option_that_is_checked_is_tried_here() -> None:
+    assert set(WRONG) == set(RIGHT) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_is_refused_by_name_with_the_value_and_what_is_allowed(name: str) -> None:
+    for value in WRONG[name]:
+        with pytest.raises(ValueError) as told:
+            decided({name: value})
+        assert str(told.value) == f"{name}={value!r}; allowed are {ALLOWED[name][1]}"
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_value_is_taken_as_it_is_and_null_as_though_nothing_was_given(name: str) -> None:
+    for value in RIGHT[name]:
+        check_values({name: value})
+        how = decided({name: value})
+        if name not in ("stop_strings", "eos_token_id", "max_length"):
+            assert getattr(how.config, name) == value
+    assert decided({name: None}).config.to_dict() == decided({}).config.to_dict()
+
+
+def test_right_values_of_the_engine_write_replies(model: ConversationModel) -> None:
+    """Whole numbers too, where transformers' own processors want fractions."""
+    for name in sorted(UNDERSTOOD & set(RIGHT)):
+        for value in RIGHT[name]:
+            options = {"do_sample": True, "max_new_tokens": 3} | {name: value}
+            output = model.generate(["Hello"], seed=0, **options)
+            assert len(output.responses) == options.get("num_return_sequences", 1), options
+
+
+def test_a_reply_that_leaves_no_room_for_a_turn_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_new_tokens=62, but .* share a window of 64 tokens; allowed are 1 to 61"):
+        decided({"max_new_tokens": 62})
+    assert decided({"max_new_tokens": 61}).context_limit == 3
+    assert decided({"max_length": 10**6}).config.max_length == POSITIONS
+
+
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask", "token_type_ids", "inputs_embeds"])
+def test_what_is_made_from_the_context_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"'{name}' is made from the context; leave it out"):
+        decided({name: None})
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("temprature", "; did you mean temperature?"),
+        ("topp", "; did you mean top_p?"),
+        ("max_tokens", "; did you mean max_new_tokens?"),
+        ("no_repeat_context_ngram", "; did you mean no_repeat_context_ngram_size?"),
+        ("said_again", "; did you mean said_again_penalty?"),
+        ("zzz", "; the options are those of transformers' generate"),
+        ("", "; the options are those of transformers' generate"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_that_there_is(name: str, hint: str) -> None:
+    with pytest.raises(ValueError) as told:
+        check_names({"top_p": 0.5, name: 1})
+    assert str(told.value) == f"there is no option {name!r}{hint}"
+
+
+def test_every_option_that_is_checked_or_followed_has_a_name_that_is_known() -> None:
+    check_names(dict.fromkeys([*ALLOWED, *UNDERSTOOD, *OURS, *DECODING_DEFAULTS, *NEUTRAL]))
+
+
+# Presets
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_ordinary_options_that_the_engine_follows(preset: str, model: ConversationModel) -> None:
+    options = PRESETS[preset]
+    check_names(options)
+    check_values(options)
+    assert json.loads(json.dumps(options)) == options
+    how = decided(options)
+    assert how.through_engine and how.replies == options.get("num_return_sequences", 1)
+    for name, value in options.items():
+        assert getattr(how.config, name) == value
+    replies = model.generate(["Hello", "Hi"], seed=3, max_new_tokens=6, **options).responses
+    assert replies == model.generate(["Hello", "Hi"], seed=3, max_new_tokens=6, **options).responses
+    assert len(replies) == how.replies
+
+
+# Which way
+
+
+@pytest.mark.parametrize(
+    ("options", "engine"),
+    [
+        ({}, True),
+        ({"do_sample": False}, True),
+        ({"num_return_sequences": 5}, True),
+        ({"num_beams": 1}, True),
+        ({"stop_strings": ["a"], "bad_words_ids": [[3]], "min_p": 0.1, "typical_p": 0.9}, True),
+        ({"length_penalty": 1.0, "guidance_scale": 1, "encoder_repetition_penalty": 1}, True),
+        ({"eos_token_id": 7, "min_new_tokens": 4, "repetition_penalty": 1.1, "no_repeat_ngram_size": 2}, True),
+        ({"max_length": 40, "max_new_tokens": 8}, True),
+        ({"min_length": 0}, True),
+        ({"num_beams": 2}, False),
+        ({"num_beams": 4, "do_sample": True}, False),
+        ({"max_length": 40}, False),
+        ({"min_length": 4}, False),
+        ({"eta_cutoff": 0.1}, False),
+        ({"epsilon_cutoff": 0.1}, False),
+        ({"guidance_scale": 1.5}, False),
+        ({"suppress_tokens": [5]}, False),
+        ({"max_time": 2.0}, False),
+        ({"output_scores": True}, False),
+        ({"logits_processor": []}, False),
+    ],
+    ids=str,
+)
+def test_the_engine_takes_what_it_does_and_only_that(options: dict[str, Any], engine: bool) -> None:
+    assert decided(options).through_engine == engine
+
+
+def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transformers() -> None:
+    """Also those that nobody thought of, and those of versions to come."""
+    for name in GenerationConfig().to_dict():
+        if name in UNDERSTOOD or name == "_from_model_config":
+            continue
+        how = default()
+        setattr(how, name, 17)
+        assert not is_understood(how), name
+
+
+@pytest.mark.parametrize("ours", [{"no_repeat_context_ngram_size": 3}, {"said_again_penalty": 0.5}])
+@pytest.mark.parametrize("theirs", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
+def test_an_option_of_ours_with_beams_is_an_error(
+    ours: dict[str, Any], theirs: dict[str, Any], model: ConversationModel
+) -> None:
+    [name] = ours
+    with pytest.raises(ValueError, match=f"{name} goes with greedy decoding and sampling only; leave it out, or num_b"):
+        _ = decided(ours | theirs).through_engine
+    with pytest.raises(ValueError, match=name):
+        model.generate(["Hello"], **ours, **theirs)
+    assert decided(dict.fromkeys(ours, 0) | theirs).through_engine is False
+
+
+# What a decoding comes to
+
+
+def decisions(how: Decoding) -> tuple[dict[str, Any], int, tuple[str, ...]]:
+    """Everything that a decoding decides; what a sample is drawn from only where one is drawn."""
+    config = how.config.to_dict()
+    for name in () if config["do_sample"] else NEUTRAL:
+        del config[name]
+    return config, how.context_limit, how.stop_strings
+
+
+DEFAULTS: list[dict[str, Any]] = [
+    {},
+    {"do_sample": False},
+    {"do_sample": True, "top_k": 20, "min_p": 0.1, "no_repeat_ngram_size": 3, "min_new_tokens": 2},
+    {"num_beams": 3, "max_new_tokens": 9},
+]
+
+
+@pytest.mark.parametrize("defaults", DEFAULTS, ids=str)
+def test_the_options_of_a_decoding_give_the_same_decoding(defaults: dict[str, Any]) -> None:
+    """On top of the same defaults; also through JSON, and where an option turns off what a default turns on."""
+    given: list[dict[str, Any]] = [
+        {},
+        *({"num_beams": 1} | preset for preset in PRESETS.values()),
+        {"top_k": 0, "min_p": 0, "no_repeat_ngram_size": 0, "min_new_tokens": 0},
+        {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "typical_p": 1.0},
+        {"do_sample": False},
+        {"do_sample": False, "repetition_penalty": 1.2, "stop_strings": "a"},
+        {"stop_strings": ["a", "b"], "max_new_tokens": 5, "num_beams": 2, "length_penalty": 0.3},
+        {"max_length": 33, "min_length": 3},
+        {"num_beams": 1, "num_return_sequences": 3, "do_sample": True},
+        {"bad_words_ids": [[1], [2, 3]]},
+        {"early_stopping": True, "num_beams": 2},
+    ]
+    for options in given:
+        how = decided(options, **defaults)
+        shown = options_of(how)
+        check_names(shown)
+        again = decided(json.loads(json.dumps(shown)), **defaults)
+        assert decisions(again) == decisions(how), (options, shown)
+
+
+def test_defaults_are_not_changed_by_a_call() -> None:
+    config = default()
+    before = config.to_dict()
+    options = {"temperature": 2, "num_beams": 2, "eos_token_id": [5], "stop_strings": ["a"], "top_k": None}
+    decoding(config, options, sep_token_id=SEP, n_positions=POSITIONS)
+    assert config.to_dict() == before and options["top_k"] is None
+
+
+def test_whatever_else_ends_a_reply_the_separator_does() -> None:
+    for ends in (5, [5], [5, SEP], SEP, []):
+        assert SEP in decided({"eos_token_id": ends}).config.eos_token_id
+    assert decided({"generation_config": GenerationConfig(eos_token_id=9)}).config.eos_token_id == [SEP, 9]

@@ -1,0 +1,545 @@
+"""The writer against replies written alone, and against an uncached plain loop over whole conversations."""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from convmodel.errors import QueueFull
+from convmodel.generation import Engine
+from convmodel.layout import fit_in_steps, lay_out
+from convmodel.model import ConversationModel
+from convmodel.options import PRESETS
+from convmodel.responder import Reply, Replying, Responder, Session
+from convmodel.writer import Writer
+from tests.conftest import MakeModel, random_turns
+
+GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 8}
+SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_p": 0.95, "max_new_tokens": 10}
+LONG: dict[str, Any] = {"do_sample": False, "max_new_tokens": 55, "min_new_tokens": 55}
+"""Takes a while, so that something can happen meanwhile."""
+
+
+@pytest.fixture
+def small(make_model: MakeModel) -> ConversationModel:
+    """A GPT-2 of 64 positions whose replies often end by themselves."""
+    return make_model(ending=2.0)
+
+
+@pytest.fixture
+def writer(small: ConversationModel) -> Iterator[Writer]:
+    with Writer(small) as found:
+        yield found
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.005)
+    raise TimeoutError("it did not come true in ten seconds")
+
+
+def idle(writer: Writer) -> bool:
+    return not writer._running and not writer._engine.busy and not writer._arrived
+
+
+def contexts(count: int) -> list[list[str]]:
+    source = random.Random(0)
+    return [random_turns(source, most=2, longest=3) for _ in range(count)]
+
+
+# One reply
+
+
+def test_a_writer_is_a_responder(writer: Writer) -> None:
+    responder: Responder = writer
+    replying: Replying = responder.start(["Hello"])
+    assert isinstance(replying.reply(), Reply) and responder.presets is PRESETS
+
+
+@pytest.mark.parametrize(
+    "options", [GREEDY, SAMPLED, SAMPLED | {"stop_strings": ["e", "ou"]}, PRESETS["balanced"] | {"max_new_tokens": 10}]
+)
+def test_joined_pieces_are_the_reply_and_that_of_generate(writer: Writer, options: dict[str, Any]) -> None:
+    for seed, context in enumerate(contexts(12)):
+        replying = writer.start(context, options=options, seed=seed)
+        text = "".join(replying)
+        reply = replying.reply()
+        assert text == reply.text == writer.model.generate(context, seed=seed, **options).responses[0]
+        assert reply.seed == (seed if options["do_sample"] else None)
+        assert "".join(replying) == text and list(replying) == ([text] if text else [])  # again, and once more
+        assert 0 <= reply.first_seconds <= reply.seconds
+        assert reply.context_tokens == len(writer.model.tokenizer(context)["input_ids"])
+        assert reply.window == 64 and reply.turns_dropped == 0
+
+
+def test_the_seed_that_a_reply_tells_gives_it_again(writer: Writer) -> None:
+    first = writer.start(["Hello"], options=SAMPLED).reply()
+    assert first.seed is not None
+    assert writer.start(["Hello"], options=SAMPLED, seed=first.seed).reply().text == first.text
+    others = {writer.start(["Hello"], options=SAMPLED).reply().text for _ in range(5)}
+    assert len(others) > 2
+
+
+def test_the_same_seed_is_the_same_reply_alone_among_32_and_from_a_new_writer(small: ConversationModel) -> None:
+    asked = contexts(32)
+    with Writer(small, max_running=32) as writer:
+        alone = [writer.start(context, options=SAMPLED, seed=n).reply().text for n, context in enumerate(asked)]
+        replying = [writer.start(context, options=SAMPLED, seed=n) for n, context in enumerate(asked)]
+        assert [each.reply().text for each in replying] == alone
+    with Writer(small, max_running=3, max_kept=5) as writer:
+        order = random.Random(1).sample(range(32), 32)
+        replying = [writer.start(asked[n], options=SAMPLED, seed=n) for n in order]
+        assert [each.reply().text for each in replying] == [alone[n] for n in order]
+    assert len(set(alone)) > 20
+
+
+def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
+    persona, turns = ["I like the rain."], ["Hello there.", "Hi, how are you?"] * 9
+    reply = writer.start(turns, persona=persona, options=GREEDY).reply()
+    assert reply.turns_dropped > 0 and reply.context_tokens <= 64 - 8
+    kept = turns[reply.turns_dropped :]
+    assert reply.text == writer.model.generate(kept, persona=persona, **GREEDY).responses[0]
+    assert reply.context_tokens == len(writer.model.tokenizer(kept, persona=persona)["input_ids"])
+
+
+@pytest.mark.parametrize(
+    ("context", "given", "error", "message"),
+    [
+        ([], {}, ValueError, "there are no turns"),
+        ("Hello", {}, TypeError, "not a list"),
+        (["Hello", ""], {}, ValueError, "turn 2 is empty"),
+        (["Hello"], {"persona": ["I like rain. " * 20]}, ValueError, "leaves no room for a turn"),
+        (["Hello"], {"options": {"temprature": 1}}, ValueError, "did you mean temperature"),
+        (["Hello"], {"options": {"temperature": "hot"}}, ValueError, "temperature='hot'; allowed are"),
+        (["Hello"], {"options": {"max_new_tokens": 62}}, ValueError, "allowed are 1 to 61"),
+        (["Hello"], {"options": {"num_beams": 2, "said_again_penalty": 1}}, ValueError, "said_again_penalty goes with"),
+        (["Hello"], {"seed": -1}, ValueError, "seed=-1; allowed are whole numbers from 0"),
+        (["Hello"], {"seed": 2**63}, ValueError, "seed=9223372036854775808; allowed"),
+        (["Hello"], {"seed": True}, ValueError, "seed=True; allowed"),
+    ],
+)
+def test_what_cannot_be_followed_is_told_at_once(
+    writer: Writer, context: Any, given: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        writer.start(context, **given)
+    assert writer.start(["Hello"], options=GREEDY).reply().finish in ("end", "length")
+
+
+def test_options_that_transformers_refuses_are_told_to_who_asks_alone(writer: Writer) -> None:
+    other = writer.start(["Hello"], options=LONG)
+    for options, message in (
+        ({"num_beams": 2, "num_return_sequences": 3}, "num_return_sequences"),
+        ({"bad_words_ids": [[10**6]]}, "vocabulary size is 320"),
+        ({"num_beams": 2, "suppress_tokens": "abc"}, "."),
+    ):
+        with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
+            writer.start(["Hello"], options=options).reply()
+    assert other.reply().reply_tokens == 55
+
+
+def test_beams_are_those_of_generate(writer: Writer) -> None:
+    options = {"num_beams": 3, "max_new_tokens": 6, "do_sample": False}
+    replying = [writer.start(context, options=options) for context in contexts(3)]
+    for context, each in zip(contexts(3), replying, strict=True):
+        assert "".join(each) == each.reply().text == writer.model.generate(context, **options).responses[0]
+
+
+def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writer) -> None:
+    """transformers' generate draws from torch's global generator: nobody else may meanwhile."""
+    options = {"num_beams": 2, "do_sample": True, "temperature": 2.0, "max_new_tokens": 12}
+    expected = [writer.model.generate(["Hello"], seed=seed, **options).responses[0] for seed in range(4)]
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            writer.start(["Hello"], options=SAMPLED | {"max_new_tokens": 1}).reply()
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        replying = [writer.start(["Hello"], options=options, seed=seed) for seed in range(4)]
+        found = [each.reply().text for each in replying]
+    finally:
+        done.set()
+        for thread in asking:
+            thread.join(10)
+    assert found == expected and len(set(expected)) > 1
+
+
+def test_null_is_the_default_of_the_writer(small: ConversationModel) -> None:
+    with Writer(small, options=GREEDY | {"repetition_penalty": 1.2}) as writer:
+        assert writer.options == writer.options | GREEDY | {"repetition_penalty": 1.2}
+        plain = writer.start(["Hello"]).reply().text
+        nulls = dict.fromkeys(["do_sample", "max_new_tokens", "repetition_penalty", "top_p", "stop_strings"])
+        assert writer.start(["Hello"], options=nulls).reply().text == plain
+        assert writer.start(["Hello"], options=writer.options).reply().text == plain
+        assert writer.start(["Hello"], options={"max_new_tokens": 1}).reply().reply_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": 0}, "keep=0; allowed are numbers above 0"),
+        ({"keep": 1.5}, "keep=1.5"),
+        ({"max_waiting": 0}, "max_waiting=0; at least 1"),
+        ({"max_running": 0}, "max_running=0"),
+        ({"max_kept": 2}, "max_running=32, max_kept=2"),
+        ({"options": {"top_p": 3}}, "top_p=3; allowed"),
+        ({"options": {"top": 3}}, "there is no option 'top'"),
+    ],
+)
+def test_a_writer_that_cannot_be_is_refused_and_leaves_no_thread(
+    small: ConversationModel, options: dict[str, Any], message: str
+) -> None:
+    before = threading.active_count()
+    with pytest.raises(ValueError, match=message):
+        Writer(small, **options)
+    assert threading.active_count() == before
+
+
+# Conversations
+
+
+def plain_reply(model: ConversationModel, ids: Sequence[int], types: Sequence[int]) -> list[int]:
+    """Greedy, nothing cached, at most eight tokens, never empty."""
+    reply: list[int] = []
+    sep = model.tokenizer.sep_token_id
+    while len(reply) < 8:
+        row, kinds = [*ids, *reply], [*types, *[types[-1]] * len(reply)]
+        with torch.no_grad():
+            logits = model.hf_model(torch.tensor([row]), token_type_ids=torch.tensor([kinds])).logits[0, -1]
+        if not reply:
+            logits[sep] = -math.inf
+        if int(logits.argmax()) == sep:
+            break
+        reply.append(int(logits.argmax()))
+    return reply
+
+
+class Talk:
+    """A conversation whose every token is known: what is read again are the tokens that were written."""
+
+    def __init__(self, number: int) -> None:
+        self.source = random.Random(number)
+        self.turns: list[str] = []
+        self.ids: list[list[int]] = []
+        self.persona = ["I like rain."] if number % 3 == 0 else []
+        self.session = Session()
+
+    def say(self, model: ConversationModel) -> None:
+        [text] = random_turns(self.source, most=1, longest=5)
+        self.turns.append(text)
+        self.ids.append(model.tokenizer.encode(text))
+
+    def expected(self, model: ConversationModel) -> list[int]:
+        sentences = model.tokenizer.encode_many(self.persona)
+        room = 64 - 8 - 1 - sum(len(ids) + 1 for ids in sentences)
+        window = fit_in_steps([len(ids) for ids in self.ids], room, keep=0.5)
+        kept = [list(ids) for ids in self.ids[window.first :]]
+        kept[-1] = kept[-1][window.cut :]
+        whole = lay_out(kept, model.tokenizer.sep_token_id, persona=sentences)
+        return plain_reply(model, whole.input_ids, whole.token_type_ids)
+
+
+@pytest.mark.parametrize(("running", "kept"), [(4, 4), (2, 9)])
+def test_ten_turns_of_many_conversations_are_those_of_a_plain_loop(
+    small: ConversationModel, running: int, kept: int
+) -> None:
+    """Six at once in fewer rows, turns left out again and again, neighbours given up half-way."""
+    talks = [Talk(number) for number in range(6)]
+    dropped = otherwise = 0
+    with Writer(small, options=GREEDY, max_running=running, max_kept=kept) as writer:
+        for turn in range(10):
+            replying = []
+            for talk in talks:
+                talk.say(small)
+                replying.append(writer.start(talk.turns, persona=talk.persona, session=talk.session))
+                if turn % 2:
+                    writer.start(["Hello"], options=LONG).cancel()
+            for talk, each in zip(talks, replying, strict=True):
+                reply, expected = each.reply(), talk.expected(small)
+                assert reply.text == small.tokenizer.decode(expected) and reply.reply_tokens == len(expected)
+                dropped += reply.turns_dropped > 0
+                text = reply.text if reply.text.strip() else "a"
+                remembered = talk.session.ids.get((len(talk.turns), text))
+                assert remembered == (tuple(expected) if reply.text.strip() else None)
+                talk.turns.append(text)
+                talk.ids.append(expected if reply.text.strip() else small.tokenizer.encode(text))
+                otherwise += talk.ids[-1] != small.tokenizer.encode(text)
+    assert dropped > 20 and otherwise > 10  # texts that the tokenizer would have written with other tokens
+
+
+def test_the_next_turn_of_a_session_only_reads_what_is_new(small: ConversationModel) -> None:
+    with Writer(small, options=GREEDY | {"max_new_tokens": 4}) as writer:
+        session, turns = Session(), ["Hello"]
+        writer_read = []
+        for _ in range(3):
+            before = writer._engine.tokens_read
+            reply = writer.start(turns, session=session).reply()
+            wait_until(lambda: idle(writer))
+            writer_read.append(writer._engine.tokens_read - before)
+            turns += [reply.text, "a"]
+        assert turns[-1] == "a" and all(turn.strip() for turn in turns)
+        # The reply's last token, its end, the new turn and its end; then the reply but for its last token.
+        assert all(read <= 1 + 1 + 1 + 1 + 3 for read in writer_read[1:]), writer_read
+
+
+# Giving up
+
+
+def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: ConversationModel) -> None:
+    source = random.Random(0)
+    whole = small.generate(["Hello"], **LONG).responses[0]
+    ends = []
+    with Writer(small, max_running=2, max_waiting=10_000) as writer:
+        for number in range(40):
+            replying = writer.start(["Hello"], options=LONG)
+            if number % 4 == 1:
+                next(iter(replying))
+            elif number % 4 == 2:
+                time.sleep(source.random() / 100)
+            elif number % 4 == 3 and number % 8 == 3:
+                replying.reply()
+            giving_up = threading.Thread(target=replying.cancel)
+            giving_up.start()
+            replying.cancel()
+            giving_up.join()
+            reply = replying.reply()
+            replying.cancel()
+            ends.append(reply.finish)
+            assert whole.startswith(reply.text.rstrip("\ufffd")) and "".join(replying) in (reply.text, "")
+            assert replying.reply() is reply
+        wait_until(lambda: idle(writer))
+        assert writer.start(["Hello"], options=LONG).reply().text == whole
+    assert set(ends) == {"cancelled", "length"} and ends.count("cancelled") >= 20
+
+
+def test_who_waits_and_gives_up_is_told_while_others_are_written(small: ConversationModel) -> None:
+    with Writer(small, max_running=1) as writer:
+        first, waiting = (writer.start(["Hello"], options=LONG) for _ in range(2))
+        waiting.cancel()
+        reply = waiting.reply()
+        assert (reply.text, reply.finish, reply.reply_tokens) == ("", "cancelled", 0)
+        assert first.reply().reply_tokens == 55
+
+
+# Several candidates
+
+
+def test_candidates_are_ranked_by_likelihood_as_score_ranks_them(make_model: MakeModel) -> None:
+    model = make_model(ending=6.0)
+    options = SAMPLED | {"num_return_sequences": 12, "max_new_tokens": 20}
+    compared = 0
+    with Writer(model) as writer:
+        for seed, context in enumerate(contexts(8)):
+            replying = writer.start(context, options=options, seed=seed)
+            pieces, reply = list(replying), replying.reply()
+            assert len(pieces) <= 1 and "".join(pieces) == reply.text
+            texts = [candidate.text for candidate in reply.candidates]
+            found = [candidate.score for candidate in reply.candidates]
+            assert len(set(texts)) == len(texts) <= 12
+            assert found == sorted(found, reverse=True, key=lambda score: score if score is not None else -math.inf)
+            for text, score in zip(texts, found, strict=True):
+                if not text.strip():
+                    assert score == -math.inf
+                    continue
+                expected = model.score(context, [text]).per_token[0]
+                # Where it was written in the very tokens that the tokenizer takes, and ended.
+                compared += score == pytest.approx(expected, abs=1e-4)
+    assert compared > 15
+
+
+class By:
+    """A scorer that does what it is told."""
+
+    def __init__(self, say: Callable[[Sequence[str]], Any]) -> None:
+        self.say = say
+
+    def score(self, context: Sequence[str], candidates: Sequence[str]) -> Any:
+        return self.say(candidates)
+
+
+SEVERAL = SAMPLED | {"num_return_sequences": 5}
+
+
+def test_a_scorer_of_ones_own_decides(small: ConversationModel) -> None:
+    with Writer(small, scorer=By(lambda texts: [-len(text) for text in texts])) as writer:
+        reply = writer.start(["Hello"], options=SEVERAL, seed=1).reply()
+        lengths = [len(candidate.text) for candidate in reply.candidates]
+        assert lengths == sorted(lengths) and len(lengths) > 1
+        assert [candidate.score for candidate in reply.candidates] == [-n for n in lengths]
+        one = writer.start(["Hello"], options=SAMPLED, seed=1).reply()
+        assert [candidate.score for candidate in one.candidates] == [None]
+
+
+def fail(texts: Sequence[str]) -> Any:
+    raise ZeroDivisionError("the scorer failed")
+
+
+@pytest.mark.parametrize(
+    ("say", "error", "message"),
+    [
+        (fail, ZeroDivisionError, "the scorer failed"),
+        (lambda texts: [math.nan] * len(texts), ValueError, "the scorer gave .*nan"),
+        (lambda texts: [1.0], ValueError, "for 5 candidates; give one number for each"),
+        (lambda texts: None, TypeError, "NoneType"),
+    ],
+    ids=["raises", "nan", "too few", "nothing"],
+)
+def test_a_scorer_that_fails_fails_only_who_asked(
+    small: ConversationModel, say: Any, error: type[Exception], message: str
+) -> None:
+    with Writer(small, scorer=By(say)) as writer:
+        replying = writer.start(["Hello"], options=SEVERAL)
+        other = writer.start(["Hello"], options=GREEDY)
+        for _ in range(2):
+            with pytest.raises(error, match=message):
+                replying.reply()
+        with pytest.raises(error, match=message):
+            list(replying)
+        assert other.reply().text == writer.start(["Hello"], options=GREEDY).reply().text
+
+
+# Limits and errors
+
+
+class Gate:
+    """Holds the engine's steps up until it is opened, or lets one of them fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open, self.failing, self.steps = threading.Event(), 0, 0
+        step = Engine.step
+
+        def gated(engine: Engine) -> Any:
+            assert self.open.wait(10)
+            self.steps += 1
+            if self.failing:
+                self.failing -= 1
+                raise RuntimeError("the device is gone")
+            return step(engine)
+
+        monkeypatch.setattr(Engine, "step", gated)
+
+
+def test_the_queue_is_bounded(small: ConversationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    with Writer(small, options=GREEDY, max_running=2, max_waiting=3) as writer:
+        taken = [writer.start(["Hello"])]
+        wait_until(lambda: not writer._arrived)
+        with pytest.raises(QueueFull, match="3 requests are waiting, as many as are taken; try again later"):
+            for _ in range(50):
+                taken.append(writer.start(["Hello"]))
+        assert 3 <= len(taken) <= 5
+        gate.open.set()
+        assert len({each.reply().text for each in taken}) == 1
+        assert writer.start(["Hello"]).reply().text == taken[0].reply().text
+
+
+def test_an_error_in_a_step_fails_who_is_replied_to_and_the_writer_goes_on(
+    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    gate.failing = 1
+    with Writer(small, options=GREEDY, max_running=2) as writer:
+        failed = [writer.start(["Hello"]) for _ in range(4)]
+        wait_until(lambda: len(writer._running) + len(writer._arrived) == 4)
+        gate.open.set()
+        told = 0
+        for each in failed:
+            try:
+                each.reply()
+            except RuntimeError as error:
+                assert str(error) == "the device is gone"
+                with pytest.raises(RuntimeError, match="the device is gone"):
+                    list(each)
+                told += 1
+        assert told >= 1
+        assert writer.start(["Hello"]).reply().text == small.generate(["Hello"], **GREEDY).responses[0]
+        wait_until(lambda: idle(writer))
+
+
+def test_nobody_is_left_waiting_when_no_new_engine_can_be_made(
+    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    gate.failing = 1
+    writer = Writer(small, options=GREEDY)
+    monkeypatch.setattr(Writer, "_new_engine", lambda self: fail([]))
+    replying = writer.start(["Hello"])
+    gate.open.set()
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        replying.reply()
+    writer._thread.join(10)
+    with pytest.raises(RuntimeError, match="the writer is closed"):
+        writer.start(["Hello"])
+    writer.close()
+
+
+def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: ConversationModel) -> None:
+    before = threading.active_count()
+    writer = Writer(small, options=LONG, max_running=2)
+    running = [writer.start(["Hello"]) for _ in range(6)]
+    next(iter(running[0]))
+    heard: list[Exception] = []
+
+    def hear(each: Replying) -> None:
+        try:
+            "".join(each)
+        except RuntimeError as error:
+            heard.append(error)
+
+    listening = [threading.Thread(target=hear, args=(each,)) for each in running[2:]]
+    for thread in listening:
+        thread.start()
+    writer.close()
+    writer.close()
+    for thread in listening:
+        thread.join(10)
+    assert [str(error) for error in heard] == ["the writer was closed before the reply was written"] * 4
+    assert threading.active_count() == before
+    with pytest.raises(RuntimeError, match="the writer is closed; make a new one"):
+        writer.start(["Hello"])
+    running[0].cancel()
+
+
+def test_a_finished_reply_stays_after_closing(small: ConversationModel) -> None:
+    with Writer(small, options=GREEDY) as writer:
+        replying = writer.start(["Hello"])
+        replying.reply()
+    assert "".join(replying) == replying.reply().text == small.generate(["Hello"], **GREEDY).responses[0]
+
+
+def test_eight_threads_at_once_get_the_replies_that_one_gets(small: ConversationModel) -> None:
+    asked = contexts(24)
+    expected = [small.generate(context, seed=n, **SAMPLED).responses[0] for n, context in enumerate(asked)]
+    several = [
+        small.generate(context, seed=n, scorer="likelihood", **SEVERAL).responses for n, context in enumerate(asked)
+    ]
+    wrong: list[Any] = []
+    with Writer(small, max_running=5, max_kept=7) as writer:
+
+        def ask(offset: int) -> None:
+            for n in range(offset, 24, 2):
+                if "".join(writer.start(asked[n], options=SAMPLED, seed=n)) != expected[n]:
+                    wrong.append(n)
+                reply = writer.start(asked[n], options=SEVERAL, seed=n, session=Session()).reply()
+                if [candidate.text for candidate in reply.candidates] != several[n]:
+                    wrong.append((n, "several"))
+
+        threads = [threading.Thread(target=ask, args=(number % 2,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+        wait_until(lambda: idle(writer))
+    assert wrong == []
