@@ -15,6 +15,7 @@ TRAIN = [
     "tqdm>=4.60",
     "PyYAML>=6",
 ]
+EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=13", "regex", "tqdm>=4.60"]
 TEST = ["pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
@@ -44,7 +45,7 @@ setup(
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
     ],
-    extras_require={"train": TRAIN, "test": TEST},
+    extras_require={"train": TRAIN, "evaluate": EVALUATE, "test": [*EVALUATE, *TEST]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",

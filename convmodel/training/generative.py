@@ -19,10 +19,11 @@ from convmodel.batching import Batch
 from convmodel.data import ConversationDataModule, LearnVocabulary
 from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import summed_cross_entropy
+from convmodel.metrics.likelihood import TokenCounts
 from convmodel.model import ConversationModel
 from convmodel.model_folder import checked_source, load_config
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.counting import TokenCounts, mixed_seed
+from convmodel.training.counting import mixed_seed, over_all_processes
 from convmodel.training.schedule import Schedule, learning_rate_at
 
 
@@ -279,7 +280,7 @@ class ConversationModule(LightningModule):
         self._report("test", "test", with_table=True)
 
     def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
-        counts = self._counts.over_all_processes(self.trainer.strategy)
+        counts = over_all_processes(self._counts, self.trainer.strategy)
         found = {"loss": counts.loss, "perplexity": counts.perplexity}
         data = getattr(self.trainer, "datamodule", None)
         windows = data.window_set(split) if with_table and isinstance(data, ConversationDataModule) else None
