@@ -16,11 +16,26 @@ import convmodel
 from convmodel.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"}
+HEAVY = {
+    *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
+    *("matplotlib", "sacrebleu", "rich"),
+}
 
 FLOORS: list[set[str]] = [
     # What knows nothing of the package.
-    {"atomic", "errors", "hardware", "layout", "loss", "model_card", "responder", "text_encoder", "yaml_keys"},
+    {
+        "atomic",
+        "errors",
+        "hardware",
+        "layout",
+        "loss",
+        "metrics",
+        "model_card",
+        "responder",
+        "seeds",
+        "text_encoder",
+        "yaml_keys",
+    },
     {"batching", "formats", "generation", "model_folder"},
     {"conversation"},
     {"tokenizer"},
@@ -28,14 +43,14 @@ FLOORS: list[set[str]] = [
     {"windows"},
     {"data"},
     {"training"},
-    {"trainer"},
+    {"trainer", "evaluation"},
     {"commands"},
     {"__main__"},
 ]
 """Rooms from the ground up. A room imports itself and rooms on floors below its own; `__init__` is the door to them."""
 
 STRANGERS = [
-    {"conversation", "batching", "generation"},
+    {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
@@ -49,6 +64,7 @@ WITHOUT_TENSORS = {
     "errors",
     "formats",
     "layout",
+    "metrics",
     "model_card",
     "responder",
     "tokenizer",
@@ -199,12 +215,22 @@ def loaded(*program: str) -> set[str]:
         ["import convmodel", "dir(convmodel)", "convmodel.__version__"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
     ],
-    ids=["import", "--help", "convert --help", "train --help", "trainer -h", "trainer --help", "conversations"],
+    ids=[
+        "import",
+        "--help",
+        "convert --help",
+        "evaluate --help",
+        "train --help",
+        "trainer -h",
+        "trainer --help",
+        "conversations",
+    ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:
     found = loaded(*program)
