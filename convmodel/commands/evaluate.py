@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from convmodel.commands.base import Command
 
@@ -69,7 +70,7 @@ def _run(options: Namespace) -> int:
             raise
     found.save(folder)
     show(found.report, found.comparison, Console())
-    print(f"{folder}: report.html, report.json and the replies, line by line")
+    print(f"report: {Path(folder) / 'report.html'}; numbers and replies, line by line, lie beside it")
     return 0
 
 

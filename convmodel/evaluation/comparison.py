@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,16 +73,17 @@ def compare(kind: Kind, mine: Lines, theirs: Lines, *, other: dict[str, Any], op
         mine: the lines of this model.
         theirs: of the other.
         other: what the other model was.
-        options: resamples, seed and confidence are used, and what the metrics need.
+        options: seed, confidence and what the metrics need are used; resamples too, but never so few that even a
+            difference in all of them could not be told from chance.
 
     Raises:
         ValueError: when the examples are not the same.
     """
     kind.alike(mine, theirs)
-    found = [
-        _paired(group, others, options)
-        for group, others in zip(kind.find(mine, options).groups, kind.find(theirs, options).groups, strict=True)
-    ]
+    groups = list(zip(kind.find(mine, options).groups, kind.find(theirs, options).groups, strict=True))
+    fewest = math.ceil(4 * sum(len(group) for group, _ in groups) / (1 - options.confidence))
+    options = replace(options, resamples=max(options.resamples, fewest))
+    found = [_paired(group, others, options) for group, others in groups]
     pairs = [pair for group in found for pair in group]
     adjusted = holm([p_value(differences) for _, _, differences in pairs])
     rows = [

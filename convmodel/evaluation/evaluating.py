@@ -51,6 +51,18 @@ class Evaluation:
     lines: Lines
     comparison: Comparison | None = None
 
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Evaluation":
+        """Reads what `save` wrote, without the comparison: it is quickly made again.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is none, or something in it cannot be read.
+        """
+        report, place = load_report(folder)
+        if report.kind not in KINDS:
+            raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
+        return cls(report, load_lines(place, KINDS[report.kind]))
+
     @property
     def kind(self) -> Kind:
         """Of the model."""
@@ -65,13 +77,12 @@ class Evaluation:
         Raises:
             FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
         """
-        theirs, folder = load_report(other)
-        if theirs.kind != self.report.kind:
-            raise ValueError(f"{other}: is of a model of another kind, {theirs.kind}; this one is {self.report.kind}")
-        lines = load_lines(folder, self.kind)
+        theirs = Evaluation.load(other)
+        if theirs.kind != self.kind:
+            raise ValueError(f"{other}: is of a model for {theirs.kind.name}; this one is for {self.kind.name}")
+        about = {"report": os.fspath(other), **theirs.report.model}
         try:
-            about = {"report": os.fspath(other), **theirs.model}
-            found = compare(self.kind, self.lines, lines, other=about, options=self.report.asked())
+            found = compare(self.kind, self.lines, theirs.lines, other=about, options=self.report.asked())
         except ValueError as error:
             raise ValueError(f"{other}: {error}") from error
         return replace(self, comparison=found)

@@ -31,7 +31,7 @@ def show(report: Report, comparison: Comparison | None, console: Console) -> Non
 
 def _numbers(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("model", f"{100 * report.options['confidence']:g} % interval", "gold replies"):
         table.add_column(name, justify="right", no_wrap=True)
     for number_of, (family, metrics) in enumerate(groupby(report.metrics, key=lambda metric: metric.family)):
@@ -55,10 +55,10 @@ def _compared(comparison: Comparison) -> Table:
         caption=METHOD.format(resamples=comparison.resamples),
         caption_justify="left",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("this", "other", f"difference, {100 * comparison.confidence:g} %", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("verdict")
     for one in comparison.differences:
         table.add_row(
             *(one.name, number(one.value), number(one.other), bounds(one.low, one.high), number(one.p)),

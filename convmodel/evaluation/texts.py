@@ -11,6 +11,8 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
+    if size >= 1e6:
+        return f"{value:.1e}"
     if size >= 1000:
         return f"{value:,.0f}"
     if size >= 100:

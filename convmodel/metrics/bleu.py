@@ -1,10 +1,9 @@
 """Replies and the gold ones in, the counts of BLEU and chrF out: sacrebleu's numbers, under sacrebleu's signatures."""
 
-import importlib
 from collections import Counter
-from typing import Any
 
 import numpy as np
+import sacrebleu
 
 ORDERS = 4
 """The longest n-gram of BLEU, in tokens."""
@@ -34,7 +33,7 @@ class Bleu:
         if tokenize not in TOKENIZERS:
             raise ValueError(f"bleu_tokenize={tokenize!r}; allowed are {', '.join(TOKENIZERS)}")
         try:
-            self._bleu = _sacrebleu().BLEU(tokenize=tokenize)
+            self._bleu = sacrebleu.BLEU(tokenize=tokenize)
         except (RuntimeError, ImportError) as error:  # sacrebleu's own word on a missing MeCab
             language = tokenize.split("-")[0]
             raise ValueError(
@@ -93,13 +92,6 @@ def chrf(sums: np.ndarray) -> np.ndarray:
 
 def chrf_signature() -> str:
     """What must be the same for two numbers to be comparable."""
-    metric = _sacrebleu().CHRF(char_order=CHARACTERS, beta=BETA)
+    metric = sacrebleu.CHRF(char_order=CHARACTERS, beta=BETA)
     metric.corpus_score(["a"], [["a"]])
     return str(metric.get_signature())
-
-
-def _sacrebleu() -> Any:
-    try:
-        return importlib.import_module("sacrebleu")
-    except ImportError as error:
-        raise ImportError('BLEU and chrF need sacrebleu; pip install "convmodel[evaluate]"') from error

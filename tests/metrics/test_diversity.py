@@ -99,8 +99,9 @@ def test_the_interval_is_as_wide_as_the_true_spread_of_fresh_samples(name: str) 
         drawn = np.split(source.choice(2000, size=lengths.sum(), p=chances), np.cumsum(lengths)[:-1])
         return [[" ".join(f"w{word}" for word in reply)] for reply in drawn]
 
-    number: Callable[[Units], Number]
-    number = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": sameness}[name]
+    families: dict[str, Callable[[Units], Number]]
+    families = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": sameness}
+    number = families[name]
     values = np.array([number(sample())[0] for _ in range(300)])
     covered = wide = 0.0
     for _ in range(40):
