@@ -23,18 +23,18 @@ class Difference:
 
     Args:
         name: of the metric.
-        better: which direction is better; None where neither is.
+        better: which numbers are better: "higher", "lower", or "nearer" to the gold replies.
         value: of this model.
         other: of the other.
         difference: `value - other`.
         low, high: the bounds of its interval.
         p: how probable so clear a difference would be if there were none, for all metrics of the table together.
-        verdict: "better" or "worse" (this model than the other), "higher" or "lower" where neither is better,
-            "no difference found", or "not comparable".
+        verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a real difference of which
+            it is not certain that it is nearer to the gold replies; "no difference found", or "not comparable".
     """
 
     name: str
-    better: str | None
+    better: str
     value: float | None
     other: float | None
     difference: float | None
@@ -85,51 +85,67 @@ def compare(kind: Kind, mine: Lines, theirs: Lines, *, other: dict[str, Any], op
     options = replace(options, resamples=max(options.resamples, fewest))
     found = [_paired(group, others, options) for group, others in groups]
     pairs = [pair for group in found for pair in group]
-    adjusted = holm([p_value(differences) for _, _, differences in pairs])
-    rows = [
-        _difference(one, two, differences, p, options.confidence)
-        for (one, two, differences), p in zip(pairs, adjusted, strict=True)
-    ]
+    adjusted = holm([p_value(pair.differences) for pair in pairs])
+    rows = [_difference(pair, p, options.confidence) for pair, p in zip(pairs, adjusted, strict=True)]
     return Comparison(other, options.confidence, options.resamples, options.seed, rows)
 
 
-Pair = tuple[Metric, Metric, np.ndarray]
+@dataclass(frozen=True)
+class _Pair:
+    """A metric of both models.
+
+    Args:
+        mine, theirs: the metric.
+        differences: (R,) mine less theirs, resample by resample; nan where they are not to be compared.
+        farther: (R,) how much farther from the gold replies mine is; None where that does not matter.
+    """
+
+    mine: Metric
+    theirs: Metric
+    differences: np.ndarray
+    farther: np.ndarray | None
 
 
-def _paired(mine: Sequence[Metric], theirs: Sequence[Metric], options: Options) -> list[Pair]:
-    values = resampled([*mine, *theirs], resamples=options.resamples, seed=options.seed)
-    with np.errstate(invalid="ignore"):  # infinity less infinity is no number
-        return [
-            (one, two, a - b if _comparable(one, two) else np.full_like(a, math.nan))
-            for one, two, a, b in zip(mine, theirs, values[: len(mine)], values[len(mine) :], strict=True)
-        ]
+def _paired(mine: Sequence[Metric], theirs: Sequence[Metric], options: Options) -> list[_Pair]:
+    golds = [one.gold for one in mine]
+    together = [*mine, *theirs, *filter(None, golds)]
+    values = iter(resampled(together, resamples=options.resamples, seed=options.seed))
+    ours, others = [next(values) for _ in mine], [next(values) for _ in theirs]
+    found = []
+    for one, two, gold, a, b in zip(mine, theirs, golds, ours, others, strict=True):
+        real = None if gold is None else next(values)
+        comparable = one.shared is None or np.array_equal(one.rows[:, one.shared], two.rows[:, one.shared])
+        with np.errstate(invalid="ignore"):  # infinity less infinity is no number
+            differences = a - b if comparable else np.full_like(a, math.nan)
+            farther = None if real is None else np.abs(a - real) - np.abs(b - real)
+        found.append(_Pair(one, two, differences, farther))
+    return found
 
 
-def _comparable(one: Metric, two: Metric) -> bool:
-    return one.shared is None or np.array_equal(one.rows[:, one.shared], two.rows[:, one.shared])
-
-
-def _difference(one: Metric, two: Metric, differences: np.ndarray, p: float, confidence: float) -> Difference:
-    low, high = interval(differences, confidence)
+def _difference(pair: _Pair, p: float, confidence: float) -> Difference:
+    one, two = pair.mine, pair.theirs
+    low, high = interval(pair.differences, confidence)
     known = not math.isnan(p)
-    difference = one.value - two.value if known else math.nan
     return Difference(
         name=one.name,
         better=one.better,
         value=finite(one.value),
         other=finite(two.value),
-        difference=finite(difference),
+        difference=finite(one.value - two.value) if known else None,
         low=finite(low),
         high=finite(high),
         p=finite(p),
-        verdict=_verdict(one.better, difference, p < 1 - confidence) if known else NOT_COMPARABLE,
+        verdict=_verdict(pair, p, 1 - confidence) if known else NOT_COMPARABLE,
     )
 
 
-def _verdict(better: str | None, difference: float, real: bool) -> str:
-    if not real:
+def _verdict(pair: _Pair, p: float, level: float) -> str:
+    if p >= level:
         return SAME
-    direction = "higher" if difference > 0 else "lower"
-    if better is None:
+    direction = "higher" if pair.mine.value > pair.theirs.value else "lower"
+    if pair.mine.better != "nearer":
+        return "better" if direction == pair.mine.better else "worse"
+    assert pair.farther is not None, "a metric whose better numbers are nearer to gold has the gold ones"
+    if p_value(pair.farther) >= level:
         return direction
-    return "better" if direction == better else "worse"
+    return "worse" if np.median(pair.farther) > 0 else "better"

@@ -191,7 +191,7 @@ def _numbers(found: Found, options: Options) -> Sequence[Number]:
                     value=finite(metric.value),
                     low=finite(low),
                     high=finite(high),
-                    gold=finite(metric.gold),
+                    gold=None if metric.gold is None else finite(metric.gold.value),
                 )
             )
     return numbers

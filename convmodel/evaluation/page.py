@@ -9,7 +9,7 @@ from convmodel.evaluation.kind import Card, Histogram
 from convmodel.evaluation.plots import svg
 from convmodel.evaluation.report import Report
 from convmodel.evaluation.style import STYLE
-from convmodel.evaluation.texts import METHOD, bounds, compared_with, number, signed
+from convmodel.evaluation.texts import ARROWS, LEGEND, METHOD, bounds, compared_with, number, signed
 
 CARDS = 10
 """How many of the best and of the worst examples are shown."""
@@ -37,6 +37,7 @@ def page(
         *(f'<p class="note">{escape(note)}</p>' for note in report.notes),
         "<h2>Numbers</h2>",
         _numbers(report),
+        f"<p><small>{LEGEND}</small></p>",
         *([] if comparison is None else _compared(comparison)),
         "<h2>How they spread</h2>",
         '<div class="grid">',
@@ -61,9 +62,8 @@ def _numbers(report: Report) -> str:
     for family, metrics in groupby(report.metrics, key=lambda metric: metric.family):
         rows.append(f'<tr><th colspan="4">{escape(family)}</th></tr>')
         for metric in metrics:
-            arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
             rows.append(
-                f"<tr><td>{escape(metric.name)}{arrow}<small>{escape(metric.meaning)}</small></td>"
+                f"<tr><td>{escape(metric.name)} {ARROWS[metric.better]}<small>{escape(metric.meaning)}</small></td>"
                 f"<td><b>{number(metric.value)}</b></td><td>{bounds(metric.low, metric.high)}</td>"
                 f"<td>{'' if metric.gold is None else number(metric.gold)}</td></tr>"
             )

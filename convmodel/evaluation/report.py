@@ -31,7 +31,7 @@ class Number:
     name: str
     family: str
     meaning: str
-    better: str | None
+    better: str
     value: float | None
     low: float | None
     high: float | None

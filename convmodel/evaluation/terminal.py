@@ -9,9 +9,7 @@ from rich.text import Text
 
 from convmodel.evaluation.comparison import Comparison
 from convmodel.evaluation.report import Report
-from convmodel.evaluation.texts import METHOD, bounds, compared_with, number
-
-ARROWS = {"higher": "↑", "lower": "↓", None: ""}
+from convmodel.evaluation.texts import ARROWS, LEGEND, METHOD, bounds, compared_with, number
 
 
 def show(report: Report, comparison: Comparison | None, console: Console) -> None:
@@ -19,6 +17,7 @@ def show(report: Report, comparison: Comparison | None, console: Console) -> Non
     console.print(Text(f"{report.model['source']} on {report.data['source']}", style="bold"))
     console.print(Text(report.summary))
     console.print(_numbers(report))
+    console.print(Text(LEGEND, style="dim"))
     for name, signature in report.signatures.items():
         console.print(Text(f"{name}: {signature}", style="dim"), soft_wrap=True)
     for note in report.notes:

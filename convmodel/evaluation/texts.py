@@ -2,6 +2,11 @@
 
 from convmodel.evaluation.comparison import Comparison
 
+ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
+"""Which numbers are better."""
+
+LEGEND = "↑ higher is better, ↓ lower is better, ≈ nearer to the gold replies is better"
+
 METHOD = "Paired bootstrap, {resamples:,} resamples of conversations; p is adjusted for the number of metrics (Holm)."
 """How verdicts come about."""
 

@@ -25,7 +25,7 @@ from convmodel.token_store import store_key
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
 
-GROUP = 64
+GROUP = 128
 """Replies between two steps of the progress bar; changes none of them."""
 
 

@@ -152,40 +152,26 @@ def _variety(replies: Sequence[Written]) -> list[Metric]:
     units = _units(replies)
     said, gold = [[one.reply for one in unit] for unit in units], [[one.gold for one in unit] for unit in units]
 
-    def metric(name: str, number: Callable[[diversity.Units], diversity.Number], better: str, meaning: str) -> Metric:
-        influences = number(said)[1]
-        return Metric(
-            name=name,
-            rows=np.stack([influences, np.ones(len(influences))], axis=1),
-            divide=_not_below_zero,
-            better="higher" if better == "higher" else "lower",
-            gold=number(gold)[0],
-            family="Variety",
-            meaning=meaning,
+    def metric(name: str, number: Callable[[diversity.Units], diversity.Number], meaning: str) -> Metric:
+        rows, gold_rows = (
+            np.stack([found, np.ones(len(found))], axis=1) for found in (number(said)[1], number(gold)[1])
         )
+        return Metric(name, rows, _not_below_zero, "nearer", gold_rows, "Variety", meaning)
 
     return [
-        metric("distinct_1", partial(diversity.distinct, n=1), "higher", "different words of all replies / all words"),
-        metric("distinct_2", partial(diversity.distinct, n=2), "higher", "different 2-grams / all 2-grams"),
-        metric("entropy_1", partial(diversity.entropy, n=1), "higher", "entropy of the words of all replies, nats"),
-        metric("entropy_4", partial(diversity.entropy, n=4), "higher", "entropy of their 4-grams, nats"),
-        metric("said_again", diversity.sameness, "lower", "share of the replies that are said more than once"),
+        metric("distinct_1", partial(diversity.distinct, n=1), "different words of all replies / all their words"),
+        metric("distinct_2", partial(diversity.distinct, n=2), "different 2-grams of all replies / all their 2-grams"),
+        metric("entropy_1", partial(diversity.entropy, n=1), "entropy of the words of all replies, in nats"),
+        metric("entropy_4", partial(diversity.entropy, n=4), "entropy of the 4-grams of all replies, in nats"),
+        metric("said_again", diversity.sameness, "share of the replies that are said more than once"),
     ]
 
 
 def _repetition(replies: Sequence[Written]) -> list[Metric]:
     def metric(name: str, count: Callable[[Sequence[str], str], Sequence[float]], meaning: str) -> Metric:
-        said = _rows(replies, lambda one: count(one.context, one.reply), columns=2)
-        gold = _rows(replies, lambda one: count(one.context, one.gold), columns=2)
-        return Metric(
-            name=name,
-            rows=said,
-            divide=ratio,
-            better=None if name == "length" else "lower",
-            gold=float(ratio(gold.sum(axis=0))),
-            family="Repetition and length",
-            meaning=meaning,
-        )
+        rows = _rows(replies, lambda one: count(one.context, one.reply), columns=2)
+        gold_rows = _rows(replies, lambda one: count(one.context, one.gold), columns=2)
+        return Metric(name, rows, ratio, "nearer", gold_rows, "Repetition and length", meaning)
 
     return [
         metric(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 Divide = Callable[[np.ndarray], np.ndarray]
 """(..., K) summed counts in, (...) numbers out."""
 
-Better = Literal["higher", "lower", None]
+Better = Literal["higher", "lower", "nearer"]
+"""Which numbers are better: higher ones, lower ones, or those nearer to that of the gold replies."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Metric:
         name: as it stands in reports.
         rows: (U, K) the counts of each unit.
         divide: makes the number of the K sums; nan where there is nothing to measure.
-        better: which direction is better; None where neither is.
-        gold: the same number of the gold replies, where it can be told of them alone.
+        better: which numbers are better; "nearer" needs `gold_rows`.
+        gold_rows: (U, K) the counts of the gold replies, where the number can be told of them alone.
         family: the heading under which it stands.
         meaning: what it says, in one sentence.
         shared: the column of `rows` that two models must have in common to be compared, where there is one.
@@ -32,7 +33,7 @@ class Metric:
     rows: np.ndarray
     divide: Divide
     better: Better = "higher"
-    gold: float | None = None
+    gold_rows: np.ndarray | None = None
     family: str = ""
     meaning: str = ""
     shared: int | None = None
@@ -41,6 +42,11 @@ class Metric:
     def value(self) -> float:
         """The number over all units; nan where there are none."""
         return float(self.divide(self.rows.sum(axis=0, dtype=np.float64)))
+
+    @property
+    def gold(self) -> "Metric | None":
+        """The same metric of the gold replies, where there is one."""
+        return None if self.gold_rows is None else replace(self, rows=self.gold_rows, gold_rows=None)
 
 
 def rows_of(counts: Sequence[Sequence[float]], units: Sequence[int], *, columns: int) -> np.ndarray:

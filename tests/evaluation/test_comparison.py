@@ -44,10 +44,22 @@ def test_a_far_better_model_is_found_better(evaluated: Evaluation) -> None:
     assert other["bleu"] == other["said_again"] == "worse"
 
 
-def test_a_length_is_neither_better_nor_worse(evaluated: Evaluation) -> None:
-    short, long = with_replies(evaluated.lines, "No, thanks."), with_replies(evaluated.lines, "no " * 30)
-    found = verdicts(compare(WRITING, short, long, other={}, options=OPTIONS))
-    assert found["length"] == "lower" and found["repetition"] == "better"
+def test_what_is_as_far_from_gold_on_the_other_side_is_neither_better_nor_worse(evaluated: Evaluation) -> None:
+    short, same, long = (with_replies(evaluated.lines, "word " * count) for count in (5, 10, 15))
+    assert verdicts(compare(WRITING, short, long, other={}, options=OPTIONS))["length"] == "lower"
+    assert verdicts(compare(WRITING, long, short, other={}, options=OPTIONS))["length"] == "higher"
+    assert verdicts(compare(WRITING, same, long, other={}, options=OPTIONS))["length"] == "better"
+    assert verdicts(compare(WRITING, short, same, other={}, options=OPTIONS))["length"] == "worse"
+
+
+def test_more_variety_than_people_have_is_no_merit(evaluated: Evaluation) -> None:
+    people = with_replies(evaluated.lines)
+    noise = [
+        replace(one, reply=" ".join(f"w{n}x{place}" for place in range(10)))
+        for n, one in enumerate(people["replies.jsonl"])
+    ]
+    found = verdicts(compare(WRITING, {**people, "replies.jsonl": noise}, people, other={}, options=OPTIONS))
+    assert found["distinct_1"] == found["entropy_1"] == "worse"
 
 
 def test_a_model_that_knows_nothing_is_found_less_perplexed_than_one_that_is_wrong(
