@@ -10,6 +10,10 @@ from pathlib import Path
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 
+class QueueFull(RuntimeError):
+    """There are as many waiting requests as are taken; try again when some are done."""
+
+
 @contextlib.contextmanager
 def told_in_one_line() -> Iterator[None]:
     """Ends a command with `error: ...` and status 2 when this package raised because of what it was given.

@@ -85,6 +85,28 @@ def fit(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window
     return Window(first, stop - 1, stop)
 
 
+def fit_in_steps(lengths: Sequence[int], room: int, *, keep: float) -> Window:
+    """As `fit`, but where turns must go, so many that those which stay take at most a share of the room.
+
+    A growing conversation keeps its beginning for many turns, then loses several of the oldest at once: what a model
+    has read of it stays valid in between. The window of a conversation depends on its turns alone, not on who asked
+    when.
+
+    Args:
+        lengths: tokens of each turn, without separators.
+        room: tokens that the turns and their separators may take.
+        keep: above 0, the share of the room that stays; 1 gives the windows of `fit`.
+    """
+    first = used = 0
+    for stop, length in enumerate(lengths, 1):
+        used += length + 1
+        if used > room:
+            first = fit(lengths, max(int(room * keep), min(length + 1, room)), stop=stop).first
+            used = sum(lengths[first:stop]) + stop - first
+    stop = len(lengths)
+    return Window(first, stop - 1, stop, cut=max(0, used - room))
+
+
 def targets(train_on: TrainOn, turns: int) -> range:
     """The numbers of the turns that are predicted in a conversation of so many turns.
 

@@ -4,6 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from convmodel.errors import QueueFull
+
+__all__ = ["Candidate", "Finish", "QueueFull", "Reply", "Replying", "Responder", "Session"]
+
 Finish = Literal["end", "stop", "length", "cancelled"]
 """Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
 
@@ -124,7 +128,3 @@ class Responder(Protocol):
 
     def close(self) -> None:
         """Cancels what is running and frees what is held; twice is no error."""
-
-
-class QueueFull(RuntimeError):
-    """There are as many waiting requests as are taken; try again when some are done."""

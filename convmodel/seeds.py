@@ -1,8 +1,11 @@
-"""Numbers in, a seed out: the same on every machine, and unrelated for near numbers."""
+"""Numbers in, one seed out, the same on every machine."""
 
 import hashlib
 
+SEEDS = 2**63
+"""Seeds are from 0 to one less."""
 
-def mixed(*parts: int | str) -> int:
-    """A seed from 0 to 2^63 - 1 that depends on each of its parts and on their order."""
+
+def mixed_seed(*parts: int | str) -> int:
+    """A seed from several parts; near numbers give unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1

@@ -9,8 +9,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from convmodel.conversation import check_turns
-from convmodel.layout import Window, fit, lay_out, persona_length, room_for_turns
+from convmodel.layout import Window, fit_in_steps, lay_out, persona_length, room_for_turns
 from convmodel.text_encoder import TextEncoder
+from convmodel.text_stream import decode
 
 SEP_TOKEN = "<sep>"
 SPEAKER_TOKENS = ("<speaker0>", "<speaker1>")
@@ -136,9 +137,7 @@ class ConversationTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; control tokens are left out."""
-        text = self._hf_tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        assert isinstance(text, str)
-        return text
+        return decode(self._hf_tokenizer, ids)
 
     def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
         """Lays out a context, ready for its reply.
@@ -155,14 +154,34 @@ class ConversationTokenizer:
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
         encoded = self.encode_many([*persona, *turns])
-        sentences, spoken = encoded[: len(persona)], encoded[len(persona) :]
-        window = Window(0, 0, len(spoken))
+        return self.arrange(encoded[len(persona) :], persona=encoded[: len(persona)], max_length=max_length)
+
+    def arrange(
+        self,
+        turns: Sequence[Sequence[int]],
+        *,
+        persona: Sequence[Sequence[int]] = (),
+        max_length: int | None = None,
+        keep: float = 1.0,
+    ) -> Encoding:
+        """As calling it, from ids: of texts as `encode` gives them, or of replies as a model wrote them.
+
+        Args:
+            turns: ids of each turn, at least one.
+            persona: ids of each sentence.
+            max_length: tokens at most.
+            keep: below 1, turns are left out in larger steps; see `layout.fit_in_steps`.
+
+        Raises:
+            ValueError: when the persona leaves no room for a turn.
+        """
+        window = Window(0, 0, len(turns))
         if max_length is not None:
-            room = room_for_turns(persona_length(sentences), max_length)
-            window = fit([len(ids) for ids in spoken], room)
-        kept = spoken[window.first :]
+            room = room_for_turns(persona_length(persona), max_length)
+            window = fit_in_steps([len(ids) for ids in turns], room, keep=keep)
+        kept = list(turns[window.first :])
         kept[-1] = kept[-1][window.cut :]
-        laid_out = lay_out(kept, self._sep_token_id, persona=sentences)
+        laid_out = lay_out(kept, self._sep_token_id, persona=persona)
         return Encoding(
             {
                 "input_ids": laid_out.input_ids,
@@ -170,7 +189,7 @@ class ConversationTokenizer:
                 "attention_mask": [1] * len(laid_out.input_ids),
             },
             turns_dropped=window.first,
-            tokens_dropped=window.cut + sum(map(len, spoken[: window.first])),
+            tokens_dropped=window.cut + sum(map(len, turns[: window.first])),
         )
 
     def chat_template(self) -> str:

@@ -9,7 +9,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from convmodel import model as module
-from convmodel.model import DECODING_DEFAULTS, ConversationModel
+from convmodel.model import ConversationModel
+from convmodel.options import DECODING_DEFAULTS
 from tests.conftest import MakeModel, random_turns
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}

@@ -26,6 +26,7 @@ def _add_options(parser: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="how to decode, as in transformers' generate: top_p=0.9 do_sample=false (default: the model's own way)",
     )
+    add("--preset", metavar="NAME", help="options by name: balanced, careful, lively; --option wins over them")
     add("--seed", type=int, default=0, help="of the replies and of the bootstrap (default: 0)")
     add("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)")
     add("--bleu_tokenize", default="13a", metavar="NAME", help="sacrebleu's: 13a, intl, char, zh, ja-mecab, ... (13a)")
@@ -49,7 +50,7 @@ def _run(options: Namespace) -> int:
         turns=options.turns,
         perplexity_on=options.perplexity_on,
         limit=options.limit,
-        decoding=parse_decoding(options.option),
+        decoding=parse_decoding(options.option, preset=options.preset),
         seed=options.seed,
         resamples=options.resamples,
         bleu_tokenize=options.bleu_tokenize,

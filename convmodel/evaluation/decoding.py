@@ -1,61 +1,35 @@
-"""NAME=VALUE in, options of transformers' `generate` out."""
+"""The name of a preset and NAME=VALUE in, options of how to reply out."""
 
-import copy
-import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from transformers import GenerationConfig
-
-OF_THE_MODEL = {"bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "num_return_sequences"}
-"""Fields of a GenerationConfig that are no choice of how to decode: one reply to each context is measured."""
+from convmodel.options import PRESETS, check_names, check_values
 
 CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 
 
-def parse_decoding(given: Sequence[str]) -> dict[str, Any]:
+def parse_decoding(given: Sequence[str], *, preset: str | None = None) -> dict[str, Any]:
     """Options from the words of a command line: `top_p=0.9`, `do_sample=false`, `stop_strings=["."]`.
 
+    Args:
+        given: options that win over those of the preset.
+        preset: one of `convmodel.options.PRESETS`.
+
     Raises:
-        ValueError: for a word that is no NAME=VALUE, and for a name that is no decoding option.
+        ValueError: for a word that is no NAME=VALUE, and for names and values that mean nothing.
     """
-    found = {}
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset!r}; allowed are {', '.join(PRESETS)}")
+    found = dict(PRESETS[preset]) if preset is not None else {}
     for word in given:
         name, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"--option {word}: write NAME=VALUE, such as top_p=0.9")
         found[name] = _parsed(value)
     check_names(found)
+    check_values(found)
     return found
-
-
-def check_names(decoding: Mapping[str, Any]) -> None:
-    """Raises ValueError for a name that is no decoding option of transformers; a near one is told."""
-    known = [name for name in GenerationConfig().to_dict() if not name.startswith("_") and name not in OF_THE_MODEL]
-    for name in decoding:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"allowed are {', '.join(sorted(known))}"
-            raise ValueError(f"{name!r} is no decoding option; {hint}")
-
-
-def whole_decoding(own: GenerationConfig, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What replies are written with: the model's own options under the given ones, without those that are not set.
-
-    Raises:
-        ValueError: when transformers refuses a value.
-    """
-    config = copy.deepcopy(own)
-    try:
-        config.update(**given)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"decoding options {dict(given)}: {' '.join(str(error).split())}") from error
-    return {
-        name: value
-        for name, value in sorted(config.to_dict().items())
-        if value is not None and not name.startswith("_") and name not in OF_THE_MODEL
-    }
 
 
 def _parsed(value: str) -> Any:

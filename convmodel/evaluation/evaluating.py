@@ -28,7 +28,7 @@ from convmodel.evaluation.report import (
 from convmodel.evaluation.writing import WRITING
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.model_folder import check_replaceable
-from convmodel.seeds import mixed
+from convmodel.seeds import mixed_seed
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (WRITING,)}
 """By the name that stands in reports."""
@@ -167,7 +167,7 @@ def check_output(folder: str | os.PathLike[str]) -> None:
 def default_output(report: Report) -> Path:
     """Where a report goes when nobody says: another model, data or options go elsewhere, so that older ones stay."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
-    name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{mixed(*parts):016x}"
+    name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{mixed_seed(*parts):016x}"
     return Path("evaluation") / name[:-8]
 
 

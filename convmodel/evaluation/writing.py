@@ -1,7 +1,6 @@
 """Models that write their replies: a folder and conversations in, replies and log-likelihoods line by line out."""
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from tqdm.auto import tqdm
 
 from convmodel.conversation import Conversation
-from convmodel.evaluation.decoding import check_names, whole_decoding
 from convmodel.evaluation.examples import Example, Options, examples
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
@@ -20,7 +18,8 @@ from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import repeated_from
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel, ConversationModelOutput
-from convmodel.seeds import mixed
+from convmodel.options import Decoding, check_names, options_of
+from convmodel.seeds import mixed_seed
 from convmodel.token_store import store_key
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
@@ -35,10 +34,17 @@ def run(source: str, conversations: Sequence[Conversation], options: Options, de
     check_names(options.decoding)
     Bleu(options.bleu_tokenize)  # what is missing is told before the work, not after
     model = ConversationModel.from_pretrained(source, device, "float32")
-    decoding = whole_decoding(model.generation_config, options.decoding)
+    decoding = options_of(_decoding(model, options))
     read = likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
     lines: Lines = {REPLIES: list(_replies(model, chosen, read, options)), LIKELIHOODS: read}
     return Measured(_facts(model, source), lines, {"decoding": decoding})
+
+
+def _decoding(model: ConversationModel, options: Options) -> Decoding:
+    try:
+        return model.decoding(**options.decoding)
+    except (ValueError, TypeError) as error:  # transformers has its own word on some values
+        raise ValueError(f"decoding options {dict(options.decoding)}: {' '.join(str(error).split())}") from error
 
 
 def _facts(model: ConversationModel, source: str) -> dict[str, Any]:
@@ -66,7 +72,7 @@ def _replies(
     with tqdm(total=len(chosen), desc="Replies", unit="", disable=None, leave=False) as progress:
         for start in range(0, len(chosen), GROUP):
             group = chosen[start : start + GROUP]
-            seeds = [mixed(options.seed, example.conversation, example.turn) for example in group]
+            seeds = [mixed_seed(options.seed, example.conversation, example.turn) for example in group]
             outputs = _reply(model, group, seeds, options)
             for example, seed, output in zip(group, seeds, outputs, strict=True):
                 yield _written(example, seed, output, read[example.conversation - 1])
@@ -76,13 +82,16 @@ def _replies(
 def _reply(
     model: ConversationModel, group: Sequence[Example], seeds: Sequence[int], options: Options
 ) -> list[ConversationModelOutput]:
+    """One output for each example; of several replies the likeliest per token is first, and is what is measured."""
     contexts, personas = [example.context for example in group], [example.persona for example in group]
-    seeded: dict[str, Any] = {}
-    if "seeds" in inspect.signature(model.generate_batch).parameters:
-        seeded["seeds"] = seeds
-    torch.manual_seed(seeds[0])
     try:
-        return model.generate_batch(contexts, personas=personas, **options.decoding, **seeded)
+        return model.generate_batch(
+            contexts,
+            personas=personas,
+            seeds=seeds,
+            scorer="likelihood" if _decoding(model, options).replies > 1 else None,
+            **options.decoding,
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"the model cannot reply to conversation {group[0].conversation} or one of the {len(group) - 1} after it "

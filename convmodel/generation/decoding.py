@@ -8,6 +8,8 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as processors
 
+from convmodel.generation import repetition
+
 WARPS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 """Fields that shape what a sample is drawn from, each row by itself."""
 
@@ -17,16 +19,31 @@ UNDERSTOOD = frozenset(
         *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
         *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
         *("num_return_sequences", "use_cache", "transformers_version"),
+        *repetition.OPTIONS,
     }
 )
 """The fields of a GenerationConfig that the engine follows; any other goes to transformers' `generate`."""
 
 
+NEUTRAL_ONES = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
+"""Fields that ask for nothing when they are 1."""
+
+
+def asked_for(config: GenerationConfig) -> set[str]:
+    """The fields of a configuration that ask for something; None, False and 0 do not."""
+    usual = GenerationConfig()
+    return {
+        name
+        for name, value in config.to_dict().items()
+        if name != "_from_model_config"
+        and value not in (None, False, getattr(usual, name, None))
+        and not (value == 1 and name in NEUTRAL_ONES)
+    }
+
+
 def is_understood(config: GenerationConfig) -> bool:
     """Whether everything that a configuration asks for is done here."""
-    usual = GenerationConfig()
-    asked = {name for name, value in config.to_dict().items() if value != getattr(usual, name, None)}
-    return asked <= UNDERSTOOD
+    return asked_for(config) <= UNDERSTOOD
 
 
 class Decoder:
@@ -37,17 +54,27 @@ class Decoder:
         context: the C tokens that the reply follows; penalties see them.
         seed: of this reply's own generator, so that neighbours change nothing; torch's global one draws it when None.
         device: of the logits.
+        turns: ids of each turn of the conversation; see `repetition`.
+        said: those of them that this speaker said.
     """
 
     def __init__(
-        self, config: GenerationConfig, context: Sequence[int], seed: int | None, device: torch.device
+        self,
+        config: GenerationConfig,
+        context: Sequence[int],
+        seed: int | None,
+        device: torch.device,
+        *,
+        turns: Sequence[Sequence[int]] = (),
+        said: Sequence[Sequence[int]] = (),
     ) -> None:
         self._tokens, self._context = list(context), len(context)
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
-        self._minimum = processors.MinNewTokensLengthLogitsProcessor(
-            self._context, self._least, config.eos_token_id, device=str(device)
-        )
+        size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
+        self._ngrams = repetition.NoRepeatedNGrams(size, turns) if size else None
+        self._runs = repetition.SaidAgain(said) if self._said_again else None
+        self._ends = frozenset(config.eos_token_id)
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
         self.generator: torch.Generator | None = None
@@ -55,20 +82,38 @@ class Decoder:
             drawn = int(torch.randint(2**62, (1,))) if seed is None else seed
             self.generator = torch.Generator(device).manual_seed(drawn)
 
-    def penalties(self) -> LogitsProcessorList:
-        """What changes the next token's logits because of the tokens before it; often nothing."""
-        waiting = len(self._tokens) - self._context < self._least
-        return LogitsProcessorList([*self._penalties, self._minimum] if waiting else self._penalties)
+    @property
+    def penalizes(self) -> bool:
+        """Whether the tokens before the next one change its logits."""
+        return bool(self._penalties or self._must_go_on) or self._ngrams is not None or self._runs is not None
+
+    @property
+    def _must_go_on(self) -> bool:
+        return len(self._tokens) - self._context < self._least
 
     def penalize(self, logits: Tensor) -> Tensor:
-        """(1, V) logits in, (1, V) out."""
-        seen = torch.tensor([self._tokens], device=logits.device)
-        # The processors are annotated with the tensor types of the past.
-        return self.penalties()(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
+        """(1, V) logits in, which may be changed, (1, V) out."""
+        if self._runs is not None:
+            runs = {token: length for token, length in self._runs.runs().items() if token not in self._ends}
+            if runs:
+                lengths = torch.tensor(list(runs.values()), device=logits.device)
+                logits[0, list(runs)] -= self._said_again * lengths
+        if self._ngrams is not None:
+            logits[0, list(self._ngrams.forbidden() - self._ends)] = -torch.inf
+        if self._penalties:
+            seen = torch.tensor([self._tokens], device=logits.device)
+            # The processors are annotated with the tensor types of the past.
+            logits = self._penalties(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
+        if self._must_go_on:
+            logits[0, list(self._ends)] = -torch.inf
+        return logits
 
     def take(self, token: int) -> None:
         """Remembers what was chosen."""
         self._tokens.append(token)
+        for watching in (self._ngrams, self._runs):
+            if watching is not None:
+                watching.take(token)
 
 
 @torch.inference_mode()
@@ -81,9 +126,12 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
     """
     scores = logits
     for number, decoder in enumerate(decoders):
-        if decoder.penalties():
+        if decoder.penalizes:
             scores = logits.clone() if scores is logits else scores
-            scores[number] = decoder.penalize(scores[number : number + 1].clone())[0]
+            row = scores[number : number + 1]
+            penalized = decoder.penalize(row)
+            if penalized is not row:
+                scores[number] = penalized[0]
     chosen: list[int] = scores.argmax(-1).tolist()
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
     for number, decoder in enumerate(decoders):

@@ -1,21 +1,20 @@
 """Requests in, their replies' tokens out: many conversations at once on one model, joining and leaving at any step."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
+import torch
+from torch import Tensor
 from transformers import GenerationConfig, GPT2LMHeadModel
 
+from convmodel.errors import QueueFull
 from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.network import KeyValues, Network, Piece
+from convmodel.responder import Finish
 
-Finish = Literal["end", "length", "cancelled"]
-"""Why a reply is over: the model ended its turn, there is no room for more, or nobody wants it."""
-
-
-class QueueFull(RuntimeError):
-    """There are as many waiting requests as the engine takes; try again when some are done."""
+WORTH_WAITING = 16
+"""Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +26,20 @@ class Request:
         token_type_ids: as many types; the reply's tokens get the last one.
         config: whole: everything that matters is set, and nothing that `decoding.is_understood` denies.
         seed: of this reply alone. The same request with the same seed gives the same reply in any company.
+        stop: called with each token of the reply as it comes; the reply is over when it says so.
+        scored: whether the reply's likelihood is wanted.
+        turns: ids of each turn of the whole conversation, for options that look at what was said (`repetition`).
+        said: those of them that the one who replies said.
     """
 
     input_ids: Sequence[int]
     token_type_ids: Sequence[int]
     config: GenerationConfig
     seed: int | None = None
+    stop: Callable[[int], bool] | None = None
+    scored: bool = False
+    turns: Sequence[Sequence[int]] = ()
+    said: Sequence[Sequence[int]] = ()
 
 
 @dataclass(eq=False)
@@ -43,12 +50,19 @@ class Ticket:
         request: as it was given.
         tokens: of the reply, as they come, without the one that ends it.
         finish: why it is over; None while it is not.
+        log_likelihood: of the tokens and the end, if it ended, under the model itself, in nats; 0 unless `scored`.
     """
 
     request: Request
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
+    log_likelihood: float = 0.0
     cancelled: bool = False
+
+    @property
+    def per_token(self) -> float:
+        """`log_likelihood` for each token that it counts."""
+        return self.log_likelihood / max(1, len(self.tokens) + (self.finish == "end"))
 
     def cancel(self) -> None:
         """Gives the place up; it is free at the next step."""
@@ -71,10 +85,21 @@ class _Row:
     def shared_with(self, request: Request) -> int:
         """How many of the first tokens are those of a request; its last token is always read anew, for its logits."""
         most = min(len(self.ids), len(request.input_ids) - 1)
-        for place in range(most):
-            if self.ids[place] != request.input_ids[place] or self.types[place] != request.token_type_ids[place]:
-                return place
-        return most
+        return min(_common(self.ids, request.input_ids, most), _common(self.types, request.token_type_ids, most))
+
+    def will_share_with(self, request: Request) -> int:
+        """The same for when everything that is yet to read of this row's own context will have been read."""
+        future = _Row(self.number, self.ids + self.pending_ids, self.types + self.pending_types)
+        return future.shared_with(request)
+
+
+def _common(one: Sequence[int], other: Sequence[int], most: int, step: int = 64) -> int:
+    """How many of the first `most` elements are equal."""
+    for start in range(0, most, step):
+        stop = min(start + step, most)
+        if list(one[start:stop]) != list(other[start:stop]):
+            return next(place for place in range(start, stop) if one[place] != other[place])
+    return most
 
 
 class Engine:
@@ -92,6 +117,7 @@ class Engine:
         max_kept: rows of the cache, running ones included, which bounds its memory (see `KeyValues`).
         max_waiting: requests that wait at most.
         read_per_step: tokens of contexts that are read in a step at most.
+        packed: see `products.product`: quicker on a CPU, for a model whose weights do not change any more.
     """
 
     def __init__(
@@ -102,6 +128,7 @@ class Engine:
         max_kept: int | None = None,
         max_waiting: int = 1024,
         read_per_step: int = 256,
+        packed: bool = False,
     ) -> None:
         kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= kept or max_waiting < 0 or read_per_step < 1:
@@ -109,7 +136,7 @@ class Engine:
                 f"max_running={max_running}, max_kept={kept}, max_waiting={max_waiting}, "
                 f"read_per_step={read_per_step}; at least 1 must run, as many be kept as run, 0 wait and 1 be read"
             )
-        self._network, self._cache = Network(model), KeyValues(model, kept)
+        self._network, self._cache = Network(model, packed=packed), KeyValues(model, kept)
         self._positions = int(model.config.n_positions)
         self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
         self._waiting: deque[Ticket] = deque()
@@ -136,6 +163,11 @@ class Engine:
         ticket = Ticket(request)
         self._waiting.append(ticket)
         return ticket
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return len(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -176,24 +208,36 @@ class Engine:
             self.tokens_read += count
             if not row.pending_ids:
                 ready.append(number)
-        replying = [rows[number] for number in ready]
-        decoders = [row.decoder for row in replying if row.decoder is not None]
-        if decoders:
-            for row, token in zip(replying, choose(decoders, logits[ready]), strict=True):
-                changed.append(self._take(row, token))
+        if ready:
+            changed += self._reply([rows[number] for number in ready], logits[ready])
         self._running = [row for row in self._running if row.ticket is not None]
         return changed
 
+    def _reply(self, rows: Sequence[_Row], logits: Tensor) -> list[Ticket]:
+        """Chooses the next token of rows that have read everything."""
+        tokens = choose([row.decoder for row in rows if row.decoder is not None], logits)
+        scored = [number for number, row in enumerate(rows) if row.ticket is not None and row.ticket.request.scored]
+        if scored:
+            chosen = torch.tensor([tokens[number] for number in scored], device=logits.device)
+            found = logits[scored].log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
+            for number, nats in zip(scored, found, strict=True):
+                ticket = rows[number].ticket
+                assert ticket is not None
+                ticket.log_likelihood += nats
+        return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
+
     def _take(self, row: _Row, token: int) -> Ticket:
-        """Adds the next token to the reply of a row that has read everything."""
+        """Adds the next token to a row's reply."""
         ticket = row.ticket
         assert ticket is not None
-        config = ticket.request.config
+        config, stop = ticket.request.config, ticket.request.stop
         if token in config.eos_token_id:
             self._finish(row, "end")
             return ticket
         ticket.tokens.append(token)
-        if len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
+        if stop is not None and stop(token):
+            self._finish(row, "stop")
+        elif len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
             self._finish(row, "length")
         else:
             row.pending_ids, row.pending_types = [token], [ticket.request.token_type_ids[-1]]
@@ -222,20 +266,32 @@ class Engine:
     def _admit(self) -> None:
         """Gives places to those who wait longest."""
         while self._waiting and len(self._running) < self._max_running:
+            request = self._waiting[0].request
+            row = self._row_for(request)
+            if row is None:
+                return
             ticket = self._waiting.popleft()
-            row = self._row_for(ticket.request)
             read = len(row.ids)
-            request = ticket.request
             row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.token_type_ids[read:])
             row.ticket = ticket
-            row.decoder = Decoder(request.config, request.input_ids, request.seed, self._cache.device)
+            row.decoder = Decoder(
+                request.config,
+                request.input_ids,
+                request.seed,
+                self._cache.device,
+                turns=request.turns,
+                said=request.said,
+            )
             self._running.append(row)
 
-    def _row_for(self, request: Request) -> _Row:
-        """A row that holds as much of the request's beginning as any row does."""
+    def _row_for(self, request: Request) -> _Row | None:
+        """A row that holds as much of the request's beginning as any row does; None while waiting gives more."""
         shared = [row.shared_with(request) for row in self._rows]
         source = max(self._rows, key=lambda row: (shared[row.number], row.ticket is None))
         count = shared[source.number]
+        reading = [row for row in self._running if row.ticket is not None and not row.ticket.tokens]
+        if any(row.will_share_with(request) >= count + WORTH_WAITING for row in reading):
+            return None  # several replies to one context read it once
         if source.ticket is None and count == len(source.ids):
             return source  # the conversation that it holds goes on
         idle = [row for row in self._rows if row.ticket is None]

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
+from convmodel.generation.products import Product, activation, normalise, product
+
 GATHERED_NUMBERS = 1 << 16
 """Keys of a row, up to which copying them together is quicker than attending row by row."""
 
@@ -67,14 +69,26 @@ class Network:
 
     Args:
         model: in evaluation mode.
+        packed: as in `products.product`.
     """
 
-    def __init__(self, model: GPT2LMHeadModel) -> None:
+    def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
         config = model.config
         scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
-        by_layer = config.scale_attn_by_inverse_layer_idx
-        self._scales = [scale / (number + 1 if by_layer else 1) for number in range(config.n_layer)]
+        self._blocks = [
+            _Block(
+                block,
+                product(block.attn.c_attn, packed=packed),
+                product(block.attn.c_proj, packed=packed),
+                product(block.mlp.c_fc, packed=packed),
+                activation(config.activation_function, block.mlp.act),
+                product(block.mlp.c_proj, packed=packed),
+                scale / (number + 1 if config.scale_attn_by_inverse_layer_idx else 1),
+            )
+            for number, block in enumerate(cast(Iterable[Any], model.transformer.h))
+        ]
+        self._head = product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
     def read(self, pieces: Sequence[Piece], cache: KeyValues) -> Tensor:
@@ -89,15 +103,30 @@ class Network:
         sizes = [len(piece.input_ids) for piece in pieces]
         places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
         positions = torch.tensor([place for row in places for place in row], device=device)
-        hidden = transformer.wte(ids) + transformer.wpe(positions) + transformer.wte(types)
+        words = transformer.wte.weight
+        hidden = words[ids] + transformer.wpe.weight[positions] + words[types]
         attention = _Attention(pieces, cache)
-        for number, block in enumerate(cast(Iterable[Any], transformer.h)):
-            mixed = block.attn.c_attn(block.ln_1(hidden))
-            hidden = hidden + block.attn.c_proj(attention(mixed, cache.kept[number], self._scales[number]))
-            hidden = hidden + block.mlp(block.ln_2(hidden))
-        last = torch.tensor(sizes, device=device).cumsum(0) - 1
-        logits: Tensor = self.model.lm_head(transformer.ln_f(hidden[last]))
-        return logits.float()
+        for number, block in enumerate(self._blocks):
+            mixed = block.attention_in(normalise(block.module.ln_1, hidden))
+            hidden = hidden + block.attention_out(attention(mixed, cache.kept[number], block.scale))
+            inner = block.activation(block.inner_in(normalise(block.module.ln_2, hidden)))
+            hidden = hidden + block.inner_out(inner)
+        if len(hidden) > len(pieces):
+            hidden = hidden[torch.tensor(sizes, device=device).cumsum(0) - 1]
+        return self._head(normalise(transformer.ln_f, hidden)).float()
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One layer's functions."""
+
+    module: Any
+    attention_in: Product
+    attention_out: Product
+    inner_in: Product
+    activation: Product
+    inner_out: Product
+    scale: float
 
 
 class _Attention:

@@ -1,12 +1,9 @@
-"""Token counts of one process in, those of all processes out; and the seed of a step."""
-
-import os
+"""Token counts of one process in, those of all processes out."""
 
 import torch
 from pytorch_lightning.strategies import Strategy
 
 from convmodel.metrics.likelihood import TokenCounts
-from convmodel.seeds import mixed
 
 
 def over_all_processes(counts: TokenCounts, strategy: Strategy) -> TokenCounts:
@@ -18,8 +15,3 @@ def over_all_processes(counts: TokenCounts, strategy: Strategy) -> TokenCounts:
     assert isinstance(reduced, torch.Tensor)
     total, tokens = reduced.tolist()
     return TokenCounts(total, int(tokens))
-
-
-def mixed_seed(*parts: int) -> int:
-    """A seed from the run's seed and numbers, the same on every machine; near numbers give unrelated seeds."""
-    return mixed(os.environ.get("PL_GLOBAL_SEED", "0"), *parts)

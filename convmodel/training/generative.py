@@ -1,6 +1,7 @@
 """Batches of conversations in, a trained GPT-2 out: the LightningModule of models that write replies."""
 
 import math
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from convmodel.loss import summed_cross_entropy
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.model import ConversationModel
 from convmodel.model_folder import checked_source, load_config
+from convmodel.seeds import mixed_seed
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.counting import mixed_seed, over_all_processes
+from convmodel.training.counting import over_all_processes
 from convmodel.training.schedule import Schedule, learning_rate_at
 
 
@@ -187,7 +189,9 @@ class ConversationModule(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Makes dropout a function of the step alone, so that a resumed run draws what the first would have drawn."""
-        torch.manual_seed(mixed_seed(self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(
+            mixed_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the summed loss; what an optimiser step is divided by is known only at its end."""

@@ -1,9 +1,9 @@
 """Decoding options from the words of a command line."""
 
 import pytest
-from transformers import GenerationConfig
 
-from convmodel.evaluation.decoding import parse_decoding, whole_decoding
+from convmodel.evaluation.decoding import parse_decoding
+from convmodel.options import PRESETS
 
 
 def test_values_are_numbers_truths_lists_or_texts() -> None:
@@ -23,9 +23,9 @@ def test_values_are_numbers_truths_lists_or_texts() -> None:
     ("word", "told"),
     [
         ("top_p", "--option top_p: write NAME=VALUE, such as top_p=0.9"),
-        ("topp=0.9", "'topp' is no decoding option; did you mean top_p"),
-        ("zzzzzz=1", "'zzzzzz' is no decoding option; allowed are .*top_k"),
-        ("num_return_sequences=3", "'num_return_sequences' is no decoding option"),
+        ("topp=0.9", "there is no option 'topp'; did you mean top_p"),
+        ("top_p=1.5", "top_p=1.5; allowed are numbers above 0 and at most 1"),
+        ("top_p=much", "top_p='much'; allowed are numbers"),
     ],
 )
 def test_what_is_no_option_is_told(word: str, told: str) -> None:
@@ -33,12 +33,8 @@ def test_what_is_no_option_is_told(word: str, told: str) -> None:
         parse_decoding([word])
 
 
-def test_the_whole_decoding_is_the_models_own_under_the_given() -> None:
-    own = GenerationConfig(do_sample=True, top_p=0.9, max_new_tokens=9, eos_token_id=2)
-    assert whole_decoding(own, {"top_p": 0.5, "top_k": 3}) == {
-        **{"do_sample": True, "max_new_tokens": 9, "top_k": 3, "top_p": 0.5},
-        **{name: value for name, value in whole_decoding(own, {}).items() if name not in ("top_p", "top_k")},
-    }
-    assert own.top_p == 0.9
-    with pytest.raises(ValueError, match=r"decoding options {'max_new_tokens': -1}"):
-        whole_decoding(own, {"max_new_tokens": -1})
+def test_options_win_over_those_of_a_preset() -> None:
+    assert parse_decoding([], preset="careful") == PRESETS["careful"]
+    assert parse_decoding(["top_p=0.5"], preset="lively") == PRESETS["lively"] | {"top_p": 0.5}
+    with pytest.raises(ValueError, match="there is no preset 'wild'; allowed are balanced, careful, lively"):
+        parse_decoding([], preset="wild")

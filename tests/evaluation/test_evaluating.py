@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sacrebleu
@@ -71,7 +72,7 @@ def test_perplexity_is_that_of_the_saved_likelihoods(evaluated: Evaluation) -> N
 
 
 def test_greedy_replies_are_those_of_the_model(folder: Path) -> None:
-    decoding = {"do_sample": False, "max_new_tokens": 5}
+    decoding: dict[str, Any] = {"do_sample": False, "max_new_tokens": 5}
     options = Options(turns="all", limit=4, decoding=decoding, resamples=20, perplexity_on="last")
     found = evaluate(folder / "model", folder / "talks.jsonl", options=options, device="cpu")
     model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
@@ -81,6 +82,23 @@ def test_greedy_replies_are_those_of_the_model(folder: Path) -> None:
         assert model.generate(line.context, persona=line.persona, **decoding).responses == [line.reply]
     last = {line.conversation: line.turn for line in lines}
     assert all((line.gold_tokens is None) == (line.turn < last[line.conversation]) for line in lines)
+
+
+def test_a_reply_is_the_one_that_its_seed_gives_alone(folder: Path, evaluated: Evaluation) -> None:
+    model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
+    for line in evaluated.lines["replies.jsonl"]:
+        alone = model.generate(line.context, persona=line.persona, seed=line.seed, max_new_tokens=6)
+        assert alone.responses == [line.reply]
+
+
+def test_of_several_replies_the_likeliest_is_measured(folder: Path) -> None:
+    decoding: dict[str, Any] = {"num_return_sequences": 3, "max_new_tokens": 4}
+    options = replace(OPTIONS, limit=3, decoding=decoding)
+    found = evaluate(folder / "model", folder / "talks.jsonl", options=options, device="cpu")
+    model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
+    for line in found.lines["replies.jsonl"]:
+        several = model.generate(line.context, persona=line.persona, seed=line.seed, scorer="likelihood", **decoding)
+        assert line.reply == several.responses[0]
 
 
 def test_decoding_is_recorded_as_it_was(evaluated: Evaluation) -> None:

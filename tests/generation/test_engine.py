@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
+from convmodel.errors import QueueFull
 from convmodel.generation.decoding import is_understood
-from convmodel.generation.engine import Engine, QueueFull, Request, Ticket
+from convmodel.generation.engine import Engine, Request, Ticket
 from convmodel.generation.network import KeyValues, Network, Piece
 
 END = 31

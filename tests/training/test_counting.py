@@ -10,7 +10,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy, Strategy
 from torch import Tensor
 
 from convmodel.metrics.likelihood import TokenCounts
-from convmodel.training.counting import mixed_seed, over_all_processes
+from convmodel.training.counting import over_all_processes
 
 
 def test_the_loss_is_that_of_all_tokens_and_no_mean_of_means() -> None:
@@ -82,36 +82,3 @@ def test_all_processes_have_the_same_sums() -> None:
 def test_more_tokens_than_single_precision_can_count_are_counted() -> None:
     many = TokenCounts(0.0, 2**24)
     assert over_all_processes(many, cast(Strategy, Together(TokenCounts(0.0, 1)))).tokens == 2**24 + 1
-
-
-# mixed_seed
-
-
-@pytest.fixture(autouse=True)
-def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
-
-
-def test_a_seed_changes_with_each_of_its_parts_and_with_the_seed_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (11, 1), (1, 11), (0, 0, 1)]
-    seeds = [mixed_seed(*each) for each in parts]
-    monkeypatch.setenv("PL_GLOBAL_SEED", "2")
-    seeds += [mixed_seed(*each) for each in parts]
-    monkeypatch.delenv("PL_GLOBAL_SEED")
-    seeds += [mixed_seed(*each) for each in parts]
-    assert len(set(seeds)) == 3 * len(parts)
-    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    assert seeds[-len(parts) :] == [mixed_seed(*each) for each in parts]
-
-
-def test_seeds_of_neighbouring_steps_are_unrelated_and_ones_that_torch_takes() -> None:
-    seeds = [mixed_seed(0, step, 0) for step in range(2000)]
-    assert len(set(seeds)) == 2000
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    for bit in range(63):
-        assert 850 < sum(seed >> bit & 1 for seed in seeds) < 1150  # each bit is a fair coin, within 6.7 sigma
-    torch.manual_seed(max(seeds))
-
-
-def test_a_seed_is_the_same_on_every_machine_and_in_every_version() -> None:
-    assert mixed_seed(3, 14, 1) == 8861764384418392011

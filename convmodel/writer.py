@@ -1,0 +1,300 @@
+"""Contexts of many people in, written replies out, piece by piece: the Responder on a model that writes."""
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from convmodel.errors import QueueFull
+from convmodel.generation import Engine, Ticket
+from convmodel.model import ConversationModel
+from convmodel.options import PRESETS, Decoding, check_names, options_of
+from convmodel.preparation import Prepared, Written, prepare, remember, without_repeats, written
+from convmodel.responder import Candidate, Reply, Session
+from convmodel.scorers import ScoredBy
+
+CLOSED = "the writer is closed; make a new one"
+
+
+class Writer:
+    """Writes replies to many conversations at once, on one model, in one thread of its own.
+
+    Contexts that do not fit the window lose several of their oldest turns at once, so that what was read of a
+    conversation stays valid for many turns. Options that the engine does not do (beams) are done by transformers'
+    `generate`, and hold the others up meanwhile.
+
+    Args:
+        model: its weights must not change any more.
+        options: used where a request does not say otherwise, on top of the model's `generation_config`.
+        scorer: what decides between several replies to one request.
+        keep: the share of the window that stays when turns must go; at 1 as many turns stay as fit.
+        max_running: replies that are written at once.
+        max_kept: conversations whose keys and values are kept, running ones included; see `Engine`.
+        max_waiting: requests that wait at most.
+
+    Example:
+        >>> with Writer.from_pretrained("model") as writer:
+        ...     for piece in writer.start(["Hello!"]):
+        ...         print(piece, end="", flush=True)
+    """
+
+    def __init__(
+        self,
+        model: ConversationModel,
+        *,
+        options: Mapping[str, Any] | None = None,
+        scorer: ScoredBy = "likelihood",
+        keep: float = 0.5,
+        max_running: int = 32,
+        max_kept: int | None = None,
+        max_waiting: int = 256,
+    ) -> None:
+        if not 0 < keep <= 1:
+            raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")
+        self._model, self._defaults, self._scorer, self._keep = model, dict(options or {}), scorer, keep
+        self.check_options(self._defaults)
+        self._sizes = {"max_running": max_running, "max_kept": max_kept}
+        self._max_waiting = max_waiting
+        self._engine = self._new_engine()
+        self._changed = threading.Condition()
+        self._arrived: deque[_Writing] = deque()
+        self._running: dict[Ticket, _Writing] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "auto",
+        **options: Any,
+    ) -> "Writer":
+        """Loads a model as `ConversationModel.from_pretrained`; `options` are those of `Writer`."""
+        return cls(ConversationModel.from_pretrained(name_or_path, device=device, dtype=dtype), **options)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def model(self) -> ConversationModel:
+        """What writes."""
+        return self._model
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What is used where a request does not say otherwise."""
+        return options_of(self._decoding({}))
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Sets of options by name."""
+        return PRESETS
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
+        self._decoding(options)
+
+    def _decoding(self, options: Mapping[str, Any]) -> Decoding:
+        given = self._defaults | dict(options)
+        check_names(given)
+        how = self._model.decoding(**given)
+        _ = how.through_engine  # which raises for options that do not go together
+        return how
+
+    def start(
+        self,
+        context: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        session: Session | None = None,
+    ) -> "_Writing":
+        """Begins to reply and returns at once; see `Responder.start`.
+
+        Raises:
+            TypeError, ValueError: for turns or options that cannot be followed.
+            QueueFull: when too many requests wait.
+            RuntimeError: when the writer was closed.
+        """
+        how = self._decoding(options or {})
+        writing = _Writing(self, session)
+        writing.prepared = prepare(
+            self._model.tokenizer,
+            context,
+            persona,
+            how,
+            seed=seed,
+            session=session,
+            keep=self._keep,
+            scored=how.replies > 1 and self._scorer == "likelihood",
+            sink=writing.pieces.put if how.replies == 1 else None,
+        )
+        with self._changed:
+            if self._closed:
+                raise RuntimeError(CLOSED)
+            if len(self._arrived) + self._engine.waiting >= self._max_waiting:
+                raise QueueFull(f"{self._max_waiting} requests are waiting, as many as are taken; try again later")
+            self._arrived.append(writing)
+            self._changed.notify_all()
+        return writing
+
+    def close(self) -> None:
+        """Cancels what is running and ends the thread; twice is no error."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def rank(self, prepared: Prepared, replies: Sequence[Written]) -> list[tuple[Written, float | None]]:
+        """Replies with their scores, best first."""
+        scores = self._model.scores(prepared, replies, self._scorer) if len(replies) > 1 else None
+        return without_repeats(replies, scores)
+
+    # In the thread
+
+    def _new_engine(self) -> Engine:
+        self._model.hf_model.eval()
+        return Engine(self._model.hf_model, packed=True, max_waiting=2**31, **self._sizes)  # type: ignore[arg-type]
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._arrived or self._engine.busy or self._closed):
+                    self._changed.wait()
+                if self._closed:
+                    break
+                arrived = list(self._arrived)
+                self._arrived.clear()
+            for writing in arrived:
+                self._begin(writing)
+            if self._engine.busy:
+                self._step()
+        for writing in {*self._running.values(), *self._arrived}:
+            writing.fail(RuntimeError("the writer was closed before the reply was written"))
+
+    def _begin(self, writing: "_Writing") -> None:
+        prepared = writing.prepared
+        assert prepared is not None
+        try:
+            if prepared.decoding.through_engine:
+                writing.tickets = [self._engine.submit(request) for request in prepared.requests]
+                self._running |= dict.fromkeys(writing.tickets, writing)
+                if writing.cancelled:
+                    writing.cancel()
+            elif writing.cancelled:
+                writing.succeed([Written("", (), "cancelled")])
+            else:
+                [replies] = self._model.write([prepared])
+                writing.succeed(replies)
+        except Exception as error:  # whoever asked is told; the others go on
+            writing.fail(error)
+
+    def _step(self) -> None:
+        try:
+            changed = self._engine.step()
+        except Exception as error:
+            self._engine = self._new_engine()
+            for writing in set(self._running.values()):
+                writing.fail(error)
+            self._running.clear()
+            return
+        for ticket in changed:
+            writing = self._running[ticket]
+            writing.first = writing.first or time.perf_counter()
+            if ticket.finish is not None:
+                del self._running[ticket]
+                if not any(each in self._running for each in writing.tickets):
+                    assert writing.prepared is not None
+                    writing.succeed(written(writing.prepared, writing.tickets))
+
+
+@dataclass(eq=False)
+class _Writing:
+    """A reply that is being written: a `Replying`."""
+
+    writer: Writer
+    session: Session | None
+    prepared: Prepared | None = None
+    tickets: list[Ticket] = field(default_factory=list)
+    pieces: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
+    cancelled: bool = False
+    first: float | None = None
+    _began: float = field(default_factory=time.perf_counter)
+    _ended: float = 0.0
+    _over: threading.Event = field(default_factory=threading.Event)
+    _replies: list[Written] = field(default_factory=list)
+    _error: Exception | None = None
+    _ranking: threading.Lock = field(default_factory=threading.Lock)
+    _reply: Reply | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        given = ""
+        while (piece := self.pieces.get()) is not None:
+            given += piece
+            yield piece
+        self.pieces.put(None)  # whoever iterates once more is not kept waiting
+        rest = self.reply().text[len(given) :]
+        if rest:
+            yield rest
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        for ticket in self.tickets:
+            ticket.cancel()
+
+    def reply(self) -> Reply:
+        self._over.wait()
+        with self._ranking:
+            if self._reply is None:
+                if self._error is not None:
+                    raise self._error
+                self._reply = self._ranked()
+        return self._reply
+
+    def _ranked(self) -> Reply:
+        prepared = self.prepared
+        assert prepared is not None
+        ranked = self.writer.rank(prepared, self._replies)
+        if self.session is not None:
+            remember(self.session, prepared, self._replies, self.writer.model.tokenizer)
+        best = ranked[0][0]
+        return Reply(
+            tuple(Candidate(each.text, score) for each, score in ranked),
+            finish=best.finish,
+            context_tokens=len(prepared.encoding["input_ids"]),
+            reply_tokens=len(best.ids),
+            window=self.writer.model.n_positions,
+            turns_dropped=prepared.encoding.turns_dropped,
+            seconds=self._ended - self._began,
+            first_seconds=(self.first or self._ended) - self._began,
+            seed=prepared.seed,
+        )
+
+    # From the writer's thread
+
+    def succeed(self, replies: list[Written]) -> None:
+        self._replies = replies
+        self._end()
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = time.perf_counter()
+        self._over.set()
+        self.pieces.put(None)
