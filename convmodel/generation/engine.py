@@ -10,6 +10,7 @@ from transformers import GenerationConfig, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.decoding import Decoder, choose
+from convmodel.generation.graphs import Graphs
 from convmodel.generation.network import KeyValues, Network, Piece
 from convmodel.responder import Finish
 
@@ -118,6 +119,7 @@ class Engine:
         max_waiting: requests that wait at most.
         read_per_step: tokens of contexts that are read in a step at most.
         packed: see `products.product`: quicker on a CPU, for a model whose weights do not change any more.
+        graphs: whether single tokens are read as CUDA graphs; on a GPU, when left out.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Engine:
         max_waiting: int = 1024,
         read_per_step: int = 256,
         packed: bool = False,
+        graphs: bool | None = None,
     ) -> None:
         kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= kept or max_waiting < 0 or read_per_step < 1:
@@ -137,6 +140,8 @@ class Engine:
                 f"read_per_step={read_per_step}; at least 1 must run, as many be kept as run, 0 wait and 1 be read"
             )
         self._network, self._cache = Network(model, packed=packed), KeyValues(model, kept)
+        on_gpu = self._cache.device.type == "cuda"
+        self._graphs = Graphs(self._network, self._cache) if (on_gpu if graphs is None else graphs) else None
         self._positions = int(model.config.n_positions)
         self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
         self._waiting: deque[Ticket] = deque()
@@ -197,7 +202,7 @@ class Engine:
         if not self._running:
             return changed
         rows, pieces = self._pieces()
-        logits = self._network.read(pieces, self._cache)
+        logits = self._read(pieces)
         ready: list[int] = []
         for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
             row.ids.extend(piece.input_ids)
@@ -212,6 +217,19 @@ class Engine:
             changed += self._reply([rows[number] for number in ready], logits[ready])
         self._running = [row for row in self._running if row.ticket is not None]
         return changed
+
+    def _read(self, pieces: Sequence[Piece]) -> Tensor:
+        """(B, V) logits after B pieces."""
+        single = [number for number, piece in enumerate(pieces) if len(piece.input_ids) == 1]
+        if self._graphs is None or not single:
+            return self._network.read(pieces, self._cache)
+        logits = self._graphs.read([pieces[number] for number in single])
+        others = [number for number, piece in enumerate(pieces) if len(piece.input_ids) > 1]
+        if not others:
+            return logits
+        rest = self._network.read([pieces[number] for number in others], self._cache)
+        order = torch.tensor(single + others, device=logits.device).argsort()
+        return torch.cat([logits, rest])[order]
 
     def _reply(self, rows: Sequence[_Row], logits: Tensor) -> list[Ticket]:
         """Chooses the next token of rows that have read everything."""

@@ -1,6 +1,6 @@
 """New tokens of many rows and their caches in, logits out: GPT-2 read ragged, without a single token of padding."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +10,9 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
 from convmodel.generation.products import Product, activation, normalise, product
+
+Attend = Callable[[Tensor, int, float], Tensor]
+"""See `Network.hidden`."""
 
 GATHERED_NUMBERS = 1 << 16
 """Keys of a row, up to which copying them together is quicker than attending row by row."""
@@ -28,11 +31,13 @@ class KeyValues:
     def __init__(self, model: GPT2LMHeadModel, rows: int) -> None:
         config = model.config
         width = config.n_embd // config.n_head
-        # Zeros, because what is masked is still multiplied, with 0.
+        # Zeros, because what is masked is still multiplied, with 0. The place behind the last is for what nobody reads.
         self.kept = torch.zeros(
-            (config.n_layer, 2, rows, config.n_head, config.n_positions, width), dtype=model.dtype, device=model.device
+            (config.n_layer, 2, rows, config.n_head, config.n_positions + 1, width),
+            dtype=model.dtype,
+            device=model.device,
         )
-        """(n_layer, 2, R, H, n_positions, D / H): keys, then values."""
+        """(n_layer, 2, R, H, n_positions + 1, D / H): keys, then values."""
 
     @property
     def device(self) -> torch.device:
@@ -97,23 +102,39 @@ class Network:
         Returns:
             (B, V) the logits after the last token of each of the B pieces, in fp32.
         """
-        device, transformer = self.model.device, self.model.transformer
+        device = self.model.device
         ids = torch.tensor([i for piece in pieces for i in piece.input_ids], device=device)
         types = torch.tensor([t for piece in pieces for t in piece.token_type_ids], device=device)
         sizes = [len(piece.input_ids) for piece in pieces]
         places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
         positions = torch.tensor([place for row in places for place in row], device=device)
-        words = transformer.wte.weight
-        hidden = words[ids] + transformer.wpe.weight[positions] + words[types]
         attention = _Attention(pieces, cache)
-        for number, block in enumerate(self._blocks):
-            mixed = block.attention_in(normalise(block.module.ln_1, hidden))
-            hidden = hidden + block.attention_out(attention(mixed, cache.kept[number], block.scale))
-            inner = block.activation(block.inner_in(normalise(block.module.ln_2, hidden)))
-            hidden = hidden + block.inner_out(inner)
+        hidden = self.hidden(
+            ids, types, positions, lambda mixed, layer, scale: attention(mixed, cache.kept[layer], scale)
+        )
         if len(hidden) > len(pieces):
             hidden = hidden[torch.tensor(sizes, device=device).cumsum(0) - 1]
-        return self._head(normalise(transformer.ln_f, hidden)).float()
+        return self.logits(hidden)
+
+    def hidden(self, ids: Tensor, types: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """(N,) ids, types and positions in, (N, D) states out, before the last layer norm.
+
+        Args:
+            attend: (N, 3 D) queries, keys and values of a layer, its number and the scale of its scores in, (N, D) out.
+        """
+        transformer = self.model.transformer
+        words = transformer.wte.weight
+        hidden = words[ids] + transformer.wpe.weight[positions] + words[types]
+        for number, block in enumerate(self._blocks):
+            mixed = block.attention_in(normalise(block.module.ln_1, hidden))
+            hidden = hidden + block.attention_out(attend(mixed, number, block.scale))
+            inner = block.activation(block.inner_in(normalise(block.module.ln_2, hidden)))
+            hidden = hidden + block.inner_out(inner)
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(B, D) states in, (B, V) logits in fp32 out."""
+        return self._head(normalise(self.model.transformer.ln_f, hidden)).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +191,7 @@ class _Attention:
     def __call__(self, mixed: Tensor, kept: Tensor, scale: float) -> Tensor:
         """(N, 3 D) queries, keys and values of all tokens in, (N, D) out.
 
-        kept: (2, R, H, n_positions, D / H), one layer's keys and values; the new ones are written into it.
+        kept: (2, R, H, n_positions + 1, D / H), one layer's keys and values; the new ones are written into it.
         """
         _, _, heads, _, width = kept.shape
         split = mixed.view(-1, 3, heads, width)
