@@ -34,6 +34,7 @@ th, td {
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
 tbody th { padding-top: 1rem; }
 td small { display: block; }
+.compared :is(th, td):nth-child(2) { text-align: left; }
 .better { color: var(--good); font-weight: 600; }
 .worse { color: var(--bad); font-weight: 600; }
 
@@ -65,6 +66,7 @@ dd { margin: 0; }
   table { font-size: .85rem; }
   th, td { padding: .3rem .2rem; white-space: normal; }
   td:first-child { min-width: 7rem; }
+  .compared :is(th, td):nth-child(2) { min-width: 6rem; }
   .compared :is(th, td):nth-child(5) { display: none; }
 }
 """

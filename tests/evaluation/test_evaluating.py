@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ import sacrebleu
 
 from convmodel.evaluation import Evaluation, Options, evaluate, load_report
 from convmodel.evaluation.evaluating import default_output
+from convmodel.evaluation.texts import ARROWS
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel
 from tests.evaluation.conftest import OPTIONS, lines_of, some_conversations
+from tests.test_package import ROOT
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -155,3 +158,13 @@ def test_what_is_no_report_is_told(tmp_path: Path, text: str, told: str) -> None
 def test_a_metric_that_is_not_there_is_told(evaluated: Evaluation) -> None:
     with pytest.raises(KeyError, match="'bleurt'; there are perplexity, "):
         evaluated.report["bleurt"]
+
+
+def test_the_docs_explain_every_number(evaluated: Evaluation) -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for metric in evaluated.report.metrics:
+        assert f"`{metric.name}`" in text
+    arrows = {
+        name: arrow for names, arrow in re.findall(r"^\| (.*) ([↑↓≈]) \|", text, re.M) for name in names.split(", ")
+    }
+    assert arrows == {f"`{metric.name}`": ARROWS[metric.better] for metric in evaluated.report.metrics}
