@@ -58,7 +58,7 @@ def likelihoods(
         tokens_per_batch: tokens that are read at once at most, padding included.
 
     Raises:
-        ValueError: when a persona leaves no room for a turn, or there is no turn to predict.
+        ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the model is broken.
     """
     found: list[list[Row]] = [[] for _ in conversations]
     sep = model.tokenizer.sep_token_id
@@ -88,6 +88,8 @@ def _turn_sums(model: ConversationModel, windows: WindowSet, numbers: np.ndarray
         input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"], use_cache=False
     ).last_hidden_state
     losses = token_losses(hidden[:, :-1][chosen], network.lm_head.weight, wanted[chosen]).cpu().double().numpy()
+    if not np.isfinite(losses).all():
+        raise ValueError("the model finds a turn to have no finite likelihood: there are nan or inf among its weights")
     ends = (wanted[chosen] == sep).cpu().numpy()  # no text becomes a separator: each one ends a turn
     turn = np.cumsum(ends) - ends
     nats, tokens = np.bincount(turn, weights=losses), np.bincount(turn)

@@ -58,8 +58,10 @@ def _facts(model: ConversationModel, source: str) -> dict[str, Any]:
 
 
 def model_fingerprint(model: ConversationModel) -> str:
-    """A digest of weights, sizes and vocabulary: the same model has the same wherever it lies."""
-    digest = hashlib.blake2b(store_key("", model.tokenizer).encode(), digest_size=16)
+    """A digest of all that a reply depends on but decoding: the same model has the same wherever it lies."""
+    config = model.hf_model.config
+    unseen = (config.n_head, config.n_positions, config.activation_function, config.layer_norm_epsilon)  # in no weight
+    digest = hashlib.blake2b(repr((store_key("", model.tokenizer), unseen)).encode(), digest_size=16)
     for name, weights in sorted(model.hf_model.state_dict().items()):
         digest.update(f"{name} {tuple(weights.shape)}".encode())
         digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy())

@@ -14,10 +14,11 @@ import sacrebleu
 from convmodel.evaluation import Evaluation, Options, evaluate, load_report
 from convmodel.evaluation.evaluating import default_output
 from convmodel.evaluation.texts import ARROWS
+from convmodel.evaluation.writing import model_fingerprint
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel
-from tests.evaluation.conftest import OPTIONS, lines_of, some_conversations
+from tests.evaluation.conftest import OPTIONS, lines_of, small_model, some_conversations
 from tests.test_package import ROOT
 
 
@@ -168,3 +169,11 @@ def test_the_docs_explain_every_number(evaluated: Evaluation) -> None:
         name: arrow for names, arrow in re.findall(r"^\| (.*) ([↑↓≈]) \|", text, re.M) for name in names.split(", ")
     }
     assert arrows == {f"`{metric.name}`": ARROWS[metric.better] for metric in evaluated.report.metrics}
+
+
+def test_a_fingerprint_is_of_weights_heads_and_vocabulary(folder: Path) -> None:
+    model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
+    assert model_fingerprint(model) == model_fingerprint(small_model())
+    others = [small_model(seed=1), small_model(vocab_size=259), small_model()]
+    others[2].hf_model.config.n_head = 4
+    assert len({model_fingerprint(each) for each in [model, *others]}) == 4

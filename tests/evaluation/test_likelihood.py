@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from convmodel.conversation import Conversation
 from convmodel.evaluation.likelihood import likelihoods
@@ -77,6 +78,14 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary() -> No
     model = small_model(scale=0.0)
     [metric, *_] = likelihood_metrics(likelihoods(model, some_conversations(3)))
     assert metric.value == pytest.approx(len(model.tokenizer), rel=1e-4)
+
+
+def test_a_broken_model_is_told() -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.hf_model.transformer.ln_f.weight[3] = float("nan")
+    with pytest.raises(ValueError, match="there are nan or inf among its weights"):
+        likelihoods(model, some_conversations())
 
 
 def test_what_cannot_be_read_is_told() -> None:
