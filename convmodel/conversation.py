@@ -53,6 +53,10 @@ class Conversation:
         object.__setattr__(self, "persona", check_turns(persona, what="persona sentence"))
         object.__setattr__(self, "meta", None if meta is None else dict(meta))
 
+    def reversed(self) -> "Conversation":
+        """The same from its end, without the persona, which describes who speaks last."""
+        return Conversation(self.turns[::-1], meta=self.meta)
+
 
 def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
     """Checks strings that are to be turns, and returns them as a tuple, otherwise untouched.

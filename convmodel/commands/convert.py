@@ -14,13 +14,20 @@ def _add_options(parser: ArgumentParser) -> None:
         default="stop",
         help="what to do with a line that is no conversation (default: stop)",
     )
+    parser.add_argument(
+        "--reverse",
+        action="store_true",
+        help="write each conversation from its end: a model trained on it says what was said before, which tells dull "
+        "replies from fitting ones (docs/generation.md)",
+    )
 
 
 def _run(options: Namespace) -> int:
-    from convmodel.conversation import ConversationReader, write_conversations
+    from convmodel.conversation import Conversation, ConversationReader, write_conversations
 
     reader = ConversationReader(options.source, on_error=options.on_error)
-    written = write_conversations(reader, options.output)
+    reverse = Conversation.reversed if options.reverse else None
+    written = write_conversations(map(reverse, reader) if reverse else reader, options.output)
     print(reader.report.summary())
     print(f"{options.output}: {written:,} conversations written")
     return 0

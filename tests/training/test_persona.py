@@ -1,0 +1,120 @@
+"""A persona in training and in replies, and the backward model of mutual information: trained by the command itself."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from convmodel.__main__ import main as convmodel
+from convmodel.conversation import read_conversations
+from convmodel.model import ConversationModel
+from convmodel.scorers import MutualInformation
+from convmodel.tokenizer import ConversationTokenizer
+from convmodel.writer import Writer
+from tests.training.conftest import Workshop
+
+NAMES = ("Anna", "Boris")
+SMALL_TALK = [("Nice day!", "Yes, it is."), ("It rains.", "I like rain."), ("I am tired.", "Sleep well then.")]
+QUESTION = "Who are you?"
+
+OPTIONS: dict[str, Any] = {
+    "data__valid_file": None,
+    "data__test_file": None,
+    "data__tokens_per_batch": 256,
+    "model__learning_rate": 0.01,
+    "model__schedule": "constant",
+    "trainer__max_epochs": -1,
+    "trainer__max_steps": 200,
+}
+
+
+def base_model(folder: Path, texts: list[str]) -> Path:
+    """A small model with weights so far apart that attention is learned in some dozens of steps."""
+    tokenizer = ConversationTokenizer.learn(texts * 4, 320)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=64,
+        n_layer=1,
+        n_head=2,
+        n_embd=32,
+        initializer_range=0.2,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    ConversationModel(GPT2LMHeadModel(config), tokenizer).save_pretrained(folder / "base")
+    return folder / "base"
+
+
+def write(path: Path, lines: list[object]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(workshop: Workshop) -> None:
+    source = random.Random(0)
+    lines: list[object] = []
+    for number in range(160):
+        name = NAMES[number % 2]
+        chat = [turn for pair in source.choices(SMALL_TALK, k=source.randint(0, 6)) for turn in pair]
+        turns = [*chat, QUESTION, f"I am {name}."]
+        lines.append({"turns": turns, "persona": [f"My name is {name}."]})
+    write(workshop.folder / "train.jsonl", lines)
+    texts = [QUESTION, *(text for pair in SMALL_TALK for text in pair), *(f"I am {n}. My name is {n}." for n in NAMES)]
+    base = base_model(workshop.folder, texts)
+    workshop.train(**OPTIONS, model__train_on="last_speaker", model__pretrained_model_name_or_path=base)
+    model = ConversationModel.from_pretrained(workshop.folder / "run" / "model", device="cpu", dtype="float32")
+    long = [turn for pair in SMALL_TALK * 8 for turn in pair]
+    assert len(model.tokenizer(long)["input_ids"]) > model.n_positions  # old turns must go, the persona stays
+    for context in ([QUESTION], [*long, QUESTION]):
+        for name in NAMES:
+            persona = [f"My name is {name}."]
+            output = model.generate(context, persona=persona, do_sample=False, max_new_tokens=16)
+            assert output.responses == [f"I am {name}."]
+            assert bool(output.turns_dropped) == (len(context) > 1)
+            with Writer(model) as writer:
+                options = {"do_sample": False, "max_new_tokens": 16}
+                assert writer.start(context, persona=persona, options=options).reply().text == f"I am {name}."
+
+
+def test_a_model_trained_on_reversed_conversations_tells_the_dull_reply_from_the_fitting_one(
+    workshop: Workshop,
+) -> None:
+    source = random.Random(0)
+    fitting = {"Do you like cats?": "Cats are lovely.", "Do you like dogs?": "Dogs are loyal."}
+    pairs = [[asked, source.choice([reply, "I see.", "I see."])] for asked, reply in list(fitting.items()) * 80]
+    write(workshop.folder / "train.jsonl", list(pairs))
+    assert (
+        convmodel(["convert", "--reverse", str(workshop.folder / "train.jsonl"), str(workshop.folder / "back.jsonl")])
+        == 0
+    )
+    back = [list(c.turns) for c in read_conversations(workshop.folder / "back.jsonl")]
+    assert back == [pair[::-1] for pair in pairs]
+    models = {}
+    base = base_model(workshop.folder, [*fitting, *fitting.values(), "I see."])
+    for run, file in (("forward", "train.jsonl"), ("backward", "back.jsonl")):
+        workshop.train(
+            run=run,
+            **OPTIONS,
+            data__train_file=workshop.folder / file,
+            model__train_on="last",
+            model__pretrained_model_name_or_path=base,
+        )
+        models[run] = ConversationModel.from_pretrained(workshop.folder / run / "model", device="cpu", dtype="float32")
+    scorer = MutualInformation(models["forward"], models["backward"], weight=0.7)
+    for asked, reply in fitting.items():
+        other = next(text for text in fitting.values() if text != reply)
+        likely = models["forward"].score([asked], ["I see.", reply, other])
+        assert likely.summed[0] > likely.summed[1] > likely.summed[2]
+        dull, fits, wrong = scorer.score([asked], ["I see.", reply, other])
+        assert fits > dull > wrong
+        best = models["forward"].generate(
+            [asked], num_return_sequences=8, scorer=scorer, seed=1, max_new_tokens=16, temperature=1.0
+        )
+        assert best.responses[0] == reply and "I see." in best.responses
+        assert best.scores == sorted(best.scores or [], reverse=True)
