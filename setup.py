@@ -16,7 +16,8 @@ TRAIN = [
     "PyYAML>=6",
 ]
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
-TEST = [*CHAT, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqdm>=4.60"]
+TEST = ["pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
 def version() -> str:
@@ -45,7 +46,7 @@ setup(
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
     ],
-    extras_require={"train": TRAIN, "chat": CHAT, "test": TEST},
+    extras_require={"train": TRAIN, "chat": CHAT, "evaluate": EVALUATE, "test": [*CHAT, *EVALUATE, *TEST]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, generate
+from convmodel.commands import chat, convert, evaluate, generate
 
-COMMANDS = [chat.COMMAND, generate.COMMAND, convert.COMMAND]
+COMMANDS = [chat.COMMAND, generate.COMMAND, evaluate.COMMAND, convert.COMMAND]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 
 

@@ -77,6 +77,10 @@ class WindowSet:
             for turn in self._targets(n)
         )
 
+    def predicted(self, n: int) -> tuple[int, range]:
+        """The number of window `n`'s conversation, and those of the turns whose tokens are labels, in order."""
+        return int(self._conversation[n]), self._targets(n)
+
     def read(self, numbers: Iterable[int]) -> list[Sequences]:
         """The windows of these numbers, laid out, with labels."""
         return [self._read(int(n)) for n in numbers]

@@ -18,7 +18,7 @@ from convmodel.__main__ import main
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
-    *("rich", "prompt_toolkit", "tqdm"),
+    *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu"),
 }
 
 FLOORS: list[set[str]] = [
@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
         "hardware",
         "layout",
         "loss",
+        "metrics",
         "model_card",
         "seeds",
         "settings",
@@ -45,14 +46,14 @@ FLOORS: list[set[str]] = [
     {"writer"},
     {"data"},
     {"training"},
-    {"trainer", "chat", "bulk"},
+    {"trainer", "chat", "bulk", "evaluation"},
     {"commands"},
     {"__main__"},
 ]
 """Rooms from the ground up. A room imports itself and rooms on floors below its own; `__init__` is the door to them."""
 
 STRANGERS = [
-    {"conversation", "batching", "generation"},
+    {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
@@ -68,6 +69,7 @@ WITHOUT_TENSORS = {
     "errors",
     "formats",
     "layout",
+    "metrics",
     "model_card",
     "responder",
     "settings",
@@ -221,6 +223,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['chat', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['generate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
@@ -233,6 +236,7 @@ def loaded(*program: str) -> set[str]:
         "convert --help",
         "chat --help",
         "generate --help",
+        "evaluate --help",
         "train --help",
         "trainer -h",
         "trainer --help",
