@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from convmodel.commands import convert
+from convmodel.commands import convert, inspect
 
-COMMANDS = [convert.COMMAND]
+COMMANDS = [convert.COMMAND, inspect.COMMAND]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 
 

@@ -28,8 +28,13 @@ class WindowCounts:
 class SegmentLengths(Protocol):
     """How long the persona sentences and turns of conversations are; see `TokenStore`."""
 
-    first: np.ndarray
-    personas: np.ndarray
+    @property
+    def first(self) -> np.ndarray:
+        """(C + 1,) the first segment of each conversation, and how many segments there are."""
+
+    @property
+    def personas(self) -> np.ndarray:
+        """(C,) persona sentences of each conversation."""
 
     def segment_lengths(self) -> np.ndarray:
         """Tokens of every segment, without separators."""
@@ -61,7 +66,9 @@ class WindowPlan:
         self._first_turn, self._turns = first_turn, segments.first[1:] - first_turn
         persona = costs[first_turn] - costs[segments.first[:-1]]
         short = persona + costs[segments.first[1:]] - costs[first_turn] + 1 <= max_length
-        split = self._split(np.flatnonzero(~short), lengths, persona, max_length=max_length, context_share=context_share)
+        split = self._split(
+            np.flatnonzero(~short), lengths, persona, max_length=max_length, context_share=context_share
+        )
         rows = np.concatenate([self._whole(np.flatnonzero(short)), split])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._conversation, self._first, self._predict_from, self._stop, self._cut = rows.T

@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"tokenizer"},
     {"model", "token_store"},
     {"windows"},
-    {"data"},
+    {"data", "inspection"},
     {"training"},
     {"trainer"},
     {"commands"},
