@@ -15,7 +15,8 @@ TRAIN = [
     "tqdm>=4.60",
     "PyYAML>=6",
 ]
-TEST = ["pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+INSPECT = ["rich>=13", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
+TEST = [*INSPECT, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
 def version() -> str:
@@ -44,7 +45,7 @@ setup(
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
     ],
-    extras_require={"train": TRAIN, "test": TEST},
+    extras_require={"train": TRAIN, "inspect": INSPECT, "test": TEST},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",

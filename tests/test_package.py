@@ -16,7 +16,10 @@ import convmodel
 from convmodel.__main__ import main
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"}
+HEAVY = {
+    *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
+    *("matplotlib", "rich", "tqdm", "ftfy", "regex", "jinja2"),
+}
 
 FLOORS: list[set[str]] = [
     # What knows nothing of the package.
@@ -48,6 +51,7 @@ WITHOUT_TENSORS = {
     "conversation",
     "errors",
     "formats",
+    "inspection",
     "layout",
     "model_card",
     "responder",
@@ -199,12 +203,22 @@ def loaded(*program: str) -> set[str]:
         ["import convmodel", "dir(convmodel)", "convmodel.__version__"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['inspect', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
     ],
-    ids=["import", "--help", "convert --help", "train --help", "trainer -h", "trainer --help", "conversations"],
+    ids=[
+        "import",
+        "--help",
+        "convert --help",
+        "inspect --help",
+        "train --help",
+        "trainer -h",
+        "trainer --help",
+        "conversations",
+    ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:
     found = loaded(*program)

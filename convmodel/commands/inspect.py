@@ -1,10 +1,15 @@
 """Conversation files in, what is wrong with them out: in the terminal, as HTML, as an exit status, and mended."""
 
+import io
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from convmodel.commands.base import Command
+from convmodel.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
+
+NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
+"""What the extra brings."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -12,25 +17,30 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR",
-        help="a model whose tokenizer and window are used (default: a vocabulary of 2,048 learned from the first file)",
+        help="a model whose tokenizer and window are used "
+        f"(default: a vocabulary of {VOCABULARY:,} learned from the first file)",
     )
     parser.add_argument(
         "--max_length",
         "--n_positions",
         type=int,
         metavar="N",
-        help="tokens of a window (default: the model's; 256 without a model)",
+        help=f"tokens of a window (default: the model's; {WINDOW} without a model)",
     )
     parser.add_argument(
-        "--tokens_per_batch", type=int, default=512, metavar="N", help="of training, padding included (default: 512)"
+        "--tokens_per_batch",
+        type=int,
+        default=TOKENS_PER_BATCH,
+        metavar="N",
+        help="of training, padding included (default: %(default)s)",
     )
     parser.add_argument(
         "--near",
         type=float,
-        default=0.8,
+        default=NEAR,
         metavar="SHARE",
         help="of the pairs of neighbouring words that two conversations share: from here on they are nearly the same; "
-        "0.5 to 1 (default: 0.8)",
+        "0.5 to 1 (default: %(default)s)",
     )
     parser.add_argument("--html", metavar="FILE", help="write a page with pictures")
     parser.add_argument(
@@ -45,46 +55,50 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    try:
+    try:  # everything heavy is imported here, so that --help is instant
         from rich.console import Console
-    except ImportError:
-        raise ImportError('inspect needs the library rich; pip install "convmodel[inspect]"') from None
-    from convmodel.inspection.fixing import fix_files, outputs
-    from convmodel.inspection.report import Settings, inspect_files
-    from convmodel.inspection.terminal import show
 
+        from convmodel.inspection.fixing import check_writable, fix_files, outputs
+        from convmodel.inspection.report import inspect_files
+        from convmodel.inspection.terminal import show
+
+        if options.html is not None:  # matplotlib takes its time
+            from convmodel.inspection.page import write_page
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        print(f'error: inspect needs {error.name}; pip install "convmodel[inspect]"', file=sys.stderr)
+        return 2
     settings = Settings(
         model=options.model,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
         near=options.near,
     )
-    if options.fix:
+    # What would fail at the end fails at the beginning.
+    if options.html is not None:
+        check_writable(options.html)
+    if options.fix is not None:
         outputs(options.files, options.fix)
     inspection = inspect_files(options.files, settings, progress=_progress)
-    console = Console(highlight=False)
-    show(inspection, console)
-    if options.html:
-        from convmodel.inspection.page import write_page
-
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the data may hold what the terminal cannot write
+    show(inspection, Console(highlight=False))
+    if options.html is not None:
         write_page(inspection, options.html)
         print(f"{options.html}: written")
-    if options.fix:
+    if options.fix is not None:
         for report in fix_files(inspection, options.fix, progress=_progress):
             print(*report.lines(), sep="\n")
     return 1 if options.strict and inspection.problems else 0
 
 
-def _progress(what: str) -> Callable[[int], None]:
+def _progress(what: str) -> Callable[[int], object]:
     """Counts conversations on a terminal, and is silent elsewhere."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=what, unit=" conversations", unit_scale=True, disable=not sys.stderr.isatty(), leave=False, delay=1)
-
-    def more(number: int) -> None:
-        bar.update(number)
-
-    return more
+    unit = " conversations"
+    return tqdm(desc=what, unit=unit, unit_scale=True, disable=None, leave=False, delay=1).update
 
 
 COMMAND = Command(

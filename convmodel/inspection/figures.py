@@ -1,10 +1,13 @@
 """Histograms in, pictures as SVG text out: dark on light, nothing fetched."""
 
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from convmodel.inspection.lengths import Lengths
 
@@ -32,15 +35,7 @@ def length_picture(title: str, files: Sequence[tuple[str, Lengths]], *, window: 
 
     Returns:
         An `<svg>` element.
-
-    Raises:
-        ImportError: when matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('the pictures need the library matplotlib; pip install "convmodel[inspect]"') from None
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.subplots()
@@ -48,7 +43,7 @@ def length_picture(title: str, files: Sequence[tuple[str, Lengths]], *, window: 
         axes.set_title(title, loc="left")
         axes.set_xlabel("tokens")
         axes.set_ylabel("share")
-        return _svg(figure)
+        return _svg(figure, title)
 
 
 def _draw(axes: Any, files: Sequence[tuple[str, Lengths]], window: int | None) -> None:
@@ -62,7 +57,7 @@ def _draw(axes: Any, files: Sequence[tuple[str, Lengths]], window: int | None) -
         )
     if window:
         axes.axvline(window, color="#333333", linestyle="dotted", label=f"window: {window}")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     axes.set_xlim(0, edges[-1])
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
@@ -73,8 +68,8 @@ def _plain(name: str) -> str:
     return name.replace("$", r"\$").removeprefix("_")
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any, title: str) -> str:
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = written.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)

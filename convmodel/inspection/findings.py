@@ -112,11 +112,13 @@ class Finding:
 
 
 def share(count: int, total: int) -> str:
-    """A share for a person: `12.5 %`, `0.26 %`, `<0.01 %`."""
+    """A share for a person: `12.5%`, `0.26%`, `<0.01%`; 0% and 100% are said of none and all alone."""
     percent = 100 * count / max(total, 1)
-    if percent == 0 or percent >= 1:
-        return f"{percent:.1f} %" if percent else "0 %"
-    return "<0.01 %" if percent < 0.01 else f"{percent:.2f} %"
+    if count in (0, total):
+        return f"{percent:.0f}%"
+    if percent < 1:
+        return "<0.01%" if percent < 0.01 else f"{percent:.2f}%"
+    return f"{min(percent, 99.9):.1f}%"
 
 
 def plural(number: int, noun: str) -> str:
@@ -129,9 +131,14 @@ def plural_of(noun: str) -> str:
     return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
 
 
+_JOINERS = "\u200c\u200d"  # without them emoji and letters fall apart
+
+
 def excerpt(text: str, *, around: int = 0, width: int = 70) -> str:
     """A piece of a text on one line; characters that cannot be seen are written as their code points."""
     start = max(0, min(around - width // 3, len(text) - width))
     piece = text[start : start + width]
-    shown = "".join(c if c.isprintable() else " " if c in "\n\t " else f"<U+{ord(c):04X}>" for c in piece)
+    shown = "".join(
+        c if c.isprintable() or c in _JOINERS else " " if c in "\n\t " else f"<U+{ord(c):04X}>" for c in piece
+    )
     return f"{'...' if start else ''}{shown}{'...' if start + width < len(text) else ''}"

@@ -17,8 +17,8 @@ from convmodel.inspection.chunks import Chunk
 HASHES = 64
 """Bytes of a signature."""
 
-MOST_CONVERSATIONS = 2_000_000
-MOST_REPLIES = 8_000_000
+MOST_CONVERSATIONS = 1_000_000
+MOST_REPLIES = 4_000_000
 """More are compared only in a sample, by their hashes, so that all copies of one are in it or none."""
 
 _WORDS = re.compile(r"\w+")
@@ -125,7 +125,7 @@ def conversation_hashes(chunk: Chunk) -> np.ndarray:
 
 
 class Fingerprints:
-    """What is kept of all files: 90 bytes of each conversation, 11 of each reply; a sample where there are very many."""
+    """What is kept of all files: 90 bytes a conversation and 11 a reply, and of very many only a sample."""
 
     def __init__(self) -> None:
         self._signatures = Signatures()

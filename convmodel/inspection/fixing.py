@@ -89,14 +89,27 @@ class SeenHashes:
         self._sorted.append(new)
 
 
+def check_writable(path: str) -> None:
+    """Raises FileNotFoundError or IsADirectoryError where no file of this name can be written."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{path}: there is no folder {folder}; make it first")
+
+
 def outputs(sources: list[str], out: str) -> list[str]:
     """Where the mended files are written: to `out` for one file, into the folder `out` for several.
 
     Raises:
         ValueError: when two files would be written to the same name.
+        FileNotFoundError, IsADirectoryError, FileExistsError: when nothing can be written there.
     """
     if len(sources) == 1:
+        check_writable(out)
         return [out]
+    if os.path.isfile(out):
+        raise FileExistsError(f"{out}: is a file; several mended files need a folder")
     stems = [os.path.basename(source.split("?")[0].rstrip("/")).removesuffix(".gz") for source in sources]
     paths = [os.path.join(out, os.path.splitext(stem)[0] + ".jsonl") for stem in stems]
     twice = [path for path in paths if paths.count(path) > 1]
@@ -155,7 +168,7 @@ class _Fix:
         self._before, self._near_leaks = before, near_leaks
         self._max_length, self._counter = max_length, counter
 
-    def kept(self, progress: Callable[[int], None]) -> Iterator[Conversation]:
+    def kept(self, progress: Callable[[int], object]) -> Iterator[Conversation]:
         """The conversations to write."""
         reader = ConversationReader(self.report.source, on_error="skip")
         for chunk in chunks(reader):
@@ -195,8 +208,9 @@ class _Fix:
 
     def _chosen(self, chunk: Chunk) -> Iterator[Conversation]:
         """The conversations of a chunk that repeat nothing, and have room beside their persona."""
-        tokens = self._counter(chunk.texts)
-        roomless = frozenset(WindowTally(self._max_length).add(chunk, tokens))
+        roomless: frozenset[int] = frozenset()
+        if chunk.personas.any():
+            roomless = frozenset(WindowTally(self._max_length).add(chunk, self._counter(chunk.texts)))
         new: set[int] = set()
         hashes, lines = conversation_hashes(chunk).tolist(), chunk.lines.tolist()
         for row, conversation in enumerate(chunk.conversations):

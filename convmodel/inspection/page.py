@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from jinja2 import Environment
+
 from convmodel.atomic import atomic_file
 from convmodel.inspection.figures import length_picture
 from convmodel.inspection.report import Inspection
@@ -32,7 +34,9 @@ body { max-width: 62rem; margin: 0 auto; padding: 1rem; } h1 { font-size: 1.5rem
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; vertical-align: top; border-bottom: 1px solid #e3e6ea; }
-.numbers td, .numbers th + th { text-align: right; } tbody th { font-weight: normal; color: #4a5260; }
+.numbers td, .numbers th + th { text-align: right; white-space: nowrap; }
+.numbers tbody th { white-space: pre-wrap; }
+ tbody th { font-weight: normal; color: #4a5260; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pictures svg { max-width: 100%; height: auto; flex: 1 1 26rem; }
 .mark { font-size: .8rem; font-weight: 600; padding: .05rem .5rem; border-radius: 1rem; margin-right: .4rem; }
@@ -81,11 +85,7 @@ that are in the first with all before them.</p>
 
 
 def write_page(inspection: Inspection, path: str | os.PathLike[str]) -> None:
-    """Writes the page; it appears, or is replaced, when it is whole.
-
-    Raises:
-        ImportError: when Jinja2 or matplotlib is not installed.
-    """
+    """Writes the page; it appears, or is replaced, when it is whole."""
     page = render(inspection)
     with atomic_file(path) as fresh:
         fresh.write_text(page, encoding="utf-8")
@@ -93,10 +93,6 @@ def write_page(inspection: Inspection, path: str | os.PathLike[str]) -> None:
 
 def render(inspection: Inspection) -> str:
     """The page as text."""
-    try:
-        from jinja2 import Environment
-    except ImportError:
-        raise ImportError('the page needs the library Jinja2; pip install "convmodel[inspect]"') from None
     names = short_names([report.source for report in inspection.files])
     template = Environment(autoescape=True).from_string(TEMPLATE)
     return template.render(

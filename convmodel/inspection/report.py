@@ -11,48 +11,13 @@ from convmodel.inspection.duplicates import Duplicates, FilePair, Repeats, find_
 from convmodel.inspection.findings import KINDS, Example, Finding
 from convmodel.inspection.fingerprints import Fingerprints
 from convmodel.inspection.scan import FileReport, FileScan
-from convmodel.inspection.token_lengths import LEARNED_FROM, VOCABULARY, TokenCounter, learn_tokenizer, sample_texts
+from convmodel.inspection.settings import VOCABULARY, WINDOW, Settings
+from convmodel.inspection.token_lengths import LEARNED_FROM, TokenCounter, learn_tokenizer, sample_texts
 from convmodel.model_folder import checked_source, load_config
 from convmodel.tokenizer import ConversationTokenizer
 
-WINDOW = 256
-TOKENS_PER_BATCH = 512
-"""As in config.yaml."""
-
-NEAR = 0.8
-
-Progress = Callable[[str], Callable[[int], None]]
+Progress = Callable[[str], Callable[[int], object]]
 """What is being done in; what is to be told how much more of it is done out."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the files are measured against.
-
-    Args:
-        model: whose tokenizer and window are used; a vocabulary learned from the first file when None.
-        max_length: tokens of a window; the model's, or 256, when None.
-        tokens_per_batch: tokens of a batch at most, padding included.
-        near: the similarity from which conversations are nearly the same.
-        vocab_size: of the vocabulary that is learned where there is no model.
-
-    Raises:
-        ValueError: when a number is out of its range.
-    """
-
-    model: str | None = None
-    max_length: int | None = None
-    tokens_per_batch: int = TOKENS_PER_BATCH
-    near: float = NEAR
-    vocab_size: int = VOCABULARY
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.near <= 1:
-            raise ValueError(f"near={self.near}; allowed are 0.5 (half of the word pairs shared) to 1.0 (all)")
-        if self.max_length is not None and self.max_length < 8:
-            raise ValueError(f"max_length={self.max_length}; a window needs at least 8 tokens")
-        if self.tokens_per_batch < 1:
-            raise ValueError(f"tokens_per_batch={self.tokens_per_batch}; it must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -167,14 +132,15 @@ def inspect_files(sources: Sequence[str], settings: Settings, *, progress: Progr
 def make_ruler(first: ConversationReader, settings: Settings) -> Ruler:
     """The tokenizer and the window: the model's, or a vocabulary learned from the first file."""
     if settings.model is None:
-        tokenizer = learn_tokenizer(sample_texts(first), vocab_size=settings.vocab_size)
+        tokenizer = learn_tokenizer(sample_texts(first), vocab_size=VOCABULARY)
         name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
         return Ruler(tokenizer, settings.max_length or WINDOW, name)
-    tokenizer = ConversationTokenizer.from_pretrained(settings.model)
-    if settings.max_length is None:
-        max_length = int(load_config(checked_source(settings.model)).n_positions)
-        return Ruler(tokenizer, max_length, f"the tokenizer of {settings.model}")
-    return Ruler(tokenizer, settings.max_length, f"the tokenizer of {settings.model}")
+    source = checked_source(settings.model)
+    positions = int(load_config(source).n_positions)
+    if settings.max_length is not None and settings.max_length > positions:
+        raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
+    tokenizer = ConversationTokenizer.from_pretrained(source)
+    return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 
 def _same_file(source: str, others: Sequence[str]) -> bool:

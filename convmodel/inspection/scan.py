@@ -95,7 +95,7 @@ class FileScan:
         self._turns, self._turn_tokens, self._conversation_tokens = Lengths(), Lengths(), Lengths()
         self._personas = self._characters = self._segments = 0
 
-    def run(self, fingerprints: Fingerprints, *, file: int, progress: Callable[[int], None]) -> None:
+    def run(self, fingerprints: Fingerprints, *, file: int, progress: Callable[[int], object]) -> None:
         """Reads the file.
 
         Args:

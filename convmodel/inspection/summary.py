@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from convmodel.inspection.findings import KINDS, Finding, Kind, plural, share
+from convmodel.inspection.findings import KINDS, Finding, Kind, excerpt, plural, share
 from convmodel.inspection.lengths import RANDOM_BATCH, Lengths, round_edges
 from convmodel.inspection.report import Inspection
 from convmodel.inspection.scan import FileReport
@@ -47,38 +47,42 @@ def file_table(inspection: Inspection) -> Table:
     """What each file holds; one column for each."""
     names = short_names([report.source for report in inspection.files])
     columns = [_column(report, inspection) for report in inspection.files]
-    rows = tuple((name, *(column[name] for column in columns)) for name in columns[0])
+    rows = tuple((rows[0][0], *(text for _, text in rows)) for rows in zip(*columns, strict=True))
     return Table(("", *(names[report.source] for report in inspection.files)), rows)
 
 
-def _column(report: FileReport, inspection: Inspection) -> dict[str, str]:
-    window = inspection.ruler.max_length
+def _column(report: FileReport, inspection: Inspection) -> list[tuple[str, str]]:
     first, second = report.speaker_tokens
-    batch = inspection.settings.tokens_per_batch
-    return {
-        "format": report.format,
-        "conversations": f"{report.conversations:,}",
-        "with a persona": f"{report.personas:,}",
-        "turns": f"{report.turns.total:,}",
-        "characters": f"{report.characters:,}",
-        "tokens": f"{report.conversation_tokens.total:,}",
-        "turns of a conversation, mean": f"{report.turns.mean:.1f}",
-        "tokens of a turn, median": f"{report.turn_tokens.quantile(0.5):,}",
-        "of a turn, 99 % at most": f"{report.turn_tokens.quantile(0.99):,}",
-        "of a turn, the longest": f"{report.turn_tokens.longest:,}",
-        "tokens of a conversation, median": f"{report.conversation_tokens.quantile(0.5):,}",
-        "of a conversation, 99 % at most": f"{report.conversation_tokens.quantile(0.99):,}",
-        "of a conversation, the longest": f"{report.conversation_tokens.longest:,}",
-        f"longer than {window}, split": share(report.split, report.conversations),
-        "windows": f"{len(report.windows):,}",
-        f"padding, {batch} tokens a batch": _percent(report.padding),
-        f"padding, {RANDOM_BATCH} random windows": _percent(report.random_padding),
-        "tokens by the second speaker": share(second, first + second),
-    }
+    return [
+        ("format", report.format),
+        ("conversations", f"{report.conversations:,}"),
+        ("with a persona", f"{report.personas:,}"),
+        ("turns", f"{report.turns.total:,}"),
+        ("turns each, mean", f"{report.turns.mean:.1f}"),
+        ("characters", f"{report.characters:,}"),
+        ("tokens", f"{report.conversation_tokens.total:,}"),
+        ("by second speaker", share(second, first + second)),
+        *_quantiles("tokens of a turn", report.turn_tokens),
+        *_quantiles("of a conversation", report.conversation_tokens),
+        (f"longer than {inspection.ruler.max_length}", share(report.split, report.conversations)),
+        ("windows", f"{len(report.windows):,}"),
+        ("padding in batches", ""),
+        (f"  {inspection.settings.tokens_per_batch:,} tokens", _percent(report.padding)),
+        (f"  {RANDOM_BATCH} at random", _percent(report.random_padding)),
+    ]
+
+
+def _quantiles(name: str, lengths: Lengths) -> list[tuple[str, str]]:
+    return [
+        (name, ""),
+        ("  half at most", f"{lengths.quantile(0.5):,}"),
+        ("  99% at most", f"{lengths.quantile(0.99):,}"),
+        ("  the longest", f"{lengths.longest:,}"),
+    ]
 
 
 def _percent(part: float) -> str:
-    return f"{100 * part:.1f} %"
+    return f"{100 * part:.1f}%"
 
 
 def pair_table(inspection: Inspection) -> Table:
@@ -115,7 +119,7 @@ def frequent_table(inspection: Inspection) -> Table:
     """The most frequent turns of each file."""
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
-        (names[report.source], " · ".join(f"{text} ({count:,})" for text, count in report.frequent))
+        (names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
         for report in inspection.files
         if report.frequent
     )
@@ -124,9 +128,12 @@ def frequent_table(inspection: Inspection) -> Table:
 
 def conversation_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
     """A histogram of the tokens of conversations: equal steps up to the window, and what is beyond it."""
+    lengths = [report.conversation_tokens for report in reports]
+    longest = max(each.longest for each in lengths)
+    if 2 * longest <= window:
+        return _bars(lengths, [edge + 1 for edge in round_edges(longest, most=BINS)], window=window)
     width = -(-window // BINS)
-    edges = [*range(1, window + 1, width), window + 1, 2 * window + 1]
-    return _bars([report.conversation_tokens for report in reports], edges, window=window)
+    return _bars(lengths, [*range(1, window + 1, width), window + 1, 2 * window + 1], window=window)
 
 
 def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
@@ -138,7 +145,7 @@ def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
 
 def _bars(lengths: Sequence[Lengths], edges: list[int], *, window: int) -> list[Bar]:
     sums = [sum(counts) for counts in zip(*(each.between(edges) for each in lengths), strict=True)]
-    names = [f"{a}–{b - 1}" if b - 1 > a else str(a) for a, b in pairwise(edges)]
+    names = [f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in pairwise(edges)]
     names.append(f"> {edges[-1] - 1}")
     return [Bar(name, count, beyond=edge > window) for name, count, edge in zip(names, sums, edges, strict=True)]
 

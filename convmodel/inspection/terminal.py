@@ -1,7 +1,6 @@
 """An inspection in, what a person reads in a terminal out: at any width, and plain where it is no terminal."""
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -23,8 +22,6 @@ from convmodel.inspection.summary import (
     verdict,
 )
 
-_COLUMN = 13  # characters of a file's column, its space included
-_NAMES = 20  # of the names before the columns, at least
 _SHOWN = {"problem": 3, "remark": 1}
 _STYLES = {"problem": "bold red", "remark": "bold yellow"}
 
@@ -55,9 +52,16 @@ def _title(text: str, console: Console) -> None:
     console.print(Text(text, style="bold"))
 
 
+def _say(text: Text, console: Console, *, indent: int) -> None:
+    for line in text.wrap(console, max(console.width - indent, 10)):
+        line.rstrip()
+        console.print(Text(" " * indent) + line, soft_wrap=True)
+
+
 def _parts(table: Table, width: int) -> list[Table]:
     """The table, in parts of as many columns as fit beside the names."""
-    fitting = max(1, (width - _NAMES) // _COLUMN)
+    names, *wide = (max(map(len, column)) + 1 for column in zip(table.header, *table.rows, strict=True))
+    fitting = max(1, (width - names) // max(wide))
     columns = range(1, len(table.header), fitting)
     return [
         Table(
@@ -81,14 +85,14 @@ def _grid(table: Table) -> Grid:
 def _histogram(title: str, bars: list[Bar], console: Console) -> None:
     _title(title, console)
     names, counts = max(len(bar.name) for bar in bars), max(len(f"{bar.count:,}") for bar in bars)
-    room = max(4, min(60, console.width - names - counts - 12))
+    room = max(4, min(60, console.width - names - counts - 11))
     most, total = max(max(bar.count for bar in bars), 1), sum(bar.count for bar in bars)
     block = "█" if console.encoding.startswith("utf") else "#"
     for bar in bars:
         filled = block * (max(1, round(room * bar.count / most)) if bar.count else 0)
         line = Text(f"{bar.name:>{names}} ")
         line.append(f"{filled:<{room}}", style="red" if bar.beyond else "cyan")
-        line.append(f" {bar.count:>{counts},} {share(bar.count, total):>8}")
+        line.append(f" {bar.count:>{counts},} {share(bar.count, total):>7}")
         console.print(line, no_wrap=True, overflow="crop")
     console.print()
 
@@ -105,16 +109,16 @@ def _pairs(table: Table, console: Console) -> None:
     for files, same, nearly, replies in table.rows:
         console.print(Text(files, style="cyan"))
         line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
-        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+        _say(Text(line), console, indent=2)
     console.print()
 
 
 def _findings(kind: Kind, findings: list[Finding], names: dict[str, str], console: Console) -> None:
     console.print(Text.assemble((kind.severity, _STYLES[kind.severity]), f": {kind.heading}"))
-    console.print(Padding(Text(kind.advice, style="dim italic"), (0, 0, 0, 2), expand=False))
+    _say(Text(kind.advice, style="dim italic"), console, indent=2)
     for finding in findings:
-        console.print(Padding(Text(sentence(finding, names)), (0, 0, 0, 2), expand=False))
+        _say(Text(sentence(finding, names)), console, indent=2)
         for example in finding.examples[: _SHOWN[kind.severity]]:
             text = Text.assemble((example.place, "cyan"), " ", example.text)
-            console.print(Padding(text, (0, 0, 0, 4), expand=False))
+            _say(text, console, indent=4)
     console.print()

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import ftfy
 import numpy as np
 
 from convmodel.inspection import characters
@@ -59,10 +60,6 @@ def find_mojibake(text: str) -> int | None:
 
 def fix_mojibake(text: str) -> str:
     """The text as it was before it was read in the wrong encoding; the text itself where nothing is wrong."""
-    try:
-        import ftfy
-    except ImportError:
-        raise ImportError('mojibake is found by the library ftfy; pip install "convmodel[inspect]"') from None
     return ftfy.fix_encoding(text)
 
 

@@ -14,9 +14,6 @@ from convmodel.tokenizer import ConversationTokenizer
 LEARNED_FROM = 1_000_000
 """Characters from which a vocabulary is learned where no model is given."""
 
-VOCABULARY = 2048
-"""Tokens of that vocabulary at most, as in config.yaml."""
-
 _PIECES = regex.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )  # GPT-2's, as in the ByteLevel pre-tokenizer of tokenizers
