@@ -57,7 +57,8 @@ class Duplicates:
         beginnings: by file, conversations whose turns are the beginning of a longer one in it.
         replies: by pair of different files, replies of the second that stand, with all before them, in the first too.
         replies_of: by file, all replies compared.
-        one_in: conversations and replies were compared in a sample of one in so many; the counts are of all, estimated.
+        one_in: conversations and replies were compared in a sample of one in so many. The counts are of all, estimated;
+            those of `near` are of the sample, for two that are only similar are rarely both in it.
     """
 
     exact: dict[FilePair, Repeats]
@@ -85,7 +86,7 @@ def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> D
     candidates = np.flatnonzero(earliest == np.arange(len(earliest)))
     return Duplicates(
         exact={pair: _scaled(found, once[0]) for pair, found in exact.items()},
-        near={pair: _scaled(found, once[0]) for pair, found in _near(rows, candidates, near, files).items()},
+        near=_near(rows, candidates, near, files),
         beginnings={f: _scaled(found, once[0] * once[1]) for f, found in _beginnings(rows, replies, files).items()},
         replies={pair: _scaled(found, once[1]) for pair, found in _shared_replies(replies, files).items()},
         replies_of={f: int((replies["files"] == f).sum()) * once[1] for f in range(files)},

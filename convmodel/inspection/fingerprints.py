@@ -19,7 +19,7 @@ HASHES = 64
 
 MOST_CONVERSATIONS = 1_000_000
 MOST_REPLIES = 4_000_000
-"""More are compared only in a sample, by their hashes, so that all copies of one are in it or none."""
+"""Of more of them a sample is compared, chosen by their words: all copies of one are in it, or none."""
 
 _WORDS = re.compile(r"\w+")
 # Scripts without spaces between words: each character counts as a word.
@@ -53,8 +53,8 @@ class Signatures:
     def __call__(self, conversations: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """Turns of C conversations in; (C, HASHES) uint8 signatures and (C,) uint32 keys for sampling out.
 
-        Similar conversations agree in as large a share of their bytes as they are similar, and with that probability in
-        their keys.
+        Similar conversations agree in as large a share of their bytes as they are similar. Keys are equal where the
+        word pairs are.
         """
         if len(self._hashes) > _REMEMBERED:
             self._hashes.clear()
@@ -69,7 +69,8 @@ class Signatures:
         least = np.empty((HASHES, len(words)), dtype=np.uint32)
         for number, (factor, offset) in enumerate(_SEEDS.T):
             least[number] = np.minimum.reduceat(pairs * (factor | np.uint32(1)) + offset, starts)
-        return _mix(least).astype(np.uint8).T.copy(), _mix(least[0])
+        mixed = _mix(least)
+        return mixed.astype(np.uint8).T.copy(), _mix(np.add.reduce(mixed, axis=0, dtype=np.uint32))
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -109,8 +110,10 @@ class Table:
 
     def columns(self) -> dict[str, np.ndarray]:
         """All rows, in the order in which they came."""
-        names = self._parts[0] if self._parts else {}
-        return {name: np.concatenate([part[name] for part in self._parts]) for name in names}
+        names = list(self._parts[0]) if self._parts else []
+        # Column by column, so that hardly more than one of them is held twice.
+        self._parts = [{name: np.concatenate([part.pop(name) for part in self._parts]) for name in names}]
+        return dict(self._parts[0])
 
     def _thinned(self, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.one_in == 1:

@@ -183,6 +183,6 @@ def notes(inspection: Inspection) -> list[str]:
     if max(conversations, replies) > 1:
         told.append(
             f"Very many: of the conversations one in {conversations} was compared with others, of the replies one in "
-            f"{replies}; what is repeated is estimated."
+            f"{replies}. What is repeated is estimated, and what is nearly the same is more than was found."
         )
     return told

@@ -43,16 +43,17 @@ def show(inspection: Inspection, console: Console) -> None:
     for kind, findings in grouped(inspection):
         _findings(kind, findings, names, console)
     for note in notes(inspection):
-        console.print(Text(note, style="dim"))
+        _say(Text(note, style="dim"), console)
     style = _STYLES["problem"] if inspection.problems else "bold green"
     console.print(Text(verdict(inspection), style=style))
 
 
 def _title(text: str, console: Console) -> None:
-    console.print(Text(text, style="bold"))
+    _say(Text(text, style="bold"), console)
 
 
-def _say(text: Text, console: Console, *, indent: int) -> None:
+def _say(text: Text, console: Console, *, indent: int = 0) -> None:
+    """Prints a text over as many lines as it needs, without the spaces that would fill them."""
     for line in text.wrap(console, max(console.width - indent, 10)):
         line.rstrip()
         console.print(Text(" " * indent) + line, soft_wrap=True)
@@ -101,20 +102,20 @@ def _rows(title: str, table: Table, console: Console) -> None:
     if table.rows:
         _title(title, console)
         for name, text in table.rows:
-            console.print(Text.assemble((name, "cyan"), ": ", text))
+            _say(Text.assemble((name, "cyan"), ": ", text), console)
         console.print()
 
 
 def _pairs(table: Table, console: Console) -> None:
     for files, same, nearly, replies in table.rows:
-        console.print(Text(files, style="cyan"))
+        _say(Text(files, style="cyan"), console)
         line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
         _say(Text(line), console, indent=2)
     console.print()
 
 
 def _findings(kind: Kind, findings: list[Finding], names: dict[str, str], console: Console) -> None:
-    console.print(Text.assemble((kind.severity, _STYLES[kind.severity]), f": {kind.heading}"))
+    _say(Text.assemble((kind.severity, _STYLES[kind.severity]), f": {kind.heading}"), console)
     _say(Text(kind.advice, style="dim italic"), console, indent=2)
     for finding in findings:
         _say(Text(sentence(finding, names)), console, indent=2)

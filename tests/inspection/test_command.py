@@ -76,6 +76,8 @@ def test_a_pipe_of_40_columns_gets_plain_lines_of_40(
     out = capsys.readouterr().out
     assert "\x1b" not in out and "[bold]0[/bold]" in out.replace("\n    ", "")
     assert max(len(line.encode("cp932", "replace")) for line in out.splitlines()) <= 40
+    told = out[out.index("Scripts") :].splitlines()
+    assert [line for line in told if line != line.rstrip()] == []
 
 
 def test_what_the_terminal_cannot_write_does_not_end_it(write: Write) -> None:

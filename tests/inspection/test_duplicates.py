@@ -8,6 +8,7 @@ import pytest
 
 from convmodel.inspection import fingerprints as module
 from convmodel.inspection.fingerprints import Signatures, Table, similarity, words_of
+from convmodel.inspection.summary import notes
 from tests.inspection.conftest import Inspect, Write, found, talk
 
 
@@ -153,7 +154,8 @@ def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
     inspection = inspect(path)
     assert inspection.duplicates.one_in[0] == 4
     [finding] = found(inspection, "duplicate")
-    assert 800 < finding.count < 1200
+    assert 800 < finding.count < 1200 and finding.count % 4 == 0
+    assert any(note.startswith("Very many: of the conversations one in 4") for note in notes(inspection))
 
 
 @pytest.mark.parametrize("near", [0.4, 1.1])
