@@ -140,7 +140,10 @@ def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
     """A histogram of the tokens of turns: equal steps for 99 of 100, and the rest."""
     most = max((report.turn_tokens.quantile(0.99) for report in reports), default=0)
     edges = [edge + 1 for edge in round_edges(max(most, 1), most=BINS)]
-    return _bars([report.turn_tokens for report in reports], [*edges, edges[-1] + edges[-1]], window=window)
+    bars = _bars([report.turn_tokens for report in reports], [*edges, edges[-1] + edges[-1]], window=window)
+    while len(bars) > 1 and not bars[-1].count:
+        bars.pop()
+    return bars
 
 
 def _bars(lengths: Sequence[Lengths], edges: list[int], *, window: int) -> list[Bar]:
