@@ -1,5 +1,7 @@
 """Files and settings in, everything that is to be said about them out: `inspect_files`."""
 
+import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,7 +116,8 @@ def inspect_files(sources: Sequence[str], settings: Settings, *, progress: Progr
             control_tokens=ruler.control_tokens,
             classes=classes,
         )
-        scan.run(fingerprints, file=number, progress=progress(reader.source))
+        with _rare_collections():
+            scan.run(fingerprints, file=number, progress=progress(reader.source))
         reports.append(scan.report(tokens_per_batch=settings.tokens_per_batch))
     found = find_duplicates(fingerprints, files=len(readers), near=settings.near)
     findings = [*(f for report in reports for f in report.findings), *_repeat_findings(found, readers, reports)]
@@ -127,6 +130,19 @@ def inspect_files(sources: Sequence[str], settings: Settings, *, progress: Progr
         settings,
         found,
     )
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Keeps the garbage collector from searching millions of short-lived strings for cycles: a tenth of the time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def make_ruler(first: ConversationReader, settings: Settings) -> Ruler:
