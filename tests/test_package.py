@@ -18,7 +18,7 @@ from convmodel.__main__ import main
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
-    *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu"),
+    *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
 }
 
 FLOORS: list[set[str]] = [
@@ -44,7 +44,7 @@ FLOORS: list[set[str]] = [
     {"preparation", "scorers", "token_store"},
     {"model", "windows"},
     {"writer"},
-    {"data"},
+    {"data", "inspection"},
     {"training"},
     {"trainer", "chat", "bulk", "evaluation"},
     {"commands"},
@@ -68,6 +68,7 @@ WITHOUT_TENSORS = {
     "conversation",
     "errors",
     "formats",
+    "inspection",
     "layout",
     "metrics",
     "model_card",
@@ -224,6 +225,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['chat', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['generate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['inspect', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
@@ -237,6 +239,7 @@ def loaded(*program: str) -> set[str]:
         "chat --help",
         "generate --help",
         "evaluate --help",
+        "inspect --help",
         "train --help",
         "trainer -h",
         "trainer --help",
