@@ -174,8 +174,9 @@ def test_every_public_name_is_there_and_comes_from_its_home() -> None:
     for name in convmodel.__all__:
         value = getattr(convmodel, name)
         if name != "__version__":
-            home = importlib.import_module(value.__module__)
+            home = importlib.import_module(convmodel._HOMES[name])
             assert home.__name__.startswith("convmodel.") and getattr(home, name) is value
+            assert getattr(value, "__module__", home.__name__) == home.__name__
     assert dir(convmodel) == sorted(convmodel.__all__)
     names: dict[str, object] = {}
     exec("from convmodel import *", names)
