@@ -4,7 +4,7 @@ import contextlib
 import copy
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.conversation import check_turns
-from convmodel.generation import Engine, Row, generate_rows, is_int8, score_rows, to_int8
+from convmodel.generation import Engine, Row, WhenGivenUp, generate_rows, is_int8, score_rows, to_int8
 from convmodel.hardware import best_device, quick_at_bf16
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
 from convmodel.model_card import ModelCard
@@ -210,19 +210,26 @@ class ConversationModel:
         sep = self._tokenizer.sep_token_id
         return decoding(self.generation_config, options, sep_token_id=sep, n_positions=self.n_positions)
 
-    def write(self, prepared: Sequence[Prepared]) -> list[list[Written]]:
-        """Writes the replies to contexts that are prepared with the same decoding."""
+    def write(self, prepared: Sequence[Prepared], *, given_up: Callable[[], bool] | None = None) -> list[list[Written]]:
+        """Writes the replies to contexts that are prepared with the same decoding.
+
+        Args:
+            prepared: the contexts.
+            given_up: asked at each token that transformers' `generate` writes; it ends when it says so.
+        """
         if not prepared:
             return []
         how = prepared[0].decoding
         with _evaluating(self._hf_model):
             if not how.through_engine:
-                return self._write_by_transformers(prepared, how)
+                return self._write_by_transformers(prepared, how, given_up)
             requests = [request for one in prepared for request in one.requests]
             tickets = Engine(self._hf_model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
             return [written(one, tickets[n * how.replies : (n + 1) * how.replies]) for n, one in enumerate(prepared)]
 
-    def _write_by_transformers(self, prepared: Sequence[Prepared], how: Decoding) -> list[list[Written]]:
+    def _write_by_transformers(
+        self, prepared: Sequence[Prepared], how: Decoding, given_up: Callable[[], bool] | None
+    ) -> list[list[Written]]:
         """The same through transformers' `generate`, contexts of like length together."""
         counted = how.config.max_length is not None or bool(how.config.min_length)  # they count the context too
         others = dict(how.others)
@@ -231,6 +238,8 @@ class ConversationModel:
             config = copy.deepcopy(config)
             config.stop_strings = list(how.stop_strings)
             others.setdefault("tokenizer", self.hf_tokenizer)
+        if given_up is not None:
+            others["stopping_criteria"] = [*others.get("stopping_criteria", ()), WhenGivenUp(given_up)]
         found: dict[int, list[Written]] = {}
         lengths = [len(one.row.input_ids) for one in prepared]
         for numbers in _groups(lengths, same_length=counted, alone=config.do_sample):

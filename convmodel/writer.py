@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from convmodel.scorers import ScoredBy
 from convmodel.seeds import SEEDS
 
 CLOSED = "the writer is closed; make a new one"
+ENDED = "the writer was closed before the reply was written"
 
 
 class Writer:
@@ -190,7 +191,7 @@ class Writer:
         return Engine(self._model.hf_model, packed=True, max_waiting=2**31, **self._sizes)  # type: ignore[arg-type]
 
     def _work(self) -> None:
-        error: Exception = RuntimeError("the writer was closed before the reply was written")
+        error: Exception = RuntimeError(ENDED)
         try:
             self._write_until_closed()
         except Exception as found:  # a new engine could not be made, for one: nobody is left waiting
@@ -226,8 +227,10 @@ class Writer:
             elif writing.cancelled:
                 writing.succeed([Written("", (), "cancelled")])
             else:
-                [replies] = self._model.write([prepared])
-                writing.succeed(replies)
+                [replies] = self._model.write([prepared], given_up=lambda: writing.cancelled or self._closed)
+                if self._closed:
+                    raise RuntimeError(ENDED)
+                writing.succeed([_given_up(each) for each in replies] if writing.cancelled else replies)
         except Exception as error:  # whoever asked is told; the others go on
             writing.fail(error)
 
@@ -258,6 +261,11 @@ def _close(writer: "weakref.ref[Writer]") -> None:
     there = writer()
     if there is not None:
         there.close()
+
+
+def _given_up(reply: Written) -> Written:
+    """What transformers' `generate` had when it was told to end."""
+    return replace(reply, finish="cancelled") if reply.finish == "end" else reply
 
 
 @dataclass(eq=False)

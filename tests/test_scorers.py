@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ class Longest:
 
 
 def test_generate_puts_the_best_first_with_its_score_and_no_text_twice(model: ConversationModel) -> None:
-    options = {"do_sample": True, "temperature": 0.4, "num_return_sequences": 12, "max_new_tokens": 2}
+    options: dict[str, Any] = {"do_sample": True, "temperature": 0.4, "num_return_sequences": 12, "max_new_tokens": 2}
     plain = model.generate(["Hello"], seed=5, **options)
     output = model.generate(["Hello"], seed=5, scorer=Longest(), **options)
     assert plain.scores is None and len(plain.responses) == 12 > len(set(plain.responses))
@@ -115,7 +116,7 @@ def test_a_reply_of_control_tokens_alone_is_never_the_best(model: ConversationMo
     """However likely the model finds it: there is nothing to say in it."""
     speaker = model.hf_model.transformer.wte.weight[0]
     model.hf_model.transformer.ln_f.bias.data += 3 * speaker.detach() / speaker.detach().norm()
-    options = {"do_sample": True, "temperature": 2.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 1}
+    options: dict[str, Any] = {"do_sample": True, "temperature": 2.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 1}
     output = model.generate(["Hello"], seed=0, scorer="likelihood", num_return_sequences=40, **options)
     assert output.scores is not None and "" in output.responses and len(output.responses) > 2
     assert output.responses[-1] == "" and output.scores[-1] == -math.inf

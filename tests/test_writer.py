@@ -146,7 +146,7 @@ def test_options_that_transformers_refuses_are_told_to_who_asks_alone(writer: Wr
 
 
 def test_beams_are_those_of_generate(writer: Writer) -> None:
-    options = {"num_beams": 3, "max_new_tokens": 6, "do_sample": False}
+    options: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 6, "do_sample": False}
     replying = [writer.start(context, options=options) for context in contexts(3)]
     for context, each in zip(contexts(3), replying, strict=True):
         assert "".join(each) == each.reply().text == writer.model.generate(context, **options).responses[0]
@@ -154,7 +154,7 @@ def test_beams_are_those_of_generate(writer: Writer) -> None:
 
 def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writer) -> None:
     """transformers' generate draws from torch's global generator: nobody else may meanwhile."""
-    options = {"num_beams": 2, "do_sample": True, "temperature": 2.0, "max_new_tokens": 12}
+    options: dict[str, Any] = {"num_beams": 2, "do_sample": True, "temperature": 2.0, "max_new_tokens": 12}
     expected = [writer.model.generate(["Hello"], seed=seed, **options).responses[0] for seed in range(4)]
     done = threading.Event()
 
@@ -177,7 +177,7 @@ def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writ
 
 def test_null_is_the_default_of_the_writer(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY | {"repetition_penalty": 1.2}) as writer:
-        assert writer.options == writer.options | GREEDY | {"repetition_penalty": 1.2}
+        assert writer.options.items() >= (GREEDY | {"repetition_penalty": 1.2}).items()
         plain = writer.start(["Hello"]).reply().text
         nulls = dict.fromkeys(["do_sample", "max_new_tokens", "repetition_penalty", "top_p", "stop_strings"])
         assert writer.start(["Hello"], options=nulls).reply().text == plain
@@ -321,6 +321,36 @@ def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: Conversati
         wait_until(lambda: idle(writer))
         assert writer.start(["Hello"], options=LONG).reply().text == whole
     assert set(ends) == {"cancelled", "length"} and ends.count("cancelled") >= 20
+
+
+def test_beams_are_given_up_too(small: ConversationModel) -> None:
+    options = LONG | {"num_beams": 8}
+    steps, half = 0, threading.Event()
+
+    def count(*_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 5:
+            half.set()
+            time.sleep(0.2)
+
+    small.hf_model.register_forward_pre_hook(count)
+    with Writer(small) as writer:
+        replying = writer.start(["Hello"], options=options)
+        assert half.wait(10)
+        replying.cancel()
+        reply = replying.reply()
+        assert reply.finish == "cancelled" and 0 < reply.reply_tokens < 55 and steps < 20
+        again = writer.start(["Hello"], options=GREEDY | {"num_beams": 2})
+        assert again.reply().finish in ("end", "length")
+    half.clear()
+    writer, steps = Writer(small), 0
+    replying = writer.start(["Hello"], options=options)
+    assert half.wait(10)
+    writer.close()
+    with pytest.raises(RuntimeError, match="the writer was closed before the reply was written"):
+        replying.reply()
+    assert 5 <= steps < 20
 
 
 def test_who_waits_and_gives_up_is_told_while_others_are_written(small: ConversationModel) -> None:

@@ -3,13 +3,14 @@
 from convmodel.generation.decoding import is_understood
 from convmodel.generation.engine import Engine, Request, Ticket
 from convmodel.generation.int8 import is_int8, to_int8
-from convmodel.generation.rows import Row, generate_rows, score_rows
+from convmodel.generation.rows import Row, WhenGivenUp, generate_rows, score_rows
 
 __all__ = [
     "Engine",
     "Request",
     "Row",
     "Ticket",
+    "WhenGivenUp",
     "generate_rows",
     "is_int8",
     "is_understood",

@@ -74,8 +74,7 @@ class Decoder:
         size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
         self._ngrams = repetition.NoRepeatedNGrams(size, turns) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
-        self.ends = frozenset(config.eos_token_id)
-        """Tokens that end the reply."""
+        self._ends = frozenset(config.eos_token_id)
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
         self.generator: torch.Generator | None = None
@@ -95,19 +94,23 @@ class Decoder:
     def penalize(self, logits: Tensor) -> Tensor:
         """(1, V) logits in, which may be changed, (1, V) out."""
         if self._runs is not None:
-            runs = {token: length for token, length in self._runs.runs().items() if token not in self.ends}
+            runs = {token: length for token, length in self._runs.runs().items() if token not in self._ends}
             if runs:
                 lengths = torch.tensor(list(runs.values()), device=logits.device)
                 logits[0, list(runs)] -= self._said_again * lengths
         if self._ngrams is not None:
-            logits[0, list(self._ngrams.forbidden() - self.ends)] = -torch.inf
+            logits[0, list(self._ngrams.forbidden() - self._ends)] = -torch.inf
         if self._penalties:
             seen = torch.tensor([self._tokens], device=logits.device)
             # The processors are annotated with the tensor types of the past.
             logits = self._penalties(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
         if self._must_go_on:
-            logits[0, list(self.ends)] = -torch.inf
+            logits[0, self.ends_among(logits.shape[-1])] = -torch.inf
         return logits
+
+    def ends_among(self, vocabulary: int) -> list[int]:
+        """The tokens that end the reply; a configuration may name more than the model has."""
+        return [token for token in self._ends if token < vocabulary]
 
     def take(self, token: int) -> None:
         """Remembers what was chosen."""
@@ -156,8 +159,7 @@ def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
     if scores is not logits:
         for number, best in enumerate(scores.amax(-1).tolist()):
             if best == -torch.inf:
-                ends = [token for token in decoders[number].ends if token < logits.shape[-1]]
-                scores[number, ends] = 0
+                scores[number, decoders[number].ends_among(logits.shape[-1])] = 0
     return scores
 
 

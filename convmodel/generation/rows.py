@@ -1,12 +1,12 @@
 """Rows of ids and types of any lengths in, continuations or log-likelihoods out, through transformers' GPT-2."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GPT2LMHeadModel
+from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,17 @@ def generate_rows(
     replies = [_until(ids, config.eos_token_id) for ids in sequences[:, inputs["input_ids"].shape[1] :].tolist()]
     per_row = len(replies) // len(rows)
     return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
+
+
+class WhenGivenUp(StoppingCriteria):
+    """Ends all rows when somebody says so."""
+
+    def __init__(self, given_up: Callable[[], bool]) -> None:
+        self._given_up = given_up
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> torch.BoolTensor:
+        over = torch.full((len(input_ids),), self._given_up(), dtype=torch.bool, device=input_ids.device)
+        return cast(torch.BoolTensor, over)
 
 
 def _until(ids: list[int], ends: Sequence[int]) -> list[int]:

@@ -152,7 +152,7 @@ def network() -> GPT2LMHeadModel:
 def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
     """Only the last turn is in the window: what fell out of it counts too. Without the option there are many."""
     source = random.Random(size)
-    requests, plain = [], []
+    requests, plain = list[Request](), list[Request]()
     for seed in range(40):
         turns = [random_ids(source, 10 if size > 1 else 1, WORDS - 1) or [0] for _ in range(4)]
         context = [END, *turns[-1], END]
