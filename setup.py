@@ -16,7 +16,10 @@ TRAIN = [
     "PyYAML>=6",
 ]
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
-TEST = [*CHAT, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqdm>=4.60"]
+INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
+EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT})
+TEST = [*EVERYTHING, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
 def version() -> str:
@@ -45,7 +48,14 @@ setup(
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
     ],
-    extras_require={"train": TRAIN, "chat": CHAT, "test": TEST},
+    extras_require={
+        "train": TRAIN,
+        "chat": CHAT,
+        "evaluate": EVALUATE,
+        "inspect": INSPECT,
+        "all": EVERYTHING,
+        "test": TEST,
+    },
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",

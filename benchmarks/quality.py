@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import random
 import tempfile
@@ -27,6 +28,7 @@ from benchmarks.common import (
 from benchmarks.contenders import run_contender
 from benchmarks.job import PLAIN_ROWS, Job, load_model, plain_batch, plain_row, shuffled
 from benchmarks.training import SMOKE, in_own_process
+from convmodel.conversation import ConversationReader
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.trainer import main as trainer
@@ -54,7 +56,7 @@ class Trained:
         steps: optimiser steps.
         epochs: how often each conversation was read.
         seconds: of wall clock that they took.
-        tested: the trainer's `test` on the test file.
+        tested: loss and perplexities on the test file.
         transcripts: for each of `SAID`, the turns of both.
     """
 
@@ -135,23 +137,14 @@ def train_plain(job: Job, steps: int, output: Path) -> float:
     return steps * PLAIN_ROWS / len(conversations)
 
 
-def tested(job: Job, model: Path, file: Path) -> dict[str, float]:
-    """What the trainer's `test` finds, for both loops alike."""
-    from pytorch_lightning import Trainer
+def tested(model: ConversationModel, file: Path) -> dict[str, float]:
+    """What `python -m convmodel evaluate` and the trainer's `test` find, for both loops alike."""
+    from convmodel.evaluation.likelihood import likelihoods
+    from convmodel.evaluation.written import likelihood_metrics
 
-    from convmodel.data import ConversationDataModule
-    from convmodel.training.generative import ConversationModule
-
-    measuring = Trainer(
-        accelerator=job.accelerator,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=job.folder,
-    )
-    data = ConversationDataModule(test_file=str(file), cache_dir=f"{job.folder}/cache")
-    found = measuring.test(ConversationModule(str(model)), datamodule=data, verbose=False)[0]
-    return dict(found)
+    read = likelihoods(model, list(ConversationReader(file)))
+    found = {f"test_{metric.name}": metric.value for metric in likelihood_metrics(read)}
+    return {"test_loss": math.log(found["test_perplexity"]), **found}
 
 
 def transcript(model: ConversationModel, said: Sequence[str], **options: Any) -> list[str]:
@@ -176,10 +169,10 @@ def compare(job: Job, files: dict[str, Path], minutes: float, *, smoke: bool) ->
         begin = time.perf_counter()
         epochs = train(job, steps[name], output)
         seconds = time.perf_counter() - begin
-        model = ConversationModel.from_pretrained(output, device=job.accelerator)
+        model = ConversationModel.from_pretrained(output, job.accelerator, "float32")
         options = {"max_new_tokens": 4} if smoke else {}
         transcripts = [transcript(model, said, **options) for said in SAID]
-        found.append(Trained(name, steps[name], epochs, seconds, tested(job, output, files["test"]), transcripts))
+        found.append(Trained(name, steps[name], epochs, seconds, tested(model, files["test"]), transcripts))
     return found
 
 

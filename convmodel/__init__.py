@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convmodel.conversation import Conversation, read_conversations, write_conversations
     from convmodel.model import ConversationModel, ConversationModelOutput
+    from convmodel.options import PRESETS
+    from convmodel.responder import Session
+    from convmodel.scorers import MutualInformation
     from convmodel.tokenizer import ConversationTokenizer
+    from convmodel.writer import Writer
 
 __version__ = "0.1.0"
 
@@ -17,13 +21,21 @@ _HOMES = {
     "ConversationModel": "convmodel.model",
     "ConversationModelOutput": "convmodel.model",
     "ConversationTokenizer": "convmodel.tokenizer",
+    "MutualInformation": "convmodel.scorers",
+    "PRESETS": "convmodel.options",
+    "Session": "convmodel.responder",
+    "Writer": "convmodel.writer",
 }
 
 __all__ = [
+    "PRESETS",
     "Conversation",
     "ConversationModel",
     "ConversationModelOutput",
     "ConversationTokenizer",
+    "MutualInformation",
+    "Session",
+    "Writer",
     "__version__",
     "read_conversations",
     "write_conversations",

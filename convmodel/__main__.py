@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, generate
+from convmodel.commands import chat, convert, evaluate, generate, inspect
 
-COMMANDS = [chat.COMMAND, generate.COMMAND, convert.COMMAND]
+COMMANDS = [chat.COMMAND, generate.COMMAND, evaluate.COMMAND, inspect.COMMAND, convert.COMMAND]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 
 

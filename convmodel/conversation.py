@@ -168,15 +168,18 @@ class ConversationReader:
 
     def __iter__(self) -> Iterator[Conversation]:
         """Streams the conversations from the start; `self.report` then counts this iteration."""
+        return (conversation for _, conversation in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Conversation]]:
+        """As iterating, with the line (or row) where each conversation begins, counted from 1."""
         report = self.report = ReadReport(self.source, self.format)
-        at = "row " if self.format == formats.HUB.name else ""
         for item in self._items():
             made = _conversation(item, self.min_turns) if isinstance(item, Record) else item
             if isinstance(made, Conversation):
                 report.conversations += 1
-                yield made
+                yield item.line, made
                 continue
-            problem = f"{self.source}:{at}{made.line}: {made.message}"
+            problem = f"{self.place(made.line)}: {made.message}"
             if self.on_error == "stop":
                 raise ConversationFileError(f"{problem}, or read with on_error='skip'")
             report.skipped += 1
@@ -184,6 +187,10 @@ class ConversationReader:
                 report.problems.append(problem)
         if not report.conversations:
             raise ConversationFileError(_nothing(report))
+
+    def place(self, line: int) -> str:
+        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`."""
+        return f"{self.source}:{'row ' if self.format == formats.HUB.name else ''}{line}"
 
     def fingerprint(self) -> str:
         """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""

@@ -43,7 +43,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         states, table = hidden.to(low), weight.to(low)
         state_gradient = torch.empty_like(hidden) if needs_gradients else None
         table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
-        size = max(1, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])
+        size = _tokens_at_once(hidden, weight)
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, len(labels), size):
                 part = states[start : start + size]
@@ -70,3 +70,24 @@ class _SummedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         state_gradient, table_gradient = ctx.saved_tensors
         return state_gradient * gradient.to(state_gradient.dtype), table_gradient * gradient, None, None, None
+
+
+@torch.inference_mode()
+def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """(N,) the cross-entropy of each token in nats, fp32 or better, without gradients.
+
+    Args:
+        hidden, weight, labels: as for `summed_cross_entropy`, whose terms these are.
+    """
+    exact = torch.promote_types(hidden.dtype, torch.float32)
+    size = _tokens_at_once(hidden, weight)
+    found = [hidden.new_zeros(0, dtype=exact)]
+    for start in range(0, len(labels), size):
+        logits = (hidden[start : start + size] @ weight.T).to(exact)
+        wanted = labels[start : start + size, None]
+        found.append(logits.logsumexp(1) - logits.gather(1, wanted)[:, 0])
+    return torch.cat(found)
+
+
+def _tokens_at_once(hidden: Tensor, weight: Tensor) -> int:
+    return max(1, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])

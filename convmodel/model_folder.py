@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from transformers import AutoConfig, GPT2Config
@@ -71,8 +71,15 @@ def _check_folder(folder: Path) -> None:
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")
 
 
-def check_replaceable(folder: str | os.PathLike[str]) -> None:
-    """Makes sure that saving a model to a folder removes nothing but an older model.
+def check_replaceable(
+    folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
+) -> None:
+    """Makes sure that saving something to a folder removes nothing but an older one of its like.
+
+    Args:
+        folder: where it is to be saved; there may be nothing yet.
+        what: what is to be saved.
+        belongs: whether a file of this name is part of one.
 
     Raises:
         FileExistsError: when something else is there.
@@ -81,11 +88,11 @@ def check_replaceable(folder: str | os.PathLike[str]) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise FileExistsError(f"{target}: is a file; choose another folder for the model")
-    strangers = sorted(file.name for file in target.iterdir() if not MODEL_FILES.fullmatch(file.name))
+        raise FileExistsError(f"{target}: is a file; choose another folder for {what}")
+    strangers = sorted(file.name for file in target.iterdir() if not belongs(file.name))
     if strangers:
         raise FileExistsError(
-            f"{target}: holds {strangers[0]!r}, which saving a model here would remove; "
+            f"{target}: holds {strangers[0]!r}, which saving {what} here would remove; "
             "choose another folder, or move it"
         )
 

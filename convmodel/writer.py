@@ -1,13 +1,16 @@
 """Contexts of many people in, written replies out, piece by piece: the Responder on a model that writes."""
 
+import atexit
 import os
 import queue
 import secrets
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +42,7 @@ class Writer:
         keep: the share of the window that stays when turns must go; at 1 as many turns stay as fit.
         max_running: replies that are written at once.
         max_kept: conversations whose keys and values are kept, running ones included; see `Engine`.
-        max_waiting: requests that wait at most.
+        max_waiting: how many requests may be open beside those that are written.
 
     Example:
         >>> with Writer.from_pretrained("model") as writer:
@@ -65,7 +68,7 @@ class Writer:
         self._model, self._defaults, self._scorer, self._keep = model, dict(options or {}), scorer, keep
         self.check_options(self._defaults)
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
-        self._max_waiting = max_waiting
+        self._most_open, self._open = max_running + max_waiting, 0
         self._engine = self._new_engine()
         self._changed = threading.Condition()
         self._arrived: deque[_Writing] = deque()
@@ -73,6 +76,9 @@ class Writer:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
         self._thread.start()
+        # A thread that is still multiplying when the interpreter goes would end the process with an abort.
+        self._at_exit = partial(_close, weakref.ref(self))
+        atexit.register(self._at_exit)
 
     @classmethod
     def from_pretrained(
@@ -152,8 +158,9 @@ class Writer:
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
-            if len(self._arrived) + self._engine.waiting >= self._max_waiting:
-                raise QueueFull(f"{self._max_waiting} requests are waiting, as many as are taken; try again later")
+            if self._open >= self._most_open:
+                raise QueueFull(f"{self._open} requests are open, as many as are taken; try again later")
+            self._open += 1
             self._arrived.append(writing)
             self._changed.notify_all()
         return writing
@@ -163,8 +170,14 @@ class Writer:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        atexit.unregister(self._at_exit)
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def over(self) -> None:
+        """A request of this writer is over; for its own replies."""
+        with self._changed:
+            self._open -= 1
 
     def rank(self, prepared: Prepared, replies: Sequence[Written]) -> list[tuple[Written, float | None]]:
         """Replies with their scores, best first."""
@@ -242,6 +255,12 @@ class Writer:
                         writing.succeed(written(writing.prepared, writing.tickets))
                     except Exception as error:  # a tokenizer that cannot say it
                         writing.fail(error)
+
+
+def _close(writer: "weakref.ref[Writer]") -> None:
+    there = writer()
+    if there is not None:
+        there.close()
 
 
 def _given_up(reply: Written) -> Written:
@@ -323,5 +342,6 @@ class _Writing:
 
     def _end(self) -> None:
         self._ended = time.perf_counter()
+        self.writer.over()
         self._over.set()
         self.pieces.put(None)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convmodel import loss
-from convmodel.loss import summed_cross_entropy
+from convmodel.loss import summed_cross_entropy, token_losses
 
 N, D, V = 7, 5, 11
 
@@ -160,3 +160,17 @@ def test_bf16_states_and_weights_get_bf16_gradients_and_an_fp32_loss() -> None:
     for one, other in zip((hidden, weight), wide, strict=True):
         assert one.grad is not None and other.grad is not None and one.grad.dtype == torch.bfloat16
         torch.testing.assert_close(one.grad.float(), other.grad, rtol=0.02, atol=0.02 * float(other.grad.abs().max()))
+
+
+@pytest.mark.usefixtures("_chunks")
+@pytest.mark.parametrize("rows", [0, 1, N])
+def test_the_loss_of_each_token_is_that_of_the_formula(rows: int) -> None:
+    hidden, weight, labels = inputs(rows=rows)
+    found = token_losses(hidden, weight, labels)
+    assert found.shape == (rows,) and not found.requires_grad
+    torch.testing.assert_close(found, F.cross_entropy(hidden @ weight.T, labels, reduction="none").detach())
+
+
+def test_losses_of_bf16_states_are_fp32() -> None:
+    hidden, weight, labels = inputs(torch.bfloat16)
+    assert token_losses(hidden, weight, labels).dtype == torch.float32

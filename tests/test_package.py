@@ -18,7 +18,7 @@ from convmodel.__main__ import main
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
-    *("rich", "prompt_toolkit", "tqdm"),
+    *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
 }
 
 FLOORS: list[set[str]] = [
@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
         "hardware",
         "layout",
         "loss",
+        "metrics",
         "model_card",
         "seeds",
         "settings",
@@ -43,16 +44,16 @@ FLOORS: list[set[str]] = [
     {"preparation", "scorers", "token_store"},
     {"model", "windows"},
     {"writer"},
-    {"data"},
+    {"data", "inspection"},
     {"training"},
-    {"trainer", "chat", "bulk"},
+    {"trainer", "chat", "bulk", "evaluation"},
     {"commands"},
     {"__main__"},
 ]
 """Rooms from the ground up. A room imports itself and rooms on floors below its own; `__init__` is the door to them."""
 
 STRANGERS = [
-    {"conversation", "batching", "generation"},
+    {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
@@ -67,7 +68,9 @@ WITHOUT_TENSORS = {
     "conversation",
     "errors",
     "formats",
+    "inspection",
     "layout",
+    "metrics",
     "model_card",
     "responder",
     "settings",
@@ -171,8 +174,9 @@ def test_every_public_name_is_there_and_comes_from_its_home() -> None:
     for name in convmodel.__all__:
         value = getattr(convmodel, name)
         if name != "__version__":
-            home = importlib.import_module(value.__module__)
+            home = importlib.import_module(convmodel._HOMES[name])
             assert home.__name__.startswith("convmodel.") and getattr(home, name) is value
+            assert getattr(value, "__module__", home.__name__) == home.__name__
     assert dir(convmodel) == sorted(convmodel.__all__)
     names: dict[str, object] = {}
     exec("from convmodel import *", names)
@@ -221,6 +225,8 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['convert', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['chat', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['generate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['inspect', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
@@ -233,6 +239,8 @@ def loaded(*program: str) -> set[str]:
         "convert --help",
         "chat --help",
         "generate --help",
+        "evaluate --help",
+        "inspect --help",
         "train --help",
         "trainer -h",
         "trainer --help",

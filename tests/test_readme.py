@@ -1,5 +1,6 @@
 """The README, executed: its commands with a shorter budget, its Python as it stands, its links."""
 
+import io
 import re
 import shlex
 import shutil
@@ -59,14 +60,19 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.*PossibleUserWarning.*")
-def test_everything_in_the_readme_runs_in_its_order(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_in_the_readme_runs_in_its_order(
+    newcomer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL):
         if language == "python":
             exec(compile(block, "README.md", "exec"), {})
             continue
         for line in block.splitlines():
             command = line.split("#")[0].split("&&")[-1].strip()  # what stands before && is done by .ci/run
-            run(shlex.split(command))
+            said, _, command = command.rpartition("|")
+            with monkeypatch.context() as typed:
+                typed.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said.removeprefix("echo ").encode())))
+                run(shlex.split(command))
     printed = capsys.readouterr().out
     assert "perplexity per token" in printed
     assert (newcomer / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
@@ -80,7 +86,8 @@ def run(command: list[str]) -> None:
     assert command[:2] == ["python", "-m"]
     name, *arguments = command[2:]
     if name == "convmodel":
-        assert convmodel(arguments) == 0
+        briefly = ["--limit", "2", "--option", "max_new_tokens=4", "--resamples", "10"]
+        assert convmodel([*arguments, *(briefly if arguments[0] == "evaluate" else [])]) == 0
         return
     assert name == "convmodel.trainer"
     short = SHORT[1:] if arguments[0] == "test" else SHORT

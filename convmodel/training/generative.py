@@ -20,11 +20,12 @@ from convmodel.batching import Batch
 from convmodel.data import ConversationDataModule, LearnVocabulary
 from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import summed_cross_entropy
+from convmodel.metrics.likelihood import TokenCounts
 from convmodel.model import ConversationModel
 from convmodel.model_folder import checked_source, load_config
 from convmodel.seeds import mixed_seed
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.counting import TokenCounts
+from convmodel.training.counting import over_all_processes
 from convmodel.training.schedule import Schedule, learning_rate_at
 
 
@@ -283,7 +284,7 @@ class ConversationModule(LightningModule):
         self._report("test", "test", with_table=True)
 
     def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
-        counts = self._counts.over_all_processes(self.trainer.strategy)
+        counts = over_all_processes(self._counts, self.trainer.strategy)
         found = {"loss": counts.loss, "perplexity": counts.perplexity}
         data = getattr(self.trainer, "datamodule", None)
         windows = data.window_set(split) if with_table and isinstance(data, ConversationDataModule) else None

@@ -1,0 +1,84 @@
+"""A model and conversations in, a report on the terminal and in a folder out."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from convmodel.commands.base import Command
+
+TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
+    add("--data", required=True, metavar="FILE", help="conversations in any format, or hub://org/name?split=test")
+    add("--compare", metavar="REPORT", help="the report of another model on the same data: which differences are real?")
+    add("--output", metavar="DIR", help="the folder of the report (default: evaluation/MODEL-DATA-...)")
+    add("--turns", choices=TURNS, default="last", help="which turns are replied to (default: last)")
+    add("--perplexity_on", choices=TURNS, default="all", help="the turns of which perplexity is (default: all)")
+    add("--limit", type=int, default=500, metavar="N", help="conversations replied to, spread evenly; 0: all (500)")
+    add(
+        "--option",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how to decode, as in transformers' generate: top_p=0.9 do_sample=false (default: the model's own way)",
+    )
+    add("--preset", metavar="NAME", help="options by name: balanced, careful, lively; --option wins over them")
+    add("--seed", type=int, default=0, help="of the replies and of the bootstrap (default: 0)")
+    add("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)")
+    add("--bleu_tokenize", default="13a", metavar="NAME", help="sacrebleu's: 13a, intl, char, zh, ja-mecab, ... (13a)")
+    add("--tokens_per_batch", type=int, default=4096, metavar="N", help="read at once for perplexity (default: 4096)")
+    add("--device", metavar="NAME", help="cpu, cuda, ... (default: an accelerator when there is one)")
+    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that is no conversation")
+
+
+def _run(options: Namespace) -> int:
+    try:  # everything heavy is imported here, so that --help is instant
+        from convmodel.evaluation import Options, evaluate
+        from convmodel.evaluation.decoding import parse_decoding
+        from convmodel.evaluation.evaluating import check_output, default_output, load_report
+        from convmodel.evaluation.terminal import show
+    except ModuleNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    from rich.console import Console
+
+    asked = Options(
+        turns=options.turns,
+        perplexity_on=options.perplexity_on,
+        limit=options.limit,
+        decoding=parse_decoding(options.option, preset=options.preset),
+        seed=options.seed,
+        resamples=options.resamples,
+        bleu_tokenize=options.bleu_tokenize,
+        tokens_per_batch=options.tokens_per_batch,
+    )
+    # What would fail at the end fails at the beginning.
+    if options.output is not None:
+        check_output(options.output)
+    if options.compare is not None:
+        load_report(options.compare)
+    found = evaluate(options.model, options.data, options=asked, device=options.device, on_error=options.on_error)
+    folder = options.output or default_output(found.report)
+    if options.compare is not None:
+        try:
+            found = found.compared_with(options.compare)
+        except (ValueError, OSError):
+            found.save(folder)  # what was measured is not lost with the comparison
+            raise
+    found.save(folder)
+    show(found.report, found.comparison, Console())
+    print(f"report: {Path(folder) / 'report.html'}; numbers and replies, line by line, lie beside it")
+    return 0
+
+
+COMMAND = Command(
+    name="evaluate",
+    help="measure a model on conversations, and compare it with another",
+    description="Perplexity, and the model's replies beside the gold ones; see docs/evaluation.md.",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,0 +1,204 @@
+"""A model and conversations in, an evaluation out, which saves itself as a folder."""
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import convmodel
+from convmodel.atomic import atomic_folder
+from convmodel.conversation import ConversationReader, OnError
+from convmodel.evaluation.comparison import Comparison, compare
+from convmodel.evaluation.examples import Options, fingerprint
+from convmodel.evaluation.kind import Found, Kind, Lines
+from convmodel.evaluation.page import page
+from convmodel.evaluation.report import (
+    COMPARISON,
+    PAGE,
+    REPORT,
+    Number,
+    Report,
+    as_json,
+    finite,
+    load_lines,
+    load_report,
+    write_lines,
+)
+from convmodel.evaluation.writing import WRITING
+from convmodel.metrics.bootstrap import interval, resampled
+from convmodel.model_folder import check_replaceable
+from convmodel.seeds import mixed_seed
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (WRITING,)}
+"""By the name that stands in reports."""
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
+"""Whose versions may change a number."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report, the lines that it was made from, and what it was compared with.
+
+    Args:
+        report: the numbers.
+        lines: example by example, by the name of their file.
+        comparison: with another model, when there was one.
+    """
+
+    report: Report
+    lines: Lines
+    comparison: Comparison | None = None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Evaluation":
+        """Reads what `save` wrote, without the comparison: it is quickly made again.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is none, or something in it cannot be read.
+        """
+        report, place = load_report(folder)
+        if report.kind not in KINDS:
+            raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
+        return cls(report, load_lines(place, KINDS[report.kind]))
+
+    @property
+    def kind(self) -> Kind:
+        """Of the model."""
+        return KINDS[self.report.kind]
+
+    def compared_with(self, other: str | os.PathLike[str]) -> "Evaluation":
+        """The same, compared with the report of another model.
+
+        Args:
+            other: the folder of a report, or the report.json in it.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
+        """
+        theirs = Evaluation.load(other)
+        if theirs.kind != self.kind:
+            raise ValueError(f"{other}: is of a model for {theirs.kind.name}; this one is for {self.kind.name}")
+        about = {"report": os.fspath(other), **theirs.report.model}
+        try:
+            found = compare(self.kind, self.lines, theirs.lines, other=about, options=self.report.asked())
+        except ValueError as error:
+            raise ValueError(f"{other}: {error}") from error
+        return replace(self, comparison=found)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes report.json, report.html, the lines, and comparison.json if there is one; all appear in one step.
+
+        Raises:
+            FileExistsError: when the folder holds files that are no part of a report.
+        """
+        check_output(folder)
+        with atomic_folder(folder) as fresh:
+            (fresh / REPORT).write_text(as_json(asdict(self.report)), encoding="utf-8", newline="\n")
+            for name, lines in self.lines.items():
+                write_lines(fresh / name, lines)
+            if self.comparison is not None:
+                (fresh / COMPARISON).write_text(as_json(asdict(self.comparison)), encoding="utf-8", newline="\n")
+            shown = page(
+                self.report,
+                self.comparison,
+                histograms=self.kind.histograms(self.lines),
+                ranked=self.kind.ranked(self.lines),
+            )
+            (fresh / PAGE).write_text(shown, encoding="utf-8", newline="\n")
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    options: Options = Options(),  # noqa: B008 (frozen)
+    device: str | None = None,
+    on_error: OnError = "stop",
+) -> Evaluation:
+    """Measures a model on conversations. The same model, data and options give the same report to the digit.
+
+    Args:
+        model: a folder, or a Hub name.
+        data: a file of conversations in any format, or hub://...
+        options: everything else that the numbers depend on.
+        device: "cpu", "cuda", ...; an accelerator when there is one, when left out.
+        on_error: what to do with a line that is no conversation.
+
+    Raises:
+        FileNotFoundError, ValueError: for a model or data that cannot be read, and options that cannot be followed.
+    """
+    kind = WRITING
+    reader = ConversationReader(data, on_error=on_error)
+    conversations = list(reader)
+    measured = kind.run(os.fspath(model), conversations, options, device)
+    found = kind.find(measured.lines, options)
+    report = Report(
+        kind=kind.name,
+        summary=found.summary,
+        model=measured.model,
+        data={
+            "source": os.fspath(data),
+            "fingerprint": fingerprint(conversations),
+            "conversations": len(conversations),
+            "skipped": reader.report.skipped,
+        },
+        options=asdict(options),
+        used=measured.used,
+        signatures=found.signatures,
+        versions=_versions(),
+        notes=list(found.notes),
+        metrics=_numbers(found, options),
+    )
+    return Evaluation(report, measured.lines)
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Makes sure that saving a report to a folder removes nothing but an older report.
+
+    Raises:
+        FileExistsError: when something else is there.
+    """
+    files = {REPORT, PAGE, COMPARISON, *(name for kind in KINDS.values() for name in kind.files)}
+    check_replaceable(folder, what="a report", belongs=files.__contains__)
+
+
+def default_output(report: Report) -> Path:
+    """Where a report goes when nobody says: another model, data or options go elsewhere, so that older ones stay."""
+    parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
+    name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{mixed_seed(*parts):016x}"
+    return Path("evaluation") / name[:-8]
+
+
+def _stem(name: str) -> str:
+    last = name.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1].partition("?")[0]
+    return last.removesuffix(".gz").rpartition(".")[0] or last
+
+
+def _numbers(found: Found, options: Options) -> Sequence[Number]:
+    numbers = []
+    for group in found.groups:
+        drawn = resampled(group, resamples=options.resamples, seed=options.seed)
+        for metric, values in zip(group, drawn, strict=True):
+            low, high = interval(values, options.confidence)
+            numbers.append(
+                Number(
+                    name=metric.name,
+                    family=metric.family,
+                    meaning=metric.meaning,
+                    better=metric.better,
+                    value=finite(metric.value),
+                    low=finite(low),
+                    high=finite(high),
+                    gold=None if metric.gold is None else finite(metric.gold.value),
+                )
+            )
+    return numbers
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "convmodel": convmodel.__version__,
+        **{library: importlib.metadata.version(library) for library in LIBRARIES},
+    }

@@ -1,0 +1,103 @@
+"""Conversations in, the turns that a model is measured on out; and digests of both."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from convmodel.conversation import Conversation
+from convmodel.layout import TrainOn, targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a report depends on beside model and data.
+
+    Args:
+        turns: which turns are replied to; the first turn of a conversation never is, for it has no context.
+        perplexity_on: the turns of which perplexity is; "all" as in the trainer's `test`.
+        limit: conversations that are replied to at most, spread evenly over the file; 0 for all. Perplexity is always
+            that of all.
+        decoding: options of transformers' `generate`, on top of the model's own.
+        seed: of the replies and of the bootstrap.
+        resamples: of the bootstrap.
+        confidence: of the intervals, and 1 less the level at which a difference counts as real.
+        bleu_tokenize: how sacrebleu finds the words of BLEU.
+        tokens_per_batch: tokens that are read at once for perplexity; changes no number but by rounding.
+
+    Raises:
+        ValueError: for values out of range.
+    """
+
+    turns: TrainOn = "last"
+    perplexity_on: TrainOn = "all"
+    limit: int = 500
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    resamples: int = 2000
+    confidence: float = 0.95
+    bleu_tokenize: str = "13a"
+    tokens_per_batch: int = 4096
+
+    def __post_init__(self) -> None:
+        targets(self.turns, 2), targets(self.perplexity_on, 2)
+        for name, least in (("limit", 0), ("seed", 0), ("resamples", 1), ("tokens_per_batch", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}; it must be at least {least}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence={self.confidence}; allowed are numbers between 0 and 1, such as 0.95")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A turn that was said, and what came before it.
+
+    Args:
+        conversation: its number in the file, from 1.
+        turn: its number in the conversation, from 1.
+        persona: of the one who says it; empty for a turn of the other speaker, whom a persona does not describe.
+        context: the turns before it, at least one.
+        gold: the turn itself.
+    """
+
+    conversation: int
+    turn: int
+    persona: tuple[str, ...]
+    context: tuple[str, ...]
+    gold: str
+
+
+def examples(conversations: Sequence[Conversation], *, turns: TrainOn, limit: int) -> list[Example]:
+    """The turns to be replied to, in the order of the file.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    found = []
+    for number in spread(len(conversations), limit):
+        conversation = conversations[number]
+        last = len(conversation.turns) - 1
+        for turn in targets(turns, last + 1):
+            if turn > 0:
+                persona = conversation.persona if (last - turn) % 2 == 0 else ()
+                context, gold = conversation.turns[:turn], conversation.turns[turn]
+                found.append(Example(number + 1, turn + 1, persona, context, gold))
+    if not found:
+        raise ValueError(f"there is no turn to reply to with turns={turns}; choose other turns, such as last or all")
+    return found
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """`limit` numbers below `count` at even distances, or all of them when `limit` is 0 or not less."""
+    if not 0 < limit < count:
+        return list(range(count))
+    return [number * count // limit for number in range(limit)]
+
+
+def fingerprint(conversations: Sequence[Conversation]) -> str:
+    """A digest of what was said and of the personas, whatever the format of the file."""
+    digest = hashlib.blake2b(digest_size=16)
+    for conversation in conversations:
+        digest.update(json.dumps([conversation.turns, conversation.persona]).encode())
+    return digest.hexdigest()

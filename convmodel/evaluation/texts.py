@@ -1,0 +1,46 @@
+"""Numbers of a report in, how they are written for people out."""
+
+from convmodel.evaluation.comparison import Comparison
+
+ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
+"""Which numbers are better."""
+
+LEGEND = "↑ higher is better, ↓ lower is better, ≈ nearer to the gold replies is better"
+
+METHOD = "Paired bootstrap, {resamples:,} resamples of conversations; p is adjusted for the number of metrics (Holm)."
+"""How verdicts come about."""
+
+
+def number(value: float | None) -> str:
+    """Three or four digits that say something; a dash for what is no number."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value:.1e}"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 100:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 10 else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """The same with its sign."""
+    if value is None:
+        return "–"
+    return ("+" if value > 0 else "−" if value < 0 else "±") + number(abs(value))
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """An interval."""
+    return "–" if low is None and high is None else f"{_minus(low)} to {_minus(high)}"
+
+
+def compared_with(comparison: Comparison) -> str:
+    """A heading."""
+    return f"Compared with {comparison.other['source']} ({comparison.other['report']})"
+
+
+def _minus(value: float | None) -> str:
+    return "–" if value is None else ("−" if value < 0 else "") + number(abs(value))

@@ -1,0 +1,191 @@
+"""Models that write their replies: a folder and conversations in, replies and log-likelihoods line by line out."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from convmodel.conversation import Conversation
+from convmodel.evaluation.examples import Example, Options, examples
+from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured
+from convmodel.evaluation.likelihood import Likelihoods, likelihoods
+from convmodel.evaluation.written import NGRAM, Written, find
+from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
+from convmodel.metrics.metric import rows_of
+from convmodel.metrics.overlap import f1, rouge_l
+from convmodel.metrics.repetition import repeated_from
+from convmodel.metrics.words import words
+from convmodel.model import ConversationModel, ConversationModelOutput
+from convmodel.options import Decoding, check_names, options_of
+from convmodel.seeds import mixed_seed
+from convmodel.token_store import store_key
+
+REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
+
+GROUP = 128
+"""Replies between two steps of the progress bar; changes none of them."""
+
+
+def run(source: str, conversations: Sequence[Conversation], options: Options, device: str | None) -> Measured:
+    """Loads the model in float32, reads every conversation and replies to the chosen turns."""
+    chosen = examples(conversations, turns=options.turns, limit=options.limit)
+    check_names(options.decoding)
+    Bleu(options.bleu_tokenize)  # what is missing is told before the work, not after
+    model = ConversationModel.from_pretrained(source, device, "float32")
+    decoding = options_of(_decoding(model, options))
+    read = likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
+    lines: Lines = {REPLIES: list(_replies(model, chosen, read, options)), LIKELIHOODS: read}
+    return Measured(_facts(model, source), lines, {"decoding": decoding})
+
+
+def _decoding(model: ConversationModel, options: Options) -> Decoding:
+    try:
+        return model.decoding(**options.decoding)
+    except (ValueError, TypeError) as error:  # transformers has its own word on some values
+        raise ValueError(f"decoding options {dict(options.decoding)}: {' '.join(str(error).split())}") from error
+
+
+def _facts(model: ConversationModel, source: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "fingerprint": model_fingerprint(model),
+        "parameters": model.hf_model.num_parameters(),
+        "n_positions": model.n_positions,
+        "vocab_size": len(model.tokenizer),
+    }
+
+
+def model_fingerprint(model: ConversationModel) -> str:
+    """A digest of all that a reply depends on but decoding: the same model has the same wherever it lies."""
+    config = model.hf_model.config
+    unseen = (config.n_head, config.n_positions, config.activation_function, config.layer_norm_epsilon)  # in no weight
+    digest = hashlib.blake2b(repr((store_key("", model.tokenizer), unseen)).encode(), digest_size=16)
+    for name, weights in sorted(model.hf_model.state_dict().items()):
+        digest.update(f"{name} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _replies(
+    model: ConversationModel, chosen: Sequence[Example], read: Sequence[Likelihoods], options: Options
+) -> Iterator[Written]:
+    with tqdm(total=len(chosen), desc="Replies", unit="", disable=None, leave=False) as progress:
+        for start in range(0, len(chosen), GROUP):
+            group = chosen[start : start + GROUP]
+            seeds = [mixed_seed(options.seed, example.conversation, example.turn) for example in group]
+            outputs = _reply(model, group, seeds, options)
+            for example, seed, output in zip(group, seeds, outputs, strict=True):
+                yield _written(example, seed, output, read[example.conversation - 1])
+            progress.update(len(group))
+
+
+def _reply(
+    model: ConversationModel, group: Sequence[Example], seeds: Sequence[int], options: Options
+) -> list[ConversationModelOutput]:
+    """One output for each example; of several replies the likeliest per token is first, and is what is measured."""
+    contexts, personas = [example.context for example in group], [example.persona for example in group]
+    try:
+        return model.generate_batch(
+            contexts,
+            personas=personas,
+            seeds=seeds,
+            scorer="likelihood" if _decoding(model, options).replies > 1 else None,
+            **options.decoding,
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"the model cannot reply to conversation {group[0].conversation} or one of the {len(group) - 1} after it "
+            f"with the decoding options {dict(options.decoding)}: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _written(example: Example, seed: int, output: ConversationModelOutput, read: Likelihoods) -> Written:
+    reply, gold = output.responses[0], example.gold
+    place = read.turns.index(example.turn) if example.turn in read.turns else None
+    return Written(
+        conversation=example.conversation,
+        turn=example.turn,
+        persona=list(example.persona),
+        context=list(example.context),
+        gold=gold,
+        reply=reply,
+        seed=seed,
+        turns_dropped=output.turns_dropped,
+        f1=f1(reply, gold),
+        rouge_l=rouge_l(reply, gold),
+        chrf=float(chrf(rows_of([chrf_counts(reply, gold)], [0], columns=CHRF_COUNTS)[0])),
+        gold_log_likelihood=None if place is None else -read.nats[place],
+        gold_tokens=None if place is None else read.tokens[place],
+    )
+
+
+def _alike(mine: Lines, theirs: Lines) -> None:
+    """Raises ValueError unless both replied to the same turns and read the same ones."""
+    asked = [[(one.persona, one.context, one.gold) for one in lines[REPLIES]] for lines in (mine, theirs)]
+    said = [[(one.turns, one.words, one.characters) for one in lines[LIKELIHOODS]] for lines in (mine, theirs)]
+    for what, (one, other) in {"examples": asked, "turns of perplexity": said}.items():
+        if one != other:
+            where = next((n for n, (a, b) in enumerate(zip(one, other, strict=False), 1) if a != b), None)
+            first = (
+                f"{len(one):,} here, {len(other):,} there" if where is None else f"the first that differs is {where}"
+            )
+            raise ValueError(
+                f"the other report is of other {what} ({first}); evaluate both models on the same file with the same "
+                "--turns, --perplexity_on and --limit"
+            )
+
+
+def _histograms(lines: Lines) -> list[Histogram]:
+    """Lengths, F1, log-likelihood and repetition, reply by reply."""
+    replies: Sequence[Written] = lines[REPLIES]
+    said, gold = [len(words(one.reply)) for one in replies], [len(words(one.gold)) for one in replies]
+    nats = [
+        one.gold_log_likelihood / one.gold_tokens
+        for one in replies
+        if one.gold_log_likelihood is not None and one.gold_tokens
+    ]
+    return [
+        Histogram("Length", "words of a reply", {"model": said, "gold": gold}, bins=None),
+        Histogram("F1 with the gold reply", "F1", {"model": [one.f1 for one in replies]}),
+        Histogram("How likely the model finds the gold reply", "nats per token", {"model": nats}),
+        Histogram(
+            "Repetition of the context",
+            f"share of a reply's {NGRAM}-grams that were said before",
+            {
+                "model": [r / n for r, n in (repeated_from(one.context, one.reply, NGRAM) for one in replies) if n],
+                "gold": [r / n for r, n in (repeated_from(one.context, one.gold, NGRAM) for one in replies) if n],
+            },
+        ),
+    ]
+
+
+def _ranked(lines: Lines) -> list[Card]:
+    """By F1, then chrF, then how likely the gold reply was."""
+    replies: Sequence[Written] = lines[REPLIES]
+    return [_card(one) for one in sorted(replies, key=_merit, reverse=True)]
+
+
+def _merit(one: Written) -> tuple[float, float, float]:
+    tokens = one.gold_tokens or 1
+    return one.f1, one.chrf, (one.gold_log_likelihood or 0.0) / tokens
+
+
+def _card(one: Written) -> Card:
+    facts = {"F1": f"{one.f1:.2f}", "chrF": f"{one.chrf:.0f}"}
+    if one.gold_log_likelihood is not None and one.gold_tokens:
+        facts["gold"] = f"{one.gold_log_likelihood / one.gold_tokens:.2f} nats/token"
+    facts["conversation"] = f"{one.conversation:,}"
+    return Card(one.context, {"gold": one.gold, "model": one.reply}, one.persona, facts)
+
+
+WRITING = Kind(
+    name="writing",
+    files={REPLIES: Written, LIKELIHOODS: Likelihoods},
+    run=run,
+    find=lambda lines, options: find(lines[REPLIES], lines[LIKELIHOODS], bleu_tokenize=options.bleu_tokenize),
+    alike=_alike,
+    histograms=_histograms,
+    ranked=_ranked,
+)

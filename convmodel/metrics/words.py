@@ -1,0 +1,53 @@
+"""A text in, its words out; in scripts without spaces each character is a word.
+
+What a word is decides most of these numbers. Two rules, both for all languages:
+
+- `words`: lower-cased runs of letters, marks and digits, with apostrophes inside them ("don't" is one); each character
+  of Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar by itself, with the marks on it; runs of other symbols
+  (emoji); no punctuation and no white space.
+- `answer_words`: what F1 is counted over in question answering, see there.
+"""
+
+from collections.abc import Sequence
+
+import regex
+
+SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
+
+_WORD = regex.compile(
+    rf"[{SPACELESS}--\p{{M}}]\p{{M}}*"
+    rf"|[[\p{{L}}\p{{M}}\p{{N}}]--[{SPACELESS}]]+(?:['’][[\p{{L}}\p{{M}}\p{{N}}]--[{SPACELESS}]]+)*"
+    r"|(?=\p{S})[\p{S}--[$+<=>^`|~]][\p{M}\u200d\p{S}]*",
+    flags=regex.VERSION1,
+)
+_PUNCTUATION = regex.compile(r"[\p{P}$+<=>^`|~]", flags=regex.VERSION1)
+_ARTICLES = regex.compile(r"\b(a|an|the)\b")
+_SPACELESS = regex.compile(rf"([{SPACELESS}--\p{{M}}]\p{{M}}*)", flags=regex.VERSION1)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, as lengths, n-grams and ROUGE-L count them; none for a text of punctuation alone."""
+    return list(_WORD.findall(text.lower().replace("’", "'")))
+
+
+def answer_words(text: str) -> list[str]:
+    """The words of a text as SQuAD's evaluation and ParlAI normalise them: lower case, no punctuation, no a/an/the.
+
+    Punctuation is deleted, not replaced by a space: "don't" is "dont". Beyond ASCII, all that Unicode calls punctuation
+    goes too, and in scripts without spaces each character is a word; for English in ASCII the words are SQuAD's.
+
+    Source: SQuAD v1.1, arXiv:1606.05250, section 6.1.
+    """
+    bare = _ARTICLES.sub(" ", _PUNCTUATION.sub("", text.lower()))
+    return _SPACELESS.sub(r" \1 ", bare).split()
+
+
+def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """The n-grams of a sequence, in order; none when it is shorter than n."""
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def spaceless_share(texts: Sequence[str]) -> float:
+    """The share of letters that belong to a script without spaces; 0 where there are no letters."""
+    letters = sum(character.isalpha() for text in texts for character in text)
+    return sum(len(_SPACELESS.findall(text)) for text in texts) / letters if letters else 0.0

@@ -1,0 +1,43 @@
+"""Repetition against plain loops."""
+
+import random
+
+import pytest
+
+from convmodel.metrics.repetition import repeated_from, repeated_within
+
+
+def texts(seed: int, count: int) -> list[str]:
+    source = random.Random(seed)
+    return [" ".join(source.choice("abcd") for _ in range(source.randint(0, 9))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_repeated_within_counts_the_ngrams_that_came_before(n: int) -> None:
+    for text in texts(n, 200):
+        tokens = text.split()
+        grams = [tokens[i : i + n] for i in range(len(tokens) - n + 1)]
+        assert repeated_within(text, n) == (sum(gram in grams[:i] for i, gram in enumerate(grams)), len(grams))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_repeated_from_counts_the_ngrams_that_a_turn_holds(n: int) -> None:
+    source = random.Random(n)
+    for text in texts(n, 200):
+        context = texts(source.randint(0, 10**6), source.randint(0, 3))
+        padded = [f" {turn} " for turn in context]
+        tokens = text.split()
+        grams = [" ".join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+        found = sum(any(f" {gram} " in turn for turn in padded) for gram in grams)
+        assert repeated_from(context, text, n) == (found, len(grams))
+
+
+def test_an_ngram_does_not_span_two_turns() -> None:
+    assert repeated_from(["I like", "green tea"], "like green", 2) == (0, 1)
+    assert repeated_from(["I like green tea"], "LIKE green!", 2) == (1, 1)
+
+
+def test_a_loop_is_repetition_and_nothing_has_none() -> None:
+    assert repeated_within("no " * 10, 1) == (9, 10)
+    assert repeated_within("", 1) == repeated_within("alone", 2) == (0, 0)
+    assert repeated_from([], "yes", 1) == (0, 1)
