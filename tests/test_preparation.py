@@ -24,7 +24,7 @@ def test_repetition_sees_every_turn_and_what_the_one_who_replies_said(model: Con
     said = [ids for number, ids in enumerate(spoken) if number % 2 == len(turns) % 2]
     for request in prepared.requests:
         assert request.turns == spoken
-        assert sorted(request.said) == sorted(said)
+        assert sorted(map(list, request.said)) == sorted(said)
     assert len({request.seed for request in prepared.requests}) == 3
 
 
