@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from benchmarks import contenders, job, quality, start, tokenization, training, training_gpu
+from benchmarks import contenders, generation, job, quality, start, tokenization, training, training_gpu
 from benchmarks.common import Ratio, interleave, table
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED
@@ -43,6 +43,15 @@ def test_tokenization_encodes_nothing_at_the_second_start(tmp_path: Path, capsys
     assert measured["starts"]["second"]["texts"] == 0
     assert measured["starts"]["first"]["tokens"] == measured["starts"]["second"]["tokens"]
     assert "one encode per turn" in capsys.readouterr().out
+
+
+def test_generation_measures_ours_and_generate_after_their_replies_were_equal(tmp_path: Path) -> None:
+    generation.main(["--smoke", "--output", str(tmp_path / "generation.json")])
+    measured = report(tmp_path / "generation.json")["measured"]
+    assert {"fp32", "int8", "generate"} <= set(measured["one"]) and set(measured["one"]) == set(measured["eight"])
+    assert set(measured["crowd"]) == {"fp32", "int8", "locked generate"}
+    assert all(len(runs) == 1 and runs[0]["tokens/s"] > 0 for runs in measured["crowd"].values())
+    assert all(seconds > 0 for runs in measured["first"].values() for seconds in runs)
 
 
 def test_quality_trains_and_tests_ours_and_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
