@@ -1,8 +1,14 @@
 """A device in, what it is quick at out: decided by what it reports, never by hope."""
 
+import ctypes
+import os
+from pathlib import Path
 from typing import cast
 
 import torch
+
+PAUSE_SOFT = 1
+"""OpenMP's omp_pause_soft: threads go, settings stay."""
 
 
 def best_device() -> torch.device:
@@ -30,3 +36,20 @@ def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(cast(bool, check()) for name in checks if (check := getattr(torch.cpu, name, None)) is not None)
+
+
+def dismiss_idle_threads() -> None:
+    """Ends the worker threads that torch keeps for the thread that calls this; they come back when it needs them.
+
+    GNU's OpenMP counts the workers of all threads. While there are more than processors, every one of them goes to
+    sleep between two operations, and a thread that writes replies is nearly twice as slow for it, because another
+    once loaded the model. Elsewhere nothing is done.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return
+    names = (line.split(maxsplit=5)[-1].strip() for line in maps.read_text(encoding="utf-8").splitlines())
+    for path in {name for name in names if "libgomp" in os.path.basename(name)}:
+        pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
+        if pause is not None:
+            pause(PAUSE_SOFT)

@@ -17,6 +17,7 @@ import torch
 
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
+from convmodel.hardware import dismiss_idle_threads
 from convmodel.model import ConversationModel
 from convmodel.options import PRESETS, Decoding, check_names, options_of
 from convmodel.preparation import Prepared, Written, prepare, remember, without_repeats, written
@@ -74,6 +75,7 @@ class Writer:
         self._arrived: deque[_Writing] = deque()
         self._running: dict[Ticket, _Writing] = {}
         self._closed = False
+        dismiss_idle_threads()  # of whoever loaded the model
         self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
         self._thread.start()
         # A thread that is still multiplying when the interpreter goes would end the process with an abort.

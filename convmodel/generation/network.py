@@ -174,6 +174,8 @@ class _Attention:
         if len(single) < 2 or not (side_by_side or longest * heads * width < GATHERED_NUMBERS):
             single = []
         self._longest = longest
+        only = len(pieces) == 1 and len(pieces[0].input_ids) == 1
+        self._only = (pieces[0].row, pieces[0].start) if only else None
         self._together: slice | Tensor | None = None
         if single:
             self._tokens = torch.tensor([places[n] for n in single], device=device)
@@ -195,6 +197,8 @@ class _Attention:
         """
         _, _, heads, _, width = kept.shape
         split = mixed.view(-1, 3, heads, width)
+        if self._only is not None:
+            return self._one(split, kept, scale)
         found = mixed.new_empty(len(mixed), heads, width)
         attend = functional.scaled_dot_product_attention
         if self._together is not None:
@@ -210,6 +214,17 @@ class _Attention:
             keys, values = kept[:, row, None, :, :end]
             found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
         return found.flatten(1)
+
+
+    def _one(self, split: Tensor, kept: Tensor, scale: float) -> Tensor:
+        """The same for one token of one row, with as few steps as there can be: here they are what takes time."""
+        assert self._only is not None
+        row, start = self._only
+        here = kept[:, row]
+        here[:, :, start] = split[0, 1:]
+        keys, values = here[:, None, :, : start + 1].unbind()
+        attend = functional.scaled_dot_product_attention
+        return attend(split[0, 0][None, :, None], keys, values, scale=scale).view(1, -1)
 
 
 def _mask(start: int, size: int, device: torch.device) -> Tensor | None:
