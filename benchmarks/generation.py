@@ -252,13 +252,15 @@ class Material:
 
     Args:
         stream: one context of `new_tokens / 2` tokens.
-        batch: eight real contexts.
+        batch: eight real contexts, of different lengths.
+        equal: eight of the length of `stream`, which CTranslate2 likes best.
         talks: for each client its contexts.
         long: a conversation of `TURN` turns.
     """
 
     stream: list[str]
     batch: list[list[str]]
+    equal: list[list[str]]
     talks: list[list[list[str]]]
     long: list[str]
 
@@ -268,11 +270,14 @@ def material(file: Path, model: ConversationModel, sizes: Sizes) -> Material:
     found = [list(c.turns) for c in islice(read_conversations(file), 400)]
     talks = [turns for turns in found if len(turns) >= 2 * sizes.requests]
     encode = model.tokenizer.encode
-    stream = model.tokenizer.decode(encode(" ".join(found[0] + found[1]))[: sizes.new_tokens // 2 - 2])
+    length = sizes.new_tokens // 2
+    beginnings = ([model.tokenizer.decode(encode(" ".join(turns * 4))[: length - 2])] for turns in found)
+    equal = list(islice((each for each in beginnings if len(model.tokenizer(each)["input_ids"]) == length), CLIENTS))
     long = [turn for turns in found for turn in turns][:TURN]
     return Material(
-        [stream],
+        equal[0],
         [turns[: 2 * (n % sizes.requests) + 1] for n, turns in enumerate(talks[:CLIENTS])],
+        equal,
         [[turns[: 2 * n + 1] for n in range(sizes.requests)] for turns in talks[CLIENTS : 2 * CLIENTS]],
         long,
     )
@@ -284,7 +289,7 @@ def check_equal(generate: Generate, ours: Ours, data: Material, sizes: Sizes) ->
     Raises:
         ValueError: at the first context whose replies differ.
     """
-    contexts = [data.stream, data.long, *data.batch, *(context for talk in data.talks for context in talk)]
+    contexts = [data.long, *data.equal, *data.batch, *(context for talk in data.talks for context in talk)]
     together = ours.batch(contexts, sizes.reply_tokens)
     for context, found in zip(contexts, together, strict=True):
         theirs = generate.batch([context], sizes.reply_tokens)[0]
@@ -367,14 +372,18 @@ def _measure(
     eight = opened(
         {name: partial(tokens_per_second, partial(b, data.batch, sizes.reply_tokens)) for name, b in batches.items()}
     )
+    equal = opened(
+        {name: partial(tokens_per_second, partial(b, data.equal, sizes.reply_tokens)) for name, b in batches.items()}
+    )
     crowds = opened({name: partial(crowd, reply, data.talks, sizes) for name, reply in asked.items()})
     firsts = opened(first)
-    for warm in (one, eight, firsts):
+    for warm in (one, eight, equal, firsts):
         for contender in warm.values():
             contender()
     return {
         "one": interleave(one, rounds),
         "eight": interleave(eight, rounds),
+        "equal": interleave(equal, rounds),
         "crowd": interleave(crowds, rounds),
         "first": interleave(firsts, rounds),
     }
@@ -388,7 +397,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _ratios(measured: dict[str, Any], *, claimed: bool) -> list[Ratio]:
     """What is claimed, is claimed of CPUs with AMX."""
-    one, eight, first = measured["one"], measured["eight"], measured["first"]
+    one, eight, equal, first = (measured[what] for what in ("one", "eight", "equal", "first"))
     speeds = {name: [each["tokens/s"] for each in runs] for name, runs in measured["crowd"].items()}
     latencies = {name: [each["p95"] for each in runs] for name, runs in measured["crowd"].items()}
     found = []
@@ -410,12 +419,9 @@ def _ratios(measured: dict[str, Any], *, claimed: bool) -> list[Ratio]:
         add(f"first token at turn {TURN}, {kind}, against generate", first["generate"], first[kind], 10 if quick else 3)
         if "CTranslate2" in one:
             add(f"one stream, {kind}, against CTranslate2 int8", one[kind], one["CTranslate2"], 1.1 if quick else None)
-            add(
-                f"8 contexts, {kind}, against CTranslate2 int8",
-                eight[kind],
-                eight["CTranslate2"],
-                1.3 if quick else None,
-            )
+            for what, speeds_of in (("contexts", eight), ("of equal length", equal)):
+                name = f"8 {what}, {kind}, against CTranslate2 int8"
+                add(name, speeds_of[kind], speeds_of["CTranslate2"], 1.3 if quick else None)
     return found
 
 
@@ -423,10 +429,12 @@ def shown(ratios: Sequence[Ratio], measured: dict[str, Any]) -> str:
     """The tables."""
     rows = []
     for name in measured["one"]:
-        cells = [f"{statistics.median(measured[what][name]):,.0f}" for what in ("one", "eight")]
+        cells = [f"{statistics.median(measured[what][name]):,.0f}" for what in ("one", "eight", "equal")]
         floors = [measured["floors"].get(f"{streams} {name}") for streams in (1, CLIENTS)]
         rows.append([name, *cells, *("" if floor is None else f"{floor:,.0f}" for floor in floors)])
-    speeds = table(["tokens/s, greedy", "one stream", "8 contexts", "floor of one", "floor of 8"], rows)
+    speeds = table(
+        ["tokens/s, greedy", "one stream", "8 contexts", "8 of equal length", "floor of one", "floor of 8"], rows
+    )
     rows = [
         [
             name,

@@ -1,10 +1,9 @@
 """Turns in, replies out: a GPT-2 with its conversation tokenizer, loaded from and saved to a folder."""
 
-import contextlib
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,18 +11,16 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.conversation import check_turns
-from convmodel.generation import Engine, Row, WhenGivenUp, generate_rows, is_int8, score_rows, to_int8
+from convmodel.generation import Row, is_int8, score_rows, to_int8
 from convmodel.hardware import best_device, quick_at_bf16
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
 from convmodel.options import NEUTRAL, Decoding, decoding, whole_config
-from convmodel.preparation import Prepared, Written, as_written, prepare, without_repeats, written
+from convmodel.preparation import Prepared, Written, prepare, without_repeats
 from convmodel.scorers import ScoredBy, checked
 from convmodel.tokenizer import ConversationTokenizer
-
-ROWS_PER_BATCH = 32
-"""Contexts that `generate_batch` and `score` read at once."""
+from convmodel.writing import ROWS_PER_BATCH, evaluating, write
 
 
 @dataclass(frozen=True)
@@ -199,7 +196,10 @@ class ConversationModel:
             prepare(self._tokenizer, context, persona, how, seed=seed, scored=scorer == "likelihood")
             for context, persona, seed in each
         ]
-        return [self._output(one, replies, scorer) for one, replies in zip(prepared, self.write(prepared), strict=True)]
+        return [
+            self._output(one, replies, scorer)
+            for one, replies in zip(prepared, write(self._hf_model, self._tokenizer, prepared), strict=True)
+        ]
 
     def decoding(self, **options: Any) -> Decoding:
         """How replies are written with some options, and for the rest with `generation_config`.
@@ -209,46 +209,6 @@ class ConversationModel:
         """
         sep = self._tokenizer.sep_token_id
         return decoding(self.generation_config, options, sep_token_id=sep, n_positions=self.n_positions)
-
-    def write(self, prepared: Sequence[Prepared], *, given_up: Callable[[], bool] | None = None) -> list[list[Written]]:
-        """Writes the replies to contexts that are prepared with the same decoding.
-
-        Args:
-            prepared: the contexts.
-            given_up: asked at each token that transformers' `generate` writes; it ends when it says so.
-        """
-        if not prepared:
-            return []
-        how = prepared[0].decoding
-        with _evaluating(self._hf_model):
-            if not how.through_engine:
-                return self._write_by_transformers(prepared, how, given_up)
-            requests = [request for one in prepared for request in one.requests]
-            tickets = Engine(self._hf_model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
-            return [written(one, tickets[n * how.replies : (n + 1) * how.replies]) for n, one in enumerate(prepared)]
-
-    def _write_by_transformers(
-        self, prepared: Sequence[Prepared], how: Decoding, given_up: Callable[[], bool] | None
-    ) -> list[list[Written]]:
-        """The same through transformers' `generate`, contexts of like length together."""
-        counted = how.config.max_length is not None or bool(how.config.min_length)  # they count the context too
-        others = dict(how.others)
-        config = how.config
-        if how.stop_strings:
-            config = copy.deepcopy(config)
-            config.stop_strings = list(how.stop_strings)
-            others.setdefault("tokenizer", self.hf_tokenizer)
-        if given_up is not None:
-            others["stopping_criteria"] = [*others.get("stopping_criteria", ()), WhenGivenUp(given_up)]
-        found: dict[int, list[Written]] = {}
-        lengths = [len(one.row.input_ids) for one in prepared]
-        for numbers in _groups(lengths, same_length=counted, alone=config.do_sample):
-            rows = [prepared[n].row for n in numbers]
-            with _drawing_from(prepared[numbers[0]].seed):
-                replies = generate_rows(self._hf_model, rows, config, **others)
-            for n, ids in zip(numbers, replies, strict=True):
-                found[n] = [as_written(self._tokenizer, prepared[n], each) for each in ids]
-        return [found[n] for n in range(len(prepared))]
 
     def _output(
         self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy | None
@@ -272,12 +232,12 @@ class ConversationModel:
         if all(reply.per_token is not None for reply in replies):
             return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
         said = [text for text in texts if text.strip()]
-        likely = self.score(prepared.context, said, persona=prepared.persona).per_token if said else []
+        likely = self.score(prepared.context, said, persona=prepared.persona, cut=True).per_token if said else []
         by_text = dict(zip(said, likely, strict=True))
         return [by_text.get(text, -math.inf) for text in texts]
 
     def score(
-        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()
+        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
     ) -> ConversationModelScores:
         """How likely the model finds each candidate as the reply to a context.
 
@@ -285,6 +245,7 @@ class ConversationModel:
             context: the turns so far. Where the longest candidate needs it, oldest turns are left out for all.
             candidates: C texts.
             persona: sentences about the one who replies.
+            cut: scores a candidate that does not fit by its beginning, in place of refusing it.
 
         Raises:
             TypeError, ValueError: when a turn or candidate is missing, empty or no text, or does not fit.
@@ -301,6 +262,8 @@ class ConversationModel:
                 candidates,
             )
         )
+        if cut:  # two separators, the end, and a token of the context beside it
+            replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
         room = room_for_turns(persona_length(sentences), self.n_positions, least=2 + max(map(len, replies)) + 1)
         window = fit([len(ids) for ids in turns], room - max(map(len, replies)) - 1)
         kept = turns[window.first :]
@@ -313,7 +276,7 @@ class ConversationModel:
         ]
         lengths = [len(ids) + 1 for ids in replies]
         summed: list[float] = []
-        with _evaluating(self._hf_model):
+        with evaluating(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)
@@ -357,39 +320,3 @@ class ConversationModel:
                 vocab_size=len(self._tokenizer),
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
-
-
-def _groups(lengths: Sequence[int], *, same_length: bool, alone: bool) -> Iterator[list[int]]:
-    """Numbers of contexts to be read together: of like length, so that little is padding."""
-    group: list[int] = []
-    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if group and (alone or len(group) == ROWS_PER_BATCH or (same_length and lengths[n] != lengths[group[0]])):
-            yield group
-            group = []
-        group.append(n)
-    if group:
-        yield group
-
-
-@contextlib.contextmanager
-def _drawing_from(seed: int | None) -> Iterator[None]:
-    """Lets torch draw from a seed inside a block, and go on outside of it as though nothing was drawn."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-class _evaluating:
-    """Turns dropout off inside a block and leaves the model as it was."""
-
-    def __init__(self, model: GPT2LMHeadModel) -> None:
-        self._model, self._training = model, model.training
-
-    def __enter__(self) -> None:
-        self._model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self._model.train(self._training)

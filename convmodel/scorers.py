@@ -27,8 +27,8 @@ class PerToken(Protocol):
 class HasLikelihoods(Protocol):
     """A model that says how likely replies are, as ConversationModel does."""
 
-    def score(self, context: Sequence[str], candidates: Sequence[str]) -> PerToken:
-        """C candidates in, their likelihoods out."""
+    def score(self, context: Sequence[str], candidates: Sequence[str], *, cut: bool) -> PerToken:
+        """C candidates in, their likelihoods out; of one that does not fit, that of its beginning."""
 
 
 class MutualInformation:
@@ -55,10 +55,10 @@ class MutualInformation:
         said = [candidate for candidate in candidates if candidate.strip()]
         if not said:
             return [-math.inf] * len(candidates)
-        after = dict(zip(said, self._forward.score(context, said).per_token, strict=True))
+        after = dict(zip(said, self._forward.score(context, said, cut=True).per_token, strict=True))
         return [
             (1 - self._weight) * after[candidate]
-            + self._weight * self._backward.score([candidate], [context[-1]]).per_token[0]
+            + self._weight * self._backward.score([candidate], [context[-1]], cut=True).per_token[0]
             if candidate in after
             else -math.inf
             for candidate in candidates

@@ -8,8 +8,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,12 +18,14 @@ import torch
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
 from convmodel.hardware import dismiss_idle_threads
+from convmodel.in_progress import InProgress, Pieces
 from convmodel.model import ConversationModel
 from convmodel.options import PRESETS, Decoding, check_names, options_of
-from convmodel.preparation import Prepared, Written, prepare, remember, without_repeats, written
-from convmodel.responder import Candidate, Reply, Session
+from convmodel.preparation import Prepared, Written, prepare, without_repeats, written
+from convmodel.responder import Session
 from convmodel.scorers import ScoredBy
 from convmodel.seeds import SEEDS
+from convmodel.writing import write
 
 CLOSED = "the writer is closed; make a new one"
 ENDED = "the writer was closed before the reply was written"
@@ -72,8 +74,8 @@ class Writer:
         self._most_open, self._open = max_running + max_waiting, 0
         self._engine = self._new_engine()
         self._changed = threading.Condition()
-        self._arrived: deque[_Writing] = deque()
-        self._running: dict[Ticket, _Writing] = {}
+        self._arrived: deque[InProgress] = deque()
+        self._running: dict[Ticket, InProgress] = {}
         self._closed = False
         dismiss_idle_threads()  # of whoever loaded the model
         self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
@@ -134,7 +136,7 @@ class Writer:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> "_Writing":
+    ) -> InProgress:
         """Begins to reply and returns at once; see `Responder.start`.
 
         A seed that is not given is not drawn from torch's global generator: beams may be sampled from it just then.
@@ -145,8 +147,8 @@ class Writer:
             RuntimeError: when the writer was closed.
         """
         how = self._decoding(options or {})
-        writing = _Writing(self, session)
-        writing.prepared = prepare(
+        pieces: Pieces = queue.SimpleQueue()
+        prepared = prepare(
             self._model.tokenizer,
             context,
             persona,
@@ -155,8 +157,9 @@ class Writer:
             session=session,
             keep=self._keep,
             scored=how.replies > 1 and self._scorer == "likelihood",
-            sink=writing.pieces.put if how.replies == 1 else None,
+            sink=pieces.put if how.replies == 1 else None,
         )
+        writing = InProgress(self._model, prepared, pieces, session, self._rank, self._over)
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
@@ -176,13 +179,11 @@ class Writer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def over(self) -> None:
-        """A request of this writer is over; for its own replies."""
+    def _over(self) -> None:
         with self._changed:
             self._open -= 1
 
-    def rank(self, prepared: Prepared, replies: Sequence[Written]) -> list[tuple[Written, float | None]]:
-        """Replies with their scores, best first."""
+    def _rank(self, prepared: Prepared, replies: Sequence[Written]) -> list[tuple[Written, float | None]]:
         scores = self._model.scores(prepared, replies, self._scorer) if len(replies) > 1 else None
         return without_repeats(replies, scores)
 
@@ -217,9 +218,8 @@ class Writer:
             if self._engine.busy:
                 self._step()
 
-    def _begin(self, writing: "_Writing") -> None:
+    def _begin(self, writing: InProgress) -> None:
         prepared = writing.prepared
-        assert prepared is not None
         try:
             if prepared.decoding.through_engine:
                 writing.tickets = [self._engine.submit(request) for request in prepared.requests]
@@ -229,12 +229,17 @@ class Writer:
             elif writing.cancelled:
                 writing.succeed([Written("", (), "cancelled")])
             else:
-                [replies] = self._model.write([prepared], given_up=lambda: writing.cancelled or self._closed)
+                [replies] = self._write_at_once(writing)
                 if self._closed:
                     raise RuntimeError(ENDED)
                 writing.succeed([_given_up(each) for each in replies] if writing.cancelled else replies)
         except Exception as error:  # whoever asked is told; the others go on
             writing.fail(error)
+
+    def _write_at_once(self, writing: InProgress) -> list[list[Written]]:
+        """What the engine does not do, while everybody else waits."""
+        hf_model, tokenizer = self._model.hf_model, self._model.tokenizer
+        return write(hf_model, tokenizer, [writing.prepared], given_up=lambda: writing.cancelled or self._closed)
 
     def _step(self) -> None:
         try:
@@ -252,7 +257,6 @@ class Writer:
             if ticket.finish is not None:
                 del self._running[ticket]
                 if not any(each in self._running for each in writing.tickets):
-                    assert writing.prepared is not None
                     try:
                         writing.succeed(written(writing.prepared, writing.tickets))
                     except Exception as error:  # a tokenizer that cannot say it
@@ -268,82 +272,3 @@ def _close(writer: "weakref.ref[Writer]") -> None:
 def _given_up(reply: Written) -> Written:
     """What transformers' `generate` had when it was told to end."""
     return replace(reply, finish="cancelled") if reply.finish == "end" else reply
-
-
-@dataclass(eq=False)
-class _Writing:
-    """A reply that is being written: a `Replying`."""
-
-    writer: Writer
-    session: Session | None
-    prepared: Prepared | None = None
-    tickets: list[Ticket] = field(default_factory=list)
-    pieces: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
-    cancelled: bool = False
-    first: float | None = None
-    _began: float = field(default_factory=time.perf_counter)
-    _ended: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-    _replies: list[Written] = field(default_factory=list)
-    _error: Exception | None = None
-    _ranking: threading.Lock = field(default_factory=threading.Lock)
-    _reply: Reply | None = None
-
-    def __iter__(self) -> Iterator[str]:
-        given = ""
-        while (piece := self.pieces.get()) is not None:
-            given += piece
-            yield piece
-        self.pieces.put(None)  # whoever iterates once more is not kept waiting
-        rest = self.reply().text[len(given) :]
-        if rest:
-            yield rest
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        for ticket in self.tickets:
-            ticket.cancel()
-
-    def reply(self) -> Reply:
-        self._over.wait()
-        with self._ranking:
-            if self._reply is None:
-                if self._error is not None:
-                    raise self._error
-                self._reply = self._ranked()
-        return self._reply
-
-    def _ranked(self) -> Reply:
-        prepared = self.prepared
-        assert prepared is not None
-        ranked = self.writer.rank(prepared, self._replies)
-        if self.session is not None:
-            remember(self.session, prepared, self._replies, self.writer.model.tokenizer)
-        best = ranked[0][0]
-        return Reply(
-            tuple(Candidate(each.text, score) for each, score in ranked),
-            finish=best.finish,
-            context_tokens=len(prepared.encoding["input_ids"]),
-            reply_tokens=len(best.ids),
-            window=self.writer.model.n_positions,
-            turns_dropped=prepared.encoding.turns_dropped,
-            seconds=self._ended - self._began,
-            first_seconds=(self.first or self._ended) - self._began,
-            seed=prepared.seed,
-        )
-
-    # From the writer's thread
-
-    def succeed(self, replies: list[Written]) -> None:
-        self._replies = replies
-        self._end()
-
-    def fail(self, error: Exception) -> None:
-        self._error = error
-        self._end()
-
-    def _end(self) -> None:
-        self._ended = time.perf_counter()
-        self.writer.over()
-        self._over.set()
-        self.pieces.put(None)

@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from benchmarks import contenders, generation, job, quality, start, tokenization, training, training_gpu
+from benchmarks import contenders, generation, generation_gpu, job, quality, start, tokenization, training, training_gpu
 from benchmarks.common import Ratio, interleave, table
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED
@@ -52,6 +52,13 @@ def test_generation_measures_ours_and_generate_after_their_replies_were_equal(tm
     assert set(measured["crowd"]) == {"fp32", "int8", "locked generate"}
     assert all(len(runs) == 1 and runs[0]["tokens/s"] > 0 for runs in measured["crowd"].values())
     assert all(seconds > 0 for runs in measured["first"].values() for seconds in runs)
+
+
+def test_generation_on_a_gpu_measures_every_number_of_streams(tmp_path: Path) -> None:
+    generation_gpu.main(["--smoke", "--output", str(tmp_path / "generation_gpu.json")])
+    speeds = report(tmp_path / "generation_gpu.json")["measured"]["tokens_per_second"]
+    assert set(speeds) == {"1", "4"}
+    assert all(speed > 0 for runs in speeds.values() for each in runs.values() for speed in each)
 
 
 def test_quality_trains_and_tests_ours_and_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

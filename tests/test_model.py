@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from convmodel import model as module
+from convmodel import writing
 from convmodel.model import ConversationModel
 from convmodel.options import DECODING_DEFAULTS
 from tests.conftest import MakeModel, random_turns
@@ -74,7 +75,7 @@ def test_greedy_replies_of_a_batch_are_those_of_one_at_a_time_for_every_size_and
     ending: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "ROWS_PER_BATCH", rows)
+    monkeypatch.setattr(writing, "ROWS_PER_BATCH", rows)
     model = make_model(ending=ending)
     alone = [model.generate(c, persona=p, **GREEDY).responses for c, p in zip(contexts, personas, strict=True)]
     for seed in range(3):

@@ -8,6 +8,7 @@ import pytest
 from convmodel.model import ConversationModel
 from convmodel.preparation import prepare
 from convmodel.responder import Session
+from convmodel.writing import write
 from tests.conftest import random_turns
 
 
@@ -37,7 +38,7 @@ def test_no_reply_holds_an_ngram_of_a_turn_that_fell_out_of_the_window(model: Co
     output = model.generate(long_ago, no_repeat_context_ngram_size=size, **plain)
     assert output.turns_dropped > 0
     how = model.decoding(no_repeat_context_ngram_size=size, **plain)
-    [[written]] = model.write([prepare(model.tokenizer, long_ago, [], how)])
+    [[written]] = write(model.hf_model, model.tokenizer, [prepare(model.tokenizer, long_ago, [], how)])
     said = model.tokenizer.encode_many(long_ago)
     seen = {tuple(ids[i : i + size]) for ids in said for i in range(len(ids) - size + 1)}
     mine = [written.ids[i : i + size] for i in range(len(written.ids) - size + 1)]

@@ -1,8 +1,9 @@
 """Token ids in, token ids out; knows nothing of turns or text."""
 
 from convmodel.generation.decoding import is_understood
-from convmodel.generation.engine import Engine, Request, Ticket
+from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import is_int8, to_int8
+from convmodel.generation.request import Request, Ticket
 from convmodel.generation.rows import Row, WhenGivenUp, generate_rows, score_rows
 
 __all__ = [

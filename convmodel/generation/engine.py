@@ -1,73 +1,22 @@
 """Requests in, their replies' tokens out: many conversations at once on one model, joining and leaving at any step."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.graphs import Graphs
 from convmodel.generation.network import KeyValues, Network, Piece
+from convmodel.generation.request import Request, Ticket
 from convmodel.responder import Finish
 
 WORTH_WAITING = 16
 """Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A context that is to be replied to.
-
-    Args:
-        input_ids: the laid-out context, at least one token and at most one less than the model's positions.
-        token_type_ids: as many types; the reply's tokens get the last one.
-        config: whole: everything that matters is set, and nothing that `decoding.is_understood` denies.
-        seed: of this reply alone. The same request with the same seed gives the same reply in any company.
-        stop: called with each token of the reply as it comes; the reply is over when it says so.
-        scored: whether the reply's likelihood is wanted.
-        turns: ids of each turn of the whole conversation, for options that look at what was said (`repetition`).
-        said: those of them that the one who replies said.
-    """
-
-    input_ids: Sequence[int]
-    token_type_ids: Sequence[int]
-    config: GenerationConfig
-    seed: int | None = None
-    stop: Callable[[int], bool] | None = None
-    scored: bool = False
-    turns: Sequence[Sequence[int]] = ()
-    said: Sequence[Sequence[int]] = ()
-
-
-@dataclass(eq=False)
-class Ticket:
-    """A request that was taken, and what became of it so far.
-
-    Args:
-        request: as it was given.
-        tokens: of the reply, as they come, without the one that ends it.
-        finish: why it is over; None while it is not.
-        log_likelihood: of the tokens and the end, if it ended, under the model itself, in nats; 0 unless `scored`.
-    """
-
-    request: Request
-    tokens: list[int] = field(default_factory=list)
-    finish: Finish | None = None
-    log_likelihood: float = 0.0
-    cancelled: bool = False
-
-    @property
-    def per_token(self) -> float:
-        """`log_likelihood` for each token that it counts."""
-        return self.log_likelihood / max(1, len(self.tokens) + (self.finish == "end"))
-
-    def cancel(self) -> None:
-        """Gives the place up; it is free at the next step."""
-        self.cancelled = True
 
 
 @dataclass(eq=False)

@@ -215,7 +215,6 @@ class _Attention:
             found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
         return found.flatten(1)
 
-
     def _one(self, split: Tensor, kept: Tensor, scale: float) -> Tensor:
         """The same for one token of one row, with as few steps as there can be: here they are what takes time."""
         assert self._only is not None
