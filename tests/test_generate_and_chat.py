@@ -80,3 +80,21 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     monkeypatch.setattr(sys, "stdin", Stdin(""))
     assert main(command) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ([], "said_again_penalty = 0.3"),
+        (["--preset", "off"], "said_again_penalty is not set"),
+        (["--set", "num_beams=2"], "said_again_penalty is not set"),
+        (["--preset", "lively", "--set", "top_k=7"], "said_again_penalty = 0.6"),
+    ],
+    ids=" ".join,
+)
+def test_a_chat_begins_with_the_preset_that_repeats_itself_least_unless_something_else_is_said(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str], shown: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin("/set said_again_penalty\n"))
+    assert main(["chat", "--model", folder, *more]) == 0
+    assert shown in capsys.readouterr().err

@@ -14,6 +14,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.__main__ import main as convmodel
 from convmodel.trainer import main as trainer
+from tests.conftest import MakeModel
 from tests.vocabularies import end_of_text
 
 ROOT = Path(__file__).parents[1]
@@ -29,9 +30,9 @@ SHORT = [
 ]
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -92,6 +93,17 @@ def run(command: list[str]) -> None:
     assert name == "convmodel.trainer"
     short = SHORT[1:] if arguments[0] == "test" else SHORT
     trainer([*arguments, *short])
+
+
+def test_the_python_of_the_page_on_generation_runs_in_its_order(
+    newcomer: Path, make_model: MakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("model", "backward"):
+        make_model(ending=3.0).save_pretrained(newcomer / name)
+    names: dict[str, Any] = {}
+    for block in blocks("python", (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")):
+        exec(compile(block, "docs/generation.md", "exec"), names)
+    assert len(names["context"]) == 4 and "of 64 tokens" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])

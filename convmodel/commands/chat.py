@@ -1,13 +1,16 @@
 """A model and a person in, a conversation out."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Container
 
 from convmodel.commands.base import Command
 from convmodel.commands.responder_options import add_responder_options, open_responder, own_options
 
+USUAL = "balanced"
+
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser)
+    add_responder_options(parser, preset=f"{USUAL} where nothing is set; off for the model's own options")
     parser.add_argument("--seed", type=int, metavar="N", help="repeats a conversation (default: a new one each time)")
     parser.add_argument("--load", metavar="FILE", help="go on with the conversation of a file; FILE:3 is its third")
     parser.add_argument("--quiet", action="store_true", help="no status, and in a pipe no notes")
@@ -24,13 +27,20 @@ def _run(options: Namespace) -> int:
                 screen,
                 title=options.model,
                 persona=options.persona,
-                preset=options.preset,
+                preset=_preset(options, responder.presets),
                 options=own_options(options),
                 seed=options.seed,
                 load=options.load,
             )
     except KeyboardInterrupt:
         return 130
+
+
+def _preset(options: Namespace, presets: Container[str]) -> str | None:
+    """Whoever sets nothing gets what repeats itself least."""
+    if options.preset is not None:
+        return None if options.preset == "off" else str(options.preset)
+    return USUAL if USUAL in presets and not options.settings else None
 
 
 COMMAND = Command(

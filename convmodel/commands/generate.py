@@ -27,7 +27,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--concurrency", type=count, default=64, metavar="N", help="replies asked for at a time (default: 64)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the replies repeat with it (default: 0)")
-    add_responder_options(parser)
+    add_responder_options(parser, preset="none, the model's own options")
 
 
 def _run(options: Namespace) -> int:

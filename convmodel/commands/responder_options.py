@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from convmodel.writer import Writer
 
 
-def add_responder_options(parser: ArgumentParser) -> None:
-    """The model, and how it decodes."""
+def add_responder_options(parser: ArgumentParser, *, preset: str) -> None:
+    """The model, and how it decodes; `preset` tells what is used without one."""
     model = parser.add_argument_group("model")
     model.add_argument("--model", default="model", metavar="DIR", help="the model's folder (default: model)")
     model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
     model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
     decoding = parser.add_argument_group("decoding")
-    decoding.add_argument("--preset", metavar="NAME", help="a set of options that has a name")
+    decoding.add_argument("--preset", metavar="NAME", help=f"a set of options that has a name (default: {preset})")
     decoding.add_argument(
         "--set",
         dest="settings",

@@ -181,15 +181,15 @@ class Counting(Engine):
 
 
 @pytest.mark.parametrize(
-    ("running", "kept", "pieces", "talks", "packed"),
-    [(1, 2, 3, 6, False), (4, 4, 7, 12, True), (3, 9, 40, 14, False), (12, 16, 13, 30, True)],
+    ("running", "kept", "pieces", "talks", "packed", "graphs"),
+    [(1, 2, 3, 6, False, False), (4, 4, 7, 12, True, False), (3, 9, 40, 14, False, True), (12, 16, 13, 30, True, True)],
 )
 def test_thousands_of_joins_leaves_cancels_and_evictions_change_no_reply(
-    network: GPT2LMHeadModel, running: int, kept: int, pieces: int, talks: int, packed: bool
+    network: GPT2LMHeadModel, running: int, kept: int, pieces: int, talks: int, packed: bool, graphs: bool
 ) -> None:
     """Conversations of many turns, more of them than rows; some replies are given up, waiting or half-way."""
     source = random.Random(f"{running} {kept} {packed}")
-    engine = Counting(network, max_running=running, max_kept=kept, read_per_step=pieces, packed=packed)
+    engine = Counting(network, max_running=running, max_kept=kept, read_per_step=pieces, packed=packed, graphs=graphs)
     talking = [Talk(source) for _ in range(talks)]
     ended: Counter[str] = Counter()
     for _ in range(700):
