@@ -16,7 +16,7 @@ from convmodel.hardware import best_device, quick_at_bf16
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
-from convmodel.options import NEUTRAL, Decoding, decoding, whole_config
+from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, check_values, decoding, whole_config
 from convmodel.preparation import Prepared, Written, prepare, without_repeats
 from convmodel.scorers import ScoredBy, checked
 from convmodel.tokenizer import ConversationTokenizer
@@ -207,8 +207,18 @@ class ConversationModel:
         Raises:
             TypeError, ValueError: for options that mean nothing.
         """
+        words = options.pop(BAD_WORDS, None)
+        if words is not None:
+            check_values({BAD_WORDS: words})
+            ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
+            options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
         sep = self._tokenizer.sep_token_id
         return decoding(self.generation_config, options, sep_token_id=sep, n_positions=self.n_positions)
+
+    def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
+        """The ids of words as they stand at the beginning of a text, and as they stand within one."""
+        ways = [way for word in words for way in (word, f" {word.lstrip()}")]
+        return [list(ids) for ids in dict.fromkeys(map(tuple, self._tokenizer.encode_many(ways)))]
 
     def _output(
         self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy | None

@@ -57,7 +57,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Sets of ordinary options: `model.generate(context, **PRESETS["lively"])`. How they came about: docs/generation.md."""
 
 OURS = repetition.OPTIONS
-"""Options that transformers does not have."""
+"""Options that transformers does not have, kept in its GenerationConfig."""
+
+BAD_WORDS = "bad_words"
+"""An option of ours that becomes transformers' `bad_words_ids`: texts that are not written."""
 
 FROM_THE_CONTEXT = ("input_ids", "inputs", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
 """What transformers' `generate` takes and is made from the context here."""
@@ -188,7 +191,7 @@ def _is_ids(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(_whole(i) and i >= 0 for i in value)
 
 
-def _is_stops(value: Any) -> bool:
+def _is_texts(value: Any) -> bool:
     texts = [value] if isinstance(value, str) else value
     return isinstance(texts, list | tuple) and all(isinstance(text, str) and text for text in texts)
 
@@ -216,7 +219,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: isinstance(v, list | tuple) and all(_is_ids(word) and word for word in v),
         "lists of lists of whole numbers from 0, none empty",
     ),
-    "stop_strings": (_is_stops, "a text and a list of texts, none empty"),
+    **dict.fromkeys(("stop_strings", BAD_WORDS), (_is_texts, "a text and a list of texts, none empty")),
 }
 """For each option whether a value means something, and what does. null is always allowed: as though not given."""
 
@@ -231,7 +234,7 @@ def check_values(options: Mapping[str, Any]) -> None:
 
 def check_names(options: Mapping[str, Any]) -> None:
     """Raises ValueError for an option that no reply is written by; it names the nearest that there is."""
-    known = set(GenerationConfig().to_dict()) | {*OURS, "max_length"}
+    known = set(GenerationConfig().to_dict()) | {*OURS, BAD_WORDS, "max_length"}
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

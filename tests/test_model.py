@@ -169,6 +169,22 @@ def test_forbidden_words_are_not_said(model: ConversationModel) -> None:
     assert model.generate(["Hello"], bad_words_ids=[[first]], **one).responses == [model.tokenizer.decode([second])]
 
 
+def test_forbidden_texts_are_not_said_wherever_they_would_stand(model: ConversationModel) -> None:
+    options = GREEDY | {"max_new_tokens": 30}
+    said = model.generate(["Hello"], **options).responses[0]
+    words = sorted({word for word in said.split() if len(model.tokenizer.encode(word)) == 1}) or [said.strip()[:1]]
+    for options["bad_words"] in (words, words[0]):
+        assert model.decoding(**options).config.bad_words_ids
+        text = model.generate(["Hello"], **options).responses[0]
+        assert words[0] not in text.split()
+        assert options["bad_words"] == words[0] or not set(words) & set(text.split())
+        assert words[0] not in model.generate(["Hello"], num_beams=2, **options).responses[0].split()
+    both = model.decoding(bad_words=["you"], bad_words_ids=[[5]]).config.bad_words_ids
+    assert both == [[5], model.tokenizer.encode("you"), model.tokenizer.encode(" you")]
+    with pytest.raises(ValueError, match=r"bad_words=\[''\]; allowed are a text and a list of texts, none empty"):
+        model.generate(["Hello"], bad_words=[""])
+
+
 def test_the_same_seed_gives_the_same_sample(model: ConversationModel) -> None:
     replies = []
     for seed in (1, 1, 2):
