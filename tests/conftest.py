@@ -6,6 +6,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
+
+# Started in the background by a shell, a program ignores Ctrl-C, and so does whatever it starts; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEXTS = [
     "Hello, how are you?",
