@@ -55,7 +55,7 @@ WRONG: dict[str, list[Any]] = {
     "max_length": [*NOT_WHOLE, 0, -1],
     "num_return_sequences": [*NOT_WHOLE, 0, -1],
     "num_beams": [*NOT_WHOLE, 0, -1],
-    "stop_strings": ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]],
+    **dict.fromkeys(("stop_strings", "bad_words"), ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]]),
     "eos_token_id": ["a", -1, [3, -1], ["3"], 1.5, True, {}],
     "bad_words_ids": ["abc", [1, 2], [[]], [[1], []], [["a"]], [[-1]], [[1.5]], 3],
 }
@@ -76,7 +76,7 @@ RIGHT: dict[str, list[Any]] = {
     "max_length": [1, 20, 10**6],
     "num_return_sequences": [1, 3],
     "num_beams": [1, 2],
-    "stop_strings": ["a", ["a", "bc"], ("a",), []],
+    **dict.fromkeys(("stop_strings", "bad_words"), ["a", ["a", "bc"], ("a",), []]),
     "eos_token_id": [5, [5, 6], (7,), []],
     "bad_words_ids": [[[1], [2, 3]], ([1],), []],
 }
@@ -99,7 +99,7 @@ def test_a_right_value_is_taken_as_it_is_and_null_as_though_nothing_was_given(na
     for value in RIGHT[name]:
         check_values({name: value})
         how = decided({name: value})
-        if name not in ("stop_strings", "eos_token_id", "max_length"):
+        if name not in ("stop_strings", "bad_words", "eos_token_id", "max_length"):
             assert getattr(how.config, name) == value
     assert decided({name: None}).config.to_dict() == decided({}).config.to_dict()
 
