@@ -55,7 +55,7 @@ WRONG: dict[str, list[Any]] = {
     "max_length": [*NOT_WHOLE, 0, -1],
     "num_return_sequences": [*NOT_WHOLE, 0, -1],
     "num_beams": [*NOT_WHOLE, 0, -1],
-    **dict.fromkeys(("stop_strings", "bad_words"), ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]]),
+    **{key: ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]] for key in ("stop_strings", "bad_words")},
     "eos_token_id": ["a", -1, [3, -1], ["3"], 1.5, True, {}],
     "bad_words_ids": ["abc", [1, 2], [[]], [[1], []], [["a"]], [[-1]], [[1.5]], 3],
 }
@@ -76,7 +76,7 @@ RIGHT: dict[str, list[Any]] = {
     "max_length": [1, 20, 10**6],
     "num_return_sequences": [1, 3],
     "num_beams": [1, 2],
-    **dict.fromkeys(("stop_strings", "bad_words"), ["a", ["a", "bc"], ("a",), []]),
+    **{key: ["a", ["a", "bc"], ("a",), []] for key in ("stop_strings", "bad_words")},
     "eos_token_id": [5, [5, 6], (7,), []],
     "bad_words_ids": [[[1], [2, 3]], ([1],), []],
 }
