@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
     {"tokenizer"},
     {"preparation", "scorers", "token_store"},
     {"windows", "writing"},
-    {"model"},
+    {"model", "selection"},
     {"in_progress"},
     {"writer"},
     {"data", "inspection"},
@@ -57,6 +57,7 @@ FLOORS: list[set[str]] = [
 STRANGERS = [
     {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
+    {"model", "selection"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 

@@ -1,0 +1,1 @@
+"""A context and candidates in, scores out: models that choose a reply."""
