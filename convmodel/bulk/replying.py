@@ -40,11 +40,12 @@ class Result:
     def summary(self, name: str) -> str:
         """One sentence for a person about the file of that name."""
         new = self.replies - self.before
+        lines = f"{self.replies:,} line{'' if self.replies == 1 else 's'}"
         if not new:
-            return f"{name}: complete already, {self.replies:,} lines"
+            return f"{name}: complete already, {lines}"
         went_on = f", {self.before:,} of them from before" if self.before else ""
         without = f"; {self.failed:,} without a reply" if self.failed else ""
-        return f"{name}: {self.replies:,} lines{went_on}; {new / max(self.seconds, 1e-9):,.1f} replies/s{without}"
+        return f"{name}: {lines}{went_on}; {new / max(self.seconds, 1e-9):,.1f} replies/s{without}"
 
 
 class Progress(Protocol):

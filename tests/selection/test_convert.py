@@ -44,7 +44,7 @@ def texts(source: int = 0) -> tuple[Tensor, Tensor]:
 def plain(network: Any, ids: Tensor) -> Tensor:
     """The reduced vector of one text without padding, token by token."""
     sizes, count = network.sizes, len(ids)
-    hidden = network.embeddings.words.weight[ids]
+    hidden: Any = network.embeddings.words.weight[ids]
     for table, size in zip(network.embeddings.positions, sizes.positions, strict=True):
         hidden = hidden + torch.stack([table.weight[place % size] for place in range(count)])
     for block in network.blocks:
