@@ -93,9 +93,14 @@ def poly_scores(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
     Returns:
         (B, C), higher is better.
     """
-    products = vectors @ (candidates.T if candidates.dim() == 2 else candidates.transpose(1, 2))  # (B, M, C)
-    weights = products.masked_fill(~found[..., None], -torch.inf).softmax(1)
-    return (weights * products.masked_fill(~found[..., None], 0)).sum(1)
+    if candidates.dim() == 2:  # one product for all contexts, the M numbers of a pair side by side
+        products = (candidates @ vectors.flatten(0, 1).T).view(len(candidates), *vectors.shape[:2]).transpose(0, 1)
+    else:
+        products = candidates @ vectors.transpose(1, 2)
+    if found.all():
+        return (products.softmax(-1) * products).sum(-1)
+    weights = products.masked_fill(~found[:, None], -torch.inf).softmax(-1)
+    return (weights * products.masked_fill(~found[:, None], 0)).sum(-1)
 
 
 def in_batch_loss(scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

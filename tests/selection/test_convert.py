@@ -30,7 +30,7 @@ def network() -> ConvertNetwork:
     found = ConvertNetwork(SMALL, extra_contexts=True).eval()
     with torch.no_grad():
         for parameter in found.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
+            parameter.add_(0.3 * torch.randn_like(parameter))
     return found
 
 
