@@ -115,7 +115,7 @@ class ConversationReader(Reader[Conversation, ReadReport]):
 
     Args:
         source: a path, plain or gzipped, or `hub://org/name?column=dialog&split=train`.
-        format: one of jsonl, parlai, fbdialog, csv, tsv, hub; None recognises it from the content.
+        format: one of jsonl, parlai, fbdialog, ubuntu, csv, tsv, hub; None recognises it from the content.
         on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
         max_line_bytes: a longer line counts as one that cannot be read.
         min_turns: fewer turns are no conversation; 1 where files hold contexts that wait for a response.
