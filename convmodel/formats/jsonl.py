@@ -99,12 +99,14 @@ def _object(number: int, value: dict[str, Any]) -> Record:
         turns = context = value.pop("turns")
     elif "messages" in value or "conversations" in value:
         turns, system = turns_of(value.pop("messages" if "messages" in value else "conversations"))
+        context = turns
         # A persona of the wrong type goes on as it is: whoever checks the record says so.
         persona = [*persona, *system] if isinstance(persona, list) else persona
     elif "context" in value and "response" in value:
         context, response = value.pop("context"), value.pop("response")
         context = context if isinstance(context, list) else [context]
         turns = [*context, response]
+        response = "" if response is None else response  # null is no response, rather than the last candidate
     else:
         raise ValueError(f"the object has no turns (its keys: {listing(value)}); {_WANTED}")
     if value.keys() == {"meta"} and (value["meta"] is None or isinstance(value["meta"], dict)):
