@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from convmodel.conversation import check_turns
 from convmodel.formats.base import Asked, Problem, Record, kind
@@ -113,16 +114,6 @@ class ChoiceReader(Reader[ChoiceExample, ChoiceReport]):
 
     noun = "example"
 
-    def __init__(
-        self,
-        source: str | os.PathLike[str],
-        *,
-        format: str | None = None,
-        on_error: OnError = "stop",
-        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
-    ) -> None:
-        super().__init__(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes)
-
     def _new_report(self) -> ChoiceReport:
         return ChoiceReport(self.source, self.format)
 
@@ -152,7 +143,7 @@ def read_choices(
     return iter(ChoiceReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
 
 
-def _example(asked: Asked, persona: Iterable[str]) -> tuple[ChoiceExample, int]:
+def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:
     """The example, and how many distractors were left out because they say what another candidate says."""
     texts = check_turns(asked.candidates, what="candidate" if asked.complete else "distractor")
     if asked.complete and not texts:
@@ -166,7 +157,8 @@ def _example(asked: Asked, persona: Iterable[str]) -> tuple[ChoiceExample, int]:
             raise ValueError(f"{kind(response)} is not among its candidates; add it to them")
         given = (*texts[: same[0]], None, *texts[same[0] + 1 :]) if asked.complete else (*texts, None)
     # The response keeps its place, which is marked by None.
-    seen, candidates, gold = {response.strip()}, [], 0
+    seen, gold = {response.strip()}, 0
+    candidates: list[str] = []
     for text in given:
         if text is None:
             gold = len(candidates)
@@ -174,4 +166,5 @@ def _example(asked: Asked, persona: Iterable[str]) -> tuple[ChoiceExample, int]:
         elif text.strip() not in seen:
             seen.add(text.strip())
             candidates.append(text)
-    return ChoiceExample(asked.context, tuple(candidates), gold, persona), len(given) - len(candidates)
+    example = ChoiceExample(asked.context, tuple(candidates), gold, persona)
+    return example, len(given) - len(candidates)
