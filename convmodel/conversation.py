@@ -1,15 +1,14 @@
 """Conversation files in, Conversations out, and back; knows nothing of tokens."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
-from . import formats
-from .formats.base import ConversationFileError, Format, Problem, Record, kind
+from .formats.base import ConversationFileError, Problem, Record, kind
 from .formats.jsonl import dump
-from .formats.lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines, replacing
+from .formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
+from .formats.reading import OnError, Reader, Report, count
 
 __all__ = [
     "Conversation",
@@ -21,10 +20,6 @@ __all__ = [
     "read_conversations",
     "write_conversations",
 ]
-
-OnError = Literal["stop", "skip"]
-
-_PROBLEMS_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +96,26 @@ def _check_turn(turn: object, name: str) -> str:
 
 
 @dataclass
-class ReadReport:
+class ReadReport(Report):
     """What one reading of a source came to, so far.
 
     Args:
-        source: path or address.
-        format: name of the format.
         conversations: how many were read.
-        skipped: how many lines, rows or episodes could not be used.
-        problems: the first ten of the reasons, each "path:line: what is wrong; what to do".
     """
 
-    source: str
-    format: str
     conversations: int = 0
-    skipped: int = 0
-    problems: list[str] = field(default_factory=list)
 
-    def summary(self) -> str:
-        """One sentence for a person."""
-        names = _names(self.format)
-        text = f"{self.source}: {names.human_name}, {_count(self.conversations, 'conversation')}"
-        if not self.skipped:
-            return text
-        return f"{text}; {_count(self.skipped, names.unit)} skipped: first {self.problems[0]}"
+    def found(self) -> str:
+        """How many conversations."""
+        return count(self.conversations, "conversation")
 
 
-class ConversationReader:
+class ConversationReader(Reader[Conversation, ReadReport]):
     """Reads the conversations of a file or of a Hub data set, as often as wanted, in bounded memory.
 
     Args:
         source: a path, plain or gzipped, or `hub://org/name?column=dialog&split=train`.
-        format: one of jsonl, parlai, fbdialog, csv, tsv, hub; None recognises it from the content.
+        format: one of jsonl, parlai, fbdialog, ubuntu, csv, tsv, hub; None recognises it from the content.
         on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
         max_line_bytes: a longer line counts as one that cannot be read.
         min_turns: fewer turns are no conversation; 1 where files hold contexts that wait for a response.
@@ -153,58 +136,20 @@ class ConversationReader:
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
         min_turns: int = 2,
     ) -> None:
-        self.source = os.fspath(source)
-        if on_error not in get_args(OnError):
-            raise ValueError(f"on_error={on_error!r}: allowed are 'stop' and 'skip'")
-        if max_line_bytes < 1:
-            raise ValueError(f"max_line_bytes={max_line_bytes}: give the longest allowed line in bytes")
         if min_turns < 1:
             raise ValueError(f"min_turns={min_turns}: give 1 for contexts, 2 for conversations, or more")
-        self.on_error = on_error
-        self.max_line_bytes = max_line_bytes
         self.min_turns = min_turns
-        self.format = _find_format(self.source, format)
-        self.report = ReadReport(self.source, self.format)
+        super().__init__(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes)
 
-    def __iter__(self) -> Iterator[Conversation]:
-        """Streams the conversations from the start; `self.report` then counts this iteration."""
-        return (conversation for _, conversation in self.numbered())
+    def _new_report(self) -> ReadReport:
+        return ReadReport(self.source, self.format)
 
-    def numbered(self) -> Iterator[tuple[int, Conversation]]:
-        """As iterating, with the line (or row) where each conversation begins, counted from 1."""
-        report = self.report = ReadReport(self.source, self.format)
-        for item in self._items():
-            made = _conversation(item, self.min_turns) if isinstance(item, Record) else item
-            if isinstance(made, Conversation):
-                report.conversations += 1
-                yield item.line, made
-                continue
-            problem = f"{self.place(made.line)}: {made.message}"
-            if self.on_error == "stop":
-                raise ConversationFileError(f"{problem}, or read with on_error='skip'")
-            report.skipped += 1
-            if len(report.problems) < _PROBLEMS_KEPT:
-                report.problems.append(problem)
-        if not report.conversations:
-            raise ConversationFileError(_nothing(report))
-
-    def place(self, line: int) -> str:
-        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`."""
-        return f"{self.source}:{'row ' if self.format == formats.HUB.name else ''}{line}"
-
-    def fingerprint(self) -> str:
-        """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
-        if self.format == formats.HUB.name:
-            return hashlib.blake2b(formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
-        with open(self.source, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-    def _items(self) -> Iterator[Record | Problem]:
-        if self.format == formats.HUB.name:
-            return formats.read_hub(self.source)
-        check_is_file(self.source)
-        lines = read_lines(self.source, max_line_bytes=self.max_line_bytes)
-        return formats.FILE_FORMATS[self.format].read(lines)
+    def _make(self, record: Record, report: ReadReport) -> Iterable[tuple[int, Conversation] | Problem]:
+        made = _conversation(record, self.min_turns)
+        if isinstance(made, Problem):
+            return (made,)
+        report.conversations += 1
+        return ((record.line, made),)
 
 
 def read_conversations(
@@ -263,35 +208,3 @@ def _conversation(record: Record, min_turns: int) -> Conversation | Problem:
     return Problem(
         record.line, f"there {'is only one turn' if turns == 1 else f'are only {turns} turns'}; {min_turns} are needed"
     )
-
-
-def _find_format(source: str, name: str | None) -> str:
-    allowed = (*formats.FILE_FORMATS, formats.HUB.name)
-    if name is not None and name not in allowed:
-        raise ValueError(f"format={name!r}: allowed are {', '.join(allowed)}")
-    if source.startswith(formats.SCHEME):
-        formats.parse_address(source)
-        if name not in (None, formats.HUB.name):
-            raise ValueError(f"{source}: format={name!r} does not go with a Hub address; leave it out")
-        return formats.HUB.name
-    if name == formats.HUB.name:
-        raise ValueError(f"{source}: is no Hub address; write hub://org/name?column=dialog&split=train")
-    if name is None:
-        return formats.recognise(source).name
-    check_is_file(source)
-    return name
-
-
-def _names(format: str) -> Format:
-    return formats.FILE_FORMATS.get(format, formats.HUB)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _nothing(report: ReadReport) -> str:
-    if not report.skipped:
-        return f"{report.source}: there are no conversations in it; check that it is the right one"
-    skipped = _count(report.skipped, _names(report.format).unit)
-    return f"{report.source}: no conversation could be used, {skipped} skipped; first {report.problems[0]}"

@@ -234,7 +234,7 @@ def test_a_pipe_is_refused_because_it_cannot_be_read_twice(tmp_path: Path) -> No
     ("options", "wanted"),
     [
         ({"on_error": "ignore"}, "on_error='ignore': allowed are 'stop' and 'skip'"),
-        ({"format": "xml"}, "format='xml': allowed are parlai, fbdialog, csv, tsv, jsonl, hub"),
+        ({"format": "xml"}, "format='xml': allowed are parlai, fbdialog, ubuntu, csv, tsv, jsonl, hub"),
         ({"max_line_bytes": 0}, "max_line_bytes=0: give the longest"),
     ],
 )

@@ -12,6 +12,7 @@ from .jsonl import JSONL
 from .lines import check_is_file, first_lines
 from .parlai import PARLAI
 from .table import CSV, TSV
+from .ubuntu import UBUNTU
 
 __all__ = [
     "FILE_FORMATS",
@@ -29,7 +30,7 @@ __all__ = [
     "recognise",
 ]
 
-FILE_FORMATS: dict[str, FileFormat] = {each.name: each for each in (PARLAI, FBDIALOG, CSV, TSV, JSONL)}
+FILE_FORMATS: dict[str, FileFormat] = {each.name: each for each in (PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL)}
 """In the order in which they are asked whether a file is theirs: the most particular first."""
 
 

@@ -25,6 +25,24 @@ class Line(NamedTuple):
     problem: str | None = None
 
 
+class Asked(NamedTuple):
+    """A response with the candidates among which it is to be found, not yet checked.
+
+    Args:
+        line: where it stands, counted from 1.
+        context: the turns before it.
+        response: None when it is the last of the candidates.
+        candidates: in the order of the file.
+        complete: whether the response is to be among the candidates; if not, they are the others.
+    """
+
+    line: int
+    context: Any
+    response: Any
+    candidates: Any
+    complete: bool = True
+
+
 class Record(NamedTuple):
     """What a format found, not yet checked: whoever builds the Conversation checks it.
 
@@ -33,12 +51,14 @@ class Record(NamedTuple):
         turns: the turns, if the file is right.
         persona: the persona's sentences, if the file is right.
         meta: whatever else was there.
+        asked: its responses that came with candidates.
     """
 
     line: int
     turns: Any
     persona: Any = ()
     meta: Mapping[str, Any] | None = None
+    asked: Sequence[Asked] = ()
 
 
 class Problem(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .base import Record
+from .base import Asked, Record
 
 _PERSONA = "your persona:"
 _PARTNER = "partner's persona:"
@@ -23,6 +23,7 @@ class Episode:
         self._turns: list[str] = []
         self._persona: list[str] = []
         self._meta: dict[str, Any] = {}
+        self._asked: list[Asked] = []
 
     def hear(self, text: str) -> None:
         """Takes what one side says before the other answers; its persona lines are set aside."""
@@ -34,18 +35,25 @@ class Episode:
             elif line != _SILENCE:
                 self._heard.append(line)
 
-    def answer(self, label: str, *, candidates: Sequence[str], meta: Mapping[str, str]) -> None:
+    def answer(self, labels: Sequence[str], *, line: int, candidates: Sequence[str], meta: Mapping[str, str]) -> None:
         """Takes the response to all that was heard since the last one.
 
         Args:
-            label: the response. When nothing was heard before it, it goes on with the turn before.
-            candidates: kept only for the last response of the episode.
+            labels: the first is the response, the others are right too and no wrong candidates. When nothing was
+                heard before it, it goes on with the turn before, and is nothing to be chosen.
+            line: where it stands.
+            candidates: in the meta only those of the last response of the episode.
             meta: whatever else the line carried; the last of each is kept.
         """
         heard = "\n".join(self._heard).strip("\n")
         self._heard.clear()
+        label = labels[0]
         if heard.strip():
-            self._turns += [heard, label]
+            context = [*self._turns, heard]
+            self._turns = [*context, label]
+            if candidates:
+                others = [each for each in candidates if each == label or each not in labels]
+                self._asked.append(Asked(line, context, label, others))
         elif self._turns:
             self._turns[-1] += "\n" + label
         else:
@@ -59,4 +67,4 @@ class Episode:
         """The conversation; what was heard last and never answered is its last turn."""
         heard = "\n".join(self._heard).strip("\n")
         turns = [*self._turns, heard] if heard.strip() else self._turns
-        return Record(self.line, turns, self._persona, self._meta or None)
+        return Record(self.line, turns, self._persona, self._meta or None, self._asked)

@@ -54,11 +54,11 @@ def _exchange(line: Line, rest: str, episode: Episode) -> None:
     if text:
         episode.hear(text.replace("\\n", "\n"))
     if label:
-        first = label.split("|")[0].replace("\\n", "\n")
-        if not first.strip():
+        labels = [each.replace("\\n", "\n") for each in label.split("|")]
+        if not labels[0].strip():
             raise ValueError("the response is empty; give it text or remove the episode")
         split = [each.replace("\\n", "\n") for each in candidates.split("|") if each]
-        episode.answer(first, candidates=split, meta={})
+        episode.answer(labels, line=line.number, candidates=split, meta={})
 
 
 FBDIALOG = FileFormat(

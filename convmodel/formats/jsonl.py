@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .base import FileFormat, Line, Problem, Record, kind, listing, shorten
+from .base import Asked, FileFormat, Line, Problem, Record, kind, listing, shorten
 from .messages import turns_of
 
 _decode = json.JSONDecoder().decode
@@ -93,20 +93,34 @@ def _object(number: int, value: dict[str, Any]) -> Record:
     persona = value.pop("persona", None)
     if persona is None:
         persona = []
+    context: Any = None
+    response: Any = None
     if "turns" in value:
-        turns = value.pop("turns")
+        turns = context = value.pop("turns")
     elif "messages" in value or "conversations" in value:
         turns, system = turns_of(value.pop("messages" if "messages" in value else "conversations"))
+        context = turns
         # A persona of the wrong type goes on as it is: whoever checks the record says so.
         persona = [*persona, *system] if isinstance(persona, list) else persona
     elif "context" in value and "response" in value:
-        context = value.pop("context")
-        turns = [*(context if isinstance(context, list) else [context]), value.pop("response")]
+        context, response = value.pop("context"), value.pop("response")
+        context = context if isinstance(context, list) else [context]
+        turns = [*context, response]
+        response = "" if response is None else response  # null is no response, rather than the last candidate
     else:
         raise ValueError(f"the object has no turns (its keys: {listing(value)}); {_WANTED}")
     if value.keys() == {"meta"} and (value["meta"] is None or isinstance(value["meta"], dict)):
         return Record(number, turns, persona, value["meta"])
-    return Record(number, turns, persona, value or None)
+    return Record(number, turns, persona, value or None, _asked(number, context, response, value))
+
+
+def _asked(number: int, context: Any, response: Any, value: Mapping[str, Any]) -> Sequence[Asked]:
+    """What is to be chosen: the response among its distractors, or else the last candidate after the turns."""
+    if response is not None and "distractors" in value:
+        return [Asked(number, context, response, value["distractors"], complete=False)]
+    if context is not None and "candidates" in value:
+        return [Asked(number, context, response, value["candidates"])]
+    return ()
 
 
 def _check_surrogates(meta: Mapping[str, Any]) -> None:

@@ -54,13 +54,14 @@ def _exchange(line: Line, episode: Episode) -> None:
     if "text" not in fields or label is None:
         missing = "labels" if "text" in fields else "text"
         raise ValueError(f"there is no {missing} (found: {listing(fields)}); write text:...<TAB>labels:...")
-    text, first = _unescape(fields.pop("text")), _unescape(label.split("|")[0])
-    if not text.strip() or not first.strip():
+    text, labels = _unescape(fields.pop("text")), [_unescape(each) for each in label.split("|")]
+    if not text.strip() or not labels[0].strip():
         raise ValueError(f"{'labels' if text.strip() else 'text'} is empty; fill it or remove the episode")
     candidates = [_unescape(each) for each in fields.pop(_CANDIDATES, "").split("|") if each]
     fields.pop("episode_done", None)
     episode.hear(text)
-    episode.answer(first, candidates=candidates, meta={name: _unescape(fields[name]) for name in fields})
+    meta = {name: _unescape(fields[name]) for name in fields}
+    episode.answer(labels, line=line.number, candidates=candidates, meta=meta)
 
 
 def _ends_episode(text: str) -> bool:

@@ -1,7 +1,7 @@
 """CSV and TSV with the columns context and response: one row is one conversation of two turns."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from .base import FileFormat, Line, Problem, Record, listing
@@ -11,35 +11,58 @@ _NEEDED = ("context", "response")
 
 def sniff(first_lines: Sequence[str], *, delimiter: str) -> bool:
     """The first line is a header with both columns."""
+    return set(_NEEDED) <= columns(first_lines, delimiter=delimiter)
+
+
+def columns(first_lines: Sequence[str], *, delimiter: str) -> set[str]:
+    """The names in a header, in lower case; none when the first line is no row."""
     try:
         header = next(csv.reader(first_lines[:1], delimiter=delimiter), [])
     except csv.Error:
-        return False
-    return set(_NEEDED) <= {name.strip().lower() for name in header}
+        return set()
+    return {name.strip().lower() for name in header}
 
 
 def read(lines: Iterator[Line], *, delimiter: str) -> Iterator[Record | Problem]:
     """One record or problem a row; a row may go over several lines and is told by its first."""
-    rows = _rows(lines, delimiter)
-    header: list[str] | None = None
-    for number, row in rows:
-        if isinstance(row, str):
-            yield Problem(number, row)
-        elif header is None:
-            header = _header(row)
-            if not set(_NEEDED) <= set(header):
-                yield Problem(number, f"the columns are {listing(row)}; call two of them context and response")
-                return
-        elif len(row) != len(header):
-            columns = f"the row has {len(row)} columns, the header {len(header)}"
-            yield Problem(number, f"{columns}; quote the values that hold a {_NAMES[delimiter]} or a quote")
+    for number, fields in read_fields(lines, delimiter=delimiter, header=_header):
+        if isinstance(fields, str):
+            yield Problem(number, fields)
         else:
-            fields = dict(zip(header, row, strict=True))
             yield Record(number, [fields.pop(name) for name in _NEEDED], (), fields or None)
+
+
+def read_fields(
+    lines: Iterator[Line], *, delimiter: str, header: Callable[[Sequence[str]], list[str]]
+) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Yields the number of each row's first line, and its values by column or what is wrong with it.
+
+    Args:
+        lines: of which the first row names the columns.
+        delimiter: "," or a tab.
+        header: the names as written -> the names as used; it raises ValueError when one is missing.
+    """
+    names: list[str] | None = None
+    for number, row in _rows(lines, delimiter):
+        if isinstance(row, str):
+            yield number, row
+        elif names is None:
+            try:
+                names = header(row)
+            except ValueError as error:
+                yield number, str(error)
+                return
+        elif len(row) != len(names):
+            columns = f"the row has {len(row)} columns, the header {len(names)}"
+            yield number, f"{columns}; quote the values that hold a {_NAMES[delimiter]} or a quote"
+        else:
+            yield number, dict(zip(names, row, strict=True))
 
 
 def _header(row: Sequence[str]) -> list[str]:
     names = [name.strip() for name in row]
+    if not set(_NEEDED) <= {name.lower() for name in names}:
+        raise ValueError(f"the columns are {listing(row)}; call two of them context and response")
     return [name.lower() if name.lower() in _NEEDED else name for name in names]
 
 

@@ -51,6 +51,7 @@ def test_damage_of_any_kind_is_a_conversation_file_error(reader: Any, format: st
         "parlai": b"text:your persona: a\\nb\tlabels:c|d\tepisode_done:True\ntext:a\tlabels:b\n",
         "fbdialog": b"1 your persona: a\n2 a\tb|c\t\tb|c\n1 a\tb\n",
         "csv": b'context,response,x\na,b,c\n"a\nb","c,""d""",e\n',
+        "ubuntu": b'Context,Utterance,Label\na __eou__ __eot__,"b\nc",1\n"a, b __eot__",c __eou__,0\na,b,1\n',
         "tsv": b'context\tresponse\na\tb\n"a\nb"\t"c"\n',
     }[format]
     pieces = [bytes([byte]) for byte in b"\xff\0\n\r\t\"'{[1: "] + [b"\\ud800", b"null", b"x" * 99, b""]

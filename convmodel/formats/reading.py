@@ -1,0 +1,155 @@
+"""A path or address in; what a reader makes of the records in it out, and a report of what could not be used."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar, get_args
+
+from . import FILE_FORMATS, HUB, SCHEME, hub_fingerprint, parse_address, read_hub, recognise
+from .base import ConversationFileError, Format, Problem, Record
+from .lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
+
+OnError = Literal["stop", "skip"]
+
+_PROBLEMS_KEPT = 10
+
+
+@dataclass
+class Report(ABC):
+    """What one reading of a source came to, so far.
+
+    Args:
+        source: path or address.
+        format: name of the format.
+        skipped: how many lines, rows or episodes could not be used.
+        problems: the first ten of the reasons, each "path:line: what is wrong; what to do".
+    """
+
+    source: str
+    format: str
+    skipped: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @abstractmethod
+    def found(self) -> str:
+        """What was read, in words."""
+
+    def summary(self) -> str:
+        """One sentence for a person."""
+        text = f"{self.source}: {self._names.human_name}, {self.found()}"
+        return f"{text}; {self.lost()} skipped: first {self.problems[0]}" if self.skipped else text
+
+    def lost(self) -> str:
+        """What could not be used, in words: "3 rows"."""
+        return count(self.skipped, self._names.unit)
+
+    @property
+    def _names(self) -> Format:
+        return FILE_FORMATS.get(self.format, HUB)
+
+
+Made = TypeVar("Made")
+Told = TypeVar("Told", bound=Report)
+
+
+class Reader(ABC, Generic[Made, Told]):
+    """Reads a file or a Hub data set, as often as wanted, in bounded memory. Its kinds say what a record becomes."""
+
+    noun = "conversation"
+    """What is looked for, as errors call it."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        on_error: OnError = "stop",
+        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+    ) -> None:
+        self.source = os.fspath(source)
+        if on_error not in get_args(OnError):
+            raise ValueError(f"on_error={on_error!r}: allowed are 'stop' and 'skip'")
+        if max_line_bytes < 1:
+            raise ValueError(f"max_line_bytes={max_line_bytes}: give the longest allowed line in bytes")
+        self.on_error = on_error
+        self.max_line_bytes = max_line_bytes
+        self.format = _find_format(self.source, format)
+        self.report = self._new_report()
+
+    @abstractmethod
+    def _new_report(self) -> Told:
+        """A report in which nothing is counted yet."""
+
+    @abstractmethod
+    def _make(self, record: Record, report: Told) -> Iterable[tuple[int, Made] | Problem]:
+        """What a record holds, each with its line, counted in the report; and what of it cannot be used."""
+
+    def __iter__(self) -> Iterator[Made]:
+        """Streams what there is from the start; `self.report` then counts this iteration."""
+        return (made for _, made in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Made]]:
+        """As iterating, with the line (or row) where each begins, counted from 1."""
+        report = self.report = self._new_report()
+        usable = False
+        for item in self._items():
+            for made in self._make(item, report) if isinstance(item, Record) else (item,):
+                if not isinstance(made, Problem):
+                    usable = True
+                    yield made
+                    continue
+                problem = f"{self.place(made.line)}: {made.message}"
+                if self.on_error == "stop":
+                    raise ConversationFileError(f"{problem}, or read with on_error='skip'")
+                report.skipped += 1
+                if len(report.problems) < _PROBLEMS_KEPT:
+                    report.problems.append(problem)
+        if not usable:
+            raise ConversationFileError(self._nothing(report))
+
+    def place(self, line: int) -> str:
+        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`."""
+        return f"{self.source}:{'row ' if self.format == HUB.name else ''}{line}"
+
+    def fingerprint(self) -> str:
+        """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
+        if self.format == HUB.name:
+            return hashlib.blake2b(hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
+        with open(self.source, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+    def _items(self) -> Iterator[Record | Problem]:
+        if self.format == HUB.name:
+            return read_hub(self.source)
+        check_is_file(self.source)
+        lines = read_lines(self.source, max_line_bytes=self.max_line_bytes)
+        return FILE_FORMATS[self.format].read(lines)
+
+    def _nothing(self, report: Told) -> str:
+        if not report.skipped:
+            return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
+        return f"{self.source}: no {self.noun} could be used, {report.lost()} skipped; first {report.problems[0]}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "2,400 rows"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _find_format(source: str, name: str | None) -> str:
+    allowed = (*FILE_FORMATS, HUB.name)
+    if name is not None and name not in allowed:
+        raise ValueError(f"format={name!r}: allowed are {', '.join(allowed)}")
+    if source.startswith(SCHEME):
+        parse_address(source)
+        if name not in (None, HUB.name):
+            raise ValueError(f"{source}: format={name!r} does not go with a Hub address; leave it out")
+        return HUB.name
+    if name == HUB.name:
+        raise ValueError(f"{source}: is no Hub address; write hub://org/name?column=dialog&split=train")
+    if name is None:
+        return recognise(source).name
+    check_is_file(source)
+    return name
