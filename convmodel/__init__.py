@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from convmodel.options import PRESETS
     from convmodel.responder import Session
     from convmodel.scorers import MutualInformation
+    from convmodel.selection.selector import Selector
     from convmodel.tokenizer import ConversationTokenizer
     from convmodel.writer import Writer
 
@@ -23,6 +24,7 @@ _HOMES = {
     "ConversationTokenizer": "convmodel.tokenizer",
     "MutualInformation": "convmodel.scorers",
     "PRESETS": "convmodel.options",
+    "Selector": "convmodel.selection.selector",
     "Session": "convmodel.responder",
     "Writer": "convmodel.writer",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "ConversationModelOutput",
     "ConversationTokenizer",
     "MutualInformation",
+    "Selector",
     "Session",
     "Writer",
     "__version__",

@@ -42,6 +42,18 @@ class ModelCard:
             "alternate by turn from 0, and the last separator has the type of the speaker who replies. The chat "
             "template reproduces the ids; software that drops `token_type_ids` reads this model less well.",
         ]
+        parts += self.told()
+        if self.samples:
+            parts.append("## What it replies\n\n" + "\n\n".join(_sample(*sample) for sample in self.samples))
+        parts.append(
+            "## Limits\n\nIt repeats what its data said, right or wrong, kind or not, and knows nothing of truth. "
+            "Look at its replies before you let others talk to it."
+        )
+        return "\n\n".join(parts) + "\n"
+
+    def told(self) -> list[str]:
+        """The parts on data, evaluation and training, of what is known."""
+        parts = []
         if self.data:
             parts.append("## Data\n\n" + "\n".join(f"- {line}" for line in self.data))
         if self.numbers:
@@ -50,13 +62,7 @@ class ModelCard:
         if self.training:
             rows = [f"| `{name}` | `{value}` |" for name, value in self.training.items()]
             parts.append("\n".join(["## Training\n", "| option | value |", "|---|---|", *rows]))
-        if self.samples:
-            parts.append("## What it replies\n\n" + "\n\n".join(_sample(*sample) for sample in self.samples))
-        parts.append(
-            "## Limits\n\nIt repeats what its data said, right or wrong, kind or not, and knows nothing of truth. "
-            "Look at its replies before you let others talk to it."
-        )
-        return "\n\n".join(parts) + "\n"
+        return parts
 
 
 def _show(value: float | int) -> str:

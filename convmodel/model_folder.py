@@ -6,20 +6,25 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
 from transformers import AutoConfig, GPT2Config
 from transformers.utils import logging as transformers_logging
 
 from convmodel.atomic import atomic_folder
 
 MODEL_FILES = re.compile(
-    r"config\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
+    r"config\.json|selector\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
-def checked_source(name_or_path: str | os.PathLike[str]) -> str:
+def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
     """What to load a model from, once it is known that it can be found and holds no pickles in place of weights.
+
+    Args:
+        name_or_path: a folder or a Hub name.
+        needs: the file that makes a folder one of a model.
 
     Raises:
         FileNotFoundError: when there is no such folder and no such Hub name.
@@ -28,12 +33,31 @@ def checked_source(name_or_path: str | os.PathLike[str]) -> str:
     name = os.fspath(name_or_path)
     folder = Path(name)
     if folder.is_dir():
-        _check_folder(folder)
+        _check_folder(folder, needs)
         return name
     looks_like_a_path = folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name
     if looks_like_a_path or folder.exists():
         raise FileNotFoundError(f"{name}: no such folder; give the folder of a saved model, or a Hub name such as gpt2")
     return name
+
+
+def local_folder(source: str) -> Path:
+    """The folder that a source is, or into which it is fetched from the Hub, without pickles.
+
+    Args:
+        source: what `checked_source` gave.
+
+    Raises:
+        FileNotFoundError: when the Hub, as far as it can be reached, has no such name.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def load_config(source: str) -> GPT2Config:
@@ -57,10 +81,10 @@ def load_config(source: str) -> GPT2Config:
     return config
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, needs: str) -> None:
     names = [file.name for file in folder.iterdir()]
-    if "config.json" not in names:
-        raise ValueError(f"{folder}: holds no config.json, so it is no model folder; give one made by save_pretrained")
+    if needs not in names:
+        raise ValueError(f"{folder}: {_instead(names, needs)}; give one made by save_pretrained")
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
@@ -69,6 +93,12 @@ def _check_folder(folder: Path) -> None:
             "save the model as safetensors with software you trust it to"
         )
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")
+
+
+def _instead(names: list[str], needs: str) -> str:
+    if "selector.json" in names:
+        return "holds a model that chooses replies, not one that writes them"
+    return f"holds no {needs}, so it is no model folder"
 
 
 def check_replaceable(

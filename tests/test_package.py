@@ -26,6 +26,7 @@ FLOORS: list[set[str]] = [
     {
         "atomic",
         "errors",
+        "fingerprint",
         "hardware",
         "layout",
         "loss",

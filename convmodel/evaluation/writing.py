@@ -1,10 +1,8 @@
 """Models that write their replies: a folder and conversations in, replies and log-likelihoods line by line out."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
 
 from convmodel.conversation import Conversation
@@ -12,6 +10,7 @@ from convmodel.evaluation.examples import Example, Options, examples
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.evaluation.written import NGRAM, Written, find
+from convmodel.fingerprint import weights_digest
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import rows_of
 from convmodel.metrics.overlap import f1, rouge_l
@@ -61,11 +60,7 @@ def model_fingerprint(model: ConversationModel) -> str:
     """A digest of all that a reply depends on but decoding: the same model has the same wherever it lies."""
     config = model.hf_model.config
     unseen = (config.n_head, config.n_positions, config.activation_function, config.layer_norm_epsilon)  # in no weight
-    digest = hashlib.blake2b(repr((store_key("", model.tokenizer), unseen)).encode(), digest_size=16)
-    for name, weights in sorted(model.hf_model.state_dict().items()):
-        digest.update(f"{name} {tuple(weights.shape)}".encode())
-        digest.update(weights.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return weights_digest((store_key("", model.tokenizer), unseen), model.hf_model.state_dict())
 
 
 def _replies(

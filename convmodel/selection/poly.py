@@ -1,125 +1,45 @@
-"""Hidden states of contexts and vectors of candidates in, scores out: the heads of bi- and poly-encoder.
+"""Contexts and candidates in, scores out: the poly-encoder, whose candidates look at several vectors of a context."""
 
-Source: arXiv:1905.01969, sections 4.2 and 4.4.
-"""
+from typing import Any
 
-from typing import Literal, get_args
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-PolyType = Literal["learnt", "first", "last"]
-"""Where a context's vectors come from: codes that attend over its tokens, or its first or last tokens as they are."""
+from convmodel.selection.bi import BiEncoder
+from convmodel.selection.encoder import TokenEncoder
+from convmodel.selection.heads import PolyContext, PolyType
+from convmodel.selection.rows import Padded
+from convmodel.tokenizer import ConversationTokenizer
 
 
-def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Dot-product attention over values that are their own keys, without scaling, as the poly-encoder has it.
+class PolyEncoder(BiEncoder):
+    """Each candidate attends over M vectors of the context. Source: arXiv:1905.01969, section 4.4.
 
     Args:
-        queries: (M, D) or (B, M, D).
-        values: (B, T, D).
-        mask: (B, T), nonzero where there is something to attend to; at least one in each row.
-
-    Returns:
-        (B, M, D)
-    """
-    scores = queries @ values.transpose(1, 2)
-    weights = scores.masked_fill(~mask.bool()[:, None], -torch.inf).softmax(-1)
-    return weights @ values.masked_fill(~mask.bool()[..., None], 0)
-
-
-class PolyContext(nn.Module):
-    """Makes M vectors of a context.
-
-    Args:
-        width: D of the encoder.
+        encoder, tokenizer: see `BiEncoder`.
         num_codes: M.
-        kind: see `PolyType`.
-
-    Raises:
-        ValueError: for no codes, or another kind.
+        codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
+        options: of `BiEncoder`; its pooling is that of candidates.
     """
 
-    def __init__(self, width: int, num_codes: int, kind: PolyType = "learnt") -> None:
-        super().__init__()
-        if num_codes < 1 or kind not in get_args(PolyType):
-            raise ValueError(
-                f"num_codes={num_codes}, kind={kind!r}; allowed are at least 1, and {', '.join(get_args(PolyType))}"
-            )
-        self.num_codes, self.kind = num_codes, kind
-        # The paper's N(0, D^-1/2) names the standard deviation; as the mean it would make all codes alike.
-        self.codes = nn.Parameter(torch.randn(num_codes, width) * width**-0.5) if kind == "learnt" else None
+    kind = "poly-encoder"
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, D) states and their (B, T) mask in; (B, M, D) vectors and a (B, M) mask of those that are there out.
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        tokenizer: ConversationTokenizer,
+        *,
+        num_codes: int = 64,
+        codes: PolyType = "learnt",
+        **options: Any,
+    ) -> None:
+        super().__init__(encoder, tokenizer, **options)
+        self.codes = PolyContext(encoder.width, num_codes, codes)
+        self.network.add_module("codes", self.codes)
 
-        A context shorter than M tokens has fewer first or last ones.
-        """
-        if self.codes is not None:
-            vectors = attend(self.codes, hidden, mask)
-            return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=hidden.device)
-        there = mask.bool()
-        number = there.cumsum(1) - 1  # of each token among those that are no padding
-        if self.kind == "last":
-            number = number - there.sum(1, keepdim=True) + self.num_codes
-        wanted = there & (number >= 0) & (number < self.num_codes)
-        vectors = hidden.new_zeros(len(hidden), self.num_codes, hidden.shape[2])
-        found = torch.zeros(vectors.shape[:2], dtype=torch.bool, device=hidden.device)
-        rows, places = wanted.nonzero(as_tuple=True)
-        vectors[rows, number[rows, places]] = hidden[rows, places]
-        found[rows, number[rows, places]] = True
-        return vectors, found
+    def options(self) -> dict[str, Any]:
+        """See `Selector.options`."""
+        return super().options() | {"num_codes": self.codes.num_codes, "codes": self.codes.kind}
 
-
-def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
-    """(B, D) contexts and (C, D) candidates, or (B, C, D) candidates of each, in; (B, C) dot products out."""
-    if candidates.dim() == 2:
-        return contexts @ candidates.T
-    return (candidates @ contexts[..., None])[..., 0]
-
-
-def poly_scores(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
-    """The poly-encoder's score: each candidate attends over a context's vectors, and is multiplied with what it sees.
-
-    With s_m the products of a candidate and a context's vectors, the product of what it sees is sum_m softmax(s)_m s_m:
-    no vector of the width D is built for any pair.
-
-    Args:
-        vectors: (B, M, D), of contexts.
-        found: (B, M), which of them are there; at least one in each row.
-        candidates: (C, D), or (B, C, D) for candidates of each context.
-
-    Returns:
-        (B, C), higher is better.
-    """
-    if candidates.dim() == 2:  # one product for all contexts, the M numbers of a pair side by side
-        products = (candidates @ vectors.flatten(0, 1).T).view(len(candidates), *vectors.shape[:2]).transpose(0, 1)
-    else:
-        products = candidates @ vectors.transpose(1, 2)
-    if found.all():
-        return (products.softmax(-1) * products).sum(-1)
-    weights = products.masked_fill(~found[:, None], -torch.inf).softmax(-1)
-    return (weights * products.masked_fill(~found[:, None], 0)).sum(-1)
-
-
-def in_batch_loss(scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of each context's own response among those of the batch.
-
-    Args:
-        scores: (B, B), of context i and the response of context j.
-        responses: (B,) numbers that are equal where the texts are: an equal text is never a negative.
-        label_smoothing: from 0 to 1, the share of the target that is spread over all that are left.
-
-    Returns:
-        () the mean over the batch, in nats.
-    """
-    same = responses[:, None] == responses[None]
-    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-    left = ~same | own
-    chances = scores.masked_fill(~left, -torch.inf).float().log_softmax(1)
-    loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device))
-    if not label_smoothing:
-        return loss
-    spread = -(chances.masked_fill(~left, 0).sum(1) / left.sum(1)).mean()
-    return (1 - label_smoothing) * loss + label_smoothing * spread
+    def _context_vectors(self, rows: Padded) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = self.codes(self.encoders.contexts(rows), rows.mask)
+        return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convmodel.selection.poly import bi_scores, poly_scores
+from convmodel.selection.heads import bi_scores, poly_scores
 
 CHUNK = 4_096
 """Candidates that are multiplied at once: what is built for them stays in the caches of a CPU."""

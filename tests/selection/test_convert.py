@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.selection.convert import ConvertNetwork, ConvertSizes, quick_gelu, scale_at
+from convmodel.selection.convert_network import ConvertNetwork, ConvertSizes, quick_gelu, scale_at
 
 SMALL = ConvertSizes(
     vocab_size=40,

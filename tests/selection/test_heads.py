@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.selection.poly import PolyContext, attend, bi_scores, in_batch_loss, poly_scores
+from convmodel.selection.heads import PolyContext, attend, bi_scores, poly_scores
+from convmodel.selection.loss import in_batch_loss
 from convmodel.selection.pooling import pool
 
 

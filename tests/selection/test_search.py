@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convmodel.selection.poly import bi_scores, poly_scores
+from convmodel.selection.heads import bi_scores, poly_scores
 from convmodel.selection.search import search_bi, search_poly
 
 

@@ -1,0 +1,27 @@
+"""Scores of a batch in, the loss out: each context against its own response and the others'."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def in_batch_loss(scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of each context's own response among those of the batch.
+
+    Args:
+        scores: (B, B), of context i and the response of context j.
+        responses: (B,) numbers that are equal where the texts are: an equal text is never a negative.
+        label_smoothing: from 0 to 1, the share of the target that is spread over all that are left.
+
+    Returns:
+        () the mean over the batch, in nats.
+    """
+    same = responses[:, None] == responses[None]
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    left = ~same | own
+    chances = scores.masked_fill(~left, -torch.inf).float().log_softmax(1)
+    loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device))
+    if not label_smoothing:
+        return loss
+    spread = -(chances.masked_fill(~left, 0).sum(1) / left.sum(1)).mean()
+    return (1 - label_smoothing) * loss + label_smoothing * spread

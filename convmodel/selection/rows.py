@@ -1,0 +1,114 @@
+"""Token ids of turns in, laid-out rows and padded batches of them out: what encoders of contexts and candidates read.
+
+    persona sentence    turn 1        turn 2          a candidate, alone    context and candidate together
+    [CLS] I  am  Ann  [SEP] Hello  [SEP] Hi  [SEP]    [CLS] Hi  [SEP]       [CLS] ... Hi  [SEP] Hi  [SEP]
+      1   1  1   1      1     1      0   0    1         1   1    1            1        0    1   1    1
+
+A separator stands where `convmodel.layout` puts it; the first one becomes the encoder's own first token, if it has one.
+Types tell who speaks: 1 is whoever replies, its persona and its candidates, 0 the other one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convmodel.layout import fit, lay_out, persona_length, room_for_turns
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One laid-out text: two lists of the same length T, at least 1."""
+
+    ids: list[int]
+    types: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Rows padded on the right.
+
+    Args:
+        ids, types: (B, T).
+        mask: (B, T), true where a token is no padding.
+    """
+
+    ids: Tensor
+    types: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device) -> "Padded":
+        """The same on a device."""
+        return Padded(*(tensor.to(device, non_blocking=True) for tensor in (self.ids, self.types, self.mask)))
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """Where the separators and types of an encoder's rows stand, and how long the rows get.
+
+    Args:
+        sep_token_id: the separator.
+        first_token_id: stands in place of the first separator; None where the encoder has none, as GPT-2.
+        max_context: tokens of a context at most.
+        max_candidate: tokens of a candidate at most, its separators included.
+    """
+
+    sep_token_id: int
+    first_token_id: int | None = None
+    max_context: int = 360
+    max_candidate: int = 72
+
+    def context(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> Row:
+        """Lays a context out; whole turns go, oldest first, until it fits. The persona stays.
+
+        Raises:
+            ValueError: when the persona leaves no room for a turn.
+        """
+        window = fit([len(ids) for ids in turns], room_for_turns(persona_length(persona), self.max_context))
+        kept = list(turns[window.first :])
+        kept[-1] = kept[-1][window.cut :]
+        laid_out = lay_out(kept, self.sep_token_id, persona=persona)
+        replies = laid_out.token_type_ids[-1]
+        return self._row(laid_out.input_ids, [int(type_id == replies) for type_id in laid_out.token_type_ids])
+
+    def candidate(self, ids: Sequence[int]) -> Row:
+        """Lays a candidate out alone; what is too long loses its end."""
+        kept = [self.sep_token_id, *ids[: max(self.max_candidate - 2, 0)], self.sep_token_id]
+        return self._row(kept, [1] * len(kept))
+
+    def pair(self, context: Row, candidate: Sequence[int]) -> Row:
+        """Lays a candidate out behind its context."""
+        kept = [*candidate[: max(self.max_candidate - 2, 0)], self.sep_token_id]
+        return Row([*context.ids, *kept], [*context.types, *[1] * len(kept)])
+
+    def _row(self, ids: list[int], types: list[int]) -> Row:
+        if self.first_token_id is not None:
+            ids[0] = self.first_token_id
+        return Row(ids, types)
+
+
+def pad_rows(rows: Sequence[Row], pad_token_id: int) -> Padded:
+    """Pads at least one row on the right."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids, types = np.full(mask.shape, pad_token_id, dtype=np.int64), np.zeros(mask.shape, dtype=np.int64)
+    ids[mask] = np.concatenate([row.ids for row in rows])
+    types[mask] = np.concatenate([row.types for row in rows])
+    return Padded(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask))
+
+
+def length_chunks(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows, from short to long, in chunks of at most so many tokens, padding included; at least one row."""
+    chunk: list[int] = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if chunk and (len(chunk) + 1) * lengths[number] > tokens:
+            yield chunk
+            chunk = []
+        chunk.append(number)
+    if chunk:
+        yield chunk

@@ -1,0 +1,63 @@
+"""Contexts and candidates as texts in, checked texts and token ids out."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from convmodel.conversation import check_turns
+from convmodel.tokenizer import ConversationTokenizer
+
+Candidates = Sequence[str] | Sequence[Sequence[str]]
+"""C texts for all contexts, or C texts for each of B contexts."""
+
+
+def context_ids(
+    tokenizer: ConversationTokenizer,
+    contexts: Sequence[Sequence[str]],
+    personas: Sequence[Sequence[str]] | None,
+) -> list[tuple[list[list[int]], list[list[int]]]]:
+    """The ids of the turns and of the persona sentences of each context, in one call of the tokenizer.
+
+    Raises:
+        TypeError, ValueError: for a text that is missing, empty or no text.
+    """
+    if isinstance(contexts, str) or any(isinstance(context, str) for context in contexts):
+        raise TypeError(f"contexts is {contexts!r:.60}; give a list of contexts, each a list of turns")
+    if personas is not None and len(personas) != len(contexts):
+        raise ValueError(f"{len(personas)} personas for {len(contexts)} contexts; give one each, or none")
+    texts: list[str] = []
+    counts: list[tuple[int, int]] = []
+    for context, persona in zip(contexts, personas or [()] * len(contexts), strict=True):
+        turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
+        texts += [*turns, *sentences]
+        counts.append((len(turns), len(sentences)))
+    ids = iter(tokenizer.encode_many(texts))
+    return [([next(ids) for _ in range(turns)], [next(ids) for _ in range(persona)]) for turns, persona in counts]
+
+
+def checked_candidates(candidates: Sequence[str]) -> list[str]:
+    """Candidates, once it is known that they are texts and at least one.
+
+    Raises:
+        TypeError, ValueError: where they are not.
+    """
+    texts = list(check_turns(candidates, what="candidate"))
+    if not texts:
+        raise ValueError("there are no candidates; give at least one")
+    return texts
+
+
+def checked_pools(contexts: Sequence[Sequence[str]], candidates: Candidates) -> list[list[str]]:
+    """One pool for all contexts, or one for each.
+
+    Raises:
+        TypeError, ValueError: for texts that are none, or pools of different sizes or number.
+    """
+    if isinstance(candidates, str) or not len(candidates) or isinstance(candidates[0], str):
+        return [checked_candidates(cast(Sequence[str], candidates))]
+    pools = [checked_candidates(pool) for pool in candidates]
+    if len(pools) != len(contexts) or len(set(map(len, pools))) > 1:
+        raise ValueError(
+            f"{len(pools)} pools of {sorted(set(map(len, pools)))} candidates for {len(contexts)} contexts; "
+            "give one pool for each, all of one size, or one for all"
+        )
+    return pools
