@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
 
 from convmodel.data import ConversationDataModule
 from convmodel.model import ConversationModel
@@ -27,6 +28,24 @@ class Replies(Protocol):
 
     def conversation_model(self) -> ConversationModel:
         """The model as it is now."""
+
+
+class Exports(Protocol):
+    """A LightningModule whose best state is exported."""
+
+    monitor: str
+    higher_is_better: bool
+    hparams: Any
+
+    @property
+    def base_model(self) -> str | None:
+        """What is fine-tuned; None for a model from scratch."""
+
+    def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
+        """Saves the model with its card; `weights` were gathered from all processes."""
+
+    def told(self, best: float) -> dict[str, float | int]:
+        """The numbers of a model card whose best validation came to `best`."""
 
 
 class ReplySamples(Callback):
@@ -102,7 +121,7 @@ class ReplySamples(Callback):
 
 
 class BestExport(Callback):
-    """Puts the best model by validation loss into a folder, and replaces it in one step whenever a better one is found.
+    """Puts the best model by validation into a folder, and replaces it in one step whenever a better one is found.
 
     Without validation data, the model of the end of training is exported.
 
@@ -122,53 +141,50 @@ class BestExport(Callback):
             check_replaceable(self._folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Exports when the loss is the lowest so far."""
-        if trainer.sanity_checking or trainer.state.fn != "fit" or "val_loss" not in trainer.callback_metrics:
+        """Exports when the validation is the best so far."""
+        module = cast(Exports, pl_module)
+        if trainer.sanity_checking or trainer.state.fn != "fit" or module.monitor not in trainer.callback_metrics:
             return
-        loss = float(trainer.callback_metrics["val_loss"])
-        if loss < self._best:
-            self._best = loss
-            self._export(trainer, pl_module)
+        value = float(trainer.callback_metrics[module.monitor])
+        better = value > self._best if module.higher_is_better else value < self._best
+        if better or (math.isinf(self._best) and not math.isnan(value)):
+            self._best = value
+            self._export(trainer, module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exports what was never validated, and says where the model is."""
         if not self._exported and math.isinf(self._best):
-            self._export(trainer, pl_module)
+            self._export(trainer, cast(Exports, pl_module))
         if self._folder is not None:
-            best = "" if math.isinf(self._best) else f" (validation loss {self._best:.4f})"
+            name = cast(Exports, pl_module).monitor.removeprefix("val_").replace("_", " ")
+            best = "" if math.isinf(self._best) else f" (validation {name} {self._best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best loss, so that a resumed run does not replace a better model."""
+        """The best validation, so that a resumed run does not replace a better model."""
         return {"best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes it back."""
         self._best = state_dict["best"]
 
-    def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _export(self, trainer: Trainer, module: Exports) -> None:
         if self._folder is None:
             return
         weights = trainer.strategy.lightning_module_state_dict()  # gathered by all processes where it is sharded
         if trainer.is_global_zero:
-            model = cast(Replies, pl_module).conversation_model()
-            prefix = "hf_model."
-            mine = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-            model.save_pretrained(self._folder, card=self._card(trainer, pl_module), state_dict=mine)
+            module.export(self._folder, card=self._card(trainer, module), weights=weights)
         self._exported = True
         trainer.strategy.barrier("exported")
 
-    def _card(self, trainer: Trainer, pl_module: LightningModule) -> ModelCard:
-        numbers: dict[str, float | int] = {}
-        if not math.isinf(self._best):
-            numbers["validation loss (nats per predicted token)"] = self._best
-            numbers["validation perplexity (per predicted token)"] = math.exp(min(self._best, 700))
+    def _card(self, trainer: Trainer, module: Exports) -> ModelCard:
+        numbers = {} if math.isinf(self._best) else module.told(self._best)
         numbers |= {"optimiser steps": trainer.global_step, "epochs": epochs_begun(trainer)}
         data = getattr(getattr(trainer, "datamodule", None), "described", {})
         return ModelCard(
-            base_model=getattr(pl_module, "base_model", None),
+            base_model=module.base_model,
             data=[f"{split}: {text}" for split, text in data.items()],
             numbers=numbers,
-            training={name: value for name, value in pl_module.hparams.items() if not name.startswith("_")},
+            training={name: value for name, value in module.hparams.items() if not name.startswith("_")},
             samples=self._samples.latest,
         )

@@ -2,18 +2,12 @@
 
 import math
 import os
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
-from torch.optim import AdamW
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.batching import Batch
@@ -22,11 +16,13 @@ from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import summed_cross_entropy
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.model import ConversationModel
+from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config
-from convmodel.seeds import mixed_seed
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.counting import over_all_processes
-from convmodel.training.schedule import Schedule, learning_rate_at
+from convmodel.training.kept import tokenizer_files, tokenizer_from
+from convmodel.training.optimising import OptimisedModule
+from convmodel.training.schedule import Schedule
 
 
 @dataclass
@@ -57,7 +53,7 @@ class FromScratch:
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 
 
-class ConversationModule(LightningModule):
+class ConversationModule(OptimisedModule):
     """Trains a GPT-2 to write the next turn.
 
     Args:
@@ -66,12 +62,18 @@ class ConversationModule(LightningModule):
         learning_rate: The highest learning rate of AdamW. When null, 5e-5 for a pretrained model, and from scratch
             0.003, or 0.768 / n_embd for one wider than 256.
         warmup_steps: Optimiser steps until it is reached.
-        schedule: How it falls afterwards: "cosine", "linear" or "constant".
+        schedule: How it falls afterwards: "cosine", "linear", "constant", or "plateau", which takes 0.4 of it whenever
+            a validation is no better than the best before.
         weight_decay: AdamW's decay of matrices, embeddings among them; biases and layer norms are left alone.
         betas: AdamW's two averaging rates.
         train_on: Which turns are predicted: "all", "last", or those of one speaker: "last_speaker" (who says the last
             turn, and whom a persona describes), "first_speaker", "second_speaker".
     """
+
+    monitor = "val_loss"
+    """What the best model is the best by."""
+
+    higher_is_better = False
 
     def __init__(
         self,
@@ -84,20 +86,24 @@ class ConversationModule(LightningModule):
         betas: tuple[float, float] = (0.9, 0.95),
         train_on: TrainOn = "all",
     ) -> None:
-        super().__init__()
         if isinstance(from_scratch, dict):  # as a checkpoint holds it
             from_scratch = FromScratch(**from_scratch)
         if pretrained_model_name_or_path is None and from_scratch.n_embd % from_scratch.n_head:
             raise ValueError(
                 f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
             )
+        usual = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
+        super().__init__(
+            optimizer="adamw",
+            learning_rate=usual if learning_rate is None else learning_rate,
+            warmup_steps=warmup_steps,
+            schedule=schedule,
+            weight_decay=weight_decay,
+            betas=betas,
+        )
         self.save_hyperparameters()
         self.hparams.update(from_scratch=asdict(from_scratch), betas=list(betas))
         self._pretrained, self._from_scratch = pretrained_model_name_or_path, from_scratch
-        usual = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
-        self._learning_rate = usual if learning_rate is None else learning_rate
-        self._warmup_steps, self._schedule = warmup_steps, schedule
-        self._weight_decay, self._betas = weight_decay, (betas[0], betas[1])
         self.train_on: TrainOn = train_on
         self.hf_model: GPT2LMHeadModel | None = None
         self._tokenizer: ConversationTokenizer | None = None
@@ -105,7 +111,6 @@ class ConversationModule(LightningModule):
         self._base_model = pretrained_model_name_or_path
         self._window_tokens = torch.zeros(())
         self._counts = TokenCounts()
-        self._total_steps = math.inf
         self._restored = False
 
     # What is trained
@@ -134,10 +139,7 @@ class ConversationModule(LightningModule):
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         """Takes the tokenizer and the sizes from a checkpoint, so that neither vocabulary nor base model is needed."""
         kept = checkpoint["convmodel"]
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in kept["tokenizer"].items():
-                (Path(folder) / name).write_text(text, encoding="utf-8")
-            self._tokenizer = ConversationTokenizer.from_pretrained(folder)
+        self._tokenizer = tokenizer_from(kept["tokenizer"], ConversationTokenizer)
         self._config = GPT2Config(**kept["config"])
         self._base_model = kept["base_model"]
         if self._base_model is None:  # sizes are fixed by the weights, dropout is not
@@ -174,6 +176,20 @@ class ConversationModule(LightningModule):
         assert self.hf_model is not None and self._tokenizer is not None
         return ConversationModel(self.hf_model, self._tokenizer)
 
+    def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
+        """Saves the model as it is in `weights`, which were gathered from all processes."""
+        prefix = "hf_model."
+        mine = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        self.conversation_model().save_pretrained(folder, card=card, state_dict=mine)
+
+    @staticmethod
+    def told(best: float) -> dict[str, float | int]:
+        """The numbers of a model card whose best validation came to `best`."""
+        return {
+            "validation loss (nats per predicted token)": best,
+            "validation perplexity (per predicted token)": math.exp(min(best, 700)),
+        }
+
     # Loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -186,12 +202,6 @@ class ConversationModule(LightningModule):
         chosen = wanted != IGNORED
         total = summed_cross_entropy(hidden[:, :-1][chosen], self.hf_model.lm_head.weight, wanted[chosen])
         return total, chosen.sum()
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Makes dropout a function of the step alone, so that a resumed run draws what the first would have drawn."""
-        torch.manual_seed(
-            mixed_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
-        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the summed loss; what an optimiser step is divided by is known only at its end."""
@@ -208,57 +218,7 @@ class ConversationModule(LightningModule):
         scale = 1.0 / cast(Tensor, tokens).clamp(min=1.0)
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         torch._foreach_mul_(gradients, scale)
-        rate = learning_rate_at(
-            self.trainer.global_step,
-            peak=self._learning_rate,
-            warmup_steps=self._warmup_steps,
-            total_steps=self._total_steps,
-            schedule=self._schedule,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        self.log("learning_rate", rate, batch_size=1)
-
-    def configure_optimizers(self) -> AdamW:
-        """AdamW; the schedule is a function of the step, see `on_before_optimizer_step`."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        return AdamW(
-            [
-                {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self._weight_decay},
-                {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-            ],
-            lr=self._learning_rate,
-            betas=self._betas,
-            # With a gradient scaler, a fused step would undo the scaling only after the clipping.
-            fused=self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed",
-        )
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips as `trainer.gradient_clip_val` says; Lightning itself refuses to with a fused optimiser or FSDP."""
-        if not gradient_clip_val:
-            return
-        if gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-        elif isinstance(self.trainer.strategy, FSDPStrategy):
-            cast(FullyShardedDataParallel, self.trainer.strategy.model).clip_grad_norm_(gradient_clip_val)
-        else:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
-    def on_train_start(self) -> None:
-        """Counts the steps to come, and lets this run's options win over those of a checkpoint's optimiser state.
-
-        Counting any earlier would make Lightning build the loader before it can give it its place in the epoch.
-        """
-        self._total_steps = float(self.trainer.estimated_stepping_batches)
-        if math.isinf(self._total_steps) and self._schedule != "constant":
-            rank_zero_info("Neither max_epochs nor max_steps is set: the learning rate stays constant after warm-up")
-        for group, decay in zip(self.trainer.optimizers[0].param_groups, (self._weight_decay, 0.0), strict=True):
-            group["weight_decay"], group["betas"] = decay, self._betas
+        super().on_before_optimizer_step(optimizer)
 
     # Evaluation
 
@@ -285,6 +245,8 @@ class ConversationModule(LightningModule):
 
     def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
         counts = over_all_processes(self._counts, self.trainer.strategy)
+        if prefix == "val":
+            self.validated(-counts.loss)
         found = {"loss": counts.loss, "perplexity": counts.perplexity}
         data = getattr(self.trainer, "datamodule", None)
         windows = data.window_set(split) if with_table and isinstance(data, ConversationDataModule) else None
@@ -309,17 +271,16 @@ class ConversationModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to build the model again: plain texts and numbers only."""
         assert self.hf_model is not None and self._tokenizer is not None
-        with tempfile.TemporaryDirectory() as folder:
-            self._tokenizer.save_pretrained(folder)
-            files = {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
+        super().on_save_checkpoint(checkpoint)
         checkpoint["convmodel"] = {
-            "tokenizer": files,
+            "tokenizer": tokenizer_files(self._tokenizer),
             "config": self.hf_model.config.to_diff_dict(),
             "base_model": self._base_model,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Builds the model when a checkpoint is loaded without a trainer."""
+        super().on_load_checkpoint(checkpoint)
         if self.hf_model is None:
             self.restore_from(checkpoint)
             self.configure_model()

@@ -116,7 +116,8 @@ class Run:
         self.global_step = 0
         self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=1)))
         self.strategy = SimpleNamespace(lightning_module_state_dict=self.weights, barrier=lambda _: None)
-        self.module = SimpleNamespace(hparams={}, conversation_model=lambda: self.model)
+        self.module = ConversationModule()
+        self.module.hf_model, self.module._tokenizer = model.hf_model, model.tokenizer
 
     def weights(self) -> dict[str, Tensor]:
         return {f"hf_model.{name}": values for name, values in self.model.hf_model.state_dict().items()}
