@@ -220,7 +220,7 @@ def equality(job: Job) -> dict[str, Any]:
         if not torch.equal(values, theirs[name]):
             raise ValueError(f"the plain loop and ours read different {name}")
     module = ConversationModule(job.model_folder)
-    module.load_tokenizer(lambda _: tokenizer)
+    module.load_tokenizer(lambda *_: tokenizer)
     module.configure_model()
     module.eval()
     with torch.no_grad():

@@ -1,9 +1,10 @@
 """Token sequences in, padded batches out: similar lengths together under a token budget, resumable to the batch."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -121,7 +122,49 @@ def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
     }
 
 
-class BatchLoader:
+class RandomBatches:
+    """Groups examples at random into batches of one size, the last one smaller.
+
+    Args:
+        examples: how many there are.
+        batch_size: of each batch.
+        seed: what the epochs are drawn from.
+        share: which batches this process reads, as for `TokenBudgetSampler`.
+        redraw: whether each epoch is drawn anew.
+    """
+
+    def __init__(
+        self, examples: int, *, batch_size: int, seed: int = 0, share: Share = Share(), redraw: bool = True
+    ) -> None:
+        self._examples, self._batch_size = examples, batch_size
+        self._seed, self._share, self._redraw = seed, share, redraw
+
+    def __len__(self) -> int:
+        """Batches that this process reads in an epoch."""
+        return math.ceil(math.ceil(self._examples / self._batch_size) / self._share.world_size)
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """The batches of an epoch for this process, as the indices of their examples."""
+        order = np.random.default_rng([self._seed, number if self._redraw else 0]).permutation(self._examples)
+        starts = range(self._share.rank * self._batch_size, self._examples, self._share.world_size * self._batch_size)
+        found = [order[start : start + self._batch_size] for start in starts]
+        return found + [order[:0]] * (len(self) - len(found))
+
+
+class Batches(Protocol):
+    """What stands together in each batch of an epoch."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """The batches of an epoch, as the indices of what stands in them."""
+
+
+Made = TypeVar("Made")
+
+
+class BatchLoader(Generic[Made]):
     """An iterable of batches that can be stopped after any batch and go on in another process, exactly.
 
     Args:
@@ -132,7 +175,7 @@ class BatchLoader:
     it back.
     """
 
-    def __init__(self, sampler: TokenBudgetSampler, read: Callable[[np.ndarray], Batch]) -> None:
+    def __init__(self, sampler: Batches, read: Callable[[np.ndarray], Made]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0
@@ -151,7 +194,7 @@ class BatchLoader:
     def __len__(self) -> int:
         return len(self._sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Made]:
         if not self._restored:
             self._next_batch = 0
         self._restored = False  # a restored place is used once: the next epoch begins at its first batch

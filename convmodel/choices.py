@@ -11,7 +11,7 @@ from convmodel.formats.base import Asked, Problem, Record, kind
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.formats.reading import OnError, Reader, Report, count
 
-__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "read_choices"]
+__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "has_choices", "read_choices"]
 
 _NONE = 'it has no candidates; write {"context", "response", "distractors"} or {"turns", "candidates"}'
 
@@ -141,6 +141,17 @@ def read_choices(
 ) -> Iterator[ChoiceExample]:
     """Yields the examples of a file with given candidates once; all else is as in `ChoiceReader`."""
     return iter(ChoiceReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+
+
+def has_choices(source: str | os.PathLike[str], *, format: str | None = None) -> bool:
+    """Whether a file gives candidates with its responses: what the first record that can be read has.
+
+    Args:
+        source, format: as in `ChoiceReader`.
+    """
+    records = (item for item in ChoiceReader(source, format=format)._items() if isinstance(item, Record))
+    first = next(records, None)
+    return first is not None and bool(first.asked)
 
 
 def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:

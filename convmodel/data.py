@@ -1,7 +1,7 @@
 """Conversation files or Hub data sets in, batches out: the LightningDataModules."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from convmodel.atomic import atomic_folder
 from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.choices import ChoiceExample, ChoiceReader
 from convmodel.conversation import Conversation, ConversationReader, OnError
 from convmodel.layout import TrainOn
 from convmodel.token_store import TokenStore, store_key
@@ -23,12 +24,25 @@ from convmodel.windows import WindowSet
 READS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 """The splits that each command reads; only fit does without its second."""
 
-LearnVocabulary = Callable[[int], ConversationTokenizer]
-"""A vocabulary size in, a tokenizer learned from the training file out."""
+
+class LearnVocabulary(Protocol):
+    """Learns a tokenizer from the training file."""
+
+    def __call__(
+        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
+    ) -> ConversationTokenizer:
+        """A vocabulary size in, a tokenizer of a class out."""
 
 
-class ReadsConversations(Protocol):
-    """What the data module asks of the LightningModule that it feeds."""
+class AsksForTokenizer(Protocol):
+    """What every data module asks of the LightningModule that it feeds."""
+
+    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+        """The model's tokenizer; `learn` is called when it has none yet."""
+
+
+class ReadsConversations(AsksForTokenizer, Protocol):
+    """What the data module for models that write asks."""
 
     train_on: TrainOn
 
@@ -36,11 +50,87 @@ class ReadsConversations(Protocol):
     def n_positions(self) -> int:
         """Tokens that the model can read at once."""
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
-        """The model's tokenizer; `learn` is called when it has none yet."""
+
+class FilesDataModule(LightningDataModule):
+    """What data modules share: files by split, and what is learned and kept of them.
+
+    Args:
+        files: by split, "train", "valid" and "test"; None for those that are not given.
+        on_error: "stop" or "skip".
+        cache_dir: where tokens are kept.
+    """
+
+    def __init__(self, files: Mapping[str, str | None], *, on_error: OnError, cache_dir: str | None) -> None:
+        super().__init__()
+        self._files, self._on_error = files, on_error
+        self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        self.described: dict[str, str] = {}
+
+    @property
+    def _wanted(self) -> list[str]:
+        """The splits that the running command reads."""
+        assert self.trainer is not None and self.trainer.state.fn is not None
+        command = self.trainer.state.fn.value
+        missing = [split for split in READS[command] if self._files[split] is None]
+        if missing and (command, missing) != ("fit", ["valid"]):
+            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its conversations")
+        return [split for split in READS[command] if split not in missing]
+
+    def prepare_data(self) -> None:
+        """Learns the vocabulary if the model has none, and writes the tokens of every file that has none yet."""
+        for split in self._wanted:
+            self._store(split)
+
+    def _reader(self, file: str) -> ConversationReader | ChoiceReader:
+        return ConversationReader(file, on_error=self._on_error)
+
+    @staticmethod
+    def _texts(one: Conversation | ChoiceExample) -> Iterator[str]:
+        """What a vocabulary is learned from."""
+        yield from one.persona
+        yield from one.turns if isinstance(one, Conversation) else (*one.context, one.response)
+
+    @property
+    def _asks(self) -> AsksForTokenizer:
+        assert self.trainer is not None
+        return cast(AsksForTokenizer, self.trainer.lightning_module)
+
+    @cached_property
+    def _tokenizer(self) -> ConversationTokenizer:
+        return self._asks.load_tokenizer(self._learn)
+
+    def _learn(
+        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
+    ) -> ConversationTokenizer:
+        """Learns a vocabulary from the training file, or takes the one that was learned from the same bytes."""
+        file = self._files["train"]
+        if file is None:
+            raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
+        reader = self._reader(file)
+        kind = "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
+        if not folder.is_dir():
+            rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
+            texts = (text for one in reader for text in self._texts(one))
+            learned = tokenizer_class.learn(texts, vocab_size)
+            with atomic_folder(folder) as fresh:
+                learned.save_pretrained(fresh)
+        return tokenizer_class.from_pretrained(folder)
+
+    def _store(self, split: str) -> TokenStore:
+        file = self._files[split]
+        assert file is not None
+        tokenizer = self._tokenizer
+        reader = self._reader(file)
+        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
+        folder = self._cache / "tokens" / key
+        if not folder.is_dir():
+            progress = tqdm(reader, desc=f"Tokenising {file}", unit=f" {reader.noun}s", disable=None, leave=False)
+            TokenStore.build(progress, tokenizer, folder, describe=lambda: reader.report.summary())
+        return TokenStore(folder)
 
 
-class ConversationDataModule(LightningDataModule):
+class ConversationDataModule(FilesDataModule):
     """Conversations for a model that writes replies.
 
     Files are JSON Lines (lists, objects or messages), ParlAI text, CSV, or any of them gzipped; `hub://...` is a data
@@ -70,37 +160,19 @@ class ConversationDataModule(LightningDataModule):
         window_context: float = 0.5,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__()
+        files = {"train": train_file, "valid": valid_file, "test": test_file}
+        super().__init__(files, on_error=on_error, cache_dir=cache_dir)
         self.save_hyperparameters()
         if not 0 <= window_context <= 1:
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
-        self._files = {"train": train_file, "valid": valid_file, "test": test_file}
         self._tokens_per_batch, self._max_length = tokens_per_batch, max_length
-        self._on_error: OnError = on_error
         self._window_context = window_context
-        self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
         self._sets: dict[str, WindowSet] = {}
-        self.described: dict[str, str] = {}
 
     @property
     def _module(self) -> ReadsConversations:
         assert self.trainer is not None
         return cast(ReadsConversations, self.trainer.lightning_module)
-
-    @property
-    def _wanted(self) -> list[str]:
-        """The splits that the running command reads."""
-        assert self.trainer is not None and self.trainer.state.fn is not None
-        command = self.trainer.state.fn.value
-        missing = [split for split in READS[command] if self._files[split] is None]
-        if missing and (command, missing) != ("fit", ["valid"]):
-            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its conversations")
-        return [split for split in READS[command] if split not in missing]
-
-    def prepare_data(self) -> None:
-        """Learns the vocabulary if the model has none, and writes the tokens of every file that has none yet."""
-        for split in self._wanted:
-            self._store(split)
 
     def setup(self, stage: str) -> None:
         """Lays the conversations out in windows."""
@@ -108,15 +180,15 @@ class ConversationDataModule(LightningDataModule):
             if split not in self._sets:
                 self._sets[split] = self._window_set(split)
 
-    def train_dataloader(self) -> BatchLoader:
+    def train_dataloader(self) -> BatchLoader[Batch]:
         """Batches in a new order each epoch."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+    def val_dataloader(self) -> BatchLoader[Batch] | list[BatchLoader[Batch]]:
         """Batches from short to long; none without a `valid_file`."""
         return self._loader("valid", shuffle=False) if "valid" in self._sets else []
 
-    def test_dataloader(self) -> BatchLoader:
+    def test_dataloader(self) -> BatchLoader[Batch]:
         """Batches from short to long."""
         return self._loader("test", shuffle=False)
 
@@ -127,40 +199,7 @@ class ConversationDataModule(LightningDataModule):
     def conversations(self, split: Literal["train", "valid", "test"]) -> Iterator[Conversation]:
         """The conversations of a file, read anew; none when there is no such file."""
         file = self._files[split]
-        return iter(()) if file is None else iter(self._reader(file))
-
-    def _reader(self, file: str) -> ConversationReader:
-        return ConversationReader(file, on_error=self._on_error)
-
-    @cached_property
-    def _tokenizer(self) -> ConversationTokenizer:
-        return self._module.load_tokenizer(self._learn)
-
-    def _learn(self, vocab_size: int) -> ConversationTokenizer:
-        """Learns a vocabulary from the training file, or takes the one that was learned from the same bytes."""
-        file = self._files["train"]
-        if file is None:
-            raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
-        reader = self._reader(file)
-        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}"
-        if not folder.is_dir():
-            rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
-            texts = (text for c in reader for text in (*c.persona, *c.turns))
-            learned = ConversationTokenizer.learn(texts, vocab_size)
-            with atomic_folder(folder) as fresh:
-                learned.save_pretrained(fresh)
-        return ConversationTokenizer.from_pretrained(folder)
-
-    def _store(self, split: str) -> TokenStore:
-        file = self._files[split]
-        assert file is not None
-        tokenizer = self._tokenizer
-        reader = self._reader(file)
-        folder = self._cache / "tokens" / store_key(reader.fingerprint(), tokenizer, on_error=self._on_error)
-        if not folder.is_dir():
-            progress = tqdm(reader, desc=f"Tokenising {file}", unit=" conversations", disable=None, leave=False)
-            TokenStore.build(progress, tokenizer, folder, describe=lambda: reader.report.summary())
-        return TokenStore(folder)
+        return iter(()) if file is None else iter(ConversationReader(file, on_error=self._on_error))
 
     def _window_set(self, split: str) -> WindowSet:
         store = self._store(split)
@@ -194,7 +233,7 @@ class ConversationDataModule(LightningDataModule):
         rank_zero_info(f"{split}: {self.described[split]}")
         return found
 
-    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader:
+    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
         assert self.trainer is not None
         windows = self._sets[split]
         sampler = TokenBudgetSampler(

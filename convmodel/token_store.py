@@ -1,20 +1,24 @@
-"""Conversations in, their token ids on disk out: written once, memory-mapped, read by number."""
+"""Conversations and examples with candidates in, their token ids on disk out: memory-mapped, read by number."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from convmodel.atomic import atomic_folder
+from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation
 from convmodel.tokenizer import ConversationTokenizer
 
-VERSION = 1
+VERSION = 2
 """Part of every key: raised when what is written changes, so that old folders are not read."""
+
+Stored = TypeVar("Stored")
 
 CHUNK = 2048
 """Conversations that go into the Rust tokenizer in one call."""
@@ -36,8 +40,9 @@ class StoreSummary:
 class TokenStore:
     """Token ids of conversations, memory-mapped.
 
-    Segments are persona sentences and turns, in order. `ends` holds where each segment's ids end, `words` how many
-    words each has, `first` and `personas` the first segment and the number of persona sentences of each conversation.
+    Segments are persona sentences, turns, and candidates of the reply where there are some (the real one first), in
+    order. `ends` holds where each segment's ids end, `words` how many words each has, `first`, `personas` and
+    `candidates` the first segment and the numbers of persona sentences and candidates of each conversation.
 
     Args:
         folder: what `TokenStore.build` wrote.
@@ -50,9 +55,9 @@ class TokenStore:
         self._ids = _map(folder / "ids.bin", dtype)
         self.ends = _map(folder / "ends.bin", "int64")
         self.words = _map(folder / "words.bin", "int32")
-        index = _map(folder / "conversations.bin", "int64").reshape(-1, 2)
+        index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
-        self.personas = index[:, 1]
+        self.personas, self.candidates = index[:, 1], index[:, 2]
 
     def __len__(self) -> int:
         return len(self.personas)
@@ -71,7 +76,7 @@ class TokenStore:
     @classmethod
     def build(
         cls,
-        conversations: Iterable[Conversation],
+        conversations: Iterable[Conversation | ChoiceExample],
         tokenizer: ConversationTokenizer,
         folder: Path,
         *,
@@ -111,7 +116,9 @@ def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: o
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _write(conversations: Iterable[Conversation], tokenizer: ConversationTokenizer, folder: Path, dtype: str) -> int:
+def _write(
+    conversations: Iterable[Conversation | ChoiceExample], tokenizer: ConversationTokenizer, folder: Path, dtype: str
+) -> int:
     segments = tokens = count = 0
     with (
         open(folder / "ids.bin", "wb") as ids_file,
@@ -120,7 +127,8 @@ def _write(conversations: Iterable[Conversation], tokenizer: ConversationTokeniz
         open(folder / "conversations.bin", "wb") as index_file,
     ):
         for chunk in _chunks(iter(conversations)):
-            texts = [text for c in chunk for text in (*c.persona, *c.turns)]
+            parts = [_parts(one) for one in chunk]
+            texts = [text for one in parts for part in one for text in part]
             encoded = tokenizer.encode_many(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
@@ -128,14 +136,22 @@ def _write(conversations: Iterable[Conversation], tokenizer: ConversationTokeniz
             flat.tofile(ids_file)
             ends.tofile(ends_file)
             np.fromiter((len(text.split()) for text in texts), dtype=np.int32, count=len(texts)).tofile(words_file)
-            starts = segments + np.cumsum([0, *(len(c.persona) + len(c.turns) for c in chunk)])
-            index = np.stack([starts[:-1], [len(c.persona) for c in chunk]], axis=1)
+            sizes = np.array([[len(part) for part in one] for one in parts], dtype=np.int64)
+            starts = segments + np.cumsum([0, *sizes.sum(axis=1)])
+            index = np.stack([starts[:-1], sizes[:, 0], sizes[:, 2]], axis=1)
             index.astype(np.int64).tofile(index_file)
             segments, tokens, count = int(starts[-1]), int(ends[-1]), count + len(chunk)
     return count
 
 
-def _chunks(conversations: Iterator[Conversation]) -> Iterator[list[Conversation]]:
+def _parts(one: Conversation | ChoiceExample) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Persona sentences, turns, and candidates with the real response first."""
+    if isinstance(one, Conversation):
+        return one.persona, one.turns, ()
+    return one.persona, one.context, (one.response, *one.distractors)
+
+
+def _chunks(conversations: Iterator[Stored]) -> Iterator[list[Stored]]:
     while chunk := list(islice(conversations, CHUNK)):
         yield chunk
 

@@ -43,11 +43,12 @@ FLOORS: list[set[str]] = [
     {"conversation", "options"},
     {"choices", "tokenizer"},
     {"preparation", "scorers", "token_store"},
-    {"windows", "writing"},
+    {"choice_set", "windows", "writing"},
     {"model", "selection"},
     {"in_progress"},
     {"writer"},
     {"data", "inspection"},
+    {"choice_data"},
     {"training"},
     {"trainer", "chat", "bulk", "evaluation"},
     {"commands"},
@@ -62,13 +63,14 @@ STRANGERS = [
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 
-LIGHTNING = {"data", "training", "trainer"}
+LIGHTNING = {"choice_data", "data", "training", "trainer"}
 """Who may know Lightning."""
 
 WITHOUT_TENSORS = {
     "atomic",
     "bulk",
     "chat",
+    "choice_set",
     "choices",
     "conversation",
     "errors",

@@ -9,15 +9,15 @@ def in_batch_loss(scores: Tensor, responses: Tensor, *, label_smoothing: float =
     """Cross-entropy of each context's own response among those of the batch.
 
     Args:
-        scores: (B, B), of context i and the response of context j.
-        responses: (B,) numbers that are equal where the texts are: an equal text is never a negative.
+        scores: (B, C), C at least B, of context i and candidate j; the first B candidates are the contexts' responses.
+        responses: (C,) numbers that are equal where the texts are: an equal text is never a negative.
         label_smoothing: from 0 to 1, the share of the target that is spread over all that are left.
 
     Returns:
         () the mean over the batch, in nats.
     """
-    same = responses[:, None] == responses[None]
-    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    same = responses[: len(scores), None] == responses[None]
+    own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
     left = ~same | own
     chances = scores.masked_fill(~left, -torch.inf).float().log_softmax(1)
     loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device))

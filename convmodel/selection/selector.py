@@ -61,6 +61,9 @@ class Selector(ABC):
     kind: ClassVar[str]
     """As it stands in folders."""
 
+    tokenizer_class: ClassVar[type[ConversationTokenizer]] = ConversationTokenizer
+    """What makes ids of its texts."""
+
     def __init__(self, network: nn.Module, tokenizer: ConversationTokenizer) -> None:
         self.network, self.tokenizer = network, tokenizer
 
@@ -148,7 +151,7 @@ class Selector(ABC):
         home = selector_class(described["kind"])
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
-        found = home.build(ConversationTokenizer.from_pretrained(folder), described["options"])
+        found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
         found.load_weights(load_file(folder / WEIGHTS), folder)
         place = torch.device(device) if device is not None else best_device()
         if dtype == "auto":

@@ -5,8 +5,12 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-SIZES = ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
-"""Options of a model from scratch that its weights fix."""
+SIZES = (
+    *("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"),
+    *("architecture", "layers", "heads", "width", "inner", "positions"),
+    *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes"),
+)
+"""Options of a model that its checkpoint fixes: its sizes, and how it reads."""
 
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser, Namespace
 
+from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.resuming import SIZES, merge_hyperparameters
 
 
@@ -159,10 +160,15 @@ def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None
         merged(["--model.pretrained_model_name_or_path=gpt2"])
 
 
-def test_every_size_that_weights_fix_is_an_option_of_a_model_from_scratch() -> None:
+def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
+    from convmodel.selection.encoder import NewEncoder
+    from convmodel.selection.poly import PolyEncoder
     from convmodel.training.generative import DROPOUTS, FromScratch
 
-    assert {*SIZES, *DROPOUTS} == set(FromScratch.__dataclass_fields__)
+    sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS, "dropout"}
+    encoder = NewEncoder(layers=1, heads=1, width=8)
+    made = PolyEncoder.from_scratch(ConversationTokenizer.learn(["a"], 300), encoder).options()
+    assert {*SIZES} == sizes | (made.keys() - {"encoder"})
 
 
 def test_options_that_only_the_checkpoint_or_only_the_program_knows_are_left_alone() -> None:

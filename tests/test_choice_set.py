@@ -1,0 +1,58 @@
+"""Examples of a token store, against the texts that they were made of."""
+
+from pathlib import Path
+
+import pytest
+
+from convmodel.choice_set import ChoiceSet, TokenisedChoice
+from convmodel.choices import ChoiceExample
+from convmodel.conversation import Conversation
+from convmodel.token_store import TokenStore
+from convmodel.tokenizer import ConversationTokenizer
+
+CONVERSATIONS = [
+    Conversation(("Hello", "Hi you", "How are you?"), ("I am fine",)),
+    Conversation(("alone",)),
+    Conversation(("a", "b")),
+]
+CHOICES = [
+    ChoiceExample(("Hello", "Hi"), ("no", "yes", "rain"), 1, ("I like rain",)),
+    ChoiceExample(("a",), ("b",), 0),
+]
+
+
+def texts(tokenizer: ConversationTokenizer, one: TokenisedChoice) -> tuple[list[str], list[str], str, list[str]]:
+    def said(many: list[list[int]]) -> list[str]:
+        return [tokenizer.decode(ids) for ids in many]
+
+    return said(one.turns), said(one.persona), tokenizer.decode(one.response), said(one.distractors)
+
+
+def test_every_turn_is_a_response_to_those_before_it_and_a_persona_speaks_for_its_own_turns(
+    tokenizer: ConversationTokenizer, tmp_path: Path
+) -> None:
+    choices = ChoiceSet(TokenStore.build(CONVERSATIONS, tokenizer, tmp_path / "store"))
+    found = [texts(tokenizer, one) for one in choices.read(range(len(choices)), distractors=9)]
+    assert found == [
+        (["Hello"], [], "Hi you", []),
+        (["Hello", "Hi you"], ["I am fine"], "How are you?", []),
+        (["a"], [], "b", []),
+    ]
+    assert choices.pools.tolist() == [0, 0, 0] and [choices.conversation(n) for n in range(3)] == [0, 0, 2]
+
+
+def test_given_candidates_are_read_with_the_response_first(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
+    choices = ChoiceSet(TokenStore.build(CHOICES, tokenizer, tmp_path / "store"))
+    assert choices.pools.tolist() == [3, 1]
+    for number, distractors in ((9, ["no", "rain"]), (1, ["no"]), (0, [])):
+        found = [texts(tokenizer, one) for one in choices.read([0, 1], distractors=number)]
+        assert found == [(["Hello", "Hi"], ["I like rain"], "yes", distractors), (["a"], [], "b", [])]
+
+
+def test_only_the_newest_turns_are_read_when_told_so(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
+    choices = ChoiceSet(TokenStore.build([CONVERSATIONS[0], *CHOICES], tokenizer, tmp_path / "store"), max_turns=1)
+    found = [texts(tokenizer, one) for one in choices.read(range(4), distractors=1)]
+    assert [one[0] for one in found] == [["Hello"], ["Hi you"], ["Hi"], ["a"]]
+    assert [one[2] for one in found] == ["Hi you", "How are you?", "yes", "b"]
+    with pytest.raises(ValueError, match="max_turns=0; it must be at least 1"):
+        ChoiceSet(TokenStore(tmp_path / "store"), max_turns=0)

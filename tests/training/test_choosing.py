@@ -1,0 +1,253 @@
+"""Training of selectors: the loss against the formula, cached gradients, and runs of the trainer."""
+
+import json
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("pytorch_lightning")
+
+from convmodel.choice_data import ChoiceBatch
+from convmodel.choice_set import TokenisedChoice
+from convmodel.selection.encoder import NewEncoder
+from convmodel.selection.selector import Selector
+from convmodel.tokenizer import ConversationTokenizer
+from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule
+from convmodel.training.schedule import Plateau
+from tests.training.conftest import SIZES, Workshop, difference
+
+TINY = NewEncoder(layers=1, heads=2, width=16, positions=64, vocab_size=300, dropout=0.0)
+CONTEXTS = ["Hello", "How are you?", "Where do you live?", "Do you like music?", "I like the rain."]
+RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]
+
+
+def module(tokenizer: ConversationTokenizer, cls: type[BiEncoderModule] = BiEncoderModule, **options: Any) -> Any:
+    torch.manual_seed(0)
+    made = cls(new_encoder=TINY, max_context=60, max_candidate=20, **options)
+    made.load_tokenizer(lambda *_, **__: tokenizer)
+    made.configure_model()
+    with torch.no_grad():
+        for weights in made.network.parameters():
+            weights.add_(torch.randn_like(weights) * 0.2)
+    return made
+
+
+def examples(tokenizer: ConversationTokenizer, *distractors: str) -> list[TokenisedChoice]:
+    return [
+        TokenisedChoice([tokenizer.encode(c)], [], tokenizer.encode(r), tokenizer.encode_many(distractors))
+        for c, r in zip(CONTEXTS, RESPONSES, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
+@pytest.mark.parametrize("cosine_scale", [None, 5.0])
+def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
+    tokenizer: ConversationTokenizer, cls: type[BiEncoderModule], cosine_scale: float | None
+) -> None:
+    made = module(tokenizer, cls, cosine_scale=cosine_scale)
+    distractors = ["Maybe", "Yes", "It rains"]  # one is a response as well: it counts once
+    found = made.batch_loss(examples(tokenizer, *distractors))
+    texts = [*dict.fromkeys([*RESPONSES, *distractors])]
+    scores = made.selector.score([[c] for c in CONTEXTS], texts).double()
+    expected = 0.0
+    for row, response in zip(scores, RESPONSES, strict=True):
+        own = row[texts.index(response)]
+        # Another example with the same response is left out; other repeated texts count as often as they are responses.
+        others = [row[texts.index(r)] for r in RESPONSES if r != response]
+        others += [row[texts.index(d)] for d in distractors if d not in RESPONSES]
+        expected += float(torch.logsumexp(torch.stack([own, *others]), 0) - own) / len(scores)
+    assert float(found.detach()) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
+def test_cached_gradients_are_those_of_the_plain_step(
+    tokenizer: ConversationTokenizer, cls: type[BiEncoderModule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convmodel.selection import encoder
+
+    monkeypatch.setattr(encoder, "TOKENS_PER_CHUNK", 12)  # several chunks
+    gradients = []
+    for cached in (False, True):
+        made = module(tokenizer, cls, cached_gradients=cached)
+        made.batch_loss(examples(tokenizer, "Maybe")).backward()
+        gradients.append({name: w.grad.clone() for name, w in made.network.named_parameters() if w.grad is not None})
+    assert difference(*gradients) < 1e-5 * max(float(g.abs().max()) for g in gradients[0].values())
+
+
+def test_cached_gradients_repeat_the_dropout_of_the_first_reading(tokenizer: ConversationTokenizer) -> None:
+    made = module(tokenizer, cached_gradients=True)
+    plain = module(tokenizer)
+    for one in (made, plain):
+        one.network.train()
+        for part in one.network.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.5
+    found = []
+    for one in (made, plain):
+        torch.manual_seed(3)
+        one.batch_loss(examples(tokenizer)).backward()
+        found.append({name: w.grad.clone() for name, w in one.network.named_parameters() if w.grad is not None})
+    assert difference(*found) < 1e-5
+
+
+def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
+    tokenizer: ConversationTokenizer,
+) -> None:
+    made = module(tokenizer)
+    made.network.eval()
+    made.on_validation_epoch_start()
+    pools = [
+        replace(one, distractors=[other.response for other in examples(tokenizer) if other.response != one.response])
+        for one in examples(tokenizer)
+    ]
+    made.validation_step(ChoiceBatch(pools, pool=5), 0)
+    ranks, scores = [], made.selector.score([[c] for c in CONTEXTS], RESPONSES)
+    for n, row in enumerate(scores.tolist()):
+        others = [score for score, text in zip(row, RESPONSES, strict=True) if text != RESPONSES[n]]
+        ranks.append(1 + sum(score >= row[n] for score in others))
+    assert made._pools.examples == 5 and made._pools.first == sum(one == 1 for one in ranks)
+    assert made._pools.reciprocal == pytest.approx(sum(1 / one for one in ranks))
+    assert len(made._samples) == 3 and made._samples[0][0] == ["Hello"]
+
+    made.on_validation_epoch_start()
+    with torch.no_grad():
+        for weights in made.network.parameters():
+            weights.zero_()  # every score is the same
+    made.validation_step(ChoiceBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
+    assert made._pools.first == 0 and made._pools.examples == 5
+    assert made._pools.loss == pytest.approx(5 * math.log(3), rel=1e-5)
+
+
+def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None:
+    plateau = Plateau()
+    assert [plateau.decays(value) for value in (0.1, 0.2, 0.2, 0.15, 0.3)] == [False, False, True, True, False]
+    assert plateau.scale == pytest.approx(0.16)
+    again = Plateau(**plateau.state())
+    assert again.decays(0.3) and again.scale == pytest.approx(0.064)
+
+
+# Runs of the trainer
+
+BI, POLY = (f"convmodel.training.choosing.{name}" for name in ("BiEncoderModule", "PolyEncoderModule"))
+
+
+def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> None:
+    """Runs the trainer in this process, with a tiny selector in place of a tiny GPT-2."""
+    from convmodel.trainer import main
+
+    gone = {f"model__from_scratch__{name}": ... for name in SIZES}
+    sizes = {f"model__new_encoder__{name}": value for name, value in asdict(TINY).items() if value is not None}
+    lengths = {"model__max_context": 60, "model__max_candidate": 20}
+    if "model__pretrained_model_name_or_path" in options:
+        sizes = {}
+    given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
+    arguments = workshop.arguments(command, run=run, **given)
+    main([arguments[0], f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
+
+
+@pytest.mark.parametrize("kind", [BI, POLY])
+def test_a_run_leaves_a_selector_that_is_tested_alike_as_folder_and_as_checkpoint(
+    workshop: Workshop, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(workshop, kind, trainer__val_check_interval=0.5)
+    said = capsys.readouterr().out
+    assert said.count("R_10@1") == 2 and "  ->  " in said
+    folder = workshop.folder / "run" / "model"
+    assert Selector.from_pretrained(folder).score([["Hello"]], ["Hi!", "It rains"]).shape == (1, 2)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "validation R_10@1" in card and "train.jsonl: JSON Lines" in card
+    train(workshop, kind, "test", ckpt_path="last")
+    by_checkpoint = capsys.readouterr().out
+    assert "(94 responses)" in by_checkpoint
+    loaded = Selector.from_pretrained(folder)
+    loaded.network.load_state_dict(
+        {name.removeprefix("network."): weights for name, weights in workshop.weights().items()}
+    )
+    loaded.save_pretrained(workshop.folder / "last")
+    train(workshop, kind, "test", model__pretrained_model_name_or_path=workshop.folder / "last")
+    assert capsys.readouterr().out == by_checkpoint
+
+
+def test_files_with_candidates_are_ranked_among_their_own(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "valid"):
+        lines = [
+            {
+                "context": [f"Where is {n}?"],
+                "response": f"{n} is here",
+                "distractors": [f"{m} is here" for m in (n + 1, 0)],
+            }
+            for n in range(1, 25)
+        ]
+        path = workshop.folder / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    train(workshop, BI, data__pool=3, data__distractors=2, model__cached_gradients="true")
+    said = capsys.readouterr().out
+    assert "R_3@1" in said and "(24 responses)" in said
+
+
+def test_a_selector_that_was_stopped_goes_on_as_though_nothing_had_happened(workshop: Workshop) -> None:
+    options: dict[str, Any] = {
+        "model__new_encoder__dropout": 0.1,
+        "model__optimizer": "adamax",
+        "model__schedule": "plateau",
+        "trainer__max_epochs": 2,
+    }
+    train(workshop, POLY, run="whole", **options)
+    whole = workshop.checkpoint("whole")
+    train(workshop, POLY, run="cut", **options, checkpoint__every_n_steps=1, trainer__limit_train_batches=...)
+    assert difference(workshop.weights("cut"), whole["state_dict"]) == 0
+    steps = whole["global_step"]
+    train(workshop, POLY, run="short", **{**options, "trainer__max_steps": steps // 2 + 1, "trainer__max_epochs": -1})
+    train(workshop, POLY, run="short", **options, ckpt_path="last")
+    assert difference(workshop.weights("short"), whole["state_dict"]) == 0
+
+
+def test_a_poly_encoder_begins_with_the_encoder_of_a_bi_encoder(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(workshop, BI)
+    begun = workshop.folder / "run" / "model"
+    train(
+        workshop,
+        POLY,
+        run="poly",
+        model__pretrained_model_name_or_path=begun,
+        model__learning_rate=0,
+        trainer__max_steps=1,
+    )
+    bi = Selector.from_pretrained(begun).network.state_dict()
+    poly = Selector.from_pretrained(workshop.folder / "poly" / "model").network.state_dict()
+    assert difference(bi, {name: poly[name] for name in bi}) == 0 and "codes.codes" in poly
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data__batch_size": 1}, "data.batch_size=1; it must be at least 2"),
+        ({"model__label_smoothing": 1.5}, "model.label_smoothing=1.5; allowed are 0.0 and more, below 1.0"),
+        ({"model__new_encoder__heads": 3}, "heads=3 does not divide width=16"),
+        ({"model__max_context": 100}, "max_context=100; this encoder reads 3 to 64 tokens"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        train(workshop, BI, **options)
+    assert said in capsys.readouterr().err
+
+
+def test_data_for_choosing_does_not_go_with_a_model_that_writes(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from convmodel.trainer import main
+
+    arguments = workshop.arguments(data__tokens_per_batch=...)
+    with pytest.raises(SystemExit):
+        main([arguments[0], "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
+    assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
