@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.conversation import check_turns
+from convmodel.conversation import Conversation, check_turns
 from convmodel.formats.base import Asked, Problem, Record, kind
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.formats.reading import OnError, Reader, Report, count
 
-__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "has_choices", "read_choices"]
+__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "every_response", "has_choices", "read_choices"]
 
 _NONE = 'it has no candidates; write {"context", "response", "distractors"} or {"turns", "candidates"}'
 
@@ -141,6 +141,17 @@ def read_choices(
 ) -> Iterator[ChoiceExample]:
     """Yields the examples of a file with given candidates once; all else is as in `ChoiceReader`."""
     return iter(ChoiceReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+
+
+def every_response(conversation: Conversation) -> Iterator[ChoiceExample]:
+    """Every turn but the first as the response to those before it, with no other candidate.
+
+    The persona stands before responses of the speaker of the last turn alone: it is that speaker's.
+    """
+    turns = conversation.turns
+    for number in range(1, len(turns)):
+        described = (len(turns) - 1 - number) % 2 == 0
+        yield ChoiceExample(turns[:number], (turns[number],), 0, conversation.persona if described else ())
 
 
 def has_choices(source: str | os.PathLike[str], *, format: str | None = None) -> bool:

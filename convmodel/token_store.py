@@ -126,7 +126,7 @@ def _write(
         open(folder / "words.bin", "wb") as words_file,
         open(folder / "conversations.bin", "wb") as index_file,
     ):
-        for chunk in _chunks(iter(conversations)):
+        for chunk in chunks(conversations, CHUNK):
             parts = [_parts(one) for one in chunk]
             texts = [text for one in parts for part in one for text in part]
             encoded = tokenizer.encode_many(texts)
@@ -151,8 +151,10 @@ def _parts(one: Conversation | ChoiceExample) -> tuple[Sequence[str], Sequence[s
     return one.persona, one.context, (one.response, *one.distractors)
 
 
-def _chunks(conversations: Iterator[Stored]) -> Iterator[list[Stored]]:
-    while chunk := list(islice(conversations, CHUNK)):
+def chunks(items: Iterable[Stored], size: int) -> Iterator[list[Stored]]:
+    """Items as they stream by, so many at a time."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

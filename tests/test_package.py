@@ -50,7 +50,7 @@ FLOORS: list[set[str]] = [
     {"data", "inspection"},
     {"choice_data"},
     {"training"},
-    {"trainer", "chat", "bulk", "evaluation"},
+    {"trainer", "chat", "bulk", "evaluation", "mining"},
     {"commands"},
     {"__main__"},
 ]
