@@ -1,10 +1,9 @@
-"""A GPT-2 in, the same with its products in whole numbers out: a quarter of the weights to read, on a CPU."""
+"""A model in, the same with its products in whole numbers out: a quarter of the weights to read, on a CPU."""
 
 import warnings
 
 import torch
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 FULL = 127
@@ -56,7 +55,7 @@ class Int8Linear(nn.Module):
         return found.view(*x.shape[:-1], self.out_features)
 
 
-def to_int8(model: GPT2LMHeadModel) -> None:
+def to_int8(model: nn.Module) -> None:
     """Replaces a model's products, its head included; embeddings and layer norms stay as they are.
 
     Source of the scheme: per-channel weights and dynamically quantised activations, as in torch's `linear_dynamic`.
@@ -72,6 +71,6 @@ def to_int8(model: GPT2LMHeadModel) -> None:
                 setattr(module, name, Int8Linear(child.weight, child.bias))
 
 
-def is_int8(model: GPT2LMHeadModel) -> bool:
+def is_int8(model: nn.Module) -> bool:
     """Whether `to_int8` changed it; then it can neither be trained nor saved."""
-    return isinstance(model.lm_head, Int8Linear)
+    return any(isinstance(module, Int8Linear) for module in model.modules())

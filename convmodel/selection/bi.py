@@ -14,6 +14,7 @@ from convmodel.selection.encoder import (
     in_chunks,
     load_encoder,
     new_encoder,
+    own_pooling,
     row_layout,
 )
 from convmodel.selection.pooling import Pooling, pool
@@ -75,7 +76,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
         max_candidate: int = 72,
     ) -> None:
         super().__init__(TwoEncoders(encoder, candidate_encoder), tokenizer)
-        self.pooling: Pooling = pooling or ("last" if encoder.causal else "first")
+        self.pooling = own_pooling(encoder, pooling)
         for each in filter(None, (encoder, candidate_encoder)):
             fit_vocabulary(each, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
