@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2Model
@@ -12,6 +13,9 @@ from convmodel.generation.products import Product, activation, normalise, produc
 
 Attend = Callable[[Tensor, int, float], Tensor]
 """See `Blocks`."""
+
+ROWS_AT_ONCE = 256
+"""So many rows of the wide feed-forward layers stay in a CPU's cache; more would go to memory and back."""
 
 
 class Blocks:
@@ -62,8 +66,10 @@ class Blocks:
             if wanted is not None and number + 1 == len(self._blocks):
                 attended, hidden = attended[wanted], hidden[wanted]
             hidden = hidden + dropped(block.module.attn.resid_dropout, block.attention_out(attended))
-            inner = block.activation(block.inner_in(normalise(block.module.ln_2, hidden)))
-            hidden = hidden + dropped(block.module.mlp.dropout, block.inner_out(inner))
+            pieces = [hidden]
+            if hidden.device.type == "cpu" and not torch.is_grad_enabled():
+                pieces = list(hidden.split(ROWS_AT_ONCE))
+            hidden = torch.cat([block.inner(piece) for piece in pieces]) if len(pieces) > 1 else block.inner(hidden)
         return hidden
 
 
@@ -78,6 +84,11 @@ class _Block:
     activation: Product
     inner_out: Product
     scale: float
+
+    def inner(self, hidden: Tensor) -> Tensor:
+        """The states after the feed-forward layers."""
+        inner = self.activation(self.inner_in(normalise(self.module.ln_2, hidden)))
+        return hidden + dropped(self.module.mlp.dropout, self.inner_out(inner))
 
 
 def dropped(layer: nn.Dropout, x: Tensor) -> Tensor:

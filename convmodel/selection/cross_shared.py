@@ -88,11 +88,13 @@ class _Runs:
         numbers: (R, T), of the tokens; padding is the last of a run again.
         there: (R, T), false for padding; None where there is none.
         kept: (N,) where in R x T the tokens stand, run after run.
+        only: where the one run lies, if there is only one.
     """
 
     numbers: Tensor
     there: Tensor | None
     kept: Tensor
+    only: slice | None
 
     @classmethod
     def of(cls, starts: np.ndarray, lengths: np.ndarray, device: torch.device) -> "_Runs":
@@ -101,15 +103,18 @@ class _Runs:
         numbers = starts[:, None] + np.minimum(steps, lengths[:, None] - 1)
         kept = torch.from_numpy(np.flatnonzero(there)).to(device)
         mask = None if there.all() else torch.from_numpy(there).to(device)
-        return cls(torch.from_numpy(numbers).to(device), mask, kept)
+        only = slice(int(starts[0]), int(starts[0] + lengths[0])) if len(starts) == 1 else None
+        return cls(torch.from_numpy(numbers).to(device), mask, kept, only)
 
     def take(self, split: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, D / H) of all tokens in; queries, keys and values of the runs out, each (R, H, T, D / H)."""
-        return split[self.numbers].permute(2, 0, 3, 1, 4).unbind()
+        """(N, K, H, D / H) of all tokens in; K tensors of the runs out, each (R, H, T, D / H)."""
+        taken = split[self.numbers] if self.only is None else split[None, self.only]
+        return taken.permute(2, 0, 3, 1, 4).unbind()
 
     def give(self, found: Tensor) -> Tensor:
         """(R, H, T, ...) in, what belongs to tokens out: (N, H, ...), run after run."""
-        return found.transpose(1, 2).flatten(0, 1)[self.kept]
+        flat = found.transpose(1, 2).flatten(0, 1)
+        return flat if self.there is None else flat[self.kept]
 
 
 class _Chunk:
@@ -162,7 +167,7 @@ class _Chunk:
         read = functional.scaled_dot_product_attention(
             queries, keys, values, is_causal=True, dropout_p=drop, scale=scale
         )
-        asked = split[self._asking.numbers, 0].transpose(1, 2)
+        [asked] = self._asking.take(split[:, :1])
         there = None if self._contexts.there is None else self._contexts.there[:, None, None]
         seen, seen_weight = map(self._asking.give, _weighed(asked, keys, values, there, scale, drop))
         parts = []
