@@ -66,10 +66,10 @@ class Blocks:
             if wanted is not None and number + 1 == len(self._blocks):
                 attended, hidden = attended[wanted], hidden[wanted]
             hidden = hidden + dropped(block.module.attn.resid_dropout, block.attention_out(attended))
-            pieces = [hidden]
-            if hidden.device.type == "cpu" and not torch.is_grad_enabled():
-                pieces = list(hidden.split(ROWS_AT_ONCE))
-            hidden = torch.cat([block.inner(piece) for piece in pieces]) if len(pieces) > 1 else block.inner(hidden)
+            if len(hidden) > ROWS_AT_ONCE and hidden.device.type == "cpu" and not torch.is_grad_enabled():
+                hidden = torch.cat([block.inner(piece) for piece in hidden.split(ROWS_AT_ONCE)])
+            else:
+                hidden = block.inner(hidden)
         return hidden
 
 
