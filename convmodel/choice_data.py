@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from convmodel.batching import Batches, BatchLoader, RandomBatches, Share
 from convmodel.choice_set import ChoiceSet, Ids, TokenisedChoice
 from convmodel.choices import ChoiceReader, has_choices
 from convmodel.conversation import ConversationReader
-from convmodel.data import AsksForTokenizer, FilesDataModule
+from convmodel.data import AsksForTokenizer, FilesDataModule, too_long_persona
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ChoiceBatch:
 class ReadsChoices(AsksForTokenizer, Protocol):
     """What the data module asks of the LightningModule that it feeds."""
 
-    reads_choices: bool
+    max_context: int
 
 
 class ChoiceDataModule(FilesDataModule):
@@ -114,10 +114,16 @@ class ChoiceDataModule(FilesDataModule):
 
     def _choice_set(self, split: str) -> ChoiceSet:
         store = self._store(split)
-        found = ChoiceSet(store, max_turns=self._max_turns)
+        module = cast(ReadsChoices, self._asks)
+        found = ChoiceSet(store, max_context=module.max_context, max_turns=self._max_turns)
+        if len(found.dropped) and self._on_error == "stop":
+            raise ValueError(
+                too_long_persona(self._files[split], found.dropped[0], module.max_context, "model.max_context")
+            )
         if not len(found):
             raise ValueError(f"{self._files[split]}: no conversation has a second turn, so there is no response in it")
-        self.described[split] = f"{store.summary.source}; {len(found):,} responses"
+        skipped = f"; {len(found.dropped):,} skipped for their long persona" if len(found.dropped) else ""
+        self.described[split] = f"{store.summary.source}; {len(found):,} responses{skipped}"
         rank_zero_info(f"{split}: {self.described[split]}")
         return found
 

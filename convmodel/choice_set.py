@@ -9,6 +9,9 @@ from convmodel.token_store import TokenStore
 
 Ids = list[int]
 
+LEAST = 3
+"""Tokens of a context beside its persona at least: one of a turn, and its separators."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
@@ -35,19 +38,27 @@ class ChoiceSet:
 
     Args:
         store: token ids, with the candidates where the file gave some.
+        max_context: tokens of a context at most; what has a longer persona is left out, see `dropped`.
         max_turns: the newest turns of a context that are read at most.
+
+    Attributes:
+        dropped: the numbers of the conversations whose persona leaves no room for a turn.
 
     Raises:
         ValueError: when `max_turns` is below 1.
     """
 
-    def __init__(self, store: TokenStore, *, max_turns: int | None = None) -> None:
+    def __init__(self, store: TokenStore, *, max_context: int, max_turns: int | None = None) -> None:
         if max_turns is not None and max_turns < 1:
             raise ValueError(f"max_turns={max_turns}; it must be at least 1")
         self._store, self._max_turns = store, max_turns
         self._first_turn = store.first[:-1] + store.personas
         self._turns = store.first[1:] - self._first_turn - store.candidates
         asked = np.where(store.candidates > 0, 1, np.maximum(self._turns - 1, 0))
+        costs = np.append(0, np.cumsum(store.segment_lengths() + 1))
+        persona = costs[self._first_turn] - costs[store.first[:-1]]
+        self.dropped = np.flatnonzero((persona + LEAST > max_context) & (asked > 0))
+        asked[self.dropped] = 0
         self._conversation = np.repeat(np.arange(len(store)), asked)
         place = np.arange(len(self._conversation)) - np.repeat(np.cumsum(asked) - asked, asked)
         # The turn that is the response; where there are candidates, the first of them stands behind the context.

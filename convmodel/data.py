@@ -217,10 +217,7 @@ class ConversationDataModule(FilesDataModule):
         )
         file, dropped = self._files[split], found.counts.dropped
         if dropped and self._on_error == "stop":
-            raise ValueError(
-                f"{file}: conversation {dropped[0] + 1} has a persona that leaves no room for a turn in {limit} tokens;"
-                " shorten it, use a larger data.max_length, or data.on_error=skip"
-            )
+            raise ValueError(too_long_persona(file, dropped[0], limit, "data.max_length"))
         if not len(found):
             raise ValueError(f"{file}: no turn to predict with model.train_on={self._module.train_on}")
         counts = found.counts
@@ -244,6 +241,14 @@ class ConversationDataModule(FilesDataModule):
             share=Share(self.trainer.global_rank, self.trainer.world_size),
         )
         return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
+
+
+def too_long_persona(file: str | None, number: int, limit: int, option: str) -> str:
+    """What is said of a conversation, by its number from 0, whose persona leaves no room for a turn."""
+    return (
+        f"{file}: conversation {number + 1} has a persona that leaves no room for a turn in {limit} tokens; "
+        f"shorten it, use a larger {option}, or data.on_error=skip"
+    )
 
 
 def _read(windows: WindowSet, pad_token_id: int, numbers: np.ndarray) -> Batch:

@@ -10,7 +10,18 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from benchmarks import contenders, generation, generation_gpu, job, quality, start, tokenization, training, training_gpu
+from benchmarks import (
+    contenders,
+    generation,
+    generation_gpu,
+    job,
+    quality,
+    selection_cross,
+    start,
+    tokenization,
+    training,
+    training_gpu,
+)
 from benchmarks.common import Ratio, interleave, table
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED
@@ -135,3 +146,11 @@ def test_joined_conversations_fill_the_window_and_lose_no_turn(tokenizer: Conver
 def test_operations_of_gpt2_are_six_for_each_parameter_and_attention() -> None:
     given = job.Job("", "", vocab_size=50257, **training_gpu.GPT2)
     assert training_gpu.operations_per_token(124_439_808, given) == pytest.approx(0.855e9, rel=0.01)
+
+
+def test_the_cross_encoder_is_measured_after_its_scores_were_those_of_padded_pairs() -> None:
+    found = selection_cross.measure(smoke=True)
+    [tiny] = found["sizes"].values()
+    assert {"fp32", "int8", "padded pairs"} <= set(tiny["seconds"])
+    assert tiny["apart"] < 1e-4 and tiny["quick"]["int8"]["same_order"] > 0.9
+    assert [ratio.at_least for ratio in selection_cross.ratios(found)] == [None] * (len(tiny["seconds"]) - 1)

@@ -1,18 +1,15 @@
 """New tokens of many rows and their caches in, logits out: GPT-2 read ragged, without a single token of padding."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation.products import Product, activation, normalise, product
-
-Attend = Callable[[Tensor, int, float], Tensor]
-"""See `Network.hidden`."""
+from convmodel.generation.blocks import Blocks
+from convmodel.generation.products import normalise, product
 
 GATHERED_NUMBERS = 1 << 16
 """Keys of a row, up to which copying them together is quicker than attending row by row."""
@@ -79,20 +76,7 @@ class Network:
 
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
-        config = model.config
-        scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
-        self._blocks = [
-            _Block(
-                block,
-                product(block.attn.c_attn, packed=packed),
-                product(block.attn.c_proj, packed=packed),
-                product(block.mlp.c_fc, packed=packed),
-                activation(block.mlp.act),
-                product(block.mlp.c_proj, packed=packed),
-                scale / (number + 1 if config.scale_attn_by_inverse_layer_idx else 1),
-            )
-            for number, block in enumerate(cast(Iterable[Any], model.transformer.h))
-        ]
+        self.hidden = Blocks(model.transformer, packed=packed)
         self._head = product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
@@ -116,38 +100,9 @@ class Network:
             hidden = hidden[torch.tensor(sizes, device=device).cumsum(0) - 1]
         return self.logits(hidden)
 
-    def hidden(self, ids: Tensor, types: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """(N,) ids, types and positions in, (N, D) states out, before the last layer norm.
-
-        Args:
-            attend: (N, 3 D) queries, keys and values of a layer, its number and the scale of its scores in, (N, D) out.
-        """
-        transformer = self.model.transformer
-        words = transformer.wte.weight
-        hidden = words[ids] + transformer.wpe.weight[positions] + words[types]
-        for number, block in enumerate(self._blocks):
-            mixed = block.attention_in(normalise(block.module.ln_1, hidden))
-            hidden = hidden + block.attention_out(attend(mixed, number, block.scale))
-            inner = block.activation(block.inner_in(normalise(block.module.ln_2, hidden)))
-            hidden = hidden + block.inner_out(inner)
-        return hidden
-
     def logits(self, hidden: Tensor) -> Tensor:
         """(B, D) states in, (B, V) logits in fp32 out."""
         return self._head(normalise(self.model.transformer.ln_f, hidden)).float()
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One layer's functions."""
-
-    module: Any
-    attention_in: Product
-    attention_out: Product
-    inner_in: Product
-    activation: Product
-    inner_out: Product
-    scale: float
 
 
 class _Attention:

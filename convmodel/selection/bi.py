@@ -15,6 +15,7 @@ from convmodel.selection.encoder import (
     fit_vocabulary,
     in_chunks,
     new_encoder,
+    own_pooling,
     row_layout,
 )
 from convmodel.selection.pooling import Pooling, pool
@@ -80,7 +81,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
         max_candidate: int = 72,
     ) -> None:
         super().__init__(TwoEncoders(encoder, candidate_encoder), tokenizer)
-        self.pooling: Pooling = pooling or ("last" if encoder.causal else "first")
+        self.pooling = own_pooling(encoder, pooling)
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale={cosine_scale}; it must be above 0, or None")
         self.cosine_scale = cosine_scale

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from convmodel.model_folder import checked_source, quiet_progress
+from convmodel.selection.pooling import Pooling
 from convmodel.selection.rows import Padded, Row, RowLayout, length_chunks, pad_rows
 from convmodel.tokenizer import ConversationTokenizer
 
@@ -148,6 +149,11 @@ def fit_vocabulary(encoder: TokenEncoder, tokenizer: ConversationTokenizer) -> N
     """Gives the encoder a row for every token, where the tokenizer added a separator."""
     if len(tokenizer) > cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings:
         encoder.hf_model.resize_token_embeddings(len(tokenizer))
+
+
+def own_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
+    """What was asked for; else the last token of decoders, which saw all others, and the first one of encoders."""
+    return pooling or ("last" if encoder.causal else "first")
 
 
 def row_layout(

@@ -1,296 +1,27 @@
-"""Batches of contexts and responses in, a trained selector out: the LightningModules of models that choose replies."""
+"""Options in, LightningModules out that train the four kinds of selectors."""
 
-import os
-from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.choice_data import ChoiceBatch
 from convmodel.choice_set import Ids, TokenisedChoice
-from convmodel.data import LearnVocabulary
-from convmodel.metrics.ranking import Ranked, rank
-from convmodel.model_card import ModelCard
 from convmodel.selection.bi import BiEncoder
+from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.heads import PolyType
 from convmodel.selection.loss import in_batch_loss
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.pooling import Pooling
-from convmodel.selection.selector import SELECTOR, EncodingSelector, Selector
+from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.counting import summed_over_processes
-from convmodel.training.kept import tokenizer_files, tokenizer_from
-from convmodel.training.optimising import OptimisedModule, OptimizerName
-from convmodel.training.schedule import Schedule
-
-SAMPLES = 3
-"""Contexts whose chosen response is shown after each validation."""
+from convmodel.training.selecting import SelectorModule
 
 
-@dataclass
-class Pools:
-    """What validations sum up: counts, and sums over examples."""
-
-    examples: float = 0
-    first: float = 0
-    reciprocal: float = 0
-    loss: float = 0
-
-    def add(self, ranked: Sequence[Ranked], losses: Tensor) -> None:
-        """Counts examples."""
-        self.examples += len(ranked)
-        self.first += sum(one.ranks[0] == 1 for one in ranked)
-        self.reciprocal += sum(1 / one.ranks[0] for one in ranked)
-        self.loss += float(losses.double().sum())
-
-
-class SelectorModule(OptimisedModule):
-    """What all modules that train selectors share.
-
-    Args:
-        pretrained: what is fine-tuned, or None.
-        learning_rate: of the optimiser; None takes the usual one.
-        optimizer, warmup_steps, schedule, weight_decay, betas: see `OptimisedModule`.
-    """
-
-    kind: ClassVar[type[Selector]]
-    """What is trained."""
-
-    monitor = "val_recall"
-    """What the best model is the best by: the share of responses that come first in their pool."""
-
-    higher_is_better = True
-    reads_choices = True
-
-    def __init__(
-        self,
-        *,
-        pretrained: str | None,
-        learning_rate: float | None,
-        optimizer: OptimizerName,
-        warmup_steps: int,
-        schedule: Schedule,
-        weight_decay: float,
-        betas: tuple[float, float],
-    ) -> None:
-        usual = 1.0 if optimizer == "adadelta" else 1e-3 if pretrained is None else 5e-5
-        super().__init__(
-            optimizer=optimizer,
-            learning_rate=usual if learning_rate is None else learning_rate,
-            warmup_steps=warmup_steps,
-            schedule=schedule,
-            weight_decay=weight_decay,
-            betas=betas,
-        )
-        self._pretrained = self._base_model = pretrained
-        self._selector: Selector | None = None
-        self._tokenizer: ConversationTokenizer | None = None
-        self._options: dict[str, Any] | None = None
-        self._pools, self._pool = Pools(), 0
-        self._samples: list[tuple[Sequence[str], str]] = []
-
-    # What is trained
-
-    @property
-    def base_model(self) -> str | None:
-        """What is fine-tuned; None for a model from scratch."""
-        return self._base_model
-
-    @property
-    def selector(self) -> Selector:
-        """The model as it is now."""
-        assert self._selector is not None, "Lightning calls configure_model first"
-        return self._selector
-
-    @abstractmethod
-    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
-        """Makes the selector from scratch."""
-
-    @abstractmethod
-    def fine_tuned_selector(self, source: str) -> Selector:
-        """Makes the selector of something pretrained that is no selector of this kind."""
-
-    @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """Tokens of a vocabulary from scratch at most."""
-
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
-        """The tokenizer of the checkpoint or of the pretrained model, or one that `learn` makes."""
-        if self._tokenizer is None:
-            if self._pretrained is not None:
-                self._tokenizer = self._fine_tuned().tokenizer
-            else:
-                self._tokenizer = learn(self.vocab_size, self.kind.tokenizer_class)
-        return self._tokenizer
-
-    def _fine_tuned(self) -> Selector:
-        if self._selector is None:
-            source = str(self._pretrained)
-            if (Path(source) / SELECTOR).is_file():
-                found = Selector.from_pretrained(source, device="cpu", dtype="float32")
-                if type(found) is self.kind:
-                    self._selector = found
-                    rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
-                    return found
-            self._selector = self.fine_tuned_selector(source)
-        return self._selector
-
-    def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the tokenizer and the sizes from a checkpoint, so that neither vocabulary nor base model is needed."""
-        kept = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(kept["tokenizer"], self.kind.tokenizer_class)
-        self._options, self._base_model = kept["options"], kept["base_model"]
-
-    def configure_model(self) -> None:
-        """Builds the selector: from the checkpoint's options, the pretrained weights, or from scratch."""
-        if hasattr(self, "network"):
-            return
-        assert self._tokenizer is not None, "the data module asks for the tokenizer first"
-        if self._options is not None:
-            self._selector = self.kind.build(self._tokenizer, self._options)
-        elif self._pretrained is not None:
-            self._fine_tuned()
-        else:
-            self._selector = self.new_selector(self._tokenizer)
-        self.network = self.selector.network.train()
-        sizes = f"{self.selector.parameters():,} parameters, {len(self._tokenizer):,} tokens"
-        rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self._base_model or 'from scratch'}")
-
-    def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Saves the model. Its weights are whole on every process: selectors are not sharded."""
-        self.selector.save_pretrained(folder, card=card)
-
-    def told(self, best: float) -> dict[str, float | int]:
-        """The numbers of a model card whose best validation came to `best`."""
-        return {f"validation R_{self._pool}@1": best}
-
-    # Loss
-
-    @abstractmethod
-    def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
-        """The mean loss of at least one example, in nats."""
-
-    @abstractmethod
-    def pool_scores(self, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]) -> Tensor:
-        """Scores pools of equal size n: (B, n)."""
-
-    def training_step(self, batch: ChoiceBatch, batch_idx: int) -> Tensor:
-        """The mean loss of the batch."""
-        if not batch.examples:  # another process has one more: all take part in the step, and this one adds nothing
-            return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
-        loss = self.batch_loss(batch.examples)
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=1)
-        return loss
-
-    # Evaluation
-
-    def on_validation_epoch_start(self) -> None:
-        """Starts the counts over."""
-        self._pools, self._samples = Pools(), []
-
-    on_test_epoch_start = on_validation_epoch_start
-
-    @torch.no_grad()
-    def validation_step(self, batch: ChoiceBatch, batch_idx: int) -> None:
-        """Ranks each response in its pool; nothing is divided before the end."""
-        if not batch.examples:
-            return
-        self._pool = batch.pool
-        pools = [[one.response, *one.distractors] for one in batch.examples]
-        longest = max(map(len, pools))
-        padded = [[*pool, *[pool[0]] * (longest - len(pool))] for pool in pools]
-        scores = self.pool_scores(batch.examples, padded).float().cpu()
-        there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])
-        kept = scores.masked_fill(~there, -torch.inf)
-        losses = functional.cross_entropy(kept, torch.zeros(len(kept), dtype=torch.long), reduction="none")
-        rows = [row[: len(pool)] for row, pool in zip(scores.numpy(), pools, strict=True)]
-        told = [row for row in rows if len(row) > 1]
-        self._pools.add(rank(told, np.zeros(len(told), dtype=np.int64)), losses[there.sum(1) > 1])
-        if not batch_idx:
-            best = kept.argmax(1)
-            chosen = zip(batch.examples, (pool[n] for pool, n in zip(pools, best.tolist(), strict=True)), strict=True)
-            self._samples = [self._sample(example, ids) for example, ids in islice(chosen, SAMPLES)]
-
-    test_step = validation_step
-
-    def _sample(self, example: TokenisedChoice, chosen: Ids) -> tuple[Sequence[str], str]:
-        decode = self.selector.tokenizer.decode
-        return [decode(ids) for ids in example.turns], decode(chosen)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the share of responses that came first, their MRR and loss."""
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Logs the same for `test`."""
-        self._report("test")
-
-    def _report(self, prefix: Literal["val", "test"]) -> None:
-        sums = Pools(*summed_over_processes(list(asdict(self._pools).values()), self.trainer.strategy))
-        if not sums.examples:
-            return
-        found = {"recall": sums.first, "mrr": sums.reciprocal, "loss": sums.loss}
-        means = {name: value / sums.examples for name, value in found.items()}
-        for name, value in means.items():
-            self.log(f"{prefix}_{name}", value, prog_bar=name == "recall", batch_size=1, rank_zero_only=True)
-        if prefix == "val" and not self.trainer.sanity_checking:
-            self.validated(means["recall"])
-        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            self._show(means, int(sums.examples))
-
-    def _show(self, means: dict[str, float], examples: int) -> None:
-        head = f"step {self.trainer.global_step:,}, " if self.trainer.state.fn == "fit" else ""
-        lines = [
-            f"{head}R_{self._pool}@1 {means['recall']:.3f}, MRR {means['mrr']:.3f}, loss {means['loss']:.3f} "
-            f"({examples:,} responses)",
-            *(f"  {' / '.join(context)[-160:]}  ->  {chosen}" for context, chosen in self._samples),
-        ]
-        bar = self.trainer.progress_bar_callback
-        (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)("\n".join(lines))
-
-    # Checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to build the model again: plain texts and numbers only."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] = {
-            "tokenizer": tokenizer_files(self.selector.tokenizer),
-            "options": self.selector.options(),
-            "base_model": self._base_model,
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Builds the model when a checkpoint is loaded without a trainer."""
-        super().on_load_checkpoint(checkpoint)
-        if not hasattr(self, "network"):
-            self.restore_from(checkpoint)
-            self.configure_model()
-
-
-class EncodingModule(SelectorModule):
-    """What modules share whose selector encodes contexts and candidates apart.
-
-    Args:
-        cached_gradients: see `BiEncoderModule`.
-        label_smoothing: see `BiEncoderModule`.
-        options: of `SelectorModule`.
-    """
-
-    def __init__(self, *, cached_gradients: bool, label_smoothing: float, **options: Any) -> None:
-        super().__init__(**options)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing={label_smoothing}; allowed are 0.0 and more, below 1.0")
-        self._recompute, self._smoothing = cached_gradients, label_smoothing
+class EncodesApart(SelectorModule):
+    """Trains what encodes contexts and candidates apart: each response against the others of its batch."""
 
     @property
     def _encoding(self) -> EncodingSelector[Any, Any]:
@@ -330,72 +61,35 @@ class EncodingModule(SelectorModule):
         return selector.score_encoded(encoded, vectors[order])
 
 
-class BiEncoderModule(EncodingModule):
-    """Trains a bi-encoder: each response against the other responses of its batch. Source: arXiv:1905.01969.
+class EncoderModule(SelectorModule):
+    """What is trained around an encoder of transformers.
 
     Args:
         pretrained_model_name_or_path: What is fine-tuned: an encoder or decoder by Hub name or folder (BERT,
             DistilBERT, GPT-2), or a selector's folder; of one of another kind the encoder is taken.
         new_encoder: The sizes of an encoder from scratch, used when nothing pretrained is named.
-        shared: Whether one encoder reads both contexts and candidates.
-        pooling: Which tokens a text's vector comes from: "first", "mean" or "last". When null, the last one for
-            decoders and the first one for encoders.
-        cosine_scale: Scores are this multiple of the cosine; 20 learns quickest from scratch. When null they are plain
-            dot products, as in the paper.
+        pooling: Which tokens a vector comes from: "first", "mean" or "last". When null, the last one for decoders and
+            the first one for encoders.
         max_context: Tokens of a context at most; whole turns go, oldest first.
         max_candidate: Tokens of a candidate at most.
-        cached_gradients: Keeps vectors alone of a batch, and reads its texts again for their gradients: the same step
-            with the memory of a small batch, in about a third more time. Source: arXiv:2101.06983.
-        label_smoothing: The share of the target that is spread over all candidates.
-        optimizer: "adamw", "adamax" (ParlAI's recipe) or "adadelta".
-        learning_rate: The highest learning rate. When null, 5e-5 for a pretrained encoder, 0.001 from scratch, and 1
-            for ADADELTA.
-        warmup_steps: Optimiser steps until it is reached.
-        schedule: How it falls afterwards: "cosine", "linear", "constant", or "plateau", which takes 0.4 of it whenever
-            a validation is no better than the best before.
-        weight_decay: Decay of matrices, embeddings among them; biases and layer norms are left alone.
-        betas: The two averaging rates of AdamW and Adamax.
+        options: See `SelectorModule`.
     """
-
-    kind: ClassVar[type[BiEncoder]] = BiEncoder
 
     def __init__(
         self,
         pretrained_model_name_or_path: str | None = None,
         new_encoder: NewEncoder = NewEncoder(),  # noqa: B008 (only read; shown in the printed config)
-        shared: bool = True,
         pooling: Pooling | None = None,
-        cosine_scale: float | None = None,
         max_context: int = 360,
         max_candidate: int = 72,
-        cached_gradients: bool = False,
-        label_smoothing: float = 0.0,
-        optimizer: OptimizerName = "adamw",
-        learning_rate: float | None = None,
-        warmup_steps: int = 100,
-        schedule: Schedule = "cosine",
-        weight_decay: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.95),
+        **options: Any,
     ) -> None:
-        if isinstance(new_encoder, dict):  # as a checkpoint holds it
-            new_encoder = NewEncoder(**new_encoder)
-        super().__init__(
-            pretrained=pretrained_model_name_or_path,
-            cached_gradients=cached_gradients,
-            label_smoothing=label_smoothing,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            schedule=schedule,
-            weight_decay=weight_decay,
-            betas=betas,
-        )
-        self.save_hyperparameters()
-        self.hparams.update(new_encoder=asdict(new_encoder), betas=list(betas))
-        self._sizes, self._shared = new_encoder, shared
+        super().__init__(pretrained_model_name_or_path, **options)
+        # A dict where a checkpoint gives it.
+        self._sizes = NewEncoder(**new_encoder) if isinstance(new_encoder, dict) else new_encoder
+        self.max_context = max_context
         self._given: dict[str, Any] = {
             "pooling": pooling,
-            "cosine_scale": cosine_scale,
             "max_context": max_context,
             "max_candidate": max_candidate,
         }
@@ -405,13 +99,34 @@ class BiEncoderModule(EncodingModule):
         """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
-    def new_selector(self, tokenizer: ConversationTokenizer) -> BiEncoder:
+    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
         """See `SelectorModule.new_selector`."""
-        return self.kind.from_scratch(tokenizer, self._sizes, shared=self._shared, **self._given)
+        return self._kind.from_scratch(tokenizer, self._sizes, **self._given)
 
-    def fine_tuned_selector(self, source: str) -> BiEncoder:
+    def fine_tuned_selector(self, source: str) -> Selector:
         """See `SelectorModule.fine_tuned_selector`."""
-        return self.kind.from_encoder(source, shared=self._shared, **self._given)
+        return self._kind.from_encoder(source, **self._given)
+
+    @property
+    def _kind(self) -> type[BiEncoder | CrossEncoder]:
+        return cast("type[BiEncoder | CrossEncoder]", self.kind)
+
+
+class BiEncoderModule(EncoderModule, EncodesApart):
+    """Trains a bi-encoder: each response against the other responses of its batch. Source: arXiv:1905.01969.
+
+    Args:
+        shared: Whether one encoder reads both contexts and candidates.
+        cosine_scale: Scores are this multiple of the cosine; 20 learns quickest from scratch. When null they are plain
+            dot products, as in the paper.
+        options: See `EncoderModule`.
+    """
+
+    kind: ClassVar[type[Selector]] = BiEncoder
+
+    def __init__(self, shared: bool = True, cosine_scale: float | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._given |= {"shared": shared, "cosine_scale": cosine_scale}
 
 
 class PolyEncoderModule(BiEncoderModule):
@@ -420,14 +135,60 @@ class PolyEncoderModule(BiEncoderModule):
     Args:
         num_codes: M, how many vectors a context has.
         codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
-        options: As for the bi-encoder.
+        options: See `BiEncoderModule`.
     """
 
-    kind: ClassVar[type[PolyEncoder]] = PolyEncoder
+    kind: ClassVar[type[Selector]] = PolyEncoder
 
     def __init__(self, num_codes: int = 64, codes: PolyType = "learnt", **options: Any) -> None:
         super().__init__(**options)
         self._given |= {"num_codes": num_codes, "codes": codes}
+
+
+class CrossEncoderModule(EncoderModule):
+    """Trains a cross-encoder: each response among a few other candidates. Source: arXiv:1905.01969.
+
+    Args:
+        negatives: How many other candidates a response is found among: first those that `data.distractors` reads from
+            the file, then other responses of the batch.
+        options: See `EncoderModule`.
+    """
+
+    kind: ClassVar[type[Selector]] = CrossEncoder
+
+    def __init__(self, negatives: int = 15, **options: Any) -> None:
+        super().__init__(**options)
+        if negatives < 1:
+            raise ValueError(f"model.negatives={negatives}; it must be at least 1")
+        self._negatives = negatives
+
+    @property
+    def _cross(self) -> CrossEncoder:
+        return cast(CrossEncoder, self.selector)
+
+    def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
+        """Each response among its own candidates, drawn anew for every step."""
+        pools = [[one.response, *self._drawn(one, examples)] for one in examples]
+        size = min(map(len, pools))  # a small last batch gives fewer
+        scores = self._scores(examples, [pool[:size] for pool in pools], recompute=self._recompute)
+        own = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+        return functional.cross_entropy(scores.float(), own, label_smoothing=self._smoothing)
+
+    def _drawn(self, one: TokenisedChoice, examples: Sequence[TokenisedChoice]) -> list[Ids]:
+        order = torch.randperm(len(examples)).tolist()
+        others = [*one.distractors, *(examples[number].response for number in order)]
+        distinct = {tuple(ids): ids for ids in others if ids != one.response}
+        return list(distinct.values())[: self._negatives]
+
+    def pool_scores(self, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]) -> Tensor:
+        """See `SelectorModule.pool_scores`."""
+        return self._scores(examples, pools)
+
+    def _scores(
+        self, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]], *, recompute: bool = False
+    ) -> Tensor:
+        rows = [self._cross.context_row(one.turns, one.persona) for one in examples]
+        return self._cross.score_rows(rows, pools, recompute=recompute)
 
 
 def _distinct(texts: Sequence[Ids]) -> tuple[list[Ids], list[int]]:

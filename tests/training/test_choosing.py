@@ -15,16 +15,16 @@ from convmodel.choice_set import TokenisedChoice
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule
+from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from convmodel.training.schedule import Plateau
 from tests.training.conftest import SIZES, Workshop, difference
 
-TINY = NewEncoder(layers=1, heads=2, width=16, positions=64, vocab_size=300, dropout=0.0)
+TINY = NewEncoder(layers=1, heads=2, width=16, positions=96, vocab_size=300, dropout=0.0)
 CONTEXTS = ["Hello", "How are you?", "Where do you live?", "Do you like music?", "I like the rain."]
 RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]
 
 
-def module(tokenizer: ConversationTokenizer, cls: type[BiEncoderModule] = BiEncoderModule, **options: Any) -> Any:
+def module(tokenizer: ConversationTokenizer, cls: type[EncoderModule] = BiEncoderModule, **options: Any) -> Any:
     torch.manual_seed(0)
     made = cls(new_encoder=TINY, max_context=60, max_candidate=20, **options)
     made.load_tokenizer(lambda *_, **__: tokenizer)
@@ -45,7 +45,7 @@ def examples(tokenizer: ConversationTokenizer, *distractors: str) -> list[Tokeni
 @pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
 @pytest.mark.parametrize("cosine_scale", [None, 5.0])
 def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
-    tokenizer: ConversationTokenizer, cls: type[BiEncoderModule], cosine_scale: float | None
+    tokenizer: ConversationTokenizer, cls: type[EncoderModule], cosine_scale: float | None
 ) -> None:
     made = module(tokenizer, cls, cosine_scale=cosine_scale)
     distractors = ["Maybe", "Yes", "It rains"]  # one is a response as well: it counts once
@@ -62,9 +62,9 @@ def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
     assert float(found.detach()) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
+@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule, CrossEncoderModule])
 def test_cached_gradients_are_those_of_the_plain_step(
-    tokenizer: ConversationTokenizer, cls: type[BiEncoderModule], monkeypatch: pytest.MonkeyPatch
+    tokenizer: ConversationTokenizer, cls: type[EncoderModule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from convmodel.selection import encoder
 
@@ -72,6 +72,7 @@ def test_cached_gradients_are_those_of_the_plain_step(
     gradients = []
     for cached in (False, True):
         made = module(tokenizer, cls, cached_gradients=cached)
+        torch.manual_seed(0)
         made.batch_loss(examples(tokenizer, "Maybe")).backward()
         gradients.append({name: w.grad.clone() for name, w in made.network.named_parameters() if w.grad is not None})
     assert difference(*gradients) < 1e-5 * max(float(g.abs().max()) for g in gradients[0].values())
@@ -121,6 +122,20 @@ def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
     assert made._pools.loss == pytest.approx(5 * math.log(3), rel=1e-5)
 
 
+def test_a_cross_encoder_finds_each_response_among_its_own_candidates(tokenizer: ConversationTokenizer) -> None:
+    made = module(tokenizer, CrossEncoderModule, negatives=2)
+    given = examples(tokenizer, "Maybe", "It rains", "never")
+    found = made.batch_loss(given)
+    scores = made.selector.score([[c] for c in CONTEXTS], [[r, "Maybe", "It rains"] for r in RESPONSES])
+    assert float(found.detach()) == pytest.approx(float(-scores.log_softmax(1)[:, 0].mean()), abs=1e-5)
+    drawn = [made._drawn(one, examples(tokenizer)) for one in examples(tokenizer)]
+    texts = [[tokenizer.decode(ids) for ids in one] for one in drawn]
+    for response, negatives in zip(RESPONSES, texts, strict=True):  # from the batch, where a file gives none
+        assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}
+    with pytest.raises(ValueError, match=r"model\.negatives=0; it must be at least 1"):
+        CrossEncoderModule(negatives=0)
+
+
 def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None:
     plateau = Plateau()
     assert [plateau.decays(value) for value in (0.1, 0.2, 0.2, 0.15, 0.3)] == [False, False, True, True, False]
@@ -131,7 +146,7 @@ def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None
 
 # Runs of the trainer
 
-BI, POLY = (f"convmodel.training.choosing.{name}" for name in ("BiEncoderModule", "PolyEncoderModule"))
+BI, POLY, CROSS = (f"convmodel.training.choosing.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> None:
@@ -148,7 +163,7 @@ def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "ru
     main([arguments[0], f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
 
 
-@pytest.mark.parametrize("kind", [BI, POLY])
+@pytest.mark.parametrize("kind", [BI, POLY, CROSS])
 def test_a_run_leaves_a_selector_that_is_tested_alike_as_folder_and_as_checkpoint(
     workshop: Workshop, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,7 +246,8 @@ def test_a_poly_encoder_begins_with_the_encoder_of_a_bi_encoder(
         ({"data__batch_size": 1}, "data.batch_size=1; it must be at least 2"),
         ({"model__label_smoothing": 1.5}, "model.label_smoothing=1.5; allowed are 0.0 and more, below 1.0"),
         ({"model__new_encoder__heads": 3}, "heads=3 does not divide width=16"),
-        ({"model__max_context": 100}, "max_context=100; this encoder reads 3 to 64 tokens"),
+        ({"model__max_context": 20}, "train.jsonl: conversation 3 has a persona that leaves no room for a turn in 20"),
+        ({"model__max_context": 100}, "max_context=100; this encoder reads 3 to 96 tokens"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
