@@ -54,10 +54,10 @@ def edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray
 
 def _draw(axes: Axes, histogram: Histogram) -> None:
     at = edges(histogram.series, histogram.bins)
-    for name, values in histogram.series.items():
+    for place, (name, values) in enumerate(histogram.series.items()):
         known = [value for value in values if math.isfinite(value)]
         shares = np.histogram(known, at)[0] / max(len(known), 1)
-        if name == "model":
+        if place == 0:
             axes.stairs(shares, at, fill=True, color=MODEL, alpha=0.45, label=name)
         else:
             axes.stairs(shares, at, color=GOLD, linewidth=1.6, label=name)

@@ -110,7 +110,7 @@ def test_decoding_is_recorded_as_it_was(evaluated: Evaluation) -> None:
     assert decoding["max_new_tokens"] == 6
     assert decoding["do_sample"] is True and decoding["temperature"] == 0.7  # the model's own
     assert evaluated.report.options["decoding"] == {"max_new_tokens": 6}
-    assert evaluated.report.asked() == OPTIONS
+    assert evaluated.report.asked() == replace(OPTIONS, limit=500)
 
 
 def test_only_a_report_is_replaced(evaluated: Evaluation, tmp_path: Path) -> None:

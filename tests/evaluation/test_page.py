@@ -56,7 +56,7 @@ def read(text: str) -> Tags:
 
 
 def shown(evaluated: Evaluation, cards: list[Card]) -> str:
-    return page(evaluated.report, None, histograms=[HISTOGRAM], ranked=cards)
+    return page(evaluated.report, None, histograms=[HISTOGRAM], ranked=cards, sides=evaluated.kind.sides)
 
 
 def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
@@ -65,6 +65,7 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
         None,
         histograms=evaluated.kind.histograms(evaluated.lines),
         ranked=evaluated.kind.ranked(evaluated.lines),
+        sides=evaluated.kind.sides,
     )
     tags = read(text)
     assert not {"script", "link", "img", "iframe"} & set(tags.names)
@@ -78,9 +79,9 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
 def test_no_text_becomes_markup(evaluated: Evaluation) -> None:
     report = replace(evaluated.report, model=dict(evaluated.report.model) | {"source": EVIL}, notes=[EVIL])
     card = Card([EVIL] * 9, {"gold": EVIL, "model": ""}, [EVIL], {EVIL: EVIL})
-    text = page(report, None, histograms=[HISTOGRAM], ranked=[card])
+    text = page(report, None, histograms=[HISTOGRAM], ranked=[card], sides=(EVIL, EVIL))
     tags = read(text)
-    assert "script" not in tags.names and tags.texts.count(EVIL) >= 11
+    assert "script" not in tags.names and tags.texts.count(EVIL) >= 13
     assert "(nothing)" in tags.texts and "3 earlier turns" in tags.texts
 
 
