@@ -10,6 +10,7 @@ from convmodel.evaluation.chosen import Chosen, best_other, find, margin, ranked
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task
 from convmodel.evaluation.pools import Pooled, read_pools
 from convmodel.evaluation.scoring import Scores, scores_of
+from convmodel.metrics.words import words
 from convmodel.selection.selector import SELECTOR, Selector
 
 CHOICES = "choices.jsonl"
@@ -68,7 +69,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
 
 
 def _histograms(lines: Lines) -> list[Histogram]:
-    """Ranks, margins, and the scores of gold and other candidates."""
+    """Ranks, margins, the scores of gold and other candidates, and lengths."""
     chosen: Sequence[Chosen] = lines[CHOICES]
     others = [s for one in chosen for place, s in enumerate(one.scores) if place != one.gold_at and s is not None]
     gold = [score for one in chosen if (score := one.scores[one.gold_at]) is not None]
@@ -80,6 +81,12 @@ def _histograms(lines: Lines) -> list[Histogram]:
             {"model": [margin(one) for one in chosen]},
         ),
         Histogram("Scores", "score", {"other candidates": others, "gold": gold}),
+        Histogram(
+            "Length",
+            "words of a reply",
+            {"model": [len(words(one.best)) for one in chosen], "gold": [len(words(one.gold)) for one in chosen]},
+            bins=None,
+        ),
     ]
 
 

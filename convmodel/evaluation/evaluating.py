@@ -173,9 +173,11 @@ def _followed(kind: Kind, options: Options) -> Options:
     for name in (each.name for each in fields(options) if each.name not in kind.options):
         value, left_out = getattr(options, name), getattr(Options(), name)
         if value != left_out:
-            told = f"the options of decoding, {dict(value)}," if name == "decoding" else f"{name}={value!r}"
+            told = f"{name}={value!r} means"
+            if name == "decoding":
+                told = f"the options of decoding, {dict(value)}, mean"
             raise ValueError(
-                f"{told} means nothing for a model for {kind.name}; leave it out. Such a model follows "
+                f"{told} nothing for a model for {kind.name}; leave it out. Such a model follows "
                 f"{', '.join(each.name for each in fields(options) if each.name in kind.options)}"
             )
     return replace(options, limit=kind.limit) if options.limit is None else options

@@ -10,6 +10,7 @@ from convmodel.evaluation.plots import svg
 from convmodel.evaluation.report import Report
 from convmodel.evaluation.style import STYLE
 from convmodel.evaluation.texts import ARROWS, METHOD, bounds, columns, compared_with, legend, number, signed
+from convmodel.formats.reading import count
 
 CARDS = 10
 """How many of the best and of the worst examples are shown."""
@@ -110,7 +111,9 @@ def _card(card: Card) -> str:
         for number, turn in enumerate(card.context)
     ]
     older, newer = turns[:-TURNS], turns[-TURNS:]
-    folded = f"<details><summary>{len(older)} earlier turns</summary>{''.join(older)}</details>" if older else ""
+    folded = (
+        f"<details><summary>{count(len(older), 'earlier turn')}</summary>{''.join(older)}</details>" if older else ""
+    )
     said = [
         f'<p class="turn said {escape(who)}"><b>{escape(who)}</b>{escape(text) or "<i>(nothing)</i>"}</p>'
         for who, text in card.said.items()

@@ -48,7 +48,9 @@ def edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if bins is not None:
         return np.linspace(low, high if high > low else low + 1.0, bins + 1)
-    step = max(1, math.ceil((high - low + 1) / 40))
+    step, count = max(1, math.ceil((high - low + 1) / 40)), round(high - low) + 1
+    # The last bin is as wide as the others where that can be had.
+    step = next((wider for wider in range(step, 2 * step) if count % wider == 0), step)
     return np.arange(low - 0.5, high + step + 0.5, step)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from convmodel.choices import ChoiceExample, ChoiceReader
 from convmodel.conversation import Conversation, ConversationReader, OnError
 from convmodel.evaluation.examples import Example, Options, digest, examples, fingerprint, spread
+from convmodel.formats.reading import count
 from convmodel.metrics.words import words
 from convmodel.seeds import mixed_seed
 
@@ -86,7 +87,7 @@ def _given(reader: ChoiceReader, options: Options) -> Pools:
             "distractors, or one of plain conversations, from which they are drawn"
         )
     kept = _some(sorted(found, key=lambda one: one.conversation), options.limit or 0)
-    notes = [f"{pairs:,} examples without a distractor are left out."] if pairs else []
+    notes = [f"{count(pairs, 'example')} without a distractor left out."] if pairs else []
     facts = {
         "source": reader.source,
         "fingerprint": digest(asdict(one.example) for one in found),
@@ -167,9 +168,11 @@ class _Draw:
     def distractors(self, one: Example) -> list[str]:
         """Distractors that say something else than the reply and than each other; the same for the same seed."""
         source = random.Random(mixed_seed(self._seed, one.conversation, one.turn))
-        count = len(self._replies)
-        found = self._distinct(one, source.sample(range(count), min(count, 2 * self._wanted + 10)))
-        return found if len(found) == self._wanted else self._distinct(one, source.sample(range(count), count))
+        everything = range(len(self._replies))
+        some = source.sample(everything, min(len(everything), 2 * self._wanted + 10))
+        found = self._distinct(one, some)
+        enough = len(found) == self._wanted
+        return found if enough else self._distinct(one, source.sample(everything, len(everything)))
 
     def _distinct(self, one: Example, order: Sequence[int]) -> list[str]:
         found: list[str] = []

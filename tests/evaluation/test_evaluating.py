@@ -168,7 +168,7 @@ def test_the_docs_explain_every_number(evaluated: Evaluation) -> None:
     arrows = {
         name: arrow for names, arrow in re.findall(r"^\| (.*) ([↑↓≈]) \|", text, re.M) for name in names.split(", ")
     }
-    assert arrows == {f"`{metric.name}`": ARROWS[metric.better] for metric in evaluated.report.metrics}
+    assert arrows.items() >= {f"`{metric.name}`": ARROWS[metric.better] for metric in evaluated.report.metrics}.items()
 
 
 def test_a_fingerprint_is_of_weights_heads_and_vocabulary(folder: Path) -> None:
