@@ -158,10 +158,8 @@ def kind_of(model: str | os.PathLike[str]) -> Kind:
     Args:
         model: a folder, or a Hub name.
     """
-    for kind in KINDS.values():
-        if has_file(model, kind.made_of):
-            return kind
-    return kind  # it says what is missing
+    *kinds, usual = KINDS.values()
+    return next((kind for kind in kinds if has_file(model, kind.made_of)), usual)  # the usual one says what is missing
 
 
 def _followed(kind: Kind, options: Options) -> Options:

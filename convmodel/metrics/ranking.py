@@ -55,10 +55,13 @@ def rank(scores: Rows, gold: Rows) -> list[Ranked]:
 def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """(B,) the ranks of one gold candidate in each pool, all at once: those of `rank`, for use while training.
 
+    R_C@k of the batch is `(ranks_of(scores, gold) <= k).mean()`.
+
     Args:
-        scores: (B, C), higher is better.
+        scores: (B, C), higher is better; a tensor on the CPU, too.
         gold: (B,) the columns of the gold candidates, from 0.
     """
+    scores, gold = np.asarray(scores), np.asarray(gold)
     below = scores < np.take_along_axis(scores, gold[:, None], axis=1)
     return scores.shape[1] - below.sum(axis=1)  # the gold one, never below itself, is the one of "from 1"
 

@@ -157,3 +157,15 @@ def test_nothing_to_draw_from_is_an_error(write: Write, talks: list[list[str]]) 
 def test_a_pool_of_one_is_no_choice() -> None:
     with pytest.raises(ValueError, match="pool=1; it must be at least 2"):
         Options(pool=1)
+
+
+# Real files
+
+
+@pytest.mark.data
+def test_the_examples_of_a_dialogue_are_one_conversation(data_folder: Path) -> None:
+    path = data_folder / "persona" / "valid.jsonl"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    found = read_pools(str(path), Options(), "stop")
+    assert (found.data["conversations"], len(found.examples)) == (84, 652)

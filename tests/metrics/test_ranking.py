@@ -67,6 +67,8 @@ def test_ranks_of_a_whole_batch_are_those_of_each_row(known: Sequence[float]) ->
     scores = source.choice(np.array(known, dtype=np.float32), size=(64, 12))
     gold = source.integers(12, size=64)
     assert ranks_of(scores, gold).tolist() == [one.ranks[0] for one in rank(scores, gold)]
+    tensors: Any = torch.from_numpy(scores), torch.from_numpy(gold)
+    assert ranks_of(*tensors).tolist() == ranks_of(scores, gold).tolist()
     assert ranks_of(scores[:0], gold[:0]).shape == (0,)
 
 
