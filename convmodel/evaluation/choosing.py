@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convmodel.evaluation.chosen import Chosen, best_other, find, margin, ranked
-from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task
+from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.pools import Pooled, read_pools
 from convmodel.evaluation.scoring import Scores, scores_of
 from convmodel.metrics.words import words
@@ -59,13 +59,8 @@ def _chosen(one: Pooled, found: Scores) -> Chosen:
 def _alike(mine: Lines, theirs: Lines) -> None:
     """Raises ValueError unless both chose for the same contexts among the same candidates."""
     one, other = ([(e.persona, e.context, e.candidates, e.gold_at) for e in lines[CHOICES]] for lines in (mine, theirs))
-    if one != other:
-        where = next((n for n, (a, b) in enumerate(zip(one, other, strict=False), 1) if a != b), None)
-        first = f"{len(one):,} here, {len(other):,} there" if where is None else f"the first that differs is {where}"
-        raise ValueError(
-            f"the other report is of other examples ({first}); evaluate both models on the same file with the same "
-            "--limit, and where the file gives no candidates also the same --turns, --pool and --seed"
-        )
+    cure = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
+    check_same("examples", one, other, cure=cure)
 
 
 def _histograms(lines: Lines) -> list[Histogram]:

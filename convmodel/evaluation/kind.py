@@ -101,6 +101,23 @@ class Card:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+def check_same(what: str, mine: Sequence[Any], theirs: Sequence[Any], *, cure: str) -> None:
+    """Makes sure that two models were asked the same.
+
+    Args:
+        what: is compared, in words.
+        mine, theirs: one value for each of them.
+        cure: what makes them the same.
+
+    Raises:
+        ValueError: when they are not.
+    """
+    if mine != theirs:
+        where = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False), 1) if a != b), None)
+        first = f"{len(mine):,} here, {len(theirs):,} there" if where is None else f"the first that differs is {where}"
+        raise ValueError(f"the other report is of other {what} ({first}); evaluate both models on the same file {cure}")
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of model.

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from convmodel.conversation import ConversationReader
 from convmodel.evaluation.examples import Example, Options, examples, fingerprint
-from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task
+from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.evaluation.written import NGRAM, Written, find
 from convmodel.fingerprint import weights_digest
@@ -129,15 +129,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
     asked = [[(one.persona, one.context, one.gold) for one in lines[REPLIES]] for lines in (mine, theirs)]
     said = [[(one.turns, one.words, one.characters) for one in lines[LIKELIHOODS]] for lines in (mine, theirs)]
     for what, (one, other) in {"examples": asked, "turns of perplexity": said}.items():
-        if one != other:
-            where = next((n for n, (a, b) in enumerate(zip(one, other, strict=False), 1) if a != b), None)
-            first = (
-                f"{len(one):,} here, {len(other):,} there" if where is None else f"the first that differs is {where}"
-            )
-            raise ValueError(
-                f"the other report is of other {what} ({first}); evaluate both models on the same file with the same "
-                "--turns, --perplexity_on and --limit"
-            )
+        check_same(what, one, other, cure="with the same --turns, --perplexity_on and --limit")
 
 
 def _histograms(lines: Lines) -> list[Histogram]:

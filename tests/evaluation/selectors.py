@@ -64,11 +64,13 @@ def small_tokenizer() -> ConversationTokenizer:
     return ConversationTokenizer.learn(TEXTS * 3, 320)
 
 
-def small_selector(*, width: int = 16, seed: int = 0, constant: bool = False) -> BiEncoder:
-    """A bi-encoder with random weights; a constant one makes the same vector of every text."""
+def small_selector(
+    cls: type[BiEncoder] = BiEncoder, *, width: int = 16, seed: int = 0, constant: bool = False
+) -> BiEncoder:
+    """A bi- or poly-encoder with random weights; a constant one makes the same vector of every text."""
     torch.manual_seed(seed)
     sizes = NewEncoder("bert", layers=1, heads=2, width=width, positions=64)
-    found = BiEncoder.from_scratch(small_tokenizer(), sizes, max_context=60, max_candidate=20)
+    found = cls.from_scratch(small_tokenizer(), sizes, max_context=60, max_candidate=20)
     with torch.no_grad():
         for weights in found.network.parameters():
             weights.add_(torch.randn_like(weights) * 0.3)

@@ -17,7 +17,8 @@ from convmodel.evaluation.pools import read_pools
 from convmodel.evaluation.scoring import scores_of
 from convmodel.evaluation.texts import ARROWS
 from convmodel.selection.bi import BiEncoder
-from convmodel.selection.selector import HOMES
+from convmodel.selection.poly import PolyEncoder
+from convmodel.selection.selector import HOMES, Selector
 from tests.evaluation.conftest import lines_of, some_conversations
 from tests.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
 from tests.evaluation.test_evaluating import files_of
@@ -51,11 +52,13 @@ def write(path: Path, lines: Sequence[object]) -> Path:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the selectors `words`, `bi` and `constant`, `given.jsonl` and `talks.jsonl`."""
+    """Holds the selectors `words`, `bi`, `poly` and two that are constant, `given.jsonl` and `talks.jsonl`."""
     folder = tmp_path_factory.mktemp("choosing")
     WordCounter(small_tokenizer()).save_pretrained(folder / "words")
     small_selector().save_pretrained(folder / "bi")
-    small_selector(width=256, constant=True).save_pretrained(folder / "constant")
+    small_selector(PolyEncoder).save_pretrained(folder / "poly")
+    for cls in (BiEncoder, PolyEncoder):
+        small_selector(cls, width=256, constant=True).save_pretrained(folder / f"constant-{cls.kind}")
     write(folder / "given.jsonl", given([60] * 12 + [59, 10, 9, 3]))
     write_conversations(some_conversations(count=30), folder / "talks.jsonl")
     return folder
@@ -102,17 +105,20 @@ def test_chance_is_told_beside_each_number(place: Path) -> None:
     assert report["mrr/10"].meaning.endswith(f"; chance gives {sum(1 / rank for rank in range(1, 11)) / 10:.3f}")
 
 
-def test_lines_hold_what_the_selector_says(place: Path, tmp_path: Path) -> None:
-    found = measured(place, "bi", "talks.jsonl", replace(QUICK, turns="all", pool=7))
+@pytest.mark.parametrize("model", ["bi", "poly"])
+def test_lines_hold_what_the_selector_says(place: Path, tmp_path: Path, model: str) -> None:
+    found = measured(place, model, "talks.jsonl", replace(QUICK, turns="all", pool=7))
     found.save(tmp_path / "report")
-    selector = BiEncoder.from_pretrained(place / "bi", "cpu", "float32")
+    selector = Selector.from_pretrained(place / model, "cpu", "float32")
     for line in lines_of(tmp_path / "report" / "choices.jsonl"):
         one = Chosen(**line)  # type: ignore[arg-type]
         scores = selector.score([one.context], [one.candidates], personas=[one.persona])[0].tolist()
         assert one.scores == pytest.approx(scores, abs=1e-4)
-        gold, others = scores[one.gold_at], scores[: one.gold_at] + scores[one.gold_at + 1 :]
-        assert one.rank == plain_rank(gold, others)
-        assert one.best == one.candidates[scores.index(max(scores))]
+        kept = [float(score) for score in one.scores if score is not None]
+        others = kept[: one.gold_at] + kept[one.gold_at + 1 :]
+        assert one.rank == plain_rank(kept[one.gold_at] - one.rounding, others)
+        assert kept[one.candidates.index(one.best)] >= max(kept) - one.rounding
+        assert 0 < one.rounding < 1e-3
         assert one.gold == one.candidates[one.gold_at]
         assert (one.gold == one.best) == (one.rank == 1)
     loaded = Evaluation.load(tmp_path / "report")
@@ -128,8 +134,9 @@ def test_the_same_model_and_data_give_the_same_bytes(place: Path, tmp_path: Path
     assert one == two
 
 
-def test_a_model_that_makes_the_same_of_every_text_finds_nothing(place: Path) -> None:
-    found = measured(place, "constant")
+@pytest.mark.parametrize("kind", ["bi-encoder", "poly-encoder"])
+def test_a_model_that_makes_the_same_of_every_text_finds_nothing(place: Path, kind: str) -> None:
+    found = measured(place, f"constant-{kind}")
     lines: Sequence[Chosen] = found.lines["choices.jsonl"]
     for metric in found.report.metrics:
         assert "@" not in metric.name or metric.value == metric.high == 0.0, metric.name
@@ -200,7 +207,9 @@ def test_replies_with_a_persona_are_counted_as_hits(place: Path) -> None:
 def test_the_better_of_two_is_found_and_nobody_is_better_than_himself(place: Path, tmp_path: Path) -> None:
     lines = [{"context": [f"{n} tea"], "response": "tea", "distractors": ["yes", "no", "cats"]} for n in range(20)]
     data = write(tmp_path / "data.jsonl", lines)
-    one, other = (evaluate(place / name, data, options=QUICK, device="cpu") for name in ("words", "constant"))
+    one, other = (
+        evaluate(place / name, data, options=QUICK, device="cpu") for name in ("words", "constant-bi-encoder")
+    )
     one.save(tmp_path / "words")
     for theirs, verdict in ((one, "no difference found"), (other, "worse")):
         found = theirs.compared_with(tmp_path / "words").comparison
