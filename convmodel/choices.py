@@ -114,6 +114,10 @@ class ChoiceReader(Reader[ChoiceExample, ChoiceReport]):
 
     noun = "example"
 
+    def given(self) -> bool:
+        """Whether anything in the source came with candidates; it is read until something did."""
+        return any(isinstance(item, Record) and item.asked for item in self._items())
+
     def _new_report(self) -> ChoiceReport:
         return ChoiceReport(self.source, self.format)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 from transformers import AutoConfig, GPT2Config
 from transformers.utils import logging as transformers_logging
 
@@ -58,6 +58,17 @@ def local_folder(source: str) -> Path:
         raise FileNotFoundError(
             f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
         ) from error
+
+
+def has_file(source: str | os.PathLike[str], name: str) -> bool:
+    """Whether a folder has a file, or a Hub name as far as the Hub can be reached; not where there is no such place."""
+    if Path(source).is_dir():
+        return (Path(source) / name).is_file()
+    try:
+        hf_hub_download(os.fspath(source), name)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def load_config(source: str) -> GPT2Config:

@@ -1,7 +1,8 @@
-"""A model and conversations in, a report on the terminal and in a folder out."""
+"""A model and data in, a report on the terminal and in a folder out."""
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from convmodel.commands.base import Command
@@ -12,12 +13,27 @@ TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
-    add("--data", required=True, metavar="FILE", help="conversations in any format, or hub://org/name?split=test")
+    add("--data", required=True, metavar="FILE", help="a file in any format, or hub://org/name?split=test; see above")
     add("--compare", metavar="REPORT", help="the report of another model on the same data: which differences are real?")
     add("--output", metavar="DIR", help="the folder of the report (default: evaluation/MODEL-DATA-...)")
     add("--turns", choices=TURNS, default="last", help="which turns are replied to (default: last)")
+    add(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="conversations replied to, spread evenly; 0: all (writing 500, choosing 0)",
+    )
+    add("--seed", type=int, default=0, help="of the replies, the drawn candidates and the bootstrap (default: 0)")
+    add("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)")
+    add("--device", metavar="NAME", help="cpu, cuda, ... (default: an accelerator when there is one)")
+    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read")
+    _add_writing(parser.add_argument_group("models that write").add_argument)
+    choosing = parser.add_argument_group("models that choose, where the file gives no candidates")
+    choosing.add_argument("--pool", type=int, metavar="N", help="candidates of a reply, itself and drawn ones (20)")
+
+
+def _add_writing(add: Callable[..., object]) -> None:
     add("--perplexity_on", choices=TURNS, default="all", help="the turns of which perplexity is (default: all)")
-    add("--limit", type=int, default=500, metavar="N", help="conversations replied to, spread evenly; 0: all (500)")
     add(
         "--option",
         nargs="+",
@@ -27,12 +43,8 @@ def _add_options(parser: ArgumentParser) -> None:
         help="how to decode, as in transformers' generate: top_p=0.9 do_sample=false (default: the model's own way)",
     )
     add("--preset", metavar="NAME", help="options by name: balanced, careful, lively; --option wins over them")
-    add("--seed", type=int, default=0, help="of the replies and of the bootstrap (default: 0)")
-    add("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)")
     add("--bleu_tokenize", default="13a", metavar="NAME", help="sacrebleu's: 13a, intl, char, zh, ja-mecab, ... (13a)")
     add("--tokens_per_batch", type=int, default=4096, metavar="N", help="read at once for perplexity (default: 4096)")
-    add("--device", metavar="NAME", help="cpu, cuda, ... (default: an accelerator when there is one)")
-    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that is no conversation")
 
 
 def _run(options: Namespace) -> int:
@@ -50,6 +62,7 @@ def _run(options: Namespace) -> int:
         turns=options.turns,
         perplexity_on=options.perplexity_on,
         limit=options.limit,
+        pool=options.pool,
         decoding=parse_decoding(options.option, preset=options.preset),
         seed=options.seed,
         resamples=options.resamples,
@@ -71,14 +84,19 @@ def _run(options: Namespace) -> int:
             raise
     found.save(folder)
     show(found.report, found.comparison, Console())
-    print(f"report: {Path(folder) / 'report.html'}; numbers and replies, line by line, lie beside it")
+    print(f"report: {Path(folder) / 'report.html'}; the numbers, and all examples line by line, lie beside it")
     return 0
 
 
 COMMAND = Command(
     name="evaluate",
     help="measure a model on conversations, and compare it with another",
-    description="Perplexity, and the model's replies beside the gold ones; see docs/evaluation.md.",
+    description=(
+        "The folder says which kind of model it is. One that writes (config.json): its perplexity, and its replies "
+        "beside the gold ones. One that chooses (selector.json): where the gold reply comes among candidates, R_n@k or "
+        "hits@k/n; the file gives them, or is one of plain conversations, and they are drawn from it. An option that "
+        "means nothing for the model is an error. See docs/evaluation.md."
+    ),
     add_options=_add_options,
     run=_run,
 )

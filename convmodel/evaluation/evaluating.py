@@ -3,15 +3,16 @@
 import importlib.metadata
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import convmodel
 from convmodel.atomic import atomic_folder
-from convmodel.conversation import ConversationReader, OnError
+from convmodel.conversation import OnError
+from convmodel.evaluation.choosing import CHOOSING
 from convmodel.evaluation.comparison import Comparison, compare
-from convmodel.evaluation.examples import Options, fingerprint
-from convmodel.evaluation.kind import Found, Kind, Lines
+from convmodel.evaluation.examples import Options
+from convmodel.evaluation.kind import Found, Kind, Lines, Task
 from convmodel.evaluation.page import page
 from convmodel.evaluation.report import (
     COMPARISON,
@@ -27,11 +28,11 @@ from convmodel.evaluation.report import (
 )
 from convmodel.evaluation.writing import WRITING
 from convmodel.metrics.bootstrap import interval, resampled
-from convmodel.model_folder import check_replaceable
+from convmodel.model_folder import check_replaceable, has_file
 from convmodel.seeds import mixed_seed
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (WRITING,)}
-"""By the name that stands in reports."""
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING)}
+"""By the name that stands in reports. The last one is taken for what has the file of none."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
 """Whose versions may change a number."""
@@ -105,6 +106,7 @@ class Evaluation:
                 self.comparison,
                 histograms=self.kind.histograms(self.lines),
                 ranked=self.kind.ranked(self.lines),
+                sides=self.kind.sides,
             )
             (fresh / PAGE).write_text(shown, encoding="utf-8", newline="\n")
 
@@ -117,41 +119,66 @@ def evaluate(
     device: str | None = None,
     on_error: OnError = "stop",
 ) -> Evaluation:
-    """Measures a model on conversations. The same model, data and options give the same report to the digit.
+    """Measures a model that writes or chooses. The same model, data and options give the same report to the digit.
 
     Args:
         model: a folder, or a Hub name.
-        data: a file of conversations in any format, or hub://...
+        data: a file in any format, or hub://...: conversations, and for a model that chooses also replies with given
+            candidates.
         options: everything else that the numbers depend on.
         device: "cpu", "cuda", ...; an accelerator when there is one, when left out.
-        on_error: what to do with a line that is no conversation.
+        on_error: what to do with a line that cannot be read.
 
     Raises:
-        FileNotFoundError, ValueError: for a model or data that cannot be read, and options that cannot be followed.
+        FileNotFoundError, ValueError: for a model or data that cannot be read, and options that cannot be followed or
+            mean nothing for this model.
     """
-    kind = WRITING
-    reader = ConversationReader(data, on_error=on_error)
-    conversations = list(reader)
-    measured = kind.run(os.fspath(model), conversations, options, device)
+    kind = kind_of(model)
+    options = _followed(kind, options)
+    measured = kind.run(Task(os.fspath(model), os.fspath(data), options, device, on_error))
     found = kind.find(measured.lines, options)
     report = Report(
         kind=kind.name,
         summary=found.summary,
         model=measured.model,
-        data={
-            "source": os.fspath(data),
-            "fingerprint": fingerprint(conversations),
-            "conversations": len(conversations),
-            "skipped": reader.report.skipped,
-        },
-        options=asdict(options),
+        data=measured.data,
+        options={name: value for name, value in asdict(options).items() if name in kind.options},
         used=measured.used,
         signatures=found.signatures,
         versions=_versions(),
-        notes=list(found.notes),
+        notes=[*measured.notes, *found.notes],
         metrics=_numbers(found, options),
     )
     return Evaluation(report, measured.lines)
+
+
+def kind_of(model: str | os.PathLike[str]) -> Kind:
+    """The kind of a model.
+
+    Args:
+        model: a folder, or a Hub name.
+    """
+    *kinds, usual = KINDS.values()
+    return next((kind for kind in kinds if has_file(model, kind.made_of)), usual)  # the usual one says what is missing
+
+
+def _followed(kind: Kind, options: Options) -> Options:
+    """Options with the kind's own limit where none is given.
+
+    Raises:
+        ValueError: for options that mean nothing for the kind.
+    """
+    for name in (each.name for each in fields(options) if each.name not in kind.options):
+        value, left_out = getattr(options, name), getattr(Options(), name)
+        if value != left_out:
+            told = f"{name}={value!r} means"
+            if name == "decoding":
+                told = f"the options of decoding, {dict(value)}, mean"
+            raise ValueError(
+                f"{told} nothing for a model for {kind.name}; leave it out. Such a model follows "
+                f"{', '.join(each.name for each in fields(options) if each.name in kind.options)}"
+            )
+    return replace(options, limit=kind.limit) if options.limit is None else options
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:

@@ -1,8 +1,8 @@
-"""Conversations in, the turns that a model is measured on out; and digests of both."""
+"""Conversations in, the turns that a model is measured on out; what a measurement depends on; and digests of data."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,14 @@ from convmodel.layout import TrainOn, targets
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a report depends on beside model and data.
+    """What a report depends on beside model and data. Each kind of model follows some, and refuses the others.
 
     Args:
         turns: which turns are replied to; the first turn of a conversation never is, for it has no context.
         perplexity_on: the turns of which perplexity is; "all" as in the trainer's `test`.
-        limit: conversations that are replied to at most, spread evenly over the file; 0 for all. Perplexity is always
-            that of all.
+        limit: conversations that are replied to at most, spread evenly over the file; 0 for all. When None, models that
+            write reply in 500, and models that choose in all. Perplexity is always that of all.
+        pool: how many candidates each reply stands among where the file gives none; 20 when None.
         decoding: options of transformers' `generate`, on top of the model's own.
         seed: of the replies and of the bootstrap.
         resamples: of the bootstrap.
@@ -32,7 +33,8 @@ class Options:
 
     turns: TrainOn = "last"
     perplexity_on: TrainOn = "all"
-    limit: int = 500
+    limit: int | None = None
+    pool: int | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     resamples: int = 2000
@@ -42,9 +44,10 @@ class Options:
 
     def __post_init__(self) -> None:
         targets(self.turns, 2), targets(self.perplexity_on, 2)
-        for name, least in (("limit", 0), ("seed", 0), ("resamples", 1), ("tokens_per_batch", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}; it must be at least {least}")
+        least = {"limit": 0, "pool": 2, "seed": 0, "resamples": 1, "tokens_per_batch": 1}
+        for name, value in ((name, getattr(self, name)) for name in least):
+            if value is not None and value < least[name]:
+                raise ValueError(f"{name}={value}; it must be at least {least[name]}")
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence={self.confidence}; allowed are numbers between 0 and 1, such as 0.95")
 
@@ -97,7 +100,12 @@ def spread(count: int, limit: int) -> list[int]:
 
 def fingerprint(conversations: Sequence[Conversation]) -> str:
     """A digest of what was said and of the personas, whatever the format of the file."""
-    digest = hashlib.blake2b(digest_size=16)
-    for conversation in conversations:
-        digest.update(json.dumps([conversation.turns, conversation.persona]).encode())
-    return digest.hexdigest()
+    return digest([conversation.turns, conversation.persona] for conversation in conversations)
+
+
+def digest(values: Iterable[Any]) -> str:
+    """A digest of values that JSON can hold."""
+    found = hashlib.blake2b(digest_size=16)
+    for value in values:
+        found.update(json.dumps(value).encode())
+    return found.hexdigest()

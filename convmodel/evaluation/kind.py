@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.conversation import Conversation
+from convmodel.conversation import OnError
 from convmodel.evaluation.examples import Options
 from convmodel.metrics.metric import Metric
 
@@ -13,18 +13,41 @@ Lines = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
+class Task:
+    """What is to be measured.
+
+    Args:
+        model: a folder, or a Hub name.
+        data: a file, or an address; each kind reads it in its own way.
+        options: everything else that the numbers depend on.
+        device: "cpu", "cuda", ...; an accelerator when there is one, when None.
+        on_error: what to do with what in the data cannot be read.
+    """
+
+    model: str
+    data: str
+    options: Options
+    device: str | None = None
+    on_error: OnError = "stop"
+
+
+@dataclass(frozen=True)
 class Measured:
     """What running a model left.
 
     Args:
         model: facts about it, its `fingerprint` among them.
+        data: facts about what was read, its `fingerprint` among them.
         lines: what it did, example by example.
         used: what else it was run with, such as the whole decoding.
+        notes: what of all this a reader should know before trusting a number.
     """
 
     model: Mapping[str, Any]
+    data: Mapping[str, Any]
     lines: Lines
     used: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +74,7 @@ class Histogram:
     Args:
         title: what is drawn.
         label: of the axis of values.
-        series: values by name, "model" first.
+        series: values by name; the first is filled.
         bins: their edges are at whole numbers when None, so many between the smallest and the largest otherwise.
     """
 
@@ -78,14 +101,35 @@ class Card:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+def check_same(what: str, mine: Sequence[Any], theirs: Sequence[Any], *, cure: str) -> None:
+    """Makes sure that two models were asked the same.
+
+    Args:
+        what: is compared, in words.
+        mine, theirs: one value for each of them.
+        cure: what makes them the same.
+
+    Raises:
+        ValueError: when they are not.
+    """
+    if mine != theirs:
+        where = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False), 1) if a != b), None)
+        first = f"{len(mine):,} here, {len(theirs):,} there" if where is None else f"the first that differs is {where}"
+        raise ValueError(f"the other report is of other {what} ({first}); evaluate both models on the same file {cure}")
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of model.
 
     Args:
         name: as it stands in reports.
+        made_of: the file that makes a folder one of such a model.
+        options: the names of those that it follows; it refuses all others.
+        limit: the `Options.limit` that is meant when none is given.
+        sides: the headings above its best and its worst examples.
         files: the files that its lines are saved in, and the dataclass of the lines of each.
-        run: a model's folder, conversations, options and device in, what the model did out.
+        run: what is to be measured in, what the model did out.
         find: lines and options in, metrics out.
         alike: raises ValueError unless the lines of two models are of the same examples.
         histograms: lines in, what is drawn out.
@@ -93,8 +137,12 @@ class Kind:
     """
 
     name: str
+    made_of: str
+    options: frozenset[str]
+    limit: int
+    sides: tuple[str, str]
     files: Mapping[str, type]
-    run: Callable[[str, Sequence[Conversation], Options, str | None], Measured]
+    run: Callable[[Task], Measured]
     find: Callable[[Lines, Options], Found]
     alike: Callable[[Lines, Lines], None]
     histograms: Callable[[Lines], Sequence[Histogram]]

@@ -9,7 +9,8 @@ from convmodel.evaluation.kind import Card, Histogram
 from convmodel.evaluation.plots import svg
 from convmodel.evaluation.report import Report
 from convmodel.evaluation.style import STYLE
-from convmodel.evaluation.texts import ARROWS, LEGEND, METHOD, bounds, compared_with, number, signed
+from convmodel.evaluation.texts import ARROWS, METHOD, bounds, columns, compared_with, legend, number, signed
+from convmodel.formats.reading import count
 
 CARDS = 10
 """How many of the best and of the worst examples are shown."""
@@ -19,7 +20,12 @@ TURNS = 6
 
 
 def page(
-    report: Report, comparison: Comparison | None, *, histograms: Sequence[Histogram], ranked: Sequence[Card]
+    report: Report,
+    comparison: Comparison | None,
+    *,
+    histograms: Sequence[Histogram],
+    ranked: Sequence[Card],
+    sides: tuple[str, str],
 ) -> str:
     """The page of a report.
 
@@ -28,6 +34,7 @@ def page(
         comparison: with another model, when there was one.
         histograms: what is drawn.
         ranked: all examples, best first.
+        sides: the headings above the best and the worst of them.
     """
     title = f"{report.model['source']} on {report.data['source']}"
     shown = min(CARDS, (len(ranked) + 1) // 2)
@@ -37,7 +44,7 @@ def page(
         *(f'<p class="note">{escape(note)}</p>' for note in report.notes),
         "<h2>Numbers</h2>",
         _numbers(report),
-        f"<p><small>{LEGEND}</small></p>",
+        f"<p><small>{legend(report)}</small></p>",
         *([] if comparison is None else _compared(comparison)),
         "<h2>How they spread</h2>",
         '<div class="grid">',
@@ -45,8 +52,8 @@ def page(
         "</div>",
         "<h2>Best and worst</h2>",
         '<div class="sides">',
-        *_column("Most like the gold reply", ranked[:shown]),
-        *_column("Least like the gold reply", ranked[::-1][: min(shown, len(ranked) - shown)]),
+        *_column(sides[0], ranked[:shown]),
+        *_column(sides[1], ranked[::-1][: min(shown, len(ranked) - shown)]),
         "</div>",
         "<h2>How it was made</h2>",
         *_origin(report),
@@ -58,17 +65,16 @@ def page(
 
 
 def _numbers(report: Report) -> str:
-    rows = []
+    rows, headings = [], ["", *columns(report)]
     for family, metrics in groupby(report.metrics, key=lambda metric: metric.family):
-        rows.append(f'<tr><th colspan="4">{escape(family)}</th></tr>')
+        rows.append(f'<tr><th colspan="{len(headings)}">{escape(family)}</th></tr>')
         for metric in metrics:
+            gold = f"<td>{'' if metric.gold is None else number(metric.gold)}</td>" if len(headings) > 3 else ""
             rows.append(
                 f"<tr><td>{escape(metric.name)} {ARROWS[metric.better]}<small>{escape(metric.meaning)}</small></td>"
-                f"<td><b>{number(metric.value)}</b></td><td>{bounds(metric.low, metric.high)}</td>"
-                f"<td>{'' if metric.gold is None else number(metric.gold)}</td></tr>"
+                f"<td><b>{number(metric.value)}</b></td><td>{bounds(metric.low, metric.high)}</td>{gold}</tr>"
             )
-    level = f"{100 * report.options['confidence']:g} % interval"
-    return _table(["", "model", level, "gold replies"], rows)
+    return _table(headings, rows)
 
 
 def _compared(comparison: Comparison) -> list[str]:
@@ -105,7 +111,9 @@ def _card(card: Card) -> str:
         for number, turn in enumerate(card.context)
     ]
     older, newer = turns[:-TURNS], turns[-TURNS:]
-    folded = f"<details><summary>{len(older)} earlier turns</summary>{''.join(older)}</details>" if older else ""
+    folded = (
+        f"<details><summary>{count(len(older), 'earlier turn')}</summary>{''.join(older)}</details>" if older else ""
+    )
     said = [
         f'<p class="turn said {escape(who)}"><b>{escape(who)}</b>{escape(text) or "<i>(nothing)</i>"}</p>'
         for who, text in card.said.items()

@@ -48,16 +48,18 @@ def edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if bins is not None:
         return np.linspace(low, high if high > low else low + 1.0, bins + 1)
-    step = max(1, math.ceil((high - low + 1) / 40))
+    step, count = max(1, math.ceil((high - low + 1) / 40)), round(high - low) + 1
+    # The last bin is as wide as the others where that can be had.
+    step = next((wider for wider in range(step, 2 * step) if count % wider == 0), step)
     return np.arange(low - 0.5, high + step + 0.5, step)
 
 
 def _draw(axes: Axes, histogram: Histogram) -> None:
     at = edges(histogram.series, histogram.bins)
-    for name, values in histogram.series.items():
+    for place, (name, values) in enumerate(histogram.series.items()):
         known = [value for value in values if math.isfinite(value)]
         shares = np.histogram(known, at)[0] / max(len(known), 1)
-        if name == "model":
+        if place == 0:
             axes.stairs(shares, at, fill=True, color=MODEL, alpha=0.45, label=name)
         else:
             axes.stairs(shares, at, color=GOLD, linewidth=1.6, label=name)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from convmodel.evaluation.comparison import Comparison
 from convmodel.evaluation.report import Report
-from convmodel.evaluation.texts import ARROWS, LEGEND, METHOD, bounds, compared_with, number
+from convmodel.evaluation.texts import ARROWS, METHOD, bounds, columns, compared_with, legend, number
 
 
 def show(report: Report, comparison: Comparison | None, console: Console) -> None:
@@ -17,7 +17,7 @@ def show(report: Report, comparison: Comparison | None, console: Console) -> Non
     console.print(Text(f"{report.model['source']} on {report.data['source']}", style="bold"))
     console.print(Text(report.summary))
     console.print(_numbers(report))
-    console.print(Text(LEGEND, style="dim"))
+    console.print(Text(legend(report), style="dim"))
     for name, signature in report.signatures.items():
         console.print(Text(f"{name}: {signature}", style="dim"), soft_wrap=True)
     for note in report.notes:
@@ -31,16 +31,17 @@ def show(report: Report, comparison: Comparison | None, console: Console) -> Non
 def _numbers(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
-    for name in ("model", f"{100 * report.options['confidence']:g} % interval", "gold replies"):
+    headings = columns(report)
+    for name in headings:
         table.add_column(name, justify="right", no_wrap=True)
     for number_of, (family, metrics) in enumerate(groupby(report.metrics, key=lambda metric: metric.family)):
         if number_of:
             table.add_row()
         table.add_row(Text(family, style="dim"))
         for one in metrics:
-            gold = "" if one.gold is None else number(one.gold)
+            cells = ["" if one.gold is None else number(one.gold)] if len(headings) > 2 else []
             name = f"  {one.name} {ARROWS[one.better]}"
-            table.add_row(name, Text(number(one.value), style="bold"), bounds(one.low, one.high), gold)
+            table.add_row(name, Text(number(one.value), style="bold"), bounds(one.low, one.high), *cells)
     return table
 
 

@@ -1,14 +1,32 @@
 """Numbers of a report in, how they are written for people out."""
 
 from convmodel.evaluation.comparison import Comparison
+from convmodel.evaluation.report import Report
 
 ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
 """Which numbers are better."""
 
-LEGEND = "↑ higher is better, ↓ lower is better, ≈ nearer to the gold replies is better"
+LEGEND = {
+    "higher": "↑ higher is better",
+    "lower": "↓ lower is better",
+    "nearer": "≈ nearer to the gold replies is better",
+}
 
 METHOD = "Paired bootstrap, {resamples:,} resamples of conversations; p is adjusted for the number of metrics (Holm)."
 """How verdicts come about."""
+
+
+def legend(report: Report) -> str:
+    """What the arrows of a report mean."""
+    used = {metric.better for metric in report.metrics}
+    return ", ".join(meaning for better, meaning in LEGEND.items() if better in used)
+
+
+def columns(report: Report) -> list[str]:
+    """The headings above the numbers, the last of which stands only where gold replies have numbers too."""
+    level = f"{100 * report.options['confidence']:g} % interval"
+    golds = any(metric.gold is not None for metric in report.metrics)
+    return ["model", level, *(["gold replies"] if golds else [])]
 
 
 def number(value: float | None) -> str:

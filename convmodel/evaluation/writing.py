@@ -5,9 +5,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from convmodel.conversation import Conversation
-from convmodel.evaluation.examples import Example, Options, examples
-from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured
+from convmodel.conversation import ConversationReader
+from convmodel.evaluation.examples import Example, Options, examples, fingerprint
+from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.evaluation.written import NGRAM, Written, find
 from convmodel.fingerprint import weights_digest
@@ -27,16 +27,24 @@ GROUP = 128
 """Replies between two steps of the progress bar; changes none of them."""
 
 
-def run(source: str, conversations: Sequence[Conversation], options: Options, device: str | None) -> Measured:
+def run(task: Task) -> Measured:
     """Loads the model in float32, reads every conversation and replies to the chosen turns."""
-    chosen = examples(conversations, turns=options.turns, limit=options.limit)
+    options, reader = task.options, ConversationReader(task.data, on_error=task.on_error)
+    conversations = list(reader)
+    chosen = examples(conversations, turns=options.turns, limit=options.limit or 0)
     check_names(options.decoding)
     Bleu(options.bleu_tokenize)  # what is missing is told before the work, not after
-    model = ConversationModel.from_pretrained(source, device, "float32")
+    model = ConversationModel.from_pretrained(task.model, task.device, "float32")
     decoding = options_of(_decoding(model, options))
     read = likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
     lines: Lines = {REPLIES: list(_replies(model, chosen, read, options)), LIKELIHOODS: read}
-    return Measured(_facts(model, source), lines, {"decoding": decoding})
+    data = {
+        "source": task.data,
+        "fingerprint": fingerprint(conversations),
+        "conversations": len(conversations),
+        "skipped": reader.report.skipped,
+    }
+    return Measured(_facts(model, task.model), data, lines, {"decoding": decoding})
 
 
 def _decoding(model: ConversationModel, options: Options) -> Decoding:
@@ -121,15 +129,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
     asked = [[(one.persona, one.context, one.gold) for one in lines[REPLIES]] for lines in (mine, theirs)]
     said = [[(one.turns, one.words, one.characters) for one in lines[LIKELIHOODS]] for lines in (mine, theirs)]
     for what, (one, other) in {"examples": asked, "turns of perplexity": said}.items():
-        if one != other:
-            where = next((n for n, (a, b) in enumerate(zip(one, other, strict=False), 1) if a != b), None)
-            first = (
-                f"{len(one):,} here, {len(other):,} there" if where is None else f"the first that differs is {where}"
-            )
-            raise ValueError(
-                f"the other report is of other {what} ({first}); evaluate both models on the same file with the same "
-                "--turns, --perplexity_on and --limit"
-            )
+        check_same(what, one, other, cure="with the same --turns, --perplexity_on and --limit")
 
 
 def _histograms(lines: Lines) -> list[Histogram]:
@@ -177,6 +177,15 @@ def _card(one: Written) -> Card:
 
 WRITING = Kind(
     name="writing",
+    made_of="config.json",
+    options=frozenset(
+        {
+            *("turns", "perplexity_on", "limit", "decoding", "seed", "resamples", "confidence"),
+            *("bleu_tokenize", "tokens_per_batch"),
+        }
+    ),
+    limit=500,
+    sides=("Most like the gold reply", "Least like the gold reply"),
     files={REPLIES: Written, LIKELIHOODS: Likelihoods},
     run=run,
     find=lambda lines, options: find(lines[REPLIES], lines[LIKELIHOODS], bleu_tokenize=options.bleu_tokenize),

@@ -52,6 +52,20 @@ def rank(scores: Rows, gold: Rows) -> list[Ranked]:
     return [_ranked(number, *one) for number, one in enumerate(zip(scores, gold, strict=True))]
 
 
+def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """(B,) the ranks of one gold candidate in each pool, all at once: those of `rank`, for use while training.
+
+    R_C@k of the batch is `(ranks_of(scores, gold) <= k).mean()`.
+
+    Args:
+        scores: (B, C), higher is better; a tensor on the CPU, too.
+        gold: (B,) the columns of the gold candidates, from 0.
+    """
+    scores, gold = np.asarray(scores), np.asarray(gold)
+    below = scores < np.take_along_axis(scores, gold[:, None], axis=1)
+    return scores.shape[1] - below.sum(axis=1)  # the gold one, never below itself, is the one of "from 1"
+
+
 def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:
     """The ranks of the gold candidates, best first: 1 for each that is not below it, and gold ones only when better.
 
@@ -96,18 +110,22 @@ class Ranking:
     Args:
         recall_at: the k of R_n@k.
         hits_at: the k of hits@k/n.
+        pool: the n of the names; the pool of the examples that count when left out.
 
     Raises:
         ValueError: when a k is not a whole number from 1 on.
     """
 
-    def __init__(self, *, recall_at: Sequence[int] = (1, 2, 5), hits_at: Sequence[int] = ()) -> None:
+    def __init__(
+        self, *, recall_at: Sequence[int] = (1, 2, 5), hits_at: Sequence[int] = (), pool: int | None = None
+    ) -> None:
         for name, given in (("recall_at", recall_at), ("hits_at", hits_at)):
             for k in given:
                 if not isinstance(k, int) or isinstance(k, bool) or k < 1:
                     raise ValueError(f"{name} has k = {k!r}: allowed are whole numbers from 1 on")
         self.recall_at = tuple(recall_at)
         self.hits_at = tuple(hits_at)
+        self._named = pool
         self._examples: list[Ranked] = []
         self._units: list[int] = []
         self._places: dict[Hashable, int] = {}
@@ -129,7 +147,7 @@ class Ranking:
 
     def metrics(self) -> list[Metric]:
         """R_n@k and hits@k/n for each k, `mrr` and `gold_score`; nan where no example counts."""
-        among = f"among {_pool(self._examples)} candidates"
+        among = f"among {self._pool(self._examples)} candidates"
         return [
             *(self._within(k, recall, "R_{n}@{k}", "share of the gold candidates") for k in self.recall_at),
             *(self._within(k, hit, "hits@{k}/{n}", "share of examples with a gold candidate") for k in self.hits_at),
@@ -147,13 +165,16 @@ class Ranking:
 
     def _within(self, k: int, count: Callable[[Sequence[int], int], float], name: str, meaning: str) -> Metric:
         counted = [one for one in self._examples if _tells(one, k)]
-        pool = _pool(counted or self._examples)
+        pool = self._pool(counted or self._examples)
         return self._mean(
             name.format(n=pool, k=k),
             lambda one: count(one.ranks, k),
             f"{meaning} among the first {k} of {pool}; ties count against the model",
             lambda one: _tells(one, k),
         )
+
+    def _pool(self, examples: Iterable[Ranked]) -> str:
+        return _pool(examples) if self._named is None else str(self._named)
 
     def _mean(
         self,

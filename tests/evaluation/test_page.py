@@ -56,7 +56,7 @@ def read(text: str) -> Tags:
 
 
 def shown(evaluated: Evaluation, cards: list[Card]) -> str:
-    return page(evaluated.report, None, histograms=[HISTOGRAM], ranked=cards)
+    return page(evaluated.report, None, histograms=[HISTOGRAM], ranked=cards, sides=evaluated.kind.sides)
 
 
 def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
@@ -65,6 +65,7 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
         None,
         histograms=evaluated.kind.histograms(evaluated.lines),
         ranked=evaluated.kind.ranked(evaluated.lines),
+        sides=evaluated.kind.sides,
     )
     tags = read(text)
     assert not {"script", "link", "img", "iframe"} & set(tags.names)
@@ -78,9 +79,9 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
 def test_no_text_becomes_markup(evaluated: Evaluation) -> None:
     report = replace(evaluated.report, model=dict(evaluated.report.model) | {"source": EVIL}, notes=[EVIL])
     card = Card([EVIL] * 9, {"gold": EVIL, "model": ""}, [EVIL], {EVIL: EVIL})
-    text = page(report, None, histograms=[HISTOGRAM], ranked=[card])
+    text = page(report, None, histograms=[HISTOGRAM], ranked=[card], sides=(EVIL, EVIL))
     tags = read(text)
-    assert "script" not in tags.names and tags.texts.count(EVIL) >= 11
+    assert "script" not in tags.names and tags.texts.count(EVIL) >= 13
     assert "(nothing)" in tags.texts and "3 earlier turns" in tags.texts
 
 
@@ -108,6 +109,11 @@ def test_every_value_falls_into_a_bin(values: list[float], bins: int | None) -> 
     assert (np.diff(at) > 0).all() and np.histogram(values, at)[0].sum() == len(values)
     assert len(at) <= 45
     read(svg(Histogram("x", "y", {"model": values}, bins)))
+
+
+def test_bins_of_whole_numbers_are_equally_wide_where_their_number_can_be_divided() -> None:
+    assert edges({"a": range(1, 101)}, None)[[0, 1, -1]].tolist() == [0.5, 4.5, 100.5]
+    assert edges({"a": range(1, 98)}, None)[[0, 1, -1]].tolist() == [0.5, 3.5, 99.5]
 
 
 def test_bins_of_whole_numbers_are_around_them() -> None:

@@ -16,7 +16,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
 from convmodel.metrics.bootstrap import resampled
 from convmodel.metrics.metric import Metric
-from convmodel.metrics.ranking import Ranked, Ranking, hit, rank, recall, reciprocal_rank
+from convmodel.metrics.ranking import Ranked, Ranking, hit, rank, ranks_of, recall, reciprocal_rank
 
 
 def plain_ranks(scores: Sequence[float], gold: Sequence[int]) -> list[int]:
@@ -59,6 +59,23 @@ def test_ranks_are_those_of_a_plain_loop_that_places_one_candidate_after_the_oth
     for mine, columns, found in zip(scores, gold, rank(scores, gold), strict=True):
         assert list(found.ranks) == plain_ranks(mine, columns)
         assert found.pool == len(mine)
+
+
+@pytest.mark.parametrize("known", [[0.0], [0, 1, 2], [math.nan, 0, 1, -math.inf, math.inf], range(1000)])
+def test_ranks_of_a_whole_batch_are_those_of_each_row(known: Sequence[float]) -> None:
+    source = np.random.default_rng(len(known))
+    scores = source.choice(np.array(known, dtype=np.float32), size=(64, 12))
+    gold = source.integers(12, size=64)
+    assert ranks_of(scores, gold).tolist() == [one.ranks[0] for one in rank(scores, gold)]
+    tensors: Any = torch.from_numpy(scores), torch.from_numpy(gold)
+    assert ranks_of(*tensors).tolist() == ranks_of(scores, gold).tolist()
+    assert ranks_of(scores[:0], gold[:0]).shape == (0,)
+
+
+def test_a_name_can_tell_another_pool_than_was_counted() -> None:
+    found = Ranking(recall_at=[1], hits_at=[2], pool=20)
+    found.add(rank([[1.0] + [0.0] * rest for rest in (18, 19)], [0, 0]), [0, 1])
+    assert list(values(found.metrics()).items())[:2] == [("R_20@1", 1.0), ("hits@2/20", 1.0)]
 
 
 def test_without_ties_everything_is_what_torchmetrics_says() -> None:
