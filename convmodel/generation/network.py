@@ -77,6 +77,7 @@ class Network:
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
         self.hidden = Blocks(model.transformer, packed=packed)
+        """Ids, types, positions and how they attend in, states out."""
         self._head = product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
