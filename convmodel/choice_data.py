@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.batching import Batches, BatchLoader, RandomBatches, Share
 from convmodel.choice_set import ChoiceSet, Ids, TokenisedChoice
-from convmodel.choices import ChoiceReader, has_choices
+from convmodel.choices import ChoiceReader
 from convmodel.conversation import ConversationReader
 from convmodel.data import AsksForTokenizer, FilesDataModule, too_long_persona
 
@@ -109,8 +109,8 @@ class ChoiceDataModule(FilesDataModule):
         return batch
 
     def _reader(self, file: str) -> ConversationReader | ChoiceReader:
-        reader = ChoiceReader if has_choices(file) else ConversationReader
-        return reader(file, on_error=self._on_error)
+        choices = ChoiceReader(file, on_error=self._on_error)
+        return choices if choices.given() else ConversationReader(file, on_error=self._on_error)
 
     def _choice_set(self, split: str) -> ChoiceSet:
         store = self._store(split)

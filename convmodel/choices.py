@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from convmodel.conversation import Conversation, check_turns
@@ -11,7 +12,10 @@ from convmodel.formats.base import Asked, Problem, Record, kind
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.formats.reading import OnError, Reader, Report, count
 
-__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "every_response", "has_choices", "read_choices"]
+__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "every_response", "read_choices"]
+
+LOOKED_AT = 1_000
+"""Records by which a file with candidates is told from one without."""
 
 _NONE = 'it has no candidates; write {"context", "response", "distractors"} or {"turns", "candidates"}'
 
@@ -115,8 +119,9 @@ class ChoiceReader(Reader[ChoiceExample, ChoiceReport]):
     noun = "example"
 
     def given(self) -> bool:
-        """Whether anything in the source came with candidates; it is read until something did."""
-        return any(isinstance(item, Record) and item.asked for item in self._items())
+        """Whether anything at the beginning of the source came with candidates."""
+        records = (item for item in self._items() if isinstance(item, Record))
+        return any(record.asked for record in islice(records, LOOKED_AT))
 
     def _new_report(self) -> ChoiceReport:
         return ChoiceReport(self.source, self.format)
@@ -156,17 +161,6 @@ def every_response(conversation: Conversation) -> Iterator[ChoiceExample]:
     for number in range(1, len(turns)):
         described = (len(turns) - 1 - number) % 2 == 0
         yield ChoiceExample(turns[:number], (turns[number],), 0, conversation.persona if described else ())
-
-
-def has_choices(source: str | os.PathLike[str], *, format: str | None = None) -> bool:
-    """Whether a file gives candidates with its responses: what the first record that can be read has.
-
-    Args:
-        source, format: as in `ChoiceReader`.
-    """
-    records = (item for item in ChoiceReader(source, format=format)._items() if isinstance(item, Record))
-    first = next(records, None)
-    return first is not None and bool(first.asked)
 
 
 def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:

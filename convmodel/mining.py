@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from convmodel.atomic import atomic_file
-from convmodel.choices import ChoiceExample, ChoiceReader, every_response, has_choices
+from convmodel.choices import ChoiceExample, ChoiceReader, every_response
 from convmodel.conversation import ConversationReader, OnError
 from convmodel.selection.selector import EncodingSelector
 from convmodel.token_store import chunks
@@ -71,8 +71,9 @@ def mine(
 
 
 def _examples(source: str | os.PathLike[str], on_error: OnError) -> Iterator[ChoiceExample]:
-    if has_choices(source):
-        return iter(ChoiceReader(source, on_error=on_error))
+    choices = ChoiceReader(source, on_error=on_error)
+    if choices.given():
+        return iter(choices)
     conversations = ConversationReader(source, on_error=on_error)
     return (one for conversation in conversations for one in every_response(conversation))
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from convmodel.choice_data import ChoiceBatch
 from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.data import LearnVocabulary
-from convmodel.metrics.ranking import Ranked, rank
+from convmodel.metrics.ranking import ranks_of
 from convmodel.model_card import ModelCard
 from convmodel.selection.selector import SELECTOR, Selector
 from convmodel.tokenizer import ConversationTokenizer
@@ -39,11 +39,11 @@ class Pools:
     reciprocal: float = 0
     loss: float = 0
 
-    def add(self, ranked: Sequence[Ranked], losses: Tensor) -> None:
+    def add(self, ranks: np.ndarray, losses: Tensor) -> None:
         """Counts examples."""
-        self.examples += len(ranked)
-        self.first += sum(one.ranks[0] == 1 for one in ranked)
-        self.reciprocal += sum(1 / one.ranks[0] for one in ranked)
+        self.examples += len(ranks)
+        self.first += float((ranks == 1).sum())
+        self.reciprocal += float((1 / ranks).sum())
         self.loss += float(losses.double().sum())
 
 
@@ -225,9 +225,9 @@ class SelectorModule(OptimisedModule):
         there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])
         kept = scores.masked_fill(~there, -torch.inf)
         losses = functional.cross_entropy(kept, torch.zeros(len(kept), dtype=torch.long), reduction="none")
-        rows = [row[: len(pool)] for row, pool in zip(scores.numpy(), pools, strict=True)]
-        told = [row for row in rows if len(row) > 1]
-        self._pools.add(rank(told, np.zeros(len(told), dtype=np.int64)), losses[there.sum(1) > 1])
+        told = there.sum(1) > 1
+        ranks = ranks_of(kept[told].numpy(), np.zeros(int(told.sum()), dtype=np.int64))
+        self._pools.add(ranks, losses[told])
         if not batch_idx:
             best = kept.argmax(1)
             chosen = zip(batch.examples, (pool[n] for pool, n in zip(pools, best.tolist(), strict=True)), strict=True)
