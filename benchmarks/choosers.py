@@ -1,0 +1,264 @@
+"""A job in, models that score candidates out: ours by the trainer's command, the peers on the same encoder."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from convmodel.choices import ChoiceExample, ChoiceReader
+from convmodel.selection.pretrained import pretrained_encoder
+from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
+from convmodel.token_store import chunks
+from convmodel.training.schedule import learning_rate_at
+
+AT_ONCE = 64
+"""Contexts that are scored together."""
+
+LEARNING_RATE = 1e-3
+COSINE_SCALE = 20.0
+"""Of ours and of sentence-transformers' loss, whose default it is."""
+
+NEGATIVES = 7
+"""Of each context in a step of a cross-encoder, ours and sentence-transformers'."""
+
+MODULES = {
+    "bi-encoder": "BiEncoderModule",
+    "poly-encoder": "PolyEncoderModule",
+    "cross-encoder": "CrossEncoderModule",
+    "ConveRT": "ConvertModule",
+}
+
+Score = Callable[[Sequence[ChoiceExample]], Iterator[np.ndarray]]
+"""Examples in, (C,) scores of each one's candidates out."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every contender is given.
+
+    Args:
+        name: of the data set.
+        folder: where its files and models are kept.
+        train, valid, test: files of examples.
+        base: the folder of the bi-encoder that all but ConveRT begin with; ConveRT has one of its own kind beside it.
+        steps, batch_size: of the models that encode apart.
+        cross_steps, cross_batch: of those that read pairs.
+        max_context, max_candidate: tokens.
+        sizes: of what is learned from scratch, as options of the trainer.
+    """
+
+    name: str
+    folder: Path
+    train: Path
+    valid: Path
+    test: Path
+    base: Path
+    steps: int
+    batch_size: int
+    cross_steps: int
+    cross_batch: int
+    max_context: int
+    max_candidate: int
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+
+def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **options: Any) -> float:
+    """Runs the trainer's command; gives the seconds that it took."""
+    from convmodel.trainer import main
+
+    cross = kind == "cross-encoder"
+    given: dict[str, Any] = {
+        "data.train_file": work.train,
+        "data.valid_file": work.valid,
+        "data.batch_size": work.cross_batch if cross else work.batch_size,
+        "data.cache_dir": work.folder / "cache",
+        "model.learning_rate": LEARNING_RATE,
+        "model.warmup_steps": max(1, (work.cross_steps if cross else work.steps) // 10),
+        "trainer.max_steps": work.cross_steps if cross else work.steps,
+        "trainer.max_epochs": -1,
+        "trainer.limit_val_batches": 4,
+        "trainer.accelerator": "cpu",
+        "trainer.logger": "false",
+        "trainer.default_root_dir": work.folder / f"run-{output.name}",
+        "trainer.enable_progress_bar": "false",
+        "export_dir": output,
+    }
+    if cross:
+        given["model.negatives"] = NEGATIVES
+    if kind != "ConveRT":
+        given |= {"model.max_context": work.max_context, "model.max_candidate": work.max_candidate}
+        given["model.pooling"] = "mean"
+    if kind in ("bi-encoder", "poly-encoder"):
+        given["model.cosine_scale"] = COSINE_SCALE
+    given |= {"model.pretrained_model_name_or_path": base} if base is not None else work.sizes
+    given |= options
+    module = f"convmodel.training.choosing.{MODULES[kind]}"
+    begun = time.perf_counter()
+    arguments = [f"--model={module}", "--data=convmodel.choice_data.ChoiceDataModule"]
+    main(["fit", *arguments, *(f"--{name}={value}" for name, value in given.items())])
+    return time.perf_counter() - begun
+
+
+def ours(folder: Path) -> Score:
+    """Scores of a trained selector."""
+    selector = Selector.from_pretrained(folder, device="cpu", dtype="float32")
+
+    def apart(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+        assert isinstance(selector, EncodingSelector)
+        texts = sorted({text for one in examples for text in one.candidates}, key=len)
+        places = {text: number for number, text in enumerate(texts)}
+        vectors = torch.cat([selector.encode_candidates(part) for part in chunks(texts, 2_048)])
+        for part in chunks(examples, AT_ONCE):
+            contexts = selector.encode_contexts([one.context for one in part], personas=[one.persona for one in part])
+            for row, one in enumerate(part):
+                context = EncodedContexts(contexts.vectors[row : row + 1], contexts.found[row : row + 1])
+                pool = vectors[torch.tensor([places[text] for text in one.candidates])]
+                yield selector.score_encoded(context, pool)[0].numpy()
+
+    def together(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+        for one in examples:
+            yield selector.score([one.context], [one.candidates], personas=[one.persona])[0].numpy()
+
+    return apart if isinstance(selector, EncodingSelector) else together
+
+
+# The peers
+
+
+def bm25(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+    """Okapi BM25 of the context's distinct words, persona included, over all candidates of the file."""
+    from rank_bm25 import BM25Okapi
+
+    texts = list(dict.fromkeys(text for one in examples for text in one.candidates))
+    places = {text: number for number, text in enumerate(texts)}
+    index = BM25Okapi([_words(text) for text in texts])
+    for one in examples:
+        asked = list(dict.fromkeys(_words(" ".join([*one.persona, *one.context]))))
+        yield np.asarray(index.get_batch_scores(asked, [places[text] for text in one.candidates]))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def constant(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+    """The same score for every text: whatever is answered, it is always the same."""
+    return (np.zeros(len(one.candidates)) for one in examples)
+
+
+def export_encoder(base: Path, folder: Path, *, max_context: int) -> str:
+    """Saves the encoder that all begin with as transformers has it, for the peers."""
+    encoder, tokenizer = pretrained_encoder(base)
+    encoder.hf_model.save_pretrained(folder)
+    plain = tokenizer.hf_tokenizer
+    plain.truncation_side = "left"  # what is oldest goes, as in ours
+    plain.model_max_length = max_context
+    plain.save_pretrained(folder)
+    return tokenizer.sep_token
+
+
+def spoken(one: ChoiceExample, sep: str) -> str:
+    """A context as one text, its turns apart by the separator's token."""
+    return f" {sep} ".join([*one.persona, *one.context])
+
+
+def drawn(path: Path, *, batch_size: int, steps: int, seed: int = 1) -> Iterator[list[ChoiceExample]]:
+    """Random batches of examples, as many as there are steps."""
+    examples = list(ChoiceReader(path))
+    source = random.Random(seed)
+    while True:
+        source.shuffle(examples)
+        for start in range(0, len(examples) - batch_size + 1, batch_size):
+            if not steps:
+                return
+            steps -= 1
+            yield examples[start : start + batch_size]
+
+
+def fit_peer(module: torch.nn.Module, losses: Iterator[torch.Tensor], steps: int) -> None:
+    """The steps of ours: AdamW, warm-up and cosine, clipping."""
+    matrices = [w for w in module.parameters() if w.dim() > 1]
+    others = [w for w in module.parameters() if w.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
+    for step, loss in enumerate(losses):
+        rate = learning_rate_at(step, peak=LEARNING_RATE, warmup_steps=max(1, steps // 10), total_steps=steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def sentence_bi(work: Work) -> tuple[Score, float]:
+    """sentence-transformers' bi-encoder with its MultipleNegativesRankingLoss, on the encoder of ours."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    folder = work.folder / "peer-encoder"
+    sep = export_encoder(work.base, folder, max_context=work.max_context)
+    model = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(_width(work.base), "mean")], device="cpu")
+    loss = MultipleNegativesRankingLoss(model, scale=COSINE_SCALE)
+    model.train()
+
+    def losses() -> Iterator[torch.Tensor]:
+        for batch in drawn(work.train, batch_size=work.batch_size, steps=work.steps):
+            texts = [[spoken(one, sep) for one in batch], [one.response for one in batch]]
+            yield loss([model.preprocess(column) for column in texts], torch.empty(0))
+
+    begun = time.perf_counter()
+    fit_peer(model, losses(), work.steps)
+    seconds = time.perf_counter() - begun
+    model.eval()
+
+    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+        texts = list({text for one in examples for text in one.candidates})
+        places = {text: number for number, text in enumerate(texts)}
+        vectors = model.encode(texts, batch_size=128, normalize_embeddings=True)
+        contexts = model.encode([spoken(one, sep) for one in examples], normalize_embeddings=True)
+        for context, one in zip(contexts, examples, strict=True):
+            yield vectors[[places[text] for text in one.candidates]] @ context
+
+    return score, seconds
+
+
+def sentence_cross(work: Work) -> tuple[Score, float]:
+    """sentence-transformers' cross-encoder with its MultipleNegativesRankingLoss, on the encoder of ours."""
+    from sentence_transformers.cross_encoder import CrossEncoder
+    from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
+
+    folder = work.folder / "peer-encoder"
+    longest = work.max_context + work.max_candidate
+    sep = export_encoder(work.base, folder, max_context=longest)
+    model = CrossEncoder(str(folder), num_labels=1, max_length=longest, device="cpu")
+    loss = MultipleNegativesRankingLoss(model, num_negatives=NEGATIVES)
+    model.train()
+
+    def losses() -> Iterator[torch.Tensor]:
+        for batch in drawn(work.train, batch_size=work.cross_batch, steps=work.cross_steps):
+            columns = [[spoken(one, sep) for one in batch], [one.response for one in batch]]
+            yield loss(columns, torch.empty(0))
+
+    begun = time.perf_counter()
+    fit_peer(model, losses(), work.cross_steps)
+    seconds = time.perf_counter() - begun
+    model.eval()
+
+    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+        for one in examples:
+            pairs = [(spoken(one, sep), text) for text in one.candidates]
+            yield np.asarray(model.predict(pairs, batch_size=128, show_progress_bar=False))
+
+    return score, seconds
+
+
+def _width(base: Path) -> int:
+    return pretrained_encoder(base)[0].width
