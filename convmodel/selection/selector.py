@@ -61,6 +61,9 @@ class Selector(ABC):
     kind: ClassVar[str]
     """As it stands in folders."""
 
+    tokenizer_class: ClassVar[type[ConversationTokenizer]] = ConversationTokenizer
+    """What loads the tokenizer of a folder."""
+
     def __init__(self, network: nn.Module, tokenizer: ConversationTokenizer) -> None:
         self.network, self.tokenizer = network, tokenizer
 
@@ -122,7 +125,7 @@ class Selector(ABC):
     def fingerprint(self) -> str:
         """A digest of all that a score depends on: the same model has the same wherever it lies."""
         described = (self.kind, json.dumps(self.options(), sort_keys=True), store_key("", self.tokenizer))
-        return weights_digest(described, self.network.state_dict())
+        return weights_digest(described, self.weights())
 
     @classmethod
     def from_pretrained(
@@ -148,13 +151,17 @@ class Selector(ABC):
         home = selector_class(described["kind"])
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
-        found = home.build(ConversationTokenizer.from_pretrained(folder), described["options"])
+        found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
         found.load_weights(load_file(folder / WEIGHTS), folder)
         place = torch.device(device) if device is not None else best_device()
         if dtype == "auto":
             dtype = torch.bfloat16 if quick_at_bf16(place) else torch.float32
-        found.network.to(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype).eval()
+        found.place(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         return found
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Moves the weights, for inference."""
+        self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Takes saved weights.
