@@ -53,7 +53,7 @@ class EightBitEmbedding(nn.Module):
     """A table whose numbers are read as 8 bits will keep them: whole steps within a range that is learned.
 
     Training rounds too, and gradients go straight through the rounding; what lies outside of the range moves the range.
-    Source of the range's gradient: arXiv:1902.08153, eq. 3.
+    Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2.
 
     Args:
         rows, width: of the table.
@@ -62,7 +62,7 @@ class EightBitEmbedding(nn.Module):
     def __init__(self, rows: int, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(rows, width))
-        self.range = nn.Parameter(self.weight.detach().abs().amax())
+        self.range = nn.Parameter(self.weight.detach().abs().amax()[None])
 
     def forward(self, ids: Tensor) -> Tensor:
         """(...) in, (..., width) out."""
@@ -71,9 +71,16 @@ class EightBitEmbedding(nn.Module):
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers of the table in; which whole step each of them is, and how wide a step is, out."""
-        step = self.range.abs().clamp(min=1e-8) / FULL
+        share = (self.weight.numel() * FULL) ** -0.5  # as the source has it: all numbers move the one range
+        limit = _value(self.range, gradient=self.range * share)
+        step = limit.abs().clamp(min=1e-8) / FULL
         within = (weight / step).clamp(-FULL, FULL)
-        return within + (within.round() - within).detach(), step
+        return _value(within.round(), gradient=within), step
+
+
+def _value(exactly: Tensor, *, gradient: Tensor) -> Tensor:
+    """One tensor's numbers with another one's gradients."""
+    return exactly.detach() + (gradient - gradient.detach())
 
 
 class Embeddings(nn.Module):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -65,7 +66,7 @@ class ConvertTokenizer(ConversationTokenizer):
         rust.decoder = decoders.Metaspace(SPACE)
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
-            limit_alphabet=vocab_size // 4,
+            limit_alphabet=vocab_size // 2,
             special_tokens=[AddedToken(token, special=True, normalized=False) for token in control],
             show_progress=False,
         )
@@ -102,6 +103,11 @@ class ConvertTokenizer(ConversationTokenizer):
     def decode(self, ids: Sequence[int]) -> str:
         """The lower-cased text of ids; what went into a bucket cannot be read back, and is left out."""
         return super().decode([each for each in ids if each < self._first_bucket])
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """See `ConversationTokenizer.save_pretrained`; the file is written without spaces, in half of the room."""
+        super().save_pretrained(folder)
+        self.hf_tokenizer.backend_tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
 
     def _hashed(self, text: str, ids: Sequence[int], places: Sequence[tuple[int, int]]) -> list[int]:
         if not ids:

@@ -40,7 +40,7 @@ def network() -> ConvertNetwork:
     found = ConvertNetwork(SMALL, extra_contexts=True).eval()
     with torch.no_grad():
         for parameter in found.parameters():
-            if parameter.dim():  # a range stays
+            if parameter.numel() > 1:  # a range stays
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return found
 
@@ -88,15 +88,13 @@ def plain(network: Any, ids: Tensor) -> Tensor:
     return total.flatten() / math.sqrt(count)
 
 
+@torch.no_grad()
 def worst(network: ConvertNetwork) -> float:
-    """How far a batch with padding is from plain lines at most; padding of other tokens changes nothing."""
+    """How far texts in a batch with padding, whatever stands there, are from plain lines at most."""
     ids, mask = texts()
-    with torch.no_grad():
-        together = network.reduced(ids, mask)
-        alone = torch.stack([plain(network, ids[row, : row + 1]) for row in range(8)])
-        ids[mask == 0] = 0
-        torch.testing.assert_close(network.reduced(ids, mask), together)
-    return float((together - alone).abs().amax())
+    alone = torch.stack([plain(network, ids[row, : row + 1]) for row in range(8)])
+    paddings = (ids, ids.masked_fill(mask == 0, 0))
+    return max(float((network.reduced(each, mask) - alone).abs().amax()) for each in paddings)
 
 
 def test_a_text_among_others_is_reduced_as_plain_lines_reduce_it_alone(network: ConvertNetwork) -> None:
@@ -104,7 +102,7 @@ def test_a_text_among_others_is_reduced_as_plain_lines_reduce_it_alone(network: 
 
 
 def padding_summed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """Positions of padding go into the reduction's sum. They say the same of every padding, as position and mask do."""
+    """Positions of padding go into the reduction's sum."""
 
     def forward(self: Reduction, hidden: Tensor, mask: Tensor) -> Tensor:
         query, key = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(hidden), self.key(hidden)))
@@ -159,39 +157,36 @@ def test_each_mistake_of_others_would_be_noticed(
     monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork, mistake: Callable[[pytest.MonkeyPatch, Any], None]
 ) -> None:
     mistake(monkeypatch, network)
-    try:
-        assert worst(network) > 1e-2
-    except AssertionError as error:
-        assert "Tensor-likes are not close" in str(error)  # padding was seen
+    assert worst(network) > 1e-2
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("tokens", [1, 10, 1_000])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("tokens", "threads"), [(1, 1), (1_000, 1), (10, 2)])
 def test_packed_texts_are_reduced_as_plain_lines_reduce_them(
     network: ConvertNetwork, tokens: int, threads: int
 ) -> None:
     ids, mask = texts()
-    rows = [row[there.bool()].tolist() for row, there in zip(ids.flip(0), mask.flip(0), strict=True)] * 2
+    rows = [row[there.bool()].tolist() for row, there in zip(ids.flip(0), mask.flip(0), strict=True)]
     torch.set_num_threads(threads)
-    found = Packed(network).reduced(rows, tokens=tokens)
+    found = Packed(network).reduced(rows * 2, tokens=tokens)
     assert torch.get_num_threads() == threads
     expected = torch.stack([plain(network, torch.tensor(row)) for row in rows])
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(found, torch.cat([expected, expected]), atol=1e-4, rtol=1e-5)
 
 
 def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range() -> None:
     table = EightBitEmbedding(3, 4)
     with torch.no_grad():
-        table.range.copy_(torch.tensor(0.5))
+        table.range.fill_(0.5)
     upstream = torch.randn(2, 4)
     ids = torch.tensor([2, 0])
     (table(ids) * upstream).sum().backward()
     step = 0.5 / 127
     for_weights, for_range = torch.zeros(3, 4), 0.0
+    weight = table.weight.detach()
     for row, number in enumerate(ids.tolist()):
         for column in range(4):
-            at, gradient = float(table.weight[number, column]) / step, float(upstream[row, column])
+            at, gradient = float(weight[number, column]) / step, float(upstream[row, column])
             if abs(at) < 127:
                 for_weights[number, column] += gradient
                 for_range += gradient * (round(at) - at) / 127
@@ -199,7 +194,7 @@ def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range
                 for_range += gradient * math.copysign(1, at)
     assert table.weight.grad is not None and table.range.grad is not None
     torch.testing.assert_close(table.weight.grad, for_weights)
-    assert float(table.range.grad) == pytest.approx(for_range, abs=1e-4)
+    assert float(table.range.grad) == pytest.approx(for_range / math.sqrt(12 * 127), abs=1e-5)
 
 
 def test_every_parameter_counts_both_layer_norms_of_each_block_too(network: ConvertNetwork) -> None:
