@@ -229,18 +229,23 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
     # Where it is, and how it is kept
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `Selector.place`. Embeddings stay in fp32, which 8 bits are read as exactly.
-
-        With "int8" the blocks' products are in 8 bits, on a CPU. The model is the same and has the same fingerprint;
-        cosines differ by about 0.002.
-        """
-        self._int8 = dtype == torch.int8
-        if self._int8 and device.type != "cpu":
-            raise ValueError(f'dtype="int8" runs on the CPU; on {device.type!r} use "bfloat16" or "float32"')
+        """See `Selector.place`. Embeddings stay in fp32, which 8 bits are read as exactly."""
         for name, part in self.network.named_children():
-            fp32 = self._int8 or name == "embeddings"
-            part.to(device, torch.float32 if fp32 else dtype)
+            part.to(device, torch.float32 if name == "embeddings" else dtype)
         self.network.eval()
+
+    def to_int8(self) -> None:
+        """Makes the products of its blocks, where no gradients are asked for, those of whole numbers, on a CPU.
+
+        The weights are still there: it can be trained and saved, and has the fingerprint that it had. Cosines differ
+        by less than 0.01.
+
+        Raises:
+            ValueError: on another device.
+        """
+        if self.device.type != "cpu":
+            raise ValueError(f'dtype="int8" runs on the CPU; on {self.device.type!r} use "bfloat16" or "float32"')
+        self._int8, self._packed = True, None
 
     def weights(self) -> dict[str, Tensor]:
         """What is saved: embeddings in 8 bits with their ranges in 32, everything else in 16."""

@@ -111,6 +111,14 @@ class Selector(ABC):
             "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
         )
 
+    def to_int8(self) -> None:
+        """Makes the network multiply in whole numbers, on a CPU; then it can neither be trained nor saved.
+
+        Raises:
+            ValueError: for a model whose scores are not kept so, or another device.
+        """
+        raise ValueError(f'dtype="int8": a {self.kind} has no such form; use "auto", "float32" or "bfloat16"')
+
     # Where it is, and how it is kept
 
     @property
@@ -140,11 +148,11 @@ class Selector(ABC):
             name_or_path: what `save_pretrained` wrote.
             device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
             dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its
-                name.
+                name; or "int8", for a cross-encoder or ConveRT on a CPU.
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
-            ValueError: when it is no selector, or one of another kind.
+            ValueError: when it is no selector, or one of another kind, or cannot be int8.
         """
         folder = local_folder(checked_source(name_or_path, needs=SELECTOR))
         described = _described(folder)
@@ -154,6 +162,10 @@ class Selector(ABC):
         found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
         found.load_weights(load_file(folder / WEIGHTS), folder)
         place = torch.device(device) if device is not None else best_device()
+        if dtype == "int8":
+            found.network.to(place).eval()
+            found.to_int8()
+            return found
         if dtype == "auto":
             dtype = torch.bfloat16 if quick_at_bf16(place) else torch.float32
         found.place(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype)
