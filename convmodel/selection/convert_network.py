@@ -45,6 +45,9 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+PLACES = 0.1
+"""The spread of positions beside that of subwords: at 1 they would be two thirds of what the first block sees."""
+
 FULL = 127
 """The largest of the whole numbers of 8 bits, on both sides of 0."""
 
@@ -57,11 +60,12 @@ class EightBitEmbedding(nn.Module):
 
     Args:
         rows, width: of the table.
+        spread: standard deviation of the numbers at the beginning.
     """
 
-    def __init__(self, rows: int, width: int) -> None:
+    def __init__(self, rows: int, width: int, *, spread: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(rows, width))
+        self.weight = nn.Parameter(spread * torch.randn(rows, width))
         self.range = nn.Parameter(self.weight.detach().abs().amax()[None])
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -89,7 +93,8 @@ class Embeddings(nn.Module):
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
         self.words = EightBitEmbedding(sizes.vocab_size + sizes.buckets, sizes.width)
-        self.positions = nn.ModuleList(EightBitEmbedding(rows, sizes.width) for rows in sizes.positions)
+        tables = (EightBitEmbedding(rows, sizes.width, spread=PLACES) for rows in sizes.positions)
+        self.positions = nn.ModuleList(tables)
 
     def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """(B, T) in, (B, T, D) out; `places` are those of the columns, (T,), when left out, or of each token."""
