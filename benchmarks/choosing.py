@@ -94,9 +94,7 @@ def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
     convert = options.work / "base-convert"
     if not convert.is_dir():
         sizes = {} if options.smoke else CONVERT
-        choosers.train_ours(
-            "ConveRT", replace(work, sizes=sizes), base=None, output=convert, **_recipe(), **shorter
-        )
+        choosers.train_ours("ConveRT", replace(work, sizes=sizes), base=None, output=convert, **_recipe(), **shorter)
     return work.base, convert
 
 

@@ -16,6 +16,7 @@ from benchmarks import (
     generation_gpu,
     job,
     quality,
+    selection_convert,
     selection_cross,
     start,
     tokenization,
@@ -82,6 +83,16 @@ def test_quality_trains_and_tests_ours_and_the_plain_loop(tmp_path: Path, monkey
         assert loop["tested"]["test_perplexity"] == pytest.approx(math.exp(loop["tested"]["test_loss"]), rel=1e-4)
     # After two of a hundred warm-up steps both are still where they began.
     assert found["ours"]["tested"]["test_loss"] == pytest.approx(found["plain"]["tested"]["test_loss"], abs=1e-2)
+
+
+def test_convert_is_measured_after_its_vectors_were_equal() -> None:
+    measured = selection_convert.measure(smoke=True)
+    assert measured["apart"] < 1e-5 and measured["tokens"]["padded"] > measured["tokens"]["turns"] > 0
+    assert {"fp32", "int8", selection_convert.PEER} <= set(measured["seconds"])
+    assert all(each["largest_error"] < 0.05 for each in measured["quick"].values())
+    found = selection_convert.ratios(measured)
+    assert len(found) == len(measured["seconds"]) - 1 and all(ratio.median > 0 for ratio in found)
+    assert all(ratio.at_least is None for ratio in found)  # claims are made of the paper's sizes
 
 
 def test_start_runs_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

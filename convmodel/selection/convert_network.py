@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+SCALE_BATCHES = 10_000
+"""Over which the factor of the cosine grows."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class ConvertSizes:
     """The network's sizes.
 
@@ -45,21 +48,65 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+PLACES = 0.1
+"""The spread of positions beside that of subwords: at 1 they would be two thirds of what the first block sees."""
+
+FULL = 127
+"""The largest of the whole numbers of 8 bits, on both sides of 0."""
+
+
+class EightBitEmbedding(nn.Module):
+    """A table whose numbers are read as 8 bits will keep them: whole steps within a range that is learned.
+
+    Training rounds too, and gradients go straight through the rounding; what lies outside of the range moves the range.
+    Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2.
+
+    Args:
+        rows, width: of the table.
+        spread: standard deviation of the numbers at the beginning.
+    """
+
+    def __init__(self, rows: int, width: int, *, spread: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(spread * torch.randn(rows, width))
+        self.range = nn.Parameter(self.weight.detach().abs().amax()[None])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(...) in, (..., width) out."""
+        steps, step = self.steps(functional.embedding(ids, self.weight))
+        return steps * step
+
+    def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers of the table in; which whole step each of them is, and how wide a step is, out."""
+        share = (self.weight.numel() * FULL) ** -0.5  # as the source has it: all numbers move the one range
+        limit = _value(self.range, gradient=self.range * share)
+        step = limit.abs().clamp(min=1e-8) / FULL
+        within = (weight / step).clamp(-FULL, FULL)
+        return _value(within.round(), gradient=within), step
+
+
+def _value(exactly: Tensor, *, gradient: Tensor) -> Tensor:
+    """One tensor's numbers with another one's gradients."""
+    return exactly.detach() + (gradient - gradient.detach())
+
+
 class Embeddings(nn.Module):
     """Subwords and places. Two tables of positions, indexed modulo their sizes, tell 47 x 11 places apart."""
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
-        self.words = nn.Embedding(sizes.vocab_size + sizes.buckets, sizes.width)
-        self.positions = nn.ModuleList(nn.Embedding(rows, sizes.width) for rows in sizes.positions)
+        self.words = EightBitEmbedding(sizes.vocab_size + sizes.buckets, sizes.width)
+        tables = (EightBitEmbedding(rows, sizes.width, spread=PLACES) for rows in sizes.positions)
+        self.positions = nn.ModuleList(tables)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, T) in, (B, T, D) out."""
-        places = torch.arange(ids.shape[1], device=ids.device)
+    def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, T) in, (B, T, D) out; `places` are those of the columns, (T,), when left out, or of each token."""
+        if places is None:
+            places = torch.arange(ids.shape[-1], device=ids.device)
         found: Tensor = self.words(ids)
         for table in self.positions:
-            assert isinstance(table, nn.Embedding)
-            found = found + table(places % table.num_embeddings)
+            assert isinstance(table, EightBitEmbedding)
+            found = found + table(places % len(table.weight))
         return found
 
 
@@ -163,7 +210,7 @@ class ConvertNetwork(nn.Module):
 
     def reduced(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, T) ids and mask in, (B, heads x D) out: what the sides share."""
-        hidden = self.embeddings(ids)
+        hidden = self.embeddings(ids).to(self.reduction.query.weight.dtype)  # embeddings stay in fp32
         for block in self.blocks:
             hidden = block(hidden, mask)
         found: Tensor = self.reduction(hidden, mask)
@@ -192,6 +239,6 @@ class ConvertNetwork(nn.Module):
         return torch.stack([self.sides[name](reduced) for name, reduced in inputs.items()], 1)
 
 
-def scale_at(batch: int, *, width: int = 512, batches: int = 10_000) -> float:
+def scale_at(batch: int, *, width: int = 512, batches: int = SCALE_BATCHES) -> float:
     """The factor of the cosine in the loss: it grows from 1 to the root of the width over the first batches."""
     return 1 + (math.sqrt(width) - 1) * min(batch / batches, 1.0)

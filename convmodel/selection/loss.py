@@ -5,23 +5,28 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def in_batch_loss(scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def in_batch_loss(
+    scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of each context's own response among those of the batch.
 
     Args:
         scores: (B, C), C at least B, of context i and candidate j; the first B candidates are the contexts' responses.
         responses: (C,) numbers that are equal where the texts are: an equal text is never a negative.
         label_smoothing: from 0 to 1, the share of the target that is spread over all that are left.
+        counted: (B,) which contexts count; all when left out. The responses of the others stay negatives.
 
     Returns:
-        () the mean over the batch, in nats.
+        () the mean over the contexts that count, in nats; 0 where none does.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
     left = ~same | own
     chances = scores.masked_fill(~left, -torch.inf).float().log_softmax(1)
-    loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device))
-    if not label_smoothing:
-        return loss
-    spread = -(chances.masked_fill(~left, 0).sum(1) / left.sum(1)).mean()
-    return (1 - label_smoothing) * loss + label_smoothing * spread
+    loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device), reduction="none")
+    if label_smoothing:
+        spread = -chances.masked_fill(~left, 0).sum(1) / left.sum(1)
+        loss = (1 - label_smoothing) * loss + label_smoothing * spread
+    if counted is None:
+        return loss.mean()
+    return loss.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)

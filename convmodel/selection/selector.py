@@ -133,7 +133,7 @@ class Selector(ABC):
     def fingerprint(self) -> str:
         """A digest of all that a score depends on: the same model has the same wherever it lies."""
         described = (self.kind, json.dumps(self.options(), sort_keys=True), store_key("", self.tokenizer))
-        return weights_digest(described, self.network.state_dict())
+        return weights_digest(described, self.weights())
 
     @classmethod
     def from_pretrained(
@@ -148,7 +148,7 @@ class Selector(ABC):
             name_or_path: what `save_pretrained` wrote.
             device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
             dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its
-                name; or "int8", for a cross-encoder on a CPU.
+                name; or "int8", for a cross-encoder or ConveRT on a CPU.
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
@@ -168,8 +168,12 @@ class Selector(ABC):
             return found
         if dtype == "auto":
             dtype = torch.bfloat16 if quick_at_bf16(place) else torch.float32
-        found.network.to(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype).eval()
+        found.place(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype)
         return found
+
+    def place(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Moves the weights, for inference."""
+        self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
         """Takes saved weights.

@@ -9,6 +9,9 @@ from torch.nn import functional
 
 from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.selection.bi import BiEncoder
+from convmodel.selection.convert import MAX_TOKENS, Convert
+from convmodel.selection.convert_network import SCALE_BATCHES, ConvertSizes
+from convmodel.selection.convert_tokenizer import BUCKETS, ConvertTokenizer
 from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.heads import PolyType
@@ -17,6 +20,7 @@ from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.tokenizer import ConversationTokenizer
+from convmodel.training.optimising import OptimizerName
 from convmodel.training.selecting import SelectorModule
 
 
@@ -189,6 +193,70 @@ class CrossEncoderModule(EncoderModule):
     ) -> Tensor:
         rows = [self._cross.context_row(one.turns, one.persona) for one in examples]
         return self._cross.score_rows(rows, pools, recompute=recompute)
+
+
+class ConvertModule(EncodesApart):
+    """Trains ConveRT: each response against the other responses of its batch. Source: arXiv:1911.03688.
+
+    Args:
+        pretrained_model_name_or_path: The folder of a ConveRT that is trained further.
+        sizes: Of a network from scratch, and of its vocabulary; the paper's.
+        extra_contexts: How many earlier messages are a second input; 0 leaves it out.
+        max_tokens: Tokens of a message, of the earlier ones together, and of a candidate at most.
+        scale_steps: Optimiser steps over which the factor of the cosine grows from 1 to the root of its width.
+        label_smoothing: The share of the target that is spread over all candidates.
+        optimizer: "adadelta" (the paper's), "adamw" or "adamax".
+        options: See `SelectorModule`.
+    """
+
+    kind: ClassVar[type[Selector]] = Convert
+    max_context = 1 << 30  # a long persona is cut
+
+    def __init__(
+        self,
+        pretrained_model_name_or_path: str | None = None,
+        sizes: ConvertSizes = ConvertSizes(),  # noqa: B008 (only read; shown in the printed config)
+        extra_contexts: int = 10,
+        max_tokens: int = MAX_TOKENS,
+        scale_steps: int = SCALE_BATCHES,
+        label_smoothing: float = 0.2,
+        optimizer: OptimizerName = "adadelta",
+        **options: Any,
+    ) -> None:
+        super().__init__(pretrained_model_name_or_path, label_smoothing=label_smoothing, optimizer=optimizer, **options)
+        self._sizes = ConvertSizes(**sizes) if isinstance(sizes, dict) else sizes  # a dict where a checkpoint gives it
+        if self._sizes.buckets != BUCKETS or scale_steps < 1:
+            raise ValueError(
+                f"model.sizes.buckets={self._sizes.buckets}, model.scale_steps={scale_steps}; "
+                f"the vocabulary that is learned has {BUCKETS} buckets, and at least 1 step is needed"
+            )
+        self._extra_contexts, self._max_tokens, self._scale_steps = extra_contexts, max_tokens, scale_steps
+
+    @property
+    def vocab_size(self) -> int:
+        """See `SelectorModule.vocab_size`."""
+        return self._sizes.vocab_size
+
+    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
+        """See `SelectorModule.new_selector`."""
+        assert isinstance(tokenizer, ConvertTokenizer)
+        lengths = {"extra_contexts": self._extra_contexts, "max_tokens": self._max_tokens}
+        return Convert.from_scratch(tokenizer, self._sizes, **lengths)
+
+    def fine_tuned_selector(self, source: str) -> Selector:
+        """See `SelectorModule.fine_tuned_selector`."""
+        raise ValueError(f"{source}: is no ConveRT, which is learned from scratch or goes on from one of its own kind")
+
+    def rows_loss(self, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor) -> Tensor:
+        """See `EncodesApart.rows_loss`."""
+        return cast(Convert, self.selector).training_loss(
+            contexts,
+            [candidates[number] for number in order.tolist()],
+            order,
+            batch=self.global_step * SCALE_BATCHES // self._scale_steps,
+            label_smoothing=self._smoothing,
+            recompute=self._recompute,
+        )
 
 
 def _distinct(texts: Sequence[Ids]) -> tuple[list[Ids], list[int]]:

@@ -1,6 +1,7 @@
 """The network of ConveRT, against each text alone, plain lines, and the mistakes that others made."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.selection.convert_network import ConvertNetwork, ConvertSizes, quick_gelu, scale_at
+from convmodel.selection.convert_network import (
+    Block,
+    ConvertNetwork,
+    ConvertSizes,
+    EightBitEmbedding,
+    Reduction,
+    quick_gelu,
+    scale_at,
+)
+from convmodel.selection.convert_packed import Packed
 
 SMALL = ConvertSizes(
     vocab_size=40,
@@ -30,7 +40,8 @@ def network() -> ConvertNetwork:
     found = ConvertNetwork(SMALL, extra_contexts=True).eval()
     with torch.no_grad():
         for parameter in found.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
+            if parameter.numel() > 1:  # a range stays
+                parameter.add_(0.3 * torch.randn_like(parameter))
     return found
 
 
@@ -41,12 +52,18 @@ def texts(source: int = 0) -> tuple[Tensor, Tensor]:
     return ids, (torch.arange(8)[None] <= torch.arange(8)[:, None]).long()
 
 
+def eight_bits(table: Any, row: int) -> Tensor:
+    """A row of a table as it is after a number of 8 bits: a whole step of 127 to each side of 0."""
+    step = float(table.range) / 127
+    return torch.tensor([max(-127, min(127, round(float(each) / step))) * step for each in table.weight[row]])
+
+
 def plain(network: Any, ids: Tensor) -> Tensor:
     """The reduced vector of one text without padding, token by token."""
     sizes, count = network.sizes, len(ids)
-    hidden: Any = network.embeddings.words.weight[ids]
+    hidden: Any = torch.stack([eight_bits(network.embeddings.words, int(each)) for each in ids])
     for table, size in zip(network.embeddings.positions, sizes.positions, strict=True):
-        hidden = hidden + torch.stack([table.weight[place % size] for place in range(count)])
+        hidden = hidden + torch.stack([eight_bits(table, place % size) for place in range(count)])
     for block in network.blocks:
         attention = block.attention
         query, key, value = attention.query(hidden), attention.key(hidden), attention.value(hidden)
@@ -72,15 +89,112 @@ def plain(network: Any, ids: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def test_a_text_among_others_is_reduced_as_plain_lines_reduce_it_alone(network: ConvertNetwork) -> None:
-    """Neither attention nor sum see the padding, and columns are masked, not rows."""
+def worst(network: ConvertNetwork) -> float:
+    """How far texts in a batch with padding, whatever stands there, are from plain lines at most."""
     ids, mask = texts()
-    together = network.reduced(ids, mask)
-    for row in range(8):
-        torch.testing.assert_close(together[row], plain(network, ids[row, : row + 1]), atol=1e-4, rtol=1e-4)
-    other = ids.clone()
-    other[mask == 0] = 0
-    torch.testing.assert_close(network.reduced(other, mask), together)
+    alone = torch.stack([plain(network, ids[row, : row + 1]) for row in range(8)])
+    paddings = (ids, ids.masked_fill(mask == 0, 0))
+    return max(float((network.reduced(each, mask) - alone).abs().amax()) for each in paddings)
+
+
+def test_a_text_among_others_is_reduced_as_plain_lines_reduce_it_alone(network: ConvertNetwork) -> None:
+    assert worst(network) < 1e-4
+
+
+def padding_summed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
+    """Positions of padding go into the reduction's sum."""
+
+    def forward(self: Reduction, hidden: Tensor, mask: Tensor) -> Tensor:
+        query, key = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(hidden), self.key(hidden)))
+        found = functional.scaled_dot_product_attention(
+            query, key, hidden[:, None].expand(-1, self.heads, -1, -1), attn_mask=mask.bool()[:, None, None]
+        )
+        return found.sum(2).flatten(1) / mask.sum(1, keepdim=True).sqrt()
+
+    monkeypatch.setattr(Reduction, "forward", forward)
+
+
+def rows_masked(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
+    """Rows of queries are masked, and columns of keys are not."""
+    right = functional.scaled_dot_product_attention
+
+    def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
+        if attn_mask.dtype == torch.bool:
+            return right(query, key, value, attn_mask=attn_mask)
+        there = attn_mask.isfinite().all(1)
+        bias = torch.where(attn_mask.isfinite(), attn_mask, 0.0)
+        return right(query, key, value, attn_mask=bias).masked_fill(~there[:, :, None], 0)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", wrong)
+
+
+def one_norm_twice(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
+    """The norm behind attention is also that behind the feed-forward layer."""
+
+    def forward(self: Block, hidden: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.norm_attention(hidden + self.attention(hidden, mask))
+        found: Tensor = self.norm_attention(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
+        return found
+
+    monkeypatch.setattr(Block, "forward", forward)
+
+
+def diagonal_removed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
+    """No token attends to itself, where there is another."""
+    right = functional.scaled_dot_product_attention
+
+    def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
+        if attn_mask.dtype == torch.bool:
+            attn_mask = torch.zeros(attn_mask.shape).masked_fill(~attn_mask, -torch.inf)
+        own = torch.eye(query.shape[-2], dtype=torch.bool)
+        return right(query, key, value, attn_mask=attn_mask.masked_fill(own, -1e4))
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", wrong)
+
+
+@pytest.mark.parametrize("mistake", [padding_summed, rows_masked, one_norm_twice, diagonal_removed])
+def test_each_mistake_of_others_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork, mistake: Callable[[pytest.MonkeyPatch, Any], None]
+) -> None:
+    mistake(monkeypatch, network)
+    assert worst(network) > 1e-2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("tokens", "threads"), [(1, 1), (1_000, 1), (10, 2)])
+def test_packed_texts_are_reduced_as_plain_lines_reduce_them(
+    network: ConvertNetwork, tokens: int, threads: int
+) -> None:
+    ids, mask = texts()
+    rows = [row[there.bool()].tolist() for row, there in zip(ids.flip(0), mask.flip(0), strict=True)]
+    torch.set_num_threads(threads)
+    found = Packed(network).reduced(rows * 2, tokens=tokens)
+    assert torch.get_num_threads() == threads
+    expected = torch.stack([plain(network, torch.tensor(row)) for row in rows])
+    torch.testing.assert_close(found, torch.cat([expected, expected]), atol=1e-4, rtol=1e-5)
+
+
+def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range() -> None:
+    table = EightBitEmbedding(3, 4)
+    with torch.no_grad():
+        table.range.fill_(0.5)
+    upstream = torch.randn(2, 4)
+    ids = torch.tensor([2, 0])
+    (table(ids) * upstream).sum().backward()
+    step = 0.5 / 127
+    for_weights, for_range = torch.zeros(3, 4), 0.0
+    weight = table.weight.detach()
+    for row, number in enumerate(ids.tolist()):
+        for column in range(4):
+            at, gradient = float(weight[number, column]) / step, float(upstream[row, column])
+            if abs(at) < 127:
+                for_weights[number, column] += gradient
+                for_range += gradient * (round(at) - at) / 127
+            else:
+                for_range += gradient * math.copysign(1, at)
+    assert table.weight.grad is not None and table.range.grad is not None
+    torch.testing.assert_close(table.weight.grad, for_weights)
+    assert float(table.range.grad) == pytest.approx(for_range / math.sqrt(12 * 127), abs=1e-5)
 
 
 def test_every_parameter_counts_both_layer_norms_of_each_block_too(network: ConvertNetwork) -> None:

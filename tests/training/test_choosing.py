@@ -147,6 +147,10 @@ def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None
 # Runs of the trainer
 
 BI, POLY, CROSS = (f"convmodel.training.choosing.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
+CONVERT = "convmodel.training.choosing.ConvertModule"
+
+
+CONVERT_SIZES = {"vocab_size": 300, "width": 16, "projection": 8, "windows": [3, 5], "inner": 32, "encoding": 16}
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> None:
@@ -156,6 +160,9 @@ def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "ru
     gone = {f"model__from_scratch__{name}": ... for name in SIZES}
     sizes = {f"model__new_encoder__{name}": value for name, value in asdict(TINY).items() if value is not None}
     lengths = {"model__max_context": 60, "model__max_candidate": 20}
+    if kind == CONVERT:
+        lengths = {"model__max_tokens": 20, "model__extra_contexts": 3, "model__scale_steps": 10}
+        sizes = {f"model__sizes__{name}": value for name, value in CONVERT_SIZES.items()}
     if "model__pretrained_model_name_or_path" in options:
         sizes = {}
     given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
@@ -163,7 +170,7 @@ def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "ru
     main([arguments[0], f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
 
 
-@pytest.mark.parametrize("kind", [BI, POLY, CROSS])
+@pytest.mark.parametrize("kind", [BI, POLY, CROSS, CONVERT])
 def test_a_run_leaves_a_selector_that_is_tested_alike_as_folder_and_as_checkpoint(
     workshop: Workshop, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
