@@ -25,7 +25,9 @@ class Table:
     nats: dict[tuple[str, str], float]
     asked: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
-    def score(self, context: Sequence[str], candidates: Sequence[str], *, cut: bool) -> Likelihoods:
+    def score(
+        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
+    ) -> Likelihoods:
         self.asked.append((list(context), list(candidates)))
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
