@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from convmodel.candidates import EncodedCandidates, ListedPool, Scored, pool_of
 from convmodel.conversation import check_turns
 from convmodel.deciding import (
     CHOOSE_AGAIN,
@@ -21,6 +20,7 @@ from convmodel.deciding import (
     given,
 )
 from convmodel.in_one_piece import InOnePiece, OneThread
+from convmodel.pools import EncodedCandidates, ListedPool, Scored, pool_of
 from convmodel.responder import Candidate, Reply, Session
 from convmodel.scorers import SelectorScorer
 from convmodel.seeds import SEEDS

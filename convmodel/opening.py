@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import torch
 
-from convmodel.candidates import EncodedCandidates, ListedPool, read_candidates
 from convmodel.chooser import Chooser
 from convmodel.hybrid import Hybrid, RankedBy
+from convmodel.pools import EncodedCandidates, ListedPool, listed_candidates
 from convmodel.scorers import SelectorScorer
 from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.writer import Writer
@@ -66,13 +66,13 @@ def open_responder(
 
 def _candidates(selector: Selector, index: Name | None, candidates: Name | None) -> EncodedCandidates | ListedPool:
     if candidates is not None:
-        return ListedPool(selector, *read_candidates(candidates))
+        return ListedPool(selector, *listed_candidates(candidates))
     if not isinstance(selector, EncodingSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and searches no index; give a few "
             "candidates (--candidates), or let another selector choose and this one rank (--reranker)"
         )
-    from convmodel.selection.index import CandidateIndex
+    from convmodel.selection.index.candidates import CandidateIndex
 
     found: Any = CandidateIndex.open(index, selector)
     return cast(EncodedCandidates, found)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from convmodel.candidates import ListedPool
 from convmodel.chooser import Chooser
 from convmodel.deciding import decided
 from convmodel.errors import QueueFull
+from convmodel.pools import ListedPool
 from convmodel.responder import Candidate
 from convmodel.selection.bi import BiEncoder
 from tests.conftest import TEXTS, MakeSelector

@@ -45,7 +45,7 @@ FLOORS: list[set[str]] = [
     {"preparation", "scorers", "token_store"},
     {"windows", "writing"},
     {"model", "selection"},
-    {"candidates", "deciding", "in_one_piece", "in_progress"},
+    {"deciding", "in_one_piece", "in_progress", "pools"},
     {"chooser", "hybrid", "writer"},
     {"opening"},
     {"data", "inspection"},

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convmodel.candidates import ListedPool, SearchedPool, pool_of, read_candidates
 from convmodel.conversation import ConversationFileError
+from convmodel.pools import ListedPool, SearchedPool, listed_candidates, pool_of
 from convmodel.selection.search import Best
 from convmodel.selection.selector import EncodedContexts
 from tests.conftest import TEXTS, MakeSelector
@@ -83,7 +83,7 @@ def test_a_list_is_read_one_a_line_without_blank_ones_and_repetitions(tmp_path: 
     (tmp_path / "plain").write_text(text, encoding="utf-8")
     (tmp_path / "packed.gz").write_bytes(gzip.compress(text.encode()))
     for name in ("plain", "packed.gz"):
-        texts, metadata = read_candidates(tmp_path / name)
+        texts, metadata = listed_candidates(tmp_path / name)
         assert texts == ["Yes", "No", "日本"] and metadata == [{"line": 1}, {"line": 3}, {"line": 5}]
 
 
@@ -94,6 +94,6 @@ def test_a_list_is_read_one_a_line_without_blank_ones_and_repetitions(tmp_path: 
 def test_a_list_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, data: bytes, told: str) -> None:
     (tmp_path / "list").write_bytes(data)
     with pytest.raises(ConversationFileError, match=told):
-        read_candidates(tmp_path / "list")
+        listed_candidates(tmp_path / "list")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        read_candidates(tmp_path / "none")
+        listed_candidates(tmp_path / "none")

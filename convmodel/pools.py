@@ -132,7 +132,7 @@ def pool_of(selector: Selector, candidates: EncodedCandidates | ListedPool | Seq
     return SearchedPool(selector, candidates)
 
 
-def read_candidates(path: str | os.PathLike[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
+def listed_candidates(path: str | os.PathLike[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
     """Reads a list of candidates, one a line.
 
     Args:
