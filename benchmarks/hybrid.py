@@ -1,7 +1,7 @@
 """A model that writes, one that chooses and held-out conversations in, what the two come to together out.
 
-Two questions, each for the writer alone, the chooser alone, and the hybrid: how often does the real reply stand first in a
-pool that holds it, and how good are the replies when it does not.
+Two questions, each for the writer alone, the chooser alone, and the hybrid: how often does the real reply stand first in
+a pool that holds it, and how good are the replies where nobody is given it.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from convmodel.metrics.metric import Metric, ratio
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.ranking import rank
 from convmodel.metrics.repetition import repeated_from
-from convmodel.responder import Responder
+from convmodel.responder import Reply, Responder
 from convmodel.scorers import Likelihood, Scorer, SelectorScorer, scores_of
 from convmodel.seeds import mixed_seed
 from convmodel.selection.selector import Selector
@@ -47,6 +47,10 @@ POOL = 20
 
 NEAREST = 5
 """Of the pool, so many are chosen and ranked again by what did not choose them."""
+
+
+GROUP = 64
+"""Replies that are asked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Found:
 
     def cell(self) -> str:
         """As it stands in a table."""
+        if self.value != self.value:
+            return ""
         return f"{self.value:.3f}" if self.low != self.low else f"{self.value:.3f} ({self.low:.3f} .. {self.high:.3f})"
 
 
@@ -193,11 +199,13 @@ def replying(
 
 
 def _measured(examples: Sequence[ChoiceExample], responder: Responder, options: dict[str, Any]) -> dict[str, Found]:
-    begun = [
-        responder.start(example.context, persona=example.persona, options=options, seed=mixed_seed(0, number) % 2**32)
-        for number, example in enumerate(examples)
-    ]
-    replies = [each.reply() for each in begun]
+    replies: list[Reply] = []
+    for start in range(0, len(examples), GROUP):
+        begun = [
+            responder.start(one.context, persona=one.persona, options=options, seed=mixed_seed(0, number) % 2**32)
+            for number, one in enumerate(examples[start : start + GROUP], start)
+        ]
+        replies += [each.reply() for each in begun]
     chosen = [float(reply.candidates[0].source != "written") for reply in replies]
     return _measures(examples, [reply.text for reply in replies], chosen)
 
@@ -226,7 +234,11 @@ def _interval(rows: np.ndarray) -> Found:
 
 
 def _plain(rows: dict[str, dict[str, Found]]) -> dict[str, dict[str, Any]]:
-    return {name: {key: asdict(number) for key, number in row.items()} for name, row in rows.items()}
+    """As JSON has it, which knows no nan."""
+    return {
+        name: {key: {k: None if v != v else v for k, v in asdict(one).items()} for key, one in row.items()}
+        for name, row in rows.items()
+    }
 
 
 def _tiny(folder: Path) -> tuple[str, str]:
