@@ -1,7 +1,7 @@
 """A model that writes, one that chooses and held-out conversations in, what the two come to together out.
 
-Two questions, each for the writer alone, the chooser alone, and the hybrid: how often does the real reply stand first in
-a pool that holds it, and how good are the replies where nobody is given it.
+Two questions, each for the writer alone, the chooser alone, and the hybrid: how often does the real reply stand first
+in a pool that holds it, and how good are the replies where nobody is given it.
 """
 
 import argparse
