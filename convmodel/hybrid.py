@@ -28,8 +28,9 @@ class Hybrid:
     A text that was both written and chosen is one candidate. Of equal scores the written one is taken before the chosen
     one, and otherwise what its own stage found better. A written reply without text comes last.
 
-    Its options are those of both parts. `num_return_sequences` replies are written (4 where nobody says), `num_chosen`
-    are chosen; with a `draw_temperature` above 0 the reply is drawn among all of them by their scores.
+    Its options are those of both parts. `num_return_sequences` replies are written (4 where nobody says, 1 without a
+    draw), `num_chosen` are chosen; with a `draw_temperature` above 0 the reply is drawn among all of them by their
+    scores.
 
     Args:
         writer: any Responder that writes, or None.
@@ -60,8 +61,7 @@ class Hybrid:
             raise ValueError("there is nothing that replies; give a writer, a chooser, or both")
         self._writer, self._chooser = writer, chooser
         self._scorer = _scorer(writer, chooser, scorer)
-        written = {} if writer is None else {NUM_RETURN_SEQUENCES: NUM_WRITTEN}
-        self._defaults = {DRAW_TEMPERATURE: DEFAULTS[DRAW_TEMPERATURE], **written, **given(options or {})}
+        self._defaults = {DRAW_TEMPERATURE: DEFAULTS[DRAW_TEMPERATURE], **given(options or {})}
         self.check_options(self._defaults)
         self._thread = OneThread("hybrid")  # the parts see to it that not too much is open
 
@@ -78,8 +78,17 @@ class Hybrid:
     @property
     def options(self) -> Mapping[str, Any]:
         """What is used where a request does not say otherwise."""
+        return self._how({})
+
+    def _how(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All that is in effect; greedily there is only one reply to write."""
         of_parts = {name: value for part in self._parts for name, value in part.options.items()}
-        return {**of_parts, **self._defaults}
+        asked = {**self._defaults, **given(options)}
+        how = {**of_parts, **asked}
+        if self._writer is not None and NUM_RETURN_SEQUENCES not in asked:
+            drawn = how.get("do_sample") or how.get("num_beams", 1) >= NUM_WRITTEN
+            how[NUM_RETURN_SEQUENCES] = NUM_WRITTEN if drawn else 1
+        return how
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
@@ -117,13 +126,16 @@ class Hybrid:
             QueueFull: when too many requests wait.
             RuntimeError: when the hybrid was closed.
         """
-        how = {**self._defaults, **given(options or {})}
-        self.check_options(how)
+        asked = {**self._defaults, **given(options or {})}
+        how = self._how(asked)
+        if self._writer is not None:
+            asked[NUM_RETURN_SEQUENCES] = how[NUM_RETURN_SEQUENCES]
+        self.check_options(asked)
         turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
         seed = secrets.randbelow(SEEDS) if seed is None else seed
         begun: list[Replying] = []
         try:
-            for part, own in zip(self._parts, self._shared_out(how), strict=True):
+            for part, own in zip(self._parts, self._shared_out(asked), strict=True):
                 begun.append(part.start(turns, persona=sentences, options=own, seed=seed, session=session))
         except BaseException:
             for each in begun:

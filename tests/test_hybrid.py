@@ -274,6 +274,18 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
         assert hybrid.options == {"num_chosen": 10, "draw_temperature": 0.0} and hybrid.presets == {}
 
 
+def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: Writer) -> None:
+    with Hybrid(writer, Chosen("It rains."), scorer=Longest()) as hybrid:
+        greedy = hybrid.start(CONTEXT, options={"do_sample": False}).reply()
+        assert [c.source for c in greedy.candidates].count("written") == 1
+        beams = hybrid.start(CONTEXT, options={"do_sample": False, "num_beams": 4}).reply()
+        assert [c.source for c in beams.candidates].count("written") == 4
+    writing = writes("a")
+    with Hybrid(writing, Chosen("c"), scorer=Longest(), options={"num_return_sequences": 3}) as hybrid:
+        hybrid.start(CONTEXT, options={"do_sample": False})
+    assert writing.asked[0]["options"] == {"num_return_sequences": 3, "do_sample": False}
+
+
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing that replies; give a writer, a chooser, or both"):
         Hybrid()
