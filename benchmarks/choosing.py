@@ -28,7 +28,7 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.choices import ChoiceExample, ChoiceReader
-from convmodel.conversation import read_conversations
+from convmodel.conversation import ConversationReader
 from convmodel.metrics.ranking import rank
 
 SIZES: dict[str, Any] = {
@@ -82,10 +82,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
     """A bi-encoder and a ConveRT, trained on the pairs of self_dialogue with a vocabulary of all data."""
     files = [options.data / "self_dialogue" / f"{split}.jsonl" for split in ("train", "valid")]
+    training = [options.data / name / "train.jsonl" for name in options.sets]
     train, valid = (options.work / f"pairs-{split}.jsonl" for split in ("train", "valid"))
     for source, target in zip(files, (train, valid), strict=True):
         if not target.is_file():
-            _join([source, *_training(options)] if target == train else [source], target, options.smoke)
+            _join([source, *training] if target == train else [source], target, options.smoke)
     work = _work("pairs", options, {"train": train, "valid": valid, "test": valid}, options.work / "base")
     work = replace(work, steps=options.pretraining_steps)
     shorter = {"data.max_turns": 3}
@@ -98,19 +99,15 @@ def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
     return work.base, convert
 
 
-def _training(options: argparse.Namespace) -> list[Path]:
-    found = [options.data / name / "train.jsonl" for name in options.sets]
-    partner = options.data / "persona" / "train_partner_view.jsonl"
-    return [*found, partner] if "persona" in options.sets else found
-
-
 def _join(sources: Sequence[Path], target: Path, smoke: bool) -> None:
-    """All turns of several files in one, so that one vocabulary serves all."""
+    """Conversations of several files in one, so that one vocabulary serves all; of an example its last two turns."""
     with open(target, "w", encoding="utf-8") as file:
         for source in sources:
-            for conversation in islice(read_conversations(source), 60 if smoke else None):
-                value = {"turns": conversation.turns, "persona": conversation.persona}
-                file.write(json.dumps(value, ensure_ascii=False) + "\n")
+            reader = ChoiceReader(source)
+            pairs = ((one.context[-1], one.response) for one in reader)
+            found = pairs if reader.given() else (one.turns for one in ConversationReader(source))
+            for turns in islice(found, 60 if smoke else None):
+                file.write(json.dumps({"turns": turns}, ensure_ascii=False) + "\n")
 
 
 def _recipe() -> dict[str, Any]:
@@ -143,11 +140,6 @@ def _set(name: str, options: argparse.Namespace, base: Path, convert: Path) -> l
     folder = options.work / name
     folder.mkdir(exist_ok=True)
     files = {split: options.data / name / f"{split}.jsonl" for split in ("train", "valid", "test")}
-    if name == "persona":
-        both = folder / "train.jsonl"
-        parts = [files["train"], options.data / name / "train_partner_view.jsonl"]
-        both.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
-        files["train"] = both
     work = _work(name, options, files, base)
     examples = list(islice(ChoiceReader(work.test), options.test_examples))
     contenders: dict[str, Callable[[], tuple[Score, float]]] = {

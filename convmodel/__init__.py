@@ -4,11 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convmodel.chooser import Chooser
     from convmodel.conversation import Conversation, read_conversations, write_conversations
+    from convmodel.hybrid import Hybrid
     from convmodel.model import ConversationModel, ConversationModelOutput
+    from convmodel.opening import open_responder
     from convmodel.options import PRESETS
     from convmodel.responder import Session
-    from convmodel.scorers import MutualInformation
+    from convmodel.scorers import MutualInformation, SelectorScorer
     from convmodel.selection.selector import Selector
     from convmodel.tokenizer import ConversationTokenizer
     from convmodel.writer import Writer
@@ -16,30 +19,38 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Chooser": "convmodel.chooser",
     "Conversation": "convmodel.conversation",
     "read_conversations": "convmodel.conversation",
     "write_conversations": "convmodel.conversation",
     "ConversationModel": "convmodel.model",
     "ConversationModelOutput": "convmodel.model",
     "ConversationTokenizer": "convmodel.tokenizer",
+    "Hybrid": "convmodel.hybrid",
     "MutualInformation": "convmodel.scorers",
     "PRESETS": "convmodel.options",
     "Selector": "convmodel.selection.selector",
+    "SelectorScorer": "convmodel.scorers",
     "Session": "convmodel.responder",
     "Writer": "convmodel.writer",
+    "open_responder": "convmodel.opening",
 }
 
 __all__ = [
     "PRESETS",
+    "Chooser",
     "Conversation",
     "ConversationModel",
     "ConversationModelOutput",
     "ConversationTokenizer",
+    "Hybrid",
     "MutualInformation",
     "Selector",
+    "SelectorScorer",
     "Session",
     "Writer",
     "__version__",
+    "open_responder",
     "read_conversations",
     "write_conversations",
 ]

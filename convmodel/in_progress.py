@@ -28,6 +28,7 @@ class InProgress:
         pieces: where the text of a single reply comes.
         session: that remembers it, if there is one.
         rank: decides between several replies; called by whoever waits for them.
+        ranked_by: the name of what decides.
         over: called once, from the writer's thread, when it is over.
     """
 
@@ -36,6 +37,7 @@ class InProgress:
     pieces: Pieces
     session: Session | None
     rank: Rank
+    ranked_by: str
     over: Callable[[], None]
     tickets: list[Ticket] = field(default_factory=list)
     cancelled: bool = False
@@ -79,7 +81,7 @@ class InProgress:
             remember(self.session, prepared, self._replies, self.model.tokenizer)
         best = ranked[0][0]
         return Reply(
-            tuple(Candidate(each.text, score) for each, score in ranked),
+            tuple(Candidate(each.text, score, finish=each.finish, tokens=len(each.ids)) for each, score in ranked),
             finish=best.finish,
             context_tokens=len(prepared.encoding["input_ids"]),
             reply_tokens=len(best.ids),
@@ -88,6 +90,7 @@ class InProgress:
             seconds=self._ended - self._began,
             first_seconds=(self.first or self._ended) - self._began,
             seed=prepared.seed,
+            ranked_by=self.ranked_by if ranked[0][1] is not None else "",
         )
 
     # From the writer's thread

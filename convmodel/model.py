@@ -18,7 +18,7 @@ from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
 from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, check_values, decoding, whole_config
 from convmodel.preparation import Prepared, Written, prepare, without_repeats
-from convmodel.scorers import ScoredBy, checked
+from convmodel.scorers import ScoredBy, scores_of
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write
 
@@ -151,7 +151,7 @@ class ConversationModel:
             seed: with it the same request gives the same replies, alone or in any batch. Without one, seeds come from
                 torch's global generator, so that `torch.manual_seed` repeats a whole program.
             scorer: puts the best of `num_return_sequences` replies first: "likelihood" per token, or an object with
-                `score(context, candidates)`.
+                `score(context, candidates)`, such as `SelectorScorer`.
             options: every option of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
                 `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...), and ours: see docs/generation.md. What is
                 not given comes from `generation_config`.
@@ -238,7 +238,7 @@ class ConversationModel:
         """
         texts = [reply.text for reply in replies]
         if scorer != "likelihood":
-            return checked(scorer.score(prepared.context, texts), texts)
+            return scores_of(scorer, prepared.context, texts, persona=prepared.persona)
         if all(reply.per_token is not None for reply in replies):
             return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
         said = [text for text in texts if text.strip()]

@@ -6,10 +6,14 @@ from typing import Any, Literal, Protocol
 
 from convmodel.errors import QueueFull
 
-__all__ = ["Candidate", "Finish", "QueueFull", "Reply", "Replying", "Responder", "Session"]
+__all__ = ["Candidate", "Finish", "QueueFull", "Reply", "Replying", "Responder", "Session", "Source"]
 
 Finish = Literal["end", "stop", "length", "cancelled"]
 """Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
+
+
+Source = Literal["written", "chosen", "both"]
+"""Whether a model wrote a reply, or chose it among candidates that were given, or did both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +22,24 @@ class Candidate:
 
     Args:
         text: without separators.
-        score: higher is better; None where nothing was compared.
-        source: whether a model wrote it or chose it.
+        score: what decided, higher is better; None where nothing was compared.
+        source: where it came from.
+        number: of the candidate that was chosen, in its index or list; None where none was.
+        metadata: what is known of that candidate.
+        scores: what each stage before the one that decided had found: "written" is the writer's score, "chosen" that
+            of the search.
+        finish: why it is over.
+        tokens: that were written for it; 0 where none were.
     """
 
     text: str
     score: float | None = None
-    source: Literal["written", "chosen"] = "written"
+    source: Source = "written"
+    number: int | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+    finish: Finish = "end"
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +47,17 @@ class Reply:
     """A finished reply.
 
     Args:
-        candidates: at least one, best first, no text twice.
-        finish: why the best one is over.
+        candidates: at least one, no text twice. The first is the reply; they stand best first, but for one that was
+            drawn.
+        finish: why the first one is over.
         context_tokens: tokens of persona and context as they were read; 0 where nothing has a window.
-        reply_tokens: tokens of the best candidate; what it took of the window is the sum of both.
+        reply_tokens: tokens that were written of the first candidate; what it took of the window is the sum of both.
         window: tokens that context and reply share; 0 where nothing has a window.
         turns_dropped: oldest turns that were left out to fit it.
         seconds: from the start to the end.
         first_seconds: from the start to the first token.
         seed: with it the same request gives the same reply; None where nothing was drawn.
+        ranked_by: what gave the candidates their scores; empty where nothing was compared.
     """
 
     candidates: tuple[Candidate, ...]
@@ -52,10 +69,11 @@ class Reply:
     seconds: float = 0.0
     first_seconds: float = 0.0
     seed: int | None = None
+    ranked_by: str = ""
 
     @property
     def text(self) -> str:
-        """The best candidate's text."""
+        """The first candidate's text."""
         return self.candidates[0].text
 
 
@@ -117,7 +135,7 @@ class Responder(Protocol):
         Args:
             context: the turns so far, oldest first, at least one.
             persona: sentences about the one who replies.
-            options: on top of `self.options`. Names are those of transformers' `generate`.
+            options: on top of `self.options`. For what is written, names are those of transformers' `generate`.
             seed: the same request with the same seed gives the same reply.
             session: of the conversation, when there is one: it remembers the reply.
 

@@ -23,7 +23,7 @@ from convmodel.model import ConversationModel
 from convmodel.options import PRESETS, Decoding, check_names, options_of
 from convmodel.preparation import Prepared, Written, prepare, without_repeats, written
 from convmodel.responder import Session
-from convmodel.scorers import ScoredBy
+from convmodel.scorers import ScoredBy, name_of
 from convmodel.seeds import SEEDS
 from convmodel.writing import write
 
@@ -159,7 +159,7 @@ class Writer:
             scored=how.replies > 1 and self._scorer == "likelihood",
             sink=pieces.put if how.replies == 1 else None,
         )
-        writing = InProgress(self._model, prepared, pieces, session, self._rank, self._over)
+        writing = InProgress(self._model, prepared, pieces, session, self._rank, name_of(self._scorer), self._over)
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)

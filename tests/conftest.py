@@ -15,6 +15,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.model import ConversationModel
+from convmodel.selection.bi import BiEncoder
+from convmodel.selection.encoder import Architecture, NewEncoder
 from convmodel.tokenizer import ConversationTokenizer
 
 # Started in the background by a shell, a program ignores Ctrl-C, and so does whatever it starts; tests send it.
@@ -98,6 +100,27 @@ def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
 def model(make_model: MakeModel) -> ConversationModel:
     """A GPT-2 of 64 positions."""
     return make_model()
+
+
+MakeSelector = Callable[..., BiEncoder]
+
+
+@pytest.fixture
+def make_selector(tokenizer: ConversationTokenizer) -> MakeSelector:
+    """Makes selectors whose random weights are far enough apart that no two scores are equal."""
+
+    def make(cls: type[BiEncoder] = BiEncoder, architecture: Architecture = "bert", **options: object) -> BiEncoder:
+        torch.manual_seed(0)
+        sizes = NewEncoder(architecture, layers=2, heads=2, width=16, positions=64)
+        given: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
+        found = cls.from_scratch(tokenizer, sizes, **given)  # type: ignore[arg-type]
+        with torch.no_grad():
+            for weights in found.network.parameters():
+                weights.add_(torch.randn_like(weights) * 0.3)
+        found.network.eval()
+        return found
+
+    return make
 
 
 @pytest.fixture(scope="session")

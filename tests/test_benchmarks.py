@@ -14,6 +14,7 @@ from benchmarks import (
     contenders,
     generation,
     generation_gpu,
+    hybrid,
     job,
     quality,
     selection_convert,
@@ -93,6 +94,34 @@ def test_convert_is_measured_after_its_vectors_were_equal() -> None:
     found = selection_convert.ratios(measured)
     assert len(found) == len(measured["seconds"]) - 1 and all(ratio.median > 0 for ratio in found)
     assert all(ratio.at_least is None for ratio in found)  # claims are made of the paper's sizes
+
+
+def test_hybrid_measures_both_parts_and_what_they_come_to_together(tmp_path: Path) -> None:
+    hybrid.main(["--smoke", "--output", str(tmp_path / "hybrid.json")])
+    measured = report(tmp_path / "hybrid.json")["measured"]
+    assert set(measured["ranking"]) == {"writer", "chooser", "hybrid", "hybrid by likelihood"}
+    for row in measured["ranking"].values():
+        assert 0 <= row["hits@1"]["low"] <= row["hits@1"]["value"] <= row["hits@1"]["high"] <= 1
+    replies = measured["replies"]
+    assert replies["the real replies"]["F1"]["value"] == 1.0 and replies["chooser"]["chosen"]["value"] == 1.0
+    assert replies["writer, one"]["chosen"]["value"] == 0.0
+
+
+def test_the_nearest_are_ranked_again_and_the_others_stay_behind_them() -> None:
+    first, second = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0], [0.0, 9.0, 1.0, 1.0, 2.0, 99.0, 98.0]
+    scores = hybrid.ranked_again(first, second)
+    assert sorted(range(7), key=lambda n: -scores[n]) == [1, 4, 2, 3, 0, 5, 6]
+
+
+def test_the_real_reply_stands_once_in_its_pool(tmp_path: Path) -> None:
+    lines = [["hi", f"reply {number % 30}"] for number in range(40)]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = list(hybrid.held_out(str(tmp_path / "talks.jsonl")))
+    assert [example.response for example in found] == [reply for _, reply in lines]
+    assert {len(example.candidates) for example in found} == {20}
+    (tmp_path / "choices.jsonl").write_text('{"turns": ["hi"], "candidates": ["a", "b"]}\n')
+    [given] = hybrid.held_out(str(tmp_path / "choices.jsonl"))
+    assert given.candidates == ("a", "b") and given.response == "b"
 
 
 def test_start_runs_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

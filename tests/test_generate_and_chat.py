@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from tests.conftest import MakeModel
+from tests.conftest import TEXTS, MakeModel, MakeSelector
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_file_is_replied_to_and_its_replies_repeat(
     ("more", "told"),
     [
         (["--set", "temperature"], "'temperature' is no setting; write name=value"),
-        (["--candidates", "0"], "'0' is no whole number from 1"),
+        (["--num_replies", "0"], "'0' is no whole number from 1"),
         (["--dtype", "int4"], "invalid choice: 'int4'"),
     ],
 )
@@ -98,3 +98,116 @@ def test_a_chat_begins_with_the_preset_that_repeats_itself_least_unless_somethin
     monkeypatch.setattr(sys, "stdin", Stdin("/set said_again_penalty\n"))
     assert main(["chat", "--model", folder, *more]) == 0
     assert shown in capsys.readouterr().err
+
+
+# Written and chosen
+
+
+@pytest.fixture
+def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model, a selector and a list of candidates, in which the commands run."""
+    make_selector().save_pretrained(tmp_path / "chooser")
+    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+    return tmp_path
+
+
+CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
+VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
+WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sources", "ranked_by", "count"),
+    [
+        (CHOSEN, {"chosen"}, "bi-encoder", 6),
+        ([*CHOSEN, "--num_chosen", "3"], {"chosen"}, "bi-encoder", 3),
+        ([*CHOSEN, "--reranker", "chooser"], {"chosen"}, "bi-encoder", 6),
+        ([*WRITTEN, *CHOSEN, "--num_replies", "2"], {"written", "chosen"}, "bi-encoder", 8),
+        ([*WRITTEN, *CHOSEN, "--num_chosen", "1", "--reranker", "likelihood"], {"written", "chosen"}, "likelihood", 5),
+        ([*WRITTEN, "--selector", "chooser"], {"written"}, "bi-encoder", 4),
+        ([*WRITTEN, "--reranker", "chooser", "--num_replies", "3"], {"written"}, "bi-encoder", 3),
+        ([*WRITTEN, "--reranker", "likelihood", "--num_replies", "3"], {"written"}, "likelihood", 3),
+    ],
+    ids=lambda value: " ".join(each for each in value if each not in VARIED) if isinstance(value, list) else "",
+)
+def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
+    parts: Path, arguments: list[str], sources: set[str], ranked_by: str, count: int
+) -> None:
+    (parts / "in.jsonl").write_text('["Hello"]\n["How are you?", "I am fine.", "And you?"]\n')
+    given = ["generate", "--input", "in.jsonl", "--dtype", "float32", *arguments]
+    for name, concurrency in (("one", "1"), ("many", "8")):
+        assert main([*given, "--output", name, "--concurrency", concurrency]) == 0
+    assert (parts / "one").read_bytes() == (parts / "many").read_bytes()
+    for line in map(json.loads, (parts / "one").read_text().splitlines()):
+        came = line.get("provenance", [{"source": "written"}] * len(line["responses"]))
+        assert {each["source"] for each in came} == sources and line["ranked_by"] == ranked_by
+        assert len(came) == len(line["responses"]) == len(line["scores"]) == count
+        assert line["turns"][-1] == line["responses"][0] and line["scores"] == sorted(line["scores"], reverse=True)
+        for text, each in zip(line["responses"], came, strict=True):
+            if each["source"] == "chosen":
+                where = each["metadata"]["line"]
+                assert (parts / "list.txt").read_text().split("\n")[where - 1] == text
+
+
+def test_replies_to_a_file_go_on_only_with_the_same_candidates(parts: Path) -> None:
+    (parts / "in.jsonl").write_text('["Hello"]\n')
+    given = ["generate", "--input", "in.jsonl", "--output", "out.jsonl", *CHOSEN]
+    assert main(given) == 0
+    assert main(given) == 0
+    (parts / "list.txt").write_text("Another one.\n")
+    with pytest.raises(SystemExit):
+        main(given)
+    about = json.loads((parts / "out.jsonl.about.json").read_text())
+    assert about["named"]["model"] == "chooser + list.txt" and about["options"]["num_chosen"] == 10
+
+
+def test_a_chat_chooses_and_shows_the_field(
+    parts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "your persona: I live in Rome.\nHello\n/why\n/set\n/reset\nyour persona: I like rain.\nHello\n/persona\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(said))
+    assert main(["chat", *WRITTEN, *CHOSEN, "--num_chosen", "2", "--seed", "1"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out.count("\n") == 2
+    for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "draw_temperature"):
+        assert part in seen.err
+    assert seen.err.rstrip().endswith("I like rain.") and "of 64 tokens" in seen.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--selector", "chooser"], "there is a selector and nothing to choose from; give candidates"),
+        (["--candidates", "list.txt"], "there are candidates and nothing that chooses among them; give a selector"),
+        (["--reranker", "selector"], "reranker 'selector': there is none; give one"),
+        ([*CHOSEN, "--reranker", "likelihood"], "reranker 'likelihood': there is no model that writes"),
+        ([*CHOSEN, "--reranker", "model"], "model: "),
+        ([*CHOSEN, "--num_replies", "2"], "there is no option 'num_return_sequences'; where replies are only chosen"),
+        ([*CHOSEN, "--preset", "balanced"], "there is no preset 'balanced'; this model has none"),
+        (["--selector", "chooser", "--candidates", "none.txt"], "none.txt: there is no such file"),
+        (["--selector", "none", "--candidates", "list.txt"], "none"),
+        ([*WRITTEN, "--num_chosen", "2"], "there is no option 'num_chosen'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_told_in_one_line(
+    parts: Path,
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin("Hello\n"))
+    with pytest.raises(SystemExit) as end:
+        main(["chat", *arguments])
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and told in err and err.count("\n") == 1
+
+
+def test_an_index_and_a_list_are_not_given_at_once(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["chat", *CHOSEN, "--index", "index"])
+    assert end.value.code == 2 and "not allowed with argument --candidates" in capsys.readouterr().err

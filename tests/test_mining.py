@@ -8,9 +8,7 @@ from convmodel.__main__ import main
 from convmodel.choices import read_choices
 from convmodel.conversation import Conversation, write_conversations
 from convmodel.mining import mine
-from tests.selection.conftest import MakeSelector, make_selector
-
-__all__ = ["make_selector"]
+from tests.selection.conftest import MakeSelector
 
 CONVERSATIONS = [
     Conversation(("Hello", "Hi", "How are you?", "I am fine"), ("I like rain.",)),

@@ -14,7 +14,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.__main__ import main as convmodel
 from convmodel.trainer import main as trainer
-from tests.conftest import MakeModel
+from tests.conftest import MakeModel, MakeSelector
 from tests.vocabularies import end_of_text
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +104,17 @@ def test_the_python_of_the_page_on_generation_runs_in_its_order(
     for block in blocks("python", (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")):
         exec(compile(block, "docs/generation.md", "exec"), names)
     assert len(names["context"]) == 4 and "of 64 tokens" in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_on_hybrids_runs_in_its_order(
+    newcomer: Path, make_model: MakeModel, make_selector: MakeSelector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(ending=3.0).save_pretrained(newcomer / "model")
+    make_selector().save_pretrained(newcomer / "selector")
+    for block in blocks("python", (ROOT / "docs" / "hybrid.md").read_text(encoding="utf-8")):
+        exec(compile(block, "docs/hybrid.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert "chosen 1 {'chosen': " in out and "written None {'written': " in out and out.endswith("bi-encoder\n")
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])

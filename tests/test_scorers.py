@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from convmodel.model import ConversationModel
-from convmodel.scorers import MutualInformation, checked
+from convmodel.scorers import MutualInformation, SelectorScorer, checked, name_of, scores_of
+from tests.conftest import MakeSelector
 
 
 @dataclass
@@ -25,7 +26,9 @@ class Table:
     nats: dict[tuple[str, str], float]
     asked: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
-    def score(self, context: Sequence[str], candidates: Sequence[str], *, cut: bool) -> Likelihoods:
+    def score(
+        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
+    ) -> Likelihoods:
         self.asked.append((list(context), list(candidates)))
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
@@ -93,6 +96,31 @@ def test_what_a_scorer_says_is_checked() -> None:
             checked(wrong, ["a", "b"])
 
 
+def test_a_scorer_is_told_the_persona_where_it_wants_to_know_it() -> None:
+    class Asks:
+        name = "questions"
+
+        def score(
+            self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()
+        ) -> list[float]:
+            return [float(text in persona) for text in candidates]
+
+    assert scores_of(Asks(), CONTEXT, CANDIDATES, persona=["I do."]) == [0.0, 1.0, 0.0]
+    assert scores_of(Longest(), CONTEXT, CANDIDATES, persona=["I do."]) == [4.0, 5.0, 9.0]
+    assert [name_of(scorer) for scorer in (Asks(), Longest(), "likelihood")] == ["questions", "Longest", "likelihood"]
+
+
+def test_a_selector_scores_as_it_would_choose(make_selector: MakeSelector) -> None:
+    selector, persona = make_selector(), ["I swim in lakes."]
+    expected = selector.score([CONTEXT], CANDIDATES, personas=[persona])[0].tolist()
+    scorer = SelectorScorer(selector)
+    assert scorer.name == "bi-encoder"
+    assert scorer.score(CONTEXT, CANDIDATES, persona=persona) == pytest.approx(expected, abs=1e-5)
+    without = scorer.score(CONTEXT, ["", *CANDIDATES, " "])
+    assert without[0] == without[-1] == -math.inf and without[1:-1] != pytest.approx(expected, abs=1e-3)
+    assert scorer.score(CONTEXT, [""]) == [-math.inf] and scorer.score(CONTEXT, []) == []
+
+
 # Through generate
 
 
@@ -110,6 +138,14 @@ def test_generate_puts_the_best_first_with_its_score_and_no_text_twice(model: Co
     assert plain.scores is None and len(plain.responses) == 12 > len(set(plain.responses))
     assert output.scores == sorted((len(text) for text in output.responses), reverse=True)
     assert sorted(output.responses) == sorted(set(plain.responses))
+
+
+def test_generate_takes_what_a_selector_would_choose(model: ConversationModel, make_selector: MakeSelector) -> None:
+    options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "num_return_sequences": 6, "max_new_tokens": 4}
+    selector, persona = make_selector(), ["I swim."]
+    output = model.generate(["Hello"], persona=persona, seed=5, scorer=SelectorScorer(selector), **options)
+    expected = selector.score([["Hello"]], output.responses, personas=[persona])[0].tolist()
+    assert output.scores == pytest.approx(sorted(expected, reverse=True), abs=1e-4)
 
 
 def test_a_reply_of_control_tokens_alone_is_never_the_best(model: ConversationModel) -> None:

@@ -89,6 +89,20 @@ def folder_digest(name: str) -> str:
     return digest.hexdigest()
 
 
+def files_digest(name: str) -> str:
+    """A digest of a file, or of all files of a folder and the folders in it.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    top, digest = Path(name), hashlib.blake2b(digest_size=16)
+    paths = [path for path in sorted(top.rglob("*")) if path.is_file()] if top.is_dir() else [top]
+    for path in paths:
+        with open(path, "rb") as file:
+            digest.update(str(path.relative_to(top)).encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON holds it."""
     if isinstance(value, list | tuple):

@@ -1,5 +1,6 @@
 """A Job and a Responder in, a file of replies out, many asked for at a time, written in the order of the input."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,13 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from convmodel.bulk.job import Job
 from convmodel.bulk.journal import open_journal
 from convmodel.conversation import Conversation
 from convmodel.formats.jsonl import dump
-from convmodel.responder import QueueFull, Reply, Replying, Responder
+from convmodel.responder import Candidate, QueueFull, Reply, Replying, Responder
 
 _PATIENCE = 0.05
 """Seconds until a full queue, in which nothing is ours, is tried again."""
@@ -158,14 +159,39 @@ def _line(job: Job, asked: _Asked) -> _Line:
 def _written(job: Job, conversation: Conversation, reply: Reply) -> _Line:
     """A conversation that ends with the reply; one without text cannot be a turn, and is left out of the turns."""
     texts = [candidate.text for candidate in reply.candidates]
-    # More digits would tell of the others in the batch.
-    scores = [None if candidate.score is None else round(candidate.score, 4) for candidate in reply.candidates]
     said = next((text for text in texts if text.strip()), None)
-    meta = {**(conversation.meta or {}), "responses": texts}
-    if any(score is not None for score in scores):
-        meta["scores"] = scores
+    meta = {**(conversation.meta or {}), "responses": texts, **_provenance(reply)}
     if job.last:
         meta["gold"] = conversation.turns[-1]
     meta |= {"finish": reply.finish, "seed": reply.seed, "turns_dropped": reply.turns_dropped}
     turns = [*job.context(conversation), *([said] if said is not None else [])]
     return _Line(dump(turns, conversation.persona or job.persona, meta), said is None)
+
+
+def _provenance(reply: Reply) -> dict[str, Any]:
+    """What is known of the candidates beside their texts; an entry for each in every list."""
+    known: dict[str, Any] = {}
+    candidates = reply.candidates
+    if any(candidate.score is not None for candidate in candidates):
+        known["scores"] = [_rounded(candidate.score) for candidate in candidates]
+    if reply.ranked_by:
+        known["ranked_by"] = reply.ranked_by
+    if any(candidate.source != "written" or candidate.scores for candidate in candidates):
+        known["provenance"] = [_came_from(candidate) for candidate in candidates]
+    return known
+
+
+def _came_from(candidate: Candidate) -> dict[str, Any]:
+    found: dict[str, Any] = {"source": candidate.source}
+    if candidate.number is not None:
+        found["number"] = candidate.number
+    if candidate.metadata:
+        found["metadata"] = dict(candidate.metadata)
+    if candidate.scores:
+        found["scores"] = {stage: _rounded(score) for stage, score in candidate.scores.items()}
+    return found
+
+
+def _rounded(score: float | None) -> float | None:
+    """More digits would tell of the others in the batch; what has no text has no score, as JSON knows no infinity."""
+    return None if score is None or not math.isfinite(score) else round(score, 4)

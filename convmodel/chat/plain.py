@@ -144,7 +144,7 @@ class PlainScreen:
             self._note(f"[{status_line(reply, self._columns() - 2)}]")
 
     def show(self, outcome: Outcome) -> None:
-        for line in plain_lines(outcome):
+        for line in plain_lines(outcome, self._columns()):
             self._note(line)
 
     def error(self, message: str) -> None:
@@ -174,12 +174,26 @@ class _Unbroken:
         return ""
 
 
-def plain_lines(outcome: Outcome) -> list[str]:
-    """An outcome as lines of text."""
+def plain_lines(outcome: Outcome, columns: int | None = None) -> list[str]:
+    """An outcome as lines of text.
+
+    Args:
+        columns: of the screen; None where lines may have any length.
+    """
     lines = [f"{'> ' if who == 'you' else ''}{printable(text)}" for who, text in outcome.shown]
     if outcome.table:
-        lines += _rows(outcome.table)
+        narrow = columns is not None and columns < outcome.table.least
+        lines += _stacked(outcome.table, columns or 0) if narrow else _rows(outcome.table)
     return [*lines, *printable(outcome.text).splitlines()]
+
+
+def _stacked(table: Table, columns: int) -> list[str]:
+    """Each row in lines one below the other."""
+    lines = []
+    for n, (start, text, beneath) in enumerate(table.stacked(columns - 2)):
+        lines.append(f"{'*' if n == table.marked else ' '} {start}{one_line(text)}")
+        lines += [f"  {printable(line)}" for line in beneath.splitlines()]
+    return lines
 
 
 def _rows(table: Table) -> list[str]:

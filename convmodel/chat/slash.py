@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from convmodel.chat import keeping
 from convmodel.chat.outcome import Outcome, Table
 from convmodel.chat.state import Chat
+from convmodel.chat.why import candidate_table, why
 from convmodel.settings import parse_value, show_value
 
 
@@ -183,16 +184,15 @@ def last_turns(chat: Chat, most: int = 4) -> tuple[tuple[str, str], ...]:
 
 
 def _why(chat: Chat, rest: str) -> Outcome:
-    candidates = chat.candidates()
+    reply = chat.reply()
     if rest:
         if not rest.isdecimal():
-            raise ValueError(f"{rest!r} is no number of a candidate; there are 1 to {len(candidates)}")
+            raise ValueError(f"{rest!r} is no number of a candidate; there are 1 to {len(reply.candidates)}")
         return Outcome(f"candidate {rest} is the reply now", shown=(("reply", chat.choose(int(rest))),))
-    rows = tuple(
-        (str(n), "" if c.score is None else f"{c.score:.3f}", c.source, c.text) for n, c in enumerate(candidates, 1)
-    )
-    alone = "this was the only candidate; /set num_return_sequences 4 compares several" if len(rows) == 1 else ""
-    return Outcome(alone, table=Table(("", "score", "source", "candidate"), rows, chat.chosen))
+    told = why(reply)
+    if not told and "num_return_sequences" in chat.options:
+        told = "this was the only candidate; /set num_return_sequences 4 compares several"
+    return Outcome(told, table=candidate_table(reply, chat.chosen))
 
 
 def _help(chat: Chat, rest: str) -> Outcome:
@@ -221,7 +221,12 @@ COMMANDS = (
     SlashCommand("reset", "", "begin a new conversation; persona, options and seed stay", _reset),
     SlashCommand("undo", "", "take back the last exchange", _undo),
     SlashCommand("retry", "", "make the last reply anew, with another seed", _retry),
-    SlashCommand("why", "[NUMBER]", "the candidates of the last reply and their scores; a number takes that one", _why),
+    SlashCommand(
+        "why",
+        "[NUMBER]",
+        "the candidates of the last reply, where they came from and why the first won; a number takes that one",
+        _why,
+    ),
     SlashCommand(
         "persona",
         "[TEXT | add TEXT | clear]",

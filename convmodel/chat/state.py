@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.conversation import Conversation, check_turns
-from convmodel.responder import Candidate, Reply, Replying, Responder, Session
+from convmodel.responder import Reply, Replying, Responder, Session
 from convmodel.settings import preset_options
 
 _SEEDS = 1_000_000
@@ -59,6 +59,7 @@ class Chat:
         self.last: Reply | None = None
         self.chosen = 0
         self._attempt = 0
+        self._telling = False
         self._source = source or random.Random()
         if preset is not None:
             self.use_preset(preset)
@@ -87,7 +88,7 @@ class Chat:
         """
         [text] = check_turns([text])
         self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}") if self.waiting else (*self.turns, text)
-        self.last, self.chosen, self._attempt = None, 0, 0
+        self.last, self.chosen, self._attempt, self._telling = None, 0, 0, False
 
     def start(self) -> Replying:
         """Has the waiting turn replied to.
@@ -117,7 +118,7 @@ class Chat:
         Args:
             number: counted from 1.
         """
-        candidates = self.candidates()
+        candidates = self.reply().candidates
         if not 1 <= number <= len(candidates):
             raise ValueError(f"there is no candidate {number}; there are 1 to {len(candidates)}")
         text = candidates[number - 1].text
@@ -126,15 +127,15 @@ class Chat:
         self.turns, self.chosen = (*self.turns[:-1], text), number - 1
         return text
 
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The candidates of the last reply, best first.
+    def reply(self) -> Reply:
+        """The last reply with its candidates, the one first that was said.
 
         Raises:
             ValueError: when the last turn is no reply that was made here.
         """
         if self.last is None or self.waiting:
             raise ValueError("there is no reply to look into; say something first")
-        return self.last.candidates
+        return self.last
 
     def undo(self) -> tuple[str, ...]:
         """Takes back the last exchange, or the turn that still waits for its reply, and returns it."""
@@ -177,7 +178,7 @@ class Chat:
 
     def _replace(self, turns: tuple[str, ...], meta: Mapping[str, Any] | None) -> None:
         self.turns, self.meta = turns, meta
-        self.last, self.chosen, self._attempt = None, 0, 0
+        self.last, self.chosen, self._attempt, self._telling = None, 0, 0, False
         self.session = Session()
 
     # Settings
@@ -224,3 +225,8 @@ class Chat:
     def set_persona(self, persona: Iterable[str]) -> None:
         """Replaces the sentences about the one who replies."""
         self.persona = check_turns(persona, what="persona sentence")
+
+    def tell_persona(self, sentences: Iterable[str]) -> None:
+        """Before a conversation: the first sentences replace the persona that there was, later ones add to it."""
+        self.set_persona((*(self.persona if self._telling else ()), *sentences))
+        self._telling = True

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from convmodel.chat.following import follow
 from convmodel.chat.outcome import Outcome
+from convmodel.chat.persona_lines import persona_lines
 from convmodel.chat.slash import is_command, run_command, spoken
 from convmodel.chat.state import Chat, Mark
 from convmodel.responder import QueueFull, Reply
@@ -76,7 +77,7 @@ def talk(chat: Chat, screen: Screen) -> None:
 
 
 def _take(chat: Chat, screen: Screen, line: str) -> Outcome:
-    """Follows a line: a command, or something that is said."""
+    """Follows a line: a command, something that is said, or before that who replies."""
     mark = chat.mark()
     if is_command(line):
         outcome = run_command(chat, line)
@@ -85,6 +86,13 @@ def _take(chat: Chat, screen: Screen, line: str) -> Outcome:
         elif not outcome.leave:
             screen.show(outcome)
         return outcome
+    if not chat.turns:
+        sentences, line = persona_lines(line)
+        if sentences:
+            chat.tell_persona(sentences)
+            screen.show(Outcome("\n".join(f"persona: {sentence}" for sentence in sentences)))
+        if not line.strip():
+            return Outcome()
     chat.say(spoken(line))
     _reply(chat, screen, mark)
     return Outcome()

@@ -126,10 +126,18 @@ class TerminalScreen:
                 self._console.print()
             self._console.print(Text(f"{PROMPT}{printable(text)}") if who == "you" else Text(printable(text), REPLY))
         if outcome.table:
-            self._console.print(_rich(outcome.table))
+            self._table(outcome.table)
         if outcome.text:
             self._note(printable(outcome.text))
         self._console.print()
+
+    def _table(self, table: Table) -> None:
+        if self._console.width >= table.least:
+            self._console.print(_rich(table))
+            return
+        for n, (start, text, beneath) in enumerate(table.stacked(self._console.width)):
+            self._console.print(Text(start + one_line(text), style=REPLY if n == table.marked else ""))
+            self._note(printable(beneath))
 
     def error(self, message: str) -> None:
         self._console.print(Text(printable(message), style=ERROR))

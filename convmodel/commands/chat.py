@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Container
 
 from convmodel.commands.base import Command
-from convmodel.commands.responder_options import add_responder_options, open_responder, own_options
+from convmodel.commands.responder_options import add_responder_options, open_responder, own_options, title
 
 USUAL = "balanced"
 
@@ -25,7 +25,7 @@ def _run(options: Namespace) -> int:
             return converse(
                 responder,
                 screen,
-                title=options.model,
+                title=title(options),
                 persona=options.persona,
                 preset=_preset(options, responder.presets),
                 options=own_options(options),

@@ -4,7 +4,14 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from convmodel.commands.base import Command
-from convmodel.commands.responder_options import add_responder_options, count, open_responder, own_options
+from convmodel.commands.responder_options import (
+    add_responder_options,
+    count,
+    open_responder,
+    own_options,
+    title,
+    writer_name,
+)
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -31,7 +38,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    from convmodel.bulk.job import Job, folder_digest
+    from convmodel.bulk.job import Job
     from convmodel.bulk.progress import progress_bar
     from convmodel.bulk.replying import reply_to_file
     from convmodel.settings import preset_options
@@ -41,7 +48,7 @@ def _run(options: Namespace) -> int:
             job = Job(
                 input=options.input,
                 output=options.output,
-                model=options.model,
+                model=title(options),
                 format=options.format,
                 on_error=options.on_error,
                 last=options.last,
@@ -51,14 +58,25 @@ def _run(options: Namespace) -> int:
                 concurrency=options.concurrency,
                 overwrite=options.overwrite,
             )
-            digest = f"{folder_digest(options.model)} {options.dtype}"
-            result = reply_to_file(responder, job, digest=digest, show=progress_bar)
+            result = reply_to_file(responder, job, digest=_digest(options), show=progress_bar)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     print(result.read)
     print(result.summary(options.output))
     return 0
+
+
+def _digest(options: Namespace) -> str:
+    """A digest of everything that replies."""
+    from convmodel.bulk.job import files_digest, folder_digest
+
+    found = [f"{folder_digest(writer_name(options) or 'none')} {options.dtype}"]
+    if options.selector is not None or options.reranker is not None:
+        given = options.index or options.candidates
+        found += [folder_digest(options.selector or "none"), "none" if given is None else files_digest(given)]
+        found.append(folder_digest(options.reranker or "selector"))
+    return " ".join(found)
 
 
 COMMAND = Command(

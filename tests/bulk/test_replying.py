@@ -1,6 +1,7 @@
 """Replies for a file: their form, their order, their seeds, and what happens when something goes wrong or is killed."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.bulk.job import Job, folder_digest
+from convmodel.bulk.job import Job, files_digest, folder_digest
 from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.replying import Progress, Result, reply_to_file
@@ -310,6 +311,45 @@ def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
     line = json.loads(_written(job, Conversation(["a"]), reply).text)
     assert line["scores"] == [0.1235, None] and line["seed"] is None
+
+
+def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> None:
+    from convmodel.bulk.replying import _written
+
+    candidates = (
+        Candidate("x", 2.123456, "both", 7, {"line": 8}, {"written": -0.123456, "chosen": 3.0}),
+        Candidate("y", 1.0, "chosen", 2, None, {"chosen": 4.0}),
+        Candidate("", -math.inf, "written", None, None, {"written": -math.inf}),
+    )
+    line = json.loads(
+        _written(Job(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
+    )
+    assert line["turns"] == ["a", "x"] and line["responses"] == ["x", "y", ""]
+    assert line["scores"] == [2.1235, 1.0, None] and line["ranked_by"] == "x"
+    assert line["provenance"] == [
+        {"source": "both", "number": 7, "metadata": {"line": 8}, "scores": {"written": -0.1235, "chosen": 3.0}},
+        {"source": "chosen", "number": 2, "scores": {"chosen": 4.0}},
+        {"source": "written", "scores": {"written": None}},
+    ]
+    assert next(read_conversations(_saved(tmp_path, line))).turns == ("a", "x")
+
+
+def _saved(tmp_path: Path, line: dict[str, Any]) -> Path:
+    return write(tmp_path / "line.jsonl", [line])
+
+
+def test_the_digest_of_files_is_that_of_all_of_them(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "vectors.bin").write_bytes(b"1")
+    digests = [files_digest(str(folder))]
+    (folder / "deep" / "vectors.bin").write_bytes(b"2")
+    digests.append(files_digest(str(folder)))
+    (folder / "deep" / "vectors.bin").rename(folder / "vectors.bin")
+    digests += [files_digest(str(folder)), files_digest(str(folder / "vectors.bin"))]
+    assert len(set(digests)) == 4 and files_digest(str(folder)) == digests[2]
+    with pytest.raises(FileNotFoundError):
+        files_digest(str(tmp_path / "none"))
 
 
 # Killing

@@ -26,7 +26,7 @@ def test_every_option_is_in_the_docs_and_every_option_of_the_docs_is_there(comma
     part = DOCS if command.name == "chat" else DOCS[DOCS.index("## `python -m convmodel generate`") :]
     own = options - {"--help", "--format"}
     if command.name == "generate":
-        own = {name for name in own if name not in ("--device", "--dtype", "--preset", "--set", "--candidates")}
+        own = {name for name in own if name not in ("--device", "--dtype", "--preset", "--set")}
     said = set(re.findall(r"--\w+", DOCS))
     assert {name for name in own if name not in ("--model", "--input", "--output")} <= set(re.findall(r"--\w+", part))
     both = ArgumentParser(conflict_handler="resolve")

@@ -106,7 +106,7 @@ def test_going_back_to_a_mark_undoes_everything_since(chat: Chat) -> None:
 def test_another_candidate_becomes_the_reply(chat: Chat) -> None:
     chat.set_options({"num_return_sequences": 3})
     exchange(chat, "Hello")
-    texts = [candidate.text for candidate in chat.candidates()]
+    texts = [candidate.text for candidate in chat.reply().candidates]
     assert len(texts) == 3
     assert chat.choose(2) == texts[1]
     assert chat.turns == ("Hello", texts[1]) and chat.chosen == 1
@@ -118,7 +118,7 @@ def test_there_are_no_candidates_of_a_reply_that_was_not_made_here(chat: Chat) -
     for prepare in (lambda: None, lambda: chat.load(Conversation(["a", "b"])), lambda: chat.say("c")):
         prepare()
         with pytest.raises(ValueError, match="no reply to look into"):
-            chat.candidates()
+            chat.reply()
 
 
 def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, responder: FakeResponder) -> None:

@@ -1,0 +1,102 @@
+"""Names of folders and files in, the Responder that they make together out."""
+
+import os
+from typing import Any, cast
+
+import torch
+
+from convmodel.chooser import Chooser
+from convmodel.hybrid import Hybrid, RankedBy
+from convmodel.pools import EncodedCandidates, ListedPool, listed_candidates
+from convmodel.scorers import SelectorScorer
+from convmodel.selection.selector import EncodingSelector, Selector
+from convmodel.writer import Writer
+
+Name = str | os.PathLike[str]
+Device = str | torch.device | None
+
+
+def open_responder(
+    model: Name | None = None,
+    *,
+    selector: Name | None = None,
+    index: Name | None = None,
+    candidates: Name | None = None,
+    reranker: Name | None = None,
+    device: Device = None,
+    dtype: str = "auto",
+) -> Writer | Chooser | Hybrid:
+    """Loads what replies: a model that writes, a selector that chooses, or both, whose best is taken.
+
+    Args:
+        model: writes replies.
+        selector: chooses among candidates, or ranks what was written where there are none.
+        index: of candidates that the selector encoded; see `python -m convmodel index`.
+        candidates: a file of candidates, one a line, in place of an index.
+        reranker: "selector", "likelihood", or the folder of another selector: what ranks all replies. The selector
+            where there is one, and otherwise the likelihood, when left out.
+        device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
+        dtype: "auto", "float32", "bfloat16", or "int8", which is for the model that writes alone.
+
+    Raises:
+        FileNotFoundError: when there is no such folder or file.
+        ValueError: when they do not go together; says what is missing.
+    """
+    _check(model, selector, index, candidates, reranker)
+    chooses = index is not None or candidates is not None
+    precise = "auto" if dtype == "int8" else dtype
+    selects = None if selector is None else Selector.from_pretrained(selector, device, precise)
+    chooser = None
+    if selects is not None and chooses:
+        chooser = Chooser(selects, _candidates(selects, index, candidates))
+    scorer: RankedBy | None = None
+    if reranker == "likelihood":
+        scorer = "likelihood"
+    elif reranker is not None and reranker != "selector":
+        scorer = SelectorScorer(Selector.from_pretrained(reranker, device, precise))
+    elif selects is not None and model is not None:
+        scorer = SelectorScorer(selects)
+    writer = None if model is None else Writer.from_pretrained(model, device=device, dtype=dtype)
+    if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
+        return Hybrid(writer, chooser, scorer=scorer)
+    if chooser is not None and scorer is not None:
+        return Hybrid(None, chooser, scorer=scorer)
+    return cast(Writer | Chooser, writer or chooser)
+
+
+def _candidates(selector: Selector, index: Name | None, candidates: Name | None) -> EncodedCandidates | ListedPool:
+    if candidates is not None:
+        return ListedPool(selector, *listed_candidates(candidates))
+    if not isinstance(selector, EncodingSelector):
+        raise ValueError(
+            f"{index}: a {selector.kind} reads context and candidate together and searches no index; give a few "
+            "candidates (--candidates), or let another selector choose and this one rank (--reranker)"
+        )
+    from convmodel.selection.index.candidates import CandidateIndex
+
+    found: Any = CandidateIndex.open(index, selector)
+    return cast(EncodedCandidates, found)
+
+
+def _check(
+    model: Name | None, selector: Name | None, index: Name | None, candidates: Name | None, reranker: Name | None
+) -> None:
+    """Raises ValueError for what does not go together."""
+    chooses = index is not None or candidates is not None
+    if index is not None and candidates is not None:
+        raise ValueError("there are an index and a file of candidates; give one of them")
+    if selector is None and chooses:
+        raise ValueError("there are candidates and nothing that chooses among them; give a selector (--selector)")
+    if selector is None and model is None:
+        raise ValueError(
+            "there is nothing that replies; give a model that writes (--model), or a selector (--selector)"
+        )
+    if model is None and not chooses:
+        raise ValueError(
+            "there is a selector and nothing to choose from; give candidates (--index or --candidates), or a model "
+            "that writes (--model)"
+        )
+    if reranker == "selector" and selector is None:
+        raise ValueError("reranker 'selector': there is none; give one (--selector)")
+    if reranker == "likelihood" and model is None:
+        raise ValueError("reranker 'likelihood': there is no model that writes; give one (--model)")

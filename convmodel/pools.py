@@ -1,0 +1,158 @@
+"""A context in, the numbers and scores of the candidates that reply best to it out: encoded once, or read with it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from convmodel.conversation import check_turns
+from convmodel.formats.base import ConversationFileError
+from convmodel.formats.lines import check_is_file, read_lines
+from convmodel.selection.search import Best
+from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
+
+Scored = list[tuple[int, float]]
+"""Numbers of candidates and their scores, best first; of equal scores the smaller number first."""
+
+
+class EncodedCandidates(Protocol):
+    """Candidates that were encoded once: an index on the disk, or a list in memory."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def search(self, contexts: EncodedContexts, k: int) -> Best:
+        """The k best for each of B contexts; ids are the numbers of the candidates."""
+
+    def text(self, number: int) -> str:
+        """What the candidate of a number says."""
+
+    def metadata(self, number: int) -> Mapping[str, Any] | None:
+        """What is known of it."""
+
+
+class Pool(Protocol):
+    """Candidates of whatever kind, with the model that knows them."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
+        """The k best for a context."""
+
+    def text(self, number: int) -> str:
+        """What the candidate of a number says."""
+
+    def metadata(self, number: int) -> Mapping[str, Any] | None:
+        """What is known of it."""
+
+
+class SearchedPool:
+    """Candidates that are searched by their vectors.
+
+    Args:
+        selector: encoded them, and encodes contexts.
+        candidates: with their vectors.
+    """
+
+    def __init__(self, selector: EncodingSelector[Any, Any], candidates: EncodedCandidates) -> None:
+        self._selector, self._candidates = selector, candidates
+        self.text, self.metadata = candidates.text, candidates.metadata
+
+    def __len__(self) -> int:
+        return len(self._candidates)
+
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
+        """See `Pool`."""
+        encoded = self._selector.encode_contexts([context], personas=[persona])
+        found = self._candidates.search(encoded, k)
+        return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
+
+
+class ListedPool:
+    """A few candidates as texts: encoded now where the selector can, and otherwise read with every context.
+
+    Args:
+        selector: of any kind.
+        texts: numbered from 0.
+        metadata: what is known of each, if anything is.
+
+    Raises:
+        TypeError, ValueError: for a text that is empty or no text, or for none.
+    """
+
+    def __init__(
+        self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
+    ) -> None:
+        self._selector, self._texts = selector, check_turns(texts, what="candidate")
+        self._metadata = metadata
+        if not self._texts:
+            raise ValueError("there are no candidates to choose from; give at least one")
+        self._vectors = selector.encode_candidates(self._texts) if isinstance(selector, EncodingSelector) else None
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
+        """See `Pool`."""
+        if isinstance(self._selector, EncodingSelector) and self._vectors is not None:
+            encoded = self._selector.encode_contexts([context], personas=[persona])
+            found = self._selector.search_encoded(encoded, self._vectors, k)
+            return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
+        scores = self._selector.score([context], self._texts, personas=[persona])[0].tolist()
+        return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
+
+    def text(self, number: int) -> str:
+        """See `Pool`."""
+        return self._texts[number]
+
+    def metadata(self, number: int) -> Mapping[str, Any] | None:
+        """See `Pool`."""
+        return self._metadata[number] if self._metadata is not None else None
+
+
+def pool_of(selector: Selector, candidates: EncodedCandidates | ListedPool | Sequence[str]) -> Pool:
+    """Candidates that a selector chooses from.
+
+    Raises:
+        TypeError: for a selector that keeps nothing of a candidate, with candidates that are searched.
+        ValueError: when there are none.
+    """
+    if isinstance(candidates, ListedPool):
+        return candidates
+    if isinstance(candidates, Sequence):
+        return ListedPool(selector, candidates)
+    if not isinstance(selector, EncodingSelector):
+        raise TypeError(
+            f"a {selector.kind} reads context and candidate together and cannot search what was encoded; give the "
+            "candidates as texts, or let another selector choose and this one rank: Hybrid(scorer=SelectorScorer(...))"
+        )
+    if not len(candidates):
+        raise ValueError("there are no candidates to choose from; give at least one")
+    return SearchedPool(selector, candidates)
+
+
+def listed_candidates(path: str | os.PathLike[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Reads a list of candidates, one a line.
+
+    Args:
+        path: UTF-8, plain or gzipped. Blank lines are none; of lines that say the same the first counts.
+
+    Returns:
+        The texts without white space at their ends, and of each {"line": its number, from 1}.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError: when there is no such file.
+        ConversationFileError: for a line that cannot be read, or a file of blank lines; says which.
+    """
+    name = str(Path(path))
+    check_is_file(name)
+    found: dict[str, int] = {}
+    for line in read_lines(name):
+        if line.problem:
+            raise ConversationFileError(f"{name}:{line.number}: {line.problem}")
+        if line.text.strip():
+            found.setdefault(line.text.strip(), line.number)
+    if not found:
+        raise ConversationFileError(f"{name}: there are no candidates in it; write one a line")
+    return list(found), [{"line": number} for number in found.values()]

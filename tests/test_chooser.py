@@ -1,0 +1,236 @@
+"""The Responder that chooses, against scoring and sorting by hand."""
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from convmodel.chooser import Chooser
+from convmodel.deciding import decided
+from convmodel.errors import QueueFull
+from convmodel.pools import ListedPool
+from convmodel.responder import Candidate
+from convmodel.selection.bi import BiEncoder
+from tests.conftest import TEXTS, MakeSelector
+from tests.selectors import ReadsTogether
+
+CONTEXT = ["Hello, how are you?", "I am fine, thanks. And you?"]
+PERSONA = ["I live in a small house by the sea."]
+CANDIDATES = [*TEXTS, "Yes", "No", "Maybe", "It rains.", "Good night", "You?"]
+
+
+@pytest.fixture
+def selector(make_selector: MakeSelector) -> BiEncoder:
+    return make_selector()
+
+
+@pytest.fixture
+def chooser(selector: BiEncoder) -> Iterator[Chooser]:
+    with Chooser(selector, CANDIDATES) as made:
+        yield made
+
+
+def by_hand(
+    selector: BiEncoder, context: Sequence[str], texts: Sequence[str], persona: Sequence[str] = ()
+) -> list[str]:
+    """All texts, best first."""
+    scores = selector.score([context], texts, personas=[persona])[0].tolist()
+    return [texts[n] for n in sorted(range(len(texts)), key=lambda n: -scores[n])]
+
+
+def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
+    pool = ListedPool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
+    with Chooser(selector, pool, options={"num_chosen": 4}) as chooser:
+        choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
+        assert list(choosing) == [choosing.reply().text]
+        reply = choosing.reply()
+    unsaid = [text for text in CANDIDATES if text not in CONTEXT]
+    assert [candidate.text for candidate in reply.candidates] == by_hand(selector, CONTEXT, unsaid, PERSONA)[:4]
+    assert [candidate.score for candidate in reply.candidates] == sorted(
+        (candidate.score for candidate in reply.candidates), key=lambda score: -(score or 0)
+    )
+    for candidate in reply.candidates:
+        assert candidate.source == "chosen" and candidate.number is not None
+        assert CANDIDATES[candidate.number] == candidate.text and candidate.metadata == {"line": candidate.number}
+    assert (reply.finish, reply.seed, reply.ranked_by, reply.window) == ("end", None, "bi-encoder", 0)
+
+
+def test_a_selector_that_encodes_nothing_chooses_the_same(selector: BiEncoder, chooser: Chooser) -> None:
+    with Chooser(ReadsTogether(selector), CANDIDATES) as reading:
+        there, here = reading.start(CONTEXT).reply(), chooser.start(CONTEXT).reply()
+    assert [c.number for c in there.candidates] == [c.number for c in here.candidates]
+    assert there.ranked_by == "cross-encoder"
+
+
+def test_nothing_is_said_again_while_there_is_something_else(selector: BiEncoder) -> None:
+    texts = ["Yes", "YES ", "No", "no", "Maybe"]
+    with Chooser(selector, texts, options={"num_chosen": 1}) as chooser:
+        said = ["yes"]
+        while len(said) < 4:
+            reply = chooser.start(said).reply()
+            said.append(reply.text)
+        assert sorted(text.strip().lower() for text in said[:3]) == ["maybe", "no", "yes"]
+        assert said[3].strip().lower() in ("yes", "no", "maybe")  # rather that than nothing
+        again = chooser.start(said[:1], options={"choose_again": True}).reply()
+        assert again.text == by_hand(selector, ["yes"], texts)[0]
+
+
+def test_no_text_stands_twice(selector: BiEncoder) -> None:
+    with Chooser(selector, ["Yes", "No", " Yes", "No"]) as chooser:
+        reply = chooser.start(CONTEXT).reply()
+    assert sorted(candidate.text.strip() for candidate in reply.candidates) == ["No", "Yes"]
+
+
+def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Chooser) -> None:
+    options = {"draw_temperature": 3.0, "num_chosen": 3}
+    best = chooser.start(CONTEXT, options={"num_chosen": 3}).reply()
+    first, again = (chooser.start(CONTEXT, options=options, seed=5).reply() for _ in range(2))
+    assert first.candidates == again.candidates and first.seed == 5
+    assert {c.text for c in first.candidates} == {c.text for c in best.candidates}
+    unseeded = chooser.start(CONTEXT, options=options).reply()
+    assert unseeded.seed is not None
+    assert chooser.start(CONTEXT, options=options, seed=unseeded.seed).reply().candidates == unseeded.candidates
+
+
+def test_draws_follow_the_softmax_of_the_scores() -> None:
+    candidates = [Candidate("a", 0.0), Candidate("b", 1.0), Candidate("c", -math.inf), Candidate("d", 2.0)]
+    counts = Counter(decided(candidates, temperature=2.0, seed=seed)[0].text for seed in range(4000))
+    weights = {"a": 1.0, "b": math.exp(0.5), "d": math.exp(1.0)}
+    for text, weight in weights.items():
+        assert counts[text] / 4000 == pytest.approx(weight / sum(weights.values()), abs=0.03)
+    assert counts["c"] == 0
+    drawn = next(found for seed in range(99) if (found := decided(candidates, temperature=2, seed=seed))[0].text == "a")
+    assert [each.text for each in drawn] == ["a", "d", "b", "c"]
+
+
+def test_of_equal_scores_the_first_is_taken_and_scores_of_nothing_are_not_drawn_from() -> None:
+    same = [Candidate(text, 1.0) for text in "abc"]
+    assert [each.text for each in decided(same, temperature=0, seed=None)] == ["a", "b", "c"]
+    nothing = [Candidate(text, -math.inf) for text in "ab"]
+    assert [each.text for each in decided(nothing, temperature=1.0, seed=0)] == ["a", "b"]
+    assert decided([], temperature=1.0, seed=0) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"num_chosen": 0}, "num_chosen=0; allowed are whole numbers from 1"),
+        ({"num_chosen": True}, "num_chosen=True; allowed are whole numbers from 1"),
+        ({"choose_again": 1}, "choose_again=1; allowed are true and false"),
+        ({"draw_temperature": -1}, r"draw_temperature=-1; allowed are numbers from 0 \(the best\)"),
+        ({"draw_temperature": math.nan}, "draw_temperature=nan; allowed are numbers from 0"),
+        ({"num_choosen": 3}, "there is no option 'num_choosen'; did you mean num_chosen?"),
+        ({"top_p": 0.9}, "there is no option 'top_p'; where replies are only chosen, there are num_chosen, choose"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    chooser: Chooser, selector: BiEncoder, options: dict[str, Any], told: str
+) -> None:
+    for refuse in (
+        lambda: chooser.check_options(options),
+        lambda: chooser.start(CONTEXT, options=options),
+        lambda: Chooser(selector, ["Yes"], options=options),
+    ):
+        with pytest.raises(ValueError, match=told):
+            refuse()
+    chooser.check_options({"num_chosen": None})
+
+
+def test_turns_that_are_none_are_refused_at_once(chooser: Chooser) -> None:
+    with pytest.raises(ValueError, match="there are no turns"):
+        chooser.start([])
+    with pytest.raises(ValueError, match="persona sentence 1 is only white space"):
+        chooser.start(["Hello"], persona=[" "])
+
+
+# Several at once
+
+
+class Held(ReadsTogether):
+    """Scores when it is let go."""
+
+    def __init__(self, selector: BiEncoder) -> None:
+        super().__init__(selector)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def score(self, *arguments: Any, **options: Any) -> Any:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return super().score(*arguments, **options)
+
+
+def test_several_threads_get_their_own_replies(chooser: Chooser) -> None:
+    contexts = [[text, f"number {n}"] for n, text in enumerate(TEXTS * 3)]
+    expected = [chooser.start(context).reply().candidates for context in contexts]
+    found: dict[int, Any] = {}
+
+    def ask(n: int) -> None:
+        found[n] = chooser.start(contexts[n]).reply().candidates
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(contexts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[n] for n in range(len(contexts))] == expected
+
+
+def test_what_is_cancelled_is_over_at_once_and_the_others_go_on(selector: BiEncoder) -> None:
+    held = Held(selector)
+    with Chooser(held, CANDIDATES) as chooser:
+        first, second, third = (chooser.start(CONTEXT) for _ in range(3))
+        assert held.begun.wait(30)
+        for _ in range(2):
+            first.cancel()
+            second.cancel()
+        assert first.reply().finish == second.reply().finish == "cancelled" and list(first) == []
+        held.go_on.set()
+        assert third.reply().text
+        third.cancel()
+        assert third.reply().finish == "end"
+    assert len(held.asked) == 2  # nobody waited for the second any more
+
+
+def test_too_many_requests_are_refused_and_a_closed_chooser_fails_what_waits(selector: BiEncoder) -> None:
+    held = Held(selector)
+    chooser = Chooser(held, CANDIDATES, max_waiting=2)
+    first, second = chooser.start(CONTEXT), chooser.start(CONTEXT)
+    assert held.begun.wait(30)
+    with pytest.raises(QueueFull, match="2 requests are open, as many as are taken"):
+        chooser.start(CONTEXT)
+    closing = threading.Thread(target=chooser.close)
+    closing.start()
+    with pytest.raises(RuntimeError, match="the chooser was closed before the reply was there"):
+        second.reply()
+    held.go_on.set()
+    closing.join()
+    assert first.reply().text
+    chooser.close()
+    with pytest.raises(RuntimeError, match="the chooser is closed; make a new one"):
+        chooser.start(CONTEXT)
+    with pytest.raises(ValueError, match="max_waiting=0"):
+        Chooser(selector, CANDIDATES, max_waiting=0)
+
+
+def test_an_error_is_told_to_whoever_asked_and_the_next_one_is_replied_to(selector: BiEncoder) -> None:
+    class Once(ReadsTogether):
+        def score(self, *arguments: Any, **options: Any) -> Any:
+            found = super().score(*arguments, **options)
+            if len(self.asked) == 1:
+                raise OSError("the disk is gone")
+            return found
+
+    with Chooser(Once(selector), CANDIDATES) as chooser:
+        with pytest.raises(OSError, match="the disk is gone"):
+            chooser.start(CONTEXT).reply()
+        assert chooser.start(CONTEXT).reply().text
+
+
+def test_a_saved_selector_is_loaded_and_chooses(selector: BiEncoder, chooser: Chooser, tmp_path: Any) -> None:
+    selector.save_pretrained(tmp_path / "selector")
+    with Chooser.from_pretrained(tmp_path / "selector", CANDIDATES, dtype="float32") as loaded:
+        assert loaded.start(CONTEXT).reply().text == chooser.start(CONTEXT).reply().text
+        assert len(loaded) == len(CANDIDATES) and loaded.presets == {} and loaded.options["num_chosen"] == 10
