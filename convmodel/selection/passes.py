@@ -46,7 +46,7 @@ class Approximate:
 
     Args:
         start: the number of the first candidate.
-        scores: (B, n).
+        scores: (B, n), -inf for those that are not to be found.
         norms, residuals: (n,), see `Rounded`.
     """
 
@@ -60,8 +60,8 @@ class Approximate:
 class Pass:
     """One way to approximate scores.
 
-    A score is at most the approximate one plus its error, and at least the approximate one minus its error and minus
-    `below`. The error is `of_norm` * norm + `of_residual` * residual of the candidate.
+    A score is at most the approximate one plus its error, which is `of_norm` * norm + `of_residual` * residual of the
+    candidate.
 
     Args:
         queries: of B contexts.
@@ -70,11 +70,6 @@ class Pass:
 
     queries: Queries
     candidates: Searchable
-
-    @property
-    def below(self) -> Tensor:
-        """(B,)"""
-        raise NotImplementedError
 
     @property
     def of_norm(self) -> Tensor:
@@ -98,17 +93,14 @@ class Int8Pass(Pass):
     """The largest of the products of rounded vectors.
 
     With y, c the vectors and y', c' the rounded ones: y c - y' c' = (y - y') c + y' (c - c'), and neither is more than
-    the product of the norms. With S the exact products of M vectors: max S - ln M <= score <= max S.
+    the product of the norms. With S the exact products of M vectors: max S - ln M <= score <= max S, so that few
+    candidates have a largest product that is above the k-th best score.
     """
 
     @cached_property
     def _rounded(self) -> Rounded:
         # One scale for all vectors of a context lets the largest product be found before they are scaled.
         return Rounded.of(self.queries.filled(), one_scale=self.queries.codes > 1)
-
-    @property
-    def below(self) -> Tensor:
-        return self.queries.found.sum(1).log()
 
     @property
     def of_norm(self) -> Tensor:
@@ -127,7 +119,8 @@ class Int8Pass(Pass):
             products = block.products(rows)
             if self.queries.codes > 1:
                 products = products.view(count, self.queries.codes, -1).amax(1)
-            yield Approximate(number * BLOCK, products * scales, block.norms, block.residuals)
+            scores = self.candidates.without(number * BLOCK, products.mul_(scales))
+            yield Approximate(number * BLOCK, scores, block.norms, block.residuals)
 
 
 @dataclass(frozen=True)
@@ -145,10 +138,6 @@ class Float32Pass(Pass):
     block: int = BLOCK
 
     @property
-    def below(self) -> Tensor:
-        return self.queries.vectors.new_zeros(len(self.queries))
-
-    @property
     def of_norm(self) -> Tensor:
         width, codes = self.queries.vectors.shape[2], self.queries.codes
         norms = self._of_contexts(above(torch.linalg.vector_norm(self.queries.filled(), dim=1), width))
@@ -161,7 +150,8 @@ class Float32Pass(Pass):
     @property
     def of_residual(self) -> Tensor:
         # Residuals are 1 here: what does not depend on a candidate's norm.
-        return self.below + (self._of_softmax if self.queries.codes > 1 else 0.0)
+        constant = self._of_softmax if self.queries.codes > 1 else 0.0
+        return self.queries.vectors.new_full((len(self.queries),), constant)
 
     @property
     def _of_softmax(self) -> float:
@@ -175,7 +165,8 @@ class Float32Pass(Pass):
             block = self.candidates.block(start, self.block, rows)
             products = (rows @ block.T).view(len(queries), queries.codes, -1)
             norms = above(torch.linalg.vector_norm(block, dim=1), block.shape[1])
-            yield Approximate(start, softmax_sum(products, missing), norms, torch.ones_like(norms))
+            scores = self.candidates.without(start, softmax_sum(products, missing))
+            yield Approximate(start, scores, norms, torch.ones_like(norms))
 
 
 def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:

@@ -70,7 +70,7 @@ def search_poly(
     Raises:
         ValueError: for no candidates, or k below 1.
     """
-    shelf = candidates if isinstance(candidates, Searchable) else Searchable(candidates)
+    shelf = candidates if isinstance(candidates, Searchable) else Searchable(candidates, quantise=False)
     if k < 1 or not shelf.left:
         raise ValueError(f"k={k} of {shelf.left} candidates; ask for at least 1 of at least 1")
     if vectors.dtype != torch.float64:
@@ -104,25 +104,17 @@ def _passes(queries: Queries, candidates: Searchable, chunk: int) -> Iterator[Pa
 
 
 def _narrowed(queries: Queries, candidates: Searchable, pairs: Pairs, k: int) -> tuple[Tensor, Tensor]:
-    """The best of some pairs: the exact scores of those that look best leave few of the others."""
-    count = len(queries)
-    places = torch.arange(len(pairs), device=pairs.rows.device)
-    first = best_of_each(pairs.rows, places, pairs.scores, count=count, k=k)[0].flatten().sort().values
-    scores = _exact(queries, candidates, pairs.rows[first], pairs.ids[first])
-    least = scores.view(count, k).amin(1)
-    pairs = pairs.where(pairs.above >= least[pairs.rows])
+    """The best of some pairs."""
     scores = _exact(queries, candidates, pairs.rows, pairs.ids).to(queries.vectors.dtype)
-    return best_of_each(pairs.rows, pairs.ids, scores, count=count, k=k)
+    places, _ = best_of_each(pairs.rows, scores, count=len(queries), k=k)
+    return pairs.ids[places], scores[places]
 
 
 def _exact(queries: Queries, candidates: Searchable, rows: Tensor, ids: Tensor) -> Tensor:
     """(P,) scores of pairs, which are in the order of their contexts, as float64 has them."""
     vectors = queries.vectors.to(_exact_type(queries.vectors.device))
-    if queries.codes == 1:
-        parts = zip(rows.split(CHUNK), ids.split(CHUNK), strict=True)
-        return torch.cat([(candidates.take(some, vectors) * vectors[of, 0]).sum(1) for of, some in parts])
-    found = []
     numbers = ids.split(torch.bincount(rows, minlength=len(queries)).tolist())
+    found = []
     for context, there, mine in zip(vectors, queries.found, numbers, strict=True):
         for some in mine.split(CHUNK):
             found.append(_scores(context[None], there[None], candidates.take(some, vectors))[0])

@@ -18,17 +18,19 @@ class Searchable:
     Args:
         vectors: (N, D); may be memory-mapped.
         gone: (N,), which of them are never found; None for none.
+        quantise: whether to make that copy, where it helps.
 
     Raises:
         ValueError: for vectors of another shape.
     """
 
-    def __init__(self, vectors: Tensor, *, gone: Tensor | None = None) -> None:
+    def __init__(self, vectors: Tensor, *, gone: Tensor | None = None, quantise: bool = True) -> None:
         if vectors.dim() != 2 or (gone is not None and gone.shape != vectors.shape[:1]):
             raise ValueError(f"vectors of shape {tuple(vectors.shape)}; give (N, D), and N for what is gone")
         self.vectors = vectors
         self.gone = gone if gone is not None and gone.any() else None
         self.left = len(vectors) - (0 if self.gone is None else int(self.gone.sum()))
+        self._quantise = quantise
         self._quantised: list[QuantisedBlock] | None = None
 
     def __len__(self) -> int:
@@ -51,8 +53,8 @@ class Searchable:
     def quantised(self) -> list[QuantisedBlock] | None:
         """The rounded copy, in blocks of `BLOCK`; None where it would not be quick or would not fit."""
         if self._quantised is None:
-            here, exact = self.vectors.device.type == "cpu", self.vectors.dtype != torch.float64
-            if not here or not exact or self.vectors.numel() > MOST_QUANTISED or not quick_at_int8():
+            fits = self._quantise and self.vectors.device.type == "cpu" and self.vectors.dtype != torch.float64
+            if not fits or self.vectors.numel() > MOST_QUANTISED or not quick_at_int8():
                 return None
             if self.vectors.shape[1] < 2:  # the kernel's span needs two
                 return None

@@ -1,15 +1,19 @@
 """Approximate scores with a proven error in, the few pairs that may be among the best out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from convmodel.selection.passes import Approximate, Pass
 
 GROUP = 32
 """Candidates whose largest score stands for all of them until it is large enough."""
+
+SPAN = 1 << 23
+"""Approximate scores that are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +56,26 @@ def survivors(scored: Pass, k: int, *, exact: Exact, limit: int) -> Pairs | None
     Returns:
         None where there are more than `limit`, or where numbers are too large for float32.
     """
-    errors = scored.of_norm[:, None], scored.of_residual[:, None]
-    least = torch.full((len(scored.queries), k), -torch.inf, device=errors[0].device)
+    contexts = len(scored.queries)
+    best = scored.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best that are known
     parts: list[Pairs] = []
-    kept = 0
-    for number, block in enumerate(scored):
-        grouped = _Grouped.of(block, errors, scored.candidates.without(block.start, block.scores), k=k)
-        if not (grouped.tops < torch.inf).all() or not grouped.errors.isfinite().all():
+    for blocks in _spans(scored, k):
+        tops = torch.cat([block.tops for block in blocks], 1)
+        if not all(block.errors.isfinite().all() for block in blocks) or not (tops < torch.inf).all():
             return None
-        # The largest of each group is a candidate of its own: the k-th of them is no better than the k-th best.
-        lows = grouped.tops - grouped.errors - scored.below[:, None]
-        if number & (number + 1) == 0:  # 0, 1, 3, 7, ...: later blocks seldom hold better ones
-            ids, there = grouped.best(k)
-            rows = torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1])
-            known = exact(rows, block.start + ids.flatten()).view_as(ids).to(lows.dtype)
-            lows = known.masked_fill(~there, -torch.inf)
-        least = torch.cat([least, lows], 1).topk(k).values
-        parts.append(grouped.alive(least[:, -1], errors, block))
-        kept += len(parts[-1])
-        if kept > 2 * limit:
+        seemingly = tops.topk(min(k, tops.shape[1])).values[:, -1]
+        first = _joined([block.alive(seemingly, with_errors=False) for block in blocks])
+        places, there = best_of_each(first.rows, first.scores, count=contexts, k=k)
+        known = torch.full_like(best, -torch.inf)
+        chosen = places[there]  # by context
+        known[there] = exact(first.rows[chosen], first.ids[chosen]).to(known)
+        best = torch.cat([best, known], 1).topk(k).values
+        parts.append(_joined([block.alive(best[:, -1]) for block in blocks]))
+        if sum(map(len, parts)) > limit:
             return None
-    found = Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
-    found = found.where(found.above >= least[found.rows, -1])
-    if len(found) > limit:
-        return None
-    return found.where((found.rows * len(scored.candidates) + found.ids).argsort())
+    least = best[:, -1]
+    found = _joined(parts)
+    return found.where(found.above >= least[found.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,68 +83,86 @@ class _Grouped:
     """A block's candidates in G groups of `size`: candidate i * G + j is in group j.
 
     Args:
+        block: the candidates.
+        of_norm, of_residual: (B, 1), see `Pass`.
         scores: (B, size * G), -inf where there is no candidate.
+        size: of a group.
         tops: (B, G), the largest of each group.
         errors: (B, G), at least the error of each score in the group.
     """
 
+    block: Approximate
+    of_norm: Tensor
+    of_residual: Tensor
     scores: Tensor
     size: int
     tops: Tensor
     errors: Tensor
 
     @classmethod
-    def of(cls, block: Approximate, errors: tuple[Tensor, Tensor], scores: Tensor, *, k: int) -> "_Grouped":
-        count = scores.shape[1]
-        size = GROUP if count >= 4 * GROUP * k else 1
-        groups = -(-count // size)
-        missing = groups * size - count
-        padded = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf) if missing else scores
-        tops = padded.reshape(len(scores), size, groups).amax(1)
-        norms, residuals = (_grouped_largest(each, size, groups) for each in (block.norms, block.residuals))
-        return cls(padded, size, tops, errors[0] * norms + errors[1] * residuals)
+    def of(cls, block: Approximate, of_norm: Tensor, of_residual: Tensor, *, size: int) -> "_Grouped":
+        groups = -(-block.scores.shape[1] // size)
+        missing = groups * size - block.scores.shape[1]
+        scores = functional.pad(block.scores, (0, missing), value=-torch.inf) if missing else block.scores
+        tops = scores.reshape(len(scores), size, groups).amax(1)
+        norms, residuals = (
+            functional.pad(each, (0, missing)).view(size, groups).amax(0) for each in (block.norms, block.residuals)
+        )
+        return cls(block, of_norm, of_residual, scores, size, tops, of_norm * norms + of_residual * residuals)
 
-    def best(self, k: int) -> tuple[Tensor, Tensor]:
-        """(B, K) places of the best of the k best groups, and whether there is a candidate; no place stands twice."""
-        tops, groups = self.tops.topk(min(k, self.tops.shape[1]))
-        rows = torch.arange(len(tops), device=tops.device)[:, None, None]
-        places = groups[..., None] + self.tops.shape[1] * torch.arange(self.size, device=tops.device)
-        inside = self.scores[rows, places].argmax(2, keepdim=True)
-        there = tops > -torch.inf
-        return places.gather(2, inside)[..., 0].masked_fill(~there, 0), there
-
-    def alive(self, least: Tensor, errors: tuple[Tensor, Tensor], block: Approximate) -> Pairs:
-        """Those that may be at least as good as (B,) scores."""
-        groups = self.tops.shape[1]
-        rows, group = ((self.tops + self.errors >= least[:, None]) & (self.tops > -torch.inf)).nonzero(as_tuple=True)
+    def alive(self, least: Tensor, *, with_errors: bool = True) -> Pairs:
+        """Those that may be at least as good as (B,) scores; without errors, those that seem so."""
+        block, groups = self.block, self.tops.shape[1]
+        largest = self.tops + self.errors if with_errors else self.tops
+        rows, group = ((largest >= least[:, None]) & (self.tops > -torch.inf)).nonzero(as_tuple=True)
         places = group[:, None] + groups * torch.arange(self.size, device=group.device)
         scores = self.scores[rows[:, None], places]
-        within = places.clamp(max=len(block.norms) - 1)
-        above = scores + errors[0][rows] * block.norms[within] + errors[1][rows] * block.residuals[within]
+        above = scores
+        if with_errors:
+            within = places.clamp(max=len(block.norms) - 1)
+            above = scores + self.of_norm[rows] * block.norms[within] + self.of_residual[rows] * block.residuals[within]
         kept = (above >= least[rows, None]) & (scores > -torch.inf)
         return Pairs(rows[:, None].expand_as(places)[kept], block.start + places[kept], scores[kept], above[kept])
 
 
-def _grouped_largest(values: Tensor, size: int, groups: int) -> Tensor:
-    padded = torch.nn.functional.pad(values, (0, size * groups - len(values)))
-    return padded.view(size, groups).amax(0)
+def _spans(scored: Pass, k: int) -> Iterator[list[_Grouped]]:
+    """Blocks, as many at a time as memory is to hold the scores of."""
+    of_norm, of_residual = scored.of_norm[:, None], scored.of_residual[:, None]
+    size = GROUP if len(scored.candidates) >= 8 * GROUP * k else 1
+    blocks: list[_Grouped] = []
+    held = 0
+    for block in scored:
+        blocks.append(_Grouped.of(block, of_norm, of_residual, size=size))
+        held += block.scores.numel()
+        if held >= SPAN:
+            yield blocks
+            blocks, held = [], 0
+    if blocks:
+        yield blocks
 
 
-def best_of_each(rows: Tensor, ids: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
+def _joined(parts: Sequence[Pairs]) -> Pairs:
+    """Pairs of one part after the other, in the order of their contexts, then of their candidates."""
+    found = Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
+    return found.where(found.rows.argsort(stable=True))
+
+
+def best_of_each(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
     """The k best pairs of each of B contexts.
 
     Args:
-        rows, ids: (P,), as in `Pairs`; each context has at least k.
+        rows: (P,), in order.
         scores: (P,)
         count: B.
         k: how many.
 
     Returns:
-        (B, k) numbers of candidates, best first, of equal scores the smaller number first; and their scores.
+        (B, k) places among the pairs, best first, of equal scores the smaller place first; and which of them are there.
     """
     order = scores.argsort(descending=True, stable=True)
     order = order[rows[order].argsort(stable=True)]
-    first = torch.bincount(rows, minlength=count).cumsum(0).roll(1)
-    first[0] = 0
-    places = order[first[:, None] + torch.arange(k, device=rows.device)]
-    return ids[places], scores[places]
+    counts = torch.bincount(rows, minlength=count)
+    number = torch.arange(k, device=rows.device)
+    there = number < counts[:, None]
+    places = (counts.cumsum(0) - counts)[:, None] + number
+    return (order[places.masked_fill(~there, 0)] if len(order) else torch.zeros_like(places)), there
