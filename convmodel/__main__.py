@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, evaluate, generate, inspect
+from convmodel.commands import chat, convert, evaluate, generate, index, inspect
 
-COMMANDS = [chat.COMMAND, generate.COMMAND, evaluate.COMMAND, inspect.COMMAND, convert.COMMAND]
+COMMANDS = [chat.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND, inspect.COMMAND, convert.COMMAND]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 
 

@@ -55,9 +55,7 @@ def search_bi(contexts: Tensor, candidates: Tensor | Searchable, k: int, *, chun
     return search_poly(contexts[:, None], found, candidates, k, chunk=chunk)
 
 
-def search_poly(
-    vectors: Tensor, found: Tensor, candidates: Tensor | Searchable, k: int, *, chunk: int = CHUNK
-) -> Best:
+def search_poly(vectors: Tensor, found: Tensor, candidates: Tensor | Searchable, k: int, *, chunk: int = CHUNK) -> Best:
     """The best by the poly-encoder's score.
 
     Args:
@@ -83,6 +81,26 @@ def search_poly(
     if not parts:
         return Best(torch.empty(0, min(k, shelf.left), dtype=torch.long), vectors.new_empty(0, min(k, shelf.left)))
     return Best(torch.cat([ids for ids, _ in parts]), torch.cat([scores for _, scores in parts]))
+
+
+def rescored(vectors: Tensor, found: Tensor, candidates: Searchable, rows: Tensor, ids: Tensor, k: int) -> Best | None:
+    """The best of some pairs, by exact scores.
+
+    Args:
+        vectors, found, candidates, k: see `search_poly`.
+        rows, ids: (P,), numbers of contexts, in order, and of candidates, of which some may be gone.
+
+    Returns:
+        None where a context has fewer than k.
+    """
+    if candidates.gone is not None:
+        left = ~candidates.gone[ids]
+        rows, ids = rows[left], ids[left]
+    if int(torch.bincount(rows, minlength=len(vectors)).min()) < k:
+        return None
+    queries = Queries(vectors if vectors.dtype == torch.float64 else vectors.float(), found)
+    nothing = torch.empty(len(rows))
+    return Best(*_narrowed(queries, candidates, Pairs(rows, ids, nothing, nothing), k))
 
 
 def _search(queries: Queries, candidates: Searchable, k: int, chunk: int) -> tuple[Tensor, Tensor]:

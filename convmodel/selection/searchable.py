@@ -1,5 +1,7 @@
 """Cached candidates in, the same ready for many searches out."""
 
+import threading
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,7 @@ class Searchable:
         self.gone = gone if gone is not None and gone.any() else None
         self.left = len(vectors) - (0 if self.gone is None else int(self.gone.sum()))
         self._quantise = quantise
+        self._lock = threading.Lock()
         self._quantised: list[QuantisedBlock] | None = None
 
     def __len__(self) -> int:
@@ -50,15 +53,24 @@ class Searchable:
             return scores
         return scores.masked_fill(self.gone[start : start + scores.shape[-1]].to(scores.device), -torch.inf)
 
+    def there(self, start: int, size: int) -> Tensor:
+        """(n,), which candidates from a number on are not gone."""
+        stop = min(start + size, len(self))
+        if self.gone is None:
+            return torch.ones(stop - start, dtype=torch.bool)
+        return ~self.gone[start:stop]
+
     def quantised(self) -> list[QuantisedBlock] | None:
         """The rounded copy, in blocks of `BLOCK`; None where it would not be quick or would not fit."""
-        if self._quantised is None:
-            fits = self._quantise and self.vectors.device.type == "cpu" and self.vectors.dtype != torch.float64
-            if not fits or self.vectors.numel() > MOST_QUANTISED or not quick_at_int8():
-                return None
-            if self.vectors.shape[1] < 2:  # the kernel's span needs two
-                return None
-            whole = torch.empty(0, dtype=torch.float32)
-            starts = range(0, len(self), BLOCK)
-            self._quantised = [QuantisedBlock.of(self.block(start, BLOCK, whole)) for start in starts]
-        return self._quantised
+        with self._lock:
+            if self._quantised is None and self._can_be_quantised():
+                like = torch.empty(0, dtype=torch.float32)
+                starts = range(0, len(self), BLOCK)
+                self._quantised = [QuantisedBlock.of(self.block(start, BLOCK, like)) for start in starts]
+            return self._quantised
+
+    def _can_be_quantised(self) -> bool:
+        vectors = self.vectors
+        here = vectors.device.type == "cpu" and vectors.dtype != torch.float64
+        fits = vectors.shape[1] >= 2 and vectors.numel() <= MOST_QUANTISED  # the kernel's span takes two columns
+        return self._quantise and here and fits and quick_at_int8()
