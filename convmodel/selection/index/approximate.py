@@ -55,7 +55,7 @@ def make(folder: Path, name: str, candidates: Searchable) -> None:
     index = usearch.Index(ndim=candidates.vectors.shape[1] + 1, metric="ip", dtype="f16")
     like = torch.empty(0, dtype=torch.float64)
     starts = range(0, len(candidates), CHUNK)
-    mean = sum(candidates.block(start, CHUNK, like).sum(0) for start in starts) / len(candidates)
+    mean = torch.stack([candidates.block(start, CHUNK, like).sum(0) for start in starts]).sum(0) / len(candidates)
     blocks = partial(_centred, candidates, mean)
     largest = max(float(torch.linalg.vector_norm(blocks(start), dim=1).amax()) for start in starts)
     for start in starts:
