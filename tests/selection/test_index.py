@@ -328,7 +328,7 @@ def test_a_model_that_reads_both_together_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
 def test_a_graph_leads_to_nearly_all_of_the_best(
-    make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path
 ) -> None:
     pytest.importorskip("usearch")
     selector = make_selector(cls)
@@ -340,16 +340,8 @@ def test_a_graph_leads_to_nearly_all_of_the_best(
     exact, near = index.search(contexts, 10, exact=True), index.search(contexts, 10)
     measured = approximate.recall(near.ids.tolist(), exact.ids.tolist())
     assert measured > 0.8 and (near.scores <= exact.scores).all()
-    scores = dict(
-        zip(
-            *(
-                each[0].tolist()
-                for each in (index.search(contexts, 480, exact=True).ids,) * 1
-                + (index.search(contexts, 480, exact=True).scores,)
-            ),
-            strict=True,
-        )
-    )
+    everything = index.search(contexts, len(index), exact=True)
+    scores = dict(zip(everything.ids[0].tolist(), everything.scores[0].tolist(), strict=True))
     assert [scores[number] for number in near.ids[0].tolist()] == near.scores[0].tolist()
     remove_candidates(tmp_path / "index", selector, numbers=near.ids.flatten().tolist())
     after = CandidateIndex.open(tmp_path / "index", selector).search(contexts, 10)
