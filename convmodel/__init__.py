@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from convmodel.options import PRESETS
     from convmodel.responder import Session
     from convmodel.scorers import MutualInformation
+    from convmodel.selection.index.candidates import CandidateIndex, CandidateSet
     from convmodel.selection.selector import Selector
     from convmodel.tokenizer import ConversationTokenizer
     from convmodel.writer import Writer
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CandidateIndex": "convmodel.selection.index.candidates",
+    "CandidateSet": "convmodel.selection.index.candidates",
     "Conversation": "convmodel.conversation",
     "read_conversations": "convmodel.conversation",
     "write_conversations": "convmodel.conversation",
@@ -31,6 +34,8 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "CandidateIndex",
+    "CandidateSet",
     "Conversation",
     "ConversationModel",
     "ConversationModelOutput",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from convmodel.__main__ import main
 from convmodel.candidates import CandidateText
@@ -39,6 +40,19 @@ def given(texts: Sequence[str] = TEXTS) -> Iterator[CandidateText]:
 def content(folder: Path) -> dict[str, bytes]:
     """The bytes of all files of an index."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that it encodes from now on."""
+    encoded: list[str] = []
+    encode = selector.encode_candidates
+
+    def watch(candidates: Sequence[str]) -> Tensor:
+        encoded.extend(candidates)
+        return encode(candidates)
+
+    monkeypatch.setattr(selector, "encode_candidates", watch)
+    return encoded
 
 
 @pytest.fixture
@@ -131,7 +145,7 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("last", [0, 1, 3])
 def test_a_build_that_was_stopped_goes_on_and_comes_to_the_same(
-    make_selector: MakeSelector, tmp_path: Path, last: int
+    make_selector: MakeSelector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     selector = make_selector()
     build_index(selector, given(), tmp_path / "whole", batch=8)
@@ -144,9 +158,7 @@ def test_a_build_that_was_stopped_goes_on_and_comes_to_the_same(
         build_index(selector, given(), tmp_path / "index", batch=8, progress=stop)
     with pytest.raises(ValueError if last else FileNotFoundError, match="is not finished" if last else "no index"):
         CandidateIndex.open(tmp_path / "index", selector)
-    encoded: list[str] = []
-    before = selector.encode_candidates
-    selector.encode_candidates = lambda texts: encoded.extend(texts) or before(texts)  # type: ignore[method-assign]
+    encoded = watched(selector, monkeypatch)
     built = build_index(selector, given(), tmp_path / "index", batch=8)
     assert built.resumed == 8 * last and encoded == TEXTS[8 * last :]
     assert content(tmp_path / "index") == content(tmp_path / "whole")
@@ -206,16 +218,14 @@ def test_who_reads_while_more_is_added_finds_the_old_index(selector: BiEncoder, 
 # Added to and taken from
 
 
-def test_adding_encodes_only_what_is_new(selector: BiEncoder, tmp_path: Path) -> None:
+def test_adding_encodes_only_what_is_new(selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_index(selector, given(TEXTS[:10]), tmp_path / "index")
-    encoded: list[str] = []
-    before = selector.encode_candidates
-    selector.encode_candidates = lambda texts: encoded.extend(texts) or before(texts)  # type: ignore[method-assign]
+    encoded = watched(selector, monkeypatch)
     built = build_index(selector, given(), tmp_path / "index", append=True, batch=6)
     assert (built.added, built.repeated) == (20, 10) and encoded == TEXTS[10:]
     index = CandidateIndex.open(tmp_path / "index", selector)
     assert [index.text(number) for number in index.numbers()] == TEXTS
-    torch.testing.assert_close(index.candidates.vectors, before(TEXTS), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(index.candidates.vectors, selector.encode_candidates(TEXTS), rtol=1e-4, atol=1e-5)
     assert build_index(selector, given(), tmp_path / "index", append=True).added == 0
 
 
@@ -296,9 +306,11 @@ def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:
         CandidateIndex.open(folder, selector)
 
 
-def test_vectors_that_are_not_finite_are_refused(selector: BiEncoder, tmp_path: Path) -> None:
-    before = selector.encode_candidates
-    selector.encode_candidates = lambda texts: before(texts) * 1e6  # type: ignore[method-assign]
+def test_vectors_that_are_not_finite_are_refused(
+    selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = selector.encode_candidates
+    monkeypatch.setattr(selector, "encode_candidates", lambda texts: encode(texts) * 1e6)
     with pytest.raises(ValueError, match=r"the vector of candidate 0, 'I like the sea\.', is not finite in float16"):
         build_index(selector, given(), tmp_path / "index", dtype="float16")
 
@@ -318,7 +330,11 @@ def test_a_model_that_reads_both_together_is_refused(tmp_path: Path) -> None:
         def __init__(self) -> None:
             pass
 
-    Both.__abstractmethods__ = frozenset()
+        def options(self) -> dict[str, Any]:
+            raise NotImplementedError
+
+        build = score = options  # type: ignore[assignment]
+
     with pytest.raises(ValueError, match="a cross-encoder reads context and candidate together"):
         build_index(Both(), given(), tmp_path / "index")
 
