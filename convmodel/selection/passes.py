@@ -164,7 +164,7 @@ class Float32Pass(Pass):
         for start in range(0, len(self.candidates), self.block):
             block = self.candidates.block(start, self.block, rows)
             products = (rows @ block.T).view(len(queries), queries.codes, -1)
-            norms = above(torch.linalg.vector_norm(block, dim=1), block.shape[1])
+            norms = self.candidates.norms()[start : start + len(block)].to(rows.device)
             scores = self.candidates.without(start, softmax_sum(products, missing))
             yield Approximate(start, scores, norms, torch.ones_like(norms))
 

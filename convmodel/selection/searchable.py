@@ -5,7 +5,7 @@ import threading
 import torch
 from torch import Tensor
 
-from convmodel.selection.quantised import BLOCK, QuantisedBlock, quick_at_int8
+from convmodel.selection.quantised import BLOCK, QuantisedBlock, above, quick_at_int8
 
 MOST_QUANTISED = 8 * 2**30
 """Bytes that a quantised copy takes at most; more candidates are read as they are."""
@@ -35,6 +35,7 @@ class Searchable:
         self._quantise = quantise
         self._lock = threading.Lock()
         self._quantised: list[QuantisedBlock] | None = None
+        self._norms: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -59,6 +60,17 @@ class Searchable:
         if self.gone is None:
             return torch.ones(stop - start, dtype=torch.bool)
         return ~self.gone[start:stop]
+
+    def norms(self) -> Tensor:
+        """(N,) float32, at least the Euclidean norms of the candidates; found once."""
+        with self._lock:
+            if self._norms is None:
+                like = self.vectors.new_empty(0, dtype=torch.float32)
+                blocks = (self.block(start, BLOCK, like) for start in range(0, len(self), BLOCK))
+                self._norms = torch.cat(
+                    [above(torch.linalg.vector_norm(each, dim=1), each.shape[1]) for each in blocks]
+                )
+            return self._norms
 
     def quantised(self) -> list[QuantisedBlock] | None:
         """The rounded copy, in blocks of `BLOCK`; None where it would not be quick or would not fit."""
