@@ -1,5 +1,7 @@
 """Candidates and a model in, an index out: made, added to, taken from, and tried."""
 
+import io
+import json
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
@@ -100,13 +102,17 @@ def _build(options: Namespace, selector: Any) -> None:
 
 
 def _search(options: Namespace, selector: Any) -> None:
+    from convmodel.chat.printable import one_line
     from convmodel.selection.index.candidates import CandidateIndex
 
     index = CandidateIndex.open(options.output, selector)
     best = index.search(selector.encode_contexts([options.search]), options.k)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # candidates may hold what the terminal cannot write
     for number, score in zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True):
         about = index.metadata(number)
-        print(f"{score:10.3f}  {number:>8}  {' '.join(index.text(number).split())}", about if about else "", sep="  ")
+        told = "" if about is None else f"  {one_line(json.dumps(about, ensure_ascii=False))}"
+        print(f"{score:10.3f}  {number:>8}  {one_line(index.text(number))}{told}")
 
 
 def _folder(options: Namespace) -> Any:
