@@ -12,17 +12,13 @@ import numpy as np
 
 from convmodel.atomic import atomic_file
 from convmodel.candidates import CandidateText
-from convmodel.selection.index import approximate, files
-from convmodel.selection.index.candidates import CandidateIndex, check_model, encoding
-from convmodel.selection.selector import EncodedContexts, Selector
+from convmodel.selection.index import files
+from convmodel.selection.index.candidates import check_model, encoding
+from convmodel.selection.index.graphs import with_graph
+from convmodel.selection.selector import Selector
 
 BATCH = 2_048
 """Candidates that are encoded, and then kept, at once; the model is given those of like length together."""
-
-SAMPLE = 100
-"""Contexts at most that approximate search is measured with."""
-
-RECALL_AT = 10
 
 Encoded = Callable[[int, int], object]
 """Called with how many candidates are encoded, and of how many."""
@@ -91,7 +87,7 @@ def build_index(
             done = _done(where, work)
             width = _encode(model, where, before, work, done, batch=batch, progress=progress)
         state = replace(before, count=before.count + work.added, width=width)
-        state = _with_graph(where, state, before, selector, approximately)
+        state = with_graph(where, state, before, selector, approximately)
         state.write(where)
         (where / files.PENDING).unlink(missing_ok=True)
     return Built(work.added, work.repeated, done, state)
@@ -280,35 +276,3 @@ def _vectors(model: Any, texts: list[str], dtype: str, *, first: int) -> np.ndar
             "the model is broken, or its numbers are too large for that type"
         )
     return vectors
-
-
-# Approximate search
-
-
-def _with_graph(
-    folder: Path, state: files.State, before: files.State, selector: Selector, approximately: bool | None
-) -> files.State:
-    wanted = before.graph is not None if approximately is None else approximately
-    if approximately is None and not wanted and state.left >= approximate.MANY:
-        wanted = _contexts(folder, replace(state, graph=None), selector, 1).vectors.shape[1] == 1
-    if not wanted:
-        return replace(state, graph=None)
-    if before.graph is not None and before.count == state.count:
-        return state
-    name = f"graph-{state.count}-{state.removed}.usearch"
-    plain = CandidateIndex(folder, replace(state, graph=None))
-    approximate.make(folder, name, plain.candidates)
-    graph = files.Graph(name, recall=0.0, sample=0)
-    state = replace(state, graph=graph)
-    contexts = _contexts(folder, replace(state, graph=None), selector, SAMPLE)
-    k = min(RECALL_AT, state.left)
-    ids = [CandidateIndex(folder, state).search(contexts, k, exact=each).ids.tolist() for each in (False, True)]
-    return replace(state, graph=replace(graph, recall=approximate.recall(*ids), sample=len(contexts)))
-
-
-def _contexts(folder: Path, state: files.State, selector: Selector, most: int) -> EncodedContexts:
-    """Contexts to measure with: candidates here and there, each as the only turn."""
-    index = CandidateIndex(folder, state)
-    left = index.numbers()
-    chosen = left[:: -(-len(left) // most)]
-    return encoding(selector).encode_contexts([[index.text(number)] for number in chosen])
