@@ -10,7 +10,7 @@ from torch import Tensor
 FULL = 127
 """The largest of the whole numbers that vectors become."""
 
-BLOCK = 4_096
+BLOCK = 8_192
 """Candidates that are multiplied at once: what is built for them stays in the caches of a CPU."""
 
 ROUNDING = 2.0**-24

@@ -11,7 +11,7 @@ from convmodel.selection.passes import Float32Pass, Int8Pass, Pass, Queries, sof
 from convmodel.selection.searchable import Searchable
 from convmodel.selection.survivors import Pairs, best_of_each, survivors
 
-CHUNK = 4_096
+CHUNK = 8_192
 """Candidates that are multiplied at once: what is built for them stays in the caches of a CPU."""
 
 ROWS = 128
