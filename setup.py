@@ -18,7 +18,8 @@ TRAIN = [
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
 EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqdm>=4.60"]
 INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
-EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT})
+INDEX = ["usearch>=2.16,<3", "tqdm>=4.60"]
+EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX})
 TEST = [*EVERYTHING, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
 
 
@@ -53,6 +54,7 @@ setup(
         "chat": CHAT,
         "evaluate": EVALUATE,
         "inspect": INSPECT,
+        "index": INDEX,
         "all": EVERYTHING,
         "test": TEST,
     },

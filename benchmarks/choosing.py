@@ -31,6 +31,8 @@ from convmodel.choices import ChoiceExample, ChoiceReader
 from convmodel.conversation import ConversationReader
 from convmodel.metrics.ranking import rank
 
+SETS = ("ubuntu_irc", "persona")
+
 SIZES: dict[str, Any] = {
     **{"layers": 1, "heads": 4, "width": 256, "positions": 256, "vocab_size": 8192, "dropout": 0.1},
 }
@@ -53,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_common_options(parser, name="choosing", rounds=1)
     add_data_option(parser)
     parser.add_argument("--work", type=Path, default=Path("choosing-work"), help="where models are kept")
-    parser.add_argument("--sets", nargs="+", default=["ubuntu_irc", "persona"], help="folders of the data")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS, help="folders of the data")
     parser.add_argument("--pretraining_steps", type=int, default=1_000, help="on self_dialogue, of what all begin with")
     parser.add_argument("--steps", type=int, default=1_000, help="of models that encode apart")
     parser.add_argument("--batch_size", type=int, default=128)
@@ -82,20 +84,20 @@ def main(arguments: list[str] | None = None) -> None:
 def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
     """A bi-encoder and a ConveRT, trained on the pairs of self_dialogue with a vocabulary of all data."""
     files = [options.data / "self_dialogue" / f"{split}.jsonl" for split in ("train", "valid")]
-    training = [options.data / name / "train.jsonl" for name in options.sets]
+    training = [options.data / name / "train.jsonl" for name in SETS]
     train, valid = (options.work / f"pairs-{split}.jsonl" for split in ("train", "valid"))
     for source, target in zip(files, (train, valid), strict=True):
         if not target.is_file():
             _join([source, *training] if target == train else [source], target, options.smoke)
     work = _work("pairs", options, {"train": train, "valid": valid, "test": valid}, options.work / "base")
     work = replace(work, steps=options.pretraining_steps)
-    shorter = {"data.max_turns": 3}
+    shorter = {"data.max_turns": 3, "model.learning_rate": 2 * choosers.LEARNING_RATE}
     if not work.base.is_dir():
         choosers.train_ours("bi-encoder", work, base=None, output=work.base, **shorter)
     convert = options.work / "base-convert"
     if not convert.is_dir():
         sizes = {} if options.smoke else CONVERT
-        choosers.train_ours("ConveRT", replace(work, sizes=sizes), base=None, output=convert, **_recipe(), **shorter)
+        choosers.train_ours("ConveRT", replace(work, sizes=sizes), base=None, output=convert, **(_recipe() | shorter))
     return work.base, convert
 
 

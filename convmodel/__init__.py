@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from convmodel.options import PRESETS
     from convmodel.responder import Session
     from convmodel.scorers import MutualInformation, SelectorScorer
+    from convmodel.selection.index.candidates import CandidateIndex, CandidateSet
     from convmodel.selection.selector import Selector
     from convmodel.tokenizer import ConversationTokenizer
     from convmodel.writer import Writer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CandidateIndex": "convmodel.selection.index.candidates",
+    "CandidateSet": "convmodel.selection.index.candidates",
     "Chooser": "convmodel.chooser",
     "Conversation": "convmodel.conversation",
     "read_conversations": "convmodel.conversation",
@@ -38,6 +41,8 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "CandidateIndex",
+    "CandidateSet",
     "Chooser",
     "Conversation",
     "ConversationModel",

@@ -3,9 +3,12 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, evaluate, generate, inspect, mine
+from convmodel.commands import chat, convert, evaluate, generate, index, inspect, mine
 
-COMMANDS = [chat.COMMAND, generate.COMMAND, evaluate.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND]
+COMMANDS = [
+    *(chat.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
+    *(inspect.COMMAND, mine.COMMAND, convert.COMMAND),
+]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 
 

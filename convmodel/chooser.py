@@ -20,7 +20,7 @@ from convmodel.deciding import (
     given,
 )
 from convmodel.in_one_piece import InOnePiece, OneThread
-from convmodel.pools import EncodedCandidates, ListedPool, Scored, pool_of
+from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
 from convmodel.responder import Candidate, Reply, Session
 from convmodel.scorers import SelectorScorer
 from convmodel.seeds import SEEDS
@@ -54,7 +54,7 @@ class Chooser:
     def __init__(
         self,
         selector: Selector,
-        candidates: EncodedCandidates | ListedPool | Sequence[str],
+        candidates: EncodedCandidates | SearchedPool | ReadPool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
         max_waiting: int = 256,

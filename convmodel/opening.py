@@ -1,14 +1,16 @@
 """Names of folders and files in, the Responder that they make together out."""
 
 import os
-from typing import Any, cast
+from typing import cast
 
 import torch
 
+from convmodel.candidates import distinct_candidates
 from convmodel.chooser import Chooser
 from convmodel.hybrid import Hybrid, RankedBy
-from convmodel.pools import EncodedCandidates, ListedPool, listed_candidates
+from convmodel.pools import ReadPool, SearchedPool, listed_pool
 from convmodel.scorers import SelectorScorer
+from convmodel.selection.index.candidates import CandidateIndex
 from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.writer import Writer
 
@@ -64,18 +66,19 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _candidates(selector: Selector, index: Name | None, candidates: Name | None) -> EncodedCandidates | ListedPool:
+def _candidates(
+    selector: Selector, index: Name | None, candidates: Name | None
+) -> CandidateIndex | SearchedPool | ReadPool:
     if candidates is not None:
-        return ListedPool(selector, *listed_candidates(candidates))
+        listed = distinct_candidates(candidates)
+        return listed_pool(selector, [one.text for one in listed], [one.metadata for one in listed])
     if not isinstance(selector, EncodingSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and searches no index; give a few "
             "candidates (--candidates), or let another selector choose and this one rank (--reranker)"
         )
-    from convmodel.selection.index.candidates import CandidateIndex
-
-    found: Any = CandidateIndex.open(index, selector)
-    return cast(EncodedCandidates, found)
+    assert index is not None
+    return CandidateIndex.open(index, selector)
 
 
 def _check(

@@ -1,15 +1,12 @@
 """A context in, the numbers and scores of the candidates that reply best to it out: encoded once, or read with it."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
-from convmodel.conversation import check_turns
-from convmodel.formats.base import ConversationFileError
-from convmodel.formats.lines import check_is_file, read_lines
+from convmodel.selection.index.candidates import CandidateSet
 from convmodel.selection.search import Best
 from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
+from convmodel.selection.texts import checked_candidates
 
 Scored = list[tuple[int, float]]
 """Numbers of candidates and their scores, best first; of equal scores the smaller number first."""
@@ -69,12 +66,12 @@ class SearchedPool:
         return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
 
 
-class ListedPool:
-    """A few candidates as texts: encoded now where the selector can, and otherwise read with every context.
+class ReadPool:
+    """A few candidates that are read together with every context, as a cross-encoder does.
 
     Args:
         selector: of any kind.
-        texts: numbered from 0.
+        texts: at least one, numbered from 0.
         metadata: what is known of each, if anything is.
 
     Raises:
@@ -84,21 +81,14 @@ class ListedPool:
     def __init__(
         self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
     ) -> None:
-        self._selector, self._texts = selector, check_turns(texts, what="candidate")
+        self._selector, self._texts = selector, checked_candidates(texts)
         self._metadata = metadata
-        if not self._texts:
-            raise ValueError("there are no candidates to choose from; give at least one")
-        self._vectors = selector.encode_candidates(self._texts) if isinstance(selector, EncodingSelector) else None
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
         """See `Pool`."""
-        if isinstance(self._selector, EncodingSelector) and self._vectors is not None:
-            encoded = self._selector.encode_contexts([context], personas=[persona])
-            found = self._selector.search_encoded(encoded, self._vectors, k)
-            return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
         scores = self._selector.score([context], self._texts, personas=[persona])[0].tolist()
         return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
 
@@ -111,17 +101,26 @@ class ListedPool:
         return self._metadata[number] if self._metadata is not None else None
 
 
-def pool_of(selector: Selector, candidates: EncodedCandidates | ListedPool | Sequence[str]) -> Pool:
+def listed_pool(
+    selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
+) -> SearchedPool | ReadPool:
+    """A list of candidates: encoded now where the selector can, and otherwise read with every context."""
+    if isinstance(selector, EncodingSelector):
+        return SearchedPool(selector, CandidateSet(selector, texts, metadata=metadata))
+    return ReadPool(selector, texts, metadata)
+
+
+def pool_of(selector: Selector, candidates: EncodedCandidates | SearchedPool | ReadPool | Sequence[str]) -> Pool:
     """Candidates that a selector chooses from.
 
     Raises:
         TypeError: for a selector that keeps nothing of a candidate, with candidates that are searched.
         ValueError: when there are none.
     """
-    if isinstance(candidates, ListedPool):
+    if isinstance(candidates, SearchedPool | ReadPool):
         return candidates
     if isinstance(candidates, Sequence):
-        return ListedPool(selector, candidates)
+        return listed_pool(selector, candidates)
     if not isinstance(selector, EncodingSelector):
         raise TypeError(
             f"a {selector.kind} reads context and candidate together and cannot search what was encoded; give the "
@@ -130,29 +129,3 @@ def pool_of(selector: Selector, candidates: EncodedCandidates | ListedPool | Seq
     if not len(candidates):
         raise ValueError("there are no candidates to choose from; give at least one")
     return SearchedPool(selector, candidates)
-
-
-def listed_candidates(path: str | os.PathLike[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
-    """Reads a list of candidates, one a line.
-
-    Args:
-        path: UTF-8, plain or gzipped. Blank lines are none; of lines that say the same the first counts.
-
-    Returns:
-        The texts without white space at their ends, and of each {"line": its number, from 1}.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError: when there is no such file.
-        ConversationFileError: for a line that cannot be read, or a file of blank lines; says which.
-    """
-    name = str(Path(path))
-    check_is_file(name)
-    found: dict[str, int] = {}
-    for line in read_lines(name):
-        if line.problem:
-            raise ConversationFileError(f"{name}:{line.number}: {line.problem}")
-        if line.text.strip():
-            found.setdefault(line.text.strip(), line.number)
-    if not found:
-        raise ConversationFileError(f"{name}: there are no candidates in it; write one a line")
-    return list(found), [{"line": number} for number in found.values()]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks import (
     quality,
     selection_convert,
     selection_cross,
+    selection_search,
     start,
     tokenization,
     training,
@@ -65,6 +67,22 @@ def test_generation_measures_ours_and_generate_after_their_replies_were_equal(tm
     assert set(measured["crowd"]) == {"fp32", "int8", "locked generate"}
     assert all(len(runs) == 1 and runs[0]["tokens/s"] > 0 for runs in measured["crowd"].values())
     assert all(seconds > 0 for runs in measured["first"].values() for seconds in runs)
+
+
+def test_search_measures_ours_and_the_usual_form_after_they_found_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("faiss", "usearch", "usearch.index", "sentence_transformers", "sentence_transformers.util"):
+        monkeypatch.setitem(sys.modules, name, None)
+    selection_search.main(["--smoke", "--output", str(tmp_path / "selection_search.json")])
+    measured = report(tmp_path / "selection_search.json")["measured"]
+    assert set(measured["poly"]) == {"ours", "ours, fp32", "usual", "usual, 4,096 at once"}
+    assert set(measured["bi"]) == {"ours", "ours, fp32"}
+    assert [ratio.name for ratio in selection_search.ratios(measured)] == ["poly, against the usual form", "   in fp32"]
+    told = capsys.readouterr()
+    assert "690 ms on 80 cores" in told.out and "pip install faiss-cpu usearch" in told.err
+    with pytest.raises(ValueError, match="usual found other candidates than ours"):
+        selection_search.check_equal({"ours": [[1, 2]], "usual": [[2, 1]]})
 
 
 def test_generation_on_a_gpu_measures_every_number_of_streams(tmp_path: Path) -> None:

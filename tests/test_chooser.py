@@ -11,7 +11,7 @@ import pytest
 from convmodel.chooser import Chooser
 from convmodel.deciding import decided
 from convmodel.errors import QueueFull
-from convmodel.pools import ListedPool
+from convmodel.pools import listed_pool
 from convmodel.responder import Candidate
 from convmodel.selection.bi import BiEncoder
 from tests.conftest import TEXTS, MakeSelector
@@ -42,7 +42,7 @@ def by_hand(
 
 
 def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
-    pool = ListedPool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
+    pool = listed_pool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
     with Chooser(selector, pool, options={"num_chosen": 4}) as chooser:
         choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
         assert list(choosing) == [choosing.reply().text]

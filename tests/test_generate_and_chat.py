@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
+from convmodel.candidates import distinct_candidates
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 
 
@@ -147,8 +148,7 @@ def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
         assert line["turns"][-1] == line["responses"][0] and line["scores"] == sorted(line["scores"], reverse=True)
         for text, each in zip(line["responses"], came, strict=True):
             if each["source"] == "chosen":
-                where = each["metadata"]["line"]
-                assert (parts / "list.txt").read_text().split("\n")[where - 1] == text
+                assert distinct_candidates(parts / "list.txt")[each["number"]].text == text
 
 
 def test_replies_to_a_file_go_on_only_with_the_same_candidates(parts: Path) -> None:

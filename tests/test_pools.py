@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from convmodel.candidates import distinct_candidates
 from convmodel.conversation import ConversationFileError
-from convmodel.pools import ListedPool, SearchedPool, listed_candidates, pool_of
+from convmodel.pools import SearchedPool, listed_pool, pool_of
 from convmodel.selection.search import Best
 from convmodel.selection.selector import EncodedContexts
 from tests.conftest import TEXTS, MakeSelector
@@ -45,7 +46,7 @@ def test_a_list_is_searched_as_if_all_were_scored_whether_it_is_encoded_or_read(
     selector = make_selector()
     scores = selector.score([CONTEXT], CANDIDATES, personas=[PERSONA])[0].tolist()
     expected = sorted(range(len(scores)), key=lambda number: -scores[number])
-    for pool in (ListedPool(selector, CANDIDATES), ListedPool(ReadsTogether(selector), CANDIDATES)):
+    for pool in (listed_pool(selector, CANDIDATES), listed_pool(ReadsTogether(selector), CANDIDATES)):
         found = pool.best(CONTEXT, PERSONA, 5)
         assert [number for number, _ in found] == expected[:5] and len(pool) == len(CANDIDATES)
         assert [score for _, score in found] == pytest.approx([scores[n] for n in expected[:5]], abs=1e-5)
@@ -59,7 +60,7 @@ def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(ma
     kept = Kept(CANDIDATES, selector.encode_candidates(CANDIDATES))
     pool = pool_of(selector, kept)
     assert isinstance(pool, SearchedPool) and len(pool) == len(CANDIDATES)
-    listed = ListedPool(selector, CANDIDATES).best(CONTEXT, (), 3)
+    listed = listed_pool(selector, CANDIDATES).best(CONTEXT, (), 3)
     found = pool.best(CONTEXT, (), 3)
     assert [pool.text(number) for number, _ in found] == [CANDIDATES[number] for number, _ in listed]
     assert [number for number, _ in found] == [10 * number + 3 for number, _ in listed]
@@ -72,7 +73,7 @@ def test_what_cannot_be_chosen_from_is_refused(make_selector: MakeSelector) -> N
         pool_of(ReadsTogether(selector), Kept(["Yes"], torch.zeros(1, 16)))
     with pytest.raises(ValueError, match="no candidates to choose from"):
         pool_of(selector, Kept([], torch.zeros(0, 16)))
-    with pytest.raises(ValueError, match="no candidates to choose from"):
+    with pytest.raises(ValueError, match="there are no candidates; give at least one"):
         pool_of(selector, [])
     with pytest.raises(ValueError, match="candidate 2 is only white space"):
         pool_of(selector, ["Yes", " "])
@@ -83,17 +84,19 @@ def test_a_list_is_read_one_a_line_without_blank_ones_and_repetitions(tmp_path: 
     (tmp_path / "plain").write_text(text, encoding="utf-8")
     (tmp_path / "packed.gz").write_bytes(gzip.compress(text.encode()))
     for name in ("plain", "packed.gz"):
-        texts, metadata = listed_candidates(tmp_path / name)
-        assert texts == ["Yes", "No", "日本"] and metadata == [{"line": 1}, {"line": 3}, {"line": 5}]
+        assert [one.text for one in distinct_candidates(tmp_path / name)] == ["Yes", "No", "日本"]
+    (tmp_path / "known.jsonl").write_text('{"text": "Yes", "id": 7}\n"No"\n{"text": "Yes ", "id": 8}\n')
+    found = distinct_candidates(tmp_path / "known.jsonl")
+    assert [(one.text, one.metadata) for one in found] == [("Yes", {"id": 7}), ("No", None)]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
-    [(b"Yes\n\xff\n", "list:2: not UTF-8"), (b" \n\n", "list: there are no candidates in it; write one a line")],
+    [(b"Yes\n\xff\n", "list:2: not UTF-8"), (b" \n\n", "list: there are no candidates in it")],
 )
 def test_a_list_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, data: bytes, told: str) -> None:
     (tmp_path / "list").write_bytes(data)
     with pytest.raises(ConversationFileError, match=told):
-        listed_candidates(tmp_path / "list")
+        distinct_candidates(tmp_path / "list")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        listed_candidates(tmp_path / "none")
+        distinct_candidates(tmp_path / "none")

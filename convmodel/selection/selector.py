@@ -19,6 +19,7 @@ from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, local_folder, replaced_folder
 from convmodel.selection.heads import bi_scores, poly_scores
 from convmodel.selection.search import Best, search_bi, search_poly
+from convmodel.selection.searchable import Searchable
 from convmodel.selection.texts import Candidates, checked_candidates, checked_pools, context_ids
 from convmodel.token_store import store_key
 from convmodel.tokenizer import ConversationTokenizer
@@ -286,7 +287,7 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
         return poly_scores(contexts.vectors, contexts.found, candidates)
 
     @staticmethod
-    def search_encoded(contexts: EncodedContexts, candidates: Tensor, k: int) -> Best:
+    def search_encoded(contexts: EncodedContexts, candidates: Tensor | Searchable, k: int) -> Best:
         """The exact k best of (N, D) encoded candidates for each context."""
         if contexts.vectors.shape[1] == 1:
             return search_bi(contexts.vectors[:, 0], candidates, k)
