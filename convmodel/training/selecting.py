@@ -265,7 +265,7 @@ class SelectorModule(OptimisedModule):
         lines = [
             f"{head}R_{self._pool}@1 {means['recall']:.3f}, MRR {means['mrr']:.3f}, loss {means['loss']:.3f} "
             f"({examples:,} responses)",
-            *(f"  {' / '.join(context)[-160:]}  ->  {chosen}" for context, chosen in self._samples),
+            *(f"  {_end_of(' / '.join(context))}  ->  {chosen}" for context, chosen in self._samples),
         ]
         bar = self.trainer.progress_bar_callback
         (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)("\n".join(lines))
@@ -287,3 +287,7 @@ class SelectorModule(OptimisedModule):
         if not hasattr(self, "network"):
             self.restore_from(checkpoint)
             self.configure_model()
+
+
+def _end_of(text: str, width: int = 100) -> str:
+    return text if len(text) <= width else f"...{text[3 - width :]}"
