@@ -19,15 +19,23 @@ from tests.vocabularies import end_of_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHORT = [
+BRIEF = [
     "--trainer.max_steps=2",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
     "--data.cache_dir=cache",
+]
+SHORT = [
+    *BRIEF,
     "--model.from_scratch.n_embd=32",
     "--model.from_scratch.n_layer=1",
     "--model.from_scratch.vocab_size=300",
 ]
+
+
+SELECTOR = [*BRIEF, "--trainer.limit_val_batches=2"]
+SMALL = ["--model.new_encoder.width=32", "--model.new_encoder.vocab_size=300"]
+"""Of a selector from scratch."""
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -87,10 +95,15 @@ def run(command: list[str]) -> None:
     assert command[:2] == ["python", "-m"]
     name, *arguments = command[2:]
     if name == "convmodel":
-        briefly = ["--limit", "2", "--option", "max_new_tokens=4", "--resamples", "10"]
-        assert convmodel([*arguments, *(briefly if arguments[0] == "evaluate" else [])]) == 0
+        briefly = ["--limit", "2", "--resamples", "10"] if arguments[0] == "evaluate" else []
+        if briefly and "bi-encoder" not in arguments:
+            briefly += ["--option", "max_new_tokens=4"]
+        assert convmodel([*arguments, *briefly]) == 0
         return
     assert name == "convmodel.trainer"
+    if "examples/bi-encoder.yaml" in arguments:
+        trainer([*arguments, *SELECTOR, *SMALL])
+        return
     short = SHORT[1:] if arguments[0] == "test" else SHORT
     trainer([*arguments, *short])
 
@@ -115,6 +128,34 @@ def test_the_python_of_the_page_on_hybrids_runs_in_its_order(
         exec(compile(block, "docs/hybrid.md", "exec"), {})
     out = capsys.readouterr().out
     assert "chosen 1 {'chosen': " in out and "written None {'written': " in out and out.endswith("bi-encoder\n")
+
+
+@pytest.mark.filterwarnings("ignore:.*PossibleUserWarning.*")
+def test_the_examples_of_selectors_are_trained_measured_and_used(
+    newcomer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {"convert": ["--model.sizes.width=16", "--model.sizes.vocab_size=300"], "cross-encoder": []}
+    for name in ("bi-encoder", "poly-encoder", "cross-encoder", "convert"):
+        trainer(["--config", f"examples/{name}.yaml", *SELECTOR, *small.get(name, SMALL)])
+        assert (
+            convmodel(["evaluate", "--model", name, "--data", "valid.jsonl", "--limit", "2", "--resamples", "10"]) == 0
+        )
+    page = (ROOT / "docs" / "selection.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in blocks("python", page):
+        exec(compile(block, "docs/selection.md", "exec"), names)
+    assert names["scores"].shape == (1, 2) and len(names["best"].ids[0]) == 2
+    capsys.readouterr()
+    for line in "\n".join(blocks("bash", page)).replace("\\\n", "").splitlines():
+        command = shlex.split(line.split("#")[0].replace(" > poly.yaml", ""))
+        if command[2:4] == ["convmodel", "mine"]:
+            assert convmodel(command[3:]) == 0
+        elif "hard.jsonl" in command:
+            trainer([*command[3:], *SELECTOR])
+        elif "--print_config" in command:
+            with pytest.raises(SystemExit):
+                trainer(command[3:])
+    assert "num_codes: 64" in capsys.readouterr().out and (newcomer / "better" / "selector.json").is_file()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])

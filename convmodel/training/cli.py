@@ -79,6 +79,12 @@ class ConversationCLI(LightningCLI):
         if not Path(config.ckpt_path).is_file():
             raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
         self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        kept, mine = self._checkpoint["hyper_parameters"].get("_class_path"), config.model.class_path
+        if kept not in (None, mine):
+            raise ValueError(
+                f"--ckpt_path {config.ckpt_path}: is of a {kept.rpartition('.')[2]}, not of a "
+                f"{mine.rpartition('.')[2]}; give a checkpoint of its own kind, or another trainer.default_root_dir"
+            )
         explicit = self.parser.parse_args(self._arguments, defaults=False)[self.config.subcommand]
         for line in merge_hyperparameters(config, explicit, self._checkpoint):
             rank_zero_info(line)
@@ -155,4 +161,5 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Total length of .* across ranks is zero.*")  # no valid_file
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # of few conversations
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -274,3 +274,12 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
     with pytest.raises(SystemExit):
         main([arguments[0], "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
     assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_kind_of_model_is_refused(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(workshop, BI, trainer__max_steps=1)
+    with pytest.raises(SystemExit):
+        train(workshop, POLY, ckpt_path="last")
+    assert "is of a BiEncoderModule, not of a PolyEncoderModule; give a checkpoint" in capsys.readouterr().err
