@@ -21,7 +21,10 @@ common options (every key of the config is an option too):
   --export_dir DIR             where the model goes (model)
   --ckpt_path last|FILE        go on from the newest or the given checkpoint; test or validate it
 
-fit --help, validate --help, test --help list every option with its meaning."""
+fit --help, validate --help, test --help list every option with its meaning.
+
+models that choose replies: --config examples/bi-encoder.yaml, poly-encoder.yaml, cross-encoder.yaml, convert.yaml, or
+       --model convmodel.training.choosing.BiEncoderModule --data convmodel.choice_data.ChoiceDataModule"""
 
 NEEDED = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
 """What the extra [train] brings and training cannot do without."""

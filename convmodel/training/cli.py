@@ -42,7 +42,7 @@ class ConversationCLI(LightningCLI):
             "--export_dir",
             type=str | None,
             default="model",
-            help="Where the best model by validation loss goes, in place of an older one. null exports nothing.",
+            help="Where the best model by validation goes, in place of an older one. null exports nothing.",
         )
         parser.add_class_arguments(ReplySamples, "samples")
         parser.add_class_arguments(RunCheckpoint, "checkpoint")
