@@ -49,7 +49,7 @@ class Exports(Protocol):
 
 
 class ReplySamples(Callback):
-    """Shows after each validation what a model that writes replies to a few contexts, and keeps it in `generated.jsonl`.
+    """Shows after each validation what a model that writes replies to some contexts, and keeps it in `generated.jsonl`.
 
     Args:
         contexts: What to reply to, each a list of turns; beginnings of the first validation conversations when null.
