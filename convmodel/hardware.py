@@ -32,6 +32,24 @@ def quick_at_bf16(device: torch.device) -> bool:
     return False
 
 
+def number_type(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """What a model's numbers are to be.
+
+    Args:
+        dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its name.
+        device: where the model is to be.
+
+    Raises:
+        ValueError: for what is no type of numbers.
+    """
+    if dtype == "auto":
+        return torch.bfloat16 if quick_at_bf16(device) else torch.float32
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(f"dtype={dtype!r}; allowed are auto, float32, bfloat16, float16 and float64")
+    return found
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

@@ -12,6 +12,7 @@ from torch.nn import functional
 from convmodel.selection.encoder import (
     NewEncoder,
     TokenEncoder,
+    described,
     fit_vocabulary,
     in_chunks,
     new_encoder,
@@ -125,7 +126,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
         return {
-            "encoder": self.encoders.contexts.hf_model.config.to_dict(),
+            "encoder": described(self.encoders.contexts),
             "shared": self.encoders.separate is None,
             "pooling": self.pooling,
             "cosine_scale": self.cosine_scale,

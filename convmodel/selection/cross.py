@@ -12,6 +12,7 @@ from convmodel.selection.cross_shared import can_share, shared_states
 from convmodel.selection.encoder import (
     NewEncoder,
     TokenEncoder,
+    described,
     fit_vocabulary,
     in_chunks,
     new_encoder,
@@ -122,7 +123,7 @@ class CrossEncoder(Selector):
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
         return {
-            "encoder": self.cross.encoder.hf_model.config.to_dict(),
+            "encoder": described(self.cross.encoder),
             "pooling": self.cross.pooling,
             "max_context": self.layout.max_context,
             "max_candidate": self.layout.max_candidate,

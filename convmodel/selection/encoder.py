@@ -145,6 +145,12 @@ def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
     return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)))
 
 
+def described(encoder: TokenEncoder) -> dict[str, Any]:
+    """What `new_encoder` makes one of the same sizes of; the same wherever it came from, in every transformers."""
+    found: dict[str, Any] = encoder.hf_model.config.to_dict()
+    return {name: value for name, value in found.items() if name not in ("_name_or_path", "transformers_version")}
+
+
 def fit_vocabulary(encoder: TokenEncoder, tokenizer: ConversationTokenizer) -> None:
     """Gives the encoder a row for every token, where the tokenizer added a separator."""
     if len(tokenizer) > cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings:

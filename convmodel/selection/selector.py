@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from convmodel.fingerprint import weights_digest
-from convmodel.hardware import best_device, quick_at_bf16
+from convmodel.hardware import best_device, number_type
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, local_folder, replaced_folder
 from convmodel.selection.heads import bi_scores, poly_scores
@@ -25,6 +26,7 @@ from convmodel.token_store import store_key
 from convmodel.tokenizer import ConversationTokenizer
 
 SELECTOR, WEIGHTS = "selector.json", "model.safetensors"
+_STRANGE = "is not what this version saves; give a folder made by save_pretrained"
 
 HOMES = {
     "bi-encoder": ("convmodel.selection.bi", "BiEncoder"),
@@ -153,23 +155,25 @@ class Selector(ABC):
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
-            ValueError: when it is no selector, or one of another kind, or cannot be int8.
+            ValueError: when it is no selector, or one of another kind, or cannot be int8, or for a dtype that is none.
         """
         folder = local_folder(checked_source(name_or_path, needs=SELECTOR))
         described = _described(folder)
         home = selector_class(described["kind"])
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
-        found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
-        found.load_weights(load_file(folder / WEIGHTS), folder)
         place = torch.device(device) if device is not None else best_device()
-        if dtype == "int8":
+        kept = None if dtype == "int8" else number_type(dtype, place)
+        try:
+            found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder / SELECTOR}: {_STRANGE} ({error!r})") from error
+        found.load_weights(_saved_weights(folder), folder)
+        if kept is None:
             found.network.to(place).eval()
             found.to_int8()
-            return found
-        if dtype == "auto":
-            dtype = torch.bfloat16 if quick_at_bf16(place) else torch.float32
-        found.place(place, getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+        else:
+            found.place(place, kept)
         return found
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -259,7 +263,9 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
     def encode_contexts(
         self, contexts: Sequence[Sequence[str]], *, personas: Sequence[Sequence[str]] | None = None
     ) -> EncodedContexts:
-        """Encodes B contexts; the arguments are those of `score`."""
+        """Encodes B contexts, at least one; the arguments are those of `score`."""
+        if not len(contexts):
+            raise ValueError("there are no contexts; give at least one")
         self.network.eval()
         rows = [self.context_row(turns, persona) for turns, persona in context_ids(self.tokenizer, contexts, personas)]
         return self.encode_context_rows(rows)
@@ -303,6 +309,8 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
     ) -> Tensor:
         """See `Selector.score`. Every text is encoded once, however many pools hold it."""
         pools = checked_pools(contexts, candidates)
+        if not len(contexts):
+            return torch.empty(0, len(pools[0]))
         texts = list(dict.fromkeys(text for pool in pools for text in pool))
         numbers = {text: number for number, text in enumerate(texts)}
         vectors = self.encode_candidates(texts)
@@ -331,4 +339,13 @@ def _described(folder: Path) -> dict[str, Any]:
             return cast(dict[str, Any], found)
     except (ValueError, KeyError, TypeError):
         pass
-    raise ValueError(f"{folder / SELECTOR}: is not what this version saves; give a folder made by save_pretrained")
+    raise ValueError(f"{folder / SELECTOR}: {_STRANGE}")
+
+
+def _saved_weights(folder: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; give a folder made by save_pretrained") from None
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model anew") from error

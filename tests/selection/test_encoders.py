@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, GPT2Config, GPT2Model, T5Config
 
 from convmodel.selection.bi import BiEncoder
+from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder, load_encoder, new_encoder
 from convmodel.selection.heads import poly_scores
 from convmodel.selection.poly import PolyEncoder
@@ -128,6 +129,51 @@ def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"holds no selector\.json"):
         Selector.from_pretrained(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("cls", [BiEncoder, CrossEncoder])
+def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_another_model(
+    tokenizer: ConversationTokenizer, tmp_path: Path, cls: type[BiEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index is refused to another model: an update of transformers must not make all of them worthless."""
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    network = BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, pad_token_id=None, **sizes))
+    for name in ("here", "there"):
+        network.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    torch.manual_seed(0)
+    selector = cls.from_encoder(tmp_path / "here")
+    mine = selector.fingerprint()
+    assert str(tmp_path) not in json.dumps(selector.options())
+    monkeypatch.setattr("transformers.configuration_utils.__version__", "99.0")
+    assert selector.fingerprint() == mine
+    torch.manual_seed(0)
+    assert cls.from_encoder(tmp_path / "there").fingerprint() == mine
+
+
+def test_no_contexts_have_no_scores_and_cannot_be_encoded(make_selector: MakeSelector) -> None:
+    assert make_selector().score([], CANDIDATES).shape == (0, 4)
+    with pytest.raises(ValueError, match="there are no contexts; give at least one"):
+        make_selector().encode_contexts([])
+
+
+def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+    make_selector().save_pretrained(tmp_path)
+    for dtype in ("nonsense", "relu", "int32"):
+        with pytest.raises(ValueError, match=f"dtype='{dtype}'; allowed are auto, float32, bfloat16"):
+            Selector.from_pretrained(tmp_path, dtype=dtype)
+    whole = (tmp_path / "selector.json").read_text(encoding="utf-8")
+    for options in ({}, {"encoder": {"model_type": "bert"}, "shared": True, "unknown": 1}):
+        (tmp_path / "selector.json").write_text(json.dumps({"kind": "bi-encoder", "options": options}))
+        with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
+            Selector.from_pretrained(tmp_path)
+    (tmp_path / "selector.json").write_text(whole, encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"no weights" * 9)
+    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model anew"):
+        Selector.from_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+        Selector.from_pretrained(tmp_path)
 
 
 def test_encoders_are_loaded_from_folders_of_transformers(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
