@@ -107,7 +107,8 @@ class FilesDataModule(LightningDataModule):
         if file is None:
             raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
         reader = self._reader(file)
-        kind = "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"  # which read other texts of it
+        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
         folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
         if not folder.is_dir():
             rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")

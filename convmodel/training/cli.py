@@ -161,5 +161,6 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Total length of .* across ranks is zero.*")  # no valid_file
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged was summed over all processes
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # of few conversations
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -114,7 +114,8 @@ class OptimisedModule(LightningModule):
 
     def validated(self, value: float) -> None:
         """Tells the schedule what a validation came to, higher is better; only "plateau" minds."""
-        if self._schedule == "plateau" and self.trainer.state.fn == "fit" and self._plateau.decays(value):
+        counts = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        if self._schedule == "plateau" and counts and self._plateau.decays(value):
             rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from jsonargparse import Namespace
 SIZES = (
     *("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"),
     *("architecture", "layers", "heads", "width", "inner", "positions"),
-    *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes"),
+    *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes", "dropout"),
+    *("buckets", "projection", "windows", "encoding", "extra_contexts", "max_tokens"),
 )
 """Options of a model that its checkpoint fixes: its sizes, and how it reads."""
 
@@ -48,7 +49,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
 def _check_possible(label: str, name: str, given: Any, saved: Any) -> None:
     if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
         raise ValueError(
-            f"{label}={given}, but the checkpoint has {saved}, which its weights fix; "
+            f"{label}={given}, but the checkpoint has {saved}, which comes with its weights; "
             "leave the option or the checkpoint out"
         )
 

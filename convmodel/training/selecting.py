@@ -152,16 +152,22 @@ class SelectorModule(OptimisedModule):
                 found = Selector.from_pretrained(source, device="cpu", dtype="float32")
                 if type(found) is self.kind:
                     self._selector = found
+                    self._read_as(found.options())
                     rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
                     return found
             self._selector = self.fine_tuned_selector(source)
         return self._selector
+
+    def _read_as(self, options: dict[str, Any]) -> None:
+        """Contexts are as long as those of the model that is trained further, whatever ours were to be."""
+        self.max_context = options.get("max_context", self.max_context)
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         """Takes the tokenizer and the sizes from a checkpoint, so that neither vocabulary nor base model is needed."""
         kept = checkpoint["convmodel"]
         self._tokenizer = tokenizer_from(kept["tokenizer"], self.kind.tokenizer_class)
         self._options, self._base_model = kept["options"], kept["base_model"]
+        self._read_as(kept["options"])
 
     def configure_model(self) -> None:
         """Builds the selector: from the checkpoint's options, the pretrained weights, or from scratch."""
@@ -208,7 +214,7 @@ class SelectorModule(OptimisedModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts the counts over."""
-        self._pools, self._samples = Pools(), []
+        self._pools, self._pool, self._samples = Pools(), 0, []
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -217,9 +223,9 @@ class SelectorModule(OptimisedModule):
         """Ranks each response in its pool; nothing is divided before the end."""
         if not batch.examples:
             return
-        self._pool = batch.pool
         pools = [[one.response, *one.distractors] for one in batch.examples]
         longest = max(map(len, pools))
+        self._pool = max(self._pool, longest)
         padded = [[*pool, *[pool[0]] * (longest - len(pool))] for pool in pools]
         scores = self.pool_scores(batch.examples, padded).float().cpu()
         there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])
@@ -250,12 +256,13 @@ class SelectorModule(OptimisedModule):
     def _report(self, prefix: Literal["val", "test"]) -> None:
         sums = Pools(*summed_over_processes(list(asdict(self._pools).values()), self.trainer.strategy))
         if not sums.examples:
+            rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
             return
         found = {"recall": sums.first, "mrr": sums.reciprocal, "loss": sums.loss}
         means = {name: value / sums.examples for name, value in found.items()}
         for name, value in means.items():
             self.log(f"{prefix}_{name}", value, prog_bar=name == "recall", batch_size=1, rank_zero_only=True)
-        if prefix == "val" and not self.trainer.sanity_checking:
+        if prefix == "val":
             self.validated(means["recall"])
         if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             self._show(means, int(sums.examples))

@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,10 +155,8 @@ CONVERT = "convmodel.training.choosing.ConvertModule"
 CONVERT_SIZES = {"vocab_size": 300, "width": 16, "projection": 8, "windows": [3, 5], "inner": 32, "encoding": 16}
 
 
-def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> None:
-    """Runs the trainer in this process, with a tiny selector in place of a tiny GPT-2."""
-    from convmodel.trainer import main
-
+def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> list[str]:
+    """A command line with a tiny selector in place of a tiny GPT-2."""
     gone = {f"model__from_scratch__{name}": ... for name in SIZES}
     sizes = {f"model__new_encoder__{name}": value for name, value in asdict(TINY).items() if value is not None}
     lengths = {"model__max_context": 60, "model__max_candidate": 20}
@@ -166,8 +166,15 @@ def train(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "ru
     if "model__pretrained_model_name_or_path" in options:
         sizes = {}
     given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
-    arguments = workshop.arguments(command, run=run, **given)
-    main([arguments[0], f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
+    first, *others = workshop.arguments(command, run=run, **given)
+    return [first, f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *others]
+
+
+def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -> None:
+    """Runs the trainer in this process."""
+    from convmodel.trainer import main
+
+    main(arguments(workshop, kind, command, **options))
 
 
 @pytest.mark.parametrize("kind", [BI, POLY, CROSS, CONVERT])
@@ -270,9 +277,9 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
 ) -> None:
     from convmodel.trainer import main
 
-    arguments = workshop.arguments(data__tokens_per_batch=...)
+    first, *others = workshop.arguments(data__tokens_per_batch=...)
     with pytest.raises(SystemExit):
-        main([arguments[0], "--data=convmodel.choice_data.ChoiceDataModule", *arguments[1:]])
+        main([first, "--data=convmodel.choice_data.ChoiceDataModule", *others])
     assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
 
 
@@ -283,3 +290,101 @@ def test_a_checkpoint_of_another_kind_of_model_is_refused(
     with pytest.raises(SystemExit):
         train(workshop, POLY, ckpt_path="last")
     assert "is of a BiEncoderModule, not of a PolyEncoderModule; give a checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"extra_contexts": 0}, {"max_tokens": 30}, {"sizes__windows": [3, 5, 7]}, {"sizes__encoding": 32}],
+    ids=lambda option: next(iter(option)),
+)
+def test_a_checkpoint_goes_on_with_its_own_sizes_alone(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], option: dict[str, Any], made_convert: Path
+) -> None:
+    given = {f"model__{name}": value for name, value in option.items()}
+    with pytest.raises(SystemExit):
+        train(workshop, CONVERT, ckpt_path=made_convert, trainer__max_epochs=2, **given)
+    said = capsys.readouterr().err
+    assert f"model.{next(iter(option)).replace('__', '.')}=" in said and "which comes with its weights" in said
+
+
+@pytest.fixture(scope="module")
+def made_convert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a ConveRT after a step."""
+    workshop = Workshop(tmp_path_factory.mktemp("convert"), [])
+    train(workshop, CONVERT, trainer__max_steps=1)
+    return workshop.folder / "run" / "checkpoints" / "last.ckpt"
+
+
+def test_a_name_of_recall_tells_how_many_candidates_there_were(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = "".join(f'["Hello", "Hi {n}"]\n' for n in range(5))
+    (workshop.folder / "valid.jsonl").write_text(few, encoding="utf-8")
+    train(workshop, BI, trainer__max_steps=1, trainer__val_check_interval=1)
+    assert "R_5@1" in capsys.readouterr().out
+    assert "validation R_5@1" in (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_where_nothing_can_be_ranked_it_is_said(workshop: Workshop, messages: list[str]) -> None:
+    (workshop.folder / "valid.jsonl").write_text('["Hello", "Hi"]\n["Hello there", "Hi"]\n', encoding="utf-8")
+    train(workshop, BI, trainer__max_steps=1, trainer__val_check_interval=1)
+    assert "val: no response has another candidate that says something else; nothing is ranked" in messages
+
+
+def test_a_selector_that_is_trained_further_leaves_out_what_it_cannot_read_itself(
+    workshop: Workshop, messages: list[str]
+) -> None:
+    train(workshop, BI, trainer__max_steps=1)
+    begun = workshop.folder / "run" / "model"
+    sentence = "I"
+    while len(Selector.from_pretrained(begun).tokenizer.encode(sentence)) < 70:  # it reads 60, and could read 90
+        sentence += " I"
+    long = json.dumps({"persona": [sentence], "turns": ["Hello", "Hi"]})
+    with open(workshop.folder / "train.jsonl", "a", encoding="utf-8") as file:
+        file.write(long + "\n")
+    further: dict[str, Any] = {"model__pretrained_model_name_or_path": begun, "data__on_error": "skip"}
+    train(workshop, BI, run="on", **further, model__max_context=90)
+    assert "1 skipped for their long persona" in "\n".join(messages)
+    train(workshop, BI, run="on", **further, model__max_context=90, ckpt_path="last", trainer__max_epochs=2)
+
+
+def test_a_vocabulary_is_that_of_what_is_read_whoever_read_the_file_before(workshop: Workshop) -> None:
+    lines = [{"context": ["Where?"], "response": f"Here {n}", "distractors": ["qqqq zzzz " * 9]} for n in range(9)]
+    for name in ("train", "valid"):
+        text = "\n".join(map(json.dumps, lines)) + "\n"
+        (workshop.folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    train(workshop, BI, trainer__max_steps=1)
+    [one] = (workshop.folder / "cache" / "vocabularies").iterdir()
+    assert "-example" in one.name
+
+
+def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
+    options: dict[str, Any] = {"model__schedule": "plateau", "model__learning_rate": 0, "trainer__max_steps": 1}
+    sizes = {f"model__from_scratch__{name}": value for name, value in SIZES.items()}
+    options |= {"trainer__num_sanity_val_steps": -1, "trainer__val_check_interval": 1}
+    workshop.train(**sizes, **options)
+    assert workshop.checkpoint()["plateau"]["scale"] == 1
+    train(workshop, BI, run="bi", **options)
+    assert workshop.checkpoint("bi")["plateau"]["scale"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
+def test_two_processes_learn_what_one_learns_also_where_one_has_a_batch_more(workshop: Workshop) -> None:
+    """Early stopping on recall ends both; one process that accumulates two batches makes the same steps.
+
+    The 250 responses are five batches, so that one process has none at the end.
+    """
+    stop = {"class_path": "pytorch_lightning.callbacks.EarlyStopping"}
+    stop["init_args"] = {"monitor": "val_recall", "mode": "max", "patience": 1}  # type: ignore[assignment]
+    options: dict[str, Any] = {"data__batch_size": 54, "trainer__max_epochs": 20, "trainer__callbacks": [stop]}
+    options |= {"model__learning_rate": 1e-7, "model__cached_gradients": "true"}
+    two = arguments(workshop, POLY, run="two", **options, trainer__strategy="ddp", trainer__devices=2)
+    with workshop.spawn(*two) as process:
+        text, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, text
+    train(workshop, POLY, run="one", **options, trainer__accumulate_grad_batches=2)
+    ours, theirs = workshop.checkpoint("one"), workshop.checkpoint("two")
+    assert theirs["global_step"] == ours["global_step"] and 0 < ours["epoch"] < 19
+    assert difference(theirs["state_dict"], ours["state_dict"]) < 1e-5
+    best = [one["callbacks"]["BestExport"]["best"] for one in (ours, theirs)]
+    assert best[0] == pytest.approx(best[1])

@@ -120,7 +120,10 @@ def test_sizes_other_than_those_of_the_checkpoint_are_refused(
     workshop.train(trainer__max_steps=1)
     with pytest.raises(SystemExit):
         workshop.train(model__from_scratch__n_embd=32, trainer__max_steps=2, ckpt_path="last")
-    assert "model.from_scratch.n_embd=32, but the checkpoint has 16, which its weights fix" in capsys.readouterr().err
+    assert (
+        "model.from_scratch.n_embd=32, but the checkpoint has 16, which comes with its weights"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_checkpoint_needs_neither_the_training_file_nor_the_cache_to_be_measured(workshop: Workshop) -> None:

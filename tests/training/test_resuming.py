@@ -153,7 +153,7 @@ def test_the_base_model_of_the_checkpoint_needs_not_be_named_again() -> None:
 def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, which its weights fix; leave .* out$",
+        match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, which comes with its weights; leave .* out$",
     ):
         merged(["--model.from_scratch.n_layer=6"])
     with pytest.raises(ValueError, match=r"^model\.pretrained_model_name_or_path=gpt2, but the checkpoint has None"):
@@ -161,11 +161,13 @@ def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None
 
 
 def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
+    from convmodel.selection.convert_network import ConvertSizes
     from convmodel.selection.encoder import NewEncoder
     from convmodel.selection.poly import PolyEncoder
     from convmodel.training.generative import DROPOUTS, FromScratch
 
-    sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS, "dropout"}
+    sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS}
+    sizes |= {*ConvertSizes.__dataclass_fields__, "extra_contexts", "max_tokens"}
     encoder = NewEncoder(layers=1, heads=1, width=8)
     made = PolyEncoder.from_scratch(ConversationTokenizer.learn(["a"], 300), encoder).options()
     assert {*SIZES} == sizes | (made.keys() - {"encoder"})
