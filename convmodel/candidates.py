@@ -49,6 +49,8 @@ def read_candidates(path: str | os.PathLike[str], *, turns: bool = False) -> Ite
         FileNotFoundError, IsADirectoryError: when there is no file.
     """
     path = os.fspath(path)
+    if not turns:
+        check_is_file(path)  # at once, before anything is made for what is in it
     return _some(_turns(path) if turns else _lines(path), path)
 
 
@@ -79,7 +81,6 @@ def _turns(path: str) -> Iterator[CandidateText]:
 
 
 def _lines(path: str) -> Iterator[CandidateText]:
-    check_is_file(path)
     make = _of_json if _is_json(path) else CandidateText
     for number, text, problem in read_lines(path):
         if problem is None and not text.strip():

@@ -109,6 +109,8 @@ def _check_folder(folder: Path, needs: str) -> None:
 def _instead(names: list[str], needs: str) -> str:
     if "selector.json" in names:
         return "holds a model that chooses replies, not one that writes them"
+    if needs == "selector.json" and "config.json" in names:
+        return "holds a model of transformers, such as one that writes replies, not one that chooses them"
     return f"holds no {needs}, so it is no model folder"
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from convmodel.commands.base import Command
 
+BATCH, BEST = 2_048, 10
+"""What --batch and --k are where nobody says."""
+
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a bi-encoder, a poly-encoder or ConveRT")
@@ -30,7 +33,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch",
         type=int,
-        default=2048,
+        default=BATCH,
         metavar="N",
         help="candidates that are encoded and kept at once: so many at most are lost by a kill (default: %(default)s)",
     )
@@ -43,13 +46,16 @@ def _add_options(parser: ArgumentParser) -> None:
         "(default: from a million candidates on, where the model makes one vector of a context)",
     )
     parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
-    parser.add_argument("--k", type=int, default=10, help="how many of them (default: %(default)s)")
+    parser.add_argument("--k", type=int, default=BEST, help="how many of them (default: %(default)s)")
 
 
 def _run(options: Namespace) -> int:
     removes = options.remove is not None or bool(options.remove_numbers)
     if options.candidates is None and not removes and not options.search:
         print("error: nothing to do; give --candidates, --remove, --remove_numbers or --search", file=sys.stderr)
+        return 2
+    if idle := _idle(options, removes=removes):
+        print(f"error: {idle}", file=sys.stderr)
         return 2
     from convmodel.selection.selector import Selector
 
@@ -61,6 +67,21 @@ def _run(options: Namespace) -> int:
     if options.search:
         _search(options, selector)
     return 0
+
+
+def _idle(options: Namespace, *, removes: bool) -> str | None:
+    """What is wrong with options that go with others which were not given."""
+    building = {"append": False, "batch": BATCH, "half": False, "approximate": None}
+    useless = [name for name, left_out in building.items() if getattr(options, name) != left_out]
+    if options.candidates is None and useless:
+        return f"--{useless[0]} means nothing without --candidates; leave it out"
+    if options.turns and options.candidates is None and options.remove is None:
+        return "--turns means nothing without a file; leave it out"
+    if options.k != BEST and not options.search:
+        return "--k means nothing without --search; leave it out"
+    if removes and options.candidates is not None and not options.append:
+        return "there is something to remove and something to add; give --append, or remove first"
+    return None
 
 
 def _remove(options: Namespace, selector: Any) -> None:

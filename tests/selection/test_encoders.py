@@ -129,6 +129,9 @@ def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"holds no selector\.json"):
         Selector.from_pretrained(tmp_path / "empty")
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds a model of transformers, .* not one that chooses"):
+        Selector.from_pretrained(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("cls", [BiEncoder, CrossEncoder])

@@ -323,6 +323,25 @@ def test_one_process_at_a_time_changes_an_index(selector: BiEncoder, tmp_path: P
     assert build_index(selector, given(), tmp_path / "index", progress=second).added == 30
 
 
+def test_what_another_process_added_before_the_lock_is_not_written_over(
+    selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(selector, given(TEXTS[:5]), tmp_path / "index")
+    locked = files.locked
+
+    def slowly(folder: Path) -> Any:
+        monkeypatch.setattr(files, "locked", locked)
+        build_index(selector, given(TEXTS[5:9]), folder, append=True)
+        return locked(folder)
+
+    monkeypatch.setattr(files, "locked", slowly)
+    with pytest.raises(ValueError, match="another process changed this index just now; give the command once more"):
+        build_index(selector, given(TEXTS[9:]), tmp_path / "index", append=True)
+    index = CandidateIndex.open(tmp_path / "index", selector)
+    assert [index.text(number) for number in index.numbers()] == TEXTS[:9]
+    assert build_index(selector, given(TEXTS[9:]), tmp_path / "index", append=True).added == 21
+
+
 def test_a_model_that_reads_both_together_is_refused(tmp_path: Path) -> None:
     class Both(Selector):
         kind = "cross-encoder"
@@ -418,6 +437,17 @@ def test_the_command_makes_adds_removes_and_searches(
     assert capsys.readouterr().out == "index: 1 removed, 2 candidates left\n"
     assert main(common) == 2
     assert "nothing to do; give --candidates" in capsys.readouterr().err
+    for idle, told in {
+        ("--search", "Hello", "--half"): "--half means nothing without --candidates",
+        ("--search", "Hello", "--turns"): "--turns means nothing without a file",
+        ("--candidates", "more.txt", "--append", "--k", "3"): "--k means nothing without --search",
+        ("--candidates", "more.txt", "--remove_numbers", "2"): "something to remove and something to add",
+    }.items():
+        assert main([*common, *idle]) == 2
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["index", "--model", "model", "--output", "new", "--candidates", "none.txt"])
+    assert "none.txt: there is no such file" in capsys.readouterr().err and not Path("new").exists()
     with pytest.raises(SystemExit):
         main([*common, "--candidates", "more.txt"])
     assert capsys.readouterr().err.startswith("error: index: is an index already; add to it (--append)")

@@ -79,6 +79,8 @@ def build_index(
     before = _before(where, selector, append=append, dtype=dtype)
     where.mkdir(parents=True, exist_ok=True)
     with files.locked(where):
+        if (files.read_state(where) if (where / files.INDEX).is_file() else None) != (before if before.count else None):
+            raise ValueError(f"{where}: another process changed this index just now; give the command once more")
         known = _known(where, before)
         work = _write_texts(where, before, known, candidates, batch=batch)
         width = before.width
@@ -121,7 +123,9 @@ def remove_candidates(
         known = _known(where, state)
         chosen = set()
         for number in numbers:
-            if not 0 <= number < state.count or number in gone:
+            if number in gone:
+                raise ValueError(f"{where}: there is no candidate {number} any more: it was removed; leave it out")
+            if not 0 <= number < state.count:
                 raise ValueError(f"{where}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)
         for text in texts:
