@@ -86,8 +86,10 @@ class Hybrid:
         asked = {**self._defaults, **given(options)}
         how = {**of_parts, **asked}
         if self._writer is not None and NUM_RETURN_SEQUENCES not in asked:
-            drawn = how.get("do_sample") or how.get("num_beams", 1) >= NUM_WRITTEN
-            how[NUM_RETURN_SEQUENCES] = NUM_WRITTEN if drawn else 1
+            beams = how.get("num_beams") or 1
+            several = how.get("do_sample") or beams >= NUM_WRITTEN
+            most = NUM_WRITTEN if beams == 1 else min(NUM_WRITTEN, beams)  # no more are left of so many beams
+            how[NUM_RETURN_SEQUENCES] = most if several else 1
         return how
 
     @property

@@ -280,6 +280,8 @@ def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: W
         assert [c.source for c in greedy.candidates].count("written") == 1
         beams = hybrid.start(CONTEXT, options={"do_sample": False, "num_beams": 4}).reply()
         assert [c.source for c in beams.candidates].count("written") == 4
+        drawn = hybrid.start(CONTEXT, options={"do_sample": True, "num_beams": 2}).reply()
+        assert [c.source for c in drawn.candidates].count("written") in (1, 2)  # two may be the same text
     writing = writes("a")
     with Hybrid(writing, Chosen("c"), scorer=Longest(), options={"num_return_sequences": 3}) as hybrid:
         hybrid.start(CONTEXT, options={"do_sample": False})
