@@ -19,12 +19,14 @@ CHUNK = 1 << 22
 def resampled(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np.ndarray]:
     """The values of metrics over drawn units: for each metric (R,), nan where a draw has nothing to measure.
 
+    With a single unit all are nan.
+
     Args:
         metrics: all over the same U units.
         resamples: R.
         seed: the same seed and number of units give the same draws.
     """
-    if not metrics or not len(metrics[0].rows):
+    if not metrics or len(metrics[0].rows) < 2:  # one unit is drawn again and again: of its chance nothing is known
         return [np.full(resamples, math.nan) for _ in metrics]
     rows = np.concatenate([metric.rows for metric in metrics], axis=1)
     sums = np.empty((resamples, rows.shape[1]))

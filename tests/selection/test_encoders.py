@@ -130,7 +130,7 @@ def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: 
     with pytest.raises(ValueError, match=r"holds no selector\.json"):
         Selector.from_pretrained(tmp_path / "empty")
     (tmp_path / "empty" / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="holds a model of transformers, .* not one that chooses"):
+    with pytest.raises(ValueError, match=r"holds a model of transformers, .* not one that chooses"):
         Selector.from_pretrained(tmp_path / "empty")
 
 
