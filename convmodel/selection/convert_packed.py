@@ -84,8 +84,11 @@ def is_current(packed: Packed, network: ConvertNetwork) -> bool:
 
 
 def _version(network: ConvertNetwork) -> Version:
-    """Changes with every change in place, as optimisers make it, and with new memory."""
-    return tuple((weights.data_ptr(), weights._version) for weights in network.parameters())
+    """Changes with every change in place, as optimisers make it, and with new memory.
+
+    Weights that were loaded in torch's inference mode count no changes; nothing trains them.
+    """
+    return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in network.parameters())
 
 
 def _groups(rows: Sequence[Sequence[int]]) -> Iterator[Group]:

@@ -109,7 +109,9 @@ class TokenEncoder(nn.Module):
     @property
     def positions(self) -> int:
         """Tokens that it can read at once."""
-        return int(self.hf_model.config.max_position_embeddings)
+        table = getattr(getattr(self.hf_model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)  # RoBERTa and its like count from behind it
+        return int(self.hf_model.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
     def forward(self, rows: Padded) -> Tensor:
         """B rows in, (B, T, D) out. What is said of padding means nothing."""

@@ -240,3 +240,11 @@ def test_what_does_not_fit_together_is_told() -> None:
         Convert(selector.convert, tokenizer, max_tokens=1)
     with pytest.raises(ValueError, match=r"has 120 tokens, and the network rows for 125"):
         Convert(ConvertNetwork(ConvertSizes(105, 20, width=16, windows=(1,))), tokenizer)
+
+
+def test_what_is_loaded_without_any_autograd_scores_the_same(tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path / "saved")
+    plain = Convert.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
+    with torch.inference_mode():
+        found = Convert.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
+        assert torch.equal(found.score(CONTEXTS, CANDIDATES), plain.score(CONTEXTS, CANDIDATES))

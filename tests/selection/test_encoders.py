@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, GPT2Config, GPT2Model, T5Config
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    GPT2Config,
+    GPT2Model,
+    RobertaConfig,
+    T5Config,
+)
 
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.cross import CrossEncoder
@@ -205,6 +214,15 @@ def test_encoders_are_loaded_from_folders_of_transformers(tokenizer: Conversatio
         new_encoder(T5Config(vocab_size=8, d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2))
     with pytest.raises(ValueError, match="heads=3 does not divide width=16"):
         NewEncoder(heads=3, width=16).config(tokenizer)
+
+
+def test_positions_that_a_roberta_does_not_use_are_not_counted(tokenizer: ConversationTokenizer) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(vocab_size=len(tokenizer), intermediate_size=32, max_position_embeddings=34, **sizes)
+    with pytest.raises(ValueError, match="max_context=33; this encoder reads 3 to 32 tokens"):
+        BiEncoder(new_encoder(config), tokenizer, max_context=33, max_candidate=10)
+    selector = BiEncoder(new_encoder(config), tokenizer, max_context=32, max_candidate=10)
+    assert selector.score([["Hello " * 99]], CANDIDATES).isfinite().all()
 
 
 def test_what_is_asked_wrongly_is_told(make_selector: MakeSelector) -> None:

@@ -360,7 +360,7 @@ def test_a_vocabulary_is_that_of_what_is_read_whoever_read_the_file_before(works
 
 def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
     options: dict[str, Any] = {"model__schedule": "plateau", "model__learning_rate": 0, "trainer__max_steps": 1}
-    sizes = {f"model__from_scratch__{name}": value for name, value in SIZES.items()}
+    sizes: dict[str, Any] = {f"model__from_scratch__{name}": value for name, value in SIZES.items()}
     options |= {"trainer__num_sanity_val_steps": -1, "trainer__val_check_interval": 1}
     workshop.train(**sizes, **options)
     assert workshop.checkpoint()["plateau"]["scale"] == 1
