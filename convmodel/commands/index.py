@@ -45,6 +45,13 @@ def _add_options(parser: ArgumentParser) -> None:
         help="search through a graph instead of all candidates; recall is measured and told "
         "(default: from a million candidates on, where the model makes one vector of a context)",
     )
+    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="of the model; whoever uses the index needs the same (default: auto)",
+    )
     parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
     parser.add_argument("--k", type=int, default=BEST, help="how many of them (default: %(default)s)")
 
@@ -59,7 +66,7 @@ def _run(options: Namespace) -> int:
         return 2
     from convmodel.selection.selector import Selector
 
-    selector = Selector.from_pretrained(options.model)
+    selector = Selector.from_pretrained(options.model, options.device, options.dtype)
     if removes:
         _remove(options, selector)
     if options.candidates is not None:

@@ -21,12 +21,29 @@ def in_batch_loss(
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
-    left = ~same | own
-    chances = scores.masked_fill(~left, -torch.inf).float().log_softmax(1)
-    loss = functional.nll_loss(chances, torch.arange(len(scores), device=scores.device), reduction="none")
-    if label_smoothing:
-        spread = -chances.masked_fill(~left, 0).sum(1) / left.sum(1)
-        loss = (1 - label_smoothing) * loss + label_smoothing * spread
+    loss = pool_losses(
+        scores, ~same | own, torch.arange(len(scores), device=scores.device), label_smoothing=label_smoothing
+    )
     if counted is None:
         return loss.mean()
     return loss.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
+
+
+def pool_losses(scores: Tensor, there: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of each context's response among the candidates that are there.
+
+    Args:
+        scores: (B, C).
+        there: (B, C), which candidates are there; the response is.
+        gold: (B,) columns of the responses.
+        label_smoothing: from 0 to 1, the share of the target that is spread over all that are there.
+
+    Returns:
+        (B,) in nats.
+    """
+    chances = scores.float().masked_fill(~there, -torch.inf).log_softmax(1)
+    loss = functional.nll_loss(chances, gold, reduction="none")
+    if not label_smoothing:
+        return loss
+    spread = -chances.masked_fill(~there, 0).sum(1) / there.sum(1)
+    return (1 - label_smoothing) * loss + label_smoothing * spread

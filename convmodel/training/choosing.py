@@ -5,7 +5,6 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.selection.bi import BiEncoder
@@ -15,13 +14,13 @@ from convmodel.selection.convert_tokenizer import BUCKETS, ConvertTokenizer
 from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.heads import PolyType
-from convmodel.selection.loss import in_batch_loss
+from convmodel.selection.loss import in_batch_loss, pool_losses
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.optimising import OptimizerName
-from convmodel.training.selecting import SelectorModule
+from convmodel.training.selecting import SelectorModule, even
 
 
 class EncodesApart(SelectorModule):
@@ -172,11 +171,10 @@ class CrossEncoderModule(EncoderModule):
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
         """Each response among its own candidates, drawn anew for every step."""
-        pools = [[one.response, *self._drawn(one, examples)] for one in examples]
-        size = min(map(len, pools))  # a small last batch gives fewer
-        scores = self._scores(examples, [pool[:size] for pool in pools], recompute=self._recompute)
+        pools, there = even([[one.response, *self._drawn(one, examples)] for one in examples])
+        scores = self._scores(examples, pools, recompute=self._recompute)
         own = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
-        return functional.cross_entropy(scores.float(), own, label_smoothing=self._smoothing)
+        return pool_losses(scores, there.to(scores.device), own, label_smoothing=self._smoothing).mean()
 
     def _drawn(self, one: TokenisedChoice, examples: Sequence[TokenisedChoice]) -> list[Ids]:
         order = torch.randperm(len(examples)).tolist()

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from torch.nn import functional
 
 from convmodel.choice_data import ChoiceBatch
 from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.data import LearnVocabulary
 from convmodel.metrics.ranking import ranks_of
 from convmodel.model_card import ModelCard
+from convmodel.selection.loss import pool_losses
 from convmodel.selection.selector import SELECTOR, Selector
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.counting import summed_over_processes
@@ -223,14 +223,11 @@ class SelectorModule(OptimisedModule):
         """Ranks each response in its pool; nothing is divided before the end."""
         if not batch.examples:
             return
-        pools = [[one.response, *one.distractors] for one in batch.examples]
-        longest = max(map(len, pools))
-        self._pool = max(self._pool, longest)
-        padded = [[*pool, *[pool[0]] * (longest - len(pool))] for pool in pools]
-        scores = self.pool_scores(batch.examples, padded).float().cpu()
-        there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])
+        pools, there = even([[one.response, *one.distractors] for one in batch.examples])
+        self._pool = max(self._pool, there.shape[1])
+        scores = self.pool_scores(batch.examples, pools).float().cpu()
         kept = scores.masked_fill(~there, -torch.inf)
-        losses = functional.cross_entropy(kept, torch.zeros(len(kept), dtype=torch.long), reduction="none")
+        losses = pool_losses(scores, there, torch.zeros(len(scores), dtype=torch.long))
         told = there.sum(1) > 1
         ranks = ranks_of(kept[told].numpy(), np.zeros(int(told.sum()), dtype=np.int64))
         self._pools.add(ranks, losses[told])
@@ -298,3 +295,10 @@ class SelectorModule(OptimisedModule):
 
 def _end_of(text: str, width: int = 100) -> str:
     return text if len(text) <= width else f"...{text[3 - width :]}"
+
+
+def even(pools: Sequence[Sequence[Ids]]) -> tuple[list[list[Ids]], Tensor]:
+    """Pools filled up with their first candidate to the size of the largest, and (B, C) which candidates are theirs."""
+    longest = max(map(len, pools))
+    there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])
+    return [[*pool, *[pool[0]] * (longest - len(pool))] for pool in pools], there

@@ -134,6 +134,12 @@ def test_a_cross_encoder_finds_each_response_among_its_own_candidates(tokenizer:
     texts = [[tokenizer.decode(ids) for ids in one] for one in drawn]
     for response, negatives in zip(RESPONSES, texts, strict=True):  # from the batch, where a file gives none
         assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}
+    same = [replace(one, response=tokenizer.encode("Yes")) for one in examples(tokenizer)[1:]]
+    few = [examples(tokenizer)[0], *same]  # the others have but one candidate that is no response of theirs
+    scores = made.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"])
+    scores[0] = scores[0].flip(0)
+    expected = -scores.log_softmax(1)[:, 0].mean()
+    assert float(made.batch_loss(few).detach()) == pytest.approx(float(expected), abs=1e-5)
     with pytest.raises(ValueError, match=r"model\.negatives=0; it must be at least 1"):
         CrossEncoderModule(negatives=0)
 
