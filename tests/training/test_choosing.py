@@ -136,7 +136,7 @@ def test_a_cross_encoder_finds_each_response_among_its_own_candidates(tokenizer:
         assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}
     same = [replace(one, response=tokenizer.encode("Yes")) for one in examples(tokenizer)[1:]]
     few = [examples(tokenizer)[0], *same]  # the others have but one candidate that is no response of theirs
-    scores = made.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"])
+    scores = made.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"]).clone()
     scores[0] = scores[0].flip(0)
     expected = -scores.log_softmax(1)[:, 0].mean()
     assert float(made.batch_loss(few).detach()) == pytest.approx(float(expected), abs=1e-5)
