@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmarks.common import ROOT, Ratio, held_memory, interleave, peak_memory, table, tell
 from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, build, prepare
 from convmodel.choice_set import TokenisedChoice
+from convmodel.model_folder import quiet_progress
 from convmodel.selection.rows import Row, pad_rows
 from convmodel.training.choosing import BiEncoderModule
 
@@ -177,7 +178,8 @@ class Peer:
         from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-        encoder = Transformer(str(base))
+        with quiet_progress():
+            encoder = Transformer(str(base))
         pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.model = SentenceTransformer(modules=[encoder, pooling], device="cpu").train()
         self._loss = CachedMultipleNegativesRankingLoss(self.model, scale=COSINE_SCALE, mini_batch_size=batch)
@@ -220,7 +222,7 @@ def ratios(measured: dict[str, Any]) -> list[Ratio]:
     memory, time_claim = (4.0, 1.5) if measured["claimed"] else (None, None)
     found = []
     for kind, bytes_of in measured["memory"].items():
-        name = f"{kind}, memory of a cached step against the plain one"
+        name = f"{kind}, the plain step's memory over a cached one's"
         found.append(Ratio.of(name, [bytes_of["plain"]], [bytes_of["cached"]], at_least=memory))
     seconds = measured["seconds"]
     peers = [name for name in seconds if name.startswith(PEER)]
