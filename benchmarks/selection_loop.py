@@ -15,16 +15,17 @@ from torch.nn import functional
 
 from benchmarks.common import Ratio, interleave, table, tell
 from benchmarks.job import Meter
-from benchmarks.selection_pairs import Material, build, prepare
+from benchmarks.selection_pairs import Material, Recipe, prepare, rows_of
 from convmodel.choice_set import TokenisedChoice
 from convmodel.hardware import cpu_has_bf16, quick_at_bf16
 from convmodel.selection.poly import PolyEncoder
-from convmodel.selection.rows import Padded, Row, pad_rows
+from convmodel.selection.rows import Padded, pad_rows
+from convmodel.training.choosing import BiEncoderModule
 
-KIND = "poly-encoder"
 BATCH = 64
-LENGTHS = {"max_context": 360, "max_candidate": 72}
-LEARNING_RATE = 1e-3
+RECIPE = Recipe("poly-encoder", max_context=360, max_candidate=72)
+"""With the lengths that are the trainer's own."""
+
 WARM_UP = 3
 SECONDS = 25.0
 
@@ -108,18 +109,18 @@ def ours(loop: Loop, seed: int) -> float:
         callbacks=[Metered()],
     )
     data = ChoiceDataModule(str(loop.material.file), batch_size=loop.batch_size, cache_dir=str(loop.folder / "cache"))
-    trainer.fit(build(KIND, loop.material.base, learning_rate=LEARNING_RATE, **LENGTHS), datamodule=data)
+    trainer.fit(RECIPE.build(loop.material.base), datamodule=data)
     return meter.tokens / (meter.end - meter.begin)
 
 
 def plain(loop: Loop, seed: int) -> float:
     """Examples per second of a plain loop: random batches, their ids there already, padded to the longest, fp32."""
-    module = build(KIND, loop.material.base, **LENGTHS)
+    module = RECIPE.build(loop.material.base)
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE, fused=True)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=RECIPE.learning_rate, fused=True)
     meter = Meter(WARM_UP, loop.seconds)
     for examples in loop.material.drawn(loop.batch_size, seed=seed):
-        padded_loss(cast(PolyEncoder, module.selector), examples).backward()
+        padded_loss(module, examples).backward()
         optimizer.step()
         optimizer.zero_grad()
         if not meter.step(len(examples)):
@@ -127,9 +128,10 @@ def plain(loop: Loop, seed: int) -> float:
     return meter.tokens / (meter.end - meter.begin)
 
 
-def padded_loss(selector: PolyEncoder, examples: Sequence[TokenisedChoice]) -> Tensor:
+def padded_loss(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> Tensor:
     """The loss of a batch as it is mostly written: contexts and responses, each padded to the longest, read at once."""
-    contexts, candidates = (pad_rows(rows, 0) for rows in rows_of(selector, examples))
+    selector = cast(PolyEncoder, module.selector)
+    contexts, candidates = (pad_rows(rows, 0) for rows in rows_of(module, examples))
     vectors = _attended(selector, contexts)
     responses = _hidden(selector, candidates)
     there = candidates.mask[..., None]
@@ -139,12 +141,6 @@ def padded_loss(selector: PolyEncoder, examples: Sequence[TokenisedChoice]) -> T
     weights = (responses @ vectors.transpose(1, 2)).softmax(-1)  # (B, C, M)
     scores = ((weights @ vectors) * responses).sum(-1)
     return functional.cross_entropy(scores, torch.arange(len(scores)))
-
-
-def rows_of(selector: PolyEncoder, examples: Sequence[TokenisedChoice]) -> tuple[list[Row], list[Row]]:
-    """Of contexts, and of responses."""
-    contexts = [selector.context_row(one.turns) for one in examples]
-    return contexts, [selector.candidate_row(one.response) for one in examples]
 
 
 def _hidden(selector: PolyEncoder, rows: Padded) -> Tensor:
@@ -167,13 +163,13 @@ def check_losses(loop: Loop) -> dict[str, float]:
     Raises:
         ValueError: where ours and the plain loop's differ.
     """
-    module = build(KIND, loop.material.base, **LENGTHS)
+    module = RECIPE.build(loop.material.base)
     module.eval()
     examples = loop.material.tokenised(loop.batch_size)
     with torch.no_grad():
         found = {
             OURS: float(module.batch_loss(examples)),
-            PLAIN: float(padded_loss(cast(PolyEncoder, module.selector), examples)),
+            PLAIN: float(padded_loss(module, examples)),
         }
     if abs(found[OURS] - found[PLAIN]) > 1e-4:
         raise ValueError(f"the loss of a batch is {found[OURS]} in ours and {found[PLAIN]} in the plain loop")
@@ -183,9 +179,9 @@ def check_losses(loop: Loop) -> dict[str, float]:
 
 def tokens(loop: Loop) -> dict[str, float]:
     """Tokens of a batch, on the average of 20, and those that the plain loop reads with its padding."""
-    selector = cast(PolyEncoder, build(KIND, loop.material.base, **LENGTHS).selector)
+    module = RECIPE.build(loop.material.base)
     batches = loop.material.drawn(loop.batch_size, seed=1)
-    lengths = [[len(row) for row in rows] for _ in range(20) for rows in rows_of(selector, next(batches))]
+    lengths = [[len(row) for row in rows] for _ in range(20) for rows in rows_of(module, next(batches))]
     return {
         "useful": sum(map(sum, lengths)) / 20,
         "padded": sum(len(rows) * max(rows) for rows in lengths) / 20,

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, cast
 
 import torch
 from transformers import AutoModel
@@ -15,7 +15,9 @@ from convmodel.choice_set import TokenisedChoice
 from convmodel.choices import ChoiceReader
 from convmodel.conversation import read_conversations
 from convmodel.model_folder import quiet_progress
+from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import NewEncoder
+from convmodel.selection.rows import Row
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule
 
@@ -65,8 +67,7 @@ class Material:
             yield source.sample(ready, batch_size)
 
     def _tokenised(self, turns: Sequence[str], response: str) -> TokenisedChoice:
-        encode = self.tokenizer.encode_many
-        return TokenisedChoice(encode(turns), [], *encode([response]), [])
+        return TokenisedChoice(self.tokenizer.encode_many(turns), [], self.tokenizer.encode(response), [])
 
 
 def prepare(folder: Path, data: Path, *, smoke: bool) -> Material:
@@ -101,27 +102,46 @@ def read_pairs(file: Path) -> Iterator[Pair]:
         yield from ((turns[:number], turns[number]) for number in range(1, len(turns)))
 
 
-def build(kind: str, base: Path, *, cached: bool = False, **options: Any) -> BiEncoderModule:
-    """A module around the encoder of `base`, ready to be trained; what is new in it is always drawn alike.
+@dataclass(frozen=True)
+class Recipe:
+    """How a module is made.
 
     Args:
         kind: of `MODULES`.
-        base: a folder of transformers.
+        max_context, max_candidate: tokens.
         cached: see `SelectorModule.cached_gradients`.
-        options: max_context, max_candidate, and others of the module.
+        learning_rate: of the trainer.
     """
-    torch.manual_seed(0)
-    module = MODULES[kind](
-        pretrained_model_name_or_path=str(base),
-        pooling="mean",
-        cosine_scale=COSINE_SCALE,
-        cached_gradients=cached,
-        **options,
-    )
-    module.load_tokenizer(_no_vocabulary)
-    module.configure_model()
-    module.train()
-    return module
+
+    kind: str
+    max_context: int
+    max_candidate: int
+    cached: bool = False
+    learning_rate: float = 1e-3
+
+    def build(self, base: Path) -> BiEncoderModule:
+        """A module around the encoder of `base`, ready to be trained; what is new in it is always drawn alike."""
+        torch.manual_seed(0)
+        module = MODULES[self.kind](
+            pretrained_model_name_or_path=str(base),
+            pooling="mean",
+            cosine_scale=COSINE_SCALE,
+            cached_gradients=self.cached,
+            max_context=self.max_context,
+            max_candidate=self.max_candidate,
+            learning_rate=self.learning_rate,
+        )
+        module.load_tokenizer(_no_vocabulary)
+        module.configure_model()
+        module.train()
+        return module
+
+
+def rows_of(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> tuple[list[Row], list[Row]]:
+    """Of contexts, and of responses."""
+    selector = cast(BiEncoder, module.selector)
+    contexts = [selector.context_row(one.turns) for one in examples]
+    return contexts, [selector.candidate_row(one.response) for one in examples]
 
 
 def _no_vocabulary(*_: object) -> NoReturn:

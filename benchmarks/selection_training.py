@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -21,15 +21,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, held_memory, interleave, peak_memory, table, tell
-from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, build, prepare
+from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, Recipe, prepare, rows_of
 from convmodel.choice_set import TokenisedChoice
 from convmodel.model_folder import quiet_progress
-from convmodel.selection.rows import Row, pad_rows
+from convmodel.selection.rows import pad_rows
 from convmodel.training.choosing import BiEncoderModule
 
 PAIRS = 512
-LENGTHS = {"max_context": 100, "max_candidate": 50}
-"""Of the recipe for Ubuntu's dialogues."""
+RECIPES = {kind: Recipe(kind, max_context=100, max_candidate=50) for kind in MODULES}
+"""With the lengths of the recipe for Ubuntu's dialogues."""
 
 WAYS = {"plain": False, "cached": True}
 PEER = "sentence-transformers' cached loss"
@@ -38,9 +38,6 @@ PEER_BATCHES = (32, 128)
 
 WARM = 8
 """Pairs of the step before the one that is measured: what libraries ask for once is no step's memory."""
-
-Rows = tuple[list[Row], list[Row]]
-"""Of contexts, and of their responses."""
 
 
 def measure(*, smoke: bool, data: Path, rounds: int = 3) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def measure(*, smoke: bool, data: Path, rounds: int = 3) -> dict[str, Any]:
         apart = {kind: check_gradients(folder, kind) for kind in MODULES}
         return {
             "pairs": len(examples),
-            "parameters": sum(w.numel() for w in build("bi-encoder", material.base, **LENGTHS).parameters()),
+            "parameters": RECIPES["bi-encoder"].build(material.base).selector.parameters(),
             "memory": memory,
             "gradients_apart": apart,
             **measure_time(material, examples, rounds=1 if smoke else rounds),
@@ -94,7 +91,7 @@ def step_memory(kind: str, way: str, folder: Path) -> None:
     """Writes the bytes that a step took at most beyond what the process held before, and the gradients."""
     read = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
     examples = [TokenisedChoice(**one) for one in read]
-    module = build(kind, folder / "base", cached=WAYS[way], **LENGTHS)
+    module = replace(RECIPES[kind], cached=WAYS[way]).build(folder / "base")
     step(module, examples[:WARM])
     for weights in module.parameters():
         weights.grad = None
@@ -127,7 +124,7 @@ def check_gradients(folder: Path, kind: str) -> float:
 
 def measure_time(material: Material, examples: Sequence[TokenisedChoice], *, rounds: int) -> dict[str, Any]:
     """Losses without dropout, and seconds of each round."""
-    modules = {kind: build(kind, material.base, cached=True, **LENGTHS) for kind in MODULES}
+    modules = {kind: replace(recipe, cached=True).build(material.base) for kind, recipe in RECIPES.items()}
     runs: dict[str, Callable[[], object]] = {kind: partial(step, each, examples) for kind, each in modules.items()}
     losses = {"ours": _without_dropout(modules["bi-encoder"], partial(modules["bi-encoder"].batch_loss, examples))}
     try:
@@ -156,12 +153,7 @@ def step(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> None:
 
 def peer_features(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> list[dict[str, Tensor]]:
     """The rows of ours as the peer's collator would pad them: the same ids, types and separators."""
-    selector = module.selector
-    rows: Rows = (
-        [selector.context_row(one.turns) for one in examples],
-        [selector.candidate_row(one.response) for one in examples],
-    )
-    padded = (pad_rows(each, 0) for each in rows)
+    padded = (pad_rows(rows, 0) for rows in rows_of(module, examples))
     return [{"input_ids": p.ids, "token_type_ids": p.types, "attention_mask": p.mask.long()} for p in padded]
 
 
