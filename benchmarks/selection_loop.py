@@ -72,6 +72,7 @@ def measure(*, smoke: bool, data: Path, rounds: int = 3) -> dict[str, Any]:
             tell("reading the file")
             ours(replace(loop, seconds=0.0), 0)  # tokens are kept from the first start on
         return {
+            "data": loop.material.name,
             "batch_size": loop.batch_size,
             "losses": losses,
             "tokens": tokens(loop),
@@ -205,4 +206,4 @@ def shown(measured: dict[str, Any]) -> str:
     }
     rows = [[names[name], f"{statistics.median(runs):,.1f}"] for name, runs in speeds.items()]
     batches = f"batches of {measured['batch_size']}: {read['useful']:,.0f} tokens, {read['padded']:,.0f} with padding"
-    return table([f"training a poly-encoder, {batches}", "examples/s"], rows)
+    return table([f"training a poly-encoder on {measured['data']}, {batches}", "examples/s"], rows)

@@ -49,6 +49,12 @@ class Material:
     base: Path
     tokenizer: ConversationTokenizer
 
+    @property
+    def name(self) -> str:
+        """Of the data, for tables."""
+        folder = self.file.parent
+        return folder.name if folder.name == "ubuntu_irc" else f"{folder.parent.name}/{folder.name}"
+
     def tokenised(self, count: int) -> list[TokenisedChoice]:
         """The first examples whose contexts and responses are all different."""
         found: dict[str, Pair] = {}

@@ -5,6 +5,7 @@ The encoder is a BERT from scratch; a step is loss and gradients, without the op
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def measure(*, smoke: bool, data: Path, rounds: int = 3) -> dict[str, Any]:
         memory = measure_memory(folder, smoke=smoke)
         apart = {kind: check_gradients(folder, kind) for kind in MODULES}
         return {
+            "data": material.name,
             "pairs": len(examples),
             "parameters": RECIPES["bi-encoder"].build(material.base).selector.parameters(),
             "memory": memory,
@@ -232,10 +234,9 @@ def shown(measured: dict[str, Any]) -> str:
         for kind, bytes_of in measured["memory"].items()
     ]
     rows = [
-        [name, f"{sorted(runs)[len(runs) // 2]:.2f} s", f"{min(runs):.2f} s"]
-        for name, runs in measured["seconds"].items()
+        [name, f"{statistics.median(runs):.2f} s", f"{min(runs):.2f} s"] for name, runs in measured["seconds"].items()
     ]
-    head = f"a step of {measured['pairs']} pairs"
+    head = f"a step of {measured['pairs']} pairs of {measured['data']}"
     return table([head, "plain", "cached", ""], memory) + "\n\n" + table([head, "median", "least"], rows)
 
 

@@ -233,6 +233,7 @@ def test_every_row_of_choosing_is_measured_after_ours_was_equal(
     assert all(len(part["load_before_and_after"]) == 2 for part in measured.values())
     assert all(apart < 1e-5 for apart in measured["cached"]["gradients_apart"].values())
     assert set(measured["cached"]["memory"]) == set(measured["cached"]["seconds"]) == {"bi-encoder", "poly-encoder"}
+    assert {measured[part]["data"] for part in ("cached", "training")} == {"examples/data"}
     losses = measured["training"]["losses"]
     assert losses["ours"] == pytest.approx(losses["plain"], abs=1e-4)
     assert measured["training"]["tokens"]["padded"] > measured["training"]["tokens"]["useful"] > 0
