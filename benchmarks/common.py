@@ -19,7 +19,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "trl")
+PACKAGES = (
+    *(
+        "torch",
+        "transformers",
+        "tokenizers",
+        "pytorch-lightning",
+        "trl",
+        "sentence-transformers",
+        "faiss-cpu",
+        "usearch",
+    ),
+)
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -134,13 +145,26 @@ def described(facts: Mapping[str, Any]) -> str:
 
 def peak_memory() -> int:
     """Bytes that this process held at most since its program was started."""
+    # Unlike ru_maxrss, it does not begin with what the starting process held.
+    found = _memory_status("VmHWM")
+    if found is not None:
+        return found
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most << 10
+
+
+def held_memory() -> int:
+    """Bytes that this process holds now; where the system does not say, the most that it held."""
+    found = _memory_status("VmRSS")
+    return peak_memory() if found is None else found
+
+
+def _memory_status(name: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
-        # Unlike ru_maxrss, it does not begin with what the starting process held.
-        return int(status.split("VmHWM:")[1].split()[0]) << 10
+        return int(status.split(f"{name}:")[1].split()[0]) << 10
     except (OSError, IndexError):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most << 10
+        return None
 
 
 def add_common_options(parser: argparse.ArgumentParser, *, name: str, rounds: int) -> None:
@@ -162,7 +186,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data"),
-        help="the folder with self_dialogue and gpt2_bpe (default: $CONVMODEL_DATA, or ../shared/data)",
+        help="the folder with self_dialogue, gpt2_bpe and ubuntu_irc (default: $CONVMODEL_DATA, or ../shared/data)",
     )
 
 

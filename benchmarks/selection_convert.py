@@ -38,8 +38,13 @@ def padded(selector: Convert, texts: Sequence[str]) -> Tensor:
     return torch.cat([selector.convert.encode_responses(batch.ids, batch.mask) for batch in batches])
 
 
-def measure(*, smoke: bool) -> dict[str, Any]:
+def measure(*, smoke: bool, data: Path | None = None, rounds: int = ROUNDS) -> dict[str, Any]:
     """Compares vectors, then takes times from texts to vectors.
+
+    Args:
+        smoke: only to see that it runs.
+        data: the folder of real data; `$CONVMODEL_DATA` or `../shared/data` when left out.
+        rounds: of each way.
 
     Returns:
         Seconds of each contender and round, how far the vectors are apart, and how much padding the peer reads.
@@ -47,7 +52,7 @@ def measure(*, smoke: bool) -> dict[str, Any]:
     Raises:
         ValueError: where ours in fp32 and the peer differ by more than 1e-5.
     """
-    data = Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data")
+    data = data or Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data")
     file = conversation_files(data, smoke=smoke)["train"]
     turns = [turn for c in islice(read_conversations(file), 3_000) for turn in c.turns]
     tokenizer = ConvertTokenizer.learn(turns, 500 if smoke else 31_476)
@@ -69,7 +74,7 @@ def measure(*, smoke: bool) -> dict[str, Any]:
         "tokens": _tokens(selector, turns),
         "apart": apart,
         "quick": {name: _told(each, vectors[PEER]) for name, each in vectors.items() if name not in (PEER, "fp32")},
-        "seconds": interleave(runs, 1 if smoke else ROUNDS),
+        "seconds": interleave(runs, 1 if smoke else rounds),
         "claimed": not smoke,
     }
 

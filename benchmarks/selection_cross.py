@@ -66,14 +66,14 @@ def data_folder() -> Path:
     return Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data")
 
 
-def examples(*, smoke: bool) -> list[ChoiceExample]:
+def examples(data: Path, *, smoke: bool) -> list[ChoiceExample]:
     """Real ones of ubuntu_irc; where they are not there, contexts of conversations with others' turns."""
-    file = data_folder() / "ubuntu_irc" / "test.jsonl"
+    file = data / "ubuntu_irc" / "test.jsonl"
     if not smoke and file.is_file():
         return list(islice(read_choices(file), 400))
     if not smoke:
         tell("ubuntu_irc is not there (CONVMODEL_DATA): measured on examples/data instead")
-    conversations = list(read_conversations(conversation_files(data_folder(), smoke=True)["test"]))
+    conversations = list(read_conversations(conversation_files(data, smoke=True)["test"]))
     turns = list(dict.fromkeys(turn.strip() for conversation in conversations for turn in conversation.turns))
     pool = tuple(turns[: 10 if smoke else 100])
     return [ChoiceExample(conversation.turns[:-1], pool, 0) for conversation in conversations]
@@ -88,22 +88,28 @@ def picked(given: Sequence[ChoiceExample], selector: CrossEncoder, count: int) -
     return [Asked(row, encode(example.candidates)) for row, example in middle]
 
 
-def measure(*, smoke: bool) -> dict[str, Any]:
+def measure(*, smoke: bool, data: Path | None = None, rounds: int = ROUNDS) -> dict[str, Any]:
     """Compares scores, then takes times.
+
+    Args:
+        smoke: only to see that it runs.
+        data: the folder of real data; `data_folder` when left out.
+        rounds: of each way.
 
     Returns:
         For each size of GPT-2 what `_measure_size` gives; and whether claims are made.
     """
-    given = examples(smoke=smoke)
+    data = data or data_folder()
+    given = examples(data, smoke=smoke)
     texts = (text for example in given for text in example.context)
-    tokenizer, vocabulary = load_tokenizer(data_folder(), texts, smoke=smoke)
+    tokenizer, vocabulary = load_tokenizer(data, texts, smoke=smoke)
     sizes = SMOKE_SIZES if smoke else SIZES
     found: dict[str, Any] = {}
     for name, size in sizes.items():
         torch.manual_seed(0)
         selector = CrossEncoder.from_scratch(tokenizer, size, max_context=360, max_candidate=72)
         selector.network.eval()
-        found[name] = _measure_size(selector, picked(given, selector, 2 if smoke else 4), 1 if smoke else ROUNDS)
+        found[name] = _measure_size(selector, picked(given, selector, 2 if smoke else 4), 1 if smoke else rounds)
     return {"sizes": found, "vocabulary": vocabulary, "claimed": not smoke}
 
 

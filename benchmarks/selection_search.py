@@ -161,10 +161,10 @@ def shown(measured: Mapping[str, Any], found: Sequence[Ratio]) -> str:
         "median",
         "least",
     ]
-    compared = table(["", *RATIO_COLUMNS], [[ratio.name, *ratio.cells()] for ratio in found])
     ours = 1000 * min(measured["poly"]["ours"])
     published = f"poly: {ours:,.0f} ms for a context here; published: {PUBLISHED} (arXiv:1905.01969)"
-    return "\n\n".join([table(header, rows), published, compared])
+    compared = [table(["", *RATIO_COLUMNS], [[ratio.name, *ratio.cells()] for ratio in found])] if found else []
+    return "\n\n".join([table(header, rows), published, *compared])
 
 
 def _ratio(name: str, better: list[float], worse: list[float], at_least: float | None) -> Ratio:

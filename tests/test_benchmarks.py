@@ -3,11 +3,13 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 pytest.importorskip("pytorch_lightning")
 
@@ -18,9 +20,12 @@ from benchmarks import (
     hybrid,
     job,
     quality,
+    selection,
     selection_convert,
     selection_cross,
+    selection_pairs,
     selection_search,
+    selection_training,
     start,
     tokenization,
     training,
@@ -212,3 +217,70 @@ def test_the_cross_encoder_is_measured_after_its_scores_were_those_of_padded_pai
     assert {"fp32", "int8", "padded pairs"} <= set(tiny["seconds"])
     assert tiny["apart"] < 1e-4 and tiny["quick"]["int8"]["same_order"] > 0.9
     assert [ratio.at_least for ratio in selection_cross.ratios(found)] == [None] * (len(tiny["seconds"]) - 1)
+
+
+def test_every_row_of_choosing_is_measured_after_ours_was_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "1")
+    for name in ("faiss", "usearch", "usearch.index", "sentence_transformers", "sentence_transformers.util"):
+        monkeypatch.setitem(sys.modules, name, None)
+    threads = torch.get_num_threads()
+    selection.main(["--smoke", "--output", str(tmp_path / "selection.json"), "--threads", str(threads)])
+    found = report(tmp_path / "selection.json")
+    measured = found["measured"]
+    assert list(measured) == list(selection.PARTS) == ["search", "cross", "convert", "cached", "training"]
+    assert all(len(part["load_before_and_after"]) == 2 for part in measured.values())
+    assert all(apart < 1e-5 for apart in measured["cached"]["gradients_apart"].values())
+    assert set(measured["cached"]["memory"]) == set(measured["cached"]["seconds"]) == {"bi-encoder", "poly-encoder"}
+    assert {measured[part]["data"] for part in ("cached", "training")} == {"examples/data"}
+    losses = measured["training"]["losses"]
+    assert losses["ours"] == pytest.approx(losses["plain"], abs=1e-4)
+    assert measured["training"]["tokens"]["padded"] > measured["training"]["tokens"]["useful"] > 0
+    assert all(len(runs) == 1 and runs[0] > 0 for runs in measured["training"]["examples_per_second"].values())
+    assert all(ratio["at_least"] is None for ratio in found["ratios"])  # claims are made of the real sizes
+    told = capsys.readouterr()
+    assert "measured without sentence-transformers' cached loss" in told.err
+    assert "training a poly-encoder, against the plain loop" in told.out
+
+
+def test_one_row_of_choosing_can_be_measured_alone(tmp_path: Path) -> None:
+    selection.main(["--smoke", "--output", str(tmp_path / "selection.json"), "--threads", "1", "--only", "convert"])
+    assert list(report(tmp_path / "selection.json")["measured"]) == ["convert"]
+
+
+def test_sentence_transformers_step_has_the_loss_and_the_gradients_of_ours(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    material = selection_pairs.prepare(tmp_path, tmp_path, smoke=True)
+    examples = material.tokenised(12)
+    module = replace(selection_training.RECIPES["bi-encoder"], cached=True).build(material.base)
+    peer = selection_training.Peer(material.base, 4)
+    for each in (module, peer.model):
+        each.eval()
+    features = selection_training.peer_features(module, examples)
+    selection_training.step(module, examples)
+    peer.step(features)
+    theirs = {name.removeprefix("0.model."): w.grad for name, w in peer.model.named_parameters() if w.grad is not None}
+    mine = {name.removeprefix("contexts.hf_model."): w.grad for name, w in module.network.named_parameters()}
+    assert mine.keys() == theirs.keys()
+    largest = max(float(each.abs().max()) for each in theirs.values())
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(mine[name], gradient, atol=1e-5 * largest, rtol=0)
+
+
+def test_pairs_are_drawn_from_conversations_where_no_candidates_are_given(tmp_path: Path) -> None:
+    (tmp_path / "talks.jsonl").write_text('{"turns": ["a", "b", "c"]}\n')
+    assert [(tuple(c), r) for c, r in selection_pairs.read_pairs(tmp_path / "talks.jsonl")] == [
+        (("a",), "b"),
+        (("a", "b"), "c"),
+    ]
+    given = {"context": ["a", "b"], "response": "c", "distractors": ["d"]}
+    (tmp_path / "choices.jsonl").write_text(json.dumps(given) + "\n")
+    assert [(tuple(c), r) for c, r in selection_pairs.read_pairs(tmp_path / "choices.jsonl")] == [(("a", "b"), "c")]
+
+
+def test_gradients_that_differ_are_refused(tmp_path: Path) -> None:
+    for way, value in (("plain", 1.0), ("cached", 1.001)):
+        save_file({"w": torch.tensor([value, 2.0])}, tmp_path / f"bi-encoder-{way}.safetensors")
+    with pytest.raises(ValueError, match=r"gradients of a cached step are 5\.0e-04 of the largest"):
+        selection_training.check_gradients(tmp_path, "bi-encoder")

@@ -20,6 +20,9 @@ from convmodel.tokenizer import ConversationTokenizer
 TOKENS_PER_CHUNK = 4_096
 """Tokens that an encoder reads at once, padding included; longer rows are read alone."""
 
+TOKENS_PER_CPU_CHUNK = 1_024
+"""The same on a CPU: more at once multiplies no quicker there, needs more padding, and does not stay in its caches."""
+
 Architecture = Literal["bert", "distilbert", "gpt2"]
 """What an encoder from scratch can be."""
 
@@ -185,7 +188,7 @@ def in_chunks(
     *,
     pad_token_id: int,
     device: torch.device,
-    tokens: int = TOKENS_PER_CHUNK,
+    tokens: int | None = None,
     recompute: bool = False,
 ) -> tuple[Tensor, ...]:
     """Encodes rows of like length together, so that little padding is read.
@@ -195,13 +198,15 @@ def in_chunks(
         encode: a chunk of B rows in, tensors of B rows each out.
         pad_token_id: what rows are filled up with.
         device: where `encode` reads.
-        tokens: of a chunk, padding included.
+        tokens: of a chunk, padding included; what `device` is quick at, when left out.
         recompute: keeps nothing of a chunk but its result, and runs it again when gradients come back: gradients and
             dropout are the same, and memory is that of one chunk. Source: gradient caching, arXiv:2101.06983.
 
     Returns:
         The tensors of all rows, in the order of `rows`.
     """
+    if tokens is None:
+        tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     found: list[tuple[Tensor, ...]] = []
     order: list[int] = []
     for numbers in length_chunks([len(row) for row in rows], tokens):

@@ -70,7 +70,7 @@ def test_cached_gradients_are_those_of_the_plain_step(
 ) -> None:
     from convmodel.selection import encoder
 
-    monkeypatch.setattr(encoder, "TOKENS_PER_CHUNK", 12)  # several chunks
+    monkeypatch.setattr(encoder, "TOKENS_PER_CPU_CHUNK", 12)  # several chunks
     gradients = []
     for cached in (False, True):
         made = module(tokenizer, cls, cached_gradients=cached)
