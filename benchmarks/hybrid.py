@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
             table([head, *names], [[name, *(row[n].cell() for n in names)] for name, row in rows.items()]), end="\n\n"
         )
     print(described(facts))
-    measured = {"model": options.model, "selector": options.selector, "examples": len(examples)}
+    measured = {"model": Path(options.model).name, "selector": Path(options.selector).name, "examples": len(examples)}
     measured |= {"candidates": len(candidates), "ranking": _plain(ranked), "replies": _plain(replied)}
     write_report(options.output, facts, ratios=[], measured=measured)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,6 +15,8 @@ from safetensors.torch import save_file
 pytest.importorskip("pytorch_lightning")
 
 from benchmarks import (
+    choosers,
+    choosing,
     contenders,
     generation,
     generation_gpu,
@@ -32,6 +35,7 @@ from benchmarks import (
     training_gpu,
 )
 from benchmarks.common import Ratio, interleave, table
+from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED
 from convmodel.tokenizer import ConversationTokenizer
@@ -284,3 +288,19 @@ def test_gradients_that_differ_are_refused(tmp_path: Path) -> None:
         save_file({"w": torch.tensor([value, 2.0])}, tmp_path / f"bi-encoder-{way}.safetensors")
     with pytest.raises(ValueError, match=r"gradients of a cached step are 5\.0e-04 of the largest"):
         selection_training.check_gradients(tmp_path, "bi-encoder")
+
+
+def test_a_model_that_always_answers_the_same_text_recalls_nothing() -> None:
+    examples = [ChoiceExample(("a",), tuple(map(str, range(100))), gold) for gold in (0, 57, 99)]
+    found = choosing.recalls(list(choosers.constant(examples)), examples)
+    assert found["R_10@1"] == found["R_10@5"] == found["R_100@1"] == 0.0
+    assert found["mrr/10"] == pytest.approx(0.1) and found["mrr/100"] == pytest.approx(0.01)
+    scores = [-np.abs(np.arange(100) - one.gold) for one in examples]  # the response, then its neighbours
+    assert choosing.recalls(scores, examples)["R_100@1"] == 1.0
+
+
+def test_recall_among_ten_is_that_among_the_first_nine_distractors() -> None:
+    example = ChoiceExample(("a",), tuple(map(str, range(60))), 30)
+    scores = np.where(np.arange(60) == 30, 0.5, np.where(np.arange(60) < 9, 0.0, 1.0))
+    found = choosing.recalls([scores], [example])
+    assert found["R_10@1"] == 1.0 and found["R_60@5"] == 0.0 and found["mrr/60"] == pytest.approx(1 / 51)
