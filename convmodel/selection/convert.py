@@ -14,9 +14,10 @@ from convmodel.selection.convert_network import ConvertNetwork, ConvertSizes, Ei
 from convmodel.selection.convert_packed import Packed, is_current
 from convmodel.selection.convert_tokenizer import ConvertTokenizer
 from convmodel.selection.encoder import in_chunks
+from convmodel.selection.folders import WEIGHTS
 from convmodel.selection.loss import in_batch_loss
 from convmodel.selection.rows import Row
-from convmodel.selection.selector import WEIGHTS, EncodedContexts, EncodingSelector
+from convmodel.selection.selector import EncodedContexts, EncodingSelector
 
 MAX_TOKENS = 60
 """Of a text, as in the paper."""

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from convmodel.selection.encoder import TokenEncoder, load_encoder
-from convmodel.selection.selector import SELECTOR, Selector
+from convmodel.selection.folders import SELECTOR
+from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
 
 

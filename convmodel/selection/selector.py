@@ -1,40 +1,28 @@
 """Contexts and candidates in, scores out: the contract of all models that choose a reply, and their folders."""
 
-import importlib
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from convmodel.fingerprint import weights_digest
 from convmodel.hardware import best_device, number_type
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, local_folder, replaced_folder
+from convmodel.selection.folders import SELECTOR, STRANGE, WEIGHTS, class_of, described, saved_weights
 from convmodel.selection.heads import bi_scores, poly_scores
 from convmodel.selection.search import Best, search_bi, search_poly
 from convmodel.selection.searchable import Searchable
 from convmodel.selection.texts import Candidates, checked_candidates, checked_pools, context_ids
 from convmodel.token_store import store_key
 from convmodel.tokenizer import ConversationTokenizer
-
-SELECTOR, WEIGHTS = "selector.json", "model.safetensors"
-_STRANGE = "is not what this version saves; give a folder made by save_pretrained"
-
-HOMES = {
-    "bi-encoder": ("convmodel.selection.bi", "BiEncoder"),
-    "poly-encoder": ("convmodel.selection.poly", "PolyEncoder"),
-    "cross-encoder": ("convmodel.selection.cross", "CrossEncoder"),
-    "convert": ("convmodel.selection.convert", "Convert"),
-}
-"""Where the class of each kind of selector lives; imported when a folder asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +123,8 @@ class Selector(ABC):
 
     def fingerprint(self) -> str:
         """A digest of all that a score depends on: the same model has the same wherever it lies."""
-        described = (self.kind, json.dumps(self.options(), sort_keys=True), store_key("", self.tokenizer))
-        return weights_digest(described, self.weights())
+        rest = (self.kind, json.dumps(self.options(), sort_keys=True), store_key("", self.tokenizer))
+        return weights_digest(rest, self.weights())
 
     @classmethod
     def from_pretrained(
@@ -158,17 +146,17 @@ class Selector(ABC):
             ValueError: when it is no selector, or one of another kind, or cannot be int8, or for a dtype that is none.
         """
         folder = local_folder(checked_source(name_or_path, needs=SELECTOR))
-        described = _described(folder)
-        home = selector_class(described["kind"])
+        saved = described(folder)
+        home: type[Selector] = class_of(saved["kind"])
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
         place = torch.device(device) if device is not None else best_device()
         kept = None if dtype == "int8" else number_type(dtype, place)
         try:
-            found = home.build(home.tokenizer_class.from_pretrained(folder), described["options"])
+            found = home.build(home.tokenizer_class.from_pretrained(folder), saved["options"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder / SELECTOR}: {_STRANGE} ({error!r})") from error
-        found.load_weights(_saved_weights(folder), folder)
+            raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({error!r})") from error
+        found.load_weights(saved_weights(folder), folder)
         if kept is None:
             found.network.to(place).eval()
             found.to_int8()
@@ -208,8 +196,8 @@ class Selector(ABC):
             FileExistsError: when the folder holds files that are no part of a model.
         """
         with replaced_folder(folder) as fresh:
-            described = {"kind": self.kind, "options": self.options()}
-            (fresh / SELECTOR).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+            saved = {"kind": self.kind, "options": self.options()}
+            (fresh / SELECTOR).write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
             save_file(self.weights(), fresh / WEIGHTS, metadata={"format": "pt"})
             self.tokenizer.save_pretrained(fresh)
             text = self._card(card or ModelCard())
@@ -318,34 +306,3 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
         pool_vectors = vectors[places] if len(pools) == len(contexts) else vectors[places[0]]
         found = self.score_encoded(self.encode_contexts(contexts, personas=personas), pool_vectors)
         return found.float().cpu()
-
-
-def selector_class(kind: str) -> type[Selector]:
-    """The class of a kind of selector.
-
-    Raises:
-        ValueError: for a kind that is not known.
-    """
-    if kind not in HOMES:
-        raise ValueError(f"kind={kind!r}; allowed are {', '.join(HOMES)}")
-    module, name = HOMES[kind]
-    return cast(type[Selector], getattr(importlib.import_module(module), name))
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
-        if found["kind"] in HOMES and isinstance(found["options"], dict):
-            return cast(dict[str, Any], found)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{folder / SELECTOR}: {_STRANGE}")
-
-
-def _saved_weights(folder: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; give a folder made by save_pretrained") from None
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model anew") from error

@@ -18,8 +18,9 @@ from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.data import LearnVocabulary
 from convmodel.metrics.ranking import ranks_of
 from convmodel.model_card import ModelCard
+from convmodel.selection.folders import SELECTOR
 from convmodel.selection.loss import pool_losses
-from convmodel.selection.selector import SELECTOR, Selector
+from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.counting import summed_over_processes
 from convmodel.training.kept import tokenizer_files, tokenizer_from

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from convmodel.metrics.words import words
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.selector import HOMES, Selector
+from convmodel.selection.folders import HOMES
+from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools
 from convmodel.tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS
