@@ -8,9 +8,11 @@ training    examples per second of training a poly-encoder                     b
 """
 
 import argparse
+import logging
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -104,10 +106,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to run (default: all)")
     options = parser.parse_args(arguments)
     facts = machine(options.threads)
-    with limited_threads(options.threads):
+    with limited_threads(options.threads), _quiet():
         measured, ratios = run(options)
     print(described(facts), table(["", *RATIO_COLUMNS], [[each.name, *each.cells()] for each in ratios]), sep="\n\n")
     write_report(options.output, facts, ratios=ratios, measured=measured)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Lightning from telling of each model that is made."""
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Real contexts with their responses in, training material out: what the benchmarks of training selectors share."""
 
-import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,6 @@ def prepare(folder: Path, data: Path, *, smoke: bool) -> Material:
     pairs = list(read_pairs(file))
     random.Random(0).shuffle(pairs)
     sizes = SMOKE_SIZES if smoke else SIZES
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it tells of each model
     tell("learning the vocabulary")
     tokenizer = ConversationTokenizer.learn((text for c, r in pairs for text in (c[-1], r)), sizes.vocab_size)
     torch.manual_seed(0)
