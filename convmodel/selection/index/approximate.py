@@ -22,6 +22,9 @@ MANY = 1_000_000
 CHUNK = 65_536
 """Candidates that are added at once."""
 
+ALONE = 4_096
+"""The first candidates, which one thread adds: several at once would leave some of a small graph out of reach."""
+
 NEAR = 64
 """Candidates at least that one vector of a context leads to; their exact scores decide."""
 
@@ -62,7 +65,10 @@ def make(folder: Path, name: str, candidates: Searchable) -> None:
         block = blocks(start) / max(largest, 1e-30)
         rest = (1 - block.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
         there = candidates.there(start, CHUNK)
-        index.add((start + there.nonzero()[:, 0]).numpy(), torch.cat([block, rest], 1)[there].float().numpy())
+        keys, rows = (start + there.nonzero()[:, 0]).numpy(), torch.cat([block, rest], 1)[there].float().numpy()
+        alone = 0 if start else ALONE
+        index.add(keys[:alone], rows[:alone], threads=1)
+        index.add(keys[alone:], rows[alone:])
     with atomic_file(folder / name) as fresh:
         index.save(str(fresh))
 
