@@ -18,6 +18,7 @@ from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import check_replaceable
 from convmodel.training.checkpoint import epochs_begun, run_folder
+from convmodel.training.showing import show
 
 Sample = tuple[Sequence[str], str]
 """A context and what was replied to it."""
@@ -111,9 +112,7 @@ class ReplySamples(Callback):
         head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model replies"
         head += "" if loss is None else f", validation loss {float(loss):.3f}"
         lines = [f"  {' / '.join(context)}  ->  {reply}" for context, reply in self.latest]
-        text = "\n".join([head, *lines])
-        bar = trainer.progress_bar_callback
-        (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)(text)
+        show(trainer, "\n".join([head, *lines]))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 shown = "  \n".join(f"{' / '.join(context)} → **{reply}**" for context, reply in self.latest)

@@ -26,6 +26,7 @@ from convmodel.training.counting import summed_over_processes
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.optimising import OptimisedModule, OptimizerName
 from convmodel.training.schedule import Schedule
+from convmodel.training.showing import show
 
 SAMPLES = 3
 """Contexts whose chosen response is shown after each validation."""
@@ -272,8 +273,7 @@ class SelectorModule(OptimisedModule):
             f"({examples:,} responses)",
             *(f"  {_end_of(' / '.join(context))}  ->  {chosen}" for context, chosen in self._samples),
         ]
-        bar = self.trainer.progress_bar_callback
-        (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)("\n".join(lines))
+        show(self.trainer, "\n".join(lines))
 
     # Checkpoints
 
