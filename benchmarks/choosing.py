@@ -6,7 +6,7 @@ A model that is trained already, and a number that is measured already, are not 
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -27,8 +27,8 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.choices import ChoiceExample, ChoiceReader
-from convmodel.conversation import ConversationReader
+from convmodel.choices import ChoiceExample, ChoiceReader, reader_of
+from convmodel.conversation import Conversation
 from convmodel.metrics.ranking import rank
 
 SETS = ("ubuntu_irc", "persona")
@@ -109,10 +109,9 @@ def _join(sources: Sequence[Path], target: Path, smoke: bool) -> None:
     """Conversations of several files in one, so that one vocabulary serves all; of an example its last two turns."""
     with open(target, "w", encoding="utf-8") as file:
         for source in sources:
-            reader = ChoiceReader(source)
-            pairs = ((one.context[-1], one.response) for one in reader)
-            found = pairs if reader.given() else (one.turns for one in ConversationReader(source))
-            for turns in islice(found, 60 if smoke else None):
+            found: Iterable[ChoiceExample | Conversation] = reader_of(source)
+            for one in islice(found, 60 if smoke else None):
+                turns = (one.context[-1], one.response) if isinstance(one, ChoiceExample) else one.turns
                 file.write(json.dumps({"turns": turns}, ensure_ascii=False) + "\n")
 
 

@@ -26,9 +26,9 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.choices import ChoiceExample, read_choices
+from convmodel.choices import ChoiceExample, ChoiceReader, reader_of
 from convmodel.chooser import Chooser
-from convmodel.conversation import ConversationFileError, ConversationReader
+from convmodel.conversation import ConversationReader
 from convmodel.hybrid import Hybrid
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.metrics.diversity import distinct, sameness
@@ -122,12 +122,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def held_out(path: str) -> Iterator[ChoiceExample]:
     """Contexts with their real replies: those of the file, or the last turn of each conversation among others'."""
-    try:
-        yield from read_choices(path)
+    reader = reader_of(path)
+    if isinstance(reader, ChoiceReader):
+        yield from reader
         return
-    except ConversationFileError:
-        pass
-    conversations = [one for one in ConversationReader(path) if len(one.turns) > 1]
+    conversations = [one for one in reader if len(one.turns) > 1]
     lasts = list(dict.fromkeys(one.turns[-1].strip() for one in conversations))
     for number, one in enumerate(conversations):
         gold = one.turns[-1].strip()

@@ -11,8 +11,7 @@ from transformers import AutoModel
 
 from benchmarks.common import conversation_files, tell
 from convmodel.choice_set import TokenisedChoice
-from convmodel.choices import ChoiceReader
-from convmodel.conversation import read_conversations
+from convmodel.choices import every_example
 from convmodel.model_folder import quiet_progress
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import NewEncoder
@@ -97,13 +96,7 @@ def prepare(folder: Path, data: Path, *, smoke: bool) -> Material:
 
 def read_pairs(file: Path) -> Iterator[Pair]:
     """What a file gives as examples, or of conversations every turn after the first."""
-    reader = ChoiceReader(file)
-    if reader.given():
-        yield from ((one.context, one.response) for one in reader)
-        return
-    for conversation in read_conversations(file):
-        turns = conversation.turns
-        yield from ((turns[:number], turns[number]) for number in range(1, len(turns)))
+    return ((one.context, one.response) for one in every_example(file))
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from convmodel.conversation import Conversation, check_turns
+from convmodel.conversation import Conversation, ConversationReader, check_turns
 from convmodel.formats.base import Asked, Problem, Record, kind
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.formats.reading import OnError, Reader, Report, count
 
-__all__ = ["ChoiceExample", "ChoiceReader", "ChoiceReport", "every_response", "read_choices"]
+__all__ = [
+    "ChoiceExample",
+    "ChoiceReader",
+    "ChoiceReport",
+    "every_example",
+    "every_response",
+    "read_choices",
+    "reader_of",
+]
 
 LOOKED_AT = 1_000
 """Records by which a file with candidates is told from one without."""
@@ -150,6 +158,18 @@ def read_choices(
 ) -> Iterator[ChoiceExample]:
     """Yields the examples of a file with given candidates once; all else is as in `ChoiceReader`."""
     return iter(ChoiceReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+
+
+def reader_of(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> "ChoiceReader | ConversationReader":
+    """What reads a source: as examples where it gives candidates, and else as conversations."""
+    choices = ChoiceReader(source, on_error=on_error)
+    return choices if choices.given() else ConversationReader(source, on_error=on_error)
+
+
+def every_example(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[ChoiceExample]:
+    """The examples of a file with candidates, or every response of its conversations."""
+    for one in reader_of(source, on_error=on_error):
+        yield from [one] if isinstance(one, ChoiceExample) else every_response(one)
 
 
 def every_response(conversation: Conversation) -> Iterator[ChoiceExample]:

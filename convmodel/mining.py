@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from convmodel.atomic import atomic_file
-from convmodel.choices import ChoiceExample, ChoiceReader, every_response
-from convmodel.conversation import ConversationReader, OnError
+from convmodel.choices import ChoiceExample, every_example
+from convmodel.conversation import OnError
 from convmodel.selection.selector import EncodingSelector
 from convmodel.token_store import chunks
 
@@ -51,13 +51,13 @@ def mine(
     """
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
-    texts = list(dict.fromkeys(one.response for one in _examples(source, on_error)))
+    texts = list(dict.fromkeys(one.response for one in every_example(source, on_error=on_error)))
     if len(texts) < 2:
         raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")
     vectors = torch.cat([selector.encode_candidates(part) for part in chunks(texts, 16 * AT_ONCE)])
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
-        for part in chunks(_examples(source, on_error), AT_ONCE):
+        for part in chunks(every_example(source, on_error=on_error), AT_ONCE):
             contexts = selector.encode_contexts([one.context for one in part], personas=[one.persona for one in part])
             said = max(len(one.context) for one in part) + 1
             best = selector.search_encoded(contexts, vectors, negatives + skip + said)
@@ -68,14 +68,6 @@ def mine(
             written += len(part)
             progress(len(part))
     return written
-
-
-def _examples(source: str | os.PathLike[str], on_error: OnError) -> Iterator[ChoiceExample]:
-    choices = ChoiceReader(source, on_error=on_error)
-    if choices.given():
-        return iter(choices)
-    conversations = ConversationReader(source, on_error=on_error)
-    return (one for conversation in conversations for one in every_response(conversation))
 
 
 def _line(one: ChoiceExample, distractors: Sequence[str]) -> str:
