@@ -12,13 +12,11 @@ import numpy as np
 import torch
 
 from convmodel.choices import ChoiceExample, ChoiceReader
+from convmodel.evaluation.pools import Pooled, Pools
+from convmodel.evaluation.scoring import scores_of
 from convmodel.selection.pretrained import pretrained_encoder
-from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
-from convmodel.token_store import chunks
+from convmodel.selection.selector import Selector
 from convmodel.training.schedule import learning_rate_at
-
-AT_ONCE = 64
-"""Contexts that are scored together."""
 
 LEARNING_RATE = 1e-3
 COSINE_SCALE = 20.0
@@ -109,23 +107,12 @@ def ours(folder: Path) -> Score:
     """Scores of a trained selector."""
     selector = Selector.from_pretrained(folder, device="cpu", dtype="float32")
 
-    def apart(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
-        assert isinstance(selector, EncodingSelector)
-        texts = sorted({text for one in examples for text in one.candidates}, key=len)
-        places = {text: number for number, text in enumerate(texts)}
-        vectors = torch.cat([selector.encode_candidates(part) for part in chunks(texts, 2_048)])
-        for part in chunks(examples, AT_ONCE):
-            contexts = selector.encode_contexts([one.context for one in part], personas=[one.persona for one in part])
-            for row, one in enumerate(part):
-                context = EncodedContexts(contexts.vectors[row : row + 1], contexts.found[row : row + 1])
-                pool = vectors[torch.tensor([places[text] for text in one.candidates])]
-                yield selector.score_encoded(context, pool)[0].numpy()
+    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+        numbered = [Pooled(number, number, one) for number, one in enumerate(examples, start=1)]
+        pools = Pools(numbered, place="example {line}", data={}, candidates={})
+        return (found.values for found in scores_of(selector, pools))
 
-    def together(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
-        for one in examples:
-            yield selector.score([one.context], [one.candidates], personas=[one.persona])[0].numpy()
-
-    return apart if isinstance(selector, EncodingSelector) else together
+    return score
 
 
 # The peers
