@@ -1,6 +1,5 @@
 """Conversation files and files with candidates in, batches of contexts and responses out: the LightningDataModule."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast, runtime_checkable
@@ -9,9 +8,9 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.batching import Batches, BatchLoader, RandomBatches, Share
+from convmodel.batching import Batches, BatchLoader, RandomBatches
 from convmodel.choice_set import ChoiceSet, Ids, TokenisedChoice
-from convmodel.choices import ChoiceReader
+from convmodel.choices import ChoiceReader, reader_of
 from convmodel.conversation import ConversationReader
 from convmodel.data import AsksForTokenizer, FilesDataModule, too_long_persona
 
@@ -36,7 +35,7 @@ class ReadsChoices(AsksForTokenizer, Protocol):
     max_context: int
 
 
-class ChoiceDataModule(FilesDataModule):
+class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
     """Contexts and responses for a model that chooses replies.
 
     Any conversation file does: each turn is a response to the turns before it, and the other responses of its batch are
@@ -78,7 +77,6 @@ class ChoiceDataModule(FilesDataModule):
             if given < least:
                 raise ValueError(f"data.{name}={given}; it must be at least {least}")
         self._batch_size, self._distractors, self._pool, self._max_turns = batch_size, distractors, pool, max_turns
-        self._sets: dict[str, ChoiceSet] = {}
 
     def setup(self, stage: str) -> None:
         """Counts the examples."""
@@ -88,31 +86,16 @@ class ChoiceDataModule(FilesDataModule):
                 f"data is a ChoiceDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
                 "leave --data out, or choose a model of convmodel.training.choosing"
             )
-        for split in self._wanted:
-            if split not in self._sets:
-                self._sets[split] = self._choice_set(split)
-
-    def train_dataloader(self) -> BatchLoader[ChoiceBatch]:
-        """Batches in a new order each epoch."""
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> BatchLoader[ChoiceBatch] | list[BatchLoader[ChoiceBatch]]:
-        """Always the same batches; none without a `valid_file`."""
-        return self._loader("valid", shuffle=False) if "valid" in self._sets else []
-
-    def test_dataloader(self) -> BatchLoader[ChoiceBatch]:
-        """Always the same batches."""
-        return self._loader("test", shuffle=False)
+        super().setup(stage)
 
     def transfer_batch_to_device(self, batch: ChoiceBatch, device: torch.device, dataloader_idx: int) -> ChoiceBatch:
         """Leaves the ids where they are: rows are laid out and padded first."""
         return batch
 
     def _reader(self, file: str) -> ConversationReader | ChoiceReader:
-        choices = ChoiceReader(file, on_error=self._on_error)
-        return choices if choices.given() else ConversationReader(file, on_error=self._on_error)
+        return reader_of(file, on_error=self._on_error)
 
-    def _choice_set(self, split: str) -> ChoiceSet:
+    def _laid_out(self, split: str) -> ChoiceSet:
         store = self._store(split)
         module = cast(ReadsChoices, self._asks)
         found = ChoiceSet(store, max_context=module.max_context, max_turns=self._max_turns)
@@ -128,11 +111,9 @@ class ChoiceDataModule(FilesDataModule):
         return found
 
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[ChoiceBatch]:
-        assert self.trainer is not None
-        choices, seed = self._sets[split], int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        share = Share(self.trainer.global_rank, self.trainer.world_size)
+        choices, share = self._sets[split], self._share
         if shuffle:
-            batches: Batches = RandomBatches(len(choices), batch_size=self._batch_size, seed=seed, share=share)
+            batches: Batches = RandomBatches(len(choices), batch_size=self._batch_size, seed=self._seed, share=share)
             return BatchLoader(batches, lambda numbers: self._read(choices, numbers))
         # Drawn once: neighbours in a file are of one conversation, and would be hard to tell apart.
         batches = RandomBatches(len(choices), batch_size=self._rank_at_once(), seed=0, share=share, redraw=False)
@@ -147,8 +128,10 @@ class ChoiceDataModule(FilesDataModule):
 
     def _rank(self, choices: ChoiceSet, numbers: np.ndarray) -> ChoiceBatch:
         examples = choices.read(numbers, distractors=self._pool - 1)
-        missing = [n for n in range(min(self._pool, len(choices))) if n not in set(numbers.tolist())]
-        spare = [one.response for one in choices.read(missing, distractors=0)] if len(examples) < self._pool else []
+        spare: list[Ids] = []
+        if len(examples) < self._pool:
+            missing = np.setdiff1d(np.arange(min(self._pool, len(choices))), numbers)
+            spare = [one.response for one in choices.read(missing, distractors=0)]
         return ChoiceBatch(list(_among(examples, spare, self._pool)), pool=self._pool)
 
 

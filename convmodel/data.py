@@ -1,10 +1,11 @@
 """Conversation files or Hub data sets in, batches out: the LightningDataModules."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Generic, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from convmodel.layout import TrainOn
 from convmodel.token_store import TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.windows import WindowSet
+
+SetT = TypeVar("SetT")
+BatchT = TypeVar("BatchT")
 
 READS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 """The splits that each command reads; only fit does without its second."""
@@ -51,8 +55,8 @@ class ReadsConversations(AsksForTokenizer, Protocol):
         """Tokens that the model can read at once."""
 
 
-class FilesDataModule(LightningDataModule):
-    """What data modules share: files by split, and what is learned and kept of them.
+class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
+    """What data modules share: files by split, what is learned and kept of them, and which batches are asked for.
 
     Args:
         files: by split, "train", "valid" and "test"; None for those that are not given.
@@ -65,6 +69,43 @@ class FilesDataModule(LightningDataModule):
         self._files, self._on_error = files, on_error
         self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
         self.described: dict[str, str] = {}
+        self._sets: dict[str, SetT] = {}
+
+    @abstractmethod
+    def _laid_out(self, split: str) -> SetT:
+        """What a file comes to for the model, described to a person in `described`."""
+
+    @abstractmethod
+    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[BatchT]:
+        """The batches of a file that is laid out: in a new order each epoch, or always the same."""
+
+    def setup(self, stage: str) -> None:
+        """Lays the files out."""
+        for split in self._wanted:
+            if split not in self._sets:
+                self._sets[split] = self._laid_out(split)
+
+    def train_dataloader(self) -> BatchLoader[BatchT]:
+        """Batches in a new order each epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> BatchLoader[BatchT] | list[BatchLoader[BatchT]]:
+        """Always the same batches; none without a `valid_file`."""
+        return self._loader("valid", shuffle=False) if "valid" in self._sets else []
+
+    def test_dataloader(self) -> BatchLoader[BatchT]:
+        """Always the same batches."""
+        return self._loader("test", shuffle=False)
+
+    @property
+    def _seed(self) -> int:
+        return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+    @property
+    def _share(self) -> Share:
+        """Which of the batches are this process's."""
+        assert self.trainer is not None
+        return Share(self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def _wanted(self) -> list[str]:
@@ -131,7 +172,7 @@ class FilesDataModule(LightningDataModule):
         return TokenStore(folder)
 
 
-class ConversationDataModule(FilesDataModule):
+class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
     """Conversations for a model that writes replies.
 
     Files are JSON Lines (lists, objects or messages), ParlAI text, CSV, or any of them gzipped; `hub://...` is a data
@@ -168,30 +209,11 @@ class ConversationDataModule(FilesDataModule):
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
         self._tokens_per_batch, self._max_length = tokens_per_batch, max_length
         self._window_context = window_context
-        self._sets: dict[str, WindowSet] = {}
 
     @property
     def _module(self) -> ReadsConversations:
         assert self.trainer is not None
         return cast(ReadsConversations, self.trainer.lightning_module)
-
-    def setup(self, stage: str) -> None:
-        """Lays the conversations out in windows."""
-        for split in self._wanted:
-            if split not in self._sets:
-                self._sets[split] = self._window_set(split)
-
-    def train_dataloader(self) -> BatchLoader[Batch]:
-        """Batches in a new order each epoch."""
-        return self._loader("train", shuffle=True)
-
-    def val_dataloader(self) -> BatchLoader[Batch] | list[BatchLoader[Batch]]:
-        """Batches from short to long; none without a `valid_file`."""
-        return self._loader("valid", shuffle=False) if "valid" in self._sets else []
-
-    def test_dataloader(self) -> BatchLoader[Batch]:
-        """Batches from short to long."""
-        return self._loader("test", shuffle=False)
 
     def window_set(self, split: Literal["train", "valid", "test"]) -> WindowSet:
         """The laid-out windows of a file that was set up."""
@@ -202,7 +224,7 @@ class ConversationDataModule(FilesDataModule):
         file = self._files[split]
         return iter(()) if file is None else iter(ConversationReader(file, on_error=self._on_error))
 
-    def _window_set(self, split: str) -> WindowSet:
+    def _laid_out(self, split: str) -> WindowSet:
         store = self._store(split)
         limit = self._module.n_positions
         if self._max_length is not None:
@@ -232,14 +254,13 @@ class ConversationDataModule(FilesDataModule):
         return found
 
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
-        assert self.trainer is not None
         windows = self._sets[split]
         sampler = TokenBudgetSampler(
             windows.lengths,
             tokens_per_batch=self._tokens_per_batch,
             shuffle=shuffle,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
-            share=Share(self.trainer.global_rank, self.trainer.world_size),
+            seed=self._seed,
+            share=self._share,
         )
         return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
 
