@@ -35,7 +35,8 @@ class EncodesApart(SelectorModule):
         selector = self._encoding
         texts, numbers = _distinct([one.response for one in examples])
         given, _ = _distinct([ids for one in examples for ids in one.distractors])
-        extra = [ids for ids in given if tuple(ids) not in set(map(tuple, texts))]
+        responses = set(map(tuple, texts))
+        extra = [ids for ids in given if tuple(ids) not in responses]
         order = torch.tensor([*numbers, *range(len(texts), len(texts) + len(extra))], device=selector.device)
         rows = [selector.context_row(one.turns, one.persona) for one in examples]
         candidate_rows = [selector.candidate_row(ids) for ids in (*texts, *extra)]
