@@ -22,13 +22,15 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
+    from tqdm.auto import tqdm
+
     from convmodel.mining import mine
     from convmodel.selection.selector import EncodingSelector, Selector
 
     selector = Selector.from_pretrained(options.model, device=options.device)
     if not isinstance(selector, EncodingSelector):
         raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")
-    with _bar() as bar:
+    with tqdm(unit=" examples", disable=None, leave=False) as bar:
         written = mine(
             selector,
             options.input,
@@ -40,12 +42,6 @@ def _run(options: Namespace) -> int:
         )
     print(f"{options.output}: {written:,} examples written, each with up to {options.negatives} distractors")
     return 0
-
-
-def _bar():  # type: ignore[no-untyped-def]
-    from tqdm.auto import tqdm
-
-    return tqdm(unit=" examples", disable=None, leave=False)
 
 
 COMMAND = Command(
