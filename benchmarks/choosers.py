@@ -19,6 +19,9 @@ from convmodel.selection.selector import Selector
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3
+CROSS_LEARNING_RATE = 5e-4
+"""Of cross-encoders, which go on from a trained one."""
+
 COSINE_SCALE = 20.0
 """Of ours and of sentence-transformers' loss, whose default it is."""
 
@@ -44,7 +47,7 @@ class Work:
         name: of the data set.
         folder: where its files and models are kept.
         train, valid, test: files of examples.
-        base: the folder of the bi-encoder that all but ConveRT begin with; ConveRT has one of its own kind beside it.
+        base: the folder of the bi-encoder that is begun with; ConveRT has one of its own kind beside it.
         steps, batch_size: of the models that encode apart.
         cross_steps, cross_batch: of those that read pairs.
         max_context, max_candidate: tokens.
@@ -76,7 +79,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
         "data.valid_file": work.valid,
         "data.batch_size": work.cross_batch if cross else work.batch_size,
         "data.cache_dir": work.folder / "cache",
-        "model.learning_rate": LEARNING_RATE,
+        "model.learning_rate": CROSS_LEARNING_RATE if cross else LEARNING_RATE,
         "model.warmup_steps": max(1, (work.cross_steps if cross else work.steps) // 10),
         "trainer.max_steps": work.cross_steps if cross else work.steps,
         "trainer.max_epochs": -1,
@@ -168,14 +171,16 @@ def drawn(path: Path, *, batch_size: int, steps: int, seed: int = 1) -> Iterator
             yield examples[start : start + batch_size]
 
 
-def fit_peer(module: torch.nn.Module, losses: Iterator[torch.Tensor], steps: int) -> None:
+def fit_peer(
+    module: torch.nn.Module, losses: Iterator[torch.Tensor], steps: int, *, peak: float = LEARNING_RATE
+) -> None:
     """The steps of ours: AdamW, warm-up and cosine, clipping."""
     matrices = [w for w in module.parameters() if w.dim() > 1]
     others = [w for w in module.parameters() if w.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
     for step, loss in enumerate(losses):
-        rate = learning_rate_at(step, peak=LEARNING_RATE, warmup_steps=max(1, steps // 10), total_steps=steps)
+        rate = learning_rate_at(step, peak=peak, warmup_steps=max(1, steps // 10), total_steps=steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss.backward()
@@ -222,7 +227,7 @@ def sentence_cross(work: Work) -> tuple[Score, float]:
     from sentence_transformers.cross_encoder import CrossEncoder
     from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
 
-    folder = work.folder / "peer-encoder"
+    folder = work.folder / "peer-cross-encoder"
     longest = work.max_context + work.max_candidate
     sep = export_encoder(work.base, folder, max_context=longest)
     model = CrossEncoder(str(folder), num_labels=1, max_length=longest, device="cpu")
@@ -235,7 +240,7 @@ def sentence_cross(work: Work) -> tuple[Score, float]:
             yield loss(columns, torch.empty(0))
 
     begun = time.perf_counter()
-    fit_peer(model, losses(), work.cross_steps)
+    fit_peer(model, losses(), work.cross_steps, peak=CROSS_LEARNING_RATE)
     seconds = time.perf_counter() - begun
     model.eval()
 
