@@ -70,7 +70,7 @@ class Work:
 
 
 def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **options: Any) -> float:
-    """Runs the trainer's command; gives the seconds that it took."""
+    """Runs the trainer's command; gives the seconds that it took. The output appears when all steps are done."""
     from convmodel.trainer import main
 
     cross = kind == "cross-encoder"
@@ -88,7 +88,6 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
         "trainer.logger": "false",
         "trainer.default_root_dir": work.folder / f"run-{output.name}",
         "trainer.enable_progress_bar": "false",
-        "export_dir": output,
     }
     if cross:
         given |= {"model.negatives": NEGATIVES, "model.compared": "true"}
@@ -99,10 +98,13 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
         given["model.cosine_scale"] = COSINE_SCALE
     given |= {"model.pretrained_model_name_or_path": base} if base is not None else work.sizes
     given |= options
+    fresh = output.with_name(f"{output.name}-in-training")  # the best so far is there after each validation
+    given["export_dir"] = fresh
     module = f"convmodel.training.choosing.{MODULES[kind]}"
     begun = time.perf_counter()
     arguments = [f"--model={module}", "--data=convmodel.choice_data.ChoiceDataModule"]
     main(["fit", *arguments, *(f"--{name}={value}" for name, value in given.items())])
+    fresh.rename(output)
     return time.perf_counter() - begun
 
 
