@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from .formats import CONVERSATIONS
 from .formats.base import ConversationFileError, Problem, Record, kind
 from .formats.jsonl import dump
 from .formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
@@ -105,12 +106,14 @@ class ReadReport(Report):
 
     conversations: int = 0
 
+    formats = CONVERSATIONS
+
     def found(self) -> str:
         """How many conversations."""
         return count(self.conversations, "conversation")
 
 
-class ConversationReader(Reader[Conversation, ReadReport]):
+class ConversationReader(Reader[Record, Conversation, ReadReport]):
     """Reads the conversations of a file or of a Hub data set, as often as wanted, in bounded memory.
 
     Args:
@@ -126,6 +129,9 @@ class ConversationReader(Reader[Conversation, ReadReport]):
             ("stop"), and at the end for a source with nothing usable in it.
         FileNotFoundError, IsADirectoryError: when `source` is no file.
     """
+
+    noun = "conversation"
+    formats = CONVERSATIONS
 
     def __init__(
         self,
