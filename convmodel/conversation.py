@@ -17,6 +17,7 @@ __all__ = [
     "ConversationReader",
     "OnError",
     "ReadReport",
+    "check_text",
     "check_turns",
     "read_conversations",
     "write_conversations",
@@ -78,10 +79,19 @@ def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
             return checked
         except UnicodeEncodeError:
             pass
-    return tuple(_check_turn(turn, f"{what} {i}") for i, turn in enumerate(checked, 1))
+    return tuple(check_text(turn, f"{what} {i}") for i, turn in enumerate(checked, 1))
 
 
-def _check_turn(turn: object, name: str) -> str:
+def check_text(turn: object, name: str) -> str:
+    """Checks what is to be one text, and returns it untouched.
+
+    Args:
+        turn: the text.
+        name: what it is called in errors: "turn 2".
+
+    Raises:
+        TypeError, ValueError: as for one of the turns of `check_turns`.
+    """
     if not isinstance(turn, str):
         raise TypeError(f"{name} is {kind(turn)}, not a string; give each as one string")
     if not turn.strip():

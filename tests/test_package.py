@@ -44,7 +44,7 @@ FLOORS: list[set[str]] = [
     {"candidates", "choices", "tokenizer"},
     {"preparation", "scorers", "token_store"},
     {"choice_set", "windows", "writing"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
     {"deciding", "in_one_piece", "in_progress", "pools"},
     {"chooser", "hybrid", "writer"},
     {"opening"},
@@ -60,7 +60,7 @@ FLOORS: list[set[str]] = [
 STRANGERS = [
     {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 
@@ -241,6 +241,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
+        ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
     ],
     ids=[
@@ -256,6 +257,7 @@ def loaded(*program: str) -> set[str]:
         "trainer -h",
         "trainer --help",
         "conversations",
+        "documents",
         "front ends",
     ],
 )

@@ -131,8 +131,7 @@ class Reader(ABC, Generic[RecordT, Made, Told]):
         """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
         if self._is_hub:
             return hashlib.blake2b(self.formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
-        with open(self.source, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return digest_of(self.source)
 
     @property
     def _is_hub(self) -> bool:
@@ -150,6 +149,12 @@ class Reader(ABC, Generic[RecordT, Made, Told]):
         if not report.skipped:
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
         return f"{self.source}: no {self.noun} could be used, {report.lost()} skipped; first {report.problems[0]}"
+
+
+def digest_of(path: str) -> str:
+    """A digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def count(number: int, noun: str) -> str:
