@@ -13,7 +13,7 @@ import numpy as np
 from convmodel.atomic import atomic_folder
 from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 VERSION = 2
 """Part of every key: raised when what is written changes, so that old folders are not read."""
@@ -77,7 +77,7 @@ class TokenStore:
     def build(
         cls,
         conversations: Iterable[Conversation | ChoiceExample],
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         folder: Path,
         *,
         describe: Callable[[], str] = str,
@@ -98,7 +98,7 @@ class TokenStore:
         return cls(folder)
 
 
-def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: object) -> str:
+def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -> str:
     """The name of a store: the same when, and only when, the same ids would be written."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -117,7 +117,7 @@ def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: o
 
 
 def _write(
-    conversations: Iterable[Conversation | ChoiceExample], tokenizer: ConversationTokenizer, folder: Path, dtype: str
+    conversations: Iterable[Conversation | ChoiceExample], tokenizer: TextTokenizer, folder: Path, dtype: str
 ) -> int:
     segments = tokens = count = 0
     with (
