@@ -34,7 +34,7 @@ class WordCounter(Selector):
 
     kind = "cross-encoder"
 
-    def __init__(self, tokenizer: ConversationTokenizer) -> None:
+    def __init__(self, tokenizer: TextTokenizer) -> None:
         super().__init__(nn.Linear(1, 1), tokenizer)
         self.asked: list[int] = []
 
