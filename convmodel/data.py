@@ -18,6 +18,7 @@ from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pa
 from convmodel.choices import ChoiceExample, ChoiceReader
 from convmodel.conversation import Conversation, ConversationReader, OnError
 from convmodel.layout import TrainOn
+from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
 from convmodel.token_store import TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.windows import WindowSet
@@ -32,16 +33,14 @@ READS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 class LearnVocabulary(Protocol):
     """Learns a tokenizer from the training file."""
 
-    def __call__(
-        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
-    ) -> ConversationTokenizer:
+    def __call__(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
         """A vocabulary size in, a tokenizer of a class out."""
 
 
 class AsksForTokenizer(Protocol):
     """What every data module asks of the LightningModule that it feeds."""
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
         """The model's tokenizer; `learn` is called when it has none yet."""
 
 
@@ -137,12 +136,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         return cast(AsksForTokenizer, self.trainer.lightning_module)
 
     @cached_property
-    def _tokenizer(self) -> ConversationTokenizer:
+    def _tokenizer(self) -> TextTokenizer:
         return self._asks.load_tokenizer(self._learn)
 
-    def _learn(
-        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
-    ) -> ConversationTokenizer:
+    def _learn(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
         """Learns a vocabulary from the training file, or takes the one that was learned from the same bytes."""
         file = self._files["train"]
         if file is None:

@@ -13,7 +13,7 @@ import numpy as np
 from convmodel.atomic import atomic_folder
 from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 VERSION = 3
 """Part of every key: raised when what is written changes, so that old folders are not read."""
@@ -90,7 +90,7 @@ class TokenStore:
     def build(
         cls,
         conversations: Iterable[Any],
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         folder: Path,
         *,
         parts: Callable[[Any], Parts] | None = None,
@@ -113,7 +113,7 @@ class TokenStore:
         return cls(folder)
 
 
-def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: object) -> str:
+def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -> str:
     """The name of a store: the same when, and only when, the same ids would be written."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
@@ -131,7 +131,7 @@ def store_key(source_digest: str, tokenizer: ConversationTokenizer, **options: o
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _write(conversations: Iterable[Parts], tokenizer: ConversationTokenizer, folder: Path, dtype: str) -> int:
+def _write(conversations: Iterable[Parts], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
     segments = tokens = count = 0
     with (
         open(folder / "ids.bin", "wb") as ids_file,

@@ -24,7 +24,7 @@ from convmodel.selection.pretrained import pretrained_encoder
 from convmodel.selection.rows import Padded, Row
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools, context_ids
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 
 class CrossNetwork(nn.Module):
@@ -74,7 +74,7 @@ class CrossEncoder(Selector):
     def __init__(
         self,
         encoder: TokenEncoder,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         *,
         pooling: Pooling | None = None,
         max_context: int = 360,
@@ -107,7 +107,7 @@ class CrossEncoder(Selector):
     @classmethod
     def from_scratch(
         cls,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
         **options: Any,
     ) -> Self:
@@ -115,7 +115,7 @@ class CrossEncoder(Selector):
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
 
     @classmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> Self:
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """See `Selector.build`."""
         given = dict(options)
         return cls(new_encoder(given.pop("encoder")), tokenizer, **given)
