@@ -43,9 +43,12 @@ class TokenBudgetSampler:
         seed: what the epochs are drawn from.
         share: which batches this process reads. Where the batches do not divide evenly, some processes get one empty
             batch at the end, so that all make the same number of steps.
+        length_step: lengths within one step of this ratio count as equal.
+        most_padding: the share of all tokens that may be padding, in whatever epoch; batches are made smaller until it
+            is kept. None fills every batch.
 
     Raises:
-        ValueError: when the budget or a length is below 1.
+        ValueError: when the budget or a length is below 1, or `most_padding` is less than shuffling alone may take.
     """
 
     def __init__(
@@ -56,22 +59,27 @@ class TokenBudgetSampler:
         shuffle: bool,
         seed: int = 0,
         share: Share = Share(),
+        length_step: float = LENGTH_STEP,
+        most_padding: float | None = None,
     ) -> None:
+        if most_padding is not None and most_padding < 1 - 1 / length_step:
+            raise ValueError(f"most_padding={most_padding}; with length_step={length_step} it must be higher")
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch={tokens_per_batch}; it must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
         if lengths.min(initial=1) < 1:
             raise ValueError(f"sequence {lengths.argmin()} has {lengths.min()} tokens; each must have at least 1")
         self._shuffle, self._seed, self._share = shuffle, seed, share
-        classes = np.ceil(np.log(lengths) / np.log(LENGTH_STEP)).astype(np.int64)
+        classes = np.ceil(np.log(lengths) / np.log(length_step)).astype(np.int64)
         self._order = np.lexsort((lengths, classes))
         self._class_of_place = classes[self._order]
         starts = np.flatnonzero(np.diff(self._class_of_place, prepend=-1))
-        costs = np.zeros(0, dtype=np.int64)
+        costs = shortest = np.zeros(0, dtype=np.int64)
         if len(starts):
-            longest = np.maximum.reduceat(lengths[self._order], starts)
-            costs = np.repeat(longest, np.diff(np.append(starts, len(lengths))))
-        self._bounds = _cut(costs, tokens_per_batch)
+            sizes = np.diff(np.append(starts, len(lengths)))
+            costs = np.repeat(np.maximum.reduceat(lengths[self._order], starts), sizes)
+            shortest = np.repeat(np.minimum.reduceat(lengths[self._order], starts), sizes)
+        self._bounds = _cut_within(costs, shortest, tokens_per_batch, most_padding)
 
     def __len__(self) -> int:
         """Batches that this process reads in an epoch."""
@@ -89,15 +97,34 @@ class TokenBudgetSampler:
         return found + [order[:0]] * (len(self) - len(found))
 
 
-def _cut(costs: np.ndarray, budget: int) -> np.ndarray:
-    """Where batches begin (and the last one ends) when rows of ascending cost are filled up to the budget."""
+def _cut_within(costs: np.ndarray, shortest: np.ndarray, budget: int, most_padding: float | None) -> np.ndarray:
+    """As `_cut`, with batches just small enough that at most a share of all tokens is padding."""
+    for share in (1.0,) if most_padding is None else (1.0, *np.geomspace(16, 1, 17) * most_padding):
+        bounds = _cut(costs, shortest, budget, share)
+        tokens = int((np.diff(bounds) * costs[bounds[1:] - 1]).sum())
+        if most_padding is None or tokens - int(shortest.sum()) <= most_padding * tokens:
+            break
+    return bounds
+
+
+def _cut(costs: np.ndarray, shortest: np.ndarray, budget: int, most_padding: float) -> np.ndarray:
+    """Where batches begin (and the last one ends) when rows of ascending cost are filled up to the budget.
+
+    Args:
+        costs: tokens that a row may have; where rows are shuffled, the most.
+        shortest: the fewest.
+        budget: of a batch.
+        most_padding: the share of a batch that may be padding.
+    """
+    known = np.append(0, np.cumsum(shortest))
     bounds, start = [0], 0
     while start < len(costs):
         stop = start + 1
         rows = max(1, budget // int(costs[start]))
         # Costs ascend, so a batch that begins here never holds more rows than its first row's cost allows.
         ends = np.arange(start + 1, min(start + rows, len(costs)) + 1)
-        fitting = ends[costs[ends - 1] * (ends - start) <= budget]
+        tokens = costs[ends - 1] * (ends - start)
+        fitting = ends[(tokens <= budget) & (tokens - known[ends] + known[start] <= most_padding * tokens)]
         stop = int(fitting[-1]) if len(fitting) else stop
         bounds.append(stop)
         start = stop
@@ -150,14 +177,17 @@ class RandomBatches:
         return found + [order[:0]] * (len(self) - len(found))
 
 
-class Batches(Protocol):
+Chosen = TypeVar("Chosen", covariant=True)
+
+
+class Batches(Protocol[Chosen]):
     """What stands together in each batch of an epoch."""
 
     def __len__(self) -> int:
         """Batches of an epoch."""
 
-    def epoch(self, number: int) -> list[np.ndarray]:
-        """The batches of an epoch, as the indices of what stands in them."""
+    def epoch(self, number: int) -> Sequence[Chosen]:
+        """The batches of an epoch: the indices of what stands in them, or whatever else tells what is to be read."""
 
 
 Made = TypeVar("Made")
@@ -168,13 +198,13 @@ class BatchLoader(Generic[Made]):
 
     Args:
         sampler: which sequences stand together.
-        read: gives one batch for their indices.
+        read: gives one batch for what the sampler says of it.
 
     Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, saves `state_dict` in its checkpoints and gives
     it back.
     """
 
-    def __init__(self, sampler: Batches, read: Callable[[np.ndarray], Made]) -> None:
+    def __init__(self, sampler: Batches[Any], read: Callable[[Any], Made]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0

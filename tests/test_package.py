@@ -49,7 +49,7 @@ FLOORS: list[set[str]] = [
     {"chooser", "hybrid", "writer"},
     {"opening"},
     {"data", "inspection"},
-    {"choice_data"},
+    {"choice_data", "document_data"},
     {"training"},
     {"trainer", "chat", "bulk", "evaluation", "mining"},
     {"commands"},
@@ -64,7 +64,7 @@ STRANGERS = [
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 
-LIGHTNING = {"choice_data", "data", "training", "trainer"}
+LIGHTNING = {"choice_data", "data", "document_data", "training", "trainer"}
 """Who may know Lightning."""
 
 WITHOUT_TENSORS = {

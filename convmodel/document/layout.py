@@ -115,6 +115,7 @@ class DocumentPlan:
         ends: (W,) whether the document ends there.
         metas: (D,) tokens of each meta that stand in a window.
         lengths: (W,) tokens of each window.
+        cut_metas: how many metas are longer than what stands of them.
 
     Raises:
         ValueError: when a document must be cut and its meta leaves no room for that.
@@ -122,7 +123,9 @@ class DocumentPlan:
 
     def __init__(self, meta_lengths: Ids, body_lengths: Ids, limits: Limits) -> None:
         body = np.asarray(body_lengths, dtype=np.int64)
-        self.metas = np.minimum(np.asarray(meta_lengths, dtype=np.int64), limits.max_meta_length)
+        metas = np.asarray(meta_lengths, dtype=np.int64)
+        self.metas = np.minimum(metas, limits.max_meta_length)
+        self.cut_metas = int((metas > self.metas).sum())
         full, last = limits.room(self.metas), limits.room(self.metas, end=1)
         cut = body > last
         if cut.any():

@@ -5,6 +5,7 @@ import numpy as np
 from convmodel.token_store import Parts, TokenStore
 
 from .document import Document, meta_text
+from .layout import DocumentWindows, Limits
 
 
 def parts(document: Document) -> Parts:
@@ -40,3 +41,20 @@ class StoredDocuments:
     def body(self, document: int, start: int, stop: int) -> np.ndarray:
         """A part of the ids of a body."""
         return self._store.ids(int(self._bodies[document]), start, stop)
+
+
+class StoredWindows(DocumentWindows):
+    """The windows of a store's documents, laid out when they are read.
+
+    Args:
+        documents: of the store.
+        sep_token_id: the separator.
+        limits: of a window.
+
+    Attributes:
+        words, bytes: of all bodies, for perplexities that compare across vocabularies.
+    """
+
+    def __init__(self, documents: StoredDocuments, *, sep_token_id: int, limits: Limits) -> None:
+        super().__init__(documents, sep_token_id=sep_token_id, limits=limits)
+        self.words, self.bytes = documents.words, documents.bytes
