@@ -110,6 +110,19 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         assert self.trainer is not None
         return Share(self.trainer.global_rank, self.trainer.world_size)
 
+    def _by_length(
+        self, lengths: np.ndarray, tokens_per_batch: int, *, shuffle: bool, **options: float
+    ) -> TokenBudgetSampler:
+        """What stands together when like lengths do; `options` go to the sampler."""
+        return TokenBudgetSampler(
+            lengths,
+            tokens_per_batch=tokens_per_batch,
+            shuffle=shuffle,
+            seed=self._seed,
+            share=self._share,
+            **options,
+        )
+
     @property
     def _wanted(self) -> list[str]:
         """The splits that the running command reads."""
@@ -256,13 +269,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
         windows = self._sets[split]
-        sampler = TokenBudgetSampler(
-            windows.lengths,
-            tokens_per_batch=self._tokens_per_batch,
-            shuffle=shuffle,
-            seed=self._seed,
-            share=self._share,
-        )
+        sampler = self._by_length(windows.lengths, self._tokens_per_batch, shuffle=shuffle)
         return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.batching import Batch, Batches, BatchLoader, TokenBudgetSampler, padded
+from convmodel.batching import Batch, Batches, BatchLoader, padded
 from convmodel.data import AsksForTokenizer, FilesDataModule, pinned, window_length
 from convmodel.document.document import Document, DocumentReader, meta_text
 from convmodel.document.layout import DocumentWindows, Limits
@@ -169,12 +169,10 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
         windows = self._sets[split]
-        sampler = TokenBudgetSampler(
+        sampler = self._by_length(
             windows.lengths,
-            tokens_per_batch=self._tokens_per_batch,
+            self._tokens_per_batch,
             shuffle=shuffle,
-            seed=self._seed,
-            share=self._share,
             length_step=LENGTH_STEP,
             most_padding=MOST_PADDING,
         )
