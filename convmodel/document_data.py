@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
+import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.batching import Batch, Batches, BatchLoader, padded
@@ -182,11 +183,15 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
 
 
 def read_batch(windows: DocumentWindows, pad_token_id: int, chosen: ChosenWindows) -> Batch:
-    """Windows laid out and padded on the right; without token types."""
+    """Windows laid out and padded on the right, without token types.
+
+    `metadata`, (B,) int64, is how many of a row's first tokens are no part of the body.
+    """
     rows = windows.read(chosen.numbers, chosen.without_meta)
     return pinned(
         {
             "input_ids": padded([row.input_ids for row in rows], pad_token_id),
             "labels": padded([row.labels for row in rows], IGNORED),
+            "metadata": torch.tensor([row.metadata for row in rows] or [0]),
         }
     )

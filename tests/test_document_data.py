@@ -88,10 +88,12 @@ def test_every_document_of_a_file_is_predicted_whole_in_every_epoch(folder: Path
 def test_batches_have_no_token_types_and_stay_within_the_budget(folder: Path) -> None:
     data = set_up(data_of(folder))
     for batch in drawn(data.train_dataloader(), 0):
-        assert batch.keys() == {"input_ids", "labels"}
+        assert batch.keys() == {"input_ids", "labels", "metadata"}
         ids, labels = np.array(batch["input_ids"]), np.array(batch["labels"])
         assert ids.shape == labels.shape and (ids.size <= 256 or len(ids) == 1) and ids.shape[1] <= 64
         assert (ids[labels != IGNORED] == labels[labels != IGNORED]).all()
+        sep = data._tokenizer.sep_token_id
+        assert batch["metadata"] == [row.tolist().index(sep, 1) + 1 for row in ids]  # behind the second separator
 
 
 def with_meta(found: list[tuple[list[int], list[int]]], sep: int) -> int:

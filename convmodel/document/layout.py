@@ -74,10 +74,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """One window: two arrays of the same length T, int64; labels are -100 where nothing is predicted."""
+    """One window.
+
+    Args:
+        input_ids, labels: (T,) int64; labels are -100 where nothing is predicted.
+        metadata: how many of the first tokens are no part of the body: the meta and its separators.
+    """
 
     input_ids: np.ndarray
     labels: np.ndarray
+    metadata: int
 
 
 def lay_out(meta: Ids, body: Ids, sep_token_id: int, *, predict_from: int = 0, ends: bool = True) -> LaidOut:
@@ -97,7 +103,7 @@ def lay_out(meta: Ids, body: Ids, sep_token_id: int, *, predict_from: int = 0, e
     ids[begin:stop] = body
     labels = np.full(len(ids), IGNORED, dtype=np.int64)
     labels[begin + predict_from :] = ids[begin + predict_from :]
-    return LaidOut(ids, labels)
+    return LaidOut(ids, labels, begin)
 
 
 class DocumentPlan:
