@@ -13,7 +13,7 @@ from torch import Tensor
 from convmodel.layout import IGNORED, Sequences
 
 Batch = dict[str, Tensor]
-"""`input_ids`, `token_type_ids`, `labels`, each (B, T) int64; padding is on the right and has label -100.
+"""`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
 There is no attention mask: a causal model's tokens never see what stands to their right, so padding changes nothing.
 """
@@ -43,9 +43,12 @@ class TokenBudgetSampler:
         seed: what the epochs are drawn from.
         share: which batches this process reads. Where the batches do not divide evenly, some processes get one empty
             batch at the end, so that all make the same number of steps.
+        length_step: lengths within one step of this ratio count as equal.
+        most_padding: the share of all tokens that may be padding, in whatever epoch; batches are made smaller until it
+            is kept. None fills every batch.
 
     Raises:
-        ValueError: when the budget or a length is below 1.
+        ValueError: when the budget or a length is below 1, or `most_padding` is less than shuffling alone may take.
     """
 
     def __init__(
@@ -56,22 +59,27 @@ class TokenBudgetSampler:
         shuffle: bool,
         seed: int = 0,
         share: Share = Share(),
+        length_step: float = LENGTH_STEP,
+        most_padding: float | None = None,
     ) -> None:
+        if most_padding is not None and most_padding < 1 - 1 / length_step:
+            raise ValueError(f"most_padding={most_padding}; with length_step={length_step} it must be higher")
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch={tokens_per_batch}; it must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
         if lengths.min(initial=1) < 1:
             raise ValueError(f"sequence {lengths.argmin()} has {lengths.min()} tokens; each must have at least 1")
         self._shuffle, self._seed, self._share = shuffle, seed, share
-        classes = np.ceil(np.log(lengths) / np.log(LENGTH_STEP)).astype(np.int64)
+        classes = np.ceil(np.log(lengths) / np.log(length_step)).astype(np.int64)
         self._order = np.lexsort((lengths, classes))
         self._class_of_place = classes[self._order]
         starts = np.flatnonzero(np.diff(self._class_of_place, prepend=-1))
-        costs = np.zeros(0, dtype=np.int64)
+        costs = shortest = np.zeros(0, dtype=np.int64)
         if len(starts):
-            longest = np.maximum.reduceat(lengths[self._order], starts)
-            costs = np.repeat(longest, np.diff(np.append(starts, len(lengths))))
-        self._bounds = _cut(costs, tokens_per_batch)
+            sizes = np.diff(np.append(starts, len(lengths)))
+            costs = np.repeat(np.maximum.reduceat(lengths[self._order], starts), sizes)
+            shortest = np.repeat(np.minimum.reduceat(lengths[self._order], starts), sizes)
+        self._bounds = _cut_within(costs, shortest, tokens_per_batch, most_padding)
 
     def __len__(self) -> int:
         """Batches that this process reads in an epoch."""
@@ -89,15 +97,34 @@ class TokenBudgetSampler:
         return found + [order[:0]] * (len(self) - len(found))
 
 
-def _cut(costs: np.ndarray, budget: int) -> np.ndarray:
-    """Where batches begin (and the last one ends) when rows of ascending cost are filled up to the budget."""
+def _cut_within(costs: np.ndarray, shortest: np.ndarray, budget: int, most_padding: float | None) -> np.ndarray:
+    """As `_cut`, with batches just small enough that at most a share of all tokens is padding."""
+    for share in (1.0,) if most_padding is None else (1.0, *np.geomspace(16, 1, 17) * most_padding):
+        bounds = _cut(costs, shortest, budget, share)
+        tokens = int((np.diff(bounds) * costs[bounds[1:] - 1]).sum())
+        if most_padding is None or tokens - int(shortest.sum()) <= most_padding * tokens:
+            break
+    return bounds
+
+
+def _cut(costs: np.ndarray, shortest: np.ndarray, budget: int, most_padding: float) -> np.ndarray:
+    """Where batches begin (and the last one ends) when rows of ascending cost are filled up to the budget.
+
+    Args:
+        costs: tokens that a row may have; where rows are shuffled, the most.
+        shortest: the fewest.
+        budget: of a batch.
+        most_padding: the share of a batch that may be padding.
+    """
+    known = np.append(0, np.cumsum(shortest))
     bounds, start = [0], 0
     while start < len(costs):
         stop = start + 1
         rows = max(1, budget // int(costs[start]))
         # Costs ascend, so a batch that begins here never holds more rows than its first row's cost allows.
         ends = np.arange(start + 1, min(start + rows, len(costs)) + 1)
-        fitting = ends[costs[ends - 1] * (ends - start) <= budget]
+        tokens = costs[ends - 1] * (ends - start)
+        fitting = ends[(tokens <= budget) & (tokens - known[ends] + known[start] <= most_padding * tokens)]
         stop = int(fitting[-1]) if len(fitting) else stop
         bounds.append(stop)
         start = stop
@@ -106,20 +133,19 @@ def _cut(costs: np.ndarray, budget: int) -> np.ndarray:
 
 def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
     """Pads laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing."""
-    longest = max((len(row.input_ids) for row in rows), default=1)
-    shape = (max(len(rows), 1), longest)
-    ids, types = np.full(shape, pad_token_id), np.zeros(shape, dtype=np.int64)
-    labels = np.full(shape, IGNORED)
-    for number, row in enumerate(rows):
-        length = len(row.input_ids)
-        ids[number, :length] = row.input_ids
-        types[number, :length] = row.token_type_ids
-        labels[number, :length] = row.labels
     return {
-        "input_ids": torch.from_numpy(ids),
-        "token_type_ids": torch.from_numpy(types),
-        "labels": torch.from_numpy(labels),
+        "input_ids": padded([row.input_ids for row in rows], pad_token_id),
+        "token_type_ids": padded([row.token_type_ids for row in rows], 0),
+        "labels": padded([row.labels for row in rows], IGNORED),
     }
+
+
+def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+    """Rows of numbers as one (B, T) int64 tensor, `value` to the right of the shorter ones; no rows give one of it."""
+    values = np.full((max(len(rows), 1), max(map(len, rows), default=1)), value, dtype=np.int64)
+    for number, row in enumerate(rows):
+        values[number, : len(row)] = row
+    return torch.from_numpy(values)
 
 
 class RandomBatches:
@@ -151,14 +177,17 @@ class RandomBatches:
         return found + [order[:0]] * (len(self) - len(found))
 
 
-class Batches(Protocol):
+Chosen = TypeVar("Chosen", covariant=True)
+
+
+class Batches(Protocol[Chosen]):
     """What stands together in each batch of an epoch."""
 
     def __len__(self) -> int:
         """Batches of an epoch."""
 
-    def epoch(self, number: int) -> list[np.ndarray]:
-        """The batches of an epoch, as the indices of what stands in them."""
+    def epoch(self, number: int) -> Sequence[Chosen]:
+        """The batches of an epoch: the indices of what stands in them, or whatever else tells what is to be read."""
 
 
 Made = TypeVar("Made")
@@ -169,13 +198,13 @@ class BatchLoader(Generic[Made]):
 
     Args:
         sampler: which sequences stand together.
-        read: gives one batch for their indices.
+        read: gives one batch for what the sampler says of it.
 
     Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, saves `state_dict` in its checkpoints and gives
     it back.
     """
 
-    def __init__(self, sampler: Batches, read: Callable[[np.ndarray], Made]) -> None:
+    def __init__(self, sampler: Batches[Any], read: Callable[[Any], Made]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0

@@ -113,7 +113,9 @@ class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[ChoiceBatch]:
         choices, share = self._sets[split], self._share
         if shuffle:
-            batches: Batches = RandomBatches(len(choices), batch_size=self._batch_size, seed=self._seed, share=share)
+            batches: Batches[np.ndarray] = RandomBatches(
+                len(choices), batch_size=self._batch_size, seed=self._seed, share=share
+            )
             return BatchLoader(batches, lambda numbers: self._read(choices, numbers))
         # Drawn once: neighbours in a file are of one conversation, and would be hard to tell apart.
         batches = RandomBatches(len(choices), batch_size=self._rank_at_once(), seed=0, share=share, redraw=False)

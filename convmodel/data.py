@@ -2,10 +2,10 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from tqdm.auto import tqdm
 
 from convmodel.atomic import atomic_folder
 from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
-from convmodel.choices import ChoiceExample, ChoiceReader
+from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation, ConversationReader, OnError
+from convmodel.formats.reading import Reader
 from convmodel.layout import TrainOn
-from convmodel.token_store import TokenStore, store_key
+from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.token_store import Parts, TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.windows import WindowSet
 
@@ -32,16 +34,14 @@ READS = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 class LearnVocabulary(Protocol):
     """Learns a tokenizer from the training file."""
 
-    def __call__(
-        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
-    ) -> ConversationTokenizer:
+    def __call__(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
         """A vocabulary size in, a tokenizer of a class out."""
 
 
 class AsksForTokenizer(Protocol):
     """What every data module asks of the LightningModule that it feeds."""
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
         """The model's tokenizer; `learn` is called when it has none yet."""
 
 
@@ -63,6 +63,9 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         on_error: "stop" or "skip".
         cache_dir: where tokens are kept.
     """
+
+    noun = "conversations"
+    """What is in the files, as errors call it."""
 
     def __init__(self, files: Mapping[str, str | None], *, on_error: OnError, cache_dir: str | None) -> None:
         super().__init__()
@@ -107,6 +110,19 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         assert self.trainer is not None
         return Share(self.trainer.global_rank, self.trainer.world_size)
 
+    def _by_length(
+        self, lengths: np.ndarray, tokens_per_batch: int, *, shuffle: bool, **options: float
+    ) -> TokenBudgetSampler:
+        """What stands together when like lengths do; `options` go to the sampler."""
+        return TokenBudgetSampler(
+            lengths,
+            tokens_per_batch=tokens_per_batch,
+            shuffle=shuffle,
+            seed=self._seed,
+            share=self._share,
+            **options,
+        )
+
     @property
     def _wanted(self) -> list[str]:
         """The splits that the running command reads."""
@@ -114,7 +130,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         command = self.trainer.state.fn.value
         missing = [split for split in READS[command] if self._files[split] is None]
         if missing and (command, missing) != ("fit", ["valid"]):
-            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its conversations")
+            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its {self.noun}")
         return [split for split in READS[command] if split not in missing]
 
     def prepare_data(self) -> None:
@@ -122,12 +138,16 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         for split in self._wanted:
             self._store(split)
 
-    def _reader(self, file: str) -> ConversationReader | ChoiceReader:
+    def _reader(self, file: str) -> Reader[Any, Any, Any]:
         return ConversationReader(file, on_error=self._on_error)
 
+    _parts: Callable[[Any], Parts] | None = None
+    """Gives the texts of what is read; see `TokenStore.build`."""
+
     @staticmethod
-    def _texts(one: Conversation | ChoiceExample) -> Iterator[str]:
+    def _texts(one: Any) -> Iterator[str]:
         """What a vocabulary is learned from."""
+        assert isinstance(one, Conversation | ChoiceExample)
         yield from one.persona
         yield from one.turns if isinstance(one, Conversation) else (*one.context, one.response)
 
@@ -137,12 +157,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         return cast(AsksForTokenizer, self.trainer.lightning_module)
 
     @cached_property
-    def _tokenizer(self) -> ConversationTokenizer:
+    def _tokenizer(self) -> TextTokenizer:
         return self._asks.load_tokenizer(self._learn)
 
-    def _learn(
-        self, vocab_size: int, tokenizer_class: type[ConversationTokenizer] = ConversationTokenizer
-    ) -> ConversationTokenizer:
+    def _learn(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
         """Learns a vocabulary from the training file, or takes the one that was learned from the same bytes."""
         file = self._files["train"]
         if file is None:
@@ -168,7 +186,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         folder = self._cache / "tokens" / key
         if not folder.is_dir():
             progress = tqdm(reader, desc=f"Tokenising {file}", unit=f" {reader.noun}s", disable=None, leave=False)
-            TokenStore.build(progress, tokenizer, folder, describe=lambda: reader.report.summary())
+            TokenStore.build(progress, tokenizer, folder, parts=self._parts, describe=lambda: reader.report.summary())
         return TokenStore(folder)
 
 
@@ -226,11 +244,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _laid_out(self, split: str) -> WindowSet:
         store = self._store(split)
-        limit = self._module.n_positions
-        if self._max_length is not None:
-            if self._max_length > limit:
-                raise ValueError(f"data.max_length={self._max_length}, but the model reads {limit} tokens at most")
-            limit = self._max_length
+        limit = window_length(self._max_length, self._module.n_positions)
         found = WindowSet(
             store,
             sep_token_id=self._tokenizer.sep_token_id,
@@ -255,13 +269,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
         windows = self._sets[split]
-        sampler = TokenBudgetSampler(
-            windows.lengths,
-            tokens_per_batch=self._tokens_per_batch,
-            shuffle=shuffle,
-            seed=self._seed,
-            share=self._share,
-        )
+        sampler = self._by_length(windows.lengths, self._tokens_per_batch, shuffle=shuffle)
         return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
 
 
@@ -273,8 +281,23 @@ def too_long_persona(file: str | None, number: int, limit: int, option: str) -> 
     )
 
 
+def window_length(max_length: int | None, n_positions: int) -> int:
+    """Tokens of a window at most: what is asked for, or all that the model can read.
+
+    Raises:
+        ValueError: when more is asked for.
+    """
+    if max_length is not None and max_length > n_positions:
+        raise ValueError(f"data.max_length={max_length}, but the model reads {n_positions} tokens at most")
+    return n_positions if max_length is None else max_length
+
+
 def _read(windows: WindowSet, pad_token_id: int, numbers: np.ndarray) -> Batch:
-    batch = pad(windows.read(numbers), pad_token_id=pad_token_id)
+    return pinned(pad(windows.read(numbers), pad_token_id=pad_token_id))
+
+
+def pinned(batch: Batch) -> Batch:
+    """The same where a GPU can fetch it while it works; as it is where there is none."""
     if torch.cuda.is_available():
         return {name: values.pin_memory() for name, values in batch.items()}
     return batch

@@ -11,6 +11,7 @@ from convmodel.options import Decoding
 from convmodel.responder import Finish, Session
 from convmodel.seeds import SEEDS, mixed_seed
 from convmodel.text_stream import TextStream
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.tokenizer import ConversationTokenizer, Encoding
 
 
@@ -143,7 +144,7 @@ def written(prepared: Prepared, tickets: Sequence[Ticket]) -> list[Written]:
     return found
 
 
-def as_written(tokenizer: ConversationTokenizer, prepared: Prepared, ids: Sequence[int]) -> Written:
+def as_written(tokenizer: TextTokenizer, prepared: Prepared, ids: Sequence[int]) -> Written:
     """The same of a reply that did not come from the engine, from its tokens without the end."""
     how = prepared.decoding
     stream = TextStream(tokenizer.hf_tokenizer, how.stop_strings)
@@ -165,9 +166,7 @@ def _checked_seed(seed: int | None) -> int:
     return seed
 
 
-def remember(
-    session: Session, prepared: Prepared, replies: Sequence[Written], tokenizer: ConversationTokenizer
-) -> None:
+def remember(session: Session, prepared: Prepared, replies: Sequence[Written], tokenizer: TextTokenizer) -> None:
     """Keeps the ids of replies whose text is all that they say; others are encoded again when they are read."""
     for reply in replies:
         if reply.text.strip() and tokenizer.decode(reply.ids) == reply.text:

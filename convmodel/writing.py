@@ -10,7 +10,7 @@ from transformers import GPT2LMHeadModel
 from convmodel.generation import Engine, WhenGivenUp, generate_rows
 from convmodel.options import Decoding
 from convmodel.preparation import Prepared, Written, as_written, written
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 ROWS_PER_BATCH = 32
 """Contexts that are read at once."""
@@ -18,7 +18,7 @@ ROWS_PER_BATCH = 32
 
 def write(
     model: GPT2LMHeadModel,
-    tokenizer: ConversationTokenizer,
+    tokenizer: TextTokenizer,
     prepared: Sequence[Prepared],
     *,
     given_up: Callable[[], bool] | None = None,
@@ -44,7 +44,7 @@ def write(
 
 def _by_transformers(
     model: GPT2LMHeadModel,
-    tokenizer: ConversationTokenizer,
+    tokenizer: TextTokenizer,
     prepared: Sequence[Prepared],
     how: Decoding,
     given_up: Callable[[], bool] | None,

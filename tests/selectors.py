@@ -7,7 +7,7 @@ from torch import Tensor
 
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 
 class ReadsTogether(Selector):
@@ -25,7 +25,7 @@ class ReadsTogether(Selector):
         return {}
 
     @classmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> "ReadsTogether":
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> "ReadsTogether":
         """Is never asked for."""
         raise NotImplementedError
 

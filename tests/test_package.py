@@ -38,18 +38,18 @@ FLOORS: list[set[str]] = [
         "text_stream",
         "yaml_keys",
     },
-    {"batching", "formats", "model_folder", "responder"},
+    {"batching", "formats", "model_folder", "responder", "text_tokenizer"},
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "tokenizer"},
     {"preparation", "scorers", "token_store"},
     {"choice_set", "windows", "writing"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
     {"deciding", "in_one_piece", "in_progress", "pools"},
     {"chooser", "hybrid", "writer"},
     {"opening"},
     {"data", "inspection"},
-    {"choice_data"},
+    {"choice_data", "document_data"},
     {"training"},
     {"trainer", "chat", "bulk", "evaluation", "mining"},
     {"commands"},
@@ -60,11 +60,11 @@ FLOORS: list[set[str]] = [
 STRANGERS = [
     {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 
-LIGHTNING = {"choice_data", "data", "training", "trainer"}
+LIGHTNING = {"choice_data", "data", "document_data", "training", "trainer"}
 """Who may know Lightning."""
 
 WITHOUT_TENSORS = {
@@ -85,6 +85,7 @@ WITHOUT_TENSORS = {
     "settings",
     "tokenizer",
     "text_encoder",
+    "text_tokenizer",
 }
 """Who never imports torch itself."""
 
@@ -162,7 +163,7 @@ def test_what_knows_nothing_of_tensors_imports_no_torch() -> None:
 
 
 def test_the_imports_that_are_looked_at_are_those_that_are_written() -> None:
-    assert {"conversation", "text_encoder", "text_stream", "layout"} == rooms(ROOT / "convmodel" / "tokenizer.py")
+    assert {"conversation", "text_tokenizer", "layout"} == rooms(ROOT / "convmodel" / "tokenizer.py")
     assert {"base", "messages"} <= {
         name.split(".")[2] for name in imported(ROOT / "convmodel/formats/jsonl.py") if name.startswith("convmodel.")
     }
@@ -241,6 +242,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
+        ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
     ],
     ids=[
@@ -256,6 +258,7 @@ def loaded(*program: str) -> set[str]:
         "trainer -h",
         "trainer --help",
         "conversations",
+        "documents",
         "front ends",
     ],
 )

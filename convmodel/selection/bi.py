@@ -23,7 +23,7 @@ from convmodel.selection.pooling import Pooling, pool
 from convmodel.selection.pretrained import pretrained_encoder
 from convmodel.selection.rows import Padded, Row
 from convmodel.selection.selector import EncodedContexts, EncodingSelector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 
 class TwoEncoders(nn.Module):
@@ -73,7 +73,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
     def __init__(
         self,
         encoder: TokenEncoder,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         *,
         candidate_encoder: TokenEncoder | None = None,
         pooling: Pooling | None = None,
@@ -107,7 +107,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
     @classmethod
     def from_scratch(
         cls,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
         *,
         shared: bool = True,
@@ -117,7 +117,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), "shared": shared, **options})
 
     @classmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> Self:
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """See `Selector.build`."""
         given = dict(options)
         encoder, shared = given.pop("encoder"), given.pop("shared")

@@ -9,7 +9,7 @@ from functools import cached_property
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from convmodel.tokenizer import SEP_TOKEN, ConversationTokenizer
+from convmodel.text_tokenizer import SEP_TOKEN, TextTokenizer
 
 UNKNOWN = "<unk>"
 BUCKETS = 1_000
@@ -22,7 +22,7 @@ SPACE = "\u2581"
 """Stands before each word."""
 
 
-class ConvertTokenizer(ConversationTokenizer):
+class ConvertTokenizer(TextTokenizer):
     """Lower-cased subwords (BPE), learned from texts, and hashed buckets for what they cannot write.
 
     Texts are brought to Unicode's NFKC and lower case, and lose control characters. No subword goes beyond a word, and
@@ -94,7 +94,7 @@ class ConvertTokenizer(ConversationTokenizer):
         return copy
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """See `ConversationTokenizer.encode_many`; each text has at least one id."""
+        """See `TextTokenizer.encode_many`; each text has at least one id."""
         found = super().encode_many(texts)
         odd = [number for number, ids in enumerate(found) if not ids or self._unknown in ids]
         if odd:
@@ -108,7 +108,7 @@ class ConvertTokenizer(ConversationTokenizer):
         return super().decode([each for each in ids if each < self._first_bucket])
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """See `ConversationTokenizer.save_pretrained`; the file is written without spaces, in half of the room."""
+        """See `TextTokenizer.save_pretrained`; the file is written without spaces, in half of the room."""
         super().save_pretrained(folder)
         self.hf_tokenizer.backend_tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
 

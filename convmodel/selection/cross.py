@@ -25,7 +25,7 @@ from convmodel.selection.pretrained import pretrained_encoder
 from convmodel.selection.rows import Padded, Row
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools, context_ids
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 COMPARED_SCALE = 20.0
 """What a head that compares begins to multiply the cosine with."""
@@ -95,7 +95,7 @@ class CrossEncoder(Selector):
     def __init__(
         self,
         encoder: TokenEncoder,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         *,
         pooling: Pooling | None = None,
         max_context: int = 360,
@@ -129,7 +129,7 @@ class CrossEncoder(Selector):
     @classmethod
     def from_scratch(
         cls,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
         **options: Any,
     ) -> Self:
@@ -137,7 +137,7 @@ class CrossEncoder(Selector):
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
 
     @classmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> Self:
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """See `Selector.build`."""
         given = dict(options)
         return cls(new_encoder(given.pop("encoder")), tokenizer, **given)

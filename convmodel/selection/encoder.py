@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from convmodel.model_folder import checked_source, quiet_progress
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.rows import Padded, Row, RowLayout, length_chunks, pad_rows
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 TOKENS_PER_CHUNK = 4_096
 """Tokens that an encoder reads at once, padding included; longer rows are read alone."""
@@ -51,7 +51,7 @@ class NewEncoder:
     positions: int = 512
     dropout: float = 0.1
 
-    def config(self, tokenizer: ConversationTokenizer) -> PretrainedConfig:
+    def config(self, tokenizer: TextTokenizer) -> PretrainedConfig:
         """As transformers has it, for a tokenizer.
 
         Raises:
@@ -164,7 +164,7 @@ def described(encoder: TokenEncoder) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in names}
 
 
-def fit_vocabulary(encoder: TokenEncoder, tokenizer: ConversationTokenizer) -> None:
+def fit_vocabulary(encoder: TokenEncoder, tokenizer: TextTokenizer) -> None:
     """Gives the encoder a row for every token, where the tokenizer added a separator."""
     if len(tokenizer) > cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings:
         encoder.hf_model.resize_token_embeddings(len(tokenizer))
@@ -175,9 +175,7 @@ def own_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
     return pooling or ("last" if encoder.causal else "first")
 
 
-def row_layout(
-    encoder: TokenEncoder, tokenizer: ConversationTokenizer, *, max_context: int, max_candidate: int
-) -> RowLayout:
+def row_layout(encoder: TokenEncoder, tokenizer: TextTokenizer, *, max_context: int, max_candidate: int) -> RowLayout:
     """The layout of an encoder's rows, with the tokens that its tokenizer has.
 
     Raises:

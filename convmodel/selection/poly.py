@@ -8,7 +8,7 @@ from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import TokenEncoder
 from convmodel.selection.heads import PolyContext, PolyType
 from convmodel.selection.rows import Padded
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 
 class PolyEncoder(BiEncoder):
@@ -26,7 +26,7 @@ class PolyEncoder(BiEncoder):
     def __init__(
         self,
         encoder: TokenEncoder,
-        tokenizer: ConversationTokenizer,
+        tokenizer: TextTokenizer,
         *,
         num_codes: int = 64,
         codes: PolyType = "learnt",

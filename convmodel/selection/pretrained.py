@@ -6,10 +6,11 @@ from pathlib import Path
 from convmodel.selection.encoder import TokenEncoder, load_encoder
 from convmodel.selection.folders import SELECTOR
 from convmodel.selection.selector import Selector
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.tokenizer import ConversationTokenizer
 
 
-def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, ConversationTokenizer]:
+def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, TextTokenizer]:
     """Loads an encoder in float32.
 
     Args:

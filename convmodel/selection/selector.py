@@ -21,6 +21,7 @@ from convmodel.selection.heads import bi_scores, poly_scores
 from convmodel.selection.search import Best, search_bi, search_poly
 from convmodel.selection.searchable import Searchable
 from convmodel.selection.texts import Candidates, checked_candidates, checked_pools, context_ids
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.token_store import store_key
 from convmodel.tokenizer import ConversationTokenizer
 
@@ -52,10 +53,10 @@ class Selector(ABC):
     kind: ClassVar[str]
     """As it stands in folders."""
 
-    tokenizer_class: ClassVar[type[ConversationTokenizer]] = ConversationTokenizer
+    tokenizer_class: ClassVar[type[TextTokenizer]] = ConversationTokenizer
     """What makes ids of its texts."""
 
-    def __init__(self, network: nn.Module, tokenizer: ConversationTokenizer) -> None:
+    def __init__(self, network: nn.Module, tokenizer: TextTokenizer) -> None:
         self.network, self.tokenizer = network, tokenizer
 
     # What an architecture says of itself
@@ -66,7 +67,7 @@ class Selector(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> Self:
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """Makes it with new weights from what `options` gave."""
 
     @abstractmethod

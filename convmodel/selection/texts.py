@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import cast
 
 from convmodel.conversation import check_turns
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 
 Candidates = Sequence[str] | Sequence[Sequence[str]]
 """C texts for all contexts, or C texts for each of B contexts."""
 
 
 def context_ids(
-    tokenizer: ConversationTokenizer,
+    tokenizer: TextTokenizer,
     contexts: Sequence[Sequence[str]],
     personas: Sequence[Sequence[str]] | None,
 ) -> list[tuple[list[list[int]], list[list[int]]]]:

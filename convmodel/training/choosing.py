@@ -18,7 +18,7 @@ from convmodel.selection.loss import in_batch_loss, pool_losses
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.selector import EncodingSelector, Selector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.optimising import OptimizerName
 from convmodel.training.selecting import SelectorModule, even
 
@@ -103,7 +103,7 @@ class EncoderModule(SelectorModule):
         """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
-    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
+    def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         """See `SelectorModule.new_selector`."""
         return self._kind.from_scratch(tokenizer, self._sizes, **self._given)
 
@@ -239,7 +239,7 @@ class ConvertModule(EncodesApart):
         """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
-    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
+    def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         """See `SelectorModule.new_selector`."""
         assert isinstance(tokenizer, ConvertTokenizer)
         lengths = {"extra_contexts": self._extra_contexts, "max_tokens": self._max_tokens}

@@ -133,7 +133,7 @@ class ConversationModule(OptimisedModule):
             if self._pretrained is not None:
                 self._tokenizer = ConversationTokenizer.from_pretrained(checked_source(self._pretrained))
             else:
-                self._tokenizer = learn(self._from_scratch.vocab_size)
+                self._tokenizer = learn(self._from_scratch.vocab_size, ConversationTokenizer)
         return self._tokenizer
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:

@@ -2,14 +2,11 @@
 
 import tempfile
 from pathlib import Path
-from typing import TypeVar
 
-from convmodel.tokenizer import ConversationTokenizer
-
-AnyTokenizer = TypeVar("AnyTokenizer", bound=ConversationTokenizer)
+from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
-def tokenizer_files(tokenizer: ConversationTokenizer) -> dict[str, str]:
+def tokenizer_files(tokenizer: TextTokenizer) -> dict[str, str]:
     """The texts of the files that `save_pretrained` writes, by name."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
@@ -21,4 +18,4 @@ def tokenizer_from(files: dict[str, str], cls: type[AnyTokenizer]) -> AnyTokeniz
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
-        return cls.from_pretrained(folder)  # type: ignore[return-value]
+        return cls.from_pretrained(folder)

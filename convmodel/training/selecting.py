@@ -21,7 +21,7 @@ from convmodel.model_card import ModelCard
 from convmodel.selection.folders import SELECTOR
 from convmodel.selection.loss import pool_losses
 from convmodel.selection.selector import Selector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.counting import summed_over_processes
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.optimising import OptimisedModule, OptimizerName
@@ -107,7 +107,7 @@ class SelectorModule(OptimisedModule):
         self._recompute, self._smoothing = cached_gradients, label_smoothing
         self._pretrained = self._base_model = pretrained
         self._selector: Selector | None = None
-        self._tokenizer: ConversationTokenizer | None = None
+        self._tokenizer: TextTokenizer | None = None
         self._options: dict[str, Any] | None = None
         self._pools, self._pool = Pools(), 0
         self._samples: list[tuple[Sequence[str], str]] = []
@@ -126,7 +126,7 @@ class SelectorModule(OptimisedModule):
         return self._selector
 
     @abstractmethod
-    def new_selector(self, tokenizer: ConversationTokenizer) -> Selector:
+    def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         """Makes the selector from scratch."""
 
     @abstractmethod
@@ -138,7 +138,7 @@ class SelectorModule(OptimisedModule):
     def vocab_size(self) -> int:
         """Tokens of a vocabulary from scratch at most."""
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
         """The tokenizer of the checkpoint or of the pretrained model, or one that `learn` makes."""
         if self._tokenizer is None:
             if self._pretrained is not None:

@@ -12,6 +12,7 @@ from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.folders import HOMES
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS
 
@@ -33,7 +34,7 @@ class WordCounter(Selector):
 
     kind = "cross-encoder"
 
-    def __init__(self, tokenizer: ConversationTokenizer) -> None:
+    def __init__(self, tokenizer: TextTokenizer) -> None:
         super().__init__(nn.Linear(1, 1), tokenizer)
         self.asked: list[int] = []
 
@@ -42,7 +43,7 @@ class WordCounter(Selector):
         return {}
 
     @classmethod
-    def build(cls, tokenizer: ConversationTokenizer, options: dict[str, Any]) -> Self:
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """Needs only a tokenizer."""
         return cls(tokenizer)
 
