@@ -42,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "tokenizer"},
-    {"preparation", "scorers", "token_store"},
+    {"language_model", "preparation", "scorers", "token_store"},
     {"choice_set", "windows", "writing"},
     {"model", "selection"},
     {"deciding", "in_one_piece", "in_progress", "pools"},
