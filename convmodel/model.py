@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from convmodel.continuation import Written
 from convmodel.conversation import check_turns
 from convmodel.generation import Row, score_rows
 from convmodel.language_model import LanguageModel
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
-from convmodel.preparation import Prepared, Written, prepare, without_repeats
+from convmodel.preparation import PreparedReply, prepare, without_repeats
 from convmodel.scorers import ScoredBy, scores_of
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write
@@ -126,13 +127,11 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             prepare(self._tokenizer, context, persona, how, seed=seed, scored=scorer == "likelihood")
             for context, persona, seed in each
         ]
-        return [
-            self._output(one, replies, scorer)
-            for one, replies in zip(prepared, write(self._hf_model, self._tokenizer, prepared), strict=True)
-        ]
+        found = write(self._hf_model, self._tokenizer, [one.prepared for one in prepared])
+        return [self._output(one, replies, scorer) for one, replies in zip(prepared, found, strict=True)]
 
     def _output(
-        self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy | None
+        self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy | None
     ) -> ConversationModelOutput:
         dropped = prepared.encoding.turns_dropped
         if scorer is None:
@@ -141,7 +140,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         scores = [score for _, score in ranked if score is not None]
         return ConversationModelOutput([reply.text for reply, _ in ranked], prepared.context, dropped, scores)
 
-    def scores(self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy) -> list[float]:
+    def scores(self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy) -> list[float]:
         """What a scorer finds of replies; one without text is the worst.
 
         Raises:
