@@ -88,7 +88,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
         "export_dir": output,
     }
     if cross:
-        given["model.negatives"] = NEGATIVES
+        given |= {"model.negatives": NEGATIVES, "model.compared": "true"}
     if kind != "ConveRT":
         given |= {"model.max_context": work.max_context, "model.max_candidate": work.max_candidate}
         given["model.pooling"] = "mean"

@@ -101,7 +101,8 @@ def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
     convert = options.work / "base-convert"
     if not convert.is_dir() and "ConveRT" in (options.contenders or ["ConveRT"]):
         sizes = {} if options.smoke else CONVERT
-        choosers.train_ours("ConveRT", replace(work, sizes=sizes), base=None, output=convert, **(_recipe() | shorter))
+        fewer = replace(work, sizes=sizes, steps=max(1, work.steps // CONVERT_SHARE))
+        choosers.train_ours("ConveRT", fewer, base=None, output=convert, **(_recipe() | shorter))
     return work.base, convert
 
 

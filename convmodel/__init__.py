@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convmodel.chooser import Chooser
     from convmodel.conversation import Conversation, read_conversations, write_conversations
+    from convmodel.document.document import Document, read_documents, write_documents
     from convmodel.hybrid import Hybrid
     from convmodel.model import ConversationModel, ConversationModelOutput
     from convmodel.opening import open_responder
@@ -29,6 +30,9 @@ _HOMES = {
     "ConversationModel": "convmodel.model",
     "ConversationModelOutput": "convmodel.model",
     "ConversationTokenizer": "convmodel.tokenizer",
+    "Document": "convmodel.document.document",
+    "read_documents": "convmodel.document.document",
+    "write_documents": "convmodel.document.document",
     "Hybrid": "convmodel.hybrid",
     "MutualInformation": "convmodel.scorers",
     "PRESETS": "convmodel.options",
@@ -48,6 +52,7 @@ __all__ = [
     "ConversationModel",
     "ConversationModelOutput",
     "ConversationTokenizer",
+    "Document",
     "Hybrid",
     "MutualInformation",
     "Selector",
@@ -57,7 +62,9 @@ __all__ = [
     "__version__",
     "open_responder",
     "read_conversations",
+    "read_documents",
     "write_conversations",
+    "write_documents",
 ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from convmodel.layout import IGNORED, Sequences
 
 Batch = dict[str, Tensor]
-"""`input_ids`, `token_type_ids`, `labels`, each (B, T) int64; padding is on the right and has label -100.
+"""`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
 There is no attention mask: a causal model's tokens never see what stands to their right, so padding changes nothing.
 """
@@ -106,20 +106,19 @@ def _cut(costs: np.ndarray, budget: int) -> np.ndarray:
 
 def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
     """Pads laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing."""
-    longest = max((len(row.input_ids) for row in rows), default=1)
-    shape = (max(len(rows), 1), longest)
-    ids, types = np.full(shape, pad_token_id), np.zeros(shape, dtype=np.int64)
-    labels = np.full(shape, IGNORED)
-    for number, row in enumerate(rows):
-        length = len(row.input_ids)
-        ids[number, :length] = row.input_ids
-        types[number, :length] = row.token_type_ids
-        labels[number, :length] = row.labels
     return {
-        "input_ids": torch.from_numpy(ids),
-        "token_type_ids": torch.from_numpy(types),
-        "labels": torch.from_numpy(labels),
+        "input_ids": padded([row.input_ids for row in rows], pad_token_id),
+        "token_type_ids": padded([row.token_type_ids for row in rows], 0),
+        "labels": padded([row.labels for row in rows], IGNORED),
     }
+
+
+def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+    """Rows of numbers as one (B, T) int64 tensor, `value` to the right of the shorter ones; no rows give one of it."""
+    values = np.full((max(len(rows), 1), max(map(len, rows), default=1)), value, dtype=np.int64)
+    for number, row in enumerate(rows):
+        values[number, : len(row)] = row
+    return torch.from_numpy(values)
 
 
 class RandomBatches:

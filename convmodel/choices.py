@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from convmodel.conversation import Conversation, ConversationReader, check_turns
+from convmodel.formats import CONVERSATIONS
 from convmodel.formats.base import Asked, Problem, Record, kind
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.formats.reading import OnError, Reader, Report, count
@@ -99,6 +100,8 @@ class ChoiceReport(Report):
     repeated: int = 0
     pools: Counter[int] = field(default_factory=Counter)
 
+    formats = CONVERSATIONS
+
     def found(self) -> str:
         """How many examples, with how many candidates."""
         text = count(self.examples, "example")
@@ -108,7 +111,7 @@ class ChoiceReport(Report):
         return f"{text}, {count(self.repeated, 'repeated distractor')} left out" if self.repeated else text
 
 
-class ChoiceReader(Reader[ChoiceExample, ChoiceReport]):
+class ChoiceReader(Reader[Record, ChoiceExample, ChoiceReport]):
     """Reads the examples of a file with given candidates, as often as wanted, in bounded memory.
 
     In ParlAI's formats every response that has a context and candidates is an example; in the others every line or row
@@ -125,6 +128,7 @@ class ChoiceReader(Reader[ChoiceExample, ChoiceReport]):
     """
 
     noun = "example"
+    formats = CONVERSATIONS
 
     def given(self) -> bool:
         """Whether anything at the beginning of the source came with candidates."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from .formats import CONVERSATIONS
 from .formats.base import ConversationFileError, Problem, Record, kind
 from .formats.jsonl import dump
 from .formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
@@ -16,6 +17,7 @@ __all__ = [
     "ConversationReader",
     "OnError",
     "ReadReport",
+    "check_text",
     "check_turns",
     "read_conversations",
     "write_conversations",
@@ -77,10 +79,19 @@ def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
             return checked
         except UnicodeEncodeError:
             pass
-    return tuple(_check_turn(turn, f"{what} {i}") for i, turn in enumerate(checked, 1))
+    return tuple(check_text(turn, f"{what} {i}") for i, turn in enumerate(checked, 1))
 
 
-def _check_turn(turn: object, name: str) -> str:
+def check_text(turn: object, name: str) -> str:
+    """Checks what is to be one text, and returns it untouched.
+
+    Args:
+        turn: the text.
+        name: what it is called in errors: "turn 2".
+
+    Raises:
+        TypeError, ValueError: as for one of the turns of `check_turns`.
+    """
     if not isinstance(turn, str):
         raise TypeError(f"{name} is {kind(turn)}, not a string; give each as one string")
     if not turn.strip():
@@ -105,12 +116,14 @@ class ReadReport(Report):
 
     conversations: int = 0
 
+    formats = CONVERSATIONS
+
     def found(self) -> str:
         """How many conversations."""
         return count(self.conversations, "conversation")
 
 
-class ConversationReader(Reader[Conversation, ReadReport]):
+class ConversationReader(Reader[Record, Conversation, ReadReport]):
     """Reads the conversations of a file or of a Hub data set, as often as wanted, in bounded memory.
 
     Args:
@@ -126,6 +139,9 @@ class ConversationReader(Reader[Conversation, ReadReport]):
             ("stop"), and at the end for a source with nothing usable in it.
         FileNotFoundError, IsADirectoryError: when `source` is no file.
     """
+
+    noun = "conversation"
+    formats = CONVERSATIONS
 
     def __init__(
         self,

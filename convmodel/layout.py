@@ -60,8 +60,8 @@ def room_for_turns(persona_tokens: int, max_length: int, *, least: int = 2) -> i
     room = max_length - 1 - persona_tokens
     if room < least:
         raise ValueError(
-            f"max_length={max_length} leaves no room for a turn beside the persona's {persona_tokens} tokens "
-            f"and the last separator; use max_length >= {persona_tokens + 1 + least}, or a shorter persona"
+            f"{max_length} tokens leave no room for a turn beside the persona's {persona_tokens} tokens and the last "
+            f"separator; shorten the persona, or let there be at least {persona_tokens + 1 + least} tokens"
         )
     return room
 

@@ -1,4 +1,4 @@
-"""Conversations and examples with candidates in, their token ids on disk out: memory-mapped, read by number."""
+"""Conversations, examples with candidates, or documents in, their token ids on disk out: memory-mapped."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,13 +15,20 @@ from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation
 from convmodel.text_tokenizer import TextTokenizer
 
-VERSION = 2
+VERSION = 3
 """Part of every key: raised when what is written changes, so that old folders are not read."""
 
 Stored = TypeVar("Stored")
 
 CHUNK = 2048
-"""Conversations that go into the Rust tokenizer in one call."""
+"""Conversations or documents that go into the Rust tokenizer in one call, unless they are long."""
+
+CHUNK_CHARACTERS = 2**22
+"""Characters that go into it in one call, and those of one conversation or document beyond."""
+
+Parts = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""The texts of one: what is pinned before it (persona sentences, a document's meta), what it says (turns, a document's
+body), and candidates of the reply, the real one first."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class StoreSummary:
     """What a store holds.
 
     Args:
-        conversations: how many were written.
+        conversations: how many conversations or documents were written.
         source: one sentence about the file they came from.
     """
 
@@ -38,11 +45,11 @@ class StoreSummary:
 
 
 class TokenStore:
-    """Token ids of conversations, memory-mapped.
+    """Token ids of conversations or documents, memory-mapped.
 
-    Segments are persona sentences, turns, and candidates of the reply where there are some (the real one first), in
-    order. `ends` holds where each segment's ids end, `words` how many words each has, `first`, `personas` and
-    `candidates` the first segment and the numbers of persona sentences and candidates of each conversation.
+    Segments are the texts of all `Parts` in order. `ends` holds where each segment's ids end, `words` and `bytes` how
+    many words and UTF-8 bytes each has, `first`, `personas` and `candidates` the first segment and the numbers of
+    pinned texts and candidates of each conversation.
 
     Args:
         folder: what `TokenStore.build` wrote.
@@ -55,6 +62,7 @@ class TokenStore:
         self._ids = _map(folder / "ids.bin", dtype)
         self.ends = _map(folder / "ends.bin", "int64")
         self.words = _map(folder / "words.bin", "int32")
+        self.bytes = _map(folder / "bytes.bin", "int32")
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
         self.personas, self.candidates = index[:, 1], index[:, 2]
@@ -69,6 +77,11 @@ class TokenStore:
         ids = self._ids[offset : ends[-1]].tolist() if ends else []
         return [ids[a - offset : b - offset] for a, b in pairwise([offset, *ends])]
 
+    def ids(self, segment: int, start: int, stop: int) -> np.ndarray:
+        """A part of the ids of one segment, not copied."""
+        offset = int(self.ends[segment - 1]) if segment else 0
+        return self._ids[offset + start : offset + stop]
+
     def segment_lengths(self) -> np.ndarray:
         """Tokens of every segment, without separators."""
         return np.diff(self.ends, prepend=0)
@@ -76,10 +89,11 @@ class TokenStore:
     @classmethod
     def build(
         cls,
-        conversations: Iterable[Conversation | ChoiceExample],
+        conversations: Iterable[Any],
         tokenizer: TextTokenizer,
         folder: Path,
         *,
+        parts: Callable[[Any], Parts] | None = None,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
         """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
@@ -88,11 +102,12 @@ class TokenStore:
             conversations: read once; never more than two chunks of them are held.
             tokenizer: whose `encode_many` gives the ids.
             folder: where to write. If another process finishes first, what it wrote is used.
+            parts: gives the texts of one of them; left out, they are Conversations or ChoiceExamples.
             describe: asked at the end for the sentence about the source.
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(conversations, tokenizer, fresh, dtype)
+            count = _write(map(parts or _parts, conversations), tokenizer, fresh, dtype)
             summary = StoreSummary(count, describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
@@ -116,18 +131,16 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _write(
-    conversations: Iterable[Conversation | ChoiceExample], tokenizer: TextTokenizer, folder: Path, dtype: str
-) -> int:
+def _write(conversations: Iterable[Parts], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
     segments = tokens = count = 0
     with (
         open(folder / "ids.bin", "wb") as ids_file,
         open(folder / "ends.bin", "wb") as ends_file,
         open(folder / "words.bin", "wb") as words_file,
+        open(folder / "bytes.bin", "wb") as bytes_file,
         open(folder / "conversations.bin", "wb") as index_file,
     ):
-        for chunk in chunks(conversations, CHUNK):
-            parts = [_parts(one) for one in chunk]
+        for parts in _chunks(conversations):
             texts = [text for one in parts for part in one for text in part]
             encoded = tokenizer.encode_many(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
@@ -136,19 +149,33 @@ def _write(
             flat.tofile(ids_file)
             ends.tofile(ends_file)
             np.fromiter((len(text.split()) for text in texts), dtype=np.int32, count=len(texts)).tofile(words_file)
+            np.fromiter((len(text.encode()) for text in texts), dtype=np.int32, count=len(texts)).tofile(bytes_file)
             sizes = np.array([[len(part) for part in one] for one in parts], dtype=np.int64)
             starts = segments + np.cumsum([0, *sizes.sum(axis=1)])
             index = np.stack([starts[:-1], sizes[:, 0], sizes[:, 2]], axis=1)
             index.astype(np.int64).tofile(index_file)
-            segments, tokens, count = int(starts[-1]), int(ends[-1]), count + len(chunk)
+            segments, tokens, count = int(starts[-1]), int(ends[-1]), count + len(parts)
     return count
 
 
-def _parts(one: Conversation | ChoiceExample) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Persona sentences, turns, and candidates with the real response first."""
+def _parts(one: Conversation | ChoiceExample) -> Parts:
     if isinstance(one, Conversation):
         return one.persona, one.turns, ()
     return one.persona, one.context, (one.response, *one.distractors)
+
+
+def _chunks(conversations: Iterable[Parts]) -> Iterator[list[Parts]]:
+    """As they stream by, so many at a time as go into the tokenizer in one call."""
+    chunk: list[Parts] = []
+    characters = 0
+    for one in conversations:
+        chunk.append(one)
+        characters += sum(len(text) for part in one for text in part)
+        if len(chunk) >= CHUNK or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def chunks(items: Iterable[Stored], size: int) -> Iterator[list[Stored]]:

@@ -111,9 +111,9 @@ def test_room_is_what_persona_and_last_separator_leave() -> None:
     assert persona_length(persona) == 5
     assert room_for_turns(5, 20) == 20 - 5 - 1
     assert room_for_turns(5, 8) == 2
-    with pytest.raises(ValueError, match=r"max_length=7 leaves no room .* persona's 5 tokens.* max_length >= 8"):
+    with pytest.raises(ValueError, match=r"^7 tokens leave no room .* persona's 5 tokens.* at least 8 tokens$"):
         room_for_turns(5, 7)
-    with pytest.raises(ValueError, match="max_length >= 16"):
+    with pytest.raises(ValueError, match="at least 16 tokens"):
         room_for_turns(5, 15, least=10)
 
 

@@ -45,7 +45,7 @@ FLOORS: list[set[str]] = [
     {"in_progress", "language_model", "preparation", "scorers", "token_store"},
     {"choice_set", "windows", "writing"},
     {"engine_thread"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
     {"deciding", "in_one_piece", "pools"},
     {"chooser", "hybrid", "writer"},
     {"opening"},
@@ -61,7 +61,7 @@ FLOORS: list[set[str]] = [
 STRANGERS = [
     {"conversation", "batching", "generation", "metrics"},
     {"model", "data"},
-    {"model", "selection"},
+    {"document", "model", "selection"},
 ]
 """Rooms that do not know each other, whichever floor they are on."""
 
@@ -243,6 +243,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
+        ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
     ],
     ids=[
@@ -258,6 +259,7 @@ def loaded(*program: str) -> set[str]:
         "trainer -h",
         "trainer --help",
         "conversations",
+        "documents",
         "front ends",
     ],
 )

@@ -67,6 +67,7 @@ def test_a_store_holds_what_encoding_text_by_text_gives(
         assert store.personas[n] == len(conversation.persona)
         assert store.segments(start, stop) == [tokenizer.encode(text) for text in texts]
         assert store.words[start:stop].tolist() == [len(text.split()) for text in texts]
+        assert store.bytes[start:stop].tolist() == [len(text.encode()) for text in texts]
 
 
 def test_any_run_of_segments_can_be_read(tmp_path: Path) -> None:
@@ -87,9 +88,36 @@ def test_ids_take_two_bytes_when_all_of_them_fit(tmp_path: Path, size: int, kind
     assert os.path.getsize(tmp_path / "store" / "ids.bin") == 2 * np.dtype(kind).itemsize
 
 
+def test_any_run_of_ids_of_a_segment_can_be_read(tmp_path: Path) -> None:
+    store = TokenStore.build([Conversation(["abc", "d"], ["ef"])], code_points(), tmp_path / "store")
+    for segment, text in enumerate(["ef", "abc", "d"]):
+        for start in range(len(text) + 1):
+            for stop in range(start, len(text) + 1):
+                assert store.ids(segment, start, stop).tolist() == list(map(ord, text[start:stop]))
+
+
+def test_anything_whose_texts_one_can_tell_is_stored(tmp_path: Path) -> None:
+    told = {1: (["pinned"], ["one", "two"], []), 2: ([], ["three"], ["four", "five"])}
+    store = TokenStore.build([1, 2], code_points(), tmp_path / "store", parts=told.__getitem__)
+    texts = ["".join(map(chr, ids)) for ids in store.segments(0, 6)]
+    assert texts == ["pinned", "one", "two", "three", "four", "five"]
+    assert (store.first.tolist(), store.personas.tolist(), store.candidates.tolist()) == ([0, 3, 6], [1, 0], [0, 2])
+
+
+def test_long_texts_go_into_the_tokenizer_in_smaller_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 10)
+    tokenizer = CodePoints()
+    texts = ["x" * 25, "a", "b", "c" * 9, "d"]
+    store = TokenStore.build(
+        texts, cast(ConversationTokenizer, tokenizer), tmp_path / "store", parts=lambda text: ([], [text], [])
+    )
+    assert tokenizer.calls == [1, 3, 1]
+    assert store.segments(0, 5) == [list(map(ord, text)) for text in texts]
+
+
 def test_ids_are_mapped_not_read(tmp_path: Path) -> None:
     store = TokenStore.build([Conversation(["a", "b"])], code_points(), tmp_path / "store")
-    arrays = [store._ids, store.ends, store.words]
+    arrays = [store._ids, store.ends, store.words, store.bytes]
     assert all(isinstance(array, np.memmap) and array.mode == "r" for array in arrays)
 
 

@@ -115,7 +115,7 @@ def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
         ([], {}, ValueError, "there are no turns"),
         ("Hello", {}, TypeError, "not a list"),
         (["Hello", ""], {}, ValueError, "turn 2 is empty"),
-        (["Hello"], {"persona": ["I like rain. " * 20]}, ValueError, "leaves no room for a turn"),
+        (["Hello"], {"persona": ["I like rain. " * 20]}, ValueError, "leave no room for a turn"),
         (["Hello"], {"options": {"temprature": 1}}, ValueError, "did you mean temperature"),
         (["Hello"], {"options": {"temperature": "hot"}}, ValueError, "temperature='hot'; allowed are"),
         (["Hello"], {"options": {"max_new_tokens": 62}}, ValueError, "allowed are 1 to 61"),

@@ -3,11 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+
+RecordT = TypeVar("RecordT")
 
 
-class ConversationFileError(ValueError):
-    """A conversation file cannot be read; the message says where, what is wrong, and what to do."""
+class DataFileError(ValueError):
+    """A file of conversations or documents cannot be read; the message says where, what is wrong, and what to do."""
+
+
+ConversationFileError = DataFileError
+"""Its name where conversations are read."""
 
 
 class Line(NamedTuple):
@@ -67,10 +73,12 @@ class Problem(NamedTuple):
     Args:
         line: where, counted from 1.
         message: "what is wrong; what to do".
+        file: where the line is, if the source is a folder.
     """
 
     line: int
     message: str
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ class Format:
 
 
 @dataclass(frozen=True)
-class FileFormat(Format):
+class FileFormat(Format, Generic[RecordT]):
     """A format of text files.
 
     Args:
@@ -100,7 +108,7 @@ class FileFormat(Format):
 
     suffixes: tuple[str, ...]
     sniff: Callable[[Sequence[str]], bool]
-    read: Callable[[Iterator[Line]], Iterator[Record | Problem]]
+    read: Callable[[Iterator[Line]], Iterator[RecordT | Problem]]
 
 
 def kind(value: object) -> str:

@@ -4,14 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .base import Asked, FileFormat, Line, Problem, Record, kind, listing, shorten
+from .base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from .json_line import decode, encode, parse
 from .messages import turns_of
-
-_decode = json.JSONDecoder().decode
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+from .one_a_line import one_a_line
 
 _OWN_KEYS = frozenset({"turns", "persona", "meta"})
-_PYTHON = ("'", "None", "True", "False")
 _WANTED = 'write a list of turns, {"turns": [...]} or {"messages": [...]}'
 
 
@@ -23,14 +21,7 @@ def sniff(first_lines: Sequence[str]) -> bool:
 
 def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
     """One record or problem a line; blank lines are ignored."""
-    for number, text, problem in lines:
-        if problem is not None:
-            yield Problem(number, problem)
-        elif text and not text.isspace():
-            try:
-                yield _record(number, text)
-            except ValueError as error:
-                yield Problem(number, str(error))
+    return one_a_line(lines, _record)
 
 
 def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] | None) -> str:
@@ -49,14 +40,14 @@ def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] |
         # The keys stand beside the turns, as where they came from, except where that would be ambiguous.
         value.update(meta if meta and _OWN_KEYS.isdisjoint(meta) else {"meta": meta})
         _check_survives(meta)
-    return _encode(value)
+    return encode(value)
 
 
 def _check_survives(meta: dict[str, Any]) -> None:
     try:
-        text = _encode(meta)
+        text = encode(meta)
         text.encode()
-        same = _decode(text) == meta
+        same = decode(text) == meta
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"meta cannot be written as JSON ({error}); keep only what JSON can hold") from None
     if not same:
@@ -64,14 +55,7 @@ def _check_survives(meta: dict[str, Any]) -> None:
 
 
 def _record(number: int, text: str) -> Record:
-    try:
-        value = _decode(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(_not_json(text, error)) from None
-    except RecursionError:
-        raise ValueError(f"the JSON is nested too deeply; {_WANTED}") from None
-    except ValueError as error:  # an integer of more than 4,300 digits
-        raise ValueError(f"not readable as JSON ({error}); {_WANTED}") from None
+    value = parse(text, noun="conversation", wanted=_WANTED)
     if isinstance(value, list):
         return _list(number, value)
     if not isinstance(value, dict):
@@ -128,16 +112,6 @@ def _check_surrogates(meta: Mapping[str, Any]) -> None:
         json.dumps(meta, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("a value beside the turns holds a lone surrogate (\\ud...); remove it") from None
-
-
-def _not_json(text: str, error: json.JSONDecodeError) -> str:
-    found = f"found {shorten(text[error.pos :], 20)!r}" if error.pos < len(text) else "at the end of the line"
-    what = f"not JSON: {error.msg.lower()} at column {error.pos + 1}, {found}"
-    if text.strip() in ("[", "{"):
-        return f"{what}; the JSON goes over several lines: write one conversation a line"
-    if text.startswith(_PYTHON, error.pos):
-        return f"{what}; this looks like Python (single quotes, None): write it with json.dumps"
-    return f"{what}; {_WANTED}"
 
 
 JSONL = FileFormat(

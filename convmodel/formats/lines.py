@@ -9,7 +9,7 @@ from io import BufferedIOBase
 
 from convmodel.atomic import atomic_file
 
-from .base import ConversationFileError, Line
+from .base import DataFileError, Line
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
 
@@ -26,11 +26,16 @@ def open_bytes(path: str) -> BufferedIOBase:
     return gzip.GzipFile(path, "rb") if zipped else open(path, "rb")
 
 
-def check_is_file(path: str) -> None:
-    """Raises FileNotFoundError, IsADirectoryError or ValueError, with what to do, when `path` is no file."""
+def check_is_file(path: str, *, noun: str = "conversation") -> None:
+    """Raises FileNotFoundError, IsADirectoryError or ValueError, with what to do, when `path` is no file.
+
+    Args:
+        path: what is to be read.
+        noun: what is looked for in it.
+    """
     if os.path.isdir(path):
         inside = ", ".join(sorted(os.listdir(path))[:5]) or "it is empty"
-        raise IsADirectoryError(f"{path}: is a folder ({inside}); give one file of conversations")
+        raise IsADirectoryError(f"{path}: is a folder ({inside}); give one file of {noun}s")
     if not os.path.exists(path):
         looked = "" if os.path.isabs(path) else f" in {os.getcwd()}"
         raise FileNotFoundError(
@@ -51,7 +56,7 @@ def first_lines(path: str, *, count: int = 20) -> list[str]:
         Lines without their ends; empty when the file is blank or nothing of it can be unpacked.
 
     Raises:
-        ConversationFileError: when the file is UTF-16.
+        DataFileError: when the file is UTF-16.
     """
     head = b""
     with open_bytes(path) as file, suppress(*_GZIP_DAMAGE):
@@ -59,7 +64,7 @@ def first_lines(path: str, *, count: int = 20) -> list[str]:
         while len(head) < _PIECE and (piece := file.read1(_PIECE - len(head))):
             head += piece
     if head.startswith(_UTF_16_BOMS):
-        raise ConversationFileError(f"{path}:1: is UTF-16, not UTF-8; save it as UTF-8")
+        raise DataFileError(f"{path}:1: is UTF-16, not UTF-8; save it as UTF-8")
     lines = head.removeprefix(_BOM).decode("utf-8", "replace").split("\n")
     return [line.rstrip("\r") for line in lines if line.strip()][:count]
 

@@ -5,10 +5,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
-from . import FILE_FORMATS, HUB, SCHEME, hub_fingerprint, parse_address, read_hub, recognise
-from .base import ConversationFileError, Format, Problem, Record
+from .base import DataFileError, Format, Problem, RecordT
+from .known import Formats
 from .lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
 
 OnError = Literal["stop", "skip"]
@@ -32,6 +32,9 @@ class Report(ABC):
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
 
+    formats: ClassVar[Formats[Any]]
+    """What the reader knows."""
+
     @abstractmethod
     def found(self) -> str:
         """What was read, in words."""
@@ -47,18 +50,24 @@ class Report(ABC):
 
     @property
     def _names(self) -> Format:
-        return FILE_FORMATS.get(self.format, HUB)
+        return self.formats[self.format]
 
 
 Made = TypeVar("Made")
 Told = TypeVar("Told", bound=Report)
 
 
-class Reader(ABC, Generic[Made, Told]):
-    """Reads a file or a Hub data set, as often as wanted, in bounded memory. Its kinds say what a record becomes."""
+class Reader(ABC, Generic[RecordT, Made, Told]):
+    """Reads a file or a Hub data set, as often as wanted, in bounded memory.
 
-    noun = "conversation"
+    Its kinds say which formats they know, what a record is in them, and what becomes of one.
+    """
+
+    noun: ClassVar[str]
     """What is looked for, as errors call it."""
+
+    formats: ClassVar[Formats[Any]]
+    """What can be read; Formats[RecordT], which a class variable cannot say."""
 
     def __init__(
         self,
@@ -75,7 +84,7 @@ class Reader(ABC, Generic[Made, Told]):
             raise ValueError(f"max_line_bytes={max_line_bytes}: give the longest allowed line in bytes")
         self.on_error = on_error
         self.max_line_bytes = max_line_bytes
-        self.format = _find_format(self.source, format)
+        self.format = self.formats.find(self.source, format)
         self.report = self._new_report()
 
     @abstractmethod
@@ -83,7 +92,7 @@ class Reader(ABC, Generic[Made, Told]):
         """A report in which nothing is counted yet."""
 
     @abstractmethod
-    def _make(self, record: Record, report: Told) -> Iterable[tuple[int, Made] | Problem]:
+    def _make(self, record: RecordT, report: Told) -> Iterable[tuple[int, Made] | Problem]:
         """What a record holds, each with its line, counted in the report; and what of it cannot be used."""
 
     def __iter__(self) -> Iterator[Made]:
@@ -95,37 +104,46 @@ class Reader(ABC, Generic[Made, Told]):
         report = self.report = self._new_report()
         usable = False
         for item in self._items():
-            for made in self._make(item, report) if isinstance(item, Record) else (item,):
+            for made in (item,) if isinstance(item, Problem) else self._make(item, report):
                 if not isinstance(made, Problem):
                     usable = True
                     yield made
                     continue
-                problem = f"{self.place(made.line)}: {made.message}"
+                problem = f"{self.place(made.line, made.file)}: {made.message}"
                 if self.on_error == "stop":
-                    raise ConversationFileError(f"{problem}, or read with on_error='skip'")
+                    raise DataFileError(f"{problem}, or read with on_error='skip'")
                 report.skipped += 1
                 if len(report.problems) < _PROBLEMS_KEPT:
                     report.problems.append(problem)
         if not usable:
-            raise ConversationFileError(self._nothing(report))
+            raise DataFileError(self._nothing(report))
 
-    def place(self, line: int) -> str:
-        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`."""
-        return f"{self.source}:{'row ' if self.format == HUB.name else ''}{line}"
+    def place(self, line: int, file: str | None = None) -> str:
+        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`.
+
+        Args:
+            line: counted from 1.
+            file: where it is, if the source is a folder.
+        """
+        return f"{file or self.source}:{'row ' if self._is_hub else ''}{line}"
 
     def fingerprint(self) -> str:
         """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
-        if self.format == HUB.name:
-            return hashlib.blake2b(hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
-        with open(self.source, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        if self._is_hub:
+            return hashlib.blake2b(self.formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
+        return digest_of(self.source)
 
-    def _items(self) -> Iterator[Record | Problem]:
-        if self.format == HUB.name:
-            return read_hub(self.source)
-        check_is_file(self.source)
-        lines = read_lines(self.source, max_line_bytes=self.max_line_bytes)
-        return FILE_FORMATS[self.format].read(lines)
+    @property
+    def _is_hub(self) -> bool:
+        return self.format == self.formats.hub.name
+
+    def _items(self) -> Iterator[RecordT | Problem]:
+        return self.formats.read_hub(self.source) if self._is_hub else self._items_of(self.source)
+
+    def _items_of(self, path: str) -> Iterator[RecordT | Problem]:
+        """What is in a file."""
+        check_is_file(path, noun=self.formats.noun)
+        return self.formats.files[self.format].read(read_lines(path, max_line_bytes=self.max_line_bytes))
 
     def _nothing(self, report: Told) -> str:
         if not report.skipped:
@@ -133,23 +151,12 @@ class Reader(ABC, Generic[Made, Told]):
         return f"{self.source}: no {self.noun} could be used, {report.lost()} skipped; first {report.problems[0]}"
 
 
+def digest_of(path: str) -> str:
+    """A digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun: "1 row", "2,400 rows"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _find_format(source: str, name: str | None) -> str:
-    allowed = (*FILE_FORMATS, HUB.name)
-    if name is not None and name not in allowed:
-        raise ValueError(f"format={name!r}: allowed are {', '.join(allowed)}")
-    if source.startswith(SCHEME):
-        parse_address(source)
-        if name not in (None, HUB.name):
-            raise ValueError(f"{source}: format={name!r} does not go with a Hub address; leave it out")
-        return HUB.name
-    if name == HUB.name:
-        raise ValueError(f"{source}: is no Hub address; write hub://org/name?column=dialog&split=train")
-    if name is None:
-        return recognise(source).name
-    check_is_file(source)
-    return name

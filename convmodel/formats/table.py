@@ -107,7 +107,7 @@ def _rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[int, list[str
 _NAMES = {",": "comma", "\t": "tab"}
 
 
-def _table(name: str, human_name: str, suffixes: tuple[str, ...], delimiter: str) -> FileFormat:
+def _table(name: str, human_name: str, suffixes: tuple[str, ...], delimiter: str) -> FileFormat[Record]:
     return FileFormat(
         name=name,
         human_name=human_name,

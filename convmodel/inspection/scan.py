@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from convmodel.conversation import ConversationReader
-from convmodel.formats import FILE_FORMATS, HUB
+from convmodel.formats import CONVERSATIONS
 from convmodel.inspection.characters import CharacterClasses
 from convmodel.inspection.chunks import Chunk, chunks
 from convmodel.inspection.findings import EXAMPLES, Example, Finding, excerpt
@@ -131,7 +131,7 @@ class FileScan:
         read = self._reader.report
         return FileReport(
             source=self._reader.source,
-            format=FILE_FORMATS.get(self._reader.format, HUB).human_name,
+            format=CONVERSATIONS[self._reader.format].human_name,
             conversations=read.conversations,
             unreadable=read.skipped,
             personas=self._personas,

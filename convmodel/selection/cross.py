@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from convmodel.generation import is_int8, to_int8
 from convmodel.selection.cross_shared import can_share, shared_states
@@ -26,24 +27,41 @@ from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools, context_ids
 from convmodel.text_tokenizer import TextTokenizer
 
+COMPARED_SCALE = 20.0
+"""What a head that compares begins to multiply the cosine with."""
+
 
 class CrossNetwork(nn.Module):
     """An encoder and a head of one number.
 
     Args:
         encoder: reads pairs.
-        pooling: which tokens of a pair the head looks at.
+        pooling: which tokens the head looks at.
+        compared: whether it looks at the product of two vectors of length 1, the context's and the candidate's, number
+            by number, in place of the pair's vector. It begins as the cosine.
     """
 
-    def __init__(self, encoder: TokenEncoder, pooling: Pooling) -> None:
+    def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compared: bool = False) -> None:
         super().__init__()
-        self.encoder, self.pooling = encoder, pooling
+        self.encoder, self.pooling, self.compared = encoder, pooling, compared
         self.head = nn.Linear(encoder.width, 1)
+        if compared:
+            nn.init.constant_(self.head.weight, COMPARED_SCALE)
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, pairs: Padded) -> Tensor:
         """B pairs in, (B,) scores out."""
-        scores: Tensor = self.head(pool(self.encoder(pairs), pairs.mask, self.pooling))
+        hidden = self.encoder(pairs)
+        scores: Tensor = self.head(self._product(hidden, pairs) if self.compared else self._pooled(hidden, pairs.mask))
         return scores[:, 0]
+
+    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        return pool(hidden, mask, self.pooling)
+
+    def _product(self, hidden: Tensor, pairs: Padded) -> Tensor:
+        candidates = torch.arange(hidden.shape[1], device=hidden.device) >= pairs.begins[:, None]
+        of_context, of_candidate = (self._pooled(hidden, pairs.mask & part) for part in (~candidates, candidates))
+        return functional.normalize(of_context, dim=-1) * functional.normalize(of_candidate, dim=-1)
 
 
 class CrossEncoder(Selector):
@@ -58,6 +76,9 @@ class CrossEncoder(Selector):
             when left out.
         max_context: tokens of a context at most; whole turns go, oldest first. Persona sentences stay.
         max_candidate: tokens of a candidate at most, its separators included.
+        compared: whether the head compares context and candidate, each as it reads beside the other, in place of
+            looking at the pair as one. Where no encoder was trained on millions of pairs this learns several times
+            quicker: what a bi-encoder learned is where it begins. Every pair is then read whole.
 
     Raises:
         ValueError: for pairs longer than the encoder reads, or a decoder that is to look at the first token, which sees
@@ -79,6 +100,7 @@ class CrossEncoder(Selector):
         pooling: Pooling | None = None,
         max_context: int = 360,
         max_candidate: int = 72,
+        compared: bool = False,
     ) -> None:
         how = own_pooling(encoder, pooling)
         if encoder.causal and how == "first":
@@ -88,7 +110,7 @@ class CrossEncoder(Selector):
                 f"max_context={max_context} and max_candidate={max_candidate} together; "
                 f"this encoder reads {encoder.positions} tokens"
             )
-        super().__init__(CrossNetwork(encoder, how), tokenizer)
+        super().__init__(CrossNetwork(encoder, how, compared=compared), tokenizer)
         fit_vocabulary(encoder, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
         self._whole: str | None = None  # the fingerprint from before it became int8
@@ -127,6 +149,7 @@ class CrossEncoder(Selector):
             "pooling": self.cross.pooling,
             "max_context": self.layout.max_context,
             "max_candidate": self.layout.max_candidate,
+            "compared": self.cross.compared,
         }
 
     @property
@@ -137,7 +160,8 @@ class CrossEncoder(Selector):
     @property
     def shares_contexts(self) -> bool:
         """Whether a context is read once for all its candidates."""
-        return self.cross.pooling == "last" and can_share(self.cross.encoder.hf_model)
+        cross = self.cross
+        return cross.pooling == "last" and not cross.compared and can_share(cross.encoder.hf_model)
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> Row:
         """Lays out the ids of a context's turns and persona sentences."""

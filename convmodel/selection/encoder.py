@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -86,19 +86,20 @@ class TokenEncoder(nn.Module):
 
     Args:
         hf_model: without a head. What it has of a pooler is taken off: nothing here reads it.
+        described_by: the names in the description that it was made from; None where there was none.
 
     Raises:
         ValueError: for a model that has an encoder and a decoder.
     """
 
-    def __init__(self, hf_model: PreTrainedModel) -> None:
+    def __init__(self, hf_model: PreTrainedModel, *, described_by: Collection[str] | None = None) -> None:
         super().__init__()
         config = hf_model.config
         if getattr(config, "is_encoder_decoder", False):
             raise ValueError(f"a {config.model_type!r} has an encoder and a decoder; give one that has either")
         if getattr(hf_model, "pooler", None) is not None:
             setattr(hf_model, "pooler", None)  # noqa: B010 (typed as a module)
-        self.hf_model = hf_model
+        self.hf_model, self.described_by = hf_model, described_by
         kind = config.model_type
         self.causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         types = "token_type_ids" in inspect.signature(hf_model.forward).parameters
@@ -145,15 +146,22 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
 
 def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
     """Makes an encoder with new weights from its configuration, or from `to_dict` of one."""
+    names = None
     if isinstance(config, dict):
-        config = AutoConfig.for_model(**config)
-    return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)))
+        names, config = frozenset(config), AutoConfig.for_model(**config)
+    return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)), described_by=names)
 
 
 def described(encoder: TokenEncoder) -> dict[str, Any]:
-    """What `new_encoder` makes one of the same sizes of; the same wherever it came from, in every transformers."""
+    """What `new_encoder` makes one of the same sizes of; the same wherever it came from, in every transformers.
+
+    What a later transformers adds to its configurations is left out of the description of an older model: an index
+    that was made with it stays its own.
+    """
     found: dict[str, Any] = encoder.hf_model.config.to_dict()
-    return {name: value for name, value in found.items() if name not in ("_name_or_path", "transformers_version")}
+    names = set(found if encoder.described_by is None else encoder.described_by)
+    names -= {"_name_or_path", "transformers_version"}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def fit_vocabulary(encoder: TokenEncoder, tokenizer: TextTokenizer) -> None:

@@ -20,10 +20,16 @@ from convmodel.layout import fit, lay_out, persona_length, room_for_turns
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One laid-out text: two lists of the same length T, at least 1."""
+    """One laid-out text.
+
+    Args:
+        ids, types: of the same length T, at least 1.
+        begins: of a pair, the place of the candidate's first token.
+    """
 
     ids: list[int]
     types: list[int]
+    begins: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -36,15 +42,18 @@ class Padded:
     Args:
         ids, types: (B, T).
         mask: (B, T), true where a token is no padding.
+        begins: (B,), see `Row`.
     """
 
     ids: Tensor
     types: Tensor
     mask: Tensor
+    begins: Tensor
 
     def to(self, device: torch.device) -> "Padded":
         """The same on a device."""
-        return Padded(*(tensor.to(device, non_blocking=True) for tensor in (self.ids, self.types, self.mask)))
+        tensors = (self.ids, self.types, self.mask, self.begins)
+        return Padded(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class RowLayout:
     def pair(self, context: Row, candidate: Sequence[int]) -> Row:
         """Lays a candidate out behind its context."""
         kept = [*candidate[: max(self.max_candidate - 2, 0)], self.sep_token_id]
-        return Row([*context.ids, *kept], [*context.types, *[1] * len(kept)])
+        return Row([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
 
     def _row(self, ids: list[int], types: list[int]) -> Row:
         if self.first_token_id is not None:
@@ -99,7 +108,8 @@ def pad_rows(rows: Sequence[Row], pad_token_id: int) -> Padded:
     ids, types = np.full(mask.shape, pad_token_id, dtype=np.int64), np.zeros(mask.shape, dtype=np.int64)
     ids[mask] = np.concatenate([row.ids for row in rows])
     types[mask] = np.concatenate([row.types for row in rows])
-    return Padded(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask))
+    begins = torch.tensor([row.begins for row in rows])
+    return Padded(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), begins)
 
 
 def length_chunks(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -43,7 +43,7 @@ class EncodedContexts:
 
 
 class Selector(ABC):
-    """Scores candidates as the reply to a context.
+    """Scores candidates as the reply to a context. What takes texts leaves the network in evaluation mode.
 
     Args:
         network: the weights.

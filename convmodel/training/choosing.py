@@ -155,13 +155,16 @@ class CrossEncoderModule(EncoderModule):
     Args:
         negatives: How many other candidates a response is found among: first those that `data.distractors` reads from
             the file, then other responses of the batch.
+        compared: Whether the score comes from comparing context and candidate, each as it reads beside the other, in
+            place of the pair's one vector as in the paper: learns several times quicker from scratch.
         options: See `EncoderModule`.
     """
 
     kind: ClassVar[type[Selector]] = CrossEncoder
 
-    def __init__(self, negatives: int = 15, **options: Any) -> None:
+    def __init__(self, negatives: int = 15, compared: bool = False, **options: Any) -> None:
         super().__init__(**options)
+        self._given |= {"compared": compared}
         if negatives < 1:
             raise ValueError(f"model.negatives={negatives}; it must be at least 1")
         self._negatives = negatives

@@ -199,7 +199,7 @@ def test_a_context_that_cannot_be_read_is_told_with_its_line(place: Path, tmp_pa
     lines[2]["persona"] = ["I am a person with far too much to tell. " * 9]
     data = write(tmp_path / "data.jsonl", lines)
     with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(data))}:3: the model cannot read this example: max_length=60"
+        ValueError, match=rf"^{re.escape(str(data))}:3: the model cannot read this example: 60 tokens leave"
     ):
         evaluate(place / "bi", data, options=QUICK, device="cpu")
 

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation import is_int8
 from convmodel.selection.bi import BiEncoder
-from convmodel.selection.cross import CrossEncoder
+from convmodel.selection.cross import CrossEncoder, CrossNetwork
 from convmodel.selection.cross_shared import shared_states
 from convmodel.selection.encoder import Architecture, NewEncoder
 from convmodel.selection.rows import Row, pad_rows
@@ -62,6 +62,37 @@ def test_a_score_is_that_of_the_pair_alone_without_padding(
             torch.testing.assert_close(scores[b, c], alone(selector, pair), atol=1e-4, rtol=1e-4)
     assert float(scores[:, :4].std(1).min()) > 1e-3  # they do look at the candidate
     assert float(scores.std(0).min()) > 1e-3  # and at the context
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+@torch.no_grad()
+def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_the_other(
+    make_selector: MakeSelector, architecture: Architecture, pooling: str
+) -> None:
+    selector = cross(make_selector, architecture, pooling=pooling, compared=True)
+    assert not selector.shares_contexts
+    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compared=True).head
+    assert set(begins.weight[0].tolist()) == {20.0} and begins.bias.item() == 0  # 20 times the cosine
+    torch.nn.init.normal_(head.weight)
+    scores = selector.score(CONTEXTS, CANDIDATES)
+    encode = selector.tokenizer.encode
+    for b, context in enumerate(CONTEXTS):
+        row = selector.context_row([encode(text) for text in context])
+        for c, candidate in enumerate(CANDIDATES):
+            pair = selector.layout.pair(row, encode(candidate))
+            states = selector.cross.encoder(pad_rows([pair], 0))[0]
+            parts = [states[: len(row)], states[len(row) :]]
+            one, other = (part.mean(0) if pooling == "mean" else part[-1] for part in parts)
+            expected = (head.weight[0] * one * other).sum() / (one.norm() * other.norm()) + head.bias[0]
+            torch.testing.assert_close(scores[b, c], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_head_that_compares_is_loaded_as_it_was_saved(make_selector: MakeSelector, tmp_path: Path) -> None:
+    selector = cross(make_selector, "bert", compared=True)
+    selector.save_pretrained(tmp_path)
+    loaded = Selector.from_pretrained(tmp_path, "cpu", "float32")
+    assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
 
 
 def test_bert_and_distilbert_look_at_the_first_token_and_gpt2_at_the_last(make_selector: MakeSelector) -> None:

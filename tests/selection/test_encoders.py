@@ -49,7 +49,7 @@ def test_a_persona_stays_when_old_turns_are_dropped_whole() -> None:
     layout = RowLayout(9, max_context=10)
     assert layout.context([[1, 1], [2, 2], [3, 3]], [[4]]).ids == [9, 4, 9, 2, 2, 9, 3, 3, 9]
     assert layout.context([[3] * 50], [[4]]).ids == [9, 4, 9, *[3] * 6, 9]
-    with pytest.raises(ValueError, match="leaves no room for a turn"):
+    with pytest.raises(ValueError, match="leave no room for a turn"):
         layout.context([[3]], [[4] * 9])
 
 
@@ -237,3 +237,20 @@ def test_what_is_asked_wrongly_is_told(make_selector: MakeSelector) -> None:
         selector.score(CONTEXTS, CANDIDATES, personas=[["I am."]])
     with pytest.raises(ValueError, match="there are no turns"):
         selector.encode_contexts([[]])
+
+
+def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprint(
+    make_selector: MakeSelector, tmp_path: Path
+) -> None:
+    selector = make_selector(BiEncoder)
+    selector.save_pretrained(tmp_path)
+    loaded = Selector.from_pretrained(tmp_path)
+    assert loaded.fingerprint() == selector.fingerprint()
+    file = tmp_path / "selector.json"
+    saved = json.loads(file.read_text())
+    del saved["options"]["encoder"]["chunk_size_feed_forward"]  # as though it had come with a later version
+    file.write_text(json.dumps(saved))
+    older = Selector.from_pretrained(tmp_path)
+    assert json.loads(json.dumps(older.options())) == saved["options"]
+    older.save_pretrained(tmp_path / "again")
+    assert Selector.from_pretrained(tmp_path / "again").fingerprint() == older.fingerprint()

@@ -288,6 +288,7 @@ def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path:
         build_index(selector, given(), tmp_path / "index")
     with pytest.raises(ValueError, match="there are no candidates; give at least one"):
         build_index(selector, [], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:

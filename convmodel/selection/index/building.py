@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def build_index(
     if dtype not in ("float32", "float16") or batch < 1:
         raise ValueError(f"dtype={dtype!r}, batch={batch}; allowed are float32 and float16, and at least 1")
     before = _before(where, selector, append=append, dtype=dtype)
+    candidates = _begun(candidates, needed=not before.count)
     where.mkdir(parents=True, exist_ok=True)
     with files.locked(where):
         if (files.read_state(where) if (where / files.INDEX).is_file() else None) != (before if before.count else None):
@@ -172,6 +174,15 @@ def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> fi
     return files.State(selector.kind, selector.fingerprint(), 0, dtype)
 
 
+def _begun(candidates: Iterable[CandidateText], *, needed: bool) -> Iterable[CandidateText]:
+    """The same, read as far as the first one: where there is none, nothing is made."""
+    rest = iter(candidates)
+    first = list(islice(rest, 1))
+    if needed and not first:
+        raise ValueError("there are no candidates; give at least one")
+    return chain(first, rest)
+
+
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
 
@@ -212,8 +223,6 @@ def _write_texts(
             metadata.add(about)
             digests.add(digest)
             added += 1
-    if not state.count + added:
-        raise ValueError("there are no candidates; give at least one")
     return _Work(state.count, added, repeated, key.hexdigest())
 
 

@@ -1,0 +1,25 @@
+"""The rows of a Hub data set in, records of the documents in them out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from convmodel.formats.hub import HubAddress, HubFormat
+
+from .record import DocumentRecord
+
+
+def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
+    """The column is the body; one column of metadata is the meta, several are its fields."""
+    names = address.meta_columns
+    meta = {name: row[name] for name in names} if len(names) > 1 else row[names[0]] if names else None
+    return DocumentRecord(number, row[str(address.column)], meta)
+
+
+HUB = HubFormat(
+    name="hub",
+    human_name="Hub data set",
+    unit="row",
+    example="hub://org/name?column=text&split=train",
+    options=("column", "meta", "split", "config", "revision"),
+    record=_record,
+)

@@ -1,0 +1,1 @@
+"""Documents: their files, their layout, their model."""
