@@ -12,6 +12,9 @@ from convmodel.seeds import SEEDS, mixed_seed
 from convmodel.text_stream import TextStream
 from convmodel.text_tokenizer import TextTokenizer
 
+LAST = 32
+"""Tokens of what was begun that decide how the next is written; so many are more than enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -60,6 +63,7 @@ def prepare_row(
     sink: Callable[[str], None] | None = None,
     turns: Sequence[Sequence[int]] = (),
     said: Sequence[Sequence[int]] = (),
+    begun: Sequence[int] = (),
 ) -> Prepared:
     """Makes a request for each text that is to follow a row.
 
@@ -70,13 +74,13 @@ def prepare_row(
         seed: drawn from torch's global generator when None and something is sampled.
         scored: whether likelihoods are wanted.
         sink: called with pieces of the first text as they become certain.
-        turns, said: see `Request`.
+        turns, said, begun: see `Request`.
 
     Raises:
         ValueError: for a seed out of range.
     """
     seed = _checked_seed(seed) if decoding.config.do_sample else None
-    streams = [TextStream(tokenizer.hf_tokenizer, decoding.stop_strings) for _ in range(decoding.replies)]
+    streams = [_stream(tokenizer, decoding, begun) for _ in range(decoding.replies)]
     requests = [
         Request(
             row.input_ids,
@@ -87,6 +91,7 @@ def prepare_row(
             scored=scored,
             turns=turns,
             said=said,
+            begun=begun,
         )
         for number, stream in enumerate(streams)
     ]
@@ -124,7 +129,7 @@ def written(prepared: Prepared, tickets: Sequence[Ticket]) -> list[Written]:
 def as_written(tokenizer: TextTokenizer, prepared: Prepared, ids: Sequence[int]) -> Written:
     """The same of a text that did not come from the engine, from its tokens without the end."""
     how = prepared.decoding
-    stream = TextStream(tokenizer.hf_tokenizer, how.stop_strings)
+    stream = _stream(tokenizer, how, prepared.requests[0].begun)
     for token in ids:
         stream.feed(token)
     stream.finish()
@@ -133,6 +138,10 @@ def as_written(tokenizer: TextTokenizer, prepared: Prepared, ids: Sequence[int])
         most = how.config.max_length - len(prepared.row.input_ids)
     full = len(ids) >= most
     return Written(stream.text, tuple(ids), "stop" if stream.stopped else "length" if full else "end")
+
+
+def _stream(tokenizer: TextTokenizer, decoding: Decoding, begun: Sequence[int]) -> TextStream:
+    return TextStream(tokenizer.hf_tokenizer, decoding.stop_strings, begun=begun[-LAST:])
 
 
 def _checked_seed(seed: int | None) -> int:

@@ -2,7 +2,9 @@
 
 import copy
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, cast
 
 import torch
@@ -10,13 +12,13 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation import is_int8, to_int8
 from convmodel.hardware import best_device, quick_at_bf16
-from convmodel.model_card import ModelCard
+from convmodel.model_card import CardText, ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
-from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, check_values, decoding, whole_config
+from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
 from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
-class LanguageModel(Generic[AnyTokenizer]):
+class LanguageModel(ABC, Generic[AnyTokenizer]):
     """A GPT-2 and a tokenizer of its own kind.
 
     Args:
@@ -24,7 +26,9 @@ class LanguageModel(Generic[AnyTokenizer]):
         tokenizer: makes the ids that it reads.
     """
 
-    tokenizer_class: ClassVar[type[TextTokenizer]] = TextTokenizer
+    tokenizer_class: ClassVar[type[TextTokenizer]]
+    described: ClassVar[CardText]
+    """What its model card says of all models of its kind."""
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model, self._tokenizer = hf_model, tokenizer
@@ -35,7 +39,7 @@ class LanguageModel(Generic[AnyTokenizer]):
         hf_model.config.pad_token_id = (
             None  # padding is told by masks and labels; an id would be mistaken for turns' ends
         )
-        self.generation_config = whole_config(hf_model.generation_config, sep, self.n_positions)
+        self.generation_config = whole_config(hf_model.generation_config, sep, self._room)
 
     @classmethod
     def from_pretrained(
@@ -54,10 +58,10 @@ class LanguageModel(Generic[AnyTokenizer]):
 
         Raises:
             FileNotFoundError: when there is neither such a folder nor, as far as can be reached, such a Hub name.
-            ValueError: when it is no GPT-2, or has no safetensors.
+            ValueError: when it is no GPT-2, or one of another kind, or has no safetensors.
         """
         source = checked_source(name_or_path)
-        config = load_config(source)
+        config, more = load_config(source), cls._read_more(source)
         place = torch.device(device) if device is not None else best_device()
         as_saved = {"auto": "bfloat16" if quick_at_bf16(place) else "float32", "int8": "float32"}
         with quiet_progress():
@@ -66,10 +70,27 @@ class LanguageModel(Generic[AnyTokenizer]):
             )
         cast(torch.nn.Module, model).to(place)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
-        found = cls(model.eval(), cast(AnyTokenizer, tokenizer))
+        found = cls(model.eval(), cast(AnyTokenizer, tokenizer), **more)
         if dtype == "int8":
             to_int8(model)
         return found
+
+    @classmethod
+    @abstractmethod
+    def _read_more(cls, source: str) -> dict[str, Any]:
+        """What a folder or Hub name says beside transformers' files, as options of the class.
+
+        Raises:
+            ValueError: when it holds another kind of model.
+        """
+
+    def _write_more(self, folder: Path) -> None:
+        """Writes it into a folder."""
+
+    @property
+    @abstractmethod
+    def _room(self) -> Room:
+        """For what is read and what is written."""
 
     @property
     def hf_model(self) -> GPT2LMHeadModel:
@@ -103,7 +124,7 @@ class LanguageModel(Generic[AnyTokenizer]):
             ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
         sep = self._tokenizer.sep_token_id
-        return decoding(self.generation_config, options, sep_token_id=sep, n_positions=self.n_positions)
+        return decoding(self.generation_config, options, sep_token_id=sep, room=self._room)
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
         """The ids of words as they stand at the beginning of a text, and as they stand within one."""
@@ -140,7 +161,9 @@ class LanguageModel(Generic[AnyTokenizer]):
                 config.update(**NEUTRAL)
             config.save_pretrained(fresh)
             self._tokenizer.save_pretrained(fresh)
+            self._write_more(fresh)
             text = (card or ModelCard()).markdown(
+                self.described,
                 sep_token=self._tokenizer.sep_token,
                 parameters=self._hf_model.num_parameters(),
                 n_positions=self.n_positions,

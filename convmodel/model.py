@@ -10,6 +10,9 @@ from convmodel.conversation import check_turns
 from convmodel.generation import Row, score_rows
 from convmodel.language_model import LanguageModel
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
+from convmodel.model_card import CONVERSATIONS
+from convmodel.model_folder import DOCUMENT_FILE, has_file
+from convmodel.options import Room, room_for_replies
 from convmodel.preparation import PreparedReply, prepare, without_repeats
 from convmodel.scorers import ScoredBy, scores_of
 from convmodel.tokenizer import ConversationTokenizer
@@ -64,6 +67,20 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     """
 
     tokenizer_class = ConversationTokenizer
+    described = CONVERSATIONS
+
+    @classmethod
+    def _read_more(cls, source: str) -> dict[str, Any]:
+        if has_file(source, DOCUMENT_FILE):
+            raise ValueError(
+                f"{source}: holds a model that writes documents, not one that replies; load it with "
+                "DocumentModel.from_pretrained"
+            )
+        return {}
+
+    @property
+    def _room(self) -> Room:
+        return room_for_replies(self.n_positions)
 
     def generate(
         self,

@@ -12,8 +12,11 @@ from transformers.utils import logging as transformers_logging
 
 from convmodel.atomic import atomic_folder
 
+DOCUMENT_FILE = "document.json"
+"""Beside the files of transformers: tells a model that writes documents from one that replies."""
+
 MODEL_FILES = re.compile(
-    r"config\.json|selector\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
+    r"config\.json|selector\.json|document\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
@@ -88,7 +91,7 @@ def load_config(source: str) -> GPT2Config:
             f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
         ) from error
     if not isinstance(config, GPT2Config):
-        raise ValueError(f"{source}: holds a {config.model_type!r} model; a conversation model is a GPT-2")
+        raise ValueError(f"{source}: holds a {config.model_type!r} model; a model that writes is a GPT-2")
     return config
 
 

@@ -115,7 +115,7 @@ def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path
 
 def test_another_kind_of_model_is_told(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
-    with pytest.raises(ValueError, match="holds a 'bert' model; a conversation model is a GPT-2"):
+    with pytest.raises(ValueError, match="holds a 'bert' model; a model that writes is a GPT-2"):
         ConversationModel.from_pretrained(folder)
 
 
