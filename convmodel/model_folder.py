@@ -65,13 +65,18 @@ def local_folder(source: str) -> Path:
 
 def has_file(source: str | os.PathLike[str], name: str) -> bool:
     """Whether a folder has a file, or a Hub name as far as the Hub can be reached; not where there is no such place."""
+    return local_file(source, name) is not None
+
+
+def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
+    """The file, fetched from the Hub where it is not here; None where `has_file` is not."""
     if Path(source).is_dir():
-        return (Path(source) / name).is_file()
+        file = Path(source) / name
+        return file if file.is_file() else None
     try:
-        hf_hub_download(os.fspath(source), name)
+        return Path(hf_hub_download(os.fspath(source), name))
     except (OSError, ValueError):
-        return False
-    return True
+        return None
 
 
 def load_config(source: str) -> GPT2Config:
