@@ -20,7 +20,15 @@ EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqd
 INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
 INDEX = ["usearch>=2.16,<3", "tqdm>=4.60"]
 EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX})
-TEST = [*EVERYTHING, "pytest>=8,<10", "pytest-xdist>=3.6", "ruff>=0.12", "mypy>=1.15", "types-PyYAML"]
+TEST = [
+    *EVERYTHING,
+    "pytest>=8,<10",
+    "pytest-xdist>=3.6",
+    "ruff>=0.12",
+    "mypy>=1.15",
+    "types-PyYAML",
+    "sentencepiece>=0.2",
+]
 
 
 def version() -> str:

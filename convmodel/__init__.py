@@ -7,6 +7,10 @@ if TYPE_CHECKING:
     from convmodel.chooser import Chooser
     from convmodel.conversation import Conversation, read_conversations, write_conversations
     from convmodel.document.document import Document, read_documents, write_documents
+    from convmodel.document.model import DocumentModel
+    from convmodel.document.preparation import DocumentModelOutput
+    from convmodel.document.tokenizer import DocumentTokenizer
+    from convmodel.document.writer import DocumentWriter
     from convmodel.hybrid import Hybrid
     from convmodel.model import ConversationModel, ConversationModelOutput
     from convmodel.opening import open_responder
@@ -31,6 +35,10 @@ _HOMES = {
     "ConversationModelOutput": "convmodel.model",
     "ConversationTokenizer": "convmodel.tokenizer",
     "Document": "convmodel.document.document",
+    "DocumentModel": "convmodel.document.model",
+    "DocumentModelOutput": "convmodel.document.preparation",
+    "DocumentTokenizer": "convmodel.document.tokenizer",
+    "DocumentWriter": "convmodel.document.writer",
     "read_documents": "convmodel.document.document",
     "write_documents": "convmodel.document.document",
     "Hybrid": "convmodel.hybrid",
@@ -53,6 +61,10 @@ __all__ = [
     "ConversationModelOutput",
     "ConversationTokenizer",
     "Document",
+    "DocumentModel",
+    "DocumentModelOutput",
+    "DocumentTokenizer",
+    "DocumentWriter",
     "Hybrid",
     "MutualInformation",
     "Selector",

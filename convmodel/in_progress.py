@@ -1,110 +1,90 @@
-"""What the writer's thread writes in, pieces and the finished reply out: one reply while it is being written."""
+"""What an engine's thread writes in, pieces and the finished texts out: one request while it is being followed."""
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 
+from convmodel.continuation import Prepared, Written
 from convmodel.generation import Ticket
-from convmodel.model import ConversationModel
-from convmodel.preparation import Prepared, Written, remember
-from convmodel.responder import Candidate, Reply, Session
 
 Pieces = queue.SimpleQueue[str | None]
 """Texts, and None when there are no more."""
 
-Rank = Callable[[Prepared, Sequence[Written]], list[tuple[Written, float | None]]]
-"""Replies with their scores, best first."""
 
-
-@dataclass(eq=False)
-class InProgress:
-    """A `Replying` of the writer.
+class InProgress(ABC):
+    """A request that is being followed.
 
     Args:
-        model: what writes.
-        prepared: the context that is replied to.
-        pieces: where the text of a single reply comes.
-        session: that remembers it, if there is one.
-        rank: decides between several replies; called by whoever waits for them.
-        ranked_by: the name of what decides.
-        over: called once, from the writer's thread, when it is over.
+        prepared: what is asked of the engine.
+        pieces: where the text comes, if it is a single one.
+        over: called once, from the engine's thread, when it is over.
     """
 
-    model: ConversationModel
-    prepared: Prepared
-    pieces: Pieces
-    session: Session | None
-    rank: Rank
-    ranked_by: str
-    over: Callable[[], None]
-    tickets: list[Ticket] = field(default_factory=list)
-    cancelled: bool = False
-    first: float | None = None
-    _began: float = field(default_factory=time.perf_counter)
-    _ended: float = 0.0
-    _is_over: threading.Event = field(default_factory=threading.Event)
-    _replies: list[Written] = field(default_factory=list)
-    _error: Exception | None = None
-    _ranking: threading.Lock = field(default_factory=threading.Lock)
-    _reply: Reply | None = None
+    def __init__(self, prepared: Prepared, pieces: Pieces, over: Callable[[], None]) -> None:
+        self.prepared, self._pieces, self._over = prepared, pieces, over
+        self.tickets: list[Ticket] = []
+        self.cancelled = False
+        self.first: float | None = None
+        """When the first token came."""
+        self._began = time.perf_counter()
+        self._ended = 0.0
+        self._is_over = threading.Event()
+        self._written: list[Written] = []
+        self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[str]:
         given = ""
-        while (piece := self.pieces.get()) is not None:
+        while (piece := self._pieces.get()) is not None:
             given += piece
             yield piece
-        self.pieces.put(None)  # whoever iterates once more is not kept waiting
-        rest = self.reply().text[len(given) :]
+        self._pieces.put(None)  # whoever iterates once more is not kept waiting
+        rest = self._text()[len(given) :]
         if rest:
             yield rest
 
+    @abstractmethod
+    def _text(self) -> str:
+        """Waits for the end; the text that the pieces come to. Raises what went wrong."""
+
     def cancel(self) -> None:
+        """Ends it now; from any thread, at any moment, and more than once."""
         self.cancelled = True
         for ticket in self.tickets:
             ticket.cancel()
 
-    def reply(self) -> Reply:
+    def written(self) -> list[Written]:
+        """Waits for the end. Raises what went wrong."""
         self._is_over.wait()
-        with self._ranking:
-            if self._reply is None:
-                if self._error is not None:
-                    raise self._error
-                self._reply = self._ranked()
-        return self._reply
+        if self._error is not None:
+            raise self._error
+        return self._written
 
-    def _ranked(self) -> Reply:
-        prepared = self.prepared
-        ranked = self.rank(prepared, self._replies)
-        if self.session is not None:
-            remember(self.session, prepared, self._replies, self.model.tokenizer)
-        best = ranked[0][0]
-        return Reply(
-            tuple(Candidate(each.text, score, finish=each.finish, tokens=len(each.ids)) for each, score in ranked),
-            finish=best.finish,
-            context_tokens=len(prepared.encoding["input_ids"]),
-            reply_tokens=len(best.ids),
-            window=self.model.n_positions,
-            turns_dropped=prepared.encoding.turns_dropped,
-            seconds=self._ended - self._began,
-            first_seconds=(self.first or self._ended) - self._began,
-            seed=prepared.seed,
-            ranked_by=self.ranked_by if ranked[0][1] is not None else "",
-        )
+    @property
+    def seconds(self) -> float:
+        """From the beginning to the end."""
+        return self._ended - self._began
 
-    # From the writer's thread
+    @property
+    def first_seconds(self) -> float:
+        """From the beginning to the first token."""
+        return (self.first or self._ended) - self._began
 
-    def succeed(self, replies: list[Written]) -> None:
-        self._replies = replies
+    # From the engine's thread
+
+    def succeed(self, written: list[Written]) -> None:
+        """It is over, and this is what was written."""
+        self._written = written
         self._end()
 
     def fail(self, error: Exception) -> None:
+        """It is over, and this went wrong."""
         self._error = error
         self._end()
 
     def _end(self) -> None:
         self._ended = time.perf_counter()
-        self.over()
+        self._over()
         self._is_over.set()
-        self.pieces.put(None)
+        self._pieces.put(None)

@@ -1,23 +1,19 @@
-"""Turns in, replies out: a GPT-2 with its conversation tokenizer, loaded from and saved to a folder."""
+"""Turns in, replies out: a GPT-2 with its conversation tokenizer."""
 
-import copy
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
-
+from convmodel.continuation import Written
 from convmodel.conversation import check_turns
-from convmodel.generation import Row, is_int8, score_rows, to_int8
-from convmodel.hardware import best_device, quick_at_bf16
+from convmodel.generation import Row, score_rows
+from convmodel.language_model import LanguageModel
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns
-from convmodel.model_card import ModelCard
-from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
-from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, check_values, decoding, whole_config
-from convmodel.preparation import Prepared, Written, prepare, without_repeats
+from convmodel.model_card import CONVERSATIONS
+from convmodel.model_folder import DOCUMENT_FILE, has_file
+from convmodel.options import Room, room_for_replies
+from convmodel.preparation import PreparedReply, prepare, without_repeats
 from convmodel.scorers import ScoredBy, scores_of
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write
@@ -57,7 +53,7 @@ class ConversationModelScores:
     num_tokens: list[int]
 
 
-class ConversationModel:
+class ConversationModel(LanguageModel[ConversationTokenizer]):
     """Replies to conversations with a GPT-2.
 
     Args:
@@ -70,69 +66,21 @@ class ConversationModel:
         'Hi, how are you?'
     """
 
-    def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: ConversationTokenizer) -> None:
-        self._hf_model, self._tokenizer = hf_model, tokenizer
-        if len(tokenizer) > len(hf_model.transformer.wte.weight):
-            hf_model.resize_token_embeddings(len(tokenizer))
-        sep = tokenizer.sep_token_id
-        hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
-        hf_model.config.pad_token_id = (
-            None  # padding is told by masks and labels; an id would be mistaken for turns' ends
-        )
-        self.generation_config = whole_config(hf_model.generation_config, sep, self.n_positions)
+    tokenizer_class = ConversationTokenizer
+    described = CONVERSATIONS
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | os.PathLike[str],
-        device: str | torch.device | None = None,
-        dtype: str | torch.dtype = "auto",
-    ) -> "ConversationModel":
-        """Loads a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
-
-        Args:
-            name_or_path: "gpt2", another Hub name, or a folder.
-            device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-            dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its
-                name; or "int8", on a CPU: several times as fast as float32, for less than 0.5 % of perplexity.
-
-        Raises:
-            FileNotFoundError: when there is neither such a folder nor, as far as can be reached, such a Hub name.
-            ValueError: when it is no GPT-2, or has no safetensors.
-        """
-        source = checked_source(name_or_path)
-        config = load_config(source)
-        place = torch.device(device) if device is not None else best_device()
-        as_saved = {"auto": "bfloat16" if quick_at_bf16(place) else "float32", "int8": "float32"}
-        with quiet_progress():
-            model = GPT2LMHeadModel.from_pretrained(
-                source, config=config, dtype=as_saved.get(cast(str, dtype), dtype), use_safetensors=True
+    def _read_more(cls, source: str) -> dict[str, Any]:
+        if has_file(source, DOCUMENT_FILE):
+            raise ValueError(
+                f"{source}: holds a model that writes documents, not one that replies; load it with "
+                "DocumentModel.from_pretrained"
             )
-        cast(torch.nn.Module, model).to(place)
-        found = cls(model.eval(), ConversationTokenizer.from_pretrained(source))
-        if dtype == "int8":
-            to_int8(model)
-        return found
+        return {}
 
     @property
-    def hf_model(self) -> GPT2LMHeadModel:
-        """The wrapped GPT-2."""
-        return self._hf_model
-
-    @property
-    def tokenizer(self) -> ConversationTokenizer:
-        """Lays turns out for the model."""
-        return self._tokenizer
-
-    @property
-    def hf_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The transformers tokenizer inside `tokenizer`."""
-        return self._tokenizer.hf_tokenizer
-
-    @property
-    def n_positions(self) -> int:
-        """The model's window in tokens: context and reply together."""
-        return int(self._hf_model.config.n_positions)
+    def _room(self) -> Room:
+        return room_for_replies(self.n_positions)
 
     def generate(
         self,
@@ -196,32 +144,11 @@ class ConversationModel:
             prepare(self._tokenizer, context, persona, how, seed=seed, scored=scorer == "likelihood")
             for context, persona, seed in each
         ]
-        return [
-            self._output(one, replies, scorer)
-            for one, replies in zip(prepared, write(self._hf_model, self._tokenizer, prepared), strict=True)
-        ]
-
-    def decoding(self, **options: Any) -> Decoding:
-        """How replies are written with some options, and for the rest with `generation_config`.
-
-        Raises:
-            TypeError, ValueError: for options that mean nothing.
-        """
-        words = options.pop(BAD_WORDS, None)
-        if words is not None:
-            check_values({BAD_WORDS: words})
-            ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
-            options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
-        sep = self._tokenizer.sep_token_id
-        return decoding(self.generation_config, options, sep_token_id=sep, n_positions=self.n_positions)
-
-    def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
-        """The ids of words as they stand at the beginning of a text, and as they stand within one."""
-        ways = [way for word in words for way in (word, f" {word.lstrip()}")]
-        return [list(ids) for ids in dict.fromkeys(map(tuple, self._tokenizer.encode_many(ways)))]
+        found = write(self._hf_model, self._tokenizer, [one.prepared for one in prepared])
+        return [self._output(one, replies, scorer) for one, replies in zip(prepared, found, strict=True)]
 
     def _output(
-        self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy | None
+        self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy | None
     ) -> ConversationModelOutput:
         dropped = prepared.encoding.turns_dropped
         if scorer is None:
@@ -230,7 +157,7 @@ class ConversationModel:
         scores = [score for _, score in ranked if score is not None]
         return ConversationModelOutput([reply.text for reply, _ in ranked], prepared.context, dropped, scores)
 
-    def scores(self, prepared: Prepared, replies: Sequence[Written], scorer: ScoredBy) -> list[float]:
+    def scores(self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy) -> list[float]:
         """What a scorer finds of replies; one without text is the worst.
 
         Raises:
@@ -292,41 +219,3 @@ class ConversationModel:
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
-
-    def save_pretrained(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        card: ModelCard | None = None,
-        state_dict: dict[str, torch.Tensor] | None = None,
-    ) -> None:
-        """Saves an ordinary transformers folder: safetensors, configs, tokenizer, chat template and model card.
-
-        The folder is replaced in one step: whoever reads it, or kills this process, finds the old or the new one.
-
-        Args:
-            folder: where; an older model there is replaced.
-            card: what is known of the model, for its README.md.
-            state_dict: the weights, where they were gathered from several processes; the model's own when left out.
-
-        Raises:
-            FileExistsError: when the folder holds files that are no part of a model.
-            ValueError: for a model in int8, which has lost what is to be saved.
-        """
-        if is_int8(self._hf_model):
-            raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
-        with replaced_folder(folder) as fresh:
-            with quiet_progress():
-                self._hf_model.save_pretrained(fresh, state_dict=state_dict)
-            config = copy.deepcopy(self.generation_config)
-            if not config.do_sample:  # transformers saves no sampling options where nothing is sampled
-                config.update(**NEUTRAL)
-            config.save_pretrained(fresh)
-            self._tokenizer.save_pretrained(fresh)
-            text = (card or ModelCard()).markdown(
-                sep_token=self._tokenizer.sep_token,
-                parameters=self._hf_model.num_parameters(),
-                n_positions=self.n_positions,
-                vocab_size=len(self._tokenizer),
-            )
-            (fresh / "README.md").write_text(text, encoding="utf-8")

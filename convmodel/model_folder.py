@@ -12,8 +12,11 @@ from transformers.utils import logging as transformers_logging
 
 from convmodel.atomic import atomic_folder
 
+DOCUMENT_FILE = "document.json"
+"""Beside the files of transformers: tells a model that writes documents from one that replies."""
+
 MODEL_FILES = re.compile(
-    r"config\.json|selector\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
+    r"config\.json|selector\.json|document\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
@@ -62,13 +65,18 @@ def local_folder(source: str) -> Path:
 
 def has_file(source: str | os.PathLike[str], name: str) -> bool:
     """Whether a folder has a file, or a Hub name as far as the Hub can be reached; not where there is no such place."""
+    return local_file(source, name) is not None
+
+
+def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
+    """The file, fetched from the Hub where it is not here; None where `has_file` is not."""
     if Path(source).is_dir():
-        return (Path(source) / name).is_file()
+        file = Path(source) / name
+        return file if file.is_file() else None
     try:
-        hf_hub_download(os.fspath(source), name)
+        return Path(hf_hub_download(os.fspath(source), name))
     except (OSError, ValueError):
-        return False
-    return True
+        return None
 
 
 def load_config(source: str) -> GPT2Config:
@@ -88,7 +96,7 @@ def load_config(source: str) -> GPT2Config:
             f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
         ) from error
     if not isinstance(config, GPT2Config):
-        raise ValueError(f"{source}: holds a {config.model_type!r} model; a conversation model is a GPT-2")
+        raise ValueError(f"{source}: holds a {config.model_type!r} model; a model that writes is a GPT-2")
     return config
 
 

@@ -26,6 +26,29 @@ NEUTRAL = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0}
 MAX_NEW_TOKENS = 128
 """Tokens of a reply at most, where nobody says; never more than half of the model's window."""
 
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How what is read and what is written share a model's window.
+
+    Args:
+        window: tokens of both.
+        least: tokens that are read at least.
+        usual: tokens that are written at most, where nobody says.
+        most: tokens that may be asked for.
+    """
+
+    window: int
+    least: int
+    usual: int
+    most: int
+
+
+def room_for_replies(n_positions: int) -> Room:
+    """The room of a reply: a separator, a token of a turn and a separator are always read."""
+    return Room(n_positions, 3, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - 3)
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {
         "do_sample": True,
@@ -106,7 +129,7 @@ class Decoding:
         return False
 
 
-def whole_config(config: GenerationConfig, sep_token_id: int, n_positions: int) -> GenerationConfig:
+def whole_config(config: GenerationConfig, sep_token_id: int, room: Room) -> GenerationConfig:
     """Fills in how, how long, and where to end."""
     whole = copy.deepcopy(config)
     decided = ("do_sample", "num_beams", "temperature", "top_k", "top_p", "penalty_alpha", "repetition_penalty")
@@ -118,23 +141,23 @@ def whole_config(config: GenerationConfig, sep_token_id: int, n_positions: int) 
     whole.eos_token_id = sorted({*_ids(whole.eos_token_id), sep_token_id})
     whole.bos_token_id = whole.pad_token_id = sep_token_id
     if whole.max_new_tokens is None:
-        whole.max_new_tokens = min(MAX_NEW_TOKENS, n_positions // 2)
+        whole.max_new_tokens = room.usual
     whole.max_length = None
     return whole
 
 
-def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, n_positions: int) -> Decoding:
+def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, room: Room) -> Decoding:
     """The decoding of one call.
 
     Args:
         default: whole; what is not given comes from it.
         options: every option of transformers' `generate`, and `OURS`.
         sep_token_id: ends a reply, whatever else does.
-        n_positions: the window that context and reply share.
+        room: for what is read and what is written.
 
     Raises:
         TypeError: for what is made from the context.
-        ValueError: for a value that means nothing, or a reply that leaves no room for a turn.
+        ValueError: for a value that means nothing, or more tokens than there is room for.
     """
     for name in FROM_THE_CONTEXT:
         if name in options:
@@ -143,7 +166,7 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
     check_values(options)
     given = options.pop("generation_config", None)
     new_tokens_given = "max_new_tokens" in options
-    config = copy.deepcopy(default) if given is None else whole_config(given, sep_token_id, n_positions)
+    config = copy.deepcopy(default) if given is None else whole_config(given, sep_token_id, room)
     if options.get("do_sample") is False:
         config.update(**{name: value for name, value in NEUTRAL.items() if name not in options})
     others = config.update(**options)
@@ -152,16 +175,16 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
     stops = (stops,) if isinstance(stops, str) else tuple(stops)
     config.stop_strings = None
     if config.max_length is not None and not new_tokens_given:
-        config.max_length = total = min(config.max_length, n_positions)
+        config.max_length = total = min(config.max_length, room.window)
         config.max_new_tokens = None
-        return Decoding(config, others, max(3, total - min(MAX_NEW_TOKENS, total // 2)), stops)
+        return Decoding(config, others, max(room.least, total - min(room.usual, total // 2)), stops)
     config.max_length = None
-    if not 1 <= config.max_new_tokens <= n_positions - 3:
+    if not 1 <= config.max_new_tokens <= room.most:
         raise ValueError(
-            f"max_new_tokens={config.max_new_tokens}, but context and reply share a window of {n_positions} "
-            f"tokens; allowed are 1 to {n_positions - 3}"
+            f"max_new_tokens={config.max_new_tokens}, but what is read and what is written share a window of "
+            f"{room.window} tokens; allowed are 1 to {room.most}"
         )
-    return Decoding(config, others, n_positions - config.max_new_tokens, stops)
+    return Decoding(config, others, room.window - config.max_new_tokens, stops)
 
 
 def options_of(how: Decoding) -> dict[str, Any]:

@@ -15,27 +15,43 @@ class TextStream:
     Args:
         tokenizer: whose tokens come. One without a Rust part gives its text at the end.
         stop_strings: the text ends before the first of them.
+        begun: tokens of the text that it goes on, which is not given out: what stands before a token may decide how it
+            is written (a word that follows another begins with a space).
 
     Raises:
         ValueError: when a stop string is empty.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = (), *, begun: Sequence[int] = ()
+    ) -> None:
         if not all(stop_strings):
             raise ValueError(f"stop_strings={list(stop_strings)!r} holds an empty string; leave it out")
         self._tokenizer, self._stop_strings = tokenizer, tuple(stop_strings)
         self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
         self._stream = DecodeStream(skip_special_tokens=True)
-        self._ids: list[int] = []
-        self._settled = 0
-        self._decoded = self._given = ""
+        self._ids = list(begun)
+        self._settled = len(self._ids)
+        self._decoded = self._given = decode(tokenizer, begun) if begun else ""
+        self._start = len(self._given)
         self.stopped = False
         """Whether a stop string came."""
+        if self._rust is not None and begun:
+            self._go_on(self._rust)
+
+    def _go_on(self, rust: Tokenizer) -> None:
+        """Lets the stream read what was there before."""
+        try:
+            pieces = [self._stream.step(rust, token) for token in self._ids]
+        except Exception:
+            pieces = []
+        if "".join(piece or "" for piece in pieces) != self._given:
+            self._rust = None  # something is held back that is no part of what is to come: the end will tell
 
     @property
     def text(self) -> str:
         """What was given out so far."""
-        return self._given
+        return self._given[self._start :]
 
     def feed(self, token: int) -> str:
         """Takes the next token; returns the text that is certain now, often none."""
@@ -77,7 +93,7 @@ class TextStream:
     def _uncertain(self, decoded: str) -> int:
         """How many characters at the end begin a stop string."""
         longest = max(map(len, self._stop_strings), default=1) - 1
-        for size in range(min(longest, len(decoded)), 0, -1):
+        for size in range(min(longest, len(decoded) - self._start), 0, -1):
             if any(stop.startswith(decoded[-size:]) for stop in self._stop_strings):
                 return size
         return 0

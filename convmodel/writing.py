@@ -1,4 +1,4 @@
-"""Prepared contexts in, written replies out: through the engine, or through transformers' `generate`."""
+"""Prepared rows in, written texts out: through the engine, or through transformers' `generate`."""
 
 import contextlib
 import copy
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers import GPT2LMHeadModel
 
+from convmodel.continuation import Prepared, Written, as_written, written
 from convmodel.generation import Engine, WhenGivenUp, generate_rows
 from convmodel.options import Decoding
-from convmodel.preparation import Prepared, Written, as_written, written
 from convmodel.text_tokenizer import TextTokenizer
 
 ROWS_PER_BATCH = 32
-"""Contexts that are read at once."""
+"""Rows that are read at once."""
 
 
 def write(
@@ -23,12 +23,12 @@ def write(
     *,
     given_up: Callable[[], bool] | None = None,
 ) -> list[list[Written]]:
-    """Writes the replies to contexts that are prepared with the same decoding.
+    """Writes what follows rows that are prepared with the same decoding.
 
     Args:
         model: what writes.
         tokenizer: of the model.
-        prepared: the contexts.
+        prepared: the rows.
         given_up: asked at each token that transformers' `generate` writes; it ends when it says so.
     """
     if not prepared:
@@ -49,8 +49,8 @@ def _by_transformers(
     how: Decoding,
     given_up: Callable[[], bool] | None,
 ) -> list[list[Written]]:
-    """The same through transformers' `generate`, contexts of like length together."""
-    counted = how.config.max_length is not None or bool(how.config.min_length)  # they count the context too
+    """The same through transformers' `generate`, rows of like length together."""
+    counted = how.config.max_length is not None or bool(how.config.min_length)  # they count what is read too
     others = dict(how.others)
     config = how.config
     if how.stop_strings:
@@ -64,14 +64,14 @@ def _by_transformers(
     for numbers in _groups(lengths, same_length=counted, alone=config.do_sample):
         rows = [prepared[n].row for n in numbers]
         with _drawing_from(prepared[numbers[0]].seed):
-            replies = generate_rows(model, rows, config, **others)
-        for n, ids in zip(numbers, replies, strict=True):
+            texts = generate_rows(model, rows, config, **others)
+        for n, ids in zip(numbers, texts, strict=True):
             found[n] = [as_written(tokenizer, prepared[n], each) for each in ids]
     return [found[n] for n in range(len(prepared))]
 
 
 def _groups(lengths: Sequence[int], *, same_length: bool, alone: bool) -> Iterator[list[int]]:
-    """Numbers of contexts to be read together: of like length, so that little is padding."""
+    """Numbers of rows to be read together: of like length, so that little is padding."""
     group: list[int] = []
     for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
         if group and (alone or len(group) == ROWS_PER_BATCH or (same_length and lengths[n] != lengths[group[0]])):

@@ -223,11 +223,11 @@ def test_dropout_is_off_while_replying_and_the_model_is_left_as_it_was(model: Co
         (lambda m: m.generate(["Hello"], max_new_tokens=0), ValueError, "max_new_tokens"),
         (lambda m: m.generate(["Hello"], max_new_tokens=62), ValueError, "max_new_tokens=62.*allowed are 1 to 61"),
         (lambda m: m.generate(["Hello"], input_ids=1), TypeError, "'input_ids' is made from the context"),
-        (lambda m: m.generate(["Hello"], persona=["I like rain. " * 20]), ValueError, "leaves no room for a turn"),
+        (lambda m: m.generate(["Hello"], persona=["I like rain. " * 20]), ValueError, "leave no room for a turn"),
         (lambda m: m.score(["Hello"], []), ValueError, "there are no candidates"),
         (lambda m: m.score(["Hello"], ["a", ""]), ValueError, "candidate 2 is empty"),
         (lambda m: m.score(["Hello"], "a"), TypeError, "the candidates are the string 'a', not a list"),
-        (lambda m: m.score(["Hello"], ["long " * 80]), ValueError, "leaves no room for a turn"),
+        (lambda m: m.score(["Hello"], ["long " * 80]), ValueError, "leave no room for a turn"),
     ],
 )
 def test_what_cannot_be_done_is_told(model: ConversationModel, call: Any, error: type[Exception], message: str) -> None:

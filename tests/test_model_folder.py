@@ -115,7 +115,7 @@ def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path
 
 def test_another_kind_of_model_is_told(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
-    with pytest.raises(ValueError, match="holds a 'bert' model; a conversation model is a GPT-2"):
+    with pytest.raises(ValueError, match="holds a 'bert' model; a model that writes is a GPT-2"):
         ConversationModel.from_pretrained(folder)
 
 
@@ -132,7 +132,7 @@ def test_a_16_bit_model_is_read_as_such_only_where_that_is_quick(
 ) -> None:
     loaded = ConversationModel.from_pretrained(folder)
     loaded.hf_model.bfloat16().save_pretrained(folder)
-    monkeypatch.setattr("convmodel.model.quick_at_bf16", lambda _: quick)
+    monkeypatch.setattr("convmodel.language_model.quick_at_bf16", lambda _: quick)
     assert ConversationModel.from_pretrained(folder, device="cpu").hf_model.dtype == expected
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype="float32").hf_model.dtype == torch.float32
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype=torch.float64).hf_model.dtype == torch.float64

@@ -20,6 +20,7 @@ from convmodel.options import (
     check_values,
     decoding,
     options_of,
+    room_for_replies,
     whole_config,
 )
 
@@ -27,11 +28,11 @@ SEP, POSITIONS = 2, 64
 
 
 def default(**options: Any) -> GenerationConfig:
-    return whole_config(GenerationConfig(**options), SEP, POSITIONS)
+    return whole_config(GenerationConfig(**options), SEP, room_for_replies(POSITIONS))
 
 
 def decided(options: dict[str, Any], **defaults: Any) -> Decoding:
-    return decoding(default(**defaults), options, sep_token_id=SEP, n_positions=POSITIONS)
+    return decoding(default(**defaults), options, sep_token_id=SEP, room=room_for_replies(POSITIONS))
 
 
 # Values
@@ -272,7 +273,7 @@ def test_defaults_are_not_changed_by_a_call() -> None:
     config = default()
     before = config.to_dict()
     options = {"temperature": 2, "num_beams": 2, "eos_token_id": [5], "stop_strings": ["a"], "top_k": None}
-    decoding(config, options, sep_token_id=SEP, n_positions=POSITIONS)
+    decoding(config, options, sep_token_id=SEP, room=room_for_replies(POSITIONS))
     assert config.to_dict() == before and options["top_k"] is None
 
 

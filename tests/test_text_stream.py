@@ -69,6 +69,34 @@ def test_joined_pieces_are_the_text_of_all_ids(family: str) -> None:
         assert not stream.stopped and stream.finish() == ""
 
 
+@pytest.mark.parametrize("family", ALL)
+def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: str) -> None:
+    tokenizer = ALL[family]()
+    source, streamed = random.Random(family), 0
+    for _ in range(300):
+        begun = tokenizer.encode(random_text(source), add_special_tokens=False)
+        more = tokenizer.encode(random_text(source), add_special_tokens=False)
+        before, whole = decode(tokenizer, begun), decode(tokenizer, [*begun, *more])
+        stream = TextStream(tokenizer, begun=begun)
+        pieces = [stream.feed(token) for token in more]
+        streamed += any(pieces)
+        text = "".join(pieces) + stream.finish()
+        assert text == stream.text
+        if whole.startswith(before):  # some decoders tidy up what came before
+            assert before + text == whole
+        else:
+            assert text == decode(tokenizer, more)
+    assert streamed or family == "letters in Python"
+
+
+def test_a_stop_string_begins_after_what_was_there_before() -> None:
+    tokenizer = ALL["byte level"]()
+    begun, more = (tokenizer.encode(text, add_special_tokens=False) for text in ("stop st", "op it, stop now"))
+    stream = TextStream(tokenizer, ["stop"], begun=begun)
+    pieces = [stream.feed(token) for token in more]
+    assert "".join(pieces) + stream.finish() == stream.text == "op it, " and stream.stopped
+
+
 def test_a_decoder_that_changes_what_it_said_before_loses_nothing_of_what_follows() -> None:
     """One byte that is none turns the bytes before it, which were given out, into replacement characters."""
     tokenizer = byte_fallback()

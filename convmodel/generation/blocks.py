@@ -47,9 +47,9 @@ class Blocks:
         ]
 
     def __call__(
-        self, ids: Tensor, types: Tensor, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
+        self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
     ) -> Tensor:
-        """(N,) ids, types and positions in, (N, D) states out, before the last layer norm.
+        """(N,) ids, types (None: without) and positions in, (N, D) states out, before the last layer norm.
 
         Args:
             attend: (N, 3 D) queries, keys and values of a layer, its number and the scale of its scores in, (N, D) out.
@@ -58,7 +58,9 @@ class Blocks:
         """
         transformer = self._transformer
         words = transformer.wte.weight
-        hidden = words[ids] + transformer.wpe.weight[positions] + words[types]
+        hidden = words[ids] + transformer.wpe.weight[positions]
+        if types is not None:
+            hidden = hidden + words[types]
         hidden = dropped(transformer.drop, hidden)
         for number, block in enumerate(self._blocks):
             mixed = block.attention_in(normalise(block.module.ln_1, hidden))

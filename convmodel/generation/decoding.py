@@ -56,6 +56,7 @@ class Decoder:
         device: of the logits.
         turns: ids of each turn of the conversation; see `repetition`.
         said: those of them that this speaker said.
+        begun: ids of the text that the reply goes on.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Decoder:
         *,
         turns: Sequence[Sequence[int]] = (),
         said: Sequence[Sequence[int]] = (),
+        begun: Sequence[int] = (),
     ) -> None:
         self._tokens, self._context = list(context), len(context)
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
         size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
-        self._ngrams = repetition.NoRepeatedNGrams(size, turns) if size else None
+        self._ngrams = repetition.NoRepeatedNGrams(size, turns, begun) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
         self._ends = frozenset(config.eos_token_id)
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None

@@ -12,7 +12,7 @@ from convmodel.errors import QueueFull
 from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.graphs import Graphs
 from convmodel.generation.network import KeyValues, Network, Piece
-from convmodel.generation.request import Request, Ticket
+from convmodel.generation.request import NO_TYPE, Request, Ticket
 from convmodel.responder import Finish
 
 WORTH_WAITING = 16
@@ -35,7 +35,7 @@ class _Row:
     def shared_with(self, request: Request) -> int:
         """How many of the first tokens are those of a request; its last token is always read anew, for its logits."""
         most = min(len(self.ids), len(request.input_ids) - 1)
-        return min(_common(self.ids, request.input_ids, most), _common(self.types, request.token_type_ids, most))
+        return min(_common(self.ids, request.input_ids, most), _common(self.types, request.types, most))
 
     def will_share_with(self, request: Request) -> int:
         """The same for when everything that is yet to read of this row's own context will have been read."""
@@ -62,7 +62,7 @@ class Engine:
     Not to be shared between threads, but for `Ticket.cancel`.
 
     Args:
-        model: in evaluation mode. GPT-2, token types included.
+        model: in evaluation mode. GPT-2, read with token types or without, as each request says.
         max_running: requests that are replied to at once; the others wait.
         max_kept: rows of the cache, running ones included, which bounds its memory (see `KeyValues`).
         max_waiting: requests that wait at most.
@@ -108,9 +108,9 @@ class Engine:
             ValueError: when ids and types do not fit each other or the model, or options the model.
         """
         count = len(request.input_ids)
-        if count != len(request.token_type_ids) or not 1 <= count < self._positions:
+        if count != len(request.types) or not 1 <= count < self._positions:
             raise ValueError(
-                f"{count} ids and {len(request.token_type_ids)} types; there must be as many of both, "
+                f"{count} ids and {len(request.types)} types; there must be as many of both, "
                 f"from 1 to {self._positions - 1}"
             )
         if len(self._waiting) >= self._max_waiting:
@@ -122,6 +122,7 @@ class Engine:
             self._cache.device,
             turns=request.turns,
             said=request.said,
+            begun=request.begun,
         )
         if decoder.penalizes:  # tried once, so that who asks is told of ids that the model has not, and nobody else
             decoder.penalize(torch.zeros(1, self._vocabulary, device=self._cache.device))
@@ -165,9 +166,9 @@ class Engine:
         logits = self._read(pieces)
         ready: list[int] = []
         for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
-            row.ids.extend(piece.input_ids)
-            row.types.extend(piece.token_type_ids)
             count = len(piece.input_ids)
+            row.ids.extend(piece.input_ids)
+            row.types.extend(row.pending_types[:count])
             row.pending_ids, row.pending_types = row.pending_ids[count:], row.pending_types[count:]
             row.used = self._clock
             self.tokens_read += count
@@ -179,17 +180,22 @@ class Engine:
         return changed
 
     def _read(self, pieces: Sequence[Piece]) -> Tensor:
-        """(B, V) logits after B pieces."""
-        single = [number for number, piece in enumerate(pieces) if len(piece.input_ids) == 1]
-        if self._graphs is None or not single:
-            return self._network.read(pieces, self._cache)
-        logits = self._graphs.read([pieces[number] for number in single])
-        others = [number for number, piece in enumerate(pieces) if len(piece.input_ids) > 1]
-        if not others:
-            return logits
-        rest = self._network.read([pieces[number] for number in others], self._cache)
-        order = torch.tensor(single + others, device=logits.device).argsort()
-        return torch.cat([logits, rest])[order]
+        """(B, V) logits after B pieces: those that are read alike together."""
+        alike: dict[tuple[bool, bool], list[int]] = {}
+        for number, piece in enumerate(pieces):
+            by_graph = self._graphs is not None and len(piece.input_ids) == 1
+            alike.setdefault((by_graph, piece.token_type_ids is None), []).append(number)
+        read = []
+        for (by_graph, _), numbers in alike.items():
+            chosen = [pieces[number] for number in numbers]
+            if by_graph and self._graphs is not None:
+                read.append(self._graphs.read(chosen))
+            else:
+                read.append(self._network.read(chosen, self._cache))
+        if len(read) == 1:
+            return read[0]
+        order = torch.tensor([number for numbers in alike.values() for number in numbers], device=read[0].device)
+        return torch.cat(read)[order.argsort()]
 
     def _reply(self, rows: Sequence[_Row], logits: Tensor) -> list[Ticket]:
         """Chooses the next token of rows that have read everything."""
@@ -218,7 +224,8 @@ class Engine:
         elif len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
             self._finish(row, "length")
         else:
-            row.pending_ids, row.pending_types = [token], [ticket.request.token_type_ids[-1]]
+            types = ticket.request.token_type_ids
+            row.pending_ids, row.pending_types = [token], [NO_TYPE if types is None else types[-1]]
         return ticket
 
     @staticmethod
@@ -250,7 +257,7 @@ class Engine:
                 return
             row.ticket, row.decoder = self._waiting.popleft()
             read = len(row.ids)
-            row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.token_type_ids[read:])
+            row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.types[read:])
             self._running.append(row)
 
     def _row_for(self, request: Request) -> _Row | None:
@@ -280,5 +287,6 @@ class Engine:
                 continue
             left -= 0 if replying else count
             rows.append(row)
-            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], row.pending_types[:count]))
+            types = None if row.pending_types[0] == NO_TYPE else row.pending_types[:count]
+            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], types))
         return rows, pieces

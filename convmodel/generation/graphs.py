@@ -20,7 +20,8 @@ SHORTEST = 64
 class Graphs:
     """Reads one token for each row, for all of the first rows of the cache together.
 
-    There is a graph for each power of two of rows and of tokens attended to, made when it is first needed. Rows
+    There is a graph for each power of two of rows and of tokens attended to, with types and without, made when it is
+    first needed. Rows
     that have nothing to read read something anyway, and put it where nobody looks. On a CPU the same steps run one by
     one: that is for tests.
 
@@ -31,7 +32,7 @@ class Graphs:
 
     def __init__(self, network: Network, cache: KeyValues) -> None:
         self._network, self._cache = network, cache
-        self._made: dict[tuple[int, int], tuple[Tensor, Callable[[], Tensor]]] = {}
+        self._made: dict[tuple[int, int, bool], tuple[Tensor, Callable[[], Tensor]]] = {}
         self._nowhere = cache.kept.shape[4] - 1
 
     @torch.inference_mode()
@@ -39,22 +40,24 @@ class Graphs:
         """Reads pieces of one token, each of another row; see `Network.read`."""
         rows = _power_of_two(max(piece.row for piece in pieces) + 1, 1, self._cache.kept.shape[2])
         length = _power_of_two(max(piece.start for piece in pieces) + 1, SHORTEST, self._nowhere)
-        if (rows, length) not in self._made:
-            self._made[rows, length] = self._make(rows, length)
-        inputs, run = self._made[rows, length]
+        typed = pieces[0].token_type_ids is not None
+        if (rows, length, typed) not in self._made:
+            self._made[rows, length, typed] = self._make(rows, length, typed)
+        inputs, run = self._made[rows, length, typed]
         columns = [[0] * rows, [0] * rows, [0] * rows, [self._nowhere] * rows]
         for piece in pieces:
-            values = (piece.input_ids[0], piece.token_type_ids[0], piece.start, piece.start)
+            kind = 0 if piece.token_type_ids is None else piece.token_type_ids[0]
+            values = (piece.input_ids[0], kind, piece.start, piece.start)
             for column, value in zip(columns, values, strict=True):
                 column[piece.row] = value
         inputs.copy_(torch.tensor(columns))
         return run()[torch.tensor([piece.row for piece in pieces], device=inputs.device)]
 
-    def _make(self, rows: int, length: int) -> tuple[Tensor, Callable[[], Tensor]]:
+    def _make(self, rows: int, length: int, typed: bool) -> tuple[Tensor, Callable[[], Tensor]]:
         """The tensor that a graph reads its ids, types, positions and places from, (4, rows), and what runs it."""
         inputs = torch.zeros(4, rows, dtype=torch.long, device=self._cache.device)
         inputs[3] = self._nowhere
-        run = partial(self._run, inputs, length)
+        run = partial(self._run, inputs, length, typed)
         if inputs.device.type != "cuda":
             return inputs, run
         beside = torch.cuda.Stream()
@@ -68,11 +71,12 @@ class Graphs:
             logits = run()
         return inputs, partial(_replay, graph, logits)
 
-    def _run(self, inputs: Tensor, length: int) -> Tensor:
+    def _run(self, inputs: Tensor, length: int, typed: bool) -> Tensor:
         ids, types, positions, places = inputs.unbind()
         seen = (torch.arange(length, device=inputs.device)[None] <= positions[:, None])[:, None, None]
         number = torch.arange(len(ids), device=inputs.device)
-        hidden = self._network.hidden(ids, types, positions, partial(self._attend, number, places, seen, length))
+        attend = partial(self._attend, number, places, seen, length)
+        hidden = self._network.hidden(ids, types if typed else None, positions, attend)
         return self._network.logits(hidden)
 
     def _attend(

@@ -55,13 +55,13 @@ class Piece:
         row: of the cache.
         start: how many tokens the row has read before.
         input_ids: T new tokens, at least one.
-        token_type_ids: their T types.
+        token_type_ids: their T types; None where they are read without.
     """
 
     row: int
     start: int
     input_ids: Sequence[int]
-    token_type_ids: Sequence[int]
+    token_type_ids: Sequence[int] | None
 
 
 class Network:
@@ -84,12 +84,18 @@ class Network:
     def read(self, pieces: Sequence[Piece], cache: KeyValues) -> Tensor:
         """Reads pieces, each of another row, and puts their keys and values into the cache.
 
+        Args:
+            pieces: all of them with types, or all without.
+            cache: of all rows.
+
         Returns:
             (B, V) the logits after the last token of each of the B pieces, in fp32.
         """
         device = self.model.device
         ids = torch.tensor([i for piece in pieces for i in piece.input_ids], device=device)
-        types = torch.tensor([t for piece in pieces for t in piece.token_type_ids], device=device)
+        types = None
+        if any(piece.token_type_ids is not None for piece in pieces):
+            types = torch.tensor([t for piece in pieces for t in piece.token_type_ids or ()], device=device)
         sizes = [len(piece.input_ids) for piece in pieces]
         places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
         positions = torch.tensor([place for row in places for place in row], device=device)

@@ -25,15 +25,18 @@ class NoRepeatedNGrams:
     Args:
         size: n, at least 1.
         sequences: of ids in which n-grams count; the reply itself is added token by token.
+        begun: ids that the reply goes on as one text; n-grams count in it, and across.
     """
 
-    def __init__(self, size: int, sequences: Iterable[Sequence[int]]) -> None:
+    def __init__(self, size: int, sequences: Iterable[Sequence[int]], begun: Sequence[int] = ()) -> None:
         self._size = size
         self._followers: dict[tuple[int, ...], set[int]] = {}
         self._reply: list[int] = []
         for ids in sequences:
             for stop in range(size, len(ids) + 1):
                 self._add(ids[stop - size : stop])
+        for token in begun:
+            self.take(token)
 
     def _add(self, ngram: Sequence[int]) -> None:
         self._followers.setdefault(tuple(ngram[:-1]), set()).add(ngram[-1])

@@ -7,6 +7,9 @@ from transformers import GenerationConfig
 
 from convmodel.responder import Finish
 
+NO_TYPE = -1
+"""Stands for the type of a token that is read without one: what was read with types is not what was read without."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -14,23 +17,30 @@ class Request:
 
     Args:
         input_ids: the laid-out context, at least one token and at most one less than the model's positions.
-        token_type_ids: as many types; the reply's tokens get the last one.
+        token_type_ids: as many types, the last of which the reply's tokens get; None for a model that reads none.
         config: whole: everything that matters is set, and nothing that `decoding.is_understood` denies.
         seed: of this reply alone. The same request with the same seed gives the same reply in any company.
         stop: called with each token of the reply as it comes; the reply is over when it says so.
         scored: whether the reply's likelihood is wanted.
         turns: ids of each turn of the whole conversation, for options that look at what was said (`repetition`).
         said: those of them that the one who replies said.
+        begun: ids of the text that the reply goes on, where it is no turn of its own.
     """
 
     input_ids: Sequence[int]
-    token_type_ids: Sequence[int]
+    token_type_ids: Sequence[int] | None
     config: GenerationConfig
     seed: int | None = None
     stop: Callable[[int], bool] | None = None
     scored: bool = False
     turns: Sequence[Sequence[int]] = ()
     said: Sequence[Sequence[int]] = ()
+    begun: Sequence[int] = ()
+
+    @property
+    def types(self) -> Sequence[int]:
+        """As many types as ids; `NO_TYPE` where there are none."""
+        return [NO_TYPE] * len(self.input_ids) if self.token_type_ids is None else self.token_type_ids
 
 
 @dataclass(eq=False)

@@ -11,10 +11,10 @@ from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One laid-out context: ids and token types of the same length T."""
+    """One laid-out context: ids and as many token types; None where it is read without, as all rows beside it are."""
 
     input_ids: list[int]
-    token_type_ids: list[int]
+    token_type_ids: list[int] | None
 
 
 def left_pad(rows: Sequence[Row], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
@@ -24,11 +24,19 @@ def left_pad(rows: Sequence[Row], *, pad_token_id: int, device: torch.device) ->
     def stack(values: Iterable[list[int]], fill: int) -> Tensor:
         return torch.tensor([[fill] * (longest - len(v)) + v for v in values], device=device)
 
-    return {
+    types = _types(rows)
+    padded = {
         "input_ids": stack((row.input_ids for row in rows), pad_token_id),
-        "token_type_ids": stack((row.token_type_ids for row in rows), 0),
         "attention_mask": stack(([1] * len(row.input_ids) for row in rows), 0),
     }
+    return padded if types is None else padded | {"token_type_ids": stack(types, 0)}
+
+
+def _types(rows: Sequence[Row]) -> list[list[int]] | None:
+    """The token types of all rows, or None where they have none."""
+    types = [row.token_type_ids for row in rows if row.token_type_ids is not None]
+    assert len(types) in (0, len(rows)), "rows with and without token types are read apart"
+    return types or None
 
 
 @torch.inference_mode()
@@ -39,7 +47,7 @@ def generate_rows(
 
     Args:
         model: in evaluation mode.
-        rows: B rows; each reply's tokens get the type of its row's last token.
+        rows: B rows; each reply's tokens get the type of its row's last token, if it has one.
         config: whole: its `eos_token_id` (a list) and `pad_token_id` are set.
         options: everything else that transformers' `generate` takes.
 
@@ -91,8 +99,9 @@ def score_rows(
         return torch.tensor([v + [fill] * (longest - len(v)) for v in values], device=model.device)
 
     ids = stack((row.input_ids for row in rows), pad_token_id)
-    types = stack((row.token_type_ids for row in rows), 0)
-    hidden = model.transformer(input_ids=ids, token_type_ids=types, use_cache=False).last_hidden_state
+    types = _types(rows)
+    stacked = None if types is None else stack(types, 0)
+    hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
     scores = []
     for number, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
         stop = len(row.input_ids)

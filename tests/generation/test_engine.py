@@ -54,7 +54,7 @@ def logits_of(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int]
 
 def greedy(network: GPT2LMHeadModel, request: Request) -> tuple[list[int], str]:
     """The reply of a plain loop, and why it is over."""
-    ids, types, reply = list(request.input_ids), list(request.token_type_ids), list[int]()
+    ids, types, reply = list(request.input_ids), list(request.types), list[int]()
     while True:
         token = int(logits_of(network, ids, types).argmax())
         if token == END:
@@ -70,7 +70,7 @@ def check_greedy(network: GPT2LMHeadModel, ticket: Ticket) -> None:
     """That a reply is the greedy one, and is over for the right reason, from one uncached pass over all of it."""
     request, reply = ticket.request, ticket.tokens
     ids = [*request.input_ids, *reply][:POSITIONS]
-    types = [*request.token_type_ids, *[request.token_type_ids[-1]] * len(reply)][:POSITIONS]
+    types = [*request.types, *[request.types[-1]] * len(reply)][:POSITIONS]
     with torch.no_grad():
         logits = network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0]
     likeliest = logits[len(request.input_ids) - 1 :].argmax(-1).tolist()
@@ -105,13 +105,13 @@ def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network
             size = min(source.randint(1, 9), len(rows[n].input_ids) - read[n])
             if size:
                 part = slice(read[n], read[n] + size)
-                pieces.append(Piece(n, read[n], rows[n].input_ids[part], rows[n].token_type_ids[part]))
+                pieces.append(Piece(n, read[n], rows[n].input_ids[part], rows[n].types[part]))
                 read[n] += size
         if not pieces:
             continue
         for piece, found in zip(pieces, reader.read(pieces, cache), strict=True):
             whole = rows[piece.row]
-            expected = logits_of(network, whole.input_ids[: read[piece.row]], whole.token_type_ids[: read[piece.row]])
+            expected = logits_of(network, whole.input_ids[: read[piece.row]], whole.types[: read[piece.row]])
             assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -350,7 +350,7 @@ def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: GP
             assert ticket.log_likelihood == ticket.per_token == 0.0
             continue
         said = [*ticket.tokens, *([END] if ticket.finish == "end" else [])]
-        expected, ids, types = 0.0, list(request.input_ids), list(request.token_type_ids)
+        expected, ids, types = 0.0, list(request.input_ids), list(request.types)
         for token in said:
             expected += float(logits_of(network, ids, types).double().log_softmax(-1)[token])
             ids.append(token)

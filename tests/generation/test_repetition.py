@@ -72,6 +72,21 @@ def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
     assert watching.forbidden() == {4}
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> None:
+    source = random.Random(size)
+    for _ in range(80):
+        whole = random_ids(source, 24)
+        begun = whole[: source.randint(0, len(whole))]
+        going_on, from_the_start = NoRepeatedNGrams(size, [[0, 1, 2]], begun), NoRepeatedNGrams(size, [[0, 1, 2]])
+        for token in begun:
+            from_the_start.take(token)
+        for token in whole[len(begun) :]:
+            assert going_on.forbidden() == from_the_start.forbidden()
+            going_on.take(token)
+            from_the_start.take(token)
+
+
 @pytest.mark.parametrize("words", [2, 5])
 def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
     source = random.Random(words)

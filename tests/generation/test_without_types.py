@@ -1,0 +1,133 @@
+"""What is read without token types, against transformers' own GPT-2 that is given none."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import torch
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+from convmodel.generation import Engine, Request, Row, generate_rows, score_rows, to_int8
+from convmodel.generation.request import NO_TYPE
+
+END, POSITIONS = 31, 48
+
+
+@pytest.fixture
+def network() -> GPT2LMHeadModel:
+    """A GPT-2 whose states are far apart, and whose texts end now and then."""
+    torch.manual_seed(3)
+    sizes: dict[str, Any] = {"vocab_size": 32, "n_positions": POSITIONS, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, initializer_range=0.6, bos_token_id=END, eos_token_id=END)).eval()
+    with torch.no_grad():
+        ending = model.transformer.wte.weight[END]
+        model.transformer.ln_f.bias += 0.8 * ending / ending.norm()
+    return model
+
+
+def config(**options: Any) -> GenerationConfig:
+    given = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END], "pad_token_id": END}
+    return GenerationConfig(**(given | options))
+
+
+def contexts(seed: int, count: int) -> list[list[int]]:
+    """Ids of different lengths, some of which begin alike."""
+    source = random.Random(seed)
+    found: list[list[int]] = []
+    for _ in range(count):
+        begun = source.choice(found)[: source.randint(0, 12)] if found and source.random() < 0.5 else []
+        found.append([*begun, *(source.randrange(END) for _ in range(source.randint(1, 20)))])
+    return found
+
+
+def plain(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int] | None, most: int = 12) -> list[int]:
+    """The greedy continuation, from whole uncached passes."""
+    ids, reply = list(ids), list[int]()
+    types = None if types is None else list(types)
+    while len(reply) < most:
+        given = {} if types is None else {"token_type_ids": torch.tensor([types])}
+        with torch.no_grad():
+            token = int(network(torch.tensor([ids]), **given, use_cache=False).logits[0, -1].argmax())
+        if token == END:
+            break
+        reply.append(token)
+        ids.append(token)
+        if types is not None:
+            types.append(types[-1])
+    return reply
+
+
+@pytest.mark.parametrize("graphs", [False, True], ids=["no graphs", "graphs"])
+@pytest.mark.parametrize(("running", "kept", "pieces"), [(1, 1, 1), (3, 4, 5), (16, 16, 256)])
+def test_with_and_without_types_side_by_side_each_is_read_as_transformers_reads_it(
+    network: GPT2LMHeadModel, running: int, kept: int, pieces: int, graphs: bool
+) -> None:
+    """The same ids with types 0, 1 and none share nothing but their ids, in whatever rows they lie."""
+    requests = []
+    for ids in contexts(running, 8):
+        requests += [Request(ids, types, config()) for types in (None, [0] * len(ids), [1] * len(ids))]
+    random.Random(0).shuffle(requests)
+    engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces, graphs=graphs)
+    found = [ticket.tokens for ticket in engine.run(requests + requests)]
+    expected = [plain(network, request.input_ids, request.token_type_ids) for request in requests]
+    assert found == expected + expected
+    assert len({tuple(tokens) for tokens in expected}) > 12
+
+
+def test_a_text_that_goes_on_is_not_read_again_and_one_with_types_is(network: GPT2LMHeadModel) -> None:
+    engine, ids = Engine(network, max_running=1, max_kept=2), list(range(20))
+    engine.run([Request(ids, None, config(max_new_tokens=1))])
+    before = engine.tokens_read
+    engine.run([Request([*ids, 5], None, config(max_new_tokens=1))])
+    assert engine.tokens_read - before == 1
+    engine.run([Request([*ids, 5], [0] * 21, config(max_new_tokens=1))])
+    assert engine.tokens_read - before == 22
+    assert Request(ids, None, config()).types == [NO_TYPE] * 20
+
+
+def test_samples_are_the_same_alone_and_among_others(network: GPT2LMHeadModel) -> None:
+    how = config(do_sample=True, temperature=1.4, top_p=0.95, max_new_tokens=16)
+    requests = [Request(ids, None, how, seed=n, scored=True) for n, ids in enumerate(contexts(5, 20))]
+    alone = [Engine(network, max_running=1).run([request])[0] for request in requests]
+    together = Engine(network, max_running=20, read_per_step=31).run(requests)
+    assert [ticket.tokens for ticket in together] == [ticket.tokens for ticket in alone]
+    for ticket in together:
+        said = [*ticket.tokens, *[END][: ticket.finish == "end"]]
+        row = Row([*ticket.request.input_ids, *said], None)
+        assert ticket.log_likelihood == pytest.approx(score_rows(network, [row], [len(said)], pad_token_id=END)[0])
+    assert [each.tokens for each in Engine(network).run([replace(one, seed=99) for one in requests])] != [
+        ticket.tokens for ticket in alone
+    ]
+
+
+def test_int8_gives_the_same_alone_and_among_others(network: GPT2LMHeadModel) -> None:
+    to_int8(network)
+    requests = [Request(ids, None, config()) for ids in contexts(7, 12)]
+    alone = [Engine(network, max_running=1).run([request])[0].tokens for request in requests]
+    assert [ticket.tokens for ticket in Engine(network, max_running=12).run(requests)] == alone
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"repetition_penalty": 1.3}], ids=str)
+def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+    rows = [Row(ids, None) for ids in contexts(2, 9)]
+    found = generate_rows(network, rows, config(**options))
+    for row, [reply] in zip(rows, found, strict=True):
+        ids = torch.tensor([row.input_ids])
+        generate = cast(Any, network).generate
+        whole = generate(ids, attention_mask=torch.ones_like(ids), generation_config=config(**options))[0].tolist()
+        expected = whole[len(row.input_ids) :]
+        assert reply == expected[: expected.index(END) if END in expected else None]
+
+
+def test_likelihoods_are_those_of_one_plain_pass(network: GPT2LMHeadModel) -> None:
+    rows = [Row(ids, None) for ids in contexts(4, 9) if len(ids) > 2]
+    lengths = [max(1, len(row.input_ids) // 2) for row in rows]
+    for row, length, found in zip(rows, lengths, score_rows(network, rows, lengths, pad_token_id=END), strict=True):
+        with torch.no_grad():
+            chances = network(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
+        places = range(len(row.input_ids) - length, len(row.input_ids))
+        assert found == pytest.approx(
+            sum(float(chances[place - 1, row.input_ids[place]]) for place in places), rel=1e-5
+        )
