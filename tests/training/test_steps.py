@@ -16,7 +16,8 @@ from convmodel.layout import IGNORED, lay_out
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.callbacks import BestExport, ReplySamples
-from convmodel.training.generative import ConversationModule, FromScratch
+from convmodel.training.generative import ConversationModule
+from convmodel.training.writing import FromScratch
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
