@@ -38,7 +38,7 @@ FLOORS: list[set[str]] = [
         "text_stream",
         "yaml_keys",
     },
-    {"batching", "formats", "model_folder", "responder"},
+    {"batching", "formats", "model_folder", "responder", "unlikelihood"},
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "tokenizer"},
