@@ -15,6 +15,8 @@ from convmodel.layout import IGNORED, Sequences
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids`, `labels`, each (B, T) int64; padding is on the right and has label -100.
 
+`metadata`, (B,) int64, is how many of a row's first tokens are about its text and no part of it.
+
 There is no attention mask: a causal model's tokens never see what stands to their right, so padding changes nothing.
 """
 
@@ -119,6 +121,7 @@ def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
         "input_ids": torch.from_numpy(ids),
         "token_type_ids": torch.from_numpy(types),
         "labels": torch.from_numpy(labels),
+        "metadata": torch.tensor([row.metadata for row in rows] or [0]),
     }
 
 
