@@ -2,11 +2,15 @@
 
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+
+from convmodel.batching import Batch
 from convmodel.data import ConversationDataModule
 from convmodel.layout import TrainOn
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.writing import Texts, WritingModule
+from convmodel.training.measuring import Texts
+from convmodel.training.writing import WritingModule
 
 
 class ConversationModule(WritingModule):
@@ -27,6 +31,10 @@ class ConversationModule(WritingModule):
     ) -> None:
         super().__init__(pretrained_model_name_or_path, **options)
         self.train_on: TrainOn = train_on
+
+    def metadata(self, batch: Batch) -> Tensor:
+        """See `WritingModule.metadata`: of the persona."""
+        return batch["metadata"]
 
     def texts(self, split: Literal["valid", "test"]) -> Texts | None:
         """See `WritingModule.texts`."""

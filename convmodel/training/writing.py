@@ -1,13 +1,13 @@
 """Batches in, a trained GPT-2 out: what all LightningModules of models that write share."""
 
-import math
 import os
+import random
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal, cast
+from dataclasses import asdict
+from typing import Any, ClassVar, cast
 
 import torch
+from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -15,62 +15,21 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from convmodel.batching import Batch
 from convmodel.data import LearnVocabulary
 from convmodel.layout import IGNORED
-from convmodel.loss import summed_cross_entropy
-from convmodel.metrics.likelihood import TokenCounts
+from convmodel.loss import summed_cross_entropy, summed_loss
 from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config
+from convmodel.seeds import mixed_seed
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.counting import over_all_processes
+from convmodel.training.continuing import SequenceUnlikelihood, continue_rows
 from convmodel.training.kept import tokenizer_files, tokenizer_from
-from convmodel.training.optimising import OptimisedModule
+from convmodel.training.measuring import MeasuredModule
 from convmodel.training.schedule import Schedule
+from convmodel.training.sizes import DROPOUTS, FromScratch
+from convmodel.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
 
 
-@dataclass
-class FromScratch:
-    """A new GPT-2, with a byte-level BPE vocabulary learned from the training file. Names as in GPT2Config.
-
-    Args:
-        n_layer: Blocks.
-        n_head: Attention heads; they divide `n_embd`.
-        n_embd: Width.
-        n_positions: Tokens that the model can read at once, context and reply together.
-        vocab_size: Tokens of the vocabulary at most.
-        resid_pdrop: Dropout after each block's two parts.
-        embd_pdrop: Dropout of the embeddings.
-        attn_pdrop: Dropout of the attention weights. On a CPU it costs about a fifth of the speed.
-    """
-
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 256
-    n_positions: int = 512
-    vocab_size: int = 4096
-    resid_pdrop: float = 0.1
-    embd_pdrop: float = 0.1
-    attn_pdrop: float = 0.1
-
-
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What a file holds beside tokens.
-
-    Args:
-        noun: what it holds, in the plural.
-        number: of them.
-        units: what the loss is also divided by, by its name in the singular, such as words.
-    """
-
-    noun: str
-    number: int
-    units: Mapping[str, int] = field(default_factory=dict)
-
-
-class WritingModule(OptimisedModule):
+class WritingModule(MeasuredModule):
     """What all modules that train models that write share.
 
     Args:
@@ -83,6 +42,9 @@ class WritingModule(OptimisedModule):
             a validation is no better than the best before.
         weight_decay: AdamW's decay of matrices, embeddings among them; biases and layer norms are left alone.
         betas: AdamW's two averaging rates.
+        unlikelihood_alpha: How much is learned not to repeat: at each step -log(1 - p) of every token that stood
+            before in the row is added, times this; 1.0 in the paper, 0.0 is off. Source: arXiv:1908.04319.
+        sequence_unlikelihood: The same for what the model repeats in texts of its own, in some of the steps.
     """
 
     model_class: ClassVar[type[ConversationModel]]
@@ -90,11 +52,6 @@ class WritingModule(OptimisedModule):
 
     tokenizer_class: ClassVar[type[ConversationTokenizer]]
     """What lays texts out for it."""
-
-    monitor = "val_loss"
-    """What the best model is the best by."""
-
-    higher_is_better = False
 
     def __init__(
         self,
@@ -105,9 +62,16 @@ class WritingModule(OptimisedModule):
         schedule: Schedule = "cosine",
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.95),
+        unlikelihood_alpha: float = 0.0,
+        sequence_unlikelihood: SequenceUnlikelihood = SequenceUnlikelihood(),  # noqa: B008 (only read, as above)
     ) -> None:
         if isinstance(from_scratch, dict):  # as a checkpoint holds it
             from_scratch = FromScratch(**from_scratch)
+        if isinstance(sequence_unlikelihood, dict):
+            sequence_unlikelihood = SequenceUnlikelihood(**sequence_unlikelihood)
+        if unlikelihood_alpha < 0:
+            raise ValueError(f"model.unlikelihood_alpha={unlikelihood_alpha}; allowed are 0.0 and more")
+        sequence_unlikelihood.check()
         if pretrained_model_name_or_path is None and from_scratch.n_embd % from_scratch.n_head:
             raise ValueError(
                 f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
@@ -122,14 +86,18 @@ class WritingModule(OptimisedModule):
             betas=betas,
         )
         self.save_hyperparameters()
-        self.hparams.update(from_scratch=asdict(from_scratch), betas=list(betas))
+        self.hparams.update(
+            from_scratch=asdict(from_scratch),
+            betas=list(betas),
+            sequence_unlikelihood=asdict(sequence_unlikelihood),
+        )
+        self._alpha, self._own = unlikelihood_alpha, sequence_unlikelihood
         self._pretrained, self._from_scratch = pretrained_model_name_or_path, from_scratch
         self.hf_model: GPT2LMHeadModel | None = None
         self._tokenizer: ConversationTokenizer | None = None
         self._config: GPT2Config | None = None
         self._base_model = pretrained_model_name_or_path
         self._window_tokens = torch.zeros(())
-        self._counts = TokenCounts()
         self._restored = False
 
     # What is trained
@@ -190,6 +158,14 @@ class WritingModule(OptimisedModule):
             f"{config.vocab_size:,} tokens, {self._base_model or 'from scratch'}"
         )
 
+    def on_fit_start(self) -> None:
+        """Refuses what no process could do alone."""
+        if self._own.share and isinstance(self.trainer.strategy, FSDPStrategy):
+            raise ValueError(
+                f"model.sequence_unlikelihood.share={self._own.share} with trainer.strategy=fsdp: no model can write "
+                "where each process holds a part of its weights; use ddp, or a share of 0"
+            )
+
     def language_model(self) -> ConversationModel:
         """The model as it is now, ready to write."""
         assert self.hf_model is not None and self._tokenizer is not None
@@ -201,34 +177,86 @@ class WritingModule(OptimisedModule):
         mine = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
         self.language_model().save_pretrained(folder, card=card, state_dict=mine)
 
-    @staticmethod
-    def told(best: float) -> dict[str, float | int]:
-        """The numbers of a model card whose best validation came to `best`."""
-        return {
-            "validation loss (nats per predicted token)": best,
-            "validation perplexity (per predicted token)": math.exp(min(best, 700)),
-        }
-
     # Loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The summed loss of a batch in nats, and the number of predicted tokens."""
-        assert self.hf_model is not None
-        hidden = self.hf_model.transformer(
-            input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
-        ).last_hidden_state
+        hidden, wanted, chosen = self._read(batch)
+        total = summed_cross_entropy(hidden, self._table, wanted)
+        return total, chosen.sum()
+
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, D) states and (N,) labels of the N tokens that are predicted, and (B, T - 1) the steps that do it."""
         wanted = batch["labels"][:, 1:]
         chosen = wanted != IGNORED
-        total = summed_cross_entropy(hidden[:, :-1][chosen], self.hf_model.lm_head.weight, wanted[chosen])
-        return total, chosen.sum()
+        return self._states(batch["input_ids"], batch.get("token_type_ids"))[:, :-1][chosen], wanted[chosen], chosen
+
+    def _states(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+        assert self.hf_model is not None
+        states: Tensor = self.hf_model.transformer(
+            input_ids=input_ids, token_type_ids=token_type_ids, use_cache=False
+        ).last_hidden_state
+        return states
+
+    @property
+    def _table(self) -> Tensor:
+        """(V, D) the output embeddings."""
+        assert self.hf_model is not None
+        return self.hf_model.lm_head.weight
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the summed loss; what an optimiser step is divided by is known only at its end."""
-        total, tokens = self(batch)
+        total, tokens = self._own_loss(batch) if self._unlearns else self._text_loss(batch)
         self._window_tokens = self._window_tokens.to(tokens.device) + tokens
-        self.log("train_loss", total.detach() / tokens.clamp(min=1), prog_bar=True, batch_size=1)
         # Lightning divides by the number of accumulated batches; tokens, not batches, are to be weighted alike.
-        return cast(Tensor, total * self.trainer.accumulate_grad_batches)
+        return total * self.trainer.accumulate_grad_batches
+
+    def _text_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the batch's tokens teach."""
+        if not self._alpha:
+            total, tokens = self(batch)
+            loss = total.detach()
+        else:
+            hidden, wanted, chosen = self._read(batch)
+            ids, tokens = batch["input_ids"][:, :-1], chosen.sum()
+            # Neither the metadata nor what has to be said again and again: the separator, which also is the padding.
+            places = torch.arange(ids.shape[1], device=ids.device)
+            counted = (places >= self.metadata(batch)[:, None]) & (ids != self._sep)
+            criterion = Unlikelihood(wanted, seen_before(ids, counted), chosen, self._alpha)
+            total = summed_loss(hidden, self._table, criterion)
+            loss = total.detach() - criterion.penalty
+            self.log("train_unlikelihood", criterion.penalty / tokens.clamp(min=1), batch_size=1)
+        self.log("train_loss", loss / tokens.clamp(min=1), prog_bar=True, batch_size=1)
+        return total, tokens
+
+    @abstractmethod
+    def metadata(self, batch: Batch) -> Tensor:
+        """(B,) how many of each row's first tokens are about its text and no part of it: what is in them may come."""
+
+    @property
+    def _unlearns(self) -> bool:
+        """Whether this optimiser step is one of the model's own texts: the same in all processes, and when resumed."""
+        if not self._own.share:
+            return False
+        drawn = mixed_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "own texts", self.trainer.global_step)
+        return random.Random(drawn).random() < self._own.share
+
+    def _own_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model's own continuations of the batch's beginnings teach, and how many tokens of them do."""
+        assert self.hf_model is not None
+        own = continue_rows(self.hf_model, batch, self._own, metadata=self.metadata(batch), sep_token_id=self._sep)
+        candidates = own.candidates(self._own.ngram, sep_token_id=self._sep)
+        again = candidates[:, 1:]
+        hidden = self._states(own.input_ids, own.token_type_ids)[:, :-1][again]
+        total = summed_loss(hidden, self._table, OwnUnlikelihood(own.input_ids[:, 1:][again]))
+        repeated = candidates.sum()
+        self.log("train_repetition", repeated / own.written.sum().clamp(min=1), prog_bar=True, batch_size=1)
+        return total, repeated
+
+    @property
+    def _sep(self) -> int:
+        assert self._tokenizer is not None
+        return self._tokenizer.sep_token_id
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Turns summed gradients into those of the mean over all tokens of the step, of all batches and processes."""
@@ -238,54 +266,6 @@ class WritingModule(OptimisedModule):
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         torch._foreach_mul_(gradients, scale)
         super().on_before_optimizer_step(optimizer)
-
-    # Evaluation
-
-    def on_validation_epoch_start(self) -> None:
-        """Starts the counts over."""
-        self._counts = TokenCounts()
-
-    on_test_epoch_start = on_validation_epoch_start
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Counts losses and tokens; nothing is divided before the end."""
-        total, tokens = self(batch)
-        self._counts.add(float(total), int(tokens))
-
-    test_step = validation_step
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the loss per token over the whole set, and the perplexity; `validate` also prints a table."""
-        self._report("val", "valid", with_table=self.trainer.state.fn == "validate")
-
-    def on_test_epoch_end(self) -> None:
-        """Logs the same for `test`, and prints a table."""
-        self._report("test", "test", with_table=True)
-
-    @abstractmethod
-    def texts(self, split: Literal["valid", "test"]) -> Texts | None:
-        """What a file that was set up holds beside tokens; None where the data module does not know."""
-
-    def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
-        counts = over_all_processes(self._counts, self.trainer.strategy)
-        if prefix == "val":
-            self.validated(-counts.loss)
-        found = {"loss": counts.loss, "perplexity": counts.perplexity}
-        texts = self.texts(split) if with_table else None
-        units = {} if texts is None else texts.units
-        found |= {f"perplexity_per_{unit}": TokenCounts(counts.total, n).perplexity for unit, n in units.items()}
-        for name, value in found.items():
-            self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", batch_size=1, rank_zero_only=True)
-        if with_table and self.trainer.is_global_zero:
-            rows = {} if texts is None else {texts.noun: f"{texts.number:,}"}
-            rows |= {
-                "predicted tokens": f"{counts.tokens:,}",
-                "loss (nats per token)": f"{counts.loss:.4f}",
-                "perplexity per token": f"{counts.perplexity:,.3f}",
-            }
-            rows |= {f"perplexity per {unit}": f"{found[f'perplexity_per_{unit}']:,.3f}" for unit in units}
-            wide = max(map(len, rows.values()))
-            print("\n".join(["", *(f"  {name:<24}{value:>{wide}}" for name, value in rows.items()), ""]), flush=True)
 
     # Checkpoints
 
