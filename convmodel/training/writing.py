@@ -40,6 +40,7 @@ class WritingModule(MeasuredModule):
         warmup_steps: Optimiser steps until it is reached.
         schedule: How it falls afterwards: "cosine", "linear", "constant", or "plateau", which takes 0.4 of it whenever
             a validation is no better than the best before.
+        cycles: How often "cosine" and "linear" fall; each time but the first from the highest rate, without warm-up.
         weight_decay: AdamW's decay of matrices, embeddings among them; biases and layer norms are left alone.
         betas: AdamW's two averaging rates.
         unlikelihood_alpha: How much is learned not to repeat: at each step -log(1 - p) of every token that stood
@@ -60,6 +61,7 @@ class WritingModule(MeasuredModule):
         learning_rate: float | None = None,
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
+        cycles: int = 1,
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.95),
         unlikelihood_alpha: float = 0.0,
@@ -82,6 +84,7 @@ class WritingModule(MeasuredModule):
             learning_rate=usual if learning_rate is None else learning_rate,
             warmup_steps=warmup_steps,
             schedule=schedule,
+            cycles=cycles,
             weight_decay=weight_decay,
             betas=betas,
         )

@@ -142,6 +142,7 @@ def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.Capt
         ({"model__train_on": "some"}, "some"),
         ({"data__window_context": 1.5}, "window_context=1.5; allowed are 0.0 to 1.0"),
         ({"model__learning_rat": 1}, "learning_rat"),
+        ({"model__cycles": 0}, "model.cycles=0; it must be at least 1"),
         ({"model__unlikelihood_alpha": -1}, "model.unlikelihood_alpha=-1.0; allowed are 0.0 and more"),
         ({"model__sequence_unlikelihood__share": 2}, "sequence_unlikelihood.share=2.0; allowed are 0.0 to 1.0"),
         ({"model__sequence_unlikelihood__ngram": 0}, "sequence_unlikelihood.ngram=0; it must be at least 1"),
