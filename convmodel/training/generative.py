@@ -1,5 +1,7 @@
 """Batches of conversations in, a trained GPT-2 out: the LightningModule of models that write replies."""
 
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -10,7 +12,11 @@ from convmodel.layout import TrainOn
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.measuring import Texts
+from convmodel.training.samples import Asking, Sample
 from convmodel.training.writing import WritingModule
+
+Question = tuple[Sequence[str], Sequence[str]]
+"""A context, and a persona to reply as."""
 
 
 class ConversationModule(WritingModule):
@@ -43,6 +49,25 @@ class ConversationModule(WritingModule):
             return None
         windows = data.window_set(split)
         return Texts("conversations", windows.conversations, {"word": windows.words()})
+
+    def asked(self, asking: Asking) -> list[Question]:
+        """See `convmodel.training.samples.WritesSamples`: contexts, each with a persona."""
+        if asking.contexts is not None:
+            return [(context, ()) for context in asking.contexts]
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ConversationDataModule):
+            return []
+        first = islice(data.conversations("valid"), asking.number)
+        return [(each.turns[: max(1, min(3, len(each.turns) - 1))], each.persona) for each in first]
+
+    def samples(self, asked: Sequence[Question], *, seeds: Sequence[int], options: Mapping[str, Any]) -> list[Sample]:
+        """See `convmodel.training.samples.WritesSamples`: replies."""
+        contexts, personas = [list(context) for context, _ in asked], [list(persona) for _, persona in asked]
+        outputs = self.conversation_model().generate_batch(contexts, personas=personas, seeds=seeds, **options)
+        return [
+            Sample(output.context, output.responses[0], {"context": c, "persona": p, "replies": output.responses})
+            for c, p, output in zip(contexts, personas, outputs, strict=True)
+        ]
 
     def conversation_model(self) -> ConversationModel:
         """The model as it is now, ready to reply."""

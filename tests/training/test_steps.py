@@ -15,8 +15,9 @@ from convmodel.batching import Batch, pad
 from convmodel.layout import IGNORED, lay_out
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
-from convmodel.training.callbacks import BestExport, ReplySamples
+from convmodel.training.callbacks import BestExport
 from convmodel.training.generative import ConversationModule
+from convmodel.training.samples import ReplySamples
 from convmodel.training.sizes import FromScratch
 
 pytestmark = pytest.mark.filterwarnings(
