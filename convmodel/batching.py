@@ -15,6 +15,8 @@ from convmodel.layout import IGNORED, Sequences
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
+`metadata`, (B,) int64, is how many of a row's first tokens are about its text and no part of it.
+
 There is no attention mask: a causal model's tokens never see what stands to their right, so padding changes nothing.
 """
 
@@ -137,6 +139,7 @@ def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
         "input_ids": padded([row.input_ids for row in rows], pad_token_id),
         "token_type_ids": padded([row.token_type_ids for row in rows], 0),
         "labels": padded([row.labels for row in rows], IGNORED),
+        "metadata": torch.tensor([row.metadata for row in rows] or [0]),
     }
 
 

@@ -39,11 +39,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """One laid-out conversation: three lists of the same length T; labels are -100 where nothing is predicted."""
+    """One laid-out conversation: three lists of the same length T; labels are -100 where nothing is predicted.
+
+    Args:
+        input_ids, token_type_ids, labels: T of each.
+        metadata: how many of the first tokens are about the text and no part of it, as a persona is.
+    """
 
     input_ids: list[int]
     token_type_ids: list[int]
     labels: list[int]
+    metadata: int = 0
 
 
 def persona_length(persona: Sequence[Sequence[int]]) -> int:
@@ -203,4 +209,4 @@ def lay_out(
         else:
             labels.extend([IGNORED] * (len(turn) + 1))
     types.append(reply_type)
-    return Sequences(ids, types, labels)
+    return Sequences(ids, types, labels, persona_length(persona))

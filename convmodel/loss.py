@@ -1,6 +1,6 @@
 """Hidden states and labels in, the sum of their losses out, without ever holding all logits."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -10,12 +10,43 @@ CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Logits that are held at once: what stays in a CPU's cache, and what keeps a GPU busy."""
 
 
+class Criterion(Protocol):
+    """A loss of logits, a chunk of tokens at a time."""
+
+    def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
+        """The summed loss of some of the tokens.
+
+        Args:
+            part: which of the N tokens.
+            logits: (n, V) of them, in fp32 or fp64; where its gradient is needed, it is put in their place.
+        """
+
+
+class CrossEntropy:
+    """The cross-entropy against labels.
+
+    Args:
+        labels: (N,) ids to be predicted, none of them ignored.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self._labels = labels
+
+    def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
+        """See `Criterion`; the gradient is softmax - onehot."""
+        wanted = self._labels[part, None]
+        normalizer = logits.logsumexp(1, keepdim=True)
+        loss = (normalizer - logits.gather(1, wanted)).sum()
+        if needs_gradient:
+            error = logits.sub_(normalizer).exp_()
+            error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
+        return loss
+
+
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """The cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
 
-    Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`, but logits are made, used and forgotten a
-    few tokens at a time, gradients included: memory is O(N D + V D) in place of O(N V). Under autocast the products are
-    made in its type, the softmax in fp32.
+    Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`; see `summed_loss`.
 
     Args:
         hidden: (N, D) the states of the tokens that predict.
@@ -25,18 +56,35 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tens
     Returns:
         A scalar in fp32 (fp64 for fp64 states).
     """
+    return summed_loss(hidden, weight, CrossEntropy(labels))
+
+
+def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
+    """A loss of the logits `hidden @ weight.T`, summed over tokens.
+
+    Logits are made, used and forgotten a few tokens at a time, gradients included: memory is O(N D + V D) in place of
+    O(N V). Under autocast the products are made in its type, the loss in fp32.
+
+    Args:
+        hidden: (N, D) the states of the tokens that predict.
+        weight: (V, D) the output embeddings.
+        criterion: of the N tokens.
+
+    Returns:
+        A scalar in fp32 (fp64 for fp64 states).
+    """
     device = hidden.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     needs_gradients = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    return _SummedCrossEntropy.apply(hidden, weight, labels, low, needs_gradients)
+    return _SummedLoss.apply(hidden, weight, criterion, low, needs_gradients)
 
 
-class _SummedCrossEntropy(torch.autograd.Function):
-    """The gradient of a chunk is softmax - onehot; it is made in the forward pass, while the logits are there."""
+class _SummedLoss(torch.autograd.Function):
+    """The gradients of a chunk are made in the forward pass, while the logits are there."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, low: torch.dtype, needs_gradients: bool
+        ctx: Any, hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
     ) -> Tensor:
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         total = torch.zeros((), dtype=exact, device=hidden.device)
@@ -45,22 +93,18 @@ class _SummedCrossEntropy(torch.autograd.Function):
         table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
         size = _tokens_at_once(hidden, weight)
         with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, len(labels), size):
-                part = states[start : start + size]
-                wanted = labels[start : start + size, None]
-                logits = (part @ table.T).to(exact)
-                normalizer = logits.logsumexp(1, keepdim=True)
-                total += (normalizer - logits.gather(1, wanted)).sum()
+            for start in range(0, len(hidden), size):
+                part = slice(start, start + size)
+                logits = (states[part] @ table.T).to(exact)
+                total += criterion(part, logits, needs_gradient=needs_gradients)
                 if state_gradient is None or table_gradient is None:
                     continue
-                error = logits.sub_(normalizer).exp_()
-                error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
-                error = error.to(low)
-                state_gradient[start : start + size] = error @ table
+                error = logits.to(low)
+                state_gradient[part] = error @ table
                 if low == exact:
-                    table_gradient.addmm_(error.T, part)
+                    table_gradient.addmm_(error.T, states[part])
                 else:
-                    table_gradient += error.T @ part
+                    table_gradient += error.T @ states[part]
         if needs_gradients:
             ctx.save_for_backward(state_gradient, table_gradient)
         return total

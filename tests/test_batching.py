@@ -145,7 +145,7 @@ def random_row(source: random.Random) -> Sequences:
     length = source.randint(1, 9)
     ids = [source.randint(0, 99) for _ in range(length)]
     labels = [source.choice([i, IGNORED]) for i in ids]
-    return Sequences(ids, [source.randint(0, 1) for _ in ids], labels)
+    return Sequences(ids, [source.randint(0, 1) for _ in ids], labels, source.randint(0, length))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -154,7 +154,8 @@ def test_padding_stands_on_the_right_and_predicts_nothing(seed: int) -> None:
     rows = [random_row(source) for _ in range(source.randint(1, 6))]
     longest = max(len(row.input_ids) for row in rows)
     batch = pad(rows, pad_token_id=77)
-    assert list(batch) == ["input_ids", "token_type_ids", "labels"]
+    assert list(batch) == ["input_ids", "token_type_ids", "labels", "metadata"]
+    assert batch["metadata"].tolist() == [row.metadata for row in rows]
     for name, filler in {"input_ids": 77, "token_type_ids": 0, "labels": IGNORED}.items():
         expected = [getattr(row, name) + [filler] * (longest - len(row.input_ids)) for row in rows]
         assert batch[name].dtype == torch.int64
@@ -167,6 +168,7 @@ def test_no_rows_are_one_row_of_padding() -> None:
         "input_ids": [[7]],
         "token_type_ids": [[0]],
         "labels": [[IGNORED]],
+        "metadata": [0],
     }
 
 

@@ -38,7 +38,7 @@ FLOORS: list[set[str]] = [
         "text_stream",
         "yaml_keys",
     },
-    {"batching", "formats", "model_folder", "responder", "text_tokenizer"},
+    {"batching", "formats", "model_folder", "responder", "text_tokenizer", "unlikelihood"},
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "continuation", "tokenizer"},

@@ -1,34 +1,17 @@
-"""A model in training in; its replies and its best state out."""
+"""A model in training in, its best state out."""
 
-import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, Protocol, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from convmodel.data import ConversationDataModule
-from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import check_replaceable
-from convmodel.training.checkpoint import epochs_begun, run_folder
-from convmodel.training.showing import show
-
-Sample = tuple[Sequence[str], str]
-"""A context and what was replied to it."""
-
-
-class Replies(Protocol):
-    """A LightningModule that can reply while it is trained."""
-
-    def conversation_model(self) -> ConversationModel:
-        """The model as it is now."""
+from convmodel.training.checkpoint import epochs_begun
+from convmodel.training.samples import ReplySamples
 
 
 class Exports(Protocol):
@@ -49,76 +32,6 @@ class Exports(Protocol):
         """The numbers of a model card whose best validation came to `best`."""
 
 
-class ReplySamples(Callback):
-    """Shows after each validation what a model that writes replies to some contexts, and keeps it in `generated.jsonl`.
-
-    Args:
-        contexts: What to reply to, each a list of turns; beginnings of the first validation conversations when null.
-        number: How many contexts to take from the validation file.
-        max_new_tokens: Tokens of a reply at most.
-    """
-
-    def __init__(self, contexts: list[list[str]] | None = None, number: int = 3, max_new_tokens: int = 40) -> None:
-        self._contexts, self._number = contexts, number
-        self._options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
-        self.latest: list[Sample] = []
-        self._asked: list[tuple[Sequence[str], Sequence[str]]] | None = None
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Replies on the first process; weights that are sharded over processes cannot reply there."""
-        folder = run_folder(trainer)
-        sharded = isinstance(trainer.strategy, FSDPStrategy)
-        if (
-            trainer.sanity_checking
-            or not trainer.is_global_zero
-            or sharded
-            or not hasattr(pl_module, "conversation_model")
-        ):
-            return
-        if self._asked is None:
-            self._asked = list(self._questions(trainer))
-        if not self._asked:
-            return
-        model = cast(Replies, pl_module).conversation_model()
-        options = self._options | {"max_new_tokens": min(self._options["max_new_tokens"], model.n_positions // 2)}
-        contexts, personas = [c for c, _ in self._asked], [p for _, p in self._asked]
-        outputs = model.generate_batch(contexts, personas=personas, **options)
-        self.latest = [(output.context, output.responses[0]) for output in outputs]
-        lines = [
-            {
-                "step": trainer.global_step,
-                "epoch": max(epochs_begun(trainer) - 1, 0),
-                "options": options,
-                "context": list(context),
-                "persona": list(persona),
-                "replies": output.responses,
-            }
-            for (context, persona), output in zip(self._asked, outputs, strict=True)
-        ]
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "generated.jsonl", "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        self._show(trainer)
-
-    def _questions(self, trainer: Trainer) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-        if self._contexts is not None:
-            yield from ((context, ()) for context in self._contexts)
-        elif isinstance(data := getattr(trainer, "datamodule", None), ConversationDataModule):
-            for conversation in islice(data.conversations("valid"), self._number):
-                yield conversation.turns[: max(1, min(3, len(conversation.turns) - 1))], conversation.persona
-
-    def _show(self, trainer: Trainer) -> None:
-        loss = trainer.callback_metrics.get("val_loss")
-        head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model replies"
-        head += "" if loss is None else f", validation loss {float(loss):.3f}"
-        lines = [f"  {' / '.join(context)}  ->  {reply}" for context, reply in self.latest]
-        show(trainer, "\n".join([head, *lines]))
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                shown = "  \n".join(f"{' / '.join(context)} → **{reply}**" for context, reply in self.latest)
-                logger.experiment.add_text("replies", shown, trainer.global_step)
-
-
 class BestExport(Callback):
     """Puts the best model by validation into a folder, and replaces it in one step whenever a better one is found.
 
@@ -126,13 +39,23 @@ class BestExport(Callback):
 
     Args:
         folder: where; None exports nothing.
-        samples: whose replies go into the model card.
+        samples: what goes into the model card.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
         self._folder, self._samples = folder, samples
         self._best = math.inf
         self._exported = False
+
+    @property
+    def best(self) -> float | None:
+        """The best validation; None before the first."""
+        return None if math.isinf(self._best) else self._best
+
+    @property
+    def exported_to(self) -> str | None:
+        """Where this run put a model; None while it has not."""
+        return str(self._folder) if self._exported and self._folder is not None else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds out before any training whether the folder can be written."""

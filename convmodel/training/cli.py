@@ -14,9 +14,12 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.errors import told_in_one_line
 from convmodel.hardware import best_device, quick_at_bf16
-from convmodel.training.callbacks import BestExport, ReplySamples
+from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
+from convmodel.training.description import RunDescription
+from convmodel.training.logs import RunLog, RunLogs, listening
 from convmodel.training.resuming import merge_hyperparameters
+from convmodel.training.samples import ReplySamples
 from convmodel.yaml_keys import check_no_key_twice
 
 DEFAULT_PAIR = {
@@ -34,6 +37,10 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 class ConversationCLI(LightningCLI):
     """A LightningCLI whose default model and data are the GPT-2 and conversation files."""
+
+    def __init__(self, *arguments: Any, log: RunLog, **options: Any) -> None:
+        self._log = log
+        super().__init__(*arguments, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what the trainer knows beyond Lightning's Trainer."""
@@ -104,7 +111,8 @@ class ConversationCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that every run has, in the order in which they depend on each other."""
         chosen = self.config_init[self.config.subcommand]
-        extra = [chosen.samples, BestExport(chosen.export_dir, chosen.samples), chosen.checkpoint]
+        export = BestExport(chosen.export_dir, chosen.samples)
+        extra = [RunLogs(self._log), chosen.samples, export, chosen.checkpoint, RunDescription(export)]
         given = chosen.trainer.callbacks or []
         chosen.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *extra]
         return super().instantiate_trainer(**kwargs)
@@ -130,12 +138,13 @@ def run(arguments: list[str]) -> None:
     before = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
     try:
-        with told_in_one_line():
+        with told_in_one_line(), listening() as log:
             for path in _config_files(arguments):
                 check_no_key_twice(path)
             ConversationCLI(
                 LightningModule,
                 LightningDataModule,
+                log=log,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,

@@ -26,6 +26,7 @@ class OptimisedModule(LightningModule):
         learning_rate: the highest learning rate.
         warmup_steps: optimiser steps until it is reached.
         schedule: how it falls afterwards.
+        cycles: how often.
         weight_decay: of matrices, embeddings among them; biases and layer norms are left alone.
         betas: the two averaging rates of AdamW and Adamax.
     """
@@ -37,12 +38,15 @@ class OptimisedModule(LightningModule):
         learning_rate: float,
         warmup_steps: int,
         schedule: Schedule,
+        cycles: int,
         weight_decay: float,
         betas: tuple[float, float],
     ) -> None:
         super().__init__()
+        if cycles < 1:
+            raise ValueError(f"model.cycles={cycles}; it must be at least 1")
         self._optimizer, self._learning_rate = optimizer, learning_rate
-        self._warmup_steps, self._schedule = warmup_steps, schedule
+        self._warmup_steps, self._schedule, self._cycles = warmup_steps, schedule, cycles
         self._weight_decay, self._betas = weight_decay, (betas[0], betas[1])
         self._plateau = Plateau()
         self._total_steps = math.inf
@@ -61,6 +65,7 @@ class OptimisedModule(LightningModule):
             warmup_steps=self._warmup_steps,
             total_steps=self._total_steps,
             schedule=self._schedule,
+            cycles=self._cycles,
         )
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -9,11 +9,18 @@ Schedule = Literal["cosine", "linear", "constant", "plateau"]
 
 
 def learning_rate_at(
-    step: int, *, peak: float, warmup_steps: int, total_steps: float, schedule: Schedule = "cosine"
+    step: int,
+    *,
+    peak: float,
+    warmup_steps: int,
+    total_steps: float,
+    schedule: Schedule = "cosine",
+    cycles: int = 1,
 ) -> float:
     """The learning rate of an optimiser step.
 
-    It rises linearly to `peak` over the warm-up, then falls to 0 at `total_steps` along half a cosine or a line.
+    It rises linearly to `peak` over the warm-up, then falls to 0 at `total_steps` along half a cosine or a line, or
+    several of the same length one after the other. Source of these restarts: arXiv:1608.03983.
 
     Args:
         step: from 0.
@@ -21,12 +28,14 @@ def learning_rate_at(
         warmup_steps: steps until it is reached.
         total_steps: steps of the whole training; where it is infinite, the rate stays at its peak.
         schedule: "cosine" or "linear"; "constant" and "plateau" stay at the peak.
+        cycles: how often it falls.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
     if schedule in ("constant", "plateau") or math.isinf(total_steps):
         return peak
-    left = 1 - min(1.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps))
+    done = cycles * min(1.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps))
+    left = math.floor(done) + 1 - done if done < cycles else 0.0
     return peak * (left if schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
 

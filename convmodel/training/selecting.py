@@ -63,6 +63,7 @@ class SelectorModule(OptimisedModule):
         warmup_steps: Optimiser steps until it is reached.
         schedule: How it falls afterwards: "cosine", "linear", "constant", or "plateau", which takes 0.4 of it whenever
             a validation is no better than the best before.
+        cycles: How often "cosine" and "linear" fall; each time but the first from the highest rate, without warm-up.
         weight_decay: Decay of matrices, embeddings among them; biases and layer norms are left alone.
         betas: The two averaging rates of AdamW and Adamax.
     """
@@ -86,6 +87,7 @@ class SelectorModule(OptimisedModule):
         learning_rate: float | None = None,
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
+        cycles: int = 1,
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.95),
     ) -> None:
@@ -96,6 +98,7 @@ class SelectorModule(OptimisedModule):
             learning_rate=usual if learning_rate is None else learning_rate,
             warmup_steps=warmup_steps,
             schedule=schedule,
+            cycles=cycles,
             weight_decay=weight_decay,
             betas=betas,
         )

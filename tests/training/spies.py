@@ -1,8 +1,10 @@
 """Callbacks that watch a run, or end it, from inside its own process."""
 
 import json
+import logging
 import os
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,27 @@ class KillInValidation(Callback):
         self._left -= batch_idx == 0
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SpeakAt(Callback):
+    """Warns, logs, and then fails or presses Ctrl-C, before a step is taken.
+
+    Args:
+        step: when.
+        ending: "fail", "interrupt", or anything else to go on.
+    """
+
+    def __init__(self, step: int, ending: str = "") -> None:
+        self._step, self._ending = step, ending
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Once."""
+        if trainer.global_step != self._step:
+            return
+        logging.getLogger("convmodel.training").info("so far all is well")
+        logging.getLogger("somebody.else").warning("this is odd")
+        warnings.warn("and this too", UserWarning, stacklevel=1)
+        if self._ending == "fail":
+            raise RuntimeError("the spy has failed")
+        if self._ending == "interrupt":
+            raise KeyboardInterrupt

@@ -36,6 +36,19 @@ def test_two_processes_read_each_conversation_once_and_learn_what_one_learns(wor
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
+def test_two_processes_unlearn_what_one_unlearns(workshop: Workshop) -> None:
+    """Both go on from beginnings of their own batches in the same steps, and count what they repeat together."""
+    own = {"share": 0.5, "prefix": 8, "continuation": 8, "ngram": 1}
+    options: dict[str, Any] = {f"model__sequence_unlikelihood__{name}": value for name, value in own.items()}
+    options |= {"model__unlikelihood_alpha": 0.5, "trainer__max_steps": 6, "trainer__precision": "32-true", **STILL}
+    both = workshop.run_apart(run="two", **options, **TWO)
+    assert both.status == 0, both.text
+    workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
+    assert workshop.checkpoint("one")["global_step"] == 6
+    assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
 def test_two_processes_measure_what_one_measures(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     workshop.train(trainer__max_steps=3)
     capsys.readouterr()

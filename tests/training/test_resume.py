@@ -30,6 +30,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_as_though_nothing_had_happened(worksh
     )  # the checkpoint it goes on from is neither the first nor the last of an epoch
     killed = workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=kill_at), **DROPOUT)
     assert killed.status == -signal.SIGKILL
+    assert '"state": "running"' in (workshop.folder / "cut" / "description.json").read_text(encoding="utf-8")
     assert workshop.checkpoint("cut")["global_step"] == kill_at - 3
     workshop.train(run="cut", ckpt_path="last", **DROPOUT)
     assert workshop.checkpoint("cut")["global_step"] == whole["global_step"]

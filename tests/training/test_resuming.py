@@ -164,7 +164,7 @@ def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
     from convmodel.selection.convert_network import ConvertSizes
     from convmodel.selection.encoder import NewEncoder
     from convmodel.selection.poly import PolyEncoder
-    from convmodel.training.generative import DROPOUTS, FromScratch
+    from convmodel.training.sizes import DROPOUTS, FromScratch
 
     sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS}
     sizes |= {*ConvertSizes.__dataclass_fields__, "extra_contexts", "max_tokens"}

@@ -36,6 +36,17 @@ def test_half_a_cosine_is_at_its_known_points() -> None:
     assert found[12] == 0.0
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize("cycles", [1, 2, 3])
+def test_each_cycle_falls_as_a_whole_training_of_its_length_does(schedule: Schedule, cycles: int) -> None:
+    alone = rates(schedule, warmup=0, total=12)
+    found = [
+        learning_rate_at(s, peak=2.0, warmup_steps=5, total_steps=5 + 12 * cycles, schedule=schedule, cycles=cycles)
+        for s in range(5, 6 + 12 * cycles)
+    ]
+    assert found == pytest.approx([*alone[:-1] * cycles, 0.0])
+
+
 def test_a_constant_rate_stays_at_its_peak() -> None:
     assert set(rates("constant", warmup=0, total=9)) == {2.0}
 

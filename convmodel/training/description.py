@@ -1,0 +1,133 @@
+"""A run in, `description.json` in its folder out: what was trained, on what, with what, and what came of it."""
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+import convmodel
+from convmodel.atomic import atomic_file
+from convmodel.training.callbacks import BestExport
+from convmodel.training.checkpoint import epochs_begun, run_folder
+
+FILE = "description.json"
+PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
+
+
+class RunDescription(Callback):
+    """Writes what a run is when it begins, and what came of it when it ends; one that was killed stays "running".
+
+    Args:
+        export: knows the best validation.
+    """
+
+    def __init__(self, export: BestExport) -> None:
+        self._export = export
+        self._known: dict[str, Any] = {}
+        self._file = Path(FILE)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes it, on the first process."""
+        self._file = run_folder(trainer) / FILE
+        self._known = {
+            "command": shlex.join(["python", "-m", "convmodel.trainer", *sys.argv[1:]]),
+            "state": "running",
+            "started": _now(),
+            "ended": None,
+            "model": _model(pl_module),
+            "data": _data(getattr(trainer, "datamodule", None)),
+            "versions": _versions(),
+            "device": _device(trainer),
+            "went_on_from": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+        }
+        self._write(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Completes it."""
+        self._end(trainer, pl_module, "finished")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Completes it with why the run ended before its end."""
+        interrupted = isinstance(exception, KeyboardInterrupt)
+        self._end(trainer, pl_module, "interrupted" if interrupted else f"failed: {exception or type(exception)}")
+
+    def _end(self, trainer: Trainer, pl_module: LightningModule, state: str) -> None:
+        if not self._known:  # it had not begun
+            return
+        self._known |= {
+            "state": state,
+            "ended": _now(),
+            "result": {
+                "steps": trainer.global_step,
+                "epochs": epochs_begun(trainer),
+                f"best_{getattr(pl_module, 'monitor', 'validation')}": self._export.best,
+                "exported_to": self._export.exported_to,
+            },
+        }
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self._known, indent=2, ensure_ascii=False, default=str) + "\n"
+            with atomic_file(self._file) as fresh:
+                fresh.write_text(text, encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _model(module: LightningModule) -> dict[str, Any]:
+    return {
+        "class": _name(module),
+        "base_model": getattr(module, "base_model", None),
+        "parameters": sum(weights.numel() for weights in module.parameters()),
+        "learned": sum(weights.numel() for weights in module.parameters() if weights.requires_grad),
+        "options": _plain(module.hparams),
+    }
+
+
+def _data(module: Any) -> dict[str, Any]:
+    if module is None:
+        return {}
+    return {"class": _name(module), "options": _plain(module.hparams), **getattr(module, "described", {})}
+
+
+def _name(one: object) -> str:
+    return f"{type(one).__module__}.{type(one).__qualname__}"
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if not name.startswith("_")}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "convmodel": convmodel.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device(trainer: Trainer) -> dict[str, Any]:
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "type": device.type,
+        "name": name,
+        "processes": trainer.world_size,
+        "threads": torch.get_num_threads(),
+        "precision": str(trainer.precision),
+        "system": platform.platform(),
+    }
