@@ -96,14 +96,23 @@ def check_text(turn: object, name: str) -> str:
         raise TypeError(f"{name} is {kind(turn)}, not a string; give each as one string")
     if not turn.strip():
         raise ValueError(f"{name} is {'only white space' if turn else 'empty'}; remove it or give it text")
+    return check_characters(turn, name)
+
+
+def check_characters(text: str, name: str) -> str:
+    """Checks that a string, which may be empty, can be written as UTF-8, and returns it untouched.
+
+    Raises:
+        ValueError: for a lone surrogate.
+    """
     try:
-        turn.encode()
+        text.encode()
     except UnicodeEncodeError as error:
-        code = f"U+{ord(turn[error.start]):04X}"
+        code = f"U+{ord(text[error.start]):04X}"
         raise ValueError(
             f"{name} holds a lone surrogate ({code}, character {error.start + 1}); remove or replace it"
         ) from None
-    return str.__str__(turn)  # a subclass of str becomes a plain one
+    return str.__str__(text)  # a subclass of str becomes a plain one
 
 
 @dataclass

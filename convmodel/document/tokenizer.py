@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from convmodel.conversation import check_characters
+from convmodel.formats.base import kind
 from convmodel.text_tokenizer import TextTokenizer
 
 from .document import check_meta, meta_text
@@ -101,12 +103,5 @@ def check_prompt(prompt: object) -> str:
         ValueError: for a lone surrogate.
     """
     if not isinstance(prompt, str):
-        raise TypeError(f"the prompt is {type(prompt).__name__}; give a string, which may be empty")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        code = f"U+{ord(prompt[error.start]):04X}"
-        raise ValueError(
-            f"the prompt holds a lone surrogate ({code}, character {error.start + 1}); remove or replace it"
-        ) from None
-    return str.__str__(prompt)
+        raise TypeError(f"the prompt is {kind(prompt)}; give a string, which may be empty")
+    return check_characters(prompt, "the prompt")

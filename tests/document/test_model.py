@@ -258,7 +258,7 @@ def test_a_preset_is_options_that_the_engine_follows_and_repeats_with_its_seed(m
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m: m.generate(3), TypeError, "the prompt is int"),
+        (lambda m: m.generate(3), TypeError, "the prompt is the number 3"),
         (lambda m: m.generate(meta=object()), TypeError, "meta"),
         (lambda m: m.generate(seed=-1), ValueError, "seed=-1"),
         (lambda m: m.generate_batch("Hello"), TypeError, "put it in a list, or call generate"),

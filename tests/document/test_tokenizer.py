@@ -42,8 +42,8 @@ def test_the_oldest_of_the_prompt_and_the_last_of_the_meta_go_and_are_counted(sm
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda t: t(7), TypeError, "the prompt is int; give a string"),
-        (lambda t: t(["a"]), TypeError, "the prompt is list"),
+        (lambda t: t(7), TypeError, "the prompt is the number 7; give a string"),
+        (lambda t: t(["a"]), TypeError, "the prompt is a list"),
         (lambda t: t("a\ud800"), ValueError, r"lone surrogate \(U\+D800, character 2\)"),
         (lambda t: t("", meta=object()), TypeError, "meta"),
         (lambda t: t("Hello", max_length=2), ValueError, "leaves no room for a prompt .* use max_length >= 3"),

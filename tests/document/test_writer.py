@@ -78,7 +78,7 @@ def test_options_presets_and_bad_requests_are_told_at_once(model: DocumentModel)
                 writer.check_options(options)
             with pytest.raises(ValueError, match=message):
                 writer.start("Hello", options=options)
-        with pytest.raises(TypeError, match="the prompt is list"):
+        with pytest.raises(TypeError, match="the prompt is a list"):
             writer.start(["Hello"])  # type: ignore[arg-type]
 
 
