@@ -12,6 +12,9 @@ CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 LEAST_TOKENS = 256
 """Tokens that are read at once all the same: each chunk reads the whole table, and adds to the whole gradient of it."""
 
+ROWS_AT_ONCE = 1 << 14
+"""Rows of the table whose gradient is made at once in low precision, before it is added in high."""
+
 
 class Criterion(Protocol):
     """A loss of logits, a chunk of tokens at a time."""
@@ -147,7 +150,8 @@ def _in_chunks(
                 table_gradient.addmm_(logits.T, part)
             else:
                 product.copy_(logits)
-                table_gradient += product.T @ part
+                for ids in range(0, len(weight), ROWS_AT_ONCE):
+                    table_gradient[ids : ids + ROWS_AT_ONCE] += product[:, ids : ids + ROWS_AT_ONCE].T @ part
             state_gradient[start : start + size] = product @ table
     return total, None if state_gradient is None or table_gradient is None else (state_gradient, table_gradient)
 
