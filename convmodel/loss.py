@@ -9,6 +9,12 @@ from torch.autograd.function import once_differentiable
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Logits that are held at once: what stays in a CPU's cache, and what keeps a GPU busy."""
 
+LEAST_TOKENS = 256
+"""Tokens that are read at once all the same: each chunk reads the whole table, and adds to the whole gradient of it."""
+
+ROWS_AT_ONCE = 1 << 14
+"""Rows of the table whose gradient is made at once in low precision, before it is added in high."""
+
 
 class Criterion(Protocol):
     """A loss of logits, a chunk of tokens at a time."""
@@ -35,12 +41,25 @@ class CrossEntropy:
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
         """See `Criterion`; the gradient is softmax - onehot."""
         wanted = self._labels[part, None]
-        normalizer = logits.logsumexp(1, keepdim=True)
-        loss = (normalizer - logits.gather(1, wanted)).sum()
+        chosen = logits.gather(1, wanted)
+        powers, total, normalizer = exponentials(logits)
         if needs_gradient:
-            error = logits.sub_(normalizer).exp_()
+            error = powers.mul_(1 / total)
             error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
-        return loss
+        return (normalizer - chosen).sum()
+
+
+def exponentials(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Puts in place of (n, V) logits what is proportional to their probabilities.
+
+    Returns:
+        (n, V) them; (n, 1) their sum, by which they are to be divided; (n, 1) the logarithm of the sum of the logits'
+        exponentials. One pass of exponentials instead of the two that `logsumexp` and a softmax take.
+    """
+    largest = logits.amax(1, keepdim=True)
+    powers = logits.sub_(largest).exp_()
+    total = powers.sum(1, keepdim=True)
+    return powers, total, largest + total.log()
 
 
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
@@ -86,34 +105,55 @@ class _SummedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
     ) -> Tensor:
-        exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        total = torch.zeros((), dtype=exact, device=hidden.device)
-        states, table = hidden.to(low), weight.to(low)
-        state_gradient = torch.empty_like(hidden) if needs_gradients else None
-        table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
-        size = _tokens_at_once(hidden, weight)
-        with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, len(hidden), size):
-                part = slice(start, start + size)
-                logits = (states[part] @ table.T).to(exact)
-                total += criterion(part, logits, needs_gradient=needs_gradients)
-                if state_gradient is None or table_gradient is None:
-                    continue
-                error = logits.to(low)
-                state_gradient[part] = error @ table
-                if low == exact:
-                    table_gradient.addmm_(error.T, states[part])
-                else:
-                    table_gradient += error.T @ states[part]
+        total, gradients = _in_chunks(hidden, weight, criterion, low, needs_gradients)
         if needs_gradients:
-            ctx.save_for_backward(state_gradient, table_gradient)
+            ctx.save_for_backward(hidden, weight)
+            ctx.gradients, ctx.again = gradients, (criterion, low)
         return total
 
     @staticmethod
-    @once_differentiable  # the saved gradients are constants: a second derivative would be wrong, not slow
+    @once_differentiable  # the gradients are constants: a second derivative would be wrong, not slow
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        state_gradient, table_gradient = ctx.saved_tensors
-        return state_gradient * gradient.to(state_gradient.dtype), table_gradient * gradient, None, None, None
+        found, ctx.gradients = ctx.gradients, None  # given away, so that no second table is held beside the first
+        if found is None:
+            (hidden, weight), (criterion, low) = ctx.saved_tensors, ctx.again
+            _, found = _in_chunks(hidden, weight, criterion, low, True)
+            assert found is not None
+        states, table = found
+        return states.mul_(gradient.to(states.dtype)), table.mul_(gradient), None, None, None
+
+
+def _in_chunks(
+    hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
+) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """The summed loss, and its gradients to states and table where they are needed."""
+    exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+    total = torch.zeros((), dtype=exact, device=hidden.device)
+    states, table = hidden.to(low), weight.to(low)
+    state_gradient = torch.empty_like(hidden) if needs_gradients else None
+    table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
+    size = _tokens_at_once(hidden, weight)
+    shape = min(size, len(hidden)), len(weight)
+    products = states.new_empty(shape)  # used again and again: what is asked for anew has to be cleared by the system
+    numbers = products if low == exact else products.new_empty(shape, dtype=exact)
+    with torch.autocast(hidden.device.type, enabled=False):
+        for start in range(0, len(hidden), size):
+            part = states[start : start + size]
+            product, logits = products[: len(part)], numbers[: len(part)]
+            torch.mm(part, table.T, out=product)
+            if low != exact:
+                logits.copy_(product)
+            total += criterion(slice(start, start + size), logits, needs_gradient=needs_gradients)
+            if state_gradient is None or table_gradient is None:
+                continue
+            if low == exact:
+                table_gradient.addmm_(logits.T, part)
+            else:
+                product.copy_(logits)
+                for ids in range(0, len(weight), ROWS_AT_ONCE):
+                    table_gradient[ids : ids + ROWS_AT_ONCE] += product[:, ids : ids + ROWS_AT_ONCE].T @ part
+            state_gradient[start : start + size] = product @ table
+    return total, None if state_gradient is None or table_gradient is None else (state_gradient, table_gradient)
 
 
 @torch.inference_mode()
@@ -134,4 +174,4 @@ def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
 
 
 def _tokens_at_once(hidden: Tensor, weight: Tensor) -> int:
-    return max(1, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])
+    return max(LEAST_TOKENS, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])

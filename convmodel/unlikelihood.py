@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convmodel.loss import CrossEntropy
+from convmodel.loss import CrossEntropy, exponentials
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Unlikelihood(CrossEntropy):
         wanted, seen = self._labels[part, None], self._seen[self._rows[part]]
         candidate = (self._order < self._counts[part, None]) & (seen != wanted)
         ids = seen.where(candidate, wanted)  # where there is none, the label's place is written twice
-        normalizer = logits.logsumexp(1, keepdim=True)
-        losses = normalizer - logits.gather(1, wanted)
-        chances = (logits.gather(1, ids) - normalizer).exp_().masked_fill_(~candidate, 0)
+        chosen = logits.gather(1, wanted)
+        powers, total, normalizer = exponentials(logits)
+        losses = normalizer - chosen
+        chances = (powers.gather(1, ids) / total).masked_fill_(~candidate, 0)
         likeliest, place = chances.max(1, keepdim=True)
-        error = logits.sub_(normalizer).exp_()
-        rest = _sum_without(error, ids.gather(1, place))
+        rest = _sum_without(powers, ids.gather(1, place), total)
         log_left = torch.log1p(-chances).scatter_(1, place, rest.log().where(likeliest > 0, 0))
         penalty = -self._alpha * log_left.sum()
         self.penalty = self.penalty + penalty
@@ -91,7 +91,8 @@ class Unlikelihood(CrossEntropy):
             # A candidate's own entry is p (1 + alpha - alpha * the others' odds): as a difference of odds it would be
             # lost where p is near 1.
             own = chances * (1 + self._alpha - self._alpha * others)
-            error.mul_(scale).scatter_(1, ids, own.where(candidate, (-losses).exp() * scale))
+            error = powers.mul_(scale / total)
+            error.scatter_(1, ids, own.where(candidate, (-losses).exp() * scale))
             error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
         return losses.sum() + penalty
 
@@ -109,20 +110,20 @@ class OwnUnlikelihood:
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
         """See `convmodel.loss.Criterion`."""
         ids = self._written[part, None]
-        error = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
-        chances = error.gather(1, ids)
-        rest = _sum_without(error, ids)
+        powers, total, _ = exponentials(logits)
+        chances = powers.gather(1, ids) / total
+        rest = _sum_without(powers, ids, total)
         if needs_gradient:
-            error.mul_(-chances / rest).scatter_(1, ids, chances)
+            powers.mul_(-chances / rest / total).scatter_(1, ids, chances)
         return -rest.log().sum()
 
 
-def _sum_without(chances: Tensor, ids: Tensor) -> Tensor:
-    """(n, 1) what is left beside one id of each row, `LEAST` at least; the ids' own entries become 0.
+def _sum_without(powers: Tensor, ids: Tensor, total: Tensor) -> Tensor:
+    """(n, 1) the chance of all but one id of each row, `LEAST` at least; the ids' own entries become 0.
 
     Subtracted from 1, the chance of a token that is nearly certain would leave nothing but rounding.
     """
-    return chances.scatter_(1, ids, 0).sum(1, keepdim=True).clamp_(min=LEAST)
+    return (powers.scatter_(1, ids, 0).sum(1, keepdim=True) / total).clamp_(min=LEAST)
 
 
 def _sums_of_others(odds: Tensor, place: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from benchmarks import (
     tokenization,
     training,
     training_gpu,
+    unlikelihood,
 )
 from benchmarks.common import Ratio, interleave, table
 from convmodel.choices import ChoiceExample
@@ -58,6 +59,23 @@ def test_training_measures_ours_and_the_loops_after_their_losses_were_equal(
     assert set(found["measured"]["runs"]) == {"ours", "plain", "bare"}
     for runs in found["measured"]["runs"].values():
         assert len(runs) == 1 and runs[0]["tokens"] > 0 and runs[0]["peak_memory_mib"] > 0
+
+
+def test_unlikelihood_is_measured_after_it_was_that_of_the_dense_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlikelihood.main(["--smoke", "--output", str(tmp_path / "unlikelihood.json")])
+    measured = report(tmp_path / "unlikelihood.json")["measured"]
+    losses = {name: runs[0]["loss"] for name, runs in measured["runs"].items()}
+    assert losses["ours"] == pytest.approx(losses["dense"], rel=1e-5)
+    assert losses["plain"] < losses["ours"]
+    assert measured["fp64_apart"] < 1e-6
+    assert "dense T x V form" in capsys.readouterr().out
+
+
+def test_a_contender_of_unlikelihood_runs_in_a_process_of_its_own() -> None:
+    found = unlikelihood.in_own_process("ours", unlikelihood.SMOKE)
+    assert found["seconds"] > 0 and found["bytes"] > 0
 
 
 def test_tokenization_encodes_nothing_at_the_second_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

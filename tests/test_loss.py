@@ -25,6 +25,13 @@ def by_formula(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(hidden @ weight.T, labels, reduction="sum")
 
 
+@pytest.fixture(autouse=True)
+def _no_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks as small as a test wants them, and a table in several parts."""
+    monkeypatch.setattr(loss, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(loss, "ROWS_AT_ONCE", 4)
+
+
 @pytest.fixture(params=[1, 2, 3, 6, 7, 8, 1000], ids=lambda rows: f"{rows} tokens a chunk")
 def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", request.param * V + V - 1)
@@ -123,6 +130,24 @@ def test_a_second_derivative_is_refused() -> None:
     [gradient] = torch.autograd.grad(squared, hidden, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+def test_gradients_that_are_asked_for_twice_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 2 * V)
+    hidden, weight, labels = inputs()
+    found = summed_cross_entropy(hidden, weight, labels)
+    first = torch.autograd.grad(3 * found, (hidden, weight), retain_graph=True)
+    for one, other in zip(torch.autograd.grad(3 * found, (hidden, weight)), first, strict=True):
+        assert torch.equal(one, other) and one.data_ptr() != other.data_ptr()
+
+
+def test_a_large_vocabulary_is_not_read_for_a_handful_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "LEAST_TOKENS", 200)
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", V)
+    hidden, weight, labels = inputs(rows=500)
+    with LargestResult() as seen:
+        summed_cross_entropy(hidden, weight, labels)
+    assert seen.largest == max(200 * V, 500 * D)
 
 
 def test_no_tokens_lose_nothing_and_teach_nothing() -> None:

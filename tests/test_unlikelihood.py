@@ -16,6 +16,13 @@ D, V, PAD = 4, 9, 0
 ALPHA = 0.7
 
 
+@pytest.fixture(autouse=True)
+def _no_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks as small as a test wants them, and a table in several parts."""
+    monkeypatch.setattr(loss, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(loss, "ROWS_AT_ONCE", 4)
+
+
 @pytest.fixture(params=[1, 2, 5, 1000], ids=lambda rows: f"{rows} tokens a chunk")
 def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", request.param * V)
