@@ -31,6 +31,14 @@ class ReadsDocuments(AsksForTokenizer, Protocol):
     def n_positions(self) -> int:
         """Tokens that the model can read at once."""
 
+    @property
+    def max_meta_length(self) -> int:
+        """Tokens of a meta that it reads where nobody says otherwise."""
+
+    @property
+    def max_body_length(self) -> int | None:
+        """Tokens of a body that it reads together where nobody says otherwise; None is what fits."""
+
 
 @dataclass(frozen=True)
 class ChosenWindows:
@@ -85,8 +93,10 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         tokens_per_batch: Tokens of a batch at most, padding included. Documents of like length stand together, and
             batches are smaller where more than 2 % of all tokens would be padding.
         max_length: Tokens of a window at most; the model's own window when null. A longer document is cut into windows.
-        max_meta_length: Tokens of a document's meta at most; the rest is cut from its end.
-        max_body_length: Tokens of the body in a window at most; what fits beside the meta when null.
+        max_meta_length: Tokens of a document's meta at most; the rest is cut from its end. When null, as many as the
+            document model that is fine-tuned reads, else 64, but no more than a quarter of the window.
+        max_body_length: Tokens of the body in a window at most. When null, as many as the document model that is
+            fine-tuned reads together, else what fits beside the meta; a number beyond the window is what fits.
         overlap: Tokens that each further window of a document repeats of the one before, only to be read.
         ignore_meta_prob: How often a document is read without its meta in training, so that the model also writes
             without one.
@@ -104,7 +114,7 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         format: str | None = None,
         tokens_per_batch: int = 2048,
         max_length: int | None = None,
-        max_meta_length: int = 64,
+        max_meta_length: int | None = None,
         max_body_length: int | None = None,
         overlap: int = 64,
         ignore_meta_prob: float = 0.1,
@@ -127,10 +137,12 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         Raises:
             ValueError: when that is nothing, or more than the model can read.
         """
+        model = cast(ReadsDocuments, self._asks)
+        meta, body = self._max_meta_length, self._max_body_length
         return Limits(
-            max_length=window_length(self._max_length, cast(ReadsDocuments, self._asks).n_positions),
-            max_meta_length=self._max_meta_length,
-            max_body_length=self._max_body_length,
+            max_length=window_length(self._max_length, model.n_positions),
+            max_meta_length=model.max_meta_length if meta is None else meta,
+            max_body_length=model.max_body_length if body is None else body,
             overlap=self._overlap,
         )
 

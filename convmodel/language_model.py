@@ -61,7 +61,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             ValueError: when it is no GPT-2, or one of another kind, or has no safetensors.
         """
         source = checked_source(name_or_path)
-        config, more = load_config(source), cls._read_more(source)
+        config, more = load_config(source), cls.read_more(source)
         place = torch.device(device) if device is not None else best_device()
         as_saved = {"auto": "bfloat16" if quick_at_bf16(place) else "float32", "int8": "float32"}
         with quiet_progress():
@@ -77,7 +77,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
 
     @classmethod
     @abstractmethod
-    def _read_more(cls, source: str) -> dict[str, Any]:
+    def read_more(cls, source: str) -> dict[str, Any]:
         """What a folder or Hub name says beside transformers' files, as options of the class.
 
         Raises:

@@ -70,7 +70,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     described = CONVERSATIONS
 
     @classmethod
-    def _read_more(cls, source: str) -> dict[str, Any]:
+    def read_more(cls, source: str) -> dict[str, Any]:
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "

@@ -1,4 +1,4 @@
-"""Files of conversations and a YAML in, a trained model in a folder out: `python -m convmodel.trainer`."""
+"""Files of conversations or documents and a YAML in, a trained model in a folder out: `python -m convmodel.trainer`."""
 
 import sys
 
@@ -8,7 +8,7 @@ usage: python -m convmodel.trainer [fit] --config config.yaml      train (fit is
        python -m convmodel.trainer test --config config.yaml       measure on data.test_file
        python -m convmodel.trainer --print_config > config.yaml    write a config to edit
 
-Trains a conversation model and leaves the best one, by validation loss, in a folder.
+Trains a model of conversations or documents and leaves the best one, by validation loss, in a folder.
 
 common options (every key of the config is an option too):
   --data.train_file FILE       conversations to learn from: JSON Lines, ParlAI text, CSV, gzipped, or hub://...
@@ -23,6 +23,8 @@ common options (every key of the config is an option too):
 
 fit --help, validate --help, test --help list every option with its meaning.
 
+models that write documents: --config examples/documents.yaml, or
+       --model convmodel.training.documents.DocumentModule --data convmodel.document_data.DocumentDataModule
 models that choose replies: --config examples/bi-encoder.yaml, poly-encoder.yaml, cross-encoder.yaml, convert.yaml, or
        --model convmodel.training.choosing.BiEncoderModule --data convmodel.choice_data.ChoiceDataModule"""
 

@@ -32,7 +32,10 @@ def random_documents(source: random.Random, number: int) -> list[Document]:
 def set_up(data: DocumentDataModule, command: str = "fit", *, n_positions: int = 64) -> DocumentDataModule:
     """A data module as a trainer leaves it, for a model whose vocabulary is learned."""
     module = SimpleNamespace(
-        n_positions=n_positions, load_tokenizer=lambda learn: learn(300, tokenizer_class=TextTokenizer)
+        n_positions=n_positions,
+        max_meta_length=64,
+        max_body_length=None,
+        load_tokenizer=lambda learn: learn(300, tokenizer_class=TextTokenizer),
     )
     state = SimpleNamespace(fn=SimpleNamespace(value=command))
     trainer: Any = SimpleNamespace(lightning_module=module, state=state, global_rank=0, world_size=1)

@@ -28,6 +28,12 @@ MAX_NEW_TOKENS = 512
 MAX_META_LENGTH = 64
 """Tokens of a meta at most, where a folder does not say; never more than a quarter of the window."""
 
+
+def usual_meta_length(n_positions: int) -> int:
+    """Tokens of a meta at most where nobody says, for a window of so many."""
+    return min(MAX_META_LENGTH, n_positions // 4, n_positions - 4)
+
+
 VERSION = 1
 """Of the file that tells a model of documents."""
 
@@ -92,9 +98,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         max_body_length: int | None = None,
     ) -> None:
         window = int(hf_model.config.n_positions)
-        self._max_meta_length = (
-            min(MAX_META_LENGTH, window // 4, window - 4) if max_meta_length is None else max_meta_length
-        )
+        self._max_meta_length = usual_meta_length(window) if max_meta_length is None else max_meta_length
         self._max_body_length = max_body_length
         if not 0 <= self._max_meta_length <= window - 4:
             raise ValueError(
@@ -117,7 +121,8 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         return self._max_body_length
 
     @classmethod
-    def _read_more(cls, source: str) -> dict[str, Any]:
+    def read_more(cls, source: str) -> dict[str, Any]:
+        """See `LanguageModel.read_more`: the limits of a folder of documents, if it is one."""
         file = local_file(source, DOCUMENT_FILE)
         return {} if file is None else _limits(source, file.read_text(encoding="utf-8"))
 

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from torch import Tensor
-
-from convmodel.batching import Batch
 from convmodel.data import ConversationDataModule
 from convmodel.layout import TrainOn
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.measuring import Texts
 from convmodel.training.samples import Asking, Sample
 from convmodel.training.writing import WritingModule
@@ -19,7 +15,7 @@ Question = tuple[Sequence[str], Sequence[str]]
 """A context, and a persona to reply as."""
 
 
-class ConversationModule(WritingModule):
+class ConversationModule(WritingModule[ConversationModel]):
     """Trains a GPT-2 to write the next turn.
 
     Args:
@@ -29,18 +25,13 @@ class ConversationModule(WritingModule):
         options: See `WritingModule`.
     """
 
-    model_class: ClassVar[type[ConversationModel]] = ConversationModel
-    tokenizer_class: ClassVar[type[ConversationTokenizer]] = ConversationTokenizer
+    model_class = ConversationModel
 
     def __init__(
         self, pretrained_model_name_or_path: str | None = None, train_on: TrainOn = "all", **options: Any
     ) -> None:
         super().__init__(pretrained_model_name_or_path, **options)
         self.train_on: TrainOn = train_on
-
-    def metadata(self, batch: Batch) -> Tensor:
-        """See `WritingModule.metadata`: of the persona."""
-        return batch["metadata"]
 
     def texts(self, split: Literal["valid", "test"]) -> Texts | None:
         """See `WritingModule.texts`."""

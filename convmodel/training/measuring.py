@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from torch import Tensor
 
 from convmodel.batching import Batch
-from convmodel.metrics.likelihood import TokenCounts
+from convmodel.metrics.likelihood import TokenCounts, bits
 from convmodel.training.counting import over_all_processes
 from convmodel.training.optimising import OptimisedModule
 
@@ -90,6 +91,8 @@ class MeasuredModule(OptimisedModule):
         texts = self.texts(split) if with_table else None
         units = {} if texts is None else texts.units
         found |= {f"perplexity_per_{unit}": TokenCounts(counts.total, n).perplexity for unit, n in units.items()}
+        if "byte" in units:
+            found["bits_per_byte"] = float(bits(np.array([counts.total, units["byte"]])))
         for name, value in found.items():
             self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", batch_size=1, rank_zero_only=True)
         if with_table and self.trainer.is_global_zero:
@@ -100,5 +103,7 @@ class MeasuredModule(OptimisedModule):
                 "perplexity per token": f"{counts.perplexity:,.3f}",
             }
             rows |= {f"perplexity per {unit}": f"{found[f'perplexity_per_{unit}']:,.3f}" for unit in units}
+            if "bits_per_byte" in found:
+                rows["bits per byte"] = f"{found['bits_per_byte']:,.3f}"
             wide = max(map(len, rows.values()))
             print("\n".join(["", *(f"  {name:<24}{value:>{wide}}" for name, value in rows.items()), ""]), flush=True)

@@ -62,7 +62,9 @@ class ReplySamples(Callback):
 
     Args:
         contexts: What to reply to, each a list of turns; beginnings of the first validation conversations when null.
-        prompts: For a model of documents, how they begin, each `{prompt: ..., meta: ...}` or one of both.
+        prompts: For a model of documents, how they begin and what is known of them, each `{prompt: ..., meta: ...}` or
+            one of both, such as `{meta: "Cats, dogs"}`; when null, beginnings of the first validation documents with
+            their meta, and nothing at all.
         number: How many contexts or prompts to take from the validation file.
         max_new_tokens: Tokens of a reply or document at most.
         options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`; each sample has the same seed
@@ -82,6 +84,11 @@ class ReplySamples(Callback):
         self.latest: list[tuple[Sequence[str], str]] = []
         self._asked: Sequence[Any] | None = None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds out before any training whether what is asked can be asked."""
+        if hasattr(pl_module, "asked"):
+            self._asked = cast(WritesSamples, pl_module).asked(self._asking)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes on the first process; weights that are sharded over processes cannot write there."""
         folder = run_folder(trainer)
@@ -89,7 +96,7 @@ class ReplySamples(Callback):
         if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "samples"):
             return
         module = cast(WritesSamples, pl_module)
-        if self._asked is None:
+        if self._asked is None:  # `validate` alone
             self._asked = module.asked(self._asking)
         if not self._asked:
             return
@@ -106,9 +113,13 @@ class ReplySamples(Callback):
         loss = trainer.callback_metrics.get("val_loss")
         head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model writes"
         head += "" if loss is None else f", validation loss {float(loss):.3f}"
-        lines = [f"  {' / '.join(shown)}  ->  {written}" for shown, written in self.latest]
-        show(trainer, "\n".join([head, *lines]))
+        lines = [(" / ".join(map(_one_line, shown)), _one_line(written)) for shown, written in self.latest]
+        show(trainer, "\n".join([head, *(f"  {shown}  ->  {written}" for shown, written in lines)]))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                text = "  \n".join(f"{' / '.join(shown)} → **{written}**" for shown, written in self.latest)
+                text = "  \n".join(f"{shown} → **{written}**" for shown, written in lines)
                 logger.experiment.add_text("samples", text, trainer.global_step)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -11,7 +11,7 @@ class FromScratch:
         n_layer: Blocks.
         n_head: Attention heads; they divide `n_embd`.
         n_embd: Width.
-        n_positions: Tokens that the model can read at once, context and reply together.
+        n_positions: Tokens that the model can read at once, those that it writes included.
         vocab_size: Tokens of the vocabulary at most.
         resid_pdrop: Dropout after each block's two parts.
         embd_pdrop: Dropout of the embeddings.

@@ -2,9 +2,8 @@
 
 import os
 import random
-from abc import abstractmethod
 from dataclasses import asdict
-from typing import Any, ClassVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from pytorch_lightning.strategies import FSDPStrategy
@@ -14,13 +13,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.batching import Batch
 from convmodel.data import LearnVocabulary
+from convmodel.language_model import LanguageModel
 from convmodel.layout import IGNORED
 from convmodel.loss import summed_cross_entropy, summed_loss
-from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config
 from convmodel.seeds import mixed_seed
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.continuing import SequenceUnlikelihood, continue_rows
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.measuring import MeasuredModule
@@ -28,8 +27,10 @@ from convmodel.training.schedule import Schedule
 from convmodel.training.sizes import DROPOUTS, FromScratch
 from convmodel.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
 
+ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
-class WritingModule(MeasuredModule):
+
+class WritingModule(MeasuredModule, Generic[ModelT]):
     """What all modules that train models that write share.
 
     Args:
@@ -48,11 +49,8 @@ class WritingModule(MeasuredModule):
         sequence_unlikelihood: The same for what the model repeats in texts of its own, in some of the steps.
     """
 
-    model_class: ClassVar[type[ConversationModel]]
-    """What is trained, and exported."""
-
-    tokenizer_class: ClassVar[type[ConversationTokenizer]]
-    """What lays texts out for it."""
+    model_class: type[ModelT]
+    """What is trained, and exported; it knows what lays texts out for it."""
 
     def __init__(
         self,
@@ -97,9 +95,10 @@ class WritingModule(MeasuredModule):
         self._alpha, self._own = unlikelihood_alpha, sequence_unlikelihood
         self._pretrained, self._from_scratch = pretrained_model_name_or_path, from_scratch
         self.hf_model: GPT2LMHeadModel | None = None
-        self._tokenizer: ConversationTokenizer | None = None
+        self._tokenizer: TextTokenizer | None = None
         self._config: GPT2Config | None = None
         self._base_model = pretrained_model_name_or_path
+        self._more: dict[str, Any] | None = None
         self._window_tokens = torch.zeros(())
         self._restored = False
 
@@ -117,20 +116,30 @@ class WritingModule(MeasuredModule):
             self._config = load_config(checked_source(self._pretrained))
         return int(self._config.n_positions) if self._config is not None else self._from_scratch.n_positions
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> ConversationTokenizer:
+    @property
+    def more(self) -> dict[str, Any]:
+        """What the model says beside transformers' files, as options of its class: the checkpoint's or folder's."""
+        if self._more is None:
+            named = self._pretrained
+            self._more = {} if named is None else self.model_class.read_more(checked_source(named))
+        return self._more
+
+    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
         """The tokenizer of the checkpoint or the pretrained model, or one that `learn` makes."""
         if self._tokenizer is None:
+            tokenizer_class = self.model_class.tokenizer_class
             if self._pretrained is not None:
-                self._tokenizer = self.tokenizer_class.from_pretrained(checked_source(self._pretrained))
+                self._tokenizer = tokenizer_class.from_pretrained(checked_source(self._pretrained))
             else:
-                self._tokenizer = learn(self._from_scratch.vocab_size, self.tokenizer_class)
+                self._tokenizer = learn(self._from_scratch.vocab_size, tokenizer_class)
         return self._tokenizer
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         """Takes the tokenizer and the sizes from a checkpoint, so that neither vocabulary nor base model is needed."""
         kept = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(kept["tokenizer"], self.tokenizer_class)
+        self._tokenizer = tokenizer_from(kept["tokenizer"], self.model_class.tokenizer_class)
         self._config = GPT2Config(**kept["config"])
+        self._more = dict(kept.get("more", {}))
         self._base_model = kept["base_model"]
         if self._base_model is None:  # sizes are fixed by the weights, dropout is not
             self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
@@ -150,7 +159,7 @@ class WritingModule(MeasuredModule):
             sizes = asdict(self._from_scratch) | {"vocab_size": len(self._tokenizer)}
             sep = self._tokenizer.sep_token_id
             model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
-        self.hf_model = self.model_class(model, self._tokenizer).hf_model.train()
+        self.hf_model = self.model_class(model, self._tokenizer, **self.more).hf_model.train()
         rank_zero_info(f"model: {self._describe()}")
 
     def _describe(self) -> str:
@@ -169,10 +178,10 @@ class WritingModule(MeasuredModule):
                 "where each process holds a part of its weights; use ddp, or a share of 0"
             )
 
-    def language_model(self) -> ConversationModel:
+    def language_model(self) -> ModelT:
         """The model as it is now, ready to write."""
         assert self.hf_model is not None and self._tokenizer is not None
-        return self.model_class(self.hf_model, self._tokenizer)
+        return self.model_class(self.hf_model, self._tokenizer, **self.more)
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Saves the model as it is in `weights`, which were gathered from all processes."""
@@ -224,17 +233,13 @@ class WritingModule(MeasuredModule):
             ids, tokens = batch["input_ids"][:, :-1], chosen.sum()
             # Neither the metadata nor what has to be said again and again: the separator, which also is the padding.
             places = torch.arange(ids.shape[1], device=ids.device)
-            counted = (places >= self.metadata(batch)[:, None]) & (ids != self._sep)
+            counted = (places >= batch["metadata"][:, None]) & (ids != self._sep)
             criterion = Unlikelihood(wanted, seen_before(ids, counted), chosen, self._alpha)
             total = summed_loss(hidden, self._table, criterion)
             loss = total.detach() - criterion.penalty
             self.log("train_unlikelihood", criterion.penalty / tokens.clamp(min=1), batch_size=1)
         self.log("train_loss", loss / tokens.clamp(min=1), prog_bar=True, batch_size=1)
         return total, tokens
-
-    @abstractmethod
-    def metadata(self, batch: Batch) -> Tensor:
-        """(B,) how many of each row's first tokens are about its text and no part of it: what is in them may come."""
 
     @property
     def _unlearns(self) -> bool:
@@ -247,7 +252,7 @@ class WritingModule(MeasuredModule):
     def _own_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the model's own continuations of the batch's beginnings teach, and how many tokens of them do."""
         assert self.hf_model is not None
-        own = continue_rows(self.hf_model, batch, self._own, metadata=self.metadata(batch), sep_token_id=self._sep)
+        own = continue_rows(self.hf_model, batch, self._own, metadata=batch["metadata"], sep_token_id=self._sep)
         candidates = own.candidates(self._own.ngram, sep_token_id=self._sep)
         again = candidates[:, 1:]
         hidden = self._states(own.input_ids, own.token_type_ids)[:, :-1][again]
@@ -280,6 +285,7 @@ class WritingModule(MeasuredModule):
             "tokenizer": tokenizer_files(self._tokenizer),
             "config": self.hf_model.config.to_diff_dict(),
             "base_model": self._base_model,
+            "more": self.more,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
