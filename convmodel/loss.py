@@ -1,5 +1,6 @@
 """Hidden states and labels in, the sum of their losses out, without ever holding all logits."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
@@ -163,14 +164,37 @@ def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     Args:
         hidden, weight, labels: as for `summed_cross_entropy`, whose terms these are.
     """
-    exact = torch.promote_types(hidden.dtype, torch.float32)
+    found = [_losses(logits, wanted) for logits, wanted in _logits(hidden, weight, labels)]
+    return torch.cat(found) if found else hidden.new_zeros(0, dtype=_exact(hidden))
+
+
+@torch.inference_mode()
+def token_losses_and_guesses(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, and (N,) the id that was likeliest for each token.
+
+    Args:
+        hidden, weight, labels: as for `summed_cross_entropy`.
+    """
+    found = [(_losses(logits, wanted), logits.argmax(1)) for logits, wanted in _logits(hidden, weight, labels)]
+    if not found:
+        return hidden.new_zeros(0, dtype=_exact(hidden)), labels.new_zeros(0)
+    losses, guesses = zip(*found, strict=True)
+    return torch.cat(losses), torch.cat(guesses)
+
+
+def _logits(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few tokens at a time, (n, V) logits and (n,) labels."""
     size = _tokens_at_once(hidden, weight)
-    found = [hidden.new_zeros(0, dtype=exact)]
     for start in range(0, len(labels), size):
-        logits = (hidden[start : start + size] @ weight.T).to(exact)
-        wanted = labels[start : start + size, None]
-        found.append(logits.logsumexp(1) - logits.gather(1, wanted)[:, 0])
-    return torch.cat(found)
+        yield (hidden[start : start + size] @ weight.T).to(_exact(hidden)), labels[start : start + size]
+
+
+def _losses(logits: Tensor, wanted: Tensor) -> Tensor:
+    return logits.logsumexp(1) - logits.gather(1, wanted[:, None])[:, 0]
+
+
+def _exact(hidden: Tensor) -> torch.dtype:
+    return torch.promote_types(hidden.dtype, torch.float32)
 
 
 def _tokens_at_once(hidden: Tensor, weight: Tensor) -> int:

@@ -249,7 +249,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             tokenizer.encode_many([meta_text(one.meta) for one in documents]),
             tokenizer.encode_many([one.body for one in documents]),
         )
-        windows = DocumentWindows(encoded, sep_token_id=sep, limits=self._limits(overlap))
+        windows = DocumentWindows(encoded, sep_token_id=sep, limits=self.limits(overlap))
         counts = windows.stop - windows.predict_from + windows.ends
         nats, tokens = [0.0] * len(documents), [0] * len(documents)
         order = sorted(range(len(windows)), key=lambda n: int(windows.lengths[n]))
@@ -265,7 +265,12 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             nats, tokens, [len(one.body.split()) for one in documents], [len(one.body.encode()) for one in documents]
         )
 
-    def _limits(self, overlap: int) -> Limits:
+    def limits(self, overlap: int) -> Limits:
+        """How much of a document stands in a window.
+
+        Args:
+            overlap: tokens of the body that each further window of a long one repeats; no more than half of its room.
+        """
         beside = self.n_positions - 2 - self._max_meta_length
         least = beside if self._max_body_length is None else min(beside, self._max_body_length)
         return Limits(

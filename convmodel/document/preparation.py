@@ -1,7 +1,7 @@
 """A prompt, a meta and options in, the engine's requests out; and what was written, for whoever asked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from convmodel.continuation import Prepared, Written, prepare_row
 from convmodel.generation import Row
@@ -22,6 +22,9 @@ class DocumentModelOutput:
         meta: what is known of them.
         finishes: why each text is over: "end", "stop" (a stop string), "length" or "cancelled".
         tokens: how many were written of each.
+        ids: what they are, without the one that ends a text.
+        scores: of each, its log-likelihood for each token under the model itself, its end included, in nats; None of
+            a single text, and where transformers' `generate` wrote it.
         tokens_read: prompt, meta and separators as they were read.
         tokens_dropped: how many of the prompt's oldest tokens did not fit.
         meta_tokens_dropped: how many of the meta's last tokens are more than the model reads.
@@ -33,6 +36,8 @@ class DocumentModelOutput:
     meta: Meta | None = None
     finishes: Sequence[Finish] = ()
     tokens: Sequence[int] = ()
+    ids: Sequence[Sequence[int]] = ()
+    scores: Sequence[float | None] = field(default=(), compare=False)  # their last digits depend on the batch
     tokens_read: int = 0
     tokens_dropped: int = 0
     meta_tokens_dropped: int = 0
@@ -68,6 +73,8 @@ class PreparedDocument:
             self.meta,
             finishes=[text.finish for text in written],
             tokens=[len(text.ids) for text in written],
+            ids=[text.ids for text in written],
+            scores=[text.per_token for text in written],
             tokens_read=len(self.encoding["input_ids"]),
             tokens_dropped=self.encoding.tokens_dropped,
             meta_tokens_dropped=self.encoding.meta_tokens_dropped,
@@ -111,7 +118,8 @@ def prepare(
         raise ValueError(_no_room(decoding, len(kept), bool(prompt_ids), max_body_length))
     encoding = tokenizer.arrange(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(meta_ids) - len(kept))
     row = Row(encoding["input_ids"], None)
-    prepared = prepare_row(tokenizer, row, decoding, seed=seed, sink=sink, begun=prompt_ids)
+    several = decoding.replies > 1
+    prepared = prepare_row(tokenizer, row, decoding, seed=seed, scored=several, sink=sink, begun=prompt_ids)
     return PreparedDocument(prompt, known, encoding, prepared)
 
 

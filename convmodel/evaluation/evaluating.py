@@ -9,8 +9,10 @@ from pathlib import Path
 import convmodel
 from convmodel.atomic import atomic_folder
 from convmodel.conversation import OnError
+from convmodel.document.document import DataFileError, DocumentReader
 from convmodel.evaluation.choosing import CHOOSING
 from convmodel.evaluation.comparison import Comparison, compare
+from convmodel.evaluation.documents import WRITING_DOCUMENTS
 from convmodel.evaluation.examples import Options
 from convmodel.evaluation.kind import Found, Kind, Lines, Task
 from convmodel.evaluation.page import page
@@ -31,7 +33,7 @@ from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.model_folder import check_replaceable, has_file
 from convmodel.seeds import mixed_seed
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
 """By the name that stands in reports. The last one is taken for what has the file of none."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
@@ -115,16 +117,20 @@ def evaluate(
     model: str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
+    kind: str | None = None,
     options: Options = Options(),  # noqa: B008 (frozen)
     device: str | None = None,
     on_error: OnError = "stop",
 ) -> Evaluation:
-    """Measures a model that writes or chooses. The same model, data and options give the same report to the digit.
+    """Measures a model that writes replies, chooses them, or writes documents.
+
+    The same model, data and options give the same report to the digit.
 
     Args:
         model: a folder, or a Hub name.
-        data: a file in any format, or hub://...: conversations, and for a model that chooses also replies with given
-            candidates.
+        data: a file in any format, or hub://...: conversations, for a model that chooses also replies with given
+            candidates, and documents for a model of these.
+        kind: what the model is measured as, where its folder does not say: "documents" for a plain GPT-2.
         options: everything else that the numbers depend on.
         device: "cpu", "cuda", ...; an accelerator when there is one, when left out.
         on_error: what to do with a line that cannot be read.
@@ -133,16 +139,21 @@ def evaluate(
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that cannot be followed or
             mean nothing for this model.
     """
-    kind = kind_of(model)
-    options = _followed(kind, options)
-    measured = kind.run(Task(os.fspath(model), os.fspath(data), options, device, on_error))
-    found = kind.find(measured.lines, options)
+    which = kind_of(model, kind)
+    options = _followed(which, options)
+    try:
+        measured = which.run(Task(os.fspath(model), os.fspath(data), options, device, on_error))
+    except DataFileError as error:
+        if which is WRITING and _holds_documents(data):
+            raise ValueError(f"{data}: holds documents; measure this model on them with --as documents") from error
+        raise
+    found = which.find(measured.lines, options)
     report = Report(
-        kind=kind.name,
+        kind=which.name,
         summary=found.summary,
         model=measured.model,
         data=measured.data,
-        options={name: value for name, value in asdict(options).items() if name in kind.options},
+        options={name: value for name, value in asdict(options).items() if name in which.options},
         used=measured.used,
         signatures=found.signatures,
         versions=_versions(),
@@ -152,14 +163,37 @@ def evaluate(
     return Evaluation(report, measured.lines)
 
 
-def kind_of(model: str | os.PathLike[str]) -> Kind:
+def kind_of(model: str | os.PathLike[str], asked: str | None = None) -> Kind:
     """The kind of a model.
 
     Args:
         model: a folder, or a Hub name.
+        asked: what it is to be taken for.
+
+    Raises:
+        ValueError: when it is of another kind.
     """
     *kinds, usual = KINDS.values()
-    return next((kind for kind in kinds if has_file(model, kind.made_of)), usual)  # the usual one says what is missing
+    found = next((kind for kind in kinds if has_file(model, kind.made_of)), usual)  # the usual one says what is missing
+    if asked is None or asked == found.name:
+        return found
+    if asked not in KINDS:
+        raise ValueError(f"there is no kind {asked!r}; allowed are {', '.join(KINDS)}")
+    if found is usual and KINDS[asked].plain:
+        return KINDS[asked]
+    raise ValueError(
+        f"{os.fspath(model)}: holds a model for {found.name} ({found.made_of}), which cannot be measured as one for "
+        f"{asked}; leave --as out"
+    )
+
+
+def _holds_documents(data: str | os.PathLike[str]) -> bool:
+    """Whether a file can be nothing but documents: lines with bodies."""
+    try:
+        reader = DocumentReader(data)
+        return reader.format in ("jsonl", "python") and next(iter(reader), None) is not None
+    except (ValueError, OSError):
+        return False
 
 
 def _followed(kind: Kind, options: Options) -> Options:

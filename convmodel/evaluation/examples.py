@@ -17,11 +17,14 @@ class Options:
     Args:
         turns: which turns are replied to; the first turn of a conversation never is, for it has no context.
         perplexity_on: the turns of which perplexity is; "all" as in the trainer's `test`.
-        limit: conversations that are replied to at most, spread evenly over the file; 0 for all. When None, models that
-            write reply in 500, and models that choose in all. Perplexity is always that of all.
+        limit: conversations that are replied to, or documents that are continued, at most, spread evenly over the file;
+            0 for all. When None, models that choose reply in all, and others in 500. Perplexity is always that of all.
         pool: how many candidates each reply stands among where the file gives none; 20 when None.
-        decoding: options of transformers' `generate`, on top of the model's own.
-        seed: of the replies and of the bootstrap.
+        prompt_words: words of a document that are given to a model of documents to go on with; 0 for none.
+        overlap: tokens that each further window of a document longer than the model's own repeats, only to be read.
+        meta: whether the meta of a document is read.
+        decoding: options of transformers' `generate`, on top of the model's own; for documents, of greedy decoding.
+        seed: of what is written and of the bootstrap.
         resamples: of the bootstrap.
         confidence: of the intervals, and 1 less the level at which a difference counts as real.
         bleu_tokenize: how sacrebleu finds the words of BLEU.
@@ -35,6 +38,9 @@ class Options:
     perplexity_on: TrainOn = "all"
     limit: int | None = None
     pool: int | None = None
+    prompt_words: int = 50
+    overlap: int = 64
+    meta: bool = True
     decoding: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     resamples: int = 2000
@@ -44,7 +50,15 @@ class Options:
 
     def __post_init__(self) -> None:
         targets(self.turns, 2), targets(self.perplexity_on, 2)
-        least = {"limit": 0, "pool": 2, "seed": 0, "resamples": 1, "tokens_per_batch": 1}
+        least = {
+            "limit": 0,
+            "pool": 2,
+            "prompt_words": 0,
+            "overlap": 0,
+            "seed": 0,
+            "resamples": 1,
+            "tokens_per_batch": 1,
+        }
         for name, value in ((name, getattr(self, name)) for name in least):
             if value is not None and value < least[name]:
                 raise ValueError(f"{name}={value}; it must be at least {least[name]}")

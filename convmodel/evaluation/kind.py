@@ -7,6 +7,7 @@ from typing import Any
 from convmodel.conversation import OnError
 from convmodel.evaluation.examples import Options
 from convmodel.metrics.metric import Metric
+from convmodel.options import PRESETS
 
 Lines = Mapping[str, Sequence[Any]]
 """For each file of a report, its lines: frozen dataclasses of plain values, from which all numbers are made."""
@@ -134,6 +135,8 @@ class Kind:
         alike: raises ValueError unless the lines of two models are of the same examples.
         histograms: lines in, what is drawn out.
         ranked: lines in, all examples as cards out, best first.
+        presets: sets of options of decoding by name.
+        plain: whether the folder of a plain GPT-2, which tells nothing of its kind, may be taken for one of it.
     """
 
     name: str
@@ -147,3 +150,5 @@ class Kind:
     alike: Callable[[Lines, Lines], None]
     histograms: Callable[[Lines], Sequence[Histogram]]
     ranked: Callable[[Lines], Sequence[Card]]
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: PRESETS)
+    plain: bool = False

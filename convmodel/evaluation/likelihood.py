@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import GPT2LMHeadModel
 
-from convmodel.batching import TokenBudgetSampler, pad
+from convmodel.batching import Batch, TokenBudgetSampler, pad
 from convmodel.conversation import Conversation
 from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import token_losses
@@ -81,19 +83,30 @@ def likelihoods(
 def _turn_sums(model: ConversationModel, windows: WindowSet, numbers: np.ndarray) -> list[tuple[float, int]]:
     """Nats and tokens of each turn that these windows predict, in their order."""
     sep, network = model.tokenizer.sep_token_id, model.hf_model
-    batch = {name: values.to(network.device) for name, values in pad(windows.read(numbers), pad_token_id=sep).items()}
-    wanted = batch["labels"][:, 1:]
-    chosen = wanted != IGNORED
-    hidden = network.transformer(
-        input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"], use_cache=False
-    ).last_hidden_state
-    losses = token_losses(hidden[:, :-1][chosen], network.lm_head.weight, wanted[chosen]).cpu().double().numpy()
-    if not np.isfinite(losses).all():
-        raise ValueError("the model finds a turn to have no finite likelihood: there are nan or inf among its weights")
-    ends = (wanted[chosen] == sep).cpu().numpy()  # no text becomes a separator: each one ends a turn
+    states, wanted = predicting(network, pad(windows.read(numbers), pad_token_id=sep))
+    losses = token_losses(states, network.lm_head.weight, wanted).cpu().double().numpy()
+    check_finite(losses, "a turn")
+    ends = (wanted == sep).cpu().numpy()  # no text becomes a separator: each one ends a turn
     turn = np.cumsum(ends) - ends
     nats, tokens = np.bincount(turn, weights=losses), np.bincount(turn)
     return list(zip(nats.tolist(), tokens.tolist(), strict=True))
+
+
+def predicting(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(N, D) the states that predict the labels of a batch, row by row, and (N,) these labels."""
+    batch = {name: values.to(network.device) for name, values in batch.items()}
+    wanted = batch["labels"][:, 1:]
+    chosen = wanted != IGNORED
+    hidden = network.transformer(
+        input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
+    ).last_hidden_state
+    return hidden[:, :-1][chosen], wanted[chosen]
+
+
+def check_finite(losses: np.ndarray, what: str) -> None:
+    """Raises ValueError when the model finds something to have no likelihood."""
+    if not np.isfinite(losses).all():
+        raise ValueError(f"the model finds {what} to have no finite likelihood: there are nan or inf among its weights")
 
 
 def _check(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:

@@ -9,10 +9,10 @@ ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
 LEGEND = {
     "higher": "↑ higher is better",
     "lower": "↓ lower is better",
-    "nearer": "≈ nearer to the gold replies is better",
+    "nearer": "≈ nearer to gold is better",
 }
 
-METHOD = "Paired bootstrap, {resamples:,} resamples of conversations; p is adjusted for the number of metrics (Holm)."
+METHOD = "Paired bootstrap, {resamples:,} resamples; p is adjusted for the number of metrics (Holm)."
 """How verdicts come about."""
 
 
@@ -23,10 +23,10 @@ def legend(report: Report) -> str:
 
 
 def columns(report: Report) -> list[str]:
-    """The headings above the numbers, the last of which stands only where gold replies have numbers too."""
+    """The headings above the numbers, the last of which stands only where gold texts have numbers too."""
     level = f"{100 * report.options['confidence']:g} % interval"
     golds = any(metric.gold is not None for metric in report.metrics)
-    return ["model", level, *(["gold replies"] if golds else [])]
+    return ["model", level, *(["gold"] if golds else [])]
 
 
 def number(value: float | None) -> str:

@@ -1,30 +1,23 @@
 """Models that write their replies: a folder and conversations in, replies and log-likelihoods line by line out."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from tqdm.auto import tqdm
 
 from convmodel.conversation import ConversationReader
 from convmodel.evaluation.examples import Example, Options, examples, fingerprint
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
+from convmodel.evaluation.loaded import decoding_of, facts, in_groups
 from convmodel.evaluation.written import NGRAM, Written, find
-from convmodel.fingerprint import weights_digest
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import rows_of
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import repeated_from
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel, ConversationModelOutput
-from convmodel.options import Decoding, check_names, options_of
+from convmodel.options import check_names, options_of
 from convmodel.seeds import mixed_seed
-from convmodel.token_store import store_key
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
-
-GROUP = 128
-"""Replies between two steps of the progress bar; changes none of them."""
 
 
 def run(task: Task) -> Measured:
@@ -35,7 +28,7 @@ def run(task: Task) -> Measured:
     check_names(options.decoding)
     Bleu(options.bleu_tokenize)  # what is missing is told before the work, not after
     model = ConversationModel.from_pretrained(task.model, task.device, "float32")
-    decoding = options_of(_decoding(model, options))
+    decoding = options_of(decoding_of(model, options.decoding))
     read = likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
     lines: Lines = {REPLIES: list(_replies(model, chosen, read, options)), LIKELIHOODS: read}
     data = {
@@ -44,44 +37,17 @@ def run(task: Task) -> Measured:
         "conversations": len(conversations),
         "skipped": reader.report.skipped,
     }
-    return Measured(_facts(model, task.model), data, lines, {"decoding": decoding})
-
-
-def _decoding(model: ConversationModel, options: Options) -> Decoding:
-    try:
-        return model.decoding(**options.decoding)
-    except (ValueError, TypeError) as error:  # transformers has its own word on some values
-        raise ValueError(f"decoding options {dict(options.decoding)}: {' '.join(str(error).split())}") from error
-
-
-def _facts(model: ConversationModel, source: str) -> dict[str, Any]:
-    return {
-        "source": source,
-        "fingerprint": model_fingerprint(model),
-        "parameters": model.hf_model.num_parameters(),
-        "n_positions": model.n_positions,
-        "vocab_size": len(model.tokenizer),
-    }
-
-
-def model_fingerprint(model: ConversationModel) -> str:
-    """A digest of all that a reply depends on but decoding: the same model has the same wherever it lies."""
-    config = model.hf_model.config
-    unseen = (config.n_head, config.n_positions, config.activation_function, config.layer_norm_epsilon)  # in no weight
-    return weights_digest((store_key("", model.tokenizer), unseen), model.hf_model.state_dict())
+    return Measured(facts(model, task.model), data, lines, {"decoding": decoding})
 
 
 def _replies(
     model: ConversationModel, chosen: Sequence[Example], read: Sequence[Likelihoods], options: Options
 ) -> Iterator[Written]:
-    with tqdm(total=len(chosen), desc="Replies", unit="", disable=None, leave=False) as progress:
-        for start in range(0, len(chosen), GROUP):
-            group = chosen[start : start + GROUP]
-            seeds = [mixed_seed(options.seed, example.conversation, example.turn) for example in group]
-            outputs = _reply(model, group, seeds, options)
-            for example, seed, output in zip(group, seeds, outputs, strict=True):
-                yield _written(example, seed, output, read[example.conversation - 1])
-            progress.update(len(group))
+    for group in in_groups(chosen, desc="Replies"):
+        seeds = [mixed_seed(options.seed, example.conversation, example.turn) for example in group]
+        outputs = _reply(model, group, seeds, options)
+        for example, seed, output in zip(group, seeds, outputs, strict=True):
+            yield _written(example, seed, output, read[example.conversation - 1])
 
 
 def _reply(
@@ -94,7 +60,7 @@ def _reply(
             contexts,
             personas=personas,
             seeds=seeds,
-            scorer="likelihood" if _decoding(model, options).replies > 1 else None,
+            scorer="likelihood" if decoding_of(model, options.decoding).replies > 1 else None,
             **options.decoding,
         )
     except (ValueError, TypeError) as error:

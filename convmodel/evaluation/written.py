@@ -9,8 +9,8 @@ import numpy as np
 
 from convmodel.evaluation.kind import Found
 from convmodel.evaluation.likelihood import Likelihoods
-from convmodel.metrics import bleu, diversity
-from convmodel.metrics.likelihood import bits, perplexity
+from convmodel.evaluation.shared import likelihood, variety
+from convmodel.metrics import bleu
 from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import repeated_from, repeated_within
@@ -86,32 +86,8 @@ def _summary(replies: Sequence[Written], read: Sequence[Likelihoods]) -> str:
 def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
     """Perplexity per token and per word, and bits per character; the units are conversations."""
     nats = [sum(one.nats) for one in read]
-
-    def over(counts: Sequence[int]) -> np.ndarray:
-        return rows_of(list(zip(nats, counts, strict=True)), range(len(read)), columns=2)
-
-    metric = partial(Metric, better="lower", family="Likelihood")
-    return [
-        metric(
-            name="perplexity",
-            rows=over([sum(one.tokens) for one in read]),
-            divide=perplexity,
-            meaning="exp of the mean nats per predicted token; compares models of one vocabulary only",
-            shared=1,  # as many tokens in each conversation
-        ),
-        metric(
-            name="perplexity_per_word",
-            rows=over([sum(one.words) for one in read]),
-            divide=perplexity,
-            meaning="exp of the same nats per word between white space; compares any vocabularies",
-        ),
-        metric(
-            name="bits_per_character",
-            rows=over([sum(one.characters) for one in read]),
-            divide=bits,
-            meaning="the same as bits per character; compares any vocabularies, in any script",
-        ),
-    ]
+    tokens, spoken = [sum(one.tokens) for one in read], [sum(one.words) for one in read]
+    return likelihood(nats, tokens, spoken, [sum(one.characters) for one in read], size="character")
 
 
 def _likeness(replies: Sequence[Written], counted: bleu.Bleu) -> list[Metric]:
@@ -151,20 +127,7 @@ def _likeness(replies: Sequence[Written], counted: bleu.Bleu) -> list[Metric]:
 def _variety(replies: Sequence[Written]) -> list[Metric]:
     units = _units(replies)
     said, gold = [[one.reply for one in unit] for unit in units], [[one.gold for one in unit] for unit in units]
-
-    def metric(name: str, number: Callable[[diversity.Units], diversity.Number], meaning: str) -> Metric:
-        rows, gold_rows = (
-            np.stack([found, np.ones(len(found))], axis=1) for found in (number(said)[1], number(gold)[1])
-        )
-        return Metric(name, rows, _not_below_zero, "nearer", gold_rows, "Variety", meaning)
-
-    return [
-        metric("distinct_1", partial(diversity.distinct, n=1), "different words of all replies / all their words"),
-        metric("distinct_2", partial(diversity.distinct, n=2), "different 2-grams of all replies / all their 2-grams"),
-        metric("entropy_1", partial(diversity.entropy, n=1), "entropy of the words of all replies, in nats"),
-        metric("entropy_4", partial(diversity.entropy, n=4), "entropy of the 4-grams of all replies, in nats"),
-        metric("said_again", diversity.sameness, "share of the replies that are said more than once"),
-    ]
+    return variety(said, gold, what="replies")
 
 
 def _repetition(replies: Sequence[Written]) -> list[Metric]:
@@ -196,7 +159,3 @@ def _rows(replies: Sequence[Written], count: Callable[[Written], Sequence[float]
     """(U, K) the counts of the replies of each conversation."""
     units = [number for number, unit in enumerate(_units(replies)) for _ in unit]
     return rows_of([count(one) for one in replies], units, columns=columns)
-
-
-def _not_below_zero(sums: np.ndarray) -> np.ndarray:
-    return np.maximum(ratio(sums), 0.0)

@@ -8,9 +8,13 @@ What a word is decides most of these numbers. Two rules, both for all languages:
 - `answer_words`: what F1 is counted over in question answering, see there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import islice
+from typing import TypeVar
 
 import regex
+
+Token = TypeVar("Token", bound=Hashable)
 
 SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
 
@@ -42,7 +46,15 @@ def answer_words(text: str) -> list[str]:
     return _SPACELESS.sub(r" \1 ", bare).split()
 
 
-def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+def end_of_words(text: str, count: int) -> int | None:
+    """Where the first `count` words of a text end; None where it has fewer. No words end at 0."""
+    if count == 0:
+        return 0
+    found = next(islice(_WORD.finditer(text.replace("’", "'")), count - 1, None), None)
+    return None if found is None else int(found.end())
+
+
+def ngrams(tokens: Sequence[Token], n: int) -> list[tuple[Token, ...]]:
     """The n-grams of a sequence, in order; none when it is shorter than n."""
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 

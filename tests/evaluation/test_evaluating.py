@@ -13,8 +13,8 @@ import sacrebleu
 
 from convmodel.evaluation import Evaluation, Options, evaluate, load_report
 from convmodel.evaluation.evaluating import default_output
+from convmodel.evaluation.loaded import model_fingerprint
 from convmodel.evaluation.texts import ARROWS
-from convmodel.evaluation.writing import model_fingerprint
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel
