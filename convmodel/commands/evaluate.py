@@ -58,7 +58,13 @@ def _add_writing(add: Callable[..., object]) -> None:
 
 
 def _add_documents(add: Callable[..., object]) -> None:
-    add("--prompt_words", type=int, default=50, metavar="N", help="words of one that the model goes on with (default: 50)")
+    add(
+        "--prompt_words",
+        type=int,
+        default=50,
+        metavar="N",
+        help="words of one that the model goes on with (default: 50)",
+    )
     add("--overlap", type=int, default=64, metavar="N", help="tokens that windows of a long one share (default: 64)")
     add("--no_meta", dest="meta", action="store_false", help="read documents without their metas")
 
