@@ -1,11 +1,13 @@
 """Files of prompts: what stands in them, and what cannot be read."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from convmodel.document.document import read_documents
 from convmodel.document.prompts import Prompt, PromptReader
 from convmodel.formats.base import DataFileError
 
@@ -56,3 +58,13 @@ def test_what_cannot_be_read_is_told_with_file_and_line(tmp_path: Path, line: st
 def test_a_file_without_prompts_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="there are no prompts in it"):
         read(tmp_path / "in.txt", "\n")
+
+
+def test_the_examples_of_the_docs_are_prompts_and_a_document(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "documents.md").read_text(encoding="utf-8")
+    given, written = re.findall(r"^```jsonl\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [prompt.prompt for prompt in read(tmp_path / "in", given)] == ["Once upon a time", ""]
+    [again] = read(tmp_path / "out", written)
+    assert (again.prompt, again.meta, again.others) == ("Once upon a time", "Cats, dogs", {"id": 7})
+    [document] = read_documents(tmp_path / "out")
+    assert document.body == "Once upon a time, there was a cat."

@@ -33,7 +33,12 @@ def some_documents() -> list[Document]:
     metas: list[Any] = [None, "cats", {"topic": ["rain", "sea"]}, ["a", 1]]
     found = [Document(text, metas[n % 4]) for n, text in enumerate(TEXTS + RUSSIAN)]
     found += [Document(" ".join(TEXTS) * n + " ¿Ende?", metas[n % 4]) for n in (2, 3)]
-    return [*found, Document("Too short."), Document("日本語の文はここです。", "日本")]
+    return [
+        *found,
+        Document("Too short."),
+        Document("Do you like music? Yes!"),
+        Document("日本語の文はここです。", "日本"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +168,7 @@ def test_beginnings_are_continued_greedily_beside_how_they_went_on(model: Docume
     assert any(line.gold_ends for line in lines) and not all(line.gold_ends for line in lines)
     assert evaluated.report.used["decoding"]["do_sample"] is False
     assert evaluated.report.notes == [
-        "Not continued, for nothing follows their first 4 words (--prompt_words): 2 of 12 documents."
+        "Not continued, for nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
     ]
 
 
