@@ -1,1 +1,1 @@
-"""A file of conversations in, a file of replies out; goes on after a kill where it was."""
+"""A file of conversations or prompts in, a file of replies or texts out; goes on after a kill where it was."""

@@ -1,30 +1,29 @@
-"""What is to be done with a file of conversations in, how its replies are made out, as JSON."""
+"""What is to be done with a file in, how the lines for it are made out, as JSON."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from convmodel.conversation import Conversation, ConversationReader
+from convmodel.formats.reading import Reader
 from convmodel.seeds import mixed_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Replies for a file.
+class Job(ABC):
+    """A line for each of the things in a file.
 
     Args:
-        input: conversations of any format, which may have one turn.
+        input: the file.
         output: the file to write.
         model: what the model is called.
         format: of the input; None recognises it.
-        on_error: "stop" at a conversation that cannot be read or replied to, or "skip" it.
-        last: reply in place of the last turn, which is kept as the gold response, instead of to it.
-        persona: of conversations that have none of their own.
-        options: for the responder.
-        seed: from which each conversation's seed is made.
-        concurrency: how many replies are asked for at a time.
+        on_error: "stop" at what cannot be read, or for which nothing can be made, or "skip" it.
+        options: for what makes the lines.
+        seed: from which each line's seed is made.
+        concurrency: how many lines are asked for at a time.
         overwrite: start over, whatever is there.
     """
 
@@ -33,21 +32,17 @@ class Job:
     model: str = ""
     format: str | None = None
     on_error: Literal["stop", "skip"] = "stop"
-    last: bool = False
-    persona: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     concurrency: int = 64
     overwrite: bool = False
 
-    def reader(self) -> ConversationReader:
+    @abstractmethod
+    def reader(self) -> Reader[Any, Any, Any]:
         """Reads the input."""
-        return ConversationReader(
-            self.input, format=self.format, on_error=self.on_error, min_turns=2 if self.last else 1
-        )
 
     def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides what the replies are; and under "named" what a person may want to know beside it.
+        """All that decides what the lines are; and under "named" what a person may want to know beside it.
 
         Args:
             digest: of the model.
@@ -58,20 +53,14 @@ class Job:
             "input": self.reader().fingerprint(),
             "model": digest,
             "options": {name: _plain(value) for name, value in sorted(options.items())},
-            "persona": list(self.persona),
             "seed": self.seed,
-            "last": self.last,
         }
 
-    def context(self, conversation: Conversation) -> tuple[str, ...]:
-        """What is replied to."""
-        return conversation.turns[:-1] if self.last else conversation.turns
-
     def seed_of(self, number: int) -> int:
-        """The seed of a conversation: the same whatever runs beside it.
+        """The seed of a line: the same whatever runs beside it.
 
         Args:
-            number: of the conversation in the input, from 0.
+            number: of the line, from 0.
         """
         return mixed_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
 

@@ -106,7 +106,7 @@ def _check_place(output: Path) -> None:
     if output.is_dir():
         raise IsADirectoryError(f"{output}: is a folder; give the name of a file")
     if output.suffix == ".gz":
-        raise ValueError(f"{output}: replies are not written gzipped; leave .gz out and pack the file afterwards")
+        raise ValueError(f"{output}: lines are not written gzipped; leave .gz out and pack the file afterwards")
 
 
 def _repair(file: BinaryIO) -> int:

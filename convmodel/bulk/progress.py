@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from convmodel.bulk.replying import Progress
+from convmodel.bulk.filling import Progress
 
 
 class _Silent:
@@ -15,12 +15,12 @@ class _Silent:
 
 
 @contextmanager
-def progress_bar(total: int, done: int) -> Iterator[Progress]:
+def progress_bar(total: int, done: int, *, unit: str = "replies") -> Iterator[Progress]:
     """A bar on stderr."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
         yield _Silent()
         return
-    with tqdm(total=total, initial=done, unit=" replies", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with tqdm(total=total, initial=done, unit=f" {unit}", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
         yield bar

@@ -1,162 +1,79 @@
-"""A Job and a Responder in, a file of replies out, many asked for at a time, written in the order of the input."""
+"""Conversations and a Responder in, a file of replies out."""
 
-import math
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
 from convmodel.bulk.job import Job
-from convmodel.bulk.journal import open_journal
-from convmodel.conversation import Conversation
+from convmodel.conversation import Conversation, ConversationReader
 from convmodel.formats.jsonl import dump
-from convmodel.responder import Candidate, QueueFull, Reply, Replying, Responder
-
-_PATIENCE = 0.05
-"""Seconds until a full queue, in which nothing is ours, is tried again."""
+from convmodel.responder import Candidate, Reply, Replying, Responder
 
 
-@dataclass(frozen=True)
-class Result:
-    """What was done.
+@dataclass(frozen=True, kw_only=True)
+class ReplyJob(Job):
+    """Replies for a file of conversations of any format, which may have one turn.
 
     Args:
-        replies: how many lines the file has.
-        before: how many of them were there when it began.
-        failed: how many lines written now have no reply.
-        seconds: how long it took.
-        read: what a person is told of the input.
+        last: reply in place of the last turn, which is kept as the gold response, instead of to it.
+        persona: of conversations that have none of their own.
     """
 
-    replies: int
-    before: int
-    failed: int
-    seconds: float
-    read: str
+    last: bool = False
+    persona: tuple[str, ...] = ()
 
-    def summary(self, name: str) -> str:
-        """One sentence for a person about the file of that name."""
-        new = self.replies - self.before
-        lines = f"{self.replies:,} line{'' if self.replies == 1 else 's'}"
-        if not new:
-            return f"{name}: complete already, {lines}"
-        went_on = f", {self.before:,} of them from before" if self.before else ""
-        without = f"; {self.failed:,} without a reply" if self.failed else ""
-        return f"{name}: {lines}{went_on}; {new / max(self.seconds, 1e-9):,.1f} replies/s{without}"
-
-
-class Progress(Protocol):
-    """Shows how far it is."""
-
-    def update(self, n: float | None = 1) -> object:
-        """So many more are written."""
-
-
-ShowProgress = Callable[[int, int], AbstractContextManager[Progress]]
-"""How many there are in all, and how many were there before."""
-
-
-def reply_to_file(responder: Responder, job: Job, *, digest: str, show: ShowProgress) -> Result:
-    """Writes a reply for each conversation of a file.
-
-    The input is read once to its end before anything is asked, so that what cannot be read is told at once.
-
-    Args:
-        digest: of the model.
-
-    Raises:
-        ValueError, OSError: for an input that cannot be read, a conversation that cannot be replied to, or an output
-            that is there and was made in another way.
-    """
-    responder.check_options(job.options)
-    reader = job.reader()
-    total = sum(1 for _ in reader)
-    begun, failed = time.monotonic(), 0
-    about = job.about(digest=digest, options={**responder.options, **job.options})
-    with open_journal(Path(job.output), about, overwrite=job.overwrite) as journal:
-        if journal.complete:
-            return Result(total, total, 0, 0.0, reader.report.summary())
-        with show(total, journal.done) as progress:
-            for line in _lines(responder, job, first=journal.done):
-                journal.add(line.text)
-                failed += line.failed
-                progress.update()
-        journal.finish()
-        return Result(total, journal.done, failed, time.monotonic() - begun, reader.report.summary())
-
-
-@dataclass(frozen=True)
-class _Line:
-    text: str
-    failed: bool
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A conversation, and its reply that is being made, or why it cannot be."""
-
-    number: int
-    conversation: Conversation
-    replying: Replying | ValueError
-
-
-def _lines(responder: Responder, job: Job, *, first: int) -> Iterator[_Line]:
-    """The lines of the output from the given one on."""
-    asked: deque[_Asked] = deque()
-    try:
-        for number, conversation in islice(enumerate(job.reader()), first, None):
-            while len(asked) >= job.concurrency:
-                yield _line(job, asked.popleft())
-            while (one := _ask(responder, job, number, conversation)) is None:
-                if asked:
-                    yield _line(job, asked.popleft())
-                else:
-                    time.sleep(_PATIENCE)
-            asked.append(one)
-        while asked:
-            yield _line(job, asked.popleft())
-    finally:
-        for one in asked:
-            if not isinstance(one.replying, ValueError):
-                one.replying.cancel()
-
-
-def _ask(responder: Responder, job: Job, number: int, conversation: Conversation) -> _Asked | None:
-    """Asks for a reply; None when the responder has too much to do."""
-    try:
-        replying: Replying | ValueError = responder.start(
-            job.context(conversation),
-            persona=conversation.persona or job.persona,
-            options=job.options,
-            seed=job.seed_of(number),
+    def reader(self) -> ConversationReader:
+        """Reads the input."""
+        return ConversationReader(
+            self.input, format=self.format, on_error=self.on_error, min_turns=2 if self.last else 1
         )
-    except QueueFull:
-        return None
-    except ValueError as error:
-        replying = error
-    return _Asked(number, conversation, replying)
+
+    def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Job`."""
+        return super().about(digest=digest, options=options) | {"persona": list(self.persona), "last": self.last}
+
+    def context(self, conversation: Conversation) -> tuple[str, ...]:
+        """What is replied to."""
+        return conversation.turns[:-1] if self.last else conversation.turns
 
 
-def _line(job: Job, asked: _Asked) -> _Line:
-    """Waits for a reply and makes it a line."""
-    try:
-        if isinstance(asked.replying, ValueError):
-            raise asked.replying
-        return _written(job, asked.conversation, asked.replying.reply())
-    except ValueError as error:
-        if job.on_error == "stop":
-            raise ValueError(
-                f"{job.input}: conversation {asked.number + 1}: {error}, or go on with --on_error skip"
-            ) from error
-        meta = {**(asked.conversation.meta or {}), "error": str(error)}
-        return _Line(dump(job.context(asked.conversation), asked.conversation.persona, meta), True)
+def reply_to_file(responder: Responder, job: ReplyJob, *, digest: str, show: ShowProgress) -> Result:
+    """Writes a reply for each conversation of a file; see `fill`."""
+    return fill(_Replies(responder, job), digest=digest, show=show)
 
 
-def _written(job: Job, conversation: Conversation, reply: Reply) -> _Line:
+class _Replies(Asking[ReplyJob, Conversation, Replying]):
+    """A reply for each conversation."""
+
+    noun = "conversation"
+    nouns = ("reply", "replies")
+
+    def __init__(self, responder: Responder, job: ReplyJob) -> None:
+        super().__init__(job)
+        self._responder = responder
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        self._responder.check_options(self.job.options)
+        return {**self._responder.options, **self.job.options}
+
+    def begin(self, number: int, item: Conversation) -> Replying:
+        return self._responder.start(
+            self.job.context(item),
+            persona=item.persona or self.job.persona,
+            options=self.job.options,
+            seed=self.job.seed_of(number),
+        )
+
+    def line(self, item: Conversation, work: Replying) -> Line:
+        return _written(self.job, item, work.reply())
+
+    def line_without(self, item: Conversation, error: str) -> str:
+        return dump(self.job.context(item), item.persona, {**(item.meta or {}), "error": error})
+
+
+def _written(job: ReplyJob, conversation: Conversation, reply: Reply) -> Line:
     """A conversation that ends with the reply; one without text cannot be a turn, and is left out of the turns."""
     texts = [candidate.text for candidate in reply.candidates]
     said = next((text for text in texts if text.strip()), None)
@@ -165,7 +82,7 @@ def _written(job: Job, conversation: Conversation, reply: Reply) -> _Line:
         meta["gold"] = conversation.turns[-1]
     meta |= {"finish": reply.finish, "seed": reply.seed, "turns_dropped": reply.turns_dropped}
     turns = [*job.context(conversation), *([said] if said is not None else [])]
-    return _Line(dump(turns, conversation.persona or job.persona, meta), said is None)
+    return Line(dump(turns, conversation.persona or job.persona, meta), said is None)
 
 
 def _provenance(reply: Reply) -> dict[str, Any]:
@@ -173,7 +90,7 @@ def _provenance(reply: Reply) -> dict[str, Any]:
     known: dict[str, Any] = {}
     candidates = reply.candidates
     if any(candidate.score is not None for candidate in candidates):
-        known["scores"] = [_rounded(candidate.score) for candidate in candidates]
+        known["scores"] = [rounded(candidate.score) for candidate in candidates]
     if reply.ranked_by:
         known["ranked_by"] = reply.ranked_by
     if any(candidate.source != "written" or candidate.scores for candidate in candidates):
@@ -188,10 +105,5 @@ def _came_from(candidate: Candidate) -> dict[str, Any]:
     if candidate.metadata:
         found["metadata"] = dict(candidate.metadata)
     if candidate.scores:
-        found["scores"] = {stage: _rounded(score) for stage, score in candidate.scores.items()}
+        found["scores"] = {stage: rounded(score) for stage, score in candidate.scores.items()}
     return found
-
-
-def _rounded(score: float | None) -> float | None:
-    """More digits would tell of the others in the batch; what has no text has no score, as JSON knows no infinity."""
-    return None if score is None or not math.isfinite(score) else round(score, 4)

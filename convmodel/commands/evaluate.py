@@ -7,7 +7,6 @@ from pathlib import Path
 
 from convmodel.commands.base import Command
 
-KINDS = ("choosing", "documents", "writing")
 TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 
 
@@ -15,7 +14,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
     add("--data", required=True, metavar="FILE", help="a file in any format, or hub://org/name?split=test; see above")
-    add("--as", dest="kind", choices=KINDS, metavar="KIND", help="what a plain GPT-2 is measured as: documents")
+    add("--as", dest="kind", choices=("documents",), help="what a plain GPT-2 writes: documents (default: replies)")
     add("--compare", metavar="REPORT", help="the report of another model on the same data: which differences are real?")
     add("--output", metavar="DIR", help="the folder of the report (default: evaluation/MODEL-DATA-...)")
     add(
@@ -58,13 +57,7 @@ def _add_writing(add: Callable[..., object]) -> None:
 
 
 def _add_documents(add: Callable[..., object]) -> None:
-    add(
-        "--prompt_words",
-        type=int,
-        default=50,
-        metavar="N",
-        help="words of one that the model goes on with (default: 50)",
-    )
+    add("--prompt_words", type=int, default=50, metavar="N", help="words that the model goes on with (default: 50)")
     add("--overlap", type=int, default=64, metavar="N", help="tokens that windows of a long one share (default: 64)")
     add("--no_meta", dest="meta", action="store_false", help="read documents without their metas")
 

@@ -52,7 +52,8 @@ def _add_decoding(parser: ArgumentParser, preset: str) -> None:
         "--num_replies",
         type=count,
         metavar="N",
-        help="write N replies and take the best (num_return_sequences; default: 1, or 4 where something is chosen)",
+        help="write N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
+        "where something is chosen)",
     )
     decoding.add_argument(
         "--num_chosen", type=count, metavar="N", help="choose N candidates and take the best (default: 10)"

@@ -1,5 +1,6 @@
 """Continuations beside the gold ones, and what was foretold of whole documents, in; all metrics of documents out."""
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ def find(continued: Sequence[Continued], read: Sequence[Foretold]) -> Found:
         continued: at most one of each document, at least one.
         read: of each document; documents are the units of the bootstrap.
     """
-    # A continuation has a limit in tokens: where these are others, so is what is compared.
-    alike = [len(one.gold_ids) for one in continued]
+    # Tokens are counted, and limit what is written: where those of the gold texts are others, nothing compares.
+    alike = [zlib.crc32(repr(one.gold_ids).encode()) for one in continued]
     said, gold = [[one.text] for one in continued], [[one.gold] for one in continued]
     together = [
         *_repetition(continued, alike),
@@ -164,9 +165,7 @@ def _mean(
 ) -> Metric:
     """A mean over continuations, and over the gold ones: for each of both a number, and whether there is one."""
     rows, gold = (
-        rows_of(
-            [(*pair[which], tokens) for pair, tokens in zip(pairs, alike, strict=True)], range(len(pairs)), columns=3
-        )
+        rows_of([(*pair[which], its) for pair, its in zip(pairs, alike, strict=True)], range(len(pairs)), columns=3)
         for which in (0, 1)
     )
     return Metric(name, rows, ratio, "nearer", gold, family, meaning, shared=2)

@@ -178,7 +178,7 @@ def _text(model: DocumentModel, prompt: Sequence[int], ids: Sequence[int]) -> st
     for token in ids:
         stream.feed(token)
     stream.finish()
-    return stream.text
+    return stream.text.rstrip("\ufffd")  # half a character
 
 
 def _alike(mine: Lines, theirs: Lines) -> None:

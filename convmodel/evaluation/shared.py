@@ -56,7 +56,7 @@ def variety(
     Args:
         said, gold: for each unit, its texts and the gold ones.
         what: the texts are: "replies".
-        alike: (U,) what two models must have in common to be compared, where that is not certain.
+        alike: (U,) numbers that two models must have in common to be compared, where that is not certain.
     """
     shared = None if alike is None else np.asarray(alike, dtype=np.float64)
 

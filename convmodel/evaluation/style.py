@@ -46,13 +46,16 @@ svg text { font-family: system-ui, sans-serif !important; }
 
 .sides { display: grid; gap: 1.5rem; grid-template-columns: 1fr 1fr; }
 article { background: var(--card); border-radius: .6rem; padding: .7rem .9rem; margin-bottom: 1rem; }
-.persona { font-size: .9rem; font-style: italic; }
+.persona { font-size: .9rem; font-style: italic; white-space: pre-line; }
 .turn {
   white-space: pre-wrap; margin: .3rem 0; width: fit-content; max-width: 92%; padding: .3rem .6rem;
   background: var(--ground); border: 1px solid var(--line); border-radius: .6rem;
 }
 .right { margin-left: auto; }
-.said { border-left: 4px solid var(--model); border-radius: .2rem; width: auto; max-width: 100%; }
+.said {
+  border-left: 4px solid var(--model); border-radius: .2rem; width: auto; max-width: 100%;
+  max-height: 24rem; overflow-y: auto;
+}
 .said b { font-size: .8rem; margin-right: .5rem; color: var(--model); }
 .gold { border-left-color: var(--gold); }
 .gold b { color: var(--gold); }

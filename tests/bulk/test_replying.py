@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from convmodel.bulk.job import Job, files_digest, folder_digest
+from convmodel.bulk.filling import Progress, Result
+from convmodel.bulk.job import files_digest, folder_digest
 from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
-from convmodel.bulk.replying import Progress, Result, reply_to_file
+from convmodel.bulk.replying import ReplyJob, reply_to_file
 from convmodel.conversation import Conversation, read_conversations
 from convmodel.responder import Candidate, Reply
 from tests.fakes import FakeResponder
@@ -54,7 +55,7 @@ def many(count: int) -> list[Any]:
 
 def run(tmp_path: Path, responder: FakeResponder | None = None, **fields: Any) -> Result:
     digest = fields.pop("digest", "m")
-    job = Job(**({"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl")} | fields))
+    job = ReplyJob(**({"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl")} | fields))
     return reply_to_file(responder or FakeResponder(), job, digest=digest, show=Count().show)
 
 
@@ -65,7 +66,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def test_each_conversation_gets_a_line_with_its_reply_that_is_read_as_a_conversation(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["Hello"], {"turns": ["a", "b", "日本"], "persona": ["I like rain."], "id": 7}])
     result = run(tmp_path, FakeResponder(lambda context, *_: f"reply to {context[-1]}"))
-    assert (result.replies, result.before, result.failed) == (2, 0, 0)
+    assert (result.lines, result.before, result.failed) == (2, 0, 0)
     first, second = read_conversations(tmp_path / "out.jsonl")
     assert first.turns == ("Hello", "reply to Hello")
     assert second.turns == ("a", "b", "日本", "reply to 日本") and second.persona == ("I like rain.",)
@@ -132,7 +133,7 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         responder._capacity = None
 
     monkeypatch.setattr(time, "sleep", nap)
-    assert run(tmp_path, responder).replies == 1 and len(naps) == 1
+    assert run(tmp_path, responder).lines == 1 and len(naps) == 1
 
 
 def test_a_reply_without_text_is_no_turn(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
                 run(tmp_path)
             return super().start(*arguments, **options)
 
-    assert run(tmp_path, Nested()).replies == 1
+    assert run(tmp_path, Nested()).lines == 1
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ def test_there_is_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
     from convmodel.bulk.replying import _written
 
-    job = Job(input="in", output="out")
+    job = ReplyJob(input="in", output="out")
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
     line = json.loads(_written(job, Conversation(["a"]), reply).text)
     assert line["scores"] == [0.1235, None] and line["seed"] is None
@@ -322,7 +323,7 @@ def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> N
         Candidate("", -math.inf, "written", None, None, {"written": -math.inf}),
     )
     line = json.loads(
-        _written(Job(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
+        _written(ReplyJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
     )
     assert line["turns"] == ["a", "x"] and line["responses"] == ["x", "y", ""]
     assert line["scores"] == [2.1235, 1.0, None] and line["ranked_by"] == "x"
@@ -356,12 +357,11 @@ def test_the_digest_of_files_is_that_of_all_of_them(tmp_path: Path) -> None:
 
 PROGRAM = """\
 import sys
-from convmodel.bulk.job import Job
 from convmodel.bulk.progress import progress_bar
-from convmodel.bulk.replying import reply_to_file
+from convmodel.bulk.replying import ReplyJob, reply_to_file
 from tests.fakes import FakeResponder
 
-job = Job(input=sys.argv[1], output=sys.argv[2], concurrency=5)
+job = ReplyJob(input=sys.argv[1], output=sys.argv[2], concurrency=5)
 reply_to_file(FakeResponder(seconds=0.001), job, digest="m", show=progress_bar)
 """
 

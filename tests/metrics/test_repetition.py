@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.metrics.repetition import repeated_from, repeated_within
+from convmodel.metrics.repetition import repeated, repeated_from, repeated_within, said_lately
 
 
 def texts(seed: int, count: int) -> list[str]:
@@ -41,3 +41,18 @@ def test_a_loop_is_repetition_and_nothing_has_none() -> None:
     assert repeated_within("no " * 10, 1) == (9, 10)
     assert repeated_within("", 1) == repeated_within("alone", 2) == (0, 0)
     assert repeated_from([], "yes", 1) == (0, 1)
+
+
+@pytest.mark.parametrize("window", [1, 3, 128])
+def test_what_was_said_lately_stands_among_the_last_tokens(window: int) -> None:
+    source = random.Random(window)
+    for _ in range(200):
+        before = [source.randint(0, 6) for _ in range(source.randint(0, 12))]
+        said = [source.randint(0, 6) for _ in range(len(before) + source.randint(0, 1))]
+        expected = [token in before[max(0, place - window) : place] for place, token in enumerate(said)]
+        assert said_lately(said, before, window) == expected
+
+
+def test_a_loop_of_tokens_is_repetition() -> None:
+    assert repeated([5] * 10, 4) == (6, 7)
+    assert repeated([1, 2, 3], 4) == repeated([], 1) == (0, 0)

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from convmodel.metrics.words import answer_words, ngrams, spaceless_share, words
+from convmodel.metrics.words import answer_words, end_of_words, ngrams, spaceless_share, words
 from tests.conftest import random_text
 
 
@@ -77,3 +77,13 @@ def test_the_share_of_letters_without_spaces_tells_japanese_from_english() -> No
     assert spaceless_share(["Hello, you!"]) == spaceless_share([]) == spaceless_share(["!"]) == 0.0
     assert spaceless_share(["こんにちは、元気？"]) == 1.0
     assert spaceless_share(["abc", "日本語"]) == 0.5
+
+
+def test_the_first_words_of_a_text_end_where_the_next_ones_begin() -> None:
+    source = random.Random(0)
+    for text in ["Don’t stop, now!", "日本語です", *(random_text(source) for _ in range(100))]:
+        found = words(text)
+        for count in range(len(found) + 1):
+            end = end_of_words(text, count)
+            assert end is not None and words(text[:end]) == found[:count] and words(text[end:]) == found[count:]
+        assert end_of_words(text, len(found) + 1) is None

@@ -9,10 +9,13 @@ from .record import DocumentRecord
 
 
 def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
-    """The column is the body; one column of metadata is the meta, several are its fields."""
+    return DocumentRecord(number, row[str(address.column)], meta_of(row, address))
+
+
+def meta_of(row: Mapping[str, Any], address: HubAddress) -> Any:
+    """One column of metadata is the meta, several are its fields."""
     names = address.meta_columns
-    meta = {name: row[name] for name in names} if len(names) > 1 else row[names[0]] if names else None
-    return DocumentRecord(number, row[str(address.column)], meta)
+    return {name: row[name] for name in names} if len(names) > 1 else row[names[0]] if names else None
 
 
 HUB = HubFormat(

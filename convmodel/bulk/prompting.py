@@ -1,0 +1,92 @@
+"""Prompts and a writer of documents in, a file of texts out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
+from convmodel.bulk.job import Job
+from convmodel.document.preparation import DocumentModelOutput
+from convmodel.document.prompts import Prompt, PromptReader
+from convmodel.formats.json_line import encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentJob(Job):
+    """Texts for a file of prompts."""
+
+    def reader(self) -> PromptReader:
+        """Reads the input."""
+        return PromptReader(self.input, format=self.format, on_error=self.on_error)
+
+
+class Writing(Protocol):
+    """A document that is being written."""
+
+    def cancel(self) -> None:
+        """Ends it now."""
+
+    def output(self) -> DocumentModelOutput:
+        """Waits for the end. Raises what went wrong."""
+
+
+class WritesDocuments(Protocol):
+    """What goes on with prompts: a `DocumentWriter`."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What is used where a request does not say otherwise."""
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raises ValueError for options that cannot be followed."""
+
+    def start(
+        self,
+        prompt: str = "",
+        *,
+        meta: Any = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Writing:
+        """Begins to write and returns at once."""
+
+
+def write_to_file(writer: WritesDocuments, job: DocumentJob, *, digest: str, show: ShowProgress) -> Result:
+    """Goes on with each prompt of a file; see `fill`."""
+    return fill(_Texts(writer, job), digest=digest, show=show)
+
+
+class _Texts(Asking[DocumentJob, Prompt, Writing]):
+    """Texts for each prompt."""
+
+    noun = "prompt"
+    nouns = ("text", "prompts")
+
+    def __init__(self, writer: WritesDocuments, job: DocumentJob) -> None:
+        super().__init__(job)
+        self._writer = writer
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        self._writer.check_options(self.job.options)
+        return {**self._writer.options, **self.job.options}
+
+    def begin(self, number: int, item: Prompt) -> Writing:
+        return self._writer.start(item.prompt, meta=item.meta, options=self.job.options, seed=self.job.seed_of(number))
+
+    def line(self, item: Prompt, work: Writing) -> Line:
+        output = work.output()
+        found = _asked(item) | {"texts": list(output.texts)}
+        if any(score is not None for score in output.scores):
+            found["scores"] = [rounded(score) for score in output.scores]
+        found |= {"finishes": list(output.finishes), "seed": output.seed, "tokens_dropped": output.tokens_dropped}
+        if output.documents[0].strip():
+            found = {"body": output.documents[0], **found}
+        return Line(encode(found), not any(text.strip() for text in output.texts))
+
+    def line_without(self, item: Prompt, error: str) -> str:
+        return encode(_asked(item) | {"error": error})
+
+
+def _asked(item: Prompt) -> dict[str, Any]:
+    return {"prompt": item.prompt, **({} if item.meta is None else {"meta": item.meta}), **item.others}
