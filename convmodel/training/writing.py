@@ -147,7 +147,8 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
 
     def configure_model(self) -> None:
         """Builds the GPT-2: from the checkpoint's sizes, the pretrained weights, or from scratch."""
-        if self.hf_model is not None:
+        unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
+        if self.hf_model is not None or unattached:
             return
         assert self._tokenizer is not None, "the data module asks for the tokenizer first"
         if self._restored:

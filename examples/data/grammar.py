@@ -36,7 +36,7 @@ CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 FIRST_SENTENCE = re.compile(r"[^.!?]+[.!?] ")
 OPENING = "{opening}"
 OPTION = re.compile(r"(next|greeting|goodbye|weight): (.*)")
-ENTRIES = {"start", "closing", "persona", "hello", "ask", "say"}
+ENTRIES = {"start", "closing", "persona", "meta", "hello", "ask", "say"}
 STATE = re.compile(r"\[(\w+)\] -> (.+)")
 
 

@@ -43,10 +43,22 @@ class Workshop:
         for name, lines in {"train": source[:60], "valid": source[60:80], "test": source[80:100]}.items():
             (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def fill_with_documents(self) -> dict[str, Any]:
+        """Puts documents in place of the conversations, and gives the options that train on them."""
+        source = (ROOT / "examples" / "data" / "documents-train.jsonl").read_text(encoding="utf-8").splitlines()
+        for name, lines in {"train": source[:14], "valid": source[14:20], "test": source[20:26]}.items():
+            (self.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return {
+            "model": "convmodel.training.documents.DocumentModule",
+            "data": "convmodel.document_data.DocumentDataModule",
+            "data__overlap": 8,
+        }
+
     def arguments(self, command: str = "fit", *, run: str = "run", **options: Any) -> list[str]:
         """The command line; in the names of `options`, two underscores stand for a dot."""
         sizes = {f"model.from_scratch.{name}": value for name, value in SIZES.items()}
-        given = {
+        given: dict[str, Any] = {
+            **{name: options[name] for name in ("model", "data") if name in options},  # what the others belong to
             **{f"data.{name}_file": self.folder / f"{name}.jsonl" for name in ("train", "valid", "test")},
             "data.tokens_per_batch": 256,
             "data.cache_dir": self.folder / "cache",

@@ -32,6 +32,7 @@ class InterruptAt(Callback):
     def on_train_batch_start(self, trainer: Trainer, *others: Any) -> None:
         """As a person would, at any moment."""
         if trainer.global_step == self._step:
+            self._step = -1  # where batches are accumulated, several begin at the same step
             for _ in range(self._times):
                 signal.raise_signal(signal.SIGINT)
 

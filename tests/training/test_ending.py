@@ -53,13 +53,18 @@ def test_what_a_killed_process_leaves_behind_is_found(monkeypatch: pytest.Monkey
     assert comes_true(lambda: not marked(mark), seconds=5)
 
 
-def test_a_trainer_that_is_killed_leaves_no_process(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("noun", ["conversations", "documents"])
+def test_a_trainer_that_is_killed_leaves_no_process(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, noun: str
+) -> None:
     """A real kill -9 of the one process that was started, in the middle of an epoch."""
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
     spy = [{"class_path": "tests.training.spies.WhatWasRead", "init_args": {"folder": str(workshop.folder)}}]
     read = workshop.folder / "rank-0.jsonl"
-    with workshop.spawn(*workshop.arguments(trainer__max_epochs=100_000, trainer__callbacks=spy)) as process:
+    options = {} if noun == "conversations" else workshop.fill_with_documents()
+    arguments = workshop.arguments(trainer__max_epochs=100_000, trainer__callbacks=spy, **options)
+    with workshop.spawn(*arguments) as process:
         try:
             begun = comes_true(lambda: read.is_file() and len(read.read_bytes()) > 2_000, seconds=60)
             assert begun and process.poll() is None, process.communicate(timeout=10)[0]

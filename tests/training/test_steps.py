@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -45,7 +45,7 @@ def batch_of(tokenizer: ConversationTokenizer, conversations: Sequence[Sequence[
     return pad(rows, pad_token_id=sep)
 
 
-def after_one_step(module: ConversationModule, batches: list[Batch], **options: Any) -> dict[str, Tensor]:
+def after_one_step(module: LightningModule, batches: list[Batch], **options: Any) -> dict[str, Tensor]:
     """The gradients of the only optimiser step, in fp64."""
     trainer = Trainer(
         max_steps=1,

@@ -6,19 +6,19 @@ from typing import Any, cast
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import GPT2LMHeadModel
 
 from convmodel.batching import Batch, pad
+from convmodel.language_model import LanguageModel
 from convmodel.layout import IGNORED, Sequences, lay_out
 from convmodel.metrics.words import ngrams
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.continuing import Continued, SequenceUnlikelihood, continue_rows
-from convmodel.training.generative import ConversationModule
 from tests.conftest import MakeModel
 from tests.training.conftest import Workshop, difference
 from tests.training.test_steps import CONVERSATIONS, after_one_step, batch_of, module_of
@@ -199,7 +199,7 @@ def test_gradients_of_own_texts_reach_all_weights_under_bf16_autocast(tokenizer:
     assert all(weights.grad is not None and weights.grad.any() for weights in module.hf_model.parameters())
 
 
-def fit(module: ConversationModule, batch: Batch, *, steps: int, **options: Any) -> None:
+def fit(module: LightningModule, batch: Batch, *, steps: int, **options: Any) -> None:
     """Trains on one batch again and again."""
     trainer = Trainer(
         max_steps=steps,
@@ -213,7 +213,7 @@ def fit(module: ConversationModule, batch: Batch, *, steps: int, **options: Any)
     trainer.fit(module, DataLoader(cast(Dataset[Batch], [batch] * steps), batch_size=None))
 
 
-def loops(model: ConversationModel, batch: Batch) -> float:
+def loops(model: LanguageModel[Any], batch: Batch) -> float:
     """The share of repeated 4-grams in what a model goes on with."""
     sep = model.tokenizer.sep_token_id
     found = going_on(model.hf_model, batch, SequenceUnlikelihood(prefix=4, continuation=40), sep)
