@@ -21,6 +21,7 @@ SPLITS = ("train",) * 16 + ("valid", "test")
 """Of every 18 documents, 16 go to train and one to each of the others, so that all three are alike."""
 
 WITHOUT_META = 1 / 12
+KIND_ALONE = 1 / 4
 PARAGRAPH = " ¶ "
 """Where a sentence begins a new line."""
 
@@ -45,7 +46,9 @@ def _document(dice: Dice, kind: Topic) -> dict[str, object]:
     about = scene.say(kind, "meta").split(", ")
     scene.play(kind)
     body = " ".join(scene.turns).replace(PARAGRAPH, "\n")
-    return {"body": body} if dice.chance(WITHOUT_META) else {"body": body, "meta": [*about, kind.name]}
+    if dice.chance(WITHOUT_META):
+        return {"body": body}
+    return {"body": body, "meta": [kind.name] if dice.chance(KIND_ALONE) else [*about, kind.name]}
 
 
 def write(folder: Path) -> None:
