@@ -1,16 +1,20 @@
-"""Documents and several ways to learn not to repeat in, perplexity beside what is repeated out."""
+"""Conversations and several ways to learn not to repeat in, perplexity beside what is repeated out.
+
+Each conversation is read as one document, a turn a line: long enough texts for a small model to run in circles.
+"""
 
 import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import (
-    ROOT,
     add_common_options,
     add_data_option,
+    conversation_files,
     described,
     limited_threads,
     machine,
@@ -18,6 +22,8 @@ from benchmarks.common import (
     tell,
     write_report,
 )
+from convmodel.conversation import read_conversations
+from convmodel.document.document import Document, write_documents
 from convmodel.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 
@@ -64,16 +70,17 @@ def main(arguments: list[str] | None = None) -> None:
     add_common_options(parser, name="repetition", rounds=1)
     add_data_option(parser)
     parser.add_argument("--work", type=Path, default=Path("repetition-work"), help="where models are kept")
-    parser.add_argument("--steps", type=int, default=410, help="of each model (default: 410, five times nietzsche)")
+    parser.add_argument("--steps", type=int, default=1_000, help="of each model (default: 1000)")
     parser.add_argument("--more_steps", type=int, default=100, help="at the sequence level (default: 100)")
+    parser.add_argument("--held_out", type=int, default=300, help="documents that are measured (default: 300)")
     options = parser.parse_args(arguments)
     if options.smoke:
-        options.steps = options.more_steps = 2
-    files = documents(options.data, smoke=options.smoke)
+        options.steps, options.more_steps, options.held_out = 2, 2, 20
     facts = machine(options.threads)
     rows = []
     with limited_threads(options.threads):
         options.work.mkdir(parents=True, exist_ok=True)
+        files = documents(options)
         for way in WAYS:
             tell(way.name)
             rows.append(_measured(way, files, options))
@@ -84,14 +91,16 @@ def main(arguments: list[str] | None = None) -> None:
     write_report(options.output, facts, ratios=[], measured={"steps": options.steps, "ways": rows})
 
 
-def documents(data: Path, *, smoke: bool) -> tuple[Path, Path]:
-    """The files of train and valid: nietzsche where it is there, else the examples."""
-    folder = data / "nietzsche"
-    if not smoke and folder.is_dir():
-        return folder / "train.documents", folder / "valid.documents"
-    if not smoke:
-        tell("nietzsche is not there (--data or CONVMODEL_DATA): measured on examples/data instead")
-    return tuple(ROOT / "examples" / "data" / f"documents-{split}.jsonl" for split in ("train", "valid"))  # type: ignore[return-value]
+def documents(options: argparse.Namespace) -> list[Path]:
+    """The files of train and valid, conversations as documents."""
+    found = []
+    sources = conversation_files(options.data, smoke=options.smoke)
+    for split, most in (("train", 200 if options.smoke else None), ("valid", options.held_out)):
+        target = options.work / f"{split}.jsonl"
+        some = islice(read_conversations(sources[split]), most)
+        write_documents((Document("\n".join(one.turns)) for one in some), target)
+        found.append(target)
+    return found
 
 
 def _measured(way: Way, files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from benchmarks import (
     hybrid,
     job,
     quality,
+    repetition,
     selection,
     selection_convert,
     selection_cross,
@@ -71,6 +72,18 @@ def test_unlikelihood_is_measured_after_it_was_that_of_the_dense_form(
     assert losses["plain"] < losses["ours"]
     assert measured["fp64_apart"] < 1e-6
     assert "dense T x V form" in capsys.readouterr().out
+
+
+def test_repetition_is_measured_beside_perplexity_for_each_way_to_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--smoke", "--work", str(tmp_path / "work"), "--output", str(tmp_path / "repetition.json")]
+    repetition.main(given)
+    measured = report(tmp_path / "repetition.json")["measured"]
+    assert [row["name"] for row in measured["ways"]] == [way.name for way in repetition.WAYS]
+    for row in measured["ways"]:
+        assert row["perplexity"]["value"] > 1 and 0 <= row["rep_128"]["value"] <= 1
+    assert "the documents themselves" in capsys.readouterr().out
 
 
 def test_a_contender_of_unlikelihood_runs_in_a_process_of_its_own() -> None:

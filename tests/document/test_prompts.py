@@ -39,7 +39,7 @@ def test_text_is_one_prompt_a_line_kept_character_for_character(tmp_path: Path) 
     [
         ('{"body": "A text", "meta": "m"}', "the object is a document, with 'body', and has no prompt; write"),
         ('{"id": 7}', r"the object has neither prompt nor meta \(its keys: 'id'\); write"),
-        ('{"prompt": 7}', "the prompt is int; give a string"),
+        ('{"prompt": 7}', "the prompt is the number 7; give a string"),
         ('{"prompt": "\\ud800"}', "the prompt holds a lone surrogate"),
         ('{"prompt": "a", "meta": [[]]}', "item 1 of meta is a list"),
         ('{"prompt": "a", "id": NaN}', "cannot be written again"),
