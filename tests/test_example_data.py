@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,14 +36,21 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def make_data() -> Iterator[ModuleType]:
+@contextmanager
+def imported(script: str) -> Iterator[ModuleType]:
+    """A script of the folder as a module, until the end of the block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         patch.delitem(sys.modules, "grammar", raising=False)
-        yield importlib.import_module("make_data")
-        sys.modules.pop("make_data", None)
+        yield importlib.import_module(script)
+        sys.modules.pop(script, None)
         sys.modules.pop("grammar", None)
+
+
+@pytest.fixture(scope="module")
+def make_data() -> Iterator[ModuleType]:
+    with imported("make_data") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from collections import Counter
@@ -13,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from convmodel.document.document import Document, read_documents
-from tests.test_example_data import FOLDER, MISTAKES
+from tests.test_example_data import FOLDER, MISTAKES, imported
 
 COUNTS = {"train": 1600, "valid": 100, "test": 100}
 KINDS = ("animals", "fables", "recipes", "weather")
@@ -21,12 +20,8 @@ KINDS = ("animals", "fables", "recipes", "weather")
 
 @pytest.fixture(scope="module")
 def make_documents() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "grammar", raising=False)
-        yield importlib.import_module("make_documents")
-        sys.modules.pop("make_documents", None)
-        sys.modules.pop("grammar", None)
+    with imported("make_documents") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

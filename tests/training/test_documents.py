@@ -24,7 +24,6 @@ from convmodel.layout import IGNORED
 from convmodel.model import ConversationModel
 from convmodel.trainer import main
 from convmodel.training.checkpoint import newest_checkpoint
-from convmodel.training.continuing import SequenceUnlikelihood
 from convmodel.training.documents import DocumentModule
 from tests.training.conftest import ROOT, Workshop, difference
 from tests.training.test_distributed import STILL, TWO
@@ -32,7 +31,7 @@ from tests.training.test_resume import callback
 from tests.training.test_run_folder import description, samples
 from tests.training.test_steps import SIZES, after_one_step
 from tests.training.test_trainer import error_of, table_of
-from tests.training.test_unlearning import OWN, fit, loops
+from tests.training.test_unlearning import OWN, before_and_after_own_texts
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
@@ -345,13 +344,8 @@ def test_a_step_learns_bodies_and_not_their_meta_as_the_formula_says(
 
 def test_some_steps_of_own_texts_break_the_loop_of_a_model_that_learned_one(tokenizer: DocumentTokenizer) -> None:
     batch = batch_of(tokenizer, [("and you " * 24, "fine")])
-    module = module_of(tokenizer, learning_rate=0.01)
-    fit(module, batch, steps=60)
-    before = loops(module.language_model(), batch)
-    module._own = SequenceUnlikelihood(share=1.0, prefix=4, continuation=40)
-    fit(module, batch, steps=20)
-    assert before > 0.8
-    assert loops(module.language_model(), batch) < before / 2
+    before, after = before_and_after_own_texts(module_of(tokenizer, learning_rate=0.01), batch)
+    assert before > 0.8 and after < before / 2
 
 
 def test_a_model_writes_what_the_meta_names_and_also_without_one(workshop: Workshop, documents: dict[str, Any]) -> None:
