@@ -106,7 +106,7 @@ def test_what_is_to_be_written_may_be_said(workshop: Workshop, documents: dict[s
     [
         ({"samples__prompts": [{"promt": "a"}]}, "samples.prompts, number 1: ['promt'] is unknown; give prompt, meta"),
         ({"samples__prompts": [{}, {"meta": [[1]]}]}, "samples.prompts, number 2: item 1 of meta is"),
-        ({"samples__prompts": [{"prompt": 7}]}, "number 1: the prompt is int; give a string"),
+        ({"samples__prompts": [{"prompt": 7}]}, "number 1: the prompt is the number 7; give a string"),
         ({"data__ignore_meta_prob": 2}, "data.ignore_meta_prob=2.0; allowed are 0.0 to 1.0"),
         ({"data__max_meta_length": 61}, "max_meta_length=61"),
         ({"data__overlap": 62}, "overlap=62"),
