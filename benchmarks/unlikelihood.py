@@ -31,8 +31,11 @@ from benchmarks.common import (
 
 ALPHA = 1.0
 PEERS = {"dense": "dense T x V form", "plain": "plain cross-entropy", "products": "the three products alone"}
-FASTER = {"dense": 4.0, "plain": 1 / 1.25}
-"""By how much ours has to be quicker than each."""
+FASTER = {"dense": None, "plain": 1 / 1.25}
+"""By how much ours has to be quicker than each, from states to gradients."""
+
+LOSS_FASTER = 4.0
+"""And than the dense form in what is left when the three products are taken off, which make all of them slow alike."""
 
 SMALLER = 1 / 0.4
 """How much more the plain cross-entropy has to hold."""
@@ -245,7 +248,9 @@ def ratios_of(runs: dict[str, list[dict[str, float]]], *, smoke: bool) -> list[R
         for name, at_least in FASTER.items()
     ]
     alone = beyond_products("dense"), beyond_products("ours")
-    found.append(Ratio.of(f"time beyond the products: {PEERS['dense']}", *alone, at_least=None))
+    found.append(
+        Ratio.of(f"time beyond the products: {PEERS['dense']}", *alone, at_least=None if smoke else LOSS_FASTER)
+    )
     memory = over_rounds("plain", "bytes"), over_rounds("ours", "bytes")
     return [*found, Ratio.of("memory: plain cross-entropy", *memory, at_least=None if smoke else SMALLER)]
 
