@@ -10,8 +10,12 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from convmodel.atomic import atomic_file
+
+STOPPED = (KeyboardInterrupt, SIGTERMException)
+"""What ends a run that somebody wants to end."""
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 """Where a run's checkpoint stands inside its folder."""

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 import convmodel
 from convmodel.atomic import atomic_file
 from convmodel.training.callbacks import BestExport
-from convmodel.training.checkpoint import epochs_begun, run_folder
+from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
 
 FILE = "description.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
@@ -56,8 +56,8 @@ class RunDescription(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Completes it with why the run ended before its end."""
-        interrupted = isinstance(exception, KeyboardInterrupt)
-        self._end(trainer, pl_module, "interrupted" if interrupted else f"failed: {exception or type(exception)}")
+        why = str(exception) or type(exception).__name__
+        self._end(trainer, pl_module, "interrupted" if isinstance(exception, STOPPED) else f"failed: {why}")
 
     def _end(self, trainer: Trainer, pl_module: LightningModule, state: str) -> None:
         if not self._known:  # it had not begun

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from convmodel.training.checkpoint import epochs_begun, run_folder
+from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
 
 OWN = logging.getLogger("convmodel.training")
 FILES = {"info.log": logging.INFO, "warnings.log": logging.WARNING}
@@ -128,7 +128,7 @@ class RunLogs(Callback):
         """Why a run ended before its end."""
         if trainer.state.fn != "fit":
             return
-        if isinstance(exception, KeyboardInterrupt):
+        if isinstance(exception, STOPPED):
             OWN.warning("stopped at step %d", trainer.global_step)
         else:
             OWN.error("failed at step %d", trainer.global_step, exc_info=exception)

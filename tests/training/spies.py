@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 
 class KillAt(Callback):
@@ -79,7 +80,7 @@ class SpeakAt(Callback):
 
     Args:
         step: when.
-        ending: "fail", "interrupt", or anything else to go on.
+        ending: "fail", "interrupt", "terminate", or anything else to go on.
     """
 
     def __init__(self, step: int, ending: str = "") -> None:
@@ -96,3 +97,5 @@ class SpeakAt(Callback):
             raise RuntimeError("the spy has failed")
         if self._ending == "interrupt":
             raise KeyboardInterrupt
+        if self._ending == "terminate":
+            raise SIGTERMException  # as Lightning does in the step after the signal came

@@ -6,6 +6,7 @@ import logging
 import re
 import warnings
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
     assert found["data"]["options"]["tokens_per_batch"] == 256
     assert "train.jsonl: JSON Lines" in found["data"]["train"] and "60 conversations" in found["data"]["train"]
     assert found["versions"]["convmodel"] == convmodel.__version__
-    assert found["versions"]["torch"] == torch.__version__.partition("+")[0] or found["versions"]["torch"]
+    assert found["versions"]["torch"] == version("torch")
     assert found["versions"]["transformers"] == transformers.__version__
     assert found["device"]["type"] == "cpu" and found["device"]["processes"] == 1
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -90,6 +91,7 @@ def test_a_run_of_a_selector_is_described_and_logged_too(workshop: Workshop) -> 
     [
         ("fail", RuntimeError, "failed: the spy has failed", "RuntimeError: the spy has failed"),
         ("interrupt", SystemExit, "interrupted", "WARNING stopped at step 3"),
+        ("terminate", SystemExit, "interrupted", "WARNING stopped at step 3"),
     ],
 )
 def test_a_run_that_ends_before_its_end_says_why(
