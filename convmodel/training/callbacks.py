@@ -1,7 +1,9 @@
 """A model in training in, its best state out."""
 
+import contextlib
 import math
 import os
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import check_replaceable
-from convmodel.training.checkpoint import epochs_begun
+from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
 
 
@@ -32,8 +34,14 @@ class Exports(Protocol):
         """The numbers of a model card whose best validation came to `best`."""
 
 
+LINK = "exported"
+"""What leads from a run's folder to its exported model."""
+
+
 class BestExport(Callback):
     """Puts the best model by validation into a folder, and replaces it in one step whenever a better one is found.
+
+    A link in the run's folder leads to it, where the system has links.
 
     Without validation data, the model of the end of training is exported.
 
@@ -94,8 +102,10 @@ class BestExport(Callback):
         if self._folder is None:
             return
         weights = trainer.strategy.lightning_module_state_dict()  # gathered by all processes where it is sharded
+        run = run_folder(trainer)
         if trainer.is_global_zero:
             module.export(self._folder, card=self._card(trainer, module), weights=weights)
+            _link(run / LINK, Path(self._folder))
         self._exported = True
         trainer.strategy.barrier("exported")
 
@@ -110,3 +120,13 @@ class BestExport(Callback):
             training={name: value for name, value in module.hparams.items() if not name.startswith("_")},
             samples=self._samples.latest,
         )
+
+
+def _link(link: Path, folder: Path) -> None:
+    """Makes a link to a folder, in place of an older one; where there is something else, or no links are, none."""
+    if link.exists() and not link.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(folder, link.parent), target_is_directory=True)

@@ -74,6 +74,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
         "best_val_loss": checkpoint["callbacks"]["BestExport"]["best"],
         "exported_to": str(workshop.folder / "run" / "model"),
     }
+    assert (folder / "exported").resolve() == workshop.folder / "run" / "model"
 
 
 def test_a_run_of_a_selector_is_described_and_logged_too(workshop: Workshop) -> None:
