@@ -110,13 +110,14 @@ def test_gradients_are_clipped_after_they_were_divided(tokenizer: ConversationTo
 class Run:
     """What BestExport and ReplySamples ask of a trainer."""
 
-    def __init__(self, model: ConversationModel) -> None:
+    def __init__(self, model: ConversationModel, folder: Path) -> None:
         self.model = model
         self.callback_metrics: dict[str, Tensor] = {}
         self.sanity_checking = False
         self.state = SimpleNamespace(fn="fit")
         self.is_global_zero = True
         self.global_step = 0
+        self.log_dir = folder
         self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=1)))
         self.strategy = SimpleNamespace(lightning_module_state_dict=self.weights, barrier=lambda _: None)
         self.module = ConversationModule()
@@ -127,8 +128,8 @@ class Run:
 
 
 @pytest.fixture
-def run(model: ConversationModel) -> Run:
-    return Run(model)
+def run(model: ConversationModel, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(model, tmp_path_factory.mktemp("run"))
 
 
 def exported_at(folder: Path) -> float:
@@ -143,6 +144,7 @@ def test_only_a_better_model_is_exported(run: Any, tmp_path: Path) -> None:
         run.global_step, run.callback_metrics = step, {"val_loss": torch.tensor(loss)}
         export.on_validation_end(run, run.module)
         assert exported_at(tmp_path / "model") == expected
+        assert exported_at(run.log_dir / "exported") == expected
 
 
 def test_an_export_that_fails_leaves_the_old_model(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
