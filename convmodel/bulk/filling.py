@@ -76,6 +76,17 @@ class Line:
     failed: bool
 
 
+class Follows(Protocol):
+    """What makes what is asked for."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What is used where a request does not say otherwise."""
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raises ValueError for options that cannot be followed."""
+
+
 class InWork(Protocol):
     """What was asked for and is being made."""
 
@@ -83,15 +94,17 @@ class InWork(Protocol):
         """Ends it now."""
 
 
+MakerT = TypeVar("MakerT", bound=Follows)
 JobT = TypeVar("JobT", bound=Job)
 Item = TypeVar("Item")
 InWorkT = TypeVar("InWorkT", bound=InWork)
 
 
-class Asking(ABC, Generic[JobT, Item, InWorkT]):
+class Asking(ABC, Generic[MakerT, JobT, Item, InWorkT]):
     """What is asked for each item of a job's input, and what line it comes to.
 
     Args:
+        maker: what is asked.
         job: what is to be done.
     """
 
@@ -101,17 +114,18 @@ class Asking(ABC, Generic[JobT, Item, InWorkT]):
     nouns: ClassVar[tuple[str, str]]
     """What is written for it, one and several."""
 
-    def __init__(self, job: JobT) -> None:
-        self.job = job
+    def __init__(self, maker: MakerT, job: JobT) -> None:
+        self.maker, self.job = maker, job
 
     @property
-    @abstractmethod
     def options(self) -> Mapping[str, Any]:
         """All that are in effect.
 
         Raises:
             ValueError: for those of the job that cannot be followed.
         """
+        self.maker.check_options(self.job.options)
+        return {**self.maker.options, **self.job.options}
 
     @abstractmethod
     def begin(self, number: int, item: Item) -> InWorkT:
@@ -135,7 +149,7 @@ class Asking(ABC, Generic[JobT, Item, InWorkT]):
         """The line of an item for which nothing could be made."""
 
 
-def fill(asking: Asking[Any, Any, Any], *, digest: str, show: ShowProgress) -> Result:
+def fill(asking: Asking[Any, Any, Any, Any], *, digest: str, show: ShowProgress) -> Result:
     """Writes a line for each item of a file.
 
     The input is read once to its end before anything is asked, so that what cannot be read is told at once.
@@ -176,7 +190,7 @@ class _Asked:
     work: Any
 
 
-def _lines(asking: Asking[Any, Any, Any], *, first: int) -> Iterator[Line]:
+def _lines(asking: Asking[Any, Any, Any, Any], *, first: int) -> Iterator[Line]:
     """The lines of the output from the given one on."""
     asked: deque[_Asked] = deque()
     try:
@@ -197,7 +211,7 @@ def _lines(asking: Asking[Any, Any, Any], *, first: int) -> Iterator[Line]:
                 one.work.cancel()
 
 
-def _ask(asking: Asking[Any, Any, Any], number: int, item: Any) -> _Asked | None:
+def _ask(asking: Asking[Any, Any, Any, Any], number: int, item: Any) -> _Asked | None:
     """Begins with an item; None when there is too much to do."""
     try:
         return _Asked(number, item, asking.begin(number, item))
@@ -207,7 +221,7 @@ def _ask(asking: Asking[Any, Any, Any], number: int, item: Any) -> _Asked | None
         return _Asked(number, item, error)
 
 
-def _line(asking: Asking[Any, Any, Any], asked: _Asked) -> Line:
+def _line(asking: Asking[Any, Any, Any, Any], asked: _Asked) -> Line:
     """Waits for what was asked for and makes it a line."""
     try:
         if isinstance(asked.work, ValueError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
+from convmodel.bulk.filling import Asking, Follows, Line, Result, ShowProgress, fill, rounded
 from convmodel.bulk.job import Job
 from convmodel.document.preparation import DocumentModelOutput
 from convmodel.document.prompts import Prompt, PromptReader
@@ -30,15 +30,8 @@ class Writing(Protocol):
         """Waits for the end. Raises what went wrong."""
 
 
-class WritesDocuments(Protocol):
+class WritesDocuments(Follows, Protocol):
     """What goes on with prompts: a `DocumentWriter`."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise."""
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError for options that cannot be followed."""
 
     def start(
         self,
@@ -56,23 +49,14 @@ def write_to_file(writer: WritesDocuments, job: DocumentJob, *, digest: str, sho
     return fill(_Texts(writer, job), digest=digest, show=show)
 
 
-class _Texts(Asking[DocumentJob, Prompt, Writing]):
+class _Texts(Asking[WritesDocuments, DocumentJob, Prompt, Writing]):
     """Texts for each prompt."""
 
     noun = "prompt"
     nouns = ("text", "prompts")
 
-    def __init__(self, writer: WritesDocuments, job: DocumentJob) -> None:
-        super().__init__(job)
-        self._writer = writer
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        self._writer.check_options(self.job.options)
-        return {**self._writer.options, **self.job.options}
-
     def begin(self, number: int, item: Prompt) -> Writing:
-        return self._writer.start(item.prompt, meta=item.meta, options=self.job.options, seed=self.job.seed_of(number))
+        return self.maker.start(item.prompt, meta=item.meta, options=self.job.options, seed=self.job.seed_of(number))
 
     def line(self, item: Prompt, work: Writing) -> Line:
         output = work.output()

@@ -43,23 +43,14 @@ def reply_to_file(responder: Responder, job: ReplyJob, *, digest: str, show: Sho
     return fill(_Replies(responder, job), digest=digest, show=show)
 
 
-class _Replies(Asking[ReplyJob, Conversation, Replying]):
+class _Replies(Asking[Responder, ReplyJob, Conversation, Replying]):
     """A reply for each conversation."""
 
     noun = "conversation"
     nouns = ("reply", "replies")
 
-    def __init__(self, responder: Responder, job: ReplyJob) -> None:
-        super().__init__(job)
-        self._responder = responder
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        self._responder.check_options(self.job.options)
-        return {**self._responder.options, **self.job.options}
-
     def begin(self, number: int, item: Conversation) -> Replying:
-        return self._responder.start(
+        return self.maker.start(
             self.job.context(item),
             persona=item.persona or self.job.persona,
             options=self.job.options,
