@@ -128,7 +128,7 @@ def _in_chunks(
     hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
 ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """The summed loss, and its gradients to states and table where they are needed."""
-    exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+    exact = _exact(hidden)
     total = torch.zeros((), dtype=exact, device=hidden.device)
     states, table = hidden.to(low), weight.to(low)
     state_gradient = torch.empty_like(hidden) if needs_gradients else None
