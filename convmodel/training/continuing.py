@@ -62,7 +62,7 @@ class Continued:
 
 
 def continue_rows(
-    model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, *, metadata: Tensor, sep_token_id: int
+    model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, *, sep_token_id: int
 ) -> Continued:
     """Lets a model go on from the beginnings of a batch's rows, greedily and without dropout.
 
@@ -74,7 +74,6 @@ def continue_rows(
         model: what goes on.
         batch: laid-out rows; those that predict nothing are left out where others are.
         options: how long beginnings and continuations are.
-        metadata: (B,) how many of each row's first tokens are about the text and no part of it.
         sep_token_id: the separator, which is also the padding.
     """
     predicting = (batch["labels"] != IGNORED).any(1)
@@ -83,7 +82,7 @@ def continue_rows(
     if not len(ids):  # a process whose share is empty takes part in the step, and adds nothing
         nothing = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         return Continued(batch["input_ids"], batch.get("token_type_ids"), nothing)
-    stops = (metadata[predicting] + options.prefix).minimum(_lengths(ids, sep_token_id)).clamp(min=1)
+    stops = (batch["metadata"][predicting] + options.prefix).minimum(_lengths(ids, sep_token_id)).clamp(min=1)
     total = min(int(model.config.n_positions), int(stops.max()) + options.continuation)
     rows = slice(max(1, batch["input_ids"].numel() // total))
     found = _room_for(ids[rows], types if types is None else types[rows], total, sep_token_id)

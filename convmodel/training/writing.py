@@ -253,7 +253,7 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
     def _own_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the model's own continuations of the batch's beginnings teach, and how many tokens of them do."""
         assert self.hf_model is not None
-        own = continue_rows(self.hf_model, batch, self._own, metadata=batch["metadata"], sep_token_id=self._sep)
+        own = continue_rows(self.hf_model, batch, self._own, sep_token_id=self._sep)
         candidates = own.candidates(self._own.ngram, sep_token_id=self._sep)
         again = candidates[:, 1:]
         hidden = self._states(own.input_ids, own.token_type_ids)[:, :-1][again]

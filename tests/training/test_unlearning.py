@@ -98,7 +98,7 @@ def test_at_alpha_0_a_step_is_to_the_bit_what_it_is_without_the_option(tokenizer
 
 
 def going_on(model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> Continued:
-    return continue_rows(model, batch, options, metadata=batch["metadata"], sep_token_id=sep)
+    return continue_rows(model, batch, options, sep_token_id=sep)
 
 
 def alone(model: GPT2LMHeadModel, ids: list[int], types: list[int] | None, number: int, sep: int) -> list[int]:
