@@ -52,7 +52,7 @@ FLOORS: list[set[str]] = [
     {"data", "inspection"},
     {"choice_data", "document_data"},
     {"training"},
-    {"trainer", "chat", "bulk", "evaluation", "mining"},
+    {"trainer", "chat", "bulk", "evaluation", "mining", "serving"},
     {"commands"},
     {"__main__"},
 ]
@@ -83,6 +83,7 @@ WITHOUT_TENSORS = {
     "metrics",
     "model_card",
     "responder",
+    "serving",
     "settings",
     "tokenizer",
     "text_encoder",

@@ -1,0 +1,1 @@
+"""Requests of many people over HTTP in, a Responder's replies out."""
