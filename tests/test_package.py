@@ -246,6 +246,7 @@ def loaded(*program: str) -> set[str]:
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
+        ["import convmodel.serving.safety, convmodel.responder, convmodel.document.protocol"],
     ],
     ids=[
         "import",
@@ -262,6 +263,7 @@ def loaded(*program: str) -> set[str]:
         "conversations",
         "documents",
         "front ends",
+        "what serving knows",
     ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:

@@ -73,11 +73,11 @@ class Decoder:
         self._tokens, self._context = list(context), len(context)
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
-        size, self._said_again, *by_count = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
+        size, self._said_again, *losses = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
         self._ngrams = repetition.NoRepeatedNGrams(size, turns, begun) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
         self._ends = frozenset(config.eos_token_id)
-        self.written = repetition.WrittenBefore(*by_count, self._ends) if any(by_count) else None
+        self.written = repetition.WrittenBefore(*losses, ends=self._ends) if any(losses) else None
         """What tokens lose that were written before; None where they lose nothing."""
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""

@@ -103,7 +103,7 @@ class WrittenBefore:
         ends: tokens that end the reply, which never lose anything.
     """
 
-    def __init__(self, frequency: float, presence: float, ends: Container[int]) -> None:
+    def __init__(self, frequency: float, presence: float, *, ends: Container[int]) -> None:
         self._frequency, self._presence, self._ends = frequency, presence, ends
         self._counts: Counter[int] = Counter()
         self.losses: dict[int, float] = {}
