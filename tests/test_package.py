@@ -42,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "continuation", "tokenizer"},
-    {"in_progress", "language_model", "preparation", "scorers", "token_store"},
+    {"in_progress", "language_model", "preparation", "scorers", "text_classifier", "token_store"},
     {"choice_set", "windows", "writing"},
     {"engine_thread"},
     {"document", "model", "selection"},
