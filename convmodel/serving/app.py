@@ -37,7 +37,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     app.state.service = service
     for router in (*ROUTERS, *routers, openapi.router):
         app.include_router(router)
-    app.openapi = lambda: openapi.describe(app, service)  # type: ignore[method-assign]
+    app.openapi = openapi.Description(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(Gate, service=service)
     if service.settings.origins:

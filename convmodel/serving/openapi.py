@@ -61,6 +61,20 @@ def file(name: str) -> Response:
     return Response(content, media_type=KINDS[name], headers={"Cache-Control": "max-age=86400"})
 
 
+class Description:
+    """What /openapi.json tells: made when it is first asked for, and anew when keys come to be needed."""
+
+    def __init__(self, app: FastAPI, service: Service) -> None:
+        self._app, self._service = app, service
+        self._made: dict[bool, dict[str, Any]] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        required = self._service.keys.required
+        if required not in self._made:
+            self._made[required] = describe(self._app, self._service)
+        return self._made[required]
+
+
 def describe(app: FastAPI, service: Service) -> dict[str, Any]:
     """The application as OpenAPI has it, with the names of this server's model and presets."""
     described = get_openapi(
