@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
+    *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy"),
 }
 
 FLOORS: list[set[str]] = [

@@ -1,1 +1,1 @@
-"""Requests of many people over HTTP in, a Responder's replies out."""
+"""Requests from anywhere in, replies of a Responder out: what stands between it and the world."""
