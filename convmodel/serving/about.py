@@ -32,7 +32,7 @@ class AboutBody(Told):
     title: str
     model: str = Field(description="its name in /v1/models")
     version: str = Field(description="of convmodel")
-    writes: bool = Field(description="whether replies are written")
+    writes: bool = Field(description="whether replies, or documents, are written")
     chooses: bool = Field(description="whether replies are chosen")
     documents: bool = Field(description="whether /documents works")
     candidates: bool = Field(description="whether /candidates works")
@@ -60,7 +60,7 @@ def _about(service: Service) -> AboutBody:
         title=service.title,
         model=service.model,
         version=convmodel.__version__,
-        writes=service.replies is not None and service.replies is not service.search and not _only_chooses(service),
+        writes="do_sample" in of_talker,
         chooses=service.search is not None,
         documents=service.documents is not None,
         candidates=service.search is not None,
@@ -81,11 +81,6 @@ def _about(service: Service) -> AboutBody:
         keys=service.keys.required,
         policy=service.policy is not None,
     )
-
-
-def _only_chooses(service: Service) -> bool:
-    both = service.replies, service.search
-    return None not in both and both[0].responder is both[1].responder  # type: ignore[union-attr]
 
 
 def option_help(service: Service) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from convmodel.serving import about, candidates, documents, health, replies
+from convmodel.serving import about, candidates, documents, health, openapi, replies
 from convmodel.serving.errors import add_handlers
 from convmodel.serving.gate import Gate
 from convmodel.serving.openai import routes as openai
@@ -35,8 +35,9 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
         lifespan=_closing_at_the_end,
     )
     app.state.service = service
-    for router in (*ROUTERS, *routers):
+    for router in (*ROUTERS, *routers, openapi.router):
         app.include_router(router)
+    app.openapi = openapi.Description(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(Gate, service=service)
     if service.settings.origins:

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from convmodel.serving.answering import unless_left
 from convmodel.serving.asking import check_turns
 from convmodel.serving.errors import Refusal
-from convmodel.serving.replying import Asked
 from convmodel.serving.schemas import MAKING, Body, CandidateBody, Text, Told, refusals
 from convmodel.serving.service import Owner, TheService
 from convmodel.serving.sse import json_response
@@ -45,8 +44,6 @@ async def search(body: SearchRequest, request: Request, service: TheService, own
     check_turns(service, body.context)
     if body.k > service.settings.k:
         raise Refusal(400, f"k={body.k}; this server allows 1 to {service.settings.k}", param="k", code="too_much")
-    asked = Asked(body.context, options={"num_chosen": body.k, "draw_temperature": 0.0})
-    making = await service.search.begin(asked, owner=owner, pieces=False)
-    answer = await unless_left(request, making.answer(), making.stop)
-    found = [] if answer.blocked else [CandidateBody.of(each) for each in answer.reply.candidates]
-    return json_response(CandidatesBody(candidates=found))
+    finding = service.search.find(body.context, body.k, owner=owner)
+    found = await unless_left(request, finding, lambda: None)
+    return json_response(CandidatesBody(candidates=[CandidateBody.of(each) for each in found]))

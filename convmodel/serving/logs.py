@@ -32,3 +32,27 @@ def _where(error: BaseException) -> str:
     if error.__cause__ is not None:
         lines.append(f"because of {_where(error.__cause__)}")
     return "\n".join(lines)
+
+
+class _Lines(logging.Formatter):
+    """Lines with their time; of an error where it was, and not what it said."""
+
+    def formatException(self, ei: object) -> str:
+        error = ei[1] if isinstance(ei, tuple) else None
+        return "" if error is None else _where(error)
+
+
+def log_to_stderr(*, texts: bool) -> None:
+    """Has the server's lines, and the warnings of what it stands on, written to stderr.
+
+    Args:
+        texts: whether messages of errors may stand there, which may quote conversations.
+    """
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter if texts else _Lines
+    handler.setFormatter(formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("convmodel.serving", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False

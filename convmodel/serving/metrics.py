@@ -1,14 +1,14 @@
 """What happens in, numbers in Prometheus' text format out."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responder import Reply
+from convmodel.responder import Reply, TellsLoad
+from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -48,6 +48,11 @@ class Metrics:
         """Shows a number that somebody else knows, such as how many replies are open."""
         Gauge(f"convmodel_{name}", told, registry=self._registry).set_function(number)
 
+    def watch_load(self, busy: TellsLoad) -> None:
+        """Shows how busy what replies is."""
+        self.watch("model_running", "Requests that the model follows.", lambda: busy.load.running)
+        self.watch("model_waiting", "Requests that wait for the model.", lambda: busy.load.waiting)
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered.
 
@@ -64,15 +69,15 @@ class Metrics:
         """A request was refused; `reason` is one of our codes."""
         self._refused.labels(reason).inc()
 
-    def watch_blocked(self, counts: Callable[[], Mapping[Any, int]]) -> None:
+    def watch_policy(self, policy: Policy) -> None:
         """Shows how often a policy blocked a text, for each side and each check."""
-        self._registry.register(_BlockedTexts(counts))
+        self._registry.register(_BlockedTexts(policy))
 
     def replied(self, reply: Reply) -> None:
         """A reply was made."""
         self._replies.labels(reply.candidates[0].source, reply.finish).inc()
         written = max(reply.reply_tokens, sum(candidate.tokens for candidate in reply.candidates))
-        self.read_and_written(reply.context_tokens, written, cached=getattr(reply, "cached_tokens", 0))
+        self.read_and_written(reply.context_tokens, written, cached=reply.cached_tokens)
         self._first.observe(reply.first_seconds)
         self._seconds.observe(reply.seconds)
         rest = reply.seconds - reply.first_seconds
@@ -92,12 +97,12 @@ class Metrics:
 class _BlockedTexts(Collector):
     """What a policy counts."""
 
-    def __init__(self, counts: Callable[[], Mapping[Any, int]]) -> None:
-        self._counts = counts
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
 
     def collect(self) -> Iterator[Metric]:
         tally: Tally[tuple[str, str]] = Tally()
-        for blocked, count in self._counts().items():
+        for blocked, count in self._policy.counts.items():
             tally[blocked.side, blocked.by] += count
         family = CounterMetricFamily(
             "convmodel_blocked", "Texts that a policy did not let through.", labels=["side", "by"]

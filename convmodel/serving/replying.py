@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from convmodel.responder import Candidate, Reply, Replying, Responder, Session
 from convmodel.serving.making import Made, Makings, NotBegun
 from convmodel.serving.metrics import Metrics
+from convmodel.serving.safety.policy import Blocked, Policy
 
-Side = Literal["input", "output"]
+__all__ = ["SEEDS", "Answer", "Asked", "Blocked", "Making", "Policy", "Replies"]
 
 SEEDS = 2**31
 """Seeds that are drawn are below this: short enough to be told and sent again."""
@@ -32,49 +33,6 @@ class Asked:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     unchecked: int | None = None
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """Why something is not said.
-
-    Args:
-        side: what the person said, or what would have been replied.
-        by: "words" or "classifier".
-        label: that the classifier gave.
-    """
-
-    side: Side
-    by: str
-    label: str | None = None
-
-
-class Policy(Protocol):
-    """What may be said; its methods are called in threads, several at once."""
-
-    say: str
-    """What is said instead."""
-
-    @property
-    def checks_input(self) -> bool:
-        """Whether it looks at what people say."""
-
-    @property
-    def checks_output(self) -> bool:
-        """Whether it looks at replies."""
-
-    @property
-    def counts(self) -> Mapping[Any, int]:
-        """How often a text was blocked, for each `Blocked`."""
-
-    def check_input(self, texts: Sequence[str]) -> Blocked | None:
-        """Why a request may not be followed, or None."""
-
-    def check_output(self, texts: Sequence[str]) -> Blocked | None:
-        """Why texts of the model that have no alternatives may not be shown, or None."""
-
-    def pick(self, reply: Reply) -> tuple[Reply | None, Blocked | None]:
-        """The reply with those candidates alone that may be said; or None, and why the first may not."""
 
 
 @dataclass(frozen=True)

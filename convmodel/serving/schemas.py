@@ -158,7 +158,7 @@ class ReplyBody(Told):
             candidates=[CandidateBody.of(each) for each in reply.candidates],
             context_tokens=reply.context_tokens,
             reply_tokens=reply.reply_tokens,
-            cached_tokens=getattr(reply, "cached_tokens", 0),
+            cached_tokens=reply.cached_tokens,
             window=reply.window,
             turns_dropped=reply.turns_dropped,
             seconds=reply.seconds,

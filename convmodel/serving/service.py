@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responder import Responder
+from convmodel.responder import Responder, Searches, TellsLoad
 from convmodel.serving.documenting import Documents, WritesDocuments
 from convmodel.serving.keys import Keys
 from convmodel.serving.limits import Rate
 from convmodel.serving.making import Makings
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.replying import Policy, Replies
+from convmodel.serving.searching import Search
 from convmodel.serving.settings import Settings
 
 
@@ -31,7 +32,7 @@ class Service:
         rate: how often.
         replies: has replies made; None where nothing replies.
         documents: has documents written; None where nothing writes any.
-        search: replies by choosing alone; None where nothing chooses.
+        search: has candidates searched; None where nothing chooses.
         policy: what may be said; None is everything.
         persona: used where a request gives none.
         preset: used where a request names none; None is the model's own options.
@@ -51,7 +52,7 @@ class Service:
     rate: Rate
     replies: Replies | None = None
     documents: Documents | None = None
-    search: Replies | None = None
+    search: Search | None = None
     policy: Policy | None = None
     persona: Sequence[str] = ()
     preset: str | None = None
@@ -85,7 +86,6 @@ def new_service(
     responder: Responder | None = None,
     *,
     writer: WritesDocuments | None = None,
-    chooser: Responder | None = None,
     title: str = "model",
     model: str = "model",
     settings: Settings | None = None,
@@ -98,18 +98,17 @@ def new_service(
     Args:
         responder: replies.
         writer: writes documents.
-        chooser: what of the responder only chooses, or the responder itself if it does nothing else.
         title, model, settings, keys, policy, others: see `Service`.
     """
     settings, metrics = settings or Settings(), Metrics()
     makings = Makings(settings)
     metrics.watch("open_replies", "Replies that are being made or wait.", lambda: makings.places.open)
     if policy is not None:
-        metrics.watch_blocked(lambda: policy.counts)
+        metrics.watch_policy(policy)
 
-    def replies(of: Responder | None) -> Replies | None:
-        return None if of is None else Replies(of, makings=makings, metrics=metrics, policy=policy)
-
+    talker = responder or writer
+    if isinstance(talker, TellsLoad):
+        metrics.watch_load(talker)
     return Service(
         title=title,
         model=model,
@@ -118,9 +117,11 @@ def new_service(
         metrics=metrics,
         keys=keys or Keys(),
         rate=Rate(settings.requests_per_minute),
-        replies=replies(responder),
+        replies=None if responder is None else Replies(responder, makings=makings, metrics=metrics, policy=policy),
         documents=None if writer is None else Documents(writer, makings=makings, metrics=metrics, policy=policy),
-        search=replies(chooser),
+        search=Search(responder, makings=makings, policy=policy)
+        if isinstance(responder, Searches) and responder.searches
+        else None,
         policy=policy,
         **others,
     )

@@ -154,7 +154,7 @@ def usage(answers: Iterable[Answer]) -> Usage:
     """Tokens of one request: the context counts once, however many replies there are."""
     replies = [answer.reply for answer in answers]
     read, written = replies[0].context_tokens, sum(reply.reply_tokens for reply in replies)
-    cached = TokensDetails(cached_tokens=getattr(replies[0], "cached_tokens", 0))
+    cached = TokensDetails(cached_tokens=replies[0].cached_tokens)
     return Usage(
         prompt_tokens=read, completion_tokens=written, total_tokens=read + written, prompt_tokens_details=cached
     )
