@@ -47,7 +47,8 @@ class Process:
     def kill(self) -> None:
         """Ends it as a power cut would."""
         self.process.kill()
-        self.errors()
+        if not self.process.stdout or not self.process.stdout.closed:
+            self.errors()
 
     def terminate(self) -> str:
         """Ends it as an init system would, and gives what it wrote to stderr."""
