@@ -18,12 +18,14 @@ class ChatSettings:
 
     Args:
         conversation: id on the server, or None before the first turn.
+        persona: sentences about the one who replies; None is the server's.
+        preset: None is the server's usual one, "off" none at all.
         told: whether the conversation knows the settings.
         left: whether the bot may not write there.
     """
 
     conversation: str | None = None
-    persona: tuple[str, ...] = ()
+    persona: tuple[str, ...] | None = None
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     told: bool = True
@@ -45,17 +47,17 @@ def settings_of(connection: Connection, bot: int, chat: int) -> ChatSettings:
     row = row_of(connection, bot, chat)
     if row is None:
         return ChatSettings()
-    return ChatSettings(row.conversation, tuple(row.persona), row.preset, dict(row.options), row.told, row.left)
+    persona = None if row.persona is None else tuple(row.persona)
+    return ChatSettings(row.conversation, persona, row.preset, dict(row.options), row.told, row.left)
 
 
 def change(connection: Connection, bot: int, chat: int, values: Mapping[str, Any]) -> None:
     """Changes some of the settings of a chat."""
-    values = {name: list(value) if name == "persona" else value for name, value in values.items()}
     if connection.execute(update(CHATS).where(of_chat(CHATS, bot, chat)).values(values)).rowcount:
         return
     usual: dict[str, Any] = {
         "conversation": None,
-        "persona": [],
+        "persona": None,
         "preset": None,
         "options": {},
         "told": True,

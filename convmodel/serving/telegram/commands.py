@@ -146,9 +146,7 @@ async def _undo(desk: Desk, task: Task, rest: str) -> Answer:
         await desk.state.attempt(task, plan=plan, attempt=0)
     try:
         body = {"version": plan["version"]}
-        after = (await patiently(lambda: desk.server.ask("POST", f"{path}/undo", body), conflicts=False))[
-            "conversation"
-        ]
+        after = (await patiently(lambda: desk.server.ask("POST", f"{path}/undo", body), conflicts={}))["conversation"]
     except Refused as error:
         if error.code != "conflict":
             raise
@@ -167,6 +165,9 @@ async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
     settings = await desk.state.settings(task.chat)
     word, _, text = rest.partition(" ")
     persona = settings.persona
+    if persona is None:
+        path = f"/conversations/{await desk.replies.conversation(task.chat)}"
+        persona = tuple((await patiently(lambda: desk.server.ask("GET", path)))["persona"])
     if rest == "clear":
         persona = ()
     elif word == "add" and text.strip():
@@ -208,11 +209,11 @@ async def _preset(desk: Desk, task: Task, rest: str) -> Answer:
         if rest != "off" and rest not in presets:
             known = f"there are {', '.join(presets)}" if presets else "this model has none"
             raise Mistake(f"There is no preset {rest!r}; {known}")
-        chosen = None if rest == "off" else rest
-        shown = f"Preset {rest}." if chosen else "No preset: the model's own options."
-        return await _changed(desk, task, replace(settings, preset=chosen, options={}), shown)
+        shown = "No preset: the model's own options." if rest == "off" else f"Preset {rest}."
+        return await _changed(desk, task, replace(settings, preset=rest, options={}), shown)
+    now = about.get("preset") if settings.preset is None else settings.preset
     lines = [
-        f"{name}{' (in effect)' if name == settings.preset else ''}: "
+        f"{name}{' (in effect)' if name == now else ''}: "
         + ", ".join(f"{key}={show_value(value)}" for key, value in options.items())
         for name, options in presets.items()
     ]
@@ -228,9 +229,15 @@ async def _changed(desk: Desk, task: Task, settings: ChatSettings, shown: str) -
 
 
 def _in_effect(about: Mapping[str, Any], settings: ChatSettings) -> dict[str, tuple[Any, str]]:
-    """Each option's value, and whose it is."""
-    preset = about.get("presets", {}).get(settings.preset, {})
-    layers = [(about.get("options", {}), "model"), (preset, "preset"), (settings.options, "you")]
+    """Each option's value, and whose it is.
+
+    The server says what is in effect with its usual preset; what that sets is not known for another one, and left out.
+    """
+    presets, usual = about.get("presets", {}), about.get("preset")
+    of_model, of_preset = dict(about.get("options", {})), presets.get(settings.preset or usual, {})
+    if settings.preset not in (None, usual):
+        of_model = {name: value for name, value in of_model.items() if name not in presets.get(usual, {})}
+    layers = [(of_model, "model"), (of_preset, "preset"), (settings.options, "you")]
     return dict(sorted({name: (value, who) for layer, who in layers for name, value in layer.items()}.items()))
 
 

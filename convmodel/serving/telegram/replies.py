@@ -15,15 +15,11 @@ from convmodel.serving.telegram.server import Server, patiently
 from convmodel.serving.telegram.showing import Showing
 from convmodel.serving.telegram.splitting import split
 from convmodel.serving.telegram.state import State, Task
-from convmodel.serving.telegram.waiting import backoff
 
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 """Requests for one reply; after so many, what there is is taken."""
-
-FAILURES = 3
-"""How often the server may fail at one request."""
 
 
 class Replies:
@@ -54,7 +50,8 @@ class Replies:
         assert settings.conversation is not None
         if not settings.told:
             path = f"/conversations/{settings.conversation}"
-            await patiently(lambda: self._server.ask("PATCH", path, told(settings)))
+            if any(told(settings).values()) or settings.persona is not None:
+                await patiently(lambda: self._server.ask("PATCH", path, told(settings)))
             await self._state.change(chat, told=True)
         return settings.conversation
 
@@ -64,25 +61,21 @@ class Replies:
         A reply that was cut off because this program or the server ended is stored there as far as it had come. Its
         request, with the same key, finds it; then it is made anew by another request, whose number is kept first.
         """
-        failures, waits = 0, backoff()
+        gone = 0
         async with Showing(self._sender, task) as showing:
             while True:
                 try:
                     answer = await self._request(task, showing)
                 except Refused as error:
-                    other = await self._other_way(task, error)
-                    failures += 1
-                    if other is None and (error.status < 500 or failures >= FAILURES):
+                    if error.status != 404 or _path(task) != "turns" or gone == ATTEMPTS:
                         return split(texts.refused(error))
-                    if failures > ATTEMPTS:
-                        return [texts.FAILED]
-                    task = other or task
-                    if other is None:
-                        await waits.asleep()
+                    gone += 1  # deleted on the server, by its age or by hand
+                    LOG.warning("update %s: its conversation is gone from the server", task.update)
+                    await self._state.change(task.chat, conversation=None)
                     continue
                 next_way = await self._not_whole(task, answer)
                 if next_way is None:
-                    return split(_text(answer)) or [texts.STOPPED if answer.get("waiting") else texts.EMPTY]
+                    return split(_text(answer)) or [texts.STOPPED if _cut_off(answer) else texts.EMPTY]
                 task = await self._turn_to(task, next_way)
 
     async def _request(self, task: Task, showing: Showing) -> dict[str, Any]:
@@ -108,23 +101,11 @@ class Replies:
 
         return await patiently(once, longer=longer)
 
-    async def _other_way(self, task: Task, error: Refused) -> Task | None:
-        """The task with another request where this one could not be followed, but another can."""
-        if error.status == 404:  # deleted on the server, by its age or by hand
-            LOG.warning("update %s: its conversation is gone from the server", task.update)
-            await self._state.change(task.chat, conversation=None)
-            return task if _path(task) == "turns" else None
-        if error.code == "waiting" and _path(task) == "retry":
-            return await self._turn_to(task, "reply")
-        return None
-
     async def _not_whole(self, task: Task, answer: dict[str, Any]) -> str | None:
         """The path of the next request where a reply was cut off, and not because the person wanted it."""
-        waiting = answer.get("waiting") is True
-        cut_off = waiting or (answer.get("reply") or {}).get("finish") == "cancelled"
-        if not cut_off or task.attempt >= ATTEMPTS or await self._state.is_stopped(task):
+        if not _cut_off(answer) or task.attempt >= ATTEMPTS or await self._state.is_stopped(task):
             return None
-        return "reply" if waiting else "retry"
+        return "reply" if answer.get("waiting") is True else "retry"
 
     async def _turn_to(self, task: Task, path: str) -> Task:
         task = replace(task, plan={"path": path}, attempt=task.attempt + 1)
@@ -135,7 +116,7 @@ class Replies:
 def told(settings: ChatSettings) -> dict[str, Any]:
     """What a conversation is told of how to reply."""
     return {
-        "persona": list(settings.persona),
+        "persona": None if settings.persona is None else list(settings.persona),
         "preset": settings.preset,
         "options": dict(settings.options),
     }
@@ -145,6 +126,10 @@ def _path(task: Task) -> str:
     if task.plan is not None:
         return str(task.plan["path"])
     return "turns" if task.kind == "say" else "retry"
+
+
+def _cut_off(answer: dict[str, Any]) -> bool:
+    return (answer.get("reply") or {}).get("finish") == "cancelled"
 
 
 def _text(answer: dict[str, Any]) -> str:

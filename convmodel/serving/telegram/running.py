@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ from aiogram.types import BotCommand as MenuEntry
 from aiogram.types import User
 from aiogram.utils.token import TokenValidationError, validate_token
 
-from convmodel.serving.store.database import Database
-from convmodel.serving.store.threads import Threads
+from convmodel.serving.store import Store
 from convmodel.serving.telegram.chats import Chats, Working
 from convmodel.serving.telegram.commands import COMMANDS, Desk
 from convmodel.serving.telegram.errors import Away, Refused, TokenRefused
@@ -51,7 +50,6 @@ class BotSettings:
         url: of the convmodel server.
         key: that it wants, or None.
         api: the address of a Bot API server; None is Telegram's own.
-        store: where the bot keeps its state; see `store.opening.open_engine`.
         poll_seconds: for which Telegram waits for something to tell.
         gap, group_gap, per_second: see `waiting.Pace`.
         grace: seconds for what has been begun when the bot is told to end.
@@ -60,7 +58,6 @@ class BotSettings:
     url: str
     key: str | None = None
     api: str | None = None
-    store: str = "sqlite:///telegram.db"
     poll_seconds: int = 30
     gap: float = 1.0
     group_gap: float = 3.0
@@ -99,25 +96,23 @@ def check_address(url: str, *, what: str) -> str:
     return url.rstrip("/")
 
 
-async def run_bot(token: str, settings: BotSettings, *, ending: asyncio.Event) -> None:
+async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
     """Answers until `ending` is set, and then ends what it has begun.
 
     Args:
         token: see `check_token`.
+        store: where the bot keeps its state; see `alone`.
 
     Raises:
-        TokenRefused, StoreError, ValueError: the bot cannot work as it was told to.
+        TokenRefused, ValueError: the bot cannot work as it was told to.
     """
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(_alone(settings.store))
-        threads = Threads(Database(settings.store))
-        stack.callback(threads.close)
         api = PRODUCTION if settings.api is None else TelegramAPIServer.from_base(settings.api)
         bot = Bot(token, session=AiohttpSession(api=api))
         stack.push_async_callback(bot.session.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         server = Server(session, settings.url, key=settings.key)
-        state = State(threads, bot=bot.id)
+        state = State(store, bot=bot.id)
         await state.open()
         opening = asyncio.ensure_future(_introduce(bot, server, settings.url))
         if not await _unless(ending, opening):
@@ -135,13 +130,14 @@ async def run_bot(token: str, settings: BotSettings, *, ending: asyncio.Event) -
             await chats.close(grace=settings.grace)
 
 
-async def run_until_signal(token: str, settings: BotSettings) -> None:
-    """Runs a bot until SIGINT or SIGTERM."""
-    ending = asyncio.Event()
+@contextlib.contextmanager
+def until_signal() -> Iterator[asyncio.Event]:
+    """Gives an event that SIGINT and SIGTERM set."""
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    await run_bot(token, settings, ending=ending)
+            loop.add_signal_handler(number, ending.set)
+    yield ending
 
 
 async def _unless(ending: asyncio.Event, *works: "asyncio.Future[Any]") -> bool:
@@ -199,7 +195,9 @@ async def _about(server: Server, url: str) -> dict[str, Any]:
             about: dict[str, Any] = await server.ask("GET", "/about")
         except Away as error:
             if error.status in (401, 403):
-                raise ValueError(f"{url} wants a key; put one into $CONVMODEL_API_KEY (it said: {error})") from None
+                raise ValueError(
+                    f"{url} lets nobody in without its key, in $CONVMODEL_API_KEY; it says: {error}"
+                ) from None
             LOG.warning("%s does not answer: %s", url, error)
             await waits.asleep()
         except Refused as error:
@@ -211,7 +209,7 @@ async def _about(server: Server, url: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _alone(store: str) -> Iterator[None]:
+def alone(store: str) -> Iterator[None]:
     """Sees to it that no other bot works on a SQLite store: both would send what is waiting there.
 
     The lock ends with the process. With PostgreSQL it is for whoever starts the bots.
@@ -235,31 +233,3 @@ def _alone(store: str) -> Iterator[None]:
         except OSError:
             raise ValueError(f"{store}: another bot works with it; end that one, or give another --store") from None
         yield
-
-
-@contextlib.asynccontextmanager
-async def serving_here(app: Any) -> AsyncIterator[str]:
-    """Serves an application on a port of the loopback that is free, in this event loop; gives its address."""
-    import socket
-
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Any:  # the bot listens to them, and ends before the server does
-            yield
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-    try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if serving.done():
-            serving.result()
-            raise ValueError("the server did not start; its log says why")
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
-        listening.close()

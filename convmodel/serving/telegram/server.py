@@ -15,6 +15,15 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
+"""How often to ask again where a conversation was changed at that moment, or is busy with what was asked before.
+
+A server may learn late that who asked has gone.
+"""
+
+FAULTS = 2
+"""How often to ask again where something went wrong in the server."""
+
 PATIENCE = 20.0
 """Seconds after which somebody is told that it takes longer."""
 
@@ -88,20 +97,20 @@ async def patiently(
     call: Callable[[], Awaitable[T]],
     *,
     longer: Callable[[], Awaitable[None]] | None = None,
-    conflicts: bool = True,
+    conflicts: Mapping[str, int] = CONFLICTS,
 ) -> T:
     """Asks until there is an answer.
 
     Args:
         call: asks once.
         longer: is called once when it takes longer than `PATIENCE`.
-        conflicts: whether to ask again too when somebody else changed the conversation at that moment.
+        conflicts: how often to ask again for each code of a conflict.
 
     Raises:
         Refused: see there.
     """
     waits, loop = backoff(), asyncio.get_running_loop()
-    began = loop.time()
+    began, left = loop.time(), {**conflicts, "fault": FAULTS}
     while True:
         try:
             return await call()
@@ -109,8 +118,10 @@ async def patiently(
             LOG.warning("the server is asked again later: %s", error)
             await (waits.asleep() if error.seconds is None else asyncio.sleep(error.seconds))
         except Refused as error:
-            if error.code != "conflict" or not conflicts:
+            case = "fault" if error.status >= 500 else error.code or ""
+            if not left.get(case):
                 raise
+            left[case] -= 1
             await waits.asleep()
         if longer is not None and loop.time() - began > PATIENCE:
             await longer()

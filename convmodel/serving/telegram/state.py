@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
-from convmodel.serving.store.threads import Threads
+from convmodel.serving.store import Store
 from convmodel.serving.telegram import chat_rows
 from convmodel.serving.telegram.asking import Asked
 from convmodel.serving.telegram.chat_rows import ChatSettings
@@ -58,16 +58,16 @@ class State:
     """The bot's own tables.
 
     Args:
-        threads: of the store. Nothing is read before `open`.
+        store: in which they stand. Nothing is read before `open`.
         bot: id of the bot.
     """
 
-    def __init__(self, threads: Threads, *, bot: int) -> None:
-        self._threads, self._bot = threads, bot
+    def __init__(self, store: Store, *, bot: int) -> None:
+        self._store, self._bot = store, bot
 
     async def open(self) -> None:
         """Makes the tables where there are none."""
-        await self._threads.writing(METADATA.create_all)
+        await self._store.writing(lambda connection: METADATA.create_all(connection))
 
     # Updates
 
@@ -120,7 +120,7 @@ class State:
     async def prune(self) -> None:
         """Removes the numbers of updates that cannot come again."""
         old = and_(UPDATES.c.bot == self._bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
-        await self._threads.writing(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
+        await self._store.writing(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
 
     # Tasks
 
@@ -165,7 +165,7 @@ class State:
             if changes:
                 chat_rows.change(connection, self._bot, task.chat, changes)
 
-        await self._threads.writing(work)
+        await self._store.writing(work)
 
     async def sent(self, task: Task, count: int) -> None:
         """Keeps that Telegram has taken so many parts of an answer."""
@@ -176,13 +176,13 @@ class State:
         values: dict[str, Any] = {"done": time.time(), "text": None, "parts": None, "plan": None}
         if task.kind == "command" and task.command[0] == "forget":
             values |= chat_rows.NOBODY
-        await self._threads.writing(
+        await self._store.writing(
             lambda connection: connection.execute(update(UPDATES).where(self._of(task)).values(values)) and None
         )
 
     async def _set(self, task: Task, **values: Any) -> None:
         where = self._first(task)
-        await self._threads.writing(
+        await self._store.writing(
             lambda connection: connection.execute(update(UPDATES).where(where).values(values)) and None
         )
 
@@ -216,11 +216,11 @@ class State:
             chat_rows.forget(connection, self._bot, task.chat)
             connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
 
-        await self._threads.writing(work)
+        await self._store.writing(work)
 
     async def clean(self) -> None:
         """Sees to it that what was deleted is in no file."""
-        await self._threads.cleaning()
+        await self._store.cleaning()
 
     # Rows
 
@@ -238,10 +238,10 @@ class State:
         return and_(UPDATES.c.bot == self._bot, UPDATES.c.first == task.update, UPDATES.c.done.is_(None))
 
     async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._threads.reading(lambda connection: work(connection, *arguments))
+        return await self._store.reading(work, *arguments)
 
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._threads.writing(lambda connection: work(connection, *arguments))
+        return await self._store.writing(work, *arguments)
 
 
 def _values(asked: Asked | None) -> dict[str, Any]:

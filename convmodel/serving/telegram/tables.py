@@ -34,7 +34,7 @@ CHATS = Table(
     Column("bot", BigInteger, primary_key=True, autoincrement=False),
     Column("chat", BigInteger, primary_key=True, autoincrement=False),
     Column("conversation", String(64)),  # that goes on; NULL before the first turn and after /reset
-    Column("persona", Json, nullable=False),
+    Column("persona", Json),
     Column("preset", String(200)),
     Column("options", Json, nullable=False),
     Column("told", Boolean, nullable=False),  # whether the conversation knows persona, preset and options

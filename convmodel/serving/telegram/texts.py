@@ -18,7 +18,7 @@ STOPPED = "Stopped. /retry makes a reply."
 
 EMPTY = "The model had nothing to say. /retry makes another reply."
 
-FAILED = "No reply could be made. /retry tries again."
+FAILED = "Something went wrong. Your message is kept; /retry has it replied to."
 
 UNSHOWN = "Telegram does not take what the model wrote. /retry makes another reply."
 

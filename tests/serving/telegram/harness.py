@@ -1,4 +1,4 @@
-"""The bot between a fake Bot API and a fake server, for a test."""
+"""The bot between a fake Bot API and a real server, for a test."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from convmodel.serving.store import Store
 from convmodel.serving.telegram.running import BotSettings, run_bot
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
-from tests.serving.telegram.fake_server import FakeServer
+from tests.serving.telegram.served import Served
 
 T = TypeVar("T")
 
@@ -29,26 +30,22 @@ class World:
     """
 
     api: FakeApi
-    server: FakeServer
+    server: Served
     folder: Path
     settings: dict[str, Any]
 
     @contextlib.asynccontextmanager
-    async def bot(self, **settings: Any) -> AsyncIterator[asyncio.Task[None]]:
+    async def bot(self, *, token: str = TOKEN) -> AsyncIterator[asyncio.Task[None]]:
         """A bot that runs meanwhile."""
         ending = asyncio.Event()
-        work = asyncio.create_task(run_bot(TOKEN, self.bot_settings(**settings), ending=ending))
-        try:
-            yield work
-        finally:
-            ending.set()
-            await work
-
-    def bot_settings(self, **settings: Any) -> BotSettings:
-        """What the bot is told."""
-        usual = {"url": self.server.url, "api": self.api.url, "store": f"sqlite:///{self.folder / 'bot.db'}"}
-        usual |= {"poll_seconds": 2, "gap": 0.0, "group_gap": 0.0, "per_second": 1000.0}
-        return BotSettings(**{**usual, **self.settings, **settings})
+        with Store(f"sqlite:///{self.folder / 'bot.db'}") as store:
+            settings = bot_settings(self.api.url, self.server.url, **self.settings)
+            work = asyncio.create_task(run_bot(token, settings, store, ending=ending))
+            try:
+                yield work
+            finally:
+                ending.set()
+                await work
 
     async def ask(self, text: str, *, chat: int = 7, **more: Any) -> str:
         """Says something, and waits for the one message that answers it."""
@@ -58,10 +55,16 @@ class World:
         return answer
 
 
+def bot_settings(api: str, server: str, **others: Any) -> BotSettings:
+    """A bot in a hurry."""
+    hurry = {"poll_seconds": 2, "gap": 0.0, "group_gap": 0.0, "per_second": 1000.0}
+    return BotSettings(url=server, api=api, **{**hurry, **others})
+
+
 @contextlib.asynccontextmanager
 async def world(folder: Path, *, seconds: float = 0.0, **settings: Any) -> AsyncIterator[World]:
     """A Bot API and a server, without a bot yet."""
-    async with FakeApi() as api, FakeServer(seconds=seconds) as server:
+    async with FakeApi() as api, Served(folder, seconds=seconds) as server:
         yield World(api, server, folder, settings)
 
 

@@ -1,4 +1,4 @@
-"""The whole bot between a fake Bot API and a fake server, over real HTTP."""
+"""The whole bot between a fake Bot API and a real server, over real HTTP."""
 
 import asyncio
 import itertools
@@ -12,7 +12,6 @@ import pytest
 from convmodel.serving.telegram import texts
 from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.errors import TokenRefused
-from convmodel.serving.telegram.running import run_bot
 from tests.serving.telegram.fake_api import ALICE, ME, TOKEN, Fault, group
 from tests.serving.telegram.harness import run, talk, world
 
@@ -23,9 +22,9 @@ def test_a_message_is_replied_to_in_the_conversation_of_its_chat(tmp_path: Path)
             assert await w.ask("Hello there") == "re: Hello there"
             assert await w.ask("And you?") == "re: And you?"
             assert await w.ask("Hello", chat=8) == "re: Hello"
-            first, second = w.server.conversations.values()
-            assert [turn["text"] for turn in first["turns"]][::2] == ["Hello there", "And you?"]
-            assert len(second["turns"]) == 2
+            first, second = await w.server.conversations()
+            assert [turn.text for turn in first.turns][::2] == ["Hello there", "And you?"]
+            assert len(second.turns) == 2
             await w.api.until_confirmed()
             assert w.api.of("setMyCommands")[0].fields["commands"].count('"command"') == len(COMMANDS)
             assert all("parse_mode" not in call.fields for call in w.api.calls)
@@ -43,19 +42,25 @@ def test_the_commands_do_what_they_do_in_the_terminal(tmp_path: Path) -> None:
         ("/persona I like rain.", "I like rain."),
         ("/persona add I am old.", "I like rain.\nI am old."),
         ("/persona add", "There is no sentence to add; write /persona add I like rain."),
-        ("/set", "temperature = 1.0 (model)\ntop_k = 50 (model)"),
+        (
+            "/set",
+            "do_sample = true (model)\nnum_return_sequences = 1 (model)\ntemperature = 1.0 (model)\ntop_k = 50 (model)",
+        ),
         ("/set temperature 0.5", "temperature = 0.5"),
         ("/set top_k=7", "top_k = 7"),
         ("/set temperature", "temperature = 0.5"),
-        ("/set temperature -1", "temperature=-1: give a number above 0"),
+        ("/set temperature -1", "options.temperature: Input should be greater than or equal to 0.01"),
         ("/set top_k default", "top_k = 50"),
         ("/set top_k default", "top_k was not set"),
-        ("/set seed", "seed is not set"),
+        ("/set seed", "There is no option seed; /set lists those in effect"),
         ("/set sed", "There is no option sed; /set lists those in effect"),
-        ("/set", "temperature = 0.5 (you)\ntop_k = 50 (model)"),
-        ("/preset bald", "There is no preset 'bald'; there are bold"),
+        (
+            "/set",
+            "do_sample = true (model)\nnum_return_sequences = 1 (model)\ntemperature = 0.5 (you)\ntop_k = 50 (model)",
+        ),
+        ("/preset bald", "There is no preset 'bald'; there are bold, sober"),
         ("/preset bold", "Preset bold."),
-        ("/preset", "bold (in effect): temperature=1.5"),
+        ("/preset", "bold (in effect): temperature=1.5\nsober: do_sample=false"),
         ("/set temperature", "temperature = 1.5"),
         ("/preset off", "No preset: the model's own options."),
         ("Hello", "re: Hello"),
@@ -77,8 +82,8 @@ def test_the_commands_do_what_they_do_in_the_terminal(tmp_path: Path) -> None:
                 assert (text, await w.ask(text)) == (text, answer)
             help = await w.ask("/help")
             assert all(f"{command.usage} - {command.help}" in help for command in COMMANDS)
-            newest = list(w.server.conversations.values())[-1]
-            assert (newest["persona"], newest["options"], newest["preset"]) == ([], {}, None)
+            about = (await w.server.conversations())[-1].about
+            assert (about.persona, about.options, about.preset) == ((), {}, "off")
 
     run(work())
 
@@ -90,7 +95,7 @@ def test_forget_deletes_every_conversation_of_the_chat_and_what_the_bot_knows(tm
             for text in ("My secret is plums", "/persona I like plums", "/reset", "More plums"):
                 await w.ask(text)
             assert await w.ask("/forget") == texts.FORGOTTEN
-            assert w.server.deleted == ["c1", "c2"] and list(w.server.conversations) == ["c0"]
+            assert await w.server.turns() == ["Hello from Bob", "re: Hello from Bob"]
             assert await w.ask("/persona") == "There is no persona; /persona I like rain. gives one."
             await w.ask("/forget")
         stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -102,14 +107,14 @@ def test_forget_deletes_every_conversation_of_the_chat_and_what_the_bot_knows(tm
 def test_messages_that_arrive_while_a_reply_is_made_are_one_turn(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:
-            w.server.hold.clear()
+            w.server.hold()
             await w.api.say("First message")
-            await w.server.begun.wait()
+            await w.server.held()
             numbers = [await w.api.say(text) for text in ("Second", "Third", "/undo", "Fourth")]
             await w.api.event("edited_message", w.api.message("Third!") | {"message_id": 3})
             await w.api.event("edited_message", w.api.message("First!") | {"message_id": 1})
             await w.api.until_confirmed()
-            w.server.hold.set()
+            w.server.go_on()
             answers = await w.api.until(4)
             assert answers == ["re: First message", "re: Second\nThird!", "Taken back; 2 turns are left.", "re: Fourth"]
             keys = [body["key"] for _, path, body in w.server.asked if path.endswith("/turns")]
@@ -138,7 +143,7 @@ def test_a_long_reply_comes_in_parts_and_order_and_is_shown_while_it_grows(
 
     async def work() -> None:
         async with talk(tmp_path, seconds=0.03) as w:
-            w.server.words = ["👋" * 1500 + "\n", "*b* _<i>_\n" * 200, "x" * 4000 + "end"]
+            w.server.words = ["👋" * 1500 + "\n", "*b*_<i>_\n" * 200, "x" * 4000 + "end"]
             await w.api.say("Tell me a long story")
             parts = await w.api.until(3)
             assert [part[:2] for part in parts] == ["👋👋", "*b", "xx"] and parts[2].endswith("end")
@@ -170,12 +175,12 @@ def test_where_drafts_fail_there_is_typing_and_the_reply(tmp_path: Path, monkeyp
 def test_the_stop_button_ends_a_reply_which_is_then_what_is_written(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:
-            w.server.hold.clear()
+            w.server.hold()
             await w.api.say("a b c d")
-            await w.server.begun.wait()
+            await w.server.held()
             await w.api.event("stopped_message_generation", {"chat": {"id": 7, "type": "private"}, "draft_id": 1})
             assert await w.api.until(1) == ["re:"]
-            assert w.server.turns() == ["a b c d", "re:"]
+            assert await w.server.turns() == ["a b c d", "re:"]
 
     run(work())
 
@@ -183,13 +188,13 @@ def test_the_stop_button_ends_a_reply_which_is_then_what_is_written(tmp_path: Pa
 def test_a_reply_that_the_server_cut_off_is_made_anew(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:
-            w.server.hold.clear()
+            w.server.hold()
             await w.api.say("a b c")
-            await w.server.begun.wait()
-            next(iter(w.server.conversations.values()))["stop"] = True  # not by the person
-            w.server.hold.set()
+            await w.server.held()
+            w.server.stop_all()
+            w.server.go_on()
             assert await w.api.until(1) == ["re: a b c"]
-            assert w.server.turns() == ["a b c", "re: a b c"]
+            assert await w.server.turns() == ["a b c", "re: a b c"]
 
     run(work())
 
@@ -204,7 +209,7 @@ def test_in_a_group_each_is_answered_by_a_reply_and_in_the_topic(tmp_path: Path)
             assert await w.api.until(2, chat=-9) == ["re: Hello", "re: Good day"]
             fields = w.api.of("sendMessage")[0].fields
             assert fields["message_thread_id"] == "4" and '"message_id": 3' in fields["reply_parameters"]
-            assert w.server.turns()[::2] == ["Hello", "Good day"]
+            assert (await w.server.turns())[::2] == ["Hello", "Good day"]
 
     run(work())
 
@@ -311,7 +316,7 @@ def test_whatever_fails_on_the_way_is_tried_again(tmp_path: Path, done: bool) ->
                 assert await w.ask("Hello") == "re: Hello"
                 # What Telegram took before the connection broke is sent again, rather than lost.
                 assert await w.api.until(1 + done) == ["re: Hello"] * (1 + done)
-            assert w.server.turns() == ["Hello", "re: Hello"]
+            assert await w.server.turns() == ["Hello", "re: Hello"]
 
     run(work())
 
@@ -337,18 +342,17 @@ def test_who_blocks_the_bot_is_not_written_to_until_they_write(tmp_path: Path) -
             assert await w.ask("Here again") == "re: Here again"
             status = {"chat": {"id": 7, "type": "private"}, "from": ALICE, "date": 1}
             status |= {"old_chat_member": {"status": "member", "user": ME}}
-            w.server.hold.clear()
-            w.server.begun.clear()
+            w.server.hold()
             await w.api.say("one two")
-            await w.server.begun.wait()
+            await w.server.held()
             await w.api.say("waits")
             blocked = {"new_chat_member": {"status": "kicked", "user": ME, "until_date": 0}}
             await w.api.event("my_chat_member", status | blocked)
             await w.api.until_confirmed()
-            w.server.hold.set()
+            w.server.go_on()
             await w.api.say("Hello", chat=8)
             await w.api.until(1, chat=8)
-            assert "waits" not in w.server.turns()
+            assert "waits" not in await w.server.turns()
 
     run(work())
 
@@ -367,7 +371,7 @@ def test_a_message_that_telegram_does_not_take_ends_nothing(tmp_path: Path) -> N
             await w.api.say("Where are we?", chat=-3, **replied)
             assert await w.api.until(1, chat=-1003) == ["re: Where are we?"]
             assert await w.ask("Here", chat=-1003, **replied) == "re: Here"
-            assert len(w.server.conversations) == 2
+            assert len(await w.server.conversations()) == 2
 
     run(work())
 
@@ -375,15 +379,17 @@ def test_a_message_that_telegram_does_not_take_ends_nothing(tmp_path: Path) -> N
 def test_what_the_server_refuses_is_told_and_its_faults_are_not(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:
-            assert await w.ask("This is too long") == "the text is too long; shorten it"
+            assert (
+                await w.ask("This is too long") == "the last turn does not fit into the window of 64 tokens; shorten it"
+            )
             w.server.faults = [500] * 3
             assert await w.ask("Hello") == texts.FAILED
             assert await w.ask("Hello again") == "re: Hello again"
             await w.ask("/persona I like rain.")
-            w.server.conversations.clear()
+            await w.server.delete_all()
             assert await w.ask("Who are you?") == "re: Who are you?"
-            assert list(w.server.conversations.values())[-1]["persona"] == ["I like rain."]
-            w.server.conversations.clear()
+            assert (await w.server.conversations())[-1].about.persona == ("I like rain.",)
+            await w.server.delete_all()
             assert await w.ask("/undo") == texts.GONE
             assert await w.ask("/undo") == texts.NOTHING_TO_UNDO
 
@@ -395,7 +401,7 @@ def test_who_waits_long_is_told_that_the_message_is_kept(tmp_path: Path, monkeyp
 
     async def work() -> None:
         async with talk(tmp_path) as w:
-            w.server.faults = [503, 429]
+            w.server.faults = [None, 503, 429]
             await w.api.say("Hello")
             assert await w.api.until(2) == [texts.LONGER, "re: Hello"]
 
@@ -407,9 +413,9 @@ def test_an_undo_whose_answer_is_lost_is_not_done_twice(tmp_path: Path) -> None:
         async with talk(tmp_path) as w:
             await w.ask("one")
             await w.ask("two")
-            w.server.faults = [0]
+            w.server.faults = [None, -1]
             assert await w.ask("/undo") == "Taken back; 2 turns are left."
-            assert w.server.turns() == ["one", "re: one"]
+            assert await w.server.turns() == ["one", "re: one"]
 
     run(work())
 
@@ -449,7 +455,8 @@ def test_a_token_that_is_refused_ends_the_bot(tmp_path: Path) -> None:
     async def work() -> None:
         async with world(tmp_path) as w:
             with pytest.raises(TokenRefused, match="refuses the token") as told:
-                await run_bot("42:other", w.bot_settings(), ending=asyncio.Event())
+                async with w.bot(token="42:other") as bot:
+                    await bot
             assert "other" not in str(told.value)
             for method in ("sendMessage", "getUpdates"):
                 with pytest.raises(TokenRefused):
