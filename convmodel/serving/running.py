@@ -99,7 +99,14 @@ def run(
     """
     log_to_stderr(texts=service.settings.log_texts)
     sys.setswitchinterval(SWITCH_SECONDS)
-    config = uvicorn.Config(
+    config = new_config(service, routers=routers)
+    Server(config, service, lambda: started(f"{service.title}: {address_of(bound)} (Ctrl-C ends it)")).run([bound])
+    return 0
+
+
+def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicorn.Config:
+    """How a service's application is served; see `run`."""
+    return uvicorn.Config(
         create_app(service, routers=routers),
         log_config=None,
         access_log=False,
@@ -107,8 +114,6 @@ def run(
         timeout_graceful_shutdown=int(service.settings.grace) + AFTER_GRACE,
         h11_max_incomplete_event_size=65_536,
     )
-    Server(config, service, lambda: started(f"{service.title}: {address_of(bound)} (Ctrl-C ends it)")).run([bound])
-    return 0
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,1 @@
+"""Messages of Telegram in, replies of a convmodel server out."""

@@ -1,0 +1,145 @@
+"""The server's application over real HTTP, with a responder that a test holds in its hand, and faults on the way."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from convmodel.serving.app import create_app
+from convmodel.serving.conversations.opening import keep_conversations
+from convmodel.serving.service import Service, new_service
+from convmodel.serving.store import Store
+from tests.fakes import FakeResponder
+
+
+class Served:
+    """A server that replies to a turn with "re:" and its text.
+
+    Args:
+        folder: of its store.
+        seconds: before each word of a reply.
+    """
+
+    def __init__(self, folder: Path, *, seconds: float = 0.0) -> None:
+        self.words: list[str] | None = None
+        self.responder = FakeResponder(self._write, seconds=seconds, hold=1)
+        self.faults: list[int | None] = []
+        self.asked: list[tuple[str, str, Any]] = []
+        self.url = ""
+        self._store = Store(f"sqlite:///{folder / 'server.db'}")
+        self.go_on()
+
+    def _write(self, context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+        return f"re: {context[-1]}" if self.words is None else " ".join(self.words)
+
+    # Hands of a test
+
+    def hold(self) -> None:
+        """Replies stop behind their first word."""
+        self.responder.held.clear()
+        self.responder.go_on.clear()
+
+    def go_on(self) -> None:
+        """Replies go on."""
+        self.responder.go_on.set()
+
+    async def held(self) -> None:
+        """Waits until a reply stands behind its first word."""
+        await asyncio.to_thread(self.responder.held.wait, 20)
+
+    def stop_all(self) -> None:
+        """Ends what is being made, as if the server ended."""
+        for exchange in self._service.conversations.conversations.running.values():
+            exchange.stop()
+
+    async def conversations(self) -> list[Any]:
+        """All conversations, the oldest first."""
+        kept = self._service.conversations.conversations
+        found, _ = await kept.listing("local", limit=200, before=None)
+        return [await kept.load("local", each.id) for each in reversed(found)]
+
+    async def turns(self) -> list[str]:
+        """The turns of all conversations, one after the other."""
+        return [turn.text for one in await self.conversations() for turn in one.turns]
+
+    async def delete_all(self) -> None:
+        """Deletes all conversations."""
+        await self._service.conversations.conversations.delete_all("local")
+
+    # HTTP
+
+    async def __aenter__(self) -> "Served":
+        self._service = _service(self.responder, self._store)
+        app = Faulty(create_app(self._service), self)
+        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, port=0, lifespan="on", ws="none"))
+        self._server.capture_signals = threading.Lock  # type: ignore[method-assign, assignment]
+        self._serving = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        [socket] = self._server.servers[0].sockets
+        self.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.go_on()
+        self._server.should_exit = True
+        await self._serving
+
+
+def _service(responder: FakeResponder, store: Store) -> Service:
+    service = new_service(responder, title="a fake")
+    keep_conversations(service, store)
+    return service
+
+
+class Faulty:
+    """Lets requests about conversations through, but for those on which a fault falls.
+
+    A fault is a status; or a connection that breaks, before the request is followed (0) or after (-1); or None.
+    """
+
+    def __init__(self, app: ASGIApp, served: Served) -> None:
+        self._app, self._served = app, served
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/conversations"):
+            await self._app(scope, receive, send)
+            return
+        body = (await receive()).get("body", b"")
+        said = json.loads(body) if body else None
+        headers = {name: value.decode() for name, value in scope["headers"]}
+        if b"idempotency-key" in headers:
+            said["key"] = headers[b"idempotency-key"]
+        self._served.asked.append((scope["method"], scope["path"], said))
+        fault = self._served.faults.pop(0) if self._served.faults else None
+        if fault is not None and fault > 0:
+            error = {"message": "it went wrong", "type": "server_error" if fault >= 500 else "rate_limit_error"}
+            await JSONResponse({"error": error}, fault, {"Retry-After": "0"})(scope, receive, send)
+            return
+        if fault != 0:
+            await self._app(scope, _again(body, receive), _nowhere if fault == -1 else send)
+        if fault is not None:  # uvicorn breaks the connection of an answer that is not whole
+            head: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
+            await send(head)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    given: list[bool] = []
+
+    async def once() -> Message:
+        if given:
+            return await receive()
+        given.append(True)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return once
+
+
+async def _nowhere(message: Message) -> None:
+    pass
