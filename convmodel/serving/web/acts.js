@@ -8,6 +8,7 @@ import { changed, entryOf, state } from "./state.js";
 import * as talk from "./talk.js";
 import { download, importText } from "./transfer.js";
 import { ask, askText } from "./view-ask.js";
+import { toEnd } from "./view-log.js";
 
 /** The entry of a conversation of the list; it need not be open. */
 function entryFor(head) {
@@ -106,7 +107,10 @@ export const acts = {
   importText: importAll,
   save: (head) => trying(() => download(conversations.pathOf(entryFor(head), "export"), fileName(head.title))),
   saveAll: () => trying(() => download("conversations/export", "conversations.jsonl")),
-  say: (text) => talk.say(state.entry, text),
+  say: (text) => {
+    toEnd();
+    return talk.say(state.entry, text);
+  },
   stop: () => talk.stop(state.entry),
   retry: () => state.entry.conversation.turns.at(-1)?.speaker === "model" && talk.retry(state.entry),
   reply: () => talk.reply(state.entry),

@@ -1,5 +1,6 @@
 /** Paths and values in, the server's answers out; every failure is a Problem. */
 
+import { sentence } from "./dom.js";
 import { events } from "./stream.js";
 
 const ROOT = new URL(".", document.baseURI);
@@ -156,6 +157,6 @@ async function problemOf(response) {
 
 function problemFrom(body, status, wait) {
   const error = body?.error ?? {};
-  const message = error.message || `The server said ${status || "that it is closing"}.`;
+  const message = sentence(error.message ?? "") || `The server said ${status || "that it is closing"}.`;
   return new Problem(message, { status, code: error.code ?? null, param: error.param ?? null, wait });
 }

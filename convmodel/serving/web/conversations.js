@@ -147,13 +147,18 @@ export function change(entry, changes) {
       Object.assign(entry.conversation, changes);
     } else {
       const { version } = entry.conversation;
-      const { turns, ...head } = await json("PATCH", pathOf(entry), { ...changes, version });
+      const { turns, ...head } = await json("PATCH", pathOf(entry), { ...changes, ...personaOf(changes), version });
       Object.assign(entry.conversation, head);
       const item = state.list.items.find(({ id }) => id === head.id);
       if (item) item.title = head.title;
     }
     changed();
   });
+}
+
+/** An empty persona is as if there had never been one: then the server's own counts. */
+function personaOf({ persona }) {
+  return persona?.length === 0 ? { persona: null } : {};
 }
 
 /** Deletes a conversation. */

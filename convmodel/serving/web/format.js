@@ -7,7 +7,8 @@
  */
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return "";
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return text.replace("-", "\u2212");
 }
 
 /**
@@ -23,13 +24,13 @@ export function counted(count, noun) {
  * When something was, as short as it can be said.
  * @param {string} iso
  * @param {Date} [now]
- * @returns {string} "14:05" today, "Mar 3" this year, "Mar 3, 2024" before.
+ * @returns {string} "2:05 PM" today, "Mar 3" this year, "Mar 3, 2024" before.
  */
 export function when(iso, now = new Date()) {
   const then = new Date(iso);
   if (Number.isNaN(then.getTime())) return "";
   if (then.toDateString() === now.toDateString()) {
-    return then.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    return then.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
   }
   const year = then.getFullYear() === now.getFullYear() ? undefined : "numeric";
   return then.toLocaleDateString(undefined, { month: "short", day: "numeric", year });

@@ -2,7 +2,7 @@
 
 import { acts } from "./acts.js";
 import { byId } from "./dom.js";
-import { changed, state } from "./state.js";
+import { state } from "./state.js";
 import { endEdit } from "./view-composer.js";
 import { showSide } from "./view-list.js";
 import { hideSettings, showSettings } from "./view-settings.js";
@@ -46,8 +46,7 @@ function escape(target) {
 function showCandidates() {
   const turn = state.entry.conversation.turns.at(-1);
   if (!turn?.reply) return;
-  const { opened } = state.entry;
-  if (!opened.delete(turn.number)) opened.add(turn.number);
-  changed();
-  requestAnimationFrame(() => document.querySelector(`[data-focus="details-${turn.number}"]`)?.focus());
+  const opener = document.querySelector(`[data-focus="details-${turn.number}"]`);
+  opener?.focus();
+  opener?.click();
 }

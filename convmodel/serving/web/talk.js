@@ -107,15 +107,17 @@ async function attempt(entry, job) {
   const body = { version: job.version };
   if (job.kind === "say") Object.assign(body, { text: job.said }, job.join ? { join: true } : {});
   Object.assign(making, { text: "", phase: "sending" });
-  let over = false;
+  let answer = null;
   for await (const { event, data } of stream(path, body, { idempotency: job.idempotency, signal })) {
     if (event === "said") heard(entry, data);
     else if (event === "piece") piece(entry, data.text);
-    else if (event === "reply") over = answered(entry, data);
+    else if (event === "reply") answer = data;
+    if (event === "reply" && data.turn) answered(entry, data);
     changed();
   }
-  if (!over && !making.stopped) throw new Problem("The stream of the reply broke off.");
-  if (!over) await reload(entry);
+  if (!answer && !making.stopped) throw new Problem("The stream of the reply broke off.");
+  // Nothing was written: how the conversation stands now, the server knows.
+  if (!answer?.turn) await reload(entry);
 }
 
 function heard(entry, { turn, version }) {
@@ -135,13 +137,9 @@ function piece(entry, text) {
 function answered(entry, { said, turn, version, waiting }) {
   const { conversation } = entry;
   if (said) heard(entry, { turn: said, version });
-  if (turn) {
-    const turns = conversation.turns.filter(({ number }) => number < turn.number);
-    conversation.turns = [...turns, turn];
-    if (entry === state.entry) announce(`Reply: ${turn.text}`);
-  }
-  Object.assign(conversation, { version, waiting: Boolean(waiting) });
-  return true;
+  const turns = conversation.turns.filter(({ number }) => number < turn.number);
+  Object.assign(conversation, { turns: [...turns, turn], version, waiting });
+  if (entry === state.entry) announce(`Reply: ${turn.text}`);
 }
 
 /** What is to be done after something went wrong: the same, the rest of it, or null: nothing. */

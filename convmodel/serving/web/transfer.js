@@ -58,10 +58,10 @@ export async function importText(text, progress) {
     progress(done, all);
     done += 1;
     try {
-      const { id } = await json("POST", "conversations", conversationOf(line));
+      const { id } = await atItsTime(() => json("POST", "conversations", conversationOf(line)));
       ids.push(id);
     } catch (error) {
-      if (error instanceof Problem && (error.gone || [401, 429].includes(error.status))) {
+      if (error instanceof Problem && (error.gone || error.status === 401)) {
         error.message = `${error.message} ${ids.length} of ${all} conversations were imported.`;
         throw error;
       }
@@ -69,4 +69,16 @@ export async function importText(text, progress) {
     }
   }
   return { ids, problems };
+}
+
+/** Does something again after the pause that a busy server asks for. */
+async function atItsTime(act) {
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (error.status !== 429) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait ?? 3)));
+    }
+  }
 }

@@ -3,6 +3,7 @@
 import { button, h } from "./dom.js";
 import { counted, finishText, number, showValue } from "./format.js";
 
+const STAGES = { written: "writer", chosen: "search" };
 const SOURCES = { written: "written", chosen: "chosen", both: "written and chosen" };
 
 /**
@@ -50,8 +51,8 @@ function candidateView(turn, candidate, index, how, acts) {
  */
 export function provenance(candidate) {
   const facts = [SOURCES[candidate.source] ?? candidate.source];
-  if (candidate.number !== null && candidate.number !== undefined) facts.push(`number ${candidate.number} of the candidates`);
-  for (const [stage, score] of Object.entries(candidate.scores ?? {})) facts.push(`${stage} ${number(score, 3)}`);
+  if (candidate.number !== null && candidate.number !== undefined) facts.push(`candidate ${candidate.number}`);
+  for (const [stage, score] of Object.entries(candidate.scores ?? {})) facts.push(`${STAGES[stage] ?? stage} ${number(score, 3)}`);
   if (candidate.tokens) facts.push(counted(candidate.tokens, "token"));
   const finish = finishText(candidate.finish);
   if (finish) facts.push(finish);

@@ -5,7 +5,7 @@ import { patiently } from "./connection.js";
 import { announce, button, byId, h } from "./dom.js";
 import { counted, finishText, number, parseValue, titleOf } from "./format.js";
 import { keep, kept, state } from "./state.js";
-import { optionsForm } from "./view-options.js";
+import { optionsForm, presetChoices } from "./view-options.js";
 
 let controller = null;
 
@@ -18,7 +18,7 @@ export function startDocuments() {
     meta: h("textarea", { id: "meta", rows: 2, dir: "auto", "aria-describedby": "meta-help" }, kept("meta")),
     n: h("input", { type: "number", id: "n", min: 1, max: about.limits?.n ?? null, value: 1 }),
     seed: h("input", { type: "text", id: "seed", inputmode: "numeric", autocomplete: "off", placeholder: "drawn" }),
-    preset: presetField(about),
+    preset: h("select", { id: "preset" }, ...presetChoices(about)),
   };
   const options = optionsForm(about, async (wanted) => {
     settings.options = wanted;
@@ -82,7 +82,7 @@ async function follow(body, text, signal) {
   text.data = "";
   for await (const { event, data } of stream("documents", body, { signal })) {
     // Of several documents the first is shown while they are being written.
-    if (event === "piece" && !data.number) text.appendData(data.text);
+    if (event === "piece") text.appendData(data.text);
     if (event === "documents") return data;
   }
   throw new Problem("The stream of the documents broke off.", { status: 500 });
@@ -100,8 +100,9 @@ function bodyOf(fields, settings) {
   return body;
 }
 
-function finished({ prompt, texts, tokens_read: read, tokens_dropped: dropped, meta_tokens_dropped: metaDropped, seed }) {
+function finished({ prompt, texts, blocked, tokens_read: read, tokens_dropped: dropped, meta_tokens_dropped: metaDropped, seed }) {
   const facts = [`${counted(read, "token")} read`];
+  if (blocked) facts.push(`${blocked.side === "input" ? "the prompt" : "a text"} was held back`);
   if (dropped) facts.push(`the oldest ${counted(dropped, "token")} of the prompt dropped`);
   if (metaDropped) facts.push(`${counted(metaDropped, "token")} of the meta dropped`);
   if (seed !== null && seed !== undefined) facts.push(`seed ${seed}`);
@@ -125,10 +126,4 @@ function documentView(prompt, text, note) {
 
 function field(id, label, ...parts) {
   return h("div", { class: "field" }, h("label", { for: id }, label), ...parts);
-}
-
-function presetField(about) {
-  const usual = about.preset ? `the server's (${about.preset})` : "none";
-  const choices = [["", usual], ...Object.keys(about.presets).map((name) => [name, name])];
-  return h("select", { id: "preset" }, ...choices.map(([value, text]) => h("option", { value }, text)));
 }

@@ -18,8 +18,12 @@ export function startLog(acts) {
   const scroller = byId("scroller");
   acts.toggle = (turn) => {
     const { opened } = state.entry;
-    if (!opened.delete(turn.number)) opened.add(turn.number);
+    if (opened.delete(turn.number)) return changed();
+    opened.add(turn.number);
+    // The reply stays in sight, and what opens under it as far as there is room.
+    pinned = false;
     changed();
+    requestAnimationFrame(() => showWhole(turn.number));
   };
   scroller.addEventListener("scroll", () => {
     pinned = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
@@ -32,6 +36,13 @@ export function startLog(acts) {
   new ResizeObserver(() => pinned && toEnd()).observe(byId("turns"));
   new ResizeObserver(() => pinned && toEnd()).observe(scroller);
   return () => draw(acts);
+}
+
+/** Scrolls as little as it takes to show a turn; one that is too high is shown from its beginning. */
+function showWhole(number) {
+  const element = byId("turns").querySelector(`[data-number="${number}"]`);
+  const high = element && element.offsetHeight > byId("scroller").clientHeight;
+  element?.scrollIntoView({ block: high ? "start" : "nearest" });
 }
 
 /** Goes to the newest message. */

@@ -37,7 +37,7 @@ export function optionsForm(about, change) {
     element,
     show(now, preset) {
       set = now;
-      const effective = { ...about.options, ...(about.presets[preset ?? about.preset] ?? {}) };
+      const effective = { ...about.options, ...about.presets[preset] };
       for (const [name, row] of rows) row.show(now[name], effective[name]);
       if (others.some((name) => name in now)) all.open = true;
     },
@@ -83,6 +83,18 @@ function optionRow(name, about, change) {
       else field.placeholder = showValue(effective);
     },
   };
+}
+
+/**
+ * The choices of a preset: the server's own, each by its name, and none where the server has one.
+ * @param {object} about
+ * @returns {HTMLElement[]}
+ */
+export function presetChoices({ preset, presets }) {
+  const usual = preset ? `the server's (${preset})` : "none";
+  const choices = [["", usual], ...Object.keys(presets).map((name) => [name, name])];
+  if (preset) choices.push(["off", "none: the model's own options"]);
+  return choices.map(([value, text]) => h("option", { value }, text));
 }
 
 function choice(id) {

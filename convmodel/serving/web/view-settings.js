@@ -3,7 +3,7 @@
 import { announce, byId, button, h } from "./dom.js";
 import { lines, showValue } from "./format.js";
 import { state } from "./state.js";
-import { optionsForm } from "./view-options.js";
+import { optionsForm, presetChoices } from "./view-options.js";
 
 const ROOM = matchMedia("(min-width: 75rem)");
 
@@ -98,7 +98,7 @@ function build(acts) {
       "div",
       { class: "settings-in" },
       h("header", {}, h("h2", { id: "settings-title", tabindex: -1 }, "Persona & options"), saved, button("Close", hide, { icon: "close", only: true })),
-      h("p", { class: "hint" }, "For this conversation, from the next reply on. What is left empty is the server's affair."),
+      h("p", { class: "hint" }, "For this conversation, from the next reply on. Where nothing is set, the server decides."),
       group("persona", "Who replies", persona, h("div", { class: "help", id: "persona-help" }, "One sentence a line. It stays before the conversation however long that becomes.")),
       Object.keys(about.presets).length ? group("preset", "Preset", preset, presetHelp) : null,
       group("seed", "Seed", seed, seedHelp),
@@ -128,11 +128,6 @@ function saver(acts, saved) {
 
 function group(id, label, ...parts) {
   return h("div", { class: "field" }, h("label", { for: id }, label), ...parts);
-}
-
-function presetChoices(about) {
-  const usual = about.preset ? `the server's (${about.preset})` : "none";
-  return [["", usual], ...Object.keys(about.presets).map((name) => [name, name])].map(([value, text]) => h("option", { value }, text));
 }
 
 function presetText(name) {

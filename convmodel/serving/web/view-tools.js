@@ -73,7 +73,7 @@ export function keyButton() {
  * @param {(text: string) => void} read is given its text.
  */
 export function importButton(read) {
-  const file = h("input", { type: "file", accept: ".jsonl,.ndjson,.json,application/x-ndjson", class: "unseen", tabindex: -1, "aria-label": "A file of conversations" });
+  const file = h("input", { type: "file", accept: ".jsonl,.ndjson,.json,application/x-ndjson", hidden: true });
   file.addEventListener("change", async () => {
     const [chosen] = file.files;
     file.value = "";
