@@ -82,6 +82,21 @@ async function importAll(text) {
   });
 }
 
+// The buttons of what is done here are gone afterwards; the focus must not go with them.
+
+function retry() {
+  if (state.entry.making || state.entry.conversation.turns.at(-1)?.speaker !== "model") return;
+  byId("message").focus();
+  talk.retry(state.entry);
+}
+
+async function choose(candidate) {
+  const { number, reply } = state.entry.conversation.turns.at(-1);
+  await trying(() => conversations.choose(state.entry, candidate));
+  announce(`Chosen: ${reply.candidates[candidate - 1].text}`);
+  requestAnimationFrame(() => byId("turns").querySelector(`[data-focus="details-${number}"]`)?.focus());
+}
+
 /** Changes settings; what went wrong is for the panel to say, but for a change that came from elsewhere. */
 async function change(changes) {
   const { entry } = state;
@@ -112,8 +127,11 @@ export const acts = {
     return talk.say(state.entry, text);
   },
   stop: () => talk.stop(state.entry),
-  retry: () => state.entry.conversation.turns.at(-1)?.speaker === "model" && talk.retry(state.entry),
-  reply: () => talk.reply(state.entry),
-  choose: (candidate) => trying(() => conversations.choose(state.entry, candidate)),
+  retry,
+  reply: () => {
+    byId("message").focus();
+    return talk.reply(state.entry);
+  },
+  choose,
   change,
 };

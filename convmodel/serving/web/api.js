@@ -1,6 +1,6 @@
 /** Paths and values in, the server's answers out; every failure is a Problem. */
 
-import { sentence } from "./dom.js";
+import { sentence } from "./format.js";
 import { events } from "./stream.js";
 
 const ROOT = new URL(".", document.baseURI);

@@ -80,15 +80,6 @@ export function keepFocus(element, replace) {
 }
 
 /**
- * A message of the server as the beginning of a sentence; names of fields stay as they are.
- * @param {string} text
- * @returns {string}
- */
-export function sentence(text) {
-  return /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
-}
-
-/**
  * Tells a screen reader something once.
  * @param {string} text
  */

@@ -97,3 +97,12 @@ const FINISHES = {
 export function finishText(finish) {
   return FINISHES[finish] ?? "";
 }
+
+/**
+ * A message of the server as the beginning of a sentence; names of fields stay as they are.
+ * @param {string} text
+ * @returns {string}
+ */
+export function sentence(text) {
+  return /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+}

@@ -2,7 +2,7 @@
 
 import { newIdempotencyKey, Problem, send, stream } from "./api.js";
 import { create, pathOf, refresh, reload, undo } from "./conversations.js";
-import { announce } from "./dom.js";
+import { announce, byId } from "./dom.js";
 import { titleOf } from "./format.js";
 import { whatIsLeft } from "./resume.js";
 import { whenBack } from "./connection.js";
@@ -208,13 +208,18 @@ async function toldOf(entry, job, problem) {
     await reload(entry).catch(() => {});
     entry.notice = { kind: "info", text: "This conversation was changed elsewhere; here is how it stands now." };
   } else {
-    const action = untold === null ? { label: "Try again", act: () => reply(entry) } : undefined;
+    const action = untold === null ? { label: "Try again", act: () => again(entry) } : undefined;
     entry.notice = { kind: "error", text: problem.message, action };
     if (job.version !== undefined) await reload(entry).catch(() => {});
     if (!entry.conversation.waiting) delete entry.notice.action;
   }
   if (untold !== null) giveBack(entry, untold);
   announce(entry.notice.text);
+}
+
+function again(entry) {
+  byId("message").focus();
+  return reply(entry);
 }
 
 /** Puts a message that was not taken back into the text field. */

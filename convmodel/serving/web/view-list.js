@@ -40,12 +40,13 @@ export function showSide(open) {
 function draw(acts) {
   const { items, next, loading } = state.list;
   const current = state.entry.conversation.id;
-  const busy = [...state.entries.values()].filter((entry) => entry.making).map((entry) => entry.conversation.id);
+  const making = [...state.entries.values()].filter((entry) => entry.making);
+  const busy = Object.fromEntries(making.map((entry) => [entry.conversation.id, busyText(entry.making)]));
   const now = JSON.stringify([items.map(({ id, title, last, updated }) => [id, title, last, updated]), next, loading, current, busy]);
   if (now === signature) return;
   signature = now;
   const list = byId("list");
-  const views = items.map((head) => itemView(head, head.id === current, busy.includes(head.id), acts));
+  const views = items.map((head) => itemView(head, head.id === current, busy[head.id], acts));
   const below = [];
   if (loading) below.push(h("p", { class: "hint" }, "One moment …"));
   else if (next) below.push(button("Show older ones", acts.more, { class: "plain", key: "more" }));
@@ -62,7 +63,7 @@ function itemView(head, current, busy, acts) {
     h(
       "span",
       { class: "line" },
-      busy ? h("span", { class: "busy" }, "replying …") : h("span", { class: "last", dir: "auto" }, head.last ?? ""),
+      busy ? h("span", { class: "busy" }, busy) : h("span", { class: "last", dir: "auto" }, head.last ?? ""),
       h("time", { datetime: head.updated }, when(head.updated)),
     ),
   );
@@ -74,6 +75,10 @@ function itemView(head, current, busy, acts) {
     tool("Delete", "delete", () => acts.remove(head)),
   );
   return h("li", { class: current ? "current" : null }, link, current ? tools : null);
+}
+
+function busyText({ phase }) {
+  return ["gone", "paused"].includes(phase) ? "waiting …" : "replying …";
 }
 
 function tool(label, picture, click) {

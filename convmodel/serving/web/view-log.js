@@ -83,7 +83,7 @@ function drawTurns(list, entry, acts) {
     if (before?.turn === turn && before.text === turn.text && before.sign === sign) return;
     const element = turnView(turn, how, acts);
     if (before) before.element.replaceWith(element);
-    else list.insertBefore(element, drawn[index - 1]?.element.nextSibling ?? list.firstChild);
+    else list.insertBefore(element, index ? drawn[index - 1].element.nextSibling : list.firstChild);
     drawn[index] = { turn, text: turn.text, sign, element };
   });
 }

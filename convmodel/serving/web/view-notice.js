@@ -26,7 +26,7 @@ function drawBanner() {
   const banner = byId("banner");
   banner.hidden = !now;
   if (now) {
-    const words = "The server does not answer. What you typed is kept; it goes on when the server is back.";
+    const words = "The server does not answer. What you typed is kept.";
     banner.replaceChildren(h("span", {}, words, " ", countdown), button("Try now", knockNow, { class: "small" }));
     announce(words);
   } else {
@@ -48,7 +48,7 @@ function drawNotice() {
 }
 
 function busy() {
-  return h("div", { class: "notice info" }, h("span", {}, "The server is busy; it goes on by itself "), h("span", { id: "busy", "aria-hidden": "true" }));
+  return h("div", { class: "notice info" }, h("span", {}, "The server is busy; it goes on by itself. "), h("span", { id: "busy", "aria-hidden": "true" }));
 }
 
 function noticeView({ kind, text, action }) {
@@ -75,5 +75,5 @@ function tick() {
 
 function within(until) {
   const seconds = Math.ceil((until - Date.now()) / 1000);
-  return seconds > 0 ? `in ${seconds} s` : "now …";
+  return seconds > 0 ? `Again in ${seconds} s.` : "Now …";
 }
