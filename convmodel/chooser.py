@@ -21,7 +21,7 @@ from convmodel.deciding import (
 )
 from convmodel.in_one_piece import InOnePiece, OneThread
 from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
-from convmodel.responder import Candidate, Reply, Session
+from convmodel.responder import Candidate, Load, Reply, Session
 from convmodel.scorers import SelectorScorer
 from convmodel.seeds import SEEDS
 from convmodel.selection.selector import Selector
@@ -101,6 +101,16 @@ class Chooser:
         """There are none."""
         return {}
 
+    @property
+    def load(self) -> Load:
+        """How busy it is; from any thread, at any moment."""
+        return self._thread.load
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is anything to search, as there is."""
+        return True
+
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
         check_choosing(options)
@@ -129,6 +139,11 @@ class Chooser:
         elif seed is None:
             seed = secrets.randbelow(SEEDS)
         return self._thread.begin(partial(self._choose, turns, sentences, how, seed, time.perf_counter()))
+
+    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
+        """The `k` best candidates, best first, whatever the options say of a draw; see `Searches.search`."""
+        asked = {NUM_CHOSEN: k, DRAW_TEMPERATURE: 0.0}
+        return self.start(context, persona=persona, options=asked).reply().candidates
 
     def close(self) -> None:
         """Fails what waits and ends the thread; twice is no error."""

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -20,6 +20,7 @@ from convmodel.hardware import dismiss_idle_threads
 from convmodel.in_progress import InProgress
 from convmodel.language_model import LanguageModel
 from convmodel.options import Decoding, check_names, options_of
+from convmodel.responder import Load
 from convmodel.writing import write
 
 CLOSED = "the writer is closed; make a new one"
@@ -60,7 +61,7 @@ class EngineThread(Generic[AnyModel]):
         self.check_options(self._defaults)
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
         self._most_open, self._open = max_running + max_waiting, 0
-        self._engine = self._new_engine()
+        self._engine, self._done, self._followed = self._new_engine(), Load(), 0
         self._changed = threading.Condition()
         self._arrived: deque[InProgress] = deque()
         self._running: dict[Ticket, InProgress] = {}
@@ -99,6 +100,13 @@ class EngineThread(Generic[AnyModel]):
     def options(self) -> Mapping[str, Any]:
         """What is used where a request does not say otherwise."""
         return options_of(self._decoding({}))
+
+    @property
+    def load(self) -> Load:
+        """How busy it is, and what it has done; from any thread, at any moment. A closed one still tells it."""
+        with self._changed:
+            running = min(self._followed, self._open)
+            return _sum(Load(running, self._open - running), _sum(self._done, _done_by(self._engine)))
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
@@ -186,27 +194,29 @@ class EngineThread(Generic[AnyModel]):
             elif writing.cancelled:
                 writing.succeed([Written("", (), "cancelled")])
             else:
-                [texts] = self._write_at_once(writing)
+                texts = self._write_at_once(writing)
                 if self._closed:
                     raise self._ended_early()
                 writing.succeed([_given_up(each) for each in texts] if writing.cancelled else texts)
         except Exception as error:  # whoever asked is told; the others go on
             writing.fail(error)
 
-    def _write_at_once(self, writing: InProgress) -> list[list[Written]]:
+    def _write_at_once(self, writing: InProgress) -> list[Written]:
         """What the engine does not do, while everybody else waits."""
-        hf_model, tokenizer = self._model.hf_model, self._model.tokenizer
-        return write(hf_model, tokenizer, [writing.prepared], given_up=lambda: writing.cancelled or self._closed)
+        hf_model, tokenizer, asked = self._model.hf_model, self._model.tokenizer, writing.prepared
+        self._followed += 1
+        try:
+            [texts] = write(hf_model, tokenizer, [asked], given_up=lambda: writing.cancelled or self._closed)
+        finally:
+            self._followed -= 1
+        self._add(Load(tokens_read=len(asked.row.input_ids), tokens_written=sum(len(text.ids) for text in texts)))
+        return texts
 
     def _step(self) -> None:
         try:
             changed = self._engine.step()
         except Exception as error:
-            failed = set(self._running.values())
-            self._running.clear()
-            for writing in failed:
-                writing.fail(error)
-            self._engine = self._new_engine()
+            self._fail_all(error)
             return
         for ticket in changed:
             writing = self._running[ticket]
@@ -218,6 +228,36 @@ class EngineThread(Generic[AnyModel]):
                         writing.succeed(written(writing.prepared, writing.tickets))
                     except Exception as error:  # a tokenizer that cannot say it
                         writing.fail(error)
+        self._followed = len({self._running[ticket] for ticket in self._engine.running})
+
+    def _fail_all(self, error: Exception) -> None:
+        """A step went wrong: whoever was written to is told, and a new engine goes on."""
+        failed, self._followed = set(self._running.values()), 0
+        self._running.clear()
+        for writing in failed:
+            writing.fail(error)
+        fresh, old = self._new_engine(), self._engine
+        with self._changed:
+            self._engine = fresh
+            self._add(_done_by(old))
+
+    def _add(self, load: Load) -> None:
+        """Tokens of whatever is not the engine that there is."""
+        with self._changed:
+            self._done = _sum(self._done, load)
+
+
+def _done_by(engine: Engine) -> Load:
+    """The tokens of an engine."""
+    return Load(
+        tokens_read=engine.context_tokens_read,
+        tokens_written=engine.reply_tokens_written,
+        tokens_cached=engine.context_tokens_cached,
+    )
+
+
+def _sum(one: Load, other: Load) -> Load:
+    return Load(*(a + b for a, b in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _close(writer: "weakref.ref[EngineThread[Any]]") -> None:

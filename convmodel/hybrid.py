@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from convmodel.conversation import check_turns
 from convmodel.deciding import DEFAULTS, DRAW_TEMPERATURE, check_choosing, decided, given
 from convmodel.in_one_piece import NOTHING, InOnePiece, OneThread
-from convmodel.responder import Candidate, Reply, Replying, Responder, Session
+from convmodel.responder import Candidate, Load, Reply, Replying, Responder, Searches, Session, TellsLoad
 from convmodel.scorers import Likelihood, Scorer, name_of, scores_of
 from convmodel.seeds import SEEDS
 
@@ -96,6 +96,25 @@ class Hybrid:
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
         """Sets of options by name, those of the writer."""
         return {} if self._writer is None else self._writer.presets
+
+    @property
+    def load(self) -> Load:
+        """How busy the busier of the parts is, and the tokens of the one that writes."""
+        loads = [part.load for part in self._parts if isinstance(part, TellsLoad)]
+        busiest = max(loads, key=lambda load: load.running + load.waiting, default=Load())
+        tokens = self._writer.load if isinstance(self._writer, TellsLoad) else Load()
+        return replace(tokens, running=busiest.running, waiting=busiest.waiting)
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a part that searches candidates."""
+        return isinstance(self._chooser, Searches) and self._chooser.searches
+
+    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
+        """What the part that chooses finds, by its own scores; see `Searches.search`."""
+        if not isinstance(self._chooser, Searches):
+            raise ValueError("there is nothing to search; give a chooser")
+        return self._chooser.search(context, persona, k)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""

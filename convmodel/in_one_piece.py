@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from convmodel.errors import QueueFull
 from convmodel.hardware import dismiss_idle_threads
-from convmodel.responder import Candidate, Reply
+from convmodel.responder import Candidate, Load, Reply
 
 NOTHING = Reply((Candidate(""),), finish="cancelled")
 """What is there of a reply that was given up before it was known."""
@@ -85,6 +85,13 @@ class OneThread:
             raise RuntimeError(f"the {self._name} is closed; make a new one") from None
         future.add_done_callback(lambda done: self._ended(done, piece))
         return piece
+
+    @property
+    def load(self) -> Load:
+        """How many are being made, which is one at a time, and how many wait."""
+        with self._lock:
+            running = min(self._open, 1)
+            return Load(running, self._open - running)
 
     def close(self) -> None:
         """Waits for what is being made, and fails what waits; twice is no error."""

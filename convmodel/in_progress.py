@@ -71,6 +71,11 @@ class InProgress(ABC):
         """From the beginning to the first token."""
         return (self.first or self._ended) - self._began
 
+    @property
+    def cached_tokens(self) -> int:
+        """How many tokens of the context were not read anew; the first of several texts reads it for all."""
+        return min((ticket.cached for ticket in self.tickets), default=0)
+
     # From the engine's thread
 
     def succeed(self, written: list[Written]) -> None:

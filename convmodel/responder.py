@@ -2,11 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from convmodel.errors import QueueFull
 
-__all__ = ["Candidate", "Finish", "QueueFull", "Reply", "Replying", "Responder", "Session", "Source"]
+__all__ = [
+    "Candidate",
+    "Finish",
+    "Load",
+    "QueueFull",
+    "Reply",
+    "Replying",
+    "Responder",
+    "Searches",
+    "Session",
+    "Source",
+    "TellsLoad",
+]
 
 Finish = Literal["end", "stop", "length", "cancelled"]
 """Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
@@ -58,6 +70,7 @@ class Reply:
         first_seconds: from the start to the first token.
         seed: with it the same request gives the same reply; None where nothing was drawn.
         ranked_by: what gave the candidates their scores; empty where nothing was compared.
+        cached_tokens: how many of `context_tokens` were not read anew, because they were still known.
     """
 
     candidates: tuple[Candidate, ...]
@@ -70,6 +83,7 @@ class Reply:
     first_seconds: float = 0.0
     seed: int | None = None
     ranked_by: str = ""
+    cached_tokens: int = 0
 
     @property
     def text(self) -> str:
@@ -146,3 +160,56 @@ class Responder(Protocol):
 
     def close(self) -> None:
         """Cancels what is running and frees what is held; twice is no error."""
+
+
+# What some of them can do beside replying
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy something is that follows requests, and what it has done since it began.
+
+    Args:
+        running: requests that are being followed.
+        waiting: requests that wait for a place.
+        tokens_read: of contexts, as often as they were read.
+        tokens_written: of replies.
+        tokens_cached: of contexts that were not read, because they were still known.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    tokens_read: int = 0
+    tokens_written: int = 0
+    tokens_cached: int = 0
+
+
+@runtime_checkable
+class TellsLoad(Protocol):
+    """What can say how busy it is."""
+
+    @property
+    def load(self) -> Load:
+        """As it is now; from any thread, at any moment."""
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """What can tell candidates without making a reply of them."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is anything to search."""
+
+    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
+        """The candidates that reply best, best first, with their scores. Waits for them.
+
+        Args:
+            context: the turns so far, oldest first, at least one.
+            persona: sentences about the one who replies.
+            k: how many, as far as there are as many.
+
+        Raises:
+            TypeError, ValueError: for turns that are none, or where there is nothing to search.
+            QueueFull: when too many requests wait.
+        """

@@ -160,4 +160,5 @@ class ReplyInProgress(InProgress):
             first_seconds=self.first_seconds,
             seed=self.prepared.seed,
             ranked_by=self._rank.name if ranked[0][1] is not None else "",
+            cached_tokens=self.cached_tokens,
         )

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
+    *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy"),
 }
 
 FLOORS: list[set[str]] = [
@@ -52,7 +53,7 @@ FLOORS: list[set[str]] = [
     {"data", "inspection"},
     {"choice_data", "document_data"},
     {"training"},
-    {"trainer", "chat", "bulk", "evaluation", "mining"},
+    {"trainer", "chat", "bulk", "evaluation", "mining", "serving"},
     {"commands"},
     {"__main__"},
 ]
@@ -83,6 +84,7 @@ WITHOUT_TENSORS = {
     "metrics",
     "model_card",
     "responder",
+    "serving",
     "settings",
     "tokenizer",
     "text_encoder",

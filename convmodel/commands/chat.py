@@ -27,7 +27,7 @@ def _run(options: Namespace) -> int:
                 screen,
                 title=title(options),
                 persona=options.persona,
-                preset=_preset(options, responder.presets),
+                preset=preset_of(options, responder.presets),
                 options=own_options(options),
                 seed=options.seed,
                 load=options.load,
@@ -36,7 +36,7 @@ def _run(options: Namespace) -> int:
         return 130
 
 
-def _preset(options: Namespace, presets: Container[str]) -> str | None:
+def preset_of(options: Namespace, presets: Container[str]) -> str | None:
     """Whoever sets nothing gets what repeats itself least."""
     if options.preset is not None:
         return None if options.preset == "off" else str(options.preset)

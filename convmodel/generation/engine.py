@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,45 +10,13 @@ from transformers import GPT2LMHeadModel
 from convmodel.errors import QueueFull
 from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.graphs import Graphs
+from convmodel.generation.kept import KeptRow
 from convmodel.generation.network import KeyValues, Network, Piece
 from convmodel.generation.request import NO_TYPE, Request, Ticket
 from convmodel.responder import Finish
 
 WORTH_WAITING = 16
 """Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""
-
-
-@dataclass(eq=False)
-class _Row:
-    """A row of the cache: what it has read, what it is yet to read, and for whom."""
-
-    number: int
-    ids: list[int] = field(default_factory=list)
-    types: list[int] = field(default_factory=list)
-    pending_ids: list[int] = field(default_factory=list)
-    pending_types: list[int] = field(default_factory=list)
-    used: int = 0
-    ticket: Ticket | None = None
-    decoder: Decoder | None = None
-
-    def shared_with(self, request: Request) -> int:
-        """How many of the first tokens are those of a request; its last token is always read anew, for its logits."""
-        most = min(len(self.ids), len(request.input_ids) - 1)
-        return min(_common(self.ids, request.input_ids, most), _common(self.types, request.types, most))
-
-    def will_share_with(self, request: Request) -> int:
-        """The same for when everything that is yet to read of this row's own context will have been read."""
-        future = _Row(self.number, self.ids + self.pending_ids, self.types + self.pending_types)
-        return future.shared_with(request)
-
-
-def _common(one: Sequence[int], other: Sequence[int], most: int, step: int = 64) -> int:
-    """How many of the first `most` elements are equal."""
-    for start in range(0, most, step):
-        stop = min(start + step, most)
-        if list(one[start:stop]) != list(other[start:stop]):
-            return next(place for place in range(start, stop) if one[place] != other[place])
-    return most
 
 
 class Engine:
@@ -95,10 +62,12 @@ class Engine:
         self._vocabulary = len(model.transformer.wte.weight)
         self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
         self._waiting: deque[tuple[Ticket, Decoder]] = deque()
-        self._rows = [_Row(number) for number in range(kept)]
-        self._running: list[_Row] = []
+        self._rows = [KeptRow(number) for number in range(kept)]
+        self._running: list[KeptRow] = []
         self._clock = 0
         self.tokens_read = 0
+        """All that went through the model: of contexts, and of replies."""
+        self.context_tokens_read = self.context_tokens_cached = self.reply_tokens_written = 0
 
     def submit(self, request: Request) -> Ticket:
         """Takes a request.
@@ -134,6 +103,11 @@ class Engine:
     def waiting(self) -> int:
         """How many requests wait for a place."""
         return len(self._waiting)
+
+    @property
+    def running(self) -> list[Ticket]:
+        """The requests that have a place."""
+        return [row.ticket for row in self._running if row.ticket is not None]
 
     @property
     def busy(self) -> bool:
@@ -172,6 +146,7 @@ class Engine:
             row.pending_ids, row.pending_types = row.pending_ids[count:], row.pending_types[count:]
             row.used = self._clock
             self.tokens_read += count
+            self.context_tokens_read += 0 if row.replying else count
             if not row.pending_ids:
                 ready.append(number)
         if ready:
@@ -197,7 +172,7 @@ class Engine:
         order = torch.tensor([number for numbers in alike.values() for number in numbers], device=read[0].device)
         return torch.cat(read)[order.argsort()]
 
-    def _reply(self, rows: Sequence[_Row], logits: Tensor) -> list[Ticket]:
+    def _reply(self, rows: Sequence[KeptRow], logits: Tensor) -> list[Ticket]:
         """Chooses the next token of rows that have read everything."""
         tokens = choose([row.decoder for row in rows if row.decoder is not None], logits)
         scored = [number for number, row in enumerate(rows) if row.ticket is not None and row.ticket.request.scored]
@@ -210,7 +185,7 @@ class Engine:
                 ticket.log_likelihood += nats
         return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
 
-    def _take(self, row: _Row, token: int) -> Ticket:
+    def _take(self, row: KeptRow, token: int) -> Ticket:
         """Adds the next token to a row's reply."""
         ticket = row.ticket
         assert ticket is not None
@@ -219,6 +194,7 @@ class Engine:
             self._finish(row, "end")
             return ticket
         ticket.tokens.append(token)
+        self.reply_tokens_written += 1
         if stop is not None and stop(token):
             self._finish(row, "stop")
         elif len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
@@ -229,7 +205,7 @@ class Engine:
         return ticket
 
     @staticmethod
-    def _finish(row: _Row, why: Finish) -> None:
+    def _finish(row: KeptRow, why: Finish) -> None:
         assert row.ticket is not None
         row.ticket.finish = why
         row.ticket = row.decoder = None
@@ -256,16 +232,17 @@ class Engine:
             if row is None:
                 return
             row.ticket, row.decoder = self._waiting.popleft()
-            read = len(row.ids)
+            row.ticket.cached = read = len(row.ids)
+            self.context_tokens_cached += read
             row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.types[read:])
             self._running.append(row)
 
-    def _row_for(self, request: Request) -> _Row | None:
+    def _row_for(self, request: Request) -> KeptRow | None:
         """A row that holds as much of the request's beginning as any row does; None while waiting gives more."""
         shared = [row.shared_with(request) for row in self._rows]
         source = max(self._rows, key=lambda row: (shared[row.number], row.ticket is None))
         count = shared[source.number]
-        reading = [row for row in self._running if row.ticket is not None and not row.ticket.tokens]
+        reading = [row for row in self._running if row.ticket is not None and not row.replying]
         if any(row.will_share_with(request) >= count + WORTH_WAITING for row in reading):
             return None  # several replies to one context read it once
         if source.ticket is None and count == len(source.ids):
@@ -277,15 +254,14 @@ class Engine:
         target.ids, target.types = source.ids[:count], source.types[:count]
         return target
 
-    def _pieces(self) -> tuple[list[_Row], list[Piece]]:
+    def _pieces(self) -> tuple[list[KeptRow], list[Piece]]:
         """What is read in this step: every token that a reply waits for, and of contexts as much as fits."""
         rows, pieces, left = [], [], self._read_per_step
         for row in self._running:
-            replying = bool(row.ticket and row.ticket.tokens)
-            count = len(row.pending_ids) if replying else min(left, len(row.pending_ids))
+            count = len(row.pending_ids) if row.replying else min(left, len(row.pending_ids))
             if not count:
                 continue
-            left -= 0 if replying else count
+            left -= 0 if row.replying else count
             rows.append(row)
             types = None if row.pending_types[0] == NO_TYPE else row.pending_types[:count]
             pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], types))

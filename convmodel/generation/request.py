@@ -52,12 +52,14 @@ class Ticket:
         tokens: of the reply, as they come, without the one that ends it.
         finish: why it is over; None while it is not.
         log_likelihood: of the tokens and the end, if it ended, under the model itself, in nats; 0 unless `scored`.
+        cached: how many of the context's tokens were not read anew, because a row of the cache held them.
     """
 
     request: Request
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
     log_likelihood: float = 0.0
+    cached: int = 0
     cancelled: bool = False
 
     @property

@@ -1,1 +1,1 @@
-"""A Responder in, a service that talks over HTTP out; knows nothing of tensors."""
+"""Requests from anywhere in, replies of a Responder out: what stands between it and the world."""

@@ -1,0 +1,167 @@
+"""A model in, a server that talks over HTTP out."""
+
+import argparse
+import inspect
+import re
+from argparse import ArgumentParser, Namespace
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convmodel.commands.base import Command
+from convmodel.commands.chat import preset_of
+from convmodel.commands.responder_options import add_responder_options, own_options, title, writer_name
+from convmodel.serving.settings import LOOPBACK, Settings
+
+if TYPE_CHECKING:
+    from convmodel.serving.keys import Digests
+
+EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
+"""What the extra brings."""
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone; others need keys")
+    where.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
+    where.add_argument("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
+    where.add_argument(
+        "--store",
+        metavar="URL",
+        default="sqlite:///convmodel.db",
+        help="where conversations and keys are kept: a file, postgresql+psycopg://..., or none (default: "
+        "sqlite:///convmodel.db)",
+    )
+    where.add_argument(
+        "--allowed_host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name, beside localhost, by which requests may call a server without keys; may be repeated",
+    )
+    where.add_argument(
+        "--cors",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="pages of this origin may use the server, such as https://example.org; may be repeated",
+    )
+    limits = parser.add_argument_group("limits")
+    for name, (kind, default, told) in _limits().items():
+        if kind is bool:
+            limits.add_argument(f"--{name}", action="store_true", help=told)
+        else:
+            limits.add_argument(f"--{name}", type=_number(kind), default=default, metavar="N", help=told)
+
+
+def _limits() -> dict[str, tuple[type, Any, str]]:
+    """The settings that a command line gives as numbers and switches: kind, default, and what the class says of it."""
+    told = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
+    found: dict[str, tuple[type, Any, str]] = {}
+    for field in fields(Settings):
+        if field.name not in ("hosts", "origins"):
+            kind = field.type if isinstance(field.type, type) else int  # of `int | None`
+            text = re.sub(r"\s+", " ", told[field.name]).rstrip(".").replace("%", "%%")
+            usual = "" if kind is bool or field.default is None else f" (default: {field.default})"
+            found[field.name] = (kind, field.default, f"{text}{usual}")
+    return found
+
+
+def _run(options: Namespace) -> int:
+    try:
+        from convmodel.serving import running
+        from convmodel.serving.store import Store
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        raise _needs(str(error.name)) from None
+    settings = settings_of(options)
+    store = None if options.store == "none" else Store(options.store)
+    try:
+        exposed = not running.is_loopback(options.host)
+        digests = None if store is None else store.digests
+        running.check_exposed(options.host, keys=bool(digests and digests()))
+        bound = running.bind(options.host, options.port)
+        return _serve(options, settings, bound, digests, required=exposed)
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _serve(options: Namespace, settings: Settings, bound: Any, digests: "Digests | None", *, required: bool) -> int:
+    from convmodel.serving.keys import Keys
+    from convmodel.serving.running import run
+    from convmodel.serving.service import new_service
+
+    with bound, opened(options, settings) as responder:
+        preset = preset_of(options, responder.presets)
+        responder.check_options({**responder.presets.get(preset or "", {}), **own_options(options)})
+        service = new_service(
+            responder,
+            title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
+            model=options.name or Path(writer_name(options) or options.selector).resolve().name,
+            settings=settings,
+            keys=Keys(digests, required=required),
+            persona=tuple(options.persona),
+            preset=preset,
+            options=own_options(options),
+        )
+        return run(service, bound, started=lambda line: print(line, flush=True))
+
+
+def opened(options: Namespace, settings: Settings) -> Any:
+    """What replies, as many at once as the settings say."""
+    from convmodel.commands.responder_options import open_responder
+
+    return open_responder(options)
+
+
+def settings_of(options: Namespace) -> Settings:
+    """The settings that a command line comes to."""
+    return Settings(
+        **{name: getattr(options, name) for name in _limits()},
+        hosts=(*LOOPBACK, *options.allowed_host),
+        origins=tuple(options.cors),
+    )
+
+
+def _needs(module: str) -> SystemExit:
+    import sys
+
+    print(f'error: a server needs {module}; pip install "convmodel[serve]"', file=sys.stderr)
+    return SystemExit(2)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
+    return int(text)
+
+
+def _number(kind: type) -> Any:
+    """The type of an option that is a number above 0."""
+
+    def parse(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = -1
+        if not 0 <= number < 1e12 or (kind is int and number < 1):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no {'whole ' if kind is int else ''}number from {kind is int:d}"
+            )
+        return number
+
+    return parse
+
+
+COMMAND = Command(
+    name="serve",
+    help="serve a model over HTTP: a web page, an API, OpenAI's chat completions",
+    description="Answers requests until Ctrl-C. Binds this machine alone unless told; other machines need keys "
+    "(python -m convmodel keys add NAME). The API is described at /docs.",
+    add_options=_add_options,
+    run=_run,
+)
+"""The command."""

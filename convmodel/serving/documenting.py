@@ -1,0 +1,175 @@
+"""A prompt in, pieces of a document and all its texts out, awaited; the policy sees them too."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from convmodel.responder import Finish
+from convmodel.serving.making import Made, Makings, NotBegun
+from convmodel.serving.metrics import Metrics
+from convmodel.serving.replying import SEEDS, Blocked, Policy
+
+
+class Output(Protocol):
+    """What was written, as `convmodel.document.preparation.DocumentModelOutput` has it."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+    @property
+    def finishes(self) -> Sequence[Finish]: ...
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def scores(self) -> Sequence[float | None]: ...
+    @property
+    def tokens_read(self) -> int: ...
+    @property
+    def tokens_dropped(self) -> int: ...
+    @property
+    def meta_tokens_dropped(self) -> int: ...
+    @property
+    def seed(self) -> int | None: ...
+
+
+class Document(Protocol):
+    """A document that is being written."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def cancel(self) -> None: ...
+    def output(self) -> Output: ...
+
+
+class WritesDocuments(Protocol):
+    """What writes documents, as `convmodel.document.writer.DocumentWriter` does."""
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def check_options(self, options: Mapping[str, Any]) -> None: ...
+    def start(
+        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> Document: ...
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How a document begins.
+
+    Args:
+        prompt: its first words; may be empty.
+        meta: what is known of it.
+        options: of the preset and of the request, as one.
+        seed: with it the same request gives the same texts.
+    """
+
+    prompt: str = ""
+    meta: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """Documents that may be shown.
+
+    Args:
+        output: as they were written; None where the prompt was blocked.
+        shown: the numbers of the texts that may be shown.
+        blocked: why texts are missing, if some are.
+    """
+
+    output: Output | None
+    shown: Sequence[int] = ()
+    blocked: Blocked | None = None
+
+
+class _PromptBlocked(NotBegun):
+    """Nothing is written."""
+
+    def __init__(self, blocked: Blocked) -> None:
+        self.blocked = blocked
+
+
+class Writing:
+    """Documents that are being written. Whoever stops waiting for them calls `stop`, in a `finally`."""
+
+    def __init__(self, made: Made[Written] | None, *, ready: Written | None = None) -> None:
+        self._made, self._ready = made, ready
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Pieces of the first text; once. There are none where only the whole is checked, or nothing is written."""
+        if self._made is not None:
+            async for piece in self._made.pieces():
+                yield piece
+
+    async def written(self) -> Written:
+        """Waits for the end; raises Refusals as `Making.answer` does."""
+        if self._made is not None:
+            return await self._made.result()
+        assert self._ready is not None
+        return self._ready
+
+    def stop(self) -> None:
+        """Ends it; what was written so far are the texts."""
+        if self._made is not None:
+            self._made.stop()
+
+
+class Documents:
+    """Has documents written; arguments as for `Replies`."""
+
+    def __init__(
+        self, writer: WritesDocuments, *, makings: Makings, metrics: Metrics, policy: Policy | None = None
+    ) -> None:
+        self.writer = writer
+        self._makings, self._metrics, self._policy = makings, metrics, policy
+
+    async def begin(self, begun: Begun, *, owner: str, user: str | None = None, pieces: bool = True) -> Writing:
+        """Begins to write; arguments and Refusals as those of `Replies.begin`."""
+        seed = secrets.randbelow(SEEDS) if begun.seed is None else begun.seed
+
+        def start() -> Document:
+            self._let_in(begun)
+            return self.writer.start(begun.prompt, meta=begun.meta, options=begun.options, seed=seed)
+
+        held = self._policy is not None and self._policy.checks_output
+        self._makings.take(1, owner=owner, user=user)
+        try:
+            made = await self._makings.begin(start, self._written, owner=owner, user=user, pieces=pieces and not held)
+        except _PromptBlocked as error:
+            return Writing(None, ready=Written(None, blocked=error.blocked))
+        return Writing(made)
+
+    # In the threads
+
+    def _let_in(self, begun: Begun) -> None:
+        if self._policy is None or not self._policy.checks_input:
+            return
+        texts = [text for text in (begun.prompt, *_texts(begun.meta)) if text.strip()]
+        blocked = self._policy.check_input(texts)
+        if blocked is not None:
+            raise _PromptBlocked(blocked)
+
+    def _written(self, document: Document) -> Written:
+        output = document.output()
+        self._metrics.read_and_written(output.tokens_read, sum(output.tokens))
+        numbers = range(len(output.texts))
+        if self._policy is None or not self._policy.checks_output:
+            return Written(output, numbers)
+        found = [self._policy.check_output([text]) for text in output.texts]
+        return Written(output, [n for n in numbers if found[n] is None], next(filter(None, found), None))
+
+
+def _texts(meta: Any) -> Iterator[str]:
+    """Every text of a meta."""
+    if isinstance(meta, str):
+        yield meta
+    elif isinstance(meta, Mapping):
+        for name, value in meta.items():
+            yield str(name)
+            yield from _texts(value)
+    elif isinstance(meta, Sequence):
+        for value in meta:
+            yield from _texts(value)

@@ -1,0 +1,90 @@
+"""The Authorization header in, the owner out; keys are known by their hashes alone."""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from convmodel.serving.errors import Refusal
+
+LOCAL = "local"
+"""The owner where there are no keys."""
+
+BEGINNING = "cm-"
+"""How our keys begin, so that a person, and a search for leaked secrets, knows one."""
+
+FRESH = 5.0
+"""Seconds after which keys are read again: a key that was taken back works no longer than this."""
+
+Digests = Callable[[], Mapping[str, str]]
+"""The SHA-256 of each key, in hexadecimal, with its owner; may be called from any thread."""
+
+
+def new_key() -> str:
+    """A key of 256 random bits."""
+    return BEGINNING + secrets.token_urlsafe(32)
+
+
+def digest(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Keys:
+    """Knows who asks.
+
+    Args:
+        digests: reads the keys; None where there is nothing that keeps any.
+        required: refuses whoever has none, even while there are no keys at all.
+    """
+
+    def __init__(self, digests: Digests | None = None, *, required: bool = False) -> None:
+        self._read, self._required = digests, required
+        self._lock = threading.Lock()
+        self._known: Mapping[str, str] = {}
+        self._read_at = -FRESH
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is known is new enough; reading anew may take a moment."""
+        return self._read is None or time.monotonic() - self._read_at < FRESH
+
+    def refresh(self) -> None:
+        """Reads the keys again, unless they are fresh."""
+        with self._lock:
+            if self._read is not None and not self.fresh:
+                self._known = dict(self._read())
+                self._read_at = time.monotonic()
+
+    @property
+    def required(self) -> bool:
+        """Whether nobody is let in without a key."""
+        return self._required or bool(self._known)
+
+    def owner(self, authorization: str | None) -> str:
+        """Who asks.
+
+        Args:
+            authorization: the header, `Bearer KEY`.
+
+        Raises:
+            Refusal: 401 without a key, or with one that is not known.
+        """
+        if not self.required:
+            return LOCAL
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise _unknown("this server wants a key: send it as Authorization: Bearer KEY", "missing_api_key")
+        asked, found = digest(key.strip()), None
+        for known, owner in self._known.items():
+            if hmac.compare_digest(known, asked):
+                found = owner
+        if found is None:
+            raise _unknown("this key is not known; ask whoever runs the server for one", "invalid_api_key")
+        return found
+
+
+def _unknown(message: str, code: str) -> Refusal:
+    return Refusal(401, message, code=code, headers={"WWW-Authenticate": "Bearer"})

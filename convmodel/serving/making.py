@@ -1,0 +1,173 @@
+"""What is to be made in, the same awaited out: its place, its deadline, and its end when the server ends."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic
+
+from convmodel.errors import QueueFull
+from convmodel.serving.bridge import AnyWork, Result, Running, Threads
+from convmodel.serving.errors import Refusal, went_wrong
+from convmodel.serving.limits import Places, busy
+from convmodel.serving.logs import log_defect
+from convmodel.serving.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class NotBegun(Exception):
+    """Raised by what begins something, when there is nothing to be made; passed on as it is."""
+
+
+class Makings:
+    """Begins what is being made, whatever it is, and ends it when the server ends.
+
+    Args:
+        settings: of the server.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.places = Places(
+            running=settings.max_running,
+            total=settings.max_open,
+            per_owner=settings.open_per_key,
+            per_user=settings.open_per_user,
+        )
+        self._threads = Threads(settings.max_open)
+        self._running: set[Running[Any]] = set()
+        self.closing = False
+
+    def take(self, count: int, *, owner: str, user: str | None = None) -> None:
+        """Takes places for so many things, all or none; each `begin` gives one back in the end.
+
+        Raises:
+            Refusal: 429 when there are not so many, 503 when the server is ending.
+        """
+        if self.closing:
+            raise closing()
+        self.places.take(count, owner=owner, user=user)
+
+    def give_back(self, count: int, *, owner: str, user: str | None = None) -> None:
+        """Gives places back for which nothing was begun."""
+        for _ in range(count):
+            self.places.free(owner=owner, user=user)
+
+    async def begin(
+        self,
+        start: Callable[[], AnyWork],
+        result: Callable[[AnyWork], Result],
+        *,
+        owner: str,
+        user: str | None = None,
+        pieces: bool = True,
+    ) -> "Made[Result]":
+        """Begins something for which a place was taken.
+
+        Args:
+            start, result, pieces: see `Threads.begin`.
+            owner, user: who took the place.
+
+        Raises:
+            NotBegun: whatever kind of it `start` raises.
+            Refusal: 400, 429, 500 or 503.
+        """
+        until = asyncio.get_running_loop().time() + self.settings.deadline
+        try:
+            running = await self._threads.begin(
+                start,
+                result,
+                over=lambda seconds: self.places.free(owner=owner, user=user, seconds=seconds),
+                told=self._told,
+                pieces=pieces,
+                pause=self.settings.pause,
+            )
+        except (NotBegun, Refusal):
+            raise
+        except QueueFull:
+            seconds = self.places.wait()
+            raise busy("the model has too much to do; try again later", code="queue_full", seconds=seconds) from None
+        except (TypeError, ValueError) as error:
+            raise Refusal(400, str(error), code="invalid_value") from None
+        except Exception as error:
+            raise self._told(error) from None
+        self._running = {each for each in self._running if not each.over} | {running}
+        if self.closing:
+            running.stop()
+        return Made(running, until)
+
+    def _told(self, error: Exception) -> Exception:
+        """What a client may know of what went wrong."""
+        if isinstance(error, Refusal):
+            return error
+        if self.closing:
+            return closing()
+        log_defect(logger, error, texts=self.settings.log_texts)
+        return went_wrong()
+
+    async def end(self, grace: float) -> None:
+        """Takes nothing new, gives what is being made so many seconds, and then stops it."""
+        self.closing = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        while self.places.open and loop.time() < until:
+            await asyncio.sleep(0.02)
+        for running in self._running:
+            running.stop()
+
+    def close(self) -> None:
+        """Stops what is being made, and waits for the threads."""
+        self.closing = True
+        for running in self._running:
+            running.stop()
+        self._threads.close()
+
+
+class Made(Generic[Result]):
+    """Something that is being made.
+
+    Args:
+        running: the same without a deadline.
+        until: when it must be over, by the loop's clock.
+    """
+
+    def __init__(self, running: Running[Result], until: float) -> None:
+        self._running, self._until = running, until
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """Pieces; raises as `result`."""
+        coming = self._running.pieces()
+        while True:
+            async with self._in_time():
+                piece = await anext(coming, None)
+            if piece is None:
+                return
+            yield piece
+
+    async def result(self) -> Result:
+        """Waits for the end.
+
+        Raises:
+            Refusal: 504 after the deadline, 500 when something went wrong, 503 when the server is ending.
+        """
+        async with self._in_time():
+            return await self._running.result()
+
+    def stop(self) -> None:
+        """Ends it; what was made so far is the result."""
+        self._running.stop()
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(self._until):
+                yield
+        except TimeoutError:
+            self.stop()
+            raise Refusal(504, "it took longer than is allowed; ask for less", code="deadline") from None
+
+
+def closing() -> Refusal:
+    """For whoever comes while the server ends."""
+    return Refusal(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})

@@ -1,0 +1,1 @@
+"""OpenAI's chat completions in, requests to a Responder out, and back."""

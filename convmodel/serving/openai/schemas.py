@@ -1,0 +1,189 @@
+"""OpenAI's bodies: what a request may hold, and what may stand in it without meaning anything here."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from convmodel.serving.schemas import Body, Options, Seed, Text, Told
+
+Role = Literal["system", "developer", "user", "assistant"]
+
+
+class TextPart(Body):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class Message(Body):
+    """Something that was said, or, of the system, who replies."""
+
+    role: Role
+    content: Text | Annotated[list[TextPart], Field(min_length=1)]
+    name: None = None
+    refusal: None = None
+    audio: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+
+    def text(self) -> str:
+        """The content as one text."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class StreamOptions(Body):
+    """What a stream holds beside the text."""
+
+    include_usage: bool | None = Field(None, description="a last chunk with the usage and no choices")
+
+
+class TextFormat(Body):
+    """The one format that there is."""
+
+    type: Literal["text"]
+
+
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Neutral(Body):
+    """Fields that clients send though they ask for nothing; with any other value they are refused."""
+
+    logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: TextFormat | None = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
+    audio: None = None
+    prediction: None = None
+    reasoning_effort: Literal["none"] | None = None
+    verbosity: None = None
+    store: Literal[False] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    web_search_options: None = None
+    moderation: None = None
+    prompt_cache_key: None = None
+    safety_identifier: None = None
+
+
+class ChatRequest(Neutral):
+    """What a client of OpenAI's sends. `persona`, `preset` and `options` are ours: `extra_body` of the client."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "model",
+                    "messages": [
+                        {"role": "system", "content": "i have two cats ."},
+                        {"role": "user", "content": "Do you have any pets?"},
+                    ],
+                    "seed": 1,
+                }
+            ]
+        }
+    )
+
+    model: str = Field(description="the one of /v1/models")
+    messages: Annotated[list[Message], Field(min_length=1)] = Field(
+        description="system or developer first: each line is a sentence of the persona; then what was said, the last "
+        "by the user. Messages of one role that follow each other are joined with a newline."
+    )
+    temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy; else at least 0.01 counts")
+    top_p: float | None = Field(None, gt=0, le=1)
+    n: Annotated[int, Field(ge=1, le=128)] | None = Field(None, description="replies, the k-th with the seed + k")
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: Seed | None = None
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="more than /about allows is an error")
+    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="the same under its newer name")
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
+        None, description="whom the key asks for; open replies are counted for each"
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    persona: list[Text] | None = Field(None, description="ours: sentences, in place of system messages")
+    preset: str | None = Field(None, description="ours: a set of options, see /about")
+    options: Options | None = Field(None, description="ours: any option of decoding; the fields above come first")
+
+
+class TokensDetails(Told):
+    """More on the prompt's tokens."""
+
+    cached_tokens: int = Field(description="that did not have to be computed again")
+
+
+class Usage(Told):
+    """Tokens that were read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: TokensDetails
+
+
+class ChoiceMessage(Told):
+    """What is said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class Extras(Told):
+    """Ours: what else is known of a reply."""
+
+    seed: int | None = Field(description="with it the same request gives the same reply")
+    window: int
+    turns_dropped: int
+    candidates: int = Field(description="how many there were")
+    blocked: bool
+
+
+class Choice(Told):
+    """One reply."""
+
+    index: int
+    message: ChoiceMessage
+    logprobs: None = None
+    finish_reason: FinishReason
+    convmodel: Extras
+
+
+class Completion(Told):
+    """The whole answer."""
+
+    id: str = Field(examples=["chatcmpl-5f1c0a1d"])
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+class ModelBody(Told):
+    """The model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["convmodel"] = "convmodel"
+
+
+class ModelsBody(Told):
+    """All models: one."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelBody]

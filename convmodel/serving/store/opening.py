@@ -1,0 +1,140 @@
+"""The address of a store in, an engine whose tables are there out."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from .errors import StoreError
+from .tables import METADATA, SCHEMA, VERSION
+
+EXAMPLES = "write sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
+BUSY_SECONDS = 10
+"""How long one waits for another process that writes into the same SQLite file."""
+
+_LOCK = 0x636F6E76
+"""A number for PostgreSQL's advisory lock under which tables are made: "conv"."""
+
+
+def open_engine(address: str, *, connections: int = 8) -> Engine:
+    """Opens a store, and makes its tables where there are none.
+
+    Args:
+        address: sqlite:///file, a plain path of a SQLite file, or postgresql+psycopg://...
+        connections: that are held open.
+
+    Raises:
+        StoreError: for anything that is no such address, a folder that is missing, a file or a database of something
+            else, tables of a newer version, or a database that does not answer.
+    """
+    url = _url(address)
+    shown = url.render_as_string(hide_password=True)
+    sqlite = url.get_backend_name() == "sqlite"
+    engine = _sqlite(url, connections) if sqlite else _postgresql(url, shown, connections)
+    try:
+        with engine.execution_options(writes=True).begin() as connection:
+            _make_tables(connection, shown)
+    except (DBAPIError, sqlite3.Error) as error:
+        engine.dispose()
+        raise StoreError(f"{shown}: cannot be used as a store: {reason(error)}") from None
+    except StoreError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def reason(error: BaseException) -> str:
+    """What the database itself said, in one line, without the statement and its values."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+def _url(address: str) -> URL:
+    if "://" not in address and address.strip():
+        address = f"sqlite:///{address}"
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise StoreError(f"the address of the store cannot be read; {EXAMPLES}") from None
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise StoreError(f"a store cannot be {url.drivername}; {EXAMPLES}")
+    if url.drivername == "sqlite" and (url.database in (None, "", ":memory:") or url.query):
+        raise StoreError(f"a store is a file; {EXAMPLES}")
+    return url
+
+
+def _sqlite(url: URL, connections: int) -> Engine:
+    assert url.database is not None
+    _check_file(Path(url.database))
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: object) -> None:
+        # The transactions are begun below: the driver's own way leaves reads outside of any.
+        connection.isolation_level = None
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _check_file(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise StoreError(f"{path}: there is no folder {folder}; make it, or give another file")
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; give the name of a file in it")
+    try:
+        # Made here, before SQLite does, so that nobody else may read it; the files beside it get the same rights.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with path.open("rb") as file:
+            beginning = file.read(16)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
+    if beginning and beginning != b"SQLite format 3\0":
+        raise StoreError(f"{path}: is no SQLite database; give another file, or a name where there is none yet")
+
+
+def _postgresql(url: URL, shown: str, connections: int) -> Engine:
+    try:
+        return create_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 10},
+        )
+    except ModuleNotFoundError:
+        raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
+
+
+def _make_tables(connection: Connection, shown: str) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if not inspect(connection).has_table(SCHEMA.name):
+        METADATA.create_all(connection)
+        connection.execute(SCHEMA.insert().values(version=VERSION))
+        return
+    version = connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
+    if version != VERSION:
+        raise StoreError(
+            f"{shown}: its tables are of version {version}, and this convmodel knows version {VERSION}; use the "
+            "convmodel that wrote it, or a newer one"
+        )

@@ -1,0 +1,78 @@
+"""An address in, a place that keeps conversations and keys out, for threads and for event loops."""
+
+from collections.abc import Callable, Mapping
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from . import keys
+from .database import Database
+from .threads import Threads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Work = Callable[Concatenate[Connection, P], T]
+
+
+class Store:
+    """Keeps what must not be lost; what it is asked to do are functions of a connection (`conversations`, `keys`).
+
+    Args:
+        address: sqlite:///file, a plain path of a SQLite file, or postgresql+psycopg://...
+
+    Raises:
+        StoreError: when there is no usable store, which says why.
+
+    Example:
+        >>> import tempfile
+        >>> from convmodel.serving.store import About, conversations
+        >>> with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/store.db") as store:
+        ...     made = store.write(conversations.create, "me", about=About(title="Tea"))
+        ...     store.read(conversations.load, "me", made.id).about.title
+        'Tea'
+    """
+
+    def __init__(self, address: str) -> None:
+        self._database = Database(address)
+        self._threads = Threads(self._database)
+        self.unclean = False
+
+    def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does work that changes nothing. For threads; raises `Unavailable`."""
+        return self._database.read(lambda connection: work(connection, *args, **kwargs))
+
+    def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does work of which all is on the disk when this returns, or nothing. For threads; raises `Unavailable`."""
+        return self._database.write(lambda connection: work(connection, *args, **kwargs))
+
+    async def reading(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for event loops, which it never blocks."""
+        return await self._threads.reading(lambda connection: work(connection, *args, **kwargs))
+
+    async def writing(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for event loops, which it never blocks; what comes together shares a commit."""
+        return await self._threads.writing(lambda connection: work(connection, *args, **kwargs))
+
+    async def cleaning(self, *, whole: bool = False) -> None:
+        """After a deletion: sees to it that nothing of it is left in the file; see `Database.clean`.
+
+        Args:
+            whole: even if the file is large. Otherwise the rest is for `keep_purging`.
+        """
+        self.unclean = True
+        self.unclean = not await self._threads.cleaning(whole=whole)
+
+    def digests(self) -> Mapping[str, str]:
+        """The SHA-256 of each key with whose it is; for `convmodel.serving.keys.Keys`."""
+        return self.read(keys.digests)
+
+    def close(self) -> None:
+        """Ends when everything that was begun is done; twice is no error."""
+        self._threads.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

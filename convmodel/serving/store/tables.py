@@ -1,0 +1,106 @@
+"""The tables of a store; the same for SQLite and PostgreSQL."""
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+VERSION = 1
+"""Of these tables. A store that says another one is not touched."""
+
+
+class Json(TypeDecorator[Any]):
+    """Whatever JSON can hold, written as JSON; None is NULL.
+
+    Plain strings too are kept so where people or models wrote them: PostgreSQL's text cannot hold U+0000, and a model
+    may write it.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """A value as it is stored."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The value that was stored."""
+        return None if value is None else json.loads(value)
+
+
+METADATA = MetaData()
+
+SCHEMA = Table("convmodel_schema", METADATA, Column("version", Integer, nullable=False))
+
+KEYS = Table(
+    "convmodel_keys",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+)
+"""Who may ask: the SHA-256 of a key, never the key."""
+
+CONVERSATIONS = Table(
+    "convmodel_conversations",
+    METADATA,
+    Column("id", String(22), primary_key=True),
+    Column("owner", String(128), nullable=False),
+    Column("title", Json),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("turns_version", BigInteger, nullable=False),
+    Column("turn_count", Integer, nullable=False),
+    Column("persona", Json, nullable=False),
+    Column("preset", Json),
+    Column("options", Json, nullable=False),
+    Column("seed", BigInteger),
+    Column("meta", Json),
+    Index("convmodel_conversations_of_owner", "owner", "created", "id"),
+    Index("convmodel_conversations_by_age", "updated"),
+)
+"""Times are microseconds since 1970, UTC. `turns_version` is the version in which the turns last changed: settings may
+change while a reply is being made."""
+
+TURNS = Table(
+    "convmodel_turns",
+    METADATA,
+    Column("conversation", String(22), ForeignKey(CONVERSATIONS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("speaker", String(5), nullable=False),
+    Column("text", Json, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("reply", Json),
+    Column("chosen", Integer, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Numbers count from 1. Without rowid the turns of a conversation lie beside each other."""
+
+IDEMPOTENCY = Table(
+    "convmodel_idempotency",
+    METADATA,
+    Column("owner", String(128), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("conversation", String(22), ForeignKey(CONVERSATIONS.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("created", BigInteger, nullable=False, index=True),
+    Column("turns_version", BigInteger, nullable=False),
+    Column("said", Json),
+    Column("answer", Json),
+)
+"""What was answered to a request that may come again: `key` and `request` are SHA-256 of what the client sent."""

@@ -1,0 +1,91 @@
+"""A body's bytes in, nothing out, or why it is no JSON that can be worked with."""
+
+import json
+import math
+from typing import Any
+
+from convmodel.serving.errors import Refusal
+
+MOST_DEEP = 32
+"""Objects and lists within one another."""
+
+MOST_VALUES = 100_000
+"""Values in one body."""
+
+MOST_NUMBER = 2**63
+"""Whole numbers are smaller than this."""
+
+
+def check_json(body: bytes) -> None:
+    """Checks what a client sent.
+
+    Raises:
+        Refusal: 400 for what is no JSON, is too deep or has too many values, and for what no number or text of ours
+            can be: NaN, infinity, huge numbers, lone surrogates, NUL characters.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_number, parse_int=_whole, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise _refusal(f"the body is not UTF-8 (at byte {error.start + 1})") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except json.JSONDecodeError as error:
+        raise _refusal(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    _check(value)
+
+
+def _check(value: Any) -> None:
+    """Looks at every value, level by level."""
+    level, deep, seen = [value], 0, 0
+    while level:
+        seen += len(level)
+        if seen > MOST_VALUES:
+            raise _refusal(f"the body holds more than {MOST_VALUES:,} values")
+        deeper: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                _check_text("".join(each))
+                deeper += each.values()
+            elif isinstance(each, list):
+                deeper += each
+            elif isinstance(each, str):
+                _check_text(each)
+        level, deep = deeper, deep + 1
+        if deep > MOST_DEEP:
+            raise _too_deep()
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise _refusal("a text holds a NUL character (U+0000); remove it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _refusal(
+            f"a text holds a lone surrogate (U+{ord(text[error.start]):04X}); remove or replace it"
+        ) from None
+
+
+def _no_number(name: str) -> Any:
+    raise _refusal(f"{name} is no number of JSON; leave it out, or give null")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) >= MOST_NUMBER:
+        raise _refusal("a number is too large; whole numbers are below 2 to the power of 63")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _refusal("a number is too large; numbers are below 1.8e308")
+    return number
+
+
+def _too_deep() -> Refusal:
+    return _refusal(f"the body is nested deeper than {MOST_DEEP} levels")
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal(400, message, code="invalid_json")

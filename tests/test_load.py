@@ -1,0 +1,203 @@
+"""How busy something is and what it had to read, against what was asked of it; and searching without a reply."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from convmodel.chooser import Chooser
+from convmodel.generation import Engine
+from convmodel.hybrid import Hybrid
+from convmodel.model import ConversationModel
+from convmodel.responder import Load, Searches, Session, TellsLoad
+from convmodel.writer import Writer
+from tests.conftest import TEXTS, MakeModel, MakeSelector
+from tests.fakes import FakeResponder
+
+GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
+CONTEXT = ["Hello, how are you?", "I am fine, thanks."]
+
+
+@pytest.fixture
+def small(make_model: MakeModel) -> ConversationModel:
+    return make_model(n_positions=128)
+
+
+class Gate:
+    """Holds the engine before a step until it may go on; a step fails where it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open, self.failing = threading.Event(), False
+        step = Engine.step
+
+        def gated(engine: Engine) -> Any:
+            if engine.running:
+                assert self.open.wait(30)
+                if self.failing:
+                    self.failing = False
+                    raise RuntimeError("the device is gone")
+            return step(engine)
+
+        monkeypatch.setattr(Engine, "step", gated)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if true():
+            return
+        time.sleep(0.005)
+    raise TimeoutError("it did not come true in ten seconds")
+
+
+# What was read
+
+
+def test_what_a_reply_had_not_to_read_is_what_was_read_before_it(small: ConversationModel) -> None:
+    session, context = Session(), ["Hello, how are you?"]
+    known = read = 0
+    with Writer(small, options=GREEDY) as writer:
+        for _ in range(3):
+            reply = writer.start(context, session=session).reply()
+            assert reply.cached_tokens == known
+            read += reply.context_tokens - reply.cached_tokens
+            known = reply.context_tokens + reply.reply_tokens - 1  # the last token that is written is read by nobody
+            context += [reply.text, "And you?"]
+        assert known > 35
+        load = writer.load
+        assert (load.tokens_read, load.tokens_written) == (read, 3 * 6)
+
+
+def test_the_first_of_several_replies_reads_for_the_others(small: ConversationModel) -> None:
+    with Writer(small, options=GREEDY | {"do_sample": True, "num_return_sequences": 3}) as writer:
+        first = writer.start(CONTEXT, seed=1).reply()
+        assert first.cached_tokens == 0
+        after = writer.load
+        assert after.tokens_read == first.context_tokens + 2  # the last token of each is read for its logits
+        assert after.tokens_cached == 2 * (first.context_tokens - 1)
+        again = writer.start(CONTEXT, seed=2).reply()
+        assert again.cached_tokens == again.context_tokens - 1
+        assert writer.load.tokens_written == 2 * 3 * 6
+
+
+def test_what_transformers_writes_is_counted_too(small: ConversationModel) -> None:
+    with Writer(small, options=GREEDY | {"num_beams": 2}) as writer:
+        reply = writer.start(CONTEXT).reply()
+        assert reply.cached_tokens == 0
+        load = writer.load
+        assert (load.tokens_read, load.tokens_written) == (reply.context_tokens, reply.reply_tokens)
+
+
+# How busy it is
+
+
+def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
+    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with Writer(small, options=GREEDY, max_running=2) as writer:
+        assert isinstance(writer, TellsLoad) and writer.load == Load()
+        begun = [writer.start([f"Hello {n}"]) for n in range(5)]
+        wait_until(lambda: writer.load.running == 2)
+        assert writer.load.waiting == 3
+        begun[4].cancel()
+        gate.open.set()
+        replies = [each.reply() for each in begun]
+        wait_until(lambda: not writer.load.running)
+        load = writer.load
+        assert load.waiting == 0
+        assert load.tokens_written == sum(reply.reply_tokens for reply in replies) == 4 * 6
+        assert load.tokens_read + load.tokens_cached == sum(reply.context_tokens for reply in replies[:4])
+        assert load.tokens_cached == sum(reply.cached_tokens for reply in replies[:4])
+    assert writer.load == load  # a closed one tells it too
+
+
+def test_an_engine_that_fails_takes_nothing_of_what_was_counted(
+    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    gate.open.set()
+    with Writer(small, options=GREEDY) as writer:
+        first = writer.start(CONTEXT).reply()
+        before, gate.failing = writer.load, True
+        with pytest.raises(RuntimeError, match="the device is gone"):
+            writer.start(["Hello"]).reply()
+        wait_until(lambda: not writer.load.running)
+        assert before.tokens_written == first.reply_tokens
+        assert writer.load.tokens_written == first.reply_tokens + 1  # what came in the step that went well
+        assert writer.start(CONTEXT).reply().cached_tokens == 0
+        assert writer.load.tokens_written == 2 * first.reply_tokens + 1
+
+
+def test_load_is_told_to_many_threads_while_replies_are_written(small: ConversationModel) -> None:
+    wrong: list[Load] = []
+    over = threading.Event()
+
+    def look(writer: Writer) -> None:
+        before = Load()
+        while not over.is_set():
+            load = writer.load
+            grew = load.tokens_read >= before.tokens_read and load.tokens_written >= before.tokens_written
+            if not (grew and 0 <= load.running <= 2 and 0 <= load.waiting <= 12):
+                wrong.append(load)
+            before = load
+
+    with Writer(small, options=GREEDY, max_running=2) as writer:
+        threads = [threading.Thread(target=look, args=(writer,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for each in [writer.start([f"Hello {n}"]) for n in range(12)]:
+            each.reply()
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+# Choosing
+
+
+@pytest.fixture
+def chooser(make_selector: MakeSelector) -> Iterator[Chooser]:
+    with Chooser(make_selector(), [*TEXTS, "Yes", "No", "Maybe"]) as made:
+        yield made
+
+
+def test_a_search_gives_the_best_without_a_draw(chooser: Chooser) -> None:
+    assert isinstance(chooser, Searches) and chooser.searches and isinstance(chooser, TellsLoad)
+    expected = chooser.start(CONTEXT, persona=["I am."], options={"num_chosen": 4}).reply().candidates
+    with Hybrid(FakeResponder(), chooser, options={"draw_temperature": 5.0}) as hybrid:
+        assert isinstance(hybrid, Searches) and hybrid.searches
+        assert hybrid.search(CONTEXT, ["I am."], 4) == chooser.search(CONTEXT, ["I am."], 4) == expected
+        assert len(hybrid.search(CONTEXT, k=100)) == 6  # one of the seven was said
+        with pytest.raises(ValueError, match="num_chosen=0; allowed are whole numbers from 1"):
+            hybrid.search(CONTEXT, k=0)
+        with pytest.raises(ValueError, match="there are no turns"):
+            hybrid.search([])
+
+
+def test_where_nothing_chooses_there_is_nothing_to_search(small: ConversationModel) -> None:
+    with Hybrid(Writer(small), scorer=None) as hybrid:
+        assert not hybrid.searches
+        with pytest.raises(ValueError, match="there is nothing to search; give a chooser"):
+            hybrid.search(CONTEXT)
+    assert not isinstance(FakeResponder(), Searches)
+
+
+def test_a_hybrid_is_as_busy_as_the_busier_of_its_parts(
+    small: ConversationModel, chooser: Chooser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with Hybrid(Writer(small, options=GREEDY, max_running=1), chooser) as hybrid:
+        assert hybrid.load == chooser.load == Load()
+        begun = [hybrid.start(CONTEXT, options={"num_return_sequences": 1}) for _ in range(3)]
+        wait_until(lambda: hybrid.load == Load(1, 2))
+        wait_until(lambda: chooser.load == Load())
+        gate.open.set()
+        replies = [each.reply() for each in begun]
+        wait_until(lambda: not hybrid.load.running)
+        assert hybrid.load.tokens_written == 3 * 6
+        assert replies[0].cached_tokens == 0 and replies[2].cached_tokens == replies[2].context_tokens - 1
+    with Hybrid(None, chooser) as alone:
+        assert alone.load == Load()
