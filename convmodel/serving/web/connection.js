@@ -63,7 +63,7 @@ async function knock() {
 
 async function answers() {
   try {
-    await send("GET", "health", { signal: AbortSignal.timeout(5000) });
+    await send("GET", "ready", { signal: AbortSignal.timeout(5000) });
     return true;
   } catch (problem) {
     return problem instanceof Problem && !problem.gone && problem.status < 500;

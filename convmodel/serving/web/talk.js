@@ -116,8 +116,10 @@ async function attempt(entry, job) {
     changed();
   }
   if (!answer && !making.stopped) throw new Problem("The stream of the reply broke off.");
-  // Nothing was written: how the conversation stands now, the server knows.
-  if (!answer?.turn) await reload(entry);
+  // Nothing was written, or not all of it is kept: how the conversation stands now, the server knows.
+  if (!answer?.turn || answer.reply.blocked) await reload(entry);
+  const unkept = answer?.reply.blocked && answer.turn && entry.conversation.turns.length < answer.turn.number;
+  if (unkept) entry.notice = { kind: "info", text: answer.turn.text };
 }
 
 function heard(entry, { turn, version }) {
@@ -148,6 +150,8 @@ async function recover(entry, job, problem) {
   if (making.stopped || problem?.name === "AbortError") return givenUp(entry, job);
   if (!(problem instanceof Problem)) throw problem;
   if (problem.status === 429) return pause(entry, job, problem.wait ?? 3);
+  // What we asked for before we lost sight of the server is still being made there.
+  if (["running", "idempotency"].includes(problem.code)) return pause(entry, job, 1);
   if (problem.gone) {
     making.phase = "gone";
     changed();
@@ -206,7 +210,8 @@ async function toldOf(entry, job, problem) {
     entry.notice = { kind: "error", text: "This conversation is no longer on the server; it was deleted elsewhere." };
   } else if (problem.status === 409) {
     await reload(entry).catch(() => {});
-    entry.notice = { kind: "info", text: "This conversation was changed elsewhere; here is how it stands now." };
+    const elsewhere = "This conversation was changed elsewhere; here is how it stands now.";
+    entry.notice = { kind: "info", text: problem.code === "conflict" ? elsewhere : problem.message };
   } else {
     const action = untold === null ? { label: "Try again", act: () => again(entry) } : undefined;
     entry.notice = { kind: "error", text: problem.message, action };
