@@ -72,11 +72,11 @@ class Making:
 
     Args:
         made: the reply; None where there is one already.
-        ready: the reply that there is already.
+        ready: the reply that there is already, where the policy did not let the request in.
     """
 
     def __init__(self, made: Made[Answer] | None, *, ready: Answer | None = None) -> None:
-        self._made, self._ready = made, ready
+        self._made, self.ready = made, ready
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Pieces; once. Joined, they are the text.
@@ -100,8 +100,8 @@ class Making:
         """
         if self._made is not None:
             return await self._made.result()
-        assert self._ready is not None
-        return self._ready
+        assert self.ready is not None
+        return self.ready
 
     def stop(self) -> None:
         """Ends it; what was written so far is the reply. More than once is no error."""
