@@ -55,7 +55,9 @@ function startChat() {
     startSettings({ change: acts.change }),
     drawMeter,
   ];
-  onChange(() => draws.forEach((draw) => draw()));
+  const draw = () => draws.forEach((each) => each());
+  draw();
+  onChange(draw);
   byId("new").addEventListener("click", acts.begin);
   byId("chat").hidden = false;
   startShortcuts();
