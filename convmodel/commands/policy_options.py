@@ -3,7 +3,7 @@
 import argparse
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy, Side, Store
 from convmodel.serving.safety.words import WordList
@@ -107,7 +107,7 @@ def open_policy(options: PolicyOptions, *, device: str | None = None) -> Policy 
 def _classifier(options: PolicyOptions, name: str, device: str | None) -> "TextClassifier":
     from convmodel.text_classifier import TextClassifier
 
-    threshold = {} if options.flag_threshold is None else {"threshold": options.flag_threshold}
+    threshold: dict[str, Any] = {} if options.flag_threshold is None else {"threshold": options.flag_threshold}
     return TextClassifier.from_pretrained(name, flags=options.flag_labels, device=device, **threshold)
 
 
