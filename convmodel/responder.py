@@ -9,6 +9,7 @@ from convmodel.errors import QueueFull
 __all__ = [
     "Candidate",
     "Finish",
+    "Follows",
     "Load",
     "QueueFull",
     "Reply",
@@ -124,8 +125,8 @@ class Replying(Protocol):
         """Waits for the end. Raises what went wrong."""
 
 
-class Responder(Protocol):
-    """Replies to contexts; several threads may use it at once."""
+class Follows(Protocol):
+    """Follows requests with options; several threads may use it at once."""
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -137,6 +138,13 @@ class Responder(Protocol):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
+
+    def close(self) -> None:
+        """Cancels what is running and frees what is held; twice is no error."""
+
+
+class Responder(Follows, Protocol):
+    """Replies to contexts."""
 
     def start(
         self,
@@ -160,9 +168,6 @@ class Responder(Protocol):
             TypeError, ValueError: for turns or options that cannot be followed.
             QueueFull: when too many requests wait.
         """
-
-    def close(self) -> None:
-        """Cancels what is running and frees what is held; twice is no error."""
 
 
 # What some of them can do beside replying

@@ -171,7 +171,7 @@ def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokeniz
     """The model and its tokenizer, as transformers has them; whatever the folder says, its code is not run.
 
     Raises:
-        ValueError: when the folder holds no weights for what classifies.
+        ValueError: when the folder holds no weights for what classifies, or no vocabulary.
     """
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     with quiet_progress():
@@ -184,7 +184,10 @@ def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokeniz
             f"holds a {config.model_type} model that classifies no texts (there is no {missing[0]}); give one that was "
             "trained to, and saved by save_pretrained"
         )
-    return network, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one where there is none
+        raise ValueError("holds no vocabulary; give a folder with the model's tokenizer (tokenizer.json)")
+    return network, tokenizer
 
 
 def _checked_flags(labels: Sequence[str], flags: Collection[str] | None) -> list[str]:

@@ -1,8 +1,7 @@
 """How busy something is and what it had to read, against what was asked of it; and searching without a reply."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from convmodel.responder import Load, Searches, Session, TellsLoad
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
+from tests.test_writer import wait_until
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
 CONTEXT = ["Hello, how are you?", "I am fine, thanks."]
@@ -41,14 +41,6 @@ class Gate:
             return step(engine)
 
         monkeypatch.setattr(Engine, "step", gated)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if true():
-            return
-        time.sleep(0.005)
-    raise TimeoutError("it did not come true in ten seconds")
 
 
 # What was read

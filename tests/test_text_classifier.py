@@ -236,8 +236,9 @@ def change(folder: Path, **fields: Any) -> None:
     (folder / "config.json").write_text(json.dumps(config | fields))
 
 
-def without(folder: Path, name: str) -> None:
-    (folder / name).unlink()
+def without(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
 
 
 def test_folders_that_hold_no_classifier_are_refused(tmp_path: Path) -> None:
@@ -250,11 +251,13 @@ def test_folders_that_hold_no_classifier_are_refused(tmp_path: Path) -> None:
     change(saved(tmp_path / "code", "bert"), model_type="mine", auto_map={"AutoConfig": "evil.Config"})
     (tmp_path / "code" / "evil.py").write_text("raise SystemExit('it was run')")
     (saved(tmp_path / "damaged", "bert") / "model.safetensors").write_bytes(b"\xff" * 100)
+    without(saved(tmp_path / "speechless", "bert"), "tokenizer.json", "tokenizer_config.json")
     for name, told in {
+        "speechless": "speechless: holds no vocabulary",
         "pickled": "its weights are the pickle pytorch_model.bin",
         "writes": r"writes: holds a gpt2 model that classifies no texts \(there is no score.weight\)",
         "numbers": "numbers: the model gives numbers and no classes",
-        "code": "code: .*",
+        "code": "code: The repository .* contains custom code",
         "damaged": "damaged: ",
     }.items():
         with pytest.raises(ValueError, match=told):

@@ -15,6 +15,7 @@ from convmodel.bulk.job import Job
 from convmodel.bulk.journal import open_journal
 from convmodel.errors import QueueFull
 from convmodel.formats.reading import count
+from convmodel.responder import Follows
 
 _PATIENCE = 0.05
 """Seconds until a full queue, in which nothing is ours, is tried again."""
@@ -74,17 +75,6 @@ class Line:
 
     text: str
     failed: bool
-
-
-class Follows(Protocol):
-    """What makes what is asked for."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise."""
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError for options that cannot be followed."""
 
 
 class InWork(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from convmodel.document.document import Meta
-from convmodel.responder import Finish
+from convmodel.responder import Finish, Follows
 
 
 class Output(Protocol):
@@ -47,19 +47,8 @@ class Writing(Protocol):
         """Waits for the end. Raises what went wrong."""
 
 
-class WritesDocuments(Protocol):
-    """Goes on with prompts, such as a `DocumentWriter`; several threads may use it at once."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise."""
-
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name; may be empty."""
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
+class WritesDocuments(Follows, Protocol):
+    """Goes on with prompts, such as a `DocumentWriter`."""
 
     def start(
         self,
@@ -81,6 +70,3 @@ class WritesDocuments(Protocol):
             TypeError, ValueError: for a prompt, a meta or options that cannot be followed.
             QueueFull: when too many requests wait.
         """
-
-    def close(self) -> None:
-        """Cancels what is running and frees what is held; twice is no error."""

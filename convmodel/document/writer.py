@@ -38,15 +38,9 @@ class DocumentWriter(EngineThread[DocumentModel]):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> "DocumentInProgress":
-        """Begins to write and returns at once.
+        """Begins to write and returns at once; see `WritesDocuments.start`.
 
         A seed that is not given is not drawn from torch's global generator: beams may be sampled from it just then.
-
-        Args:
-            prompt: how the document begins; may be empty.
-            meta: what is known of it: a string, a list, or an object of fields.
-            options: on top of `self.options`; names are those of transformers' `generate`.
-            seed: the same request with the same seed gives the same texts.
 
         Raises:
             TypeError, ValueError: for a prompt, a meta or options that cannot be followed.
