@@ -23,7 +23,8 @@ export function pathOf(entry, rest = "") {
  */
 export async function open(id) {
   if (id === null) {
-    if (state.entry.conversation.id !== null || state.loading) state.entry = newEntry();
+    const { conversation, making } = state.entry;
+    if (conversation.id !== null || making || state.loading) state.entry = newEntry();
     state.loading = false;
     changed();
     return;
@@ -114,7 +115,9 @@ export async function create(entry, title) {
   take(entry, await json("POST", "conversations", body));
   keep("draft.new", "");
   if (entry.making?.said) keep(`draft.${entry.conversation.id}`, entry.making.said);
-  state.entries.set(entry.conversation.id, entry);
+  const { id } = entry.conversation;
+  state.entries.set(id, entry);
+  if (entry === state.entry) history.replaceState(null, "", `#/${encodeURIComponent(id)}`);
   refresh(entry);
 }
 

@@ -36,6 +36,10 @@ class Person:
         """Clicks on the last thing of a name."""
         self.page.get_by_role(role, name=name, exact=exact).last.click()
 
+    def opens_settings(self) -> None:
+        """Opens the panel for persona and options."""
+        self.page.locator("#open-settings").click()
+
     def sees(self, *texts: str) -> None:
         """Whether the conversation is these texts, in this order, and nothing more."""
         expect(self.page.locator(".bubble")).to_have_text(list(texts))
