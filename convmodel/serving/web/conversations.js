@@ -142,10 +142,12 @@ export function choose(entry, candidate) {
 /**
  * Changes title, persona, preset, options or seed; of a conversation that is not on the server yet, here.
  * @param {import("./state.js").Entry} entry
- * @param {Object<string, any>} changes
+ * @param {object|((now: import("./state.js").Conversation) => object)} wanted the changes, or what makes them of how
+ *   the conversation stands when it is their turn.
  */
-export function change(entry, changes) {
+export function change(entry, wanted) {
   return inTurn(entry, async () => {
+    const changes = typeof wanted === "function" ? wanted(entry.conversation) : wanted;
     if (!entry.conversation.id) {
       Object.assign(entry.conversation, changes);
     } else {

@@ -3,7 +3,7 @@
 import { announce, byId, button, h } from "./dom.js";
 import { lines, showValue } from "./format.js";
 import { state } from "./state.js";
-import { optionsForm, presetChoices } from "./view-options.js";
+import { optionsForm, presetChoices, withOption } from "./view-options.js";
 
 const ROOM = matchMedia("(min-width: 75rem)");
 
@@ -11,7 +11,7 @@ let fields = null;
 let shown = "";
 
 /**
- * @param {{change: (changes: object) => Promise<void>}} acts
+ * @param {{change: (changes: object|Function) => Promise<void>}} acts
  * @returns {() => void} draws it.
  */
 export function startSettings(acts) {
@@ -88,9 +88,9 @@ function build(acts) {
     if (!wrong) save({ seed: seed.value.trim() === "" ? null : Number(seed.value) });
   });
   seedHelp.textContent = SEED_HELP;
-  const options = optionsForm(about, async (wanted) => {
+  const options = optionsForm(about, async (name, value) => {
     saved.textContent = "";
-    await acts.change({ options: wanted });
+    await acts.change((now) => ({ options: withOption(now.options, name, value) }));
     saved.textContent = "Saved";
   });
   byId("settings").replaceChildren(

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from playwright.sync_api import expect
+import pytest
 
 from .site import SLOW
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
 expect.set_options(timeout=SLOW)
 
 

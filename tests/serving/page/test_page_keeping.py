@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
-
 from convmodel.conversation import read_conversations
 from convmodel.serving.keys import Keys, digest
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person
+from .talking import Person, expect
 
 
 def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
 from .site import FakeDocuments
-from .talking import Person
+from .talking import Person, expect
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
@@ -189,7 +188,7 @@ def test_a_conversation_of_a_thousand_turns_is_there_at_once_and_in_order(new_si
 
 def test_a_server_that_writes_documents_has_a_page_for_them(new_site: NewSite, new_page: NewPage) -> None:
     writer = FakeDocuments()
-    page = new_page(new_site(None, writer=writer).url)
+    page = new_page(new_site(writer=writer).url)
     page.get_by_label("How it begins").fill("Once <b>upon</b> a time")
     no_violation(page, "before")
     page.get_by_label("What is known of it").fill('{"author": "Ann", "topics": ["cats"]}')

@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playwright.sync_api import expect
-
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person
+from .talking import Person, expect
 
 
 def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
