@@ -100,4 +100,5 @@ start().catch((error) => {
   byId("starting").hidden = false;
   byId("chat").hidden = true;
   byId("starting-text").textContent = error.message;
+  byId("starting").append(button("Try again", () => location.reload(), { class: "plain" }));
 });

@@ -9,6 +9,7 @@ const ROOM = matchMedia("(min-width: 75rem)");
 
 let fields = null;
 let shown = "";
+let of = null;
 
 /**
  * @param {{change: (changes: object|Function) => Promise<void>}} acts
@@ -58,11 +59,13 @@ function closed() {
 function draw(acts) {
   if (!state.about) return;
   fields ??= build(acts);
-  const { id, persona, preset, options, seed } = state.entry.conversation;
-  const now = JSON.stringify([id, persona, preset, options, seed, state.loading]);
-  if (now === shown) return;
+  const { persona, preset, options, seed } = state.entry.conversation;
+  const now = JSON.stringify([persona, preset, options, seed]);
+  if (now === shown && of === state.entry) return;
   shown = now;
-  const typing = document.activeElement;
+  // What is being typed is not replaced, unless it is that of another conversation.
+  const typing = of === state.entry ? document.activeElement : null;
+  of = state.entry;
   if (fields.persona !== typing) fields.persona.value = persona.join("\n");
   fields.preset.value = preset ?? "";
   fields.presetHelp.textContent = presetText(preset);
@@ -102,7 +105,7 @@ function build(acts) {
       group("persona", "Who replies", persona, h("div", { class: "help", id: "persona-help" }, "One sentence a line. It stays before the conversation however long that becomes.")),
       Object.keys(about.presets).length ? group("preset", "Preset", preset, presetHelp) : null,
       group("seed", "Seed", seed, seedHelp),
-      h("h3", {}, "Options"),
+      Object.keys(about.option_help).length ? h("h3", {}, "Options") : null,
       options.element,
     ),
   );
