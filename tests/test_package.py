@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "continuation", "tokenizer"},
-    {"in_progress", "language_model", "preparation", "scorers", "token_store"},
+    {"in_progress", "language_model", "preparation", "scorers", "text_classifier", "token_store"},
     {"choice_set", "windows", "writing"},
     {"engine_thread"},
     {"document", "model", "selection"},
@@ -247,6 +247,7 @@ def loaded(*program: str) -> set[str]:
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
+        ["import convmodel.serving.safety, convmodel.responder, convmodel.document.protocol"],
     ],
     ids=[
         "import",
@@ -263,6 +264,7 @@ def loaded(*program: str) -> set[str]:
         "conversations",
         "documents",
         "front ends",
+        "what serving knows",
     ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:

@@ -8,12 +8,16 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from convmodel.serving import about, candidates, documents, health, openapi, replies
+from convmodel.serving.conversations import routes as conversations
 from convmodel.serving.errors import add_handlers
 from convmodel.serving.gate import Gate
 from convmodel.serving.openai import routes as openai
 from convmodel.serving.service import Service
 
-ROUTERS = [about.router, replies.router, documents.router, candidates.router, openai.router, health.router]
+ROUTERS = [
+    *(about.router, conversations.router, replies.router, documents.router, candidates.router),
+    *(openai.router, health.router),
+]
 """What every server answers."""
 
 
