@@ -14,8 +14,6 @@ import uvicorn
 from convmodel.responder import Finish
 from convmodel.serving.app import create_app
 from convmodel.serving.conversations.opening import keep_conversations
-from convmodel.serving.conversations.routes import router
-from convmodel.serving.page import page_router
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
@@ -56,7 +54,7 @@ class Site:
         service = new_service(responder, writer=self._writer, title="Anna", **self._service)
         if responder is not None:
             keep_conversations(service, Store(f"sqlite:///{self._folder / 'store.db'}"))
-        app = create_app(service, routers=[router, page_router()])
+        app = create_app(service)
         config = uvicorn.Config(
             app, port=self._port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
         )
