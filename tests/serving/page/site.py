@@ -102,7 +102,10 @@ class FakeDocuments:
     ) -> "FakeDocument":
         """Begins."""
         self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
-        return FakeDocument((options or {}).get("num_return_sequences", 1), seed)
+        return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences", 1), seed=seed)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class FakeDocument:
@@ -110,9 +113,11 @@ class FakeDocument:
 
     tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
 
-    def __init__(self, count: int, seed: int | None) -> None:
+    def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
+        self.prompt, self.meta = prompt, meta
         self.finishes: Sequence[Finish] = ("end", "length", "end", "end")
         self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
+        self.documents: Sequence[str] = [prompt + text for text in self.texts]
         self.tokens: Sequence[int] = [7] * count
         self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
         self.seed = seed

@@ -73,20 +73,28 @@ def states(person: Person) -> "Any":
     page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize(("width", "schemes"), [(360, ["dark"]), (1280, ["light", "dark"])])
-def test_axe_finds_nothing_and_nothing_is_too_wide_in_any_state(
-    new_site: NewSite, new_page: NewPage, width: int, schemes: list[str]
-) -> None:
+def test_axe_finds_nothing_in_any_state_light_and_dark(new_site: NewSite, new_page: NewPage) -> None:
     site = new_site(replies(), options={"num_return_sequences": 3})
-    page = new_page(site.url, viewport={"width": width, "height": 740})
+    page = new_page(site.url, viewport={"width": 1280, "height": 740})
+    for state in states(Person(page)):
+        no_violation(page, state, ["light", "dark"])
+    site.stop()
+    Person(page).say("Anybody?")
+    expect(page.locator("#banner")).to_be_visible()
+    no_violation(page, "no server", ["light", "dark"])
+
+
+def test_on_a_phone_nothing_is_too_wide_in_any_state(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(replies(), options={"num_return_sequences": 3})
+    page = new_page(site.url, viewport={"width": 360, "height": 740})
     for state in states(Person(page)):
         no_sideways_scrolling(page, state)
-        no_violation(page, state, schemes)
+        if state in ("candidates", "the list"):  # that look different here
+            no_violation(page, state)
     site.stop()
     Person(page).say("Anybody?")
     expect(page.locator("#banner")).to_be_visible()
     no_sideways_scrolling(page, "no server")
-    no_violation(page, "no server", schemes)
 
 
 def test_a_person_may_enlarge_everything_twice(new_site: NewSite, new_page: NewPage) -> None:
