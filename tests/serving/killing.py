@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -239,8 +239,16 @@ class Report:
     unsure: int = 0
 
 
-def kill_again_and_again(address: str, *, rounds: int, seed: int) -> Report:
+def kill_again_and_again(
+    address: str, *, rounds: int, seed: int, told: Callable[[Report], None] | None = None
+) -> Report:
     """Kills a server under load and looks, so many times.
+
+    Args:
+        address: of the store.
+        rounds: kills.
+        seed: of what the clients do, and for how long.
+        told: called now and then.
 
     Raises:
         AssertionError: when something acknowledged is lost, or something is there twice or by half.
@@ -255,7 +263,8 @@ def kill_again_and_again(address: str, *, rounds: int, seed: int) -> Report:
             starting.kill()
         server = Process(address, seconds=source.choice([0.0, 0.001, 0.01]))
         try:
-            for each in (*talkers, *sharers):
+            clients: list[Talker | Sharer] = [*talkers, *sharers]
+            for each in clients:
                 each.check(server.port)
             if report.kills == rounds:
                 break
@@ -268,6 +277,8 @@ def kill_again_and_again(address: str, *, rounds: int, seed: int) -> Report:
         report.kills += 1
         report.unsure += sum(talker.unsure is not None for talker in talkers)
         _check_file(address)
+        if told is not None and report.kills % 20 == 0:
+            told(report)
     report.acknowledged = sum(talker.acknowledged for talker in talkers)
     report.shared = len({number for sharer in sharers for number in sharer.known})
     report.conflicts = sum(sharer.conflicts for sharer in sharers)
@@ -307,5 +318,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         many, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-        done = kill_again_and_again(f"sqlite:///{Path(folder) / 'store.db'}", rounds=many, seed=seed)
+        done = kill_again_and_again(f"sqlite:///{Path(folder) / 'store.db'}", rounds=many, seed=seed, told=print)
         print(done, f"{time.monotonic() - began:.0f} s")

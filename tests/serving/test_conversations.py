@@ -199,7 +199,8 @@ def test_an_old_version_is_a_conflict_and_nothing_happens(talk: Talk) -> None:
     id = talk.create(turns=["Hello", "Hi"])
     talk.http.patch(f"/conversations/{id}", json={"title": "new"})
     before = talk.read(id)
-    for what, body in [("turns", {"text": "x"}), ("retry", {}), ("undo", {}), ("choose", {"candidate": 1})]:
+    bodies: dict[str, dict[str, Any]] = {"turns": {"text": "x"}, "retry": {}, "undo": {}, "choose": {"candidate": 1}}
+    for what, body in bodies.items():
         assert talk.ask(id, what, status=409, version=1, **body)["error"]["code"] == "conflict"
     stale = talk.http.patch(f"/conversations/{id}", json={"title": "x", "version": 1})
     assert (stale.status_code, stale.json()["error"]["type"]) == (409, "conflict_error")

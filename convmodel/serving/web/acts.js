@@ -38,9 +38,10 @@ async function trying(act) {
 }
 
 function begin() {
+  // First the focus: what was typed into the panel belongs to the conversation that is left.
+  byId("message").focus();
   if (location.hash) location.hash = "";
   else conversations.open(null);
-  byId("message").focus();
 }
 
 async function rename(head) {

@@ -23,7 +23,8 @@ export function pathOf(entry, rest = "") {
  */
 export async function open(id) {
   if (id === null) {
-    if (state.entry.conversation.id !== null || state.loading) state.entry = newEntry();
+    const { conversation, making } = state.entry;
+    if (conversation.id !== null || making || state.loading) state.entry = newEntry();
     state.loading = false;
     changed();
     return;
@@ -114,7 +115,9 @@ export async function create(entry, title) {
   take(entry, await json("POST", "conversations", body));
   keep("draft.new", "");
   if (entry.making?.said) keep(`draft.${entry.conversation.id}`, entry.making.said);
-  state.entries.set(entry.conversation.id, entry);
+  const { id } = entry.conversation;
+  state.entries.set(id, entry);
+  if (entry === state.entry) history.replaceState(null, "", `#/${encodeURIComponent(id)}`);
   refresh(entry);
 }
 
@@ -139,10 +142,12 @@ export function choose(entry, candidate) {
 /**
  * Changes title, persona, preset, options or seed; of a conversation that is not on the server yet, here.
  * @param {import("./state.js").Entry} entry
- * @param {Object<string, any>} changes
+ * @param {object|((now: import("./state.js").Conversation) => object)} wanted the changes, or what makes them of how
+ *   the conversation stands when it is their turn.
  */
-export function change(entry, changes) {
+export function change(entry, wanted) {
   return inTurn(entry, async () => {
+    const changes = typeof wanted === "function" ? wanted(entry.conversation) : wanted;
     if (!entry.conversation.id) {
       Object.assign(entry.conversation, changes);
     } else {

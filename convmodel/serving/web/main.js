@@ -33,8 +33,6 @@ function drawFrame() {
   if (byId("title").textContent !== title) byId("title").textContent = title;
   const name = `${conversation.id ? `${title} · ` : ""}${state.about.title}`;
   if (document.title !== name) document.title = name;
-  // A conversation that has just become one of the server's gets its address.
-  if (conversation.id && addressed() === null) history.replaceState(null, "", `#/${encodeURIComponent(conversation.id)}`);
 }
 
 function startChat() {
@@ -102,4 +100,5 @@ start().catch((error) => {
   byId("starting").hidden = false;
   byId("chat").hidden = true;
   byId("starting-text").textContent = error.message;
+  byId("starting").append(button("Try again", () => location.reload(), { class: "plain" }));
 });

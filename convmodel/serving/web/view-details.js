@@ -65,7 +65,8 @@ function numbers(reply) {
   if (reply.window) parts.push(`${number(reply.context_tokens)} tokens read, ${number(reply.reply_tokens)} written`);
   if (reply.cached_tokens) parts.push(`${number(reply.cached_tokens)} from the cache`);
   if (reply.turns_dropped) parts.push(`${counted(reply.turns_dropped, "turn")} dropped`);
-  parts.push(`first after ${number(reply.first_seconds * 1000)} ms, all in ${number(reply.seconds, 2)} s`);
+  const first = reply.first_seconds ? `first after ${number(reply.first_seconds * 1000)} ms, ` : "";
+  parts.push(`${first}all in ${number(reply.seconds, 2)} s`);
   if (reply.seed !== null && reply.seed !== undefined) parts.push(`seed ${reply.seed}`);
   return parts.join(" · ");
 }

@@ -5,7 +5,7 @@ import { patiently } from "./connection.js";
 import { announce, button, byId, h } from "./dom.js";
 import { counted, finishText, number, parseValue, titleOf } from "./format.js";
 import { keep, kept, state } from "./state.js";
-import { optionsForm, presetChoices } from "./view-options.js";
+import { optionsForm, presetChoices, withOption } from "./view-options.js";
 
 let controller = null;
 
@@ -20,8 +20,8 @@ export function startDocuments() {
     seed: h("input", { type: "text", id: "seed", inputmode: "numeric", autocomplete: "off", placeholder: "drawn" }),
     preset: h("select", { id: "preset" }, ...presetChoices(about)),
   };
-  const options = optionsForm(about, async (wanted) => {
-    settings.options = wanted;
+  const options = optionsForm(about, async (name, value) => {
+    settings.options = withOption(settings.options, name, value);
   });
   fields.preset.addEventListener("change", () => {
     settings.preset = fields.preset.value || null;

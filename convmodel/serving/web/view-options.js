@@ -8,24 +8,15 @@ const FIRST = ["temperature", "top_p", "top_k", "num_return_sequences", "max_new
 /**
  * A form with a field for each option; an empty field leaves the option to the preset, or to the server.
  * @param {object} about of the server.
- * @param {(options: Object<string, any>) => Promise<void>} change is given all that are set; when it fails, the
- *   reason is shown beside the field.
+ * @param {(name: string, value: any) => Promise<void>} change sets one, or takes it back: undefined; when it fails,
+ *   the reason is shown beside the field.
  * @returns {{element: HTMLElement, show: (set: Object<string, any>, preset: string|null) => void}}
  */
 export function optionsForm(about, change) {
   const names = [...new Set([...Object.keys(about.option_help), ...Object.keys(about.options)])];
   const first = FIRST.filter((name) => names.includes(name));
   const others = names.filter((name) => !first.includes(name)).sort();
-  let set = {};
-  const rows = new Map(names.map((name) => [name, optionRow(name, about, changeOne)]));
-
-  async function changeOne(name, value) {
-    const { [name]: _, ...rest } = set;
-    const wanted = value === undefined ? rest : { ...rest, [name]: value };
-    await change(wanted);
-    set = wanted;
-  }
-
+  const rows = new Map(names.map((name) => [name, optionRow(name, about, change)]));
   const all = h(
     "details",
     { class: "all" },
@@ -36,7 +27,6 @@ export function optionsForm(about, change) {
   return {
     element,
     show(now, preset) {
-      set = now;
       const effective = { ...about.options, ...about.presets[preset] };
       for (const [name, row] of rows) row.show(now[name], effective[name]);
       if (others.some((name) => name in now)) all.open = true;
@@ -95,6 +85,18 @@ export function presetChoices({ preset, presets }) {
   const choices = [["", usual], ...Object.keys(presets).map((name) => [name, name])];
   if (preset) choices.push(["off", "none: the model's own options"]);
   return choices.map(([value, text]) => h("option", { value }, text));
+}
+
+/**
+ * Options with one of them set, or taken back.
+ * @param {Object<string, any>} options
+ * @param {string} name
+ * @param {any} value undefined takes it back.
+ * @returns {Object<string, any>}
+ */
+export function withOption(options, name, value) {
+  const { [name]: _, ...rest } = options;
+  return value === undefined ? rest : { ...rest, [name]: value };
 }
 
 function choice(id) {

@@ -3,15 +3,16 @@
 import { announce, byId, button, h } from "./dom.js";
 import { lines, showValue } from "./format.js";
 import { state } from "./state.js";
-import { optionsForm, presetChoices } from "./view-options.js";
+import { optionsForm, presetChoices, withOption } from "./view-options.js";
 
 const ROOM = matchMedia("(min-width: 75rem)");
 
 let fields = null;
 let shown = "";
+let of = null;
 
 /**
- * @param {{change: (changes: object) => Promise<void>}} acts
+ * @param {{change: (changes: object|Function) => Promise<void>}} acts
  * @returns {() => void} draws it.
  */
 export function startSettings(acts) {
@@ -58,11 +59,13 @@ function closed() {
 function draw(acts) {
   if (!state.about) return;
   fields ??= build(acts);
-  const { id, persona, preset, options, seed } = state.entry.conversation;
-  const now = JSON.stringify([id, persona, preset, options, seed, state.loading]);
-  if (now === shown) return;
+  const { persona, preset, options, seed } = state.entry.conversation;
+  const now = JSON.stringify([persona, preset, options, seed]);
+  if (now === shown && of === state.entry) return;
   shown = now;
-  const typing = document.activeElement;
+  // What is being typed is not replaced, unless it is that of another conversation.
+  const typing = of === state.entry ? document.activeElement : null;
+  of = state.entry;
   if (fields.persona !== typing) fields.persona.value = persona.join("\n");
   fields.preset.value = preset ?? "";
   fields.presetHelp.textContent = presetText(preset);
@@ -88,9 +91,9 @@ function build(acts) {
     if (!wrong) save({ seed: seed.value.trim() === "" ? null : Number(seed.value) });
   });
   seedHelp.textContent = SEED_HELP;
-  const options = optionsForm(about, async (wanted) => {
+  const options = optionsForm(about, async (name, value) => {
     saved.textContent = "";
-    await acts.change({ options: wanted });
+    await acts.change((now) => ({ options: withOption(now.options, name, value) }));
     saved.textContent = "Saved";
   });
   byId("settings").replaceChildren(
@@ -102,7 +105,7 @@ function build(acts) {
       group("persona", "Who replies", persona, h("div", { class: "help", id: "persona-help" }, "One sentence a line. It stays before the conversation however long that becomes.")),
       Object.keys(about.presets).length ? group("preset", "Preset", preset, presetHelp) : null,
       group("seed", "Seed", seed, seedHelp),
-      h("h3", {}, "Options"),
+      Object.keys(about.option_help).length ? h("h3", {}, "Options") : null,
       options.element,
     ),
   );

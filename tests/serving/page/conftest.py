@@ -10,14 +10,13 @@ from tests.fakes import FakeResponder
 
 from .site import SLOW, Site, chromium
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 CAUGHT = ("Content Security Policy", "TrustedHTML", "Uncaught")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = chromium()
     if path is None:
         pytest.skip("needs chromium; or name it in $CHROMIUM")
@@ -64,8 +63,8 @@ def new_site(tmp_path: Path) -> Iterator[NewSite]:
     """Starts servers."""
     sites: list[Site] = []
 
-    def make(responder: FakeResponder | None, **service: Any) -> Site:
-        sites.append(Site(tmp_path, responder, **service))
+    def make(responder: FakeResponder | None = None, **service: Any) -> Site:
+        sites.append(Site(tmp_path, responder or FakeResponder(), **service))
         return sites[-1].__enter__()
 
     yield make

@@ -5,16 +5,15 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from convmodel.responder import Finish
 from convmodel.serving.app import create_app
 from convmodel.serving.conversations.opening import keep_conversations
-from convmodel.serving.conversations.routes import router
-from convmodel.serving.page import page_router
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
@@ -34,12 +33,15 @@ class Site:
 
     Args:
         folder: for the store.
-        responder: replies; None where documents are written.
+        responder: replies.
+        writer: writes documents instead.
         service: further arguments of `new_service`.
     """
 
-    def __init__(self, folder: Path, responder: FakeResponder | None, **service: Any) -> None:
-        self.responder, self._folder, self._service = responder, folder, service
+    def __init__(
+        self, folder: Path, responder: FakeResponder, *, writer: "FakeDocuments | None" = None, **service: Any
+    ) -> None:
+        self.responder, self._writer, self._folder, self._service = responder, writer, folder, service
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/"
@@ -48,10 +50,11 @@ class Site:
 
     def start(self) -> "Site":
         """Answers from now on; with what was stored before."""
-        service = new_service(self.responder, title="Anna", **self._service)
-        if self.responder is not None:
+        responder = self.responder if self._writer is None else None
+        service = new_service(responder, writer=self._writer, title="Anna", **self._service)
+        if responder is not None:
             keep_conversations(service, Store(f"sqlite:///{self._folder / 'store.db'}"))
-        app = create_app(service, routers=[router, page_router()])
+        app = create_app(service)
         config = uvicorn.Config(
             app, port=self._port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
         )
@@ -75,44 +78,48 @@ class Site:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        if self.responder is not None:
-            self.responder.go_on.set()
+        self.responder.go_on.set()
         self.stop()
 
 
 class FakeDocuments:
     """Writes documents without a model."""
 
-    options = {"temperature": 1.0, "num_return_sequences": 1}
-    presets = {"lively": {"temperature": 1.5}}
+    options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
+    presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
 
-    def check_options(self, options: dict[str, Any]) -> None:
+    def check_options(self, options: Mapping[str, Any]) -> None:
         """Knows its own."""
         for name in options:
             if name not in self.options:
                 raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
 
     def start(
-        self, prompt: str = "", *, meta: Any = None, options: dict[str, Any] | None = None, seed: int | None = None
+        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> "FakeDocument":
         """Begins."""
         self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
-        return FakeDocument((options or {}).get("num_return_sequences", 1), seed)
+        return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences", 1), seed=seed)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class FakeDocument:
     """A document that is being written; what is written holds markup."""
 
-    finishes = ("end", "length", "end", "end")
     tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
 
-    def __init__(self, count: int, seed: int | None) -> None:
-        self.texts = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
-        self.tokens = [7] * count
-        self.scores = [-float(n) if count > 1 else None for n in range(count)]
+    def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
+        self.prompt, self.meta = prompt, meta
+        self.finishes: Sequence[Finish] = ("end", "length", "end", "end")
+        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
+        self.documents: Sequence[str] = [prompt + text for text in self.texts]
+        self.tokens: Sequence[int] = [7] * count
+        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
         self.seed = seed
 
     def __iter__(self) -> Iterator[str]:

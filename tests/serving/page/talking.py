@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from playwright.sync_api import expect
+import pytest
 
 from .site import SLOW
 
+expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
 expect.set_options(timeout=SLOW)
 
 
@@ -35,6 +36,10 @@ class Person:
     def click(self, name: str, *, role: str = "button", exact: bool = True) -> None:
         """Clicks on the last thing of a name."""
         self.page.get_by_role(role, name=name, exact=exact).last.click()
+
+    def opens_settings(self) -> None:
+        """Opens the panel for persona and options."""
+        self.page.locator("#open-settings").click()
 
     def sees(self, *texts: str) -> None:
         """Whether the conversation is these texts, in this order, and nothing more."""

@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playwright.sync_api import expect
-
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person
+from .talking import Person, expect
 
 
 def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
@@ -137,7 +135,7 @@ def test_a_text_stays_a_text(new_site: NewSite, new_page: NewPage) -> None:
 def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site: NewSite, new_page: NewPage) -> None:
     site = new_site(FakeResponder())
     person = Person(new_page(site.url))
-    person.page.keyboard.press("Alt+p")
+    person.opens_settings()
     person.page.get_by_label("Who replies").fill("I live in Rome.\n\n I like rain. ")
     person.page.get_by_label("Preset").select_option("bold")
     person.page.get_by_label("Seed").fill("7")
@@ -147,7 +145,7 @@ def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site:
     [asked] = site.responder.asked
     assert asked["persona"] == ("I live in Rome.", "I like rain.") and asked["seed"] == 7
     assert asked["options"] == {"temperature": 1.5, "top_k": 3}
-    person.page.keyboard.press("Alt+p")
+    person.opens_settings()
     temperature = person.page.get_by_label("temperature", exact=True)
     expect(temperature).to_have_attribute("placeholder", "1.5")
     temperature.fill("-1")
