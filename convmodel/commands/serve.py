@@ -103,8 +103,8 @@ def _run(options: Namespace) -> int:
     try:
         exposed = not running.is_loopback(options.host)
         running.check_exposed(options.host, keys=bool(store and store.digests()))
-        bound = running.bind(options.host, options.port)
-        return _serve(options, settings, bound, store, required=exposed)
+        with running.bind(options.host, options.port) as bound:
+            return _serve(options, settings, bound, store, required=exposed)
     finally:
         if store is not None:
             store.close()
@@ -118,7 +118,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.service import new_service
 
     said = policy_options(options)
-    with bound, open_all(options) as opened:
+    with open_all(options) as opened:
         talker: Responder | WritesDocuments | None = opened.responder or opened.documents
         assert talker is not None
         preset = preset_of(options, talker.presets)
