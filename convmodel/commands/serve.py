@@ -112,7 +112,6 @@ def _run(options: Namespace) -> int:
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
     from convmodel.serving.conversations.opening import keep_conversations
-    from convmodel.serving.conversations.routes import router as conversations
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
     from convmodel.serving.service import new_service
@@ -135,11 +134,9 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
             preset=preset,
             options=own_options(options),
         )
-        routers = []
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
-            routers.append(conversations)
-        return run(service, bound, routers=routers, started=lambda line: print(line, flush=True))
+        return run(service, bound, started=lambda line: print(line, flush=True))
 
 
 def model_name(options: Namespace) -> str:

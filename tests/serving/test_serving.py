@@ -106,7 +106,7 @@ def test_other_machines_are_answered_once_there_is_a_key(
 
 def test_an_address_that_the_machine_does_not_have_is_told() -> None:
     for host in ("no such host", "203.0.113.7", "127.0.0.300"):
-        with pytest.raises(ValueError, match="no such address|cannot be used"):
+        with pytest.raises(ValueError, match=r"no such address|cannot be used"):
             bind(host, 0)
 
 
