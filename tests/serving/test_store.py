@@ -150,7 +150,9 @@ def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: 
     assert page(None)[0][0].last is None
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "é", "MTIzIGFiYw", "\x00", "a" * 1000])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "é", "12.abc", "x." + "a" * 22, "\x00", "a" * 1000, "1." + "a" * 22 + "\n"]
+)
 def test_what_is_no_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
     with Store(str(tmp_path / "s.db")) as store, pytest.raises(ValueError, match="before is no cursor"):
         store.read(conversations.listing, "anna", limit=4, before=cursor)
