@@ -103,8 +103,8 @@ def _run(options: Namespace) -> int:
     try:
         exposed = not running.is_loopback(options.host)
         running.check_exposed(options.host, keys=bool(store and store.digests()))
-        bound = running.bind(options.host, options.port)
-        return _serve(options, settings, bound, store, required=exposed)
+        with running.bind(options.host, options.port) as bound:
+            return _serve(options, settings, bound, store, required=exposed)
     finally:
         if store is not None:
             store.close()
@@ -112,13 +112,12 @@ def _run(options: Namespace) -> int:
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
     from convmodel.serving.conversations.opening import keep_conversations
-    from convmodel.serving.conversations.routes import router as conversations
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
     from convmodel.serving.service import new_service
 
     said = policy_options(options)
-    with bound, open_all(options) as opened:
+    with open_all(options) as opened:
         talker: Responder | WritesDocuments | None = opened.responder or opened.documents
         assert talker is not None
         preset = preset_of(options, talker.presets)
@@ -135,11 +134,9 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
             preset=preset,
             options=own_options(options),
         )
-        routers = []
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
-            routers.append(conversations)
-        return run(service, bound, routers=routers, started=lambda line: print(line, flush=True))
+        return run(service, bound, started=lambda line: print(line, flush=True))
 
 
 def model_name(options: Namespace) -> str:
