@@ -13,6 +13,7 @@ from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 from tests.fakes import FakeReplying, FakeResponder
 
+
 class WillingResponder(FakeResponder):
     """A fake that follows every option that the API has."""
 
