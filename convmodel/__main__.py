@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, evaluate, generate, index, inspect, mine, serve
+from convmodel.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve
 
 COMMANDS = [
-    *(chat.COMMAND, serve.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
+    *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
     *(inspect.COMMAND, mine.COMMAND, convert.COMMAND),
 ]
 """In the order of the help; `train` stands before them and has a command line of its own."""

@@ -5,6 +5,7 @@ import inspect
 import re
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from convmodel.commands.responder_options import add_responder_options, own_opti
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
-    from convmodel.serving.keys import Digests
+    from convmodel.serving.store import Store
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
 """What the extra brings."""
@@ -32,6 +33,12 @@ def _add_options(parser: ArgumentParser) -> None:
         default="sqlite:///convmodel.db",
         help="where conversations and keys are kept: a file, postgresql+psycopg://..., or none (default: "
         "sqlite:///convmodel.db)",
+    )
+    where.add_argument(
+        "--keep_days",
+        metavar="N",
+        type=_days,
+        help="delete conversations in which nothing has changed for so many days (default: never)",
     )
     where.add_argument(
         "--allowed_host",
@@ -80,16 +87,16 @@ def _run(options: Namespace) -> int:
     store = None if options.store == "none" else Store(options.store)
     try:
         exposed = not running.is_loopback(options.host)
-        digests = None if store is None else store.digests
-        running.check_exposed(options.host, keys=bool(digests and digests()))
+        running.check_exposed(options.host, keys=bool(store and store.digests()))
         bound = running.bind(options.host, options.port)
-        return _serve(options, settings, bound, digests, required=exposed)
+        return _serve(options, settings, bound, store, required=exposed)
     finally:
         if store is not None:
             store.close()
 
 
-def _serve(options: Namespace, settings: Settings, bound: Any, digests: "Digests | None", *, required: bool) -> int:
+def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
+    from convmodel.serving.conversations.opening import keep_conversations
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
     from convmodel.serving.service import new_service
@@ -102,11 +109,13 @@ def _serve(options: Namespace, settings: Settings, bound: Any, digests: "Digests
             title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
             model=options.name or Path(writer_name(options) or options.selector).resolve().name,
             settings=settings,
-            keys=Keys(digests, required=required),
+            keys=Keys(None if store is None else store.digests, required=required),
             persona=tuple(options.persona),
             preset=preset,
             options=own_options(options),
         )
+        if store is not None and service.replies is not None:
+            keep_conversations(service, store, keep_for=options.keep_days)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
@@ -137,6 +146,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
     return int(text)
+
+
+def _days(text: str) -> timedelta:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0
+    if not 0 < days <= 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give more than 0, to 36500")
+    return timedelta(days=days)
 
 
 def _number(kind: type) -> Any:

@@ -103,5 +103,6 @@ def refusal_of(problem: Mapping[str, Any]) -> Refusal:
             param=param,
             code="unsupported_parameter",
         )
+    code = "unsupported_parameter" if problem.get("type") == "unsupported_parameter" else "invalid_value"
     said = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ")
-    return Refusal(400, f"{param}: {said}" if param else said, param=param, code="invalid_value")
+    return Refusal(400, f"{param}: {said}" if param else said, param=param, code=code)

@@ -24,13 +24,15 @@ def check_json(body: bytes) -> None:
             can be: NaN, infinity, huge numbers, lone surrogates, NUL characters.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_number, parse_int=_whole, parse_float=_finite)
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise _refusal(f"the body is not UTF-8 (at byte {error.start + 1})") from None
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
         raise _refusal(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError:  # more digits than Python reads
+        raise _too_large() from None
     _check(value)
 
 
@@ -50,6 +52,8 @@ def _check(value: Any) -> None:
                 deeper += each
             elif isinstance(each, str):
                 _check_text(each)
+            elif isinstance(each, int | float) and _is_too_large(each):
+                raise _too_large()
         level, deep = deeper, deep + 1
         if deep > MOST_DEEP:
             raise _too_deep()
@@ -70,17 +74,12 @@ def _no_number(name: str) -> Any:
     raise _refusal(f"{name} is no number of JSON; leave it out, or give null")
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > 20 or abs(int(digits)) >= MOST_NUMBER:
-        raise _refusal("a number is too large; whole numbers are below 2 to the power of 63")
-    return int(digits)
+def _is_too_large(number: float) -> bool:
+    return abs(number) >= MOST_NUMBER if isinstance(number, int) else not math.isfinite(number)
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise _refusal("a number is too large; numbers are below 1.8e308")
-    return number
+def _too_large() -> Refusal:
+    return _refusal("a number is too large; whole numbers are below 2 to the power of 63, others below 1.8e308")
 
 
 def _too_deep() -> Refusal:

@@ -1,12 +1,28 @@
 """OpenAI's bodies: what a request may hold, and what may stand in it without meaning anything here."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from convmodel.serving.schemas import Body, Options, Seed, Text, Told
 
 Role = Literal["system", "developer", "user", "assistant"]
+
+T = TypeVar("T")
+Nothing = Annotated[list[Any], Field(max_length=0)]
+
+
+def _only(value: Any, validate: Callable[[Any], Any]) -> Any:
+    try:
+        return validate(value)
+    except ValueError:
+        raise PydanticCustomError("unsupported_parameter", "this server does not support it; leave it out") from None
+
+
+Only = Annotated[T | None, WrapValidator(_only)]
+"""A field that may have a value that asks for nothing, and no other."""
 
 
 class TextPart(Body):
@@ -21,12 +37,12 @@ class Message(Body):
 
     role: Role
     content: Text | Annotated[list[TextPart], Field(min_length=1)]
-    name: None = None
-    refusal: None = None
-    audio: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: None = None
+    name: Only[None] = None
+    refusal: Only[None] = None
+    audio: Only[None] = None
+    annotations: Only[Nothing] = None
+    tool_calls: Only[Nothing] = None
+    function_call: Only[None] = None
 
     def text(self) -> str:
         """The content as one text."""
@@ -51,27 +67,27 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class Neutral(Body):
     """Fields that clients send though they ask for nothing; with any other value they are refused."""
 
-    logprobs: Literal[False] | None = None
-    top_logprobs: Literal[0] | None = None
-    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    functions: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: Literal["none", "auto"] | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: TextFormat | None = None
-    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
-    audio: None = None
-    prediction: None = None
-    reasoning_effort: Literal["none"] | None = None
-    verbosity: None = None
-    store: Literal[False] | None = None
-    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    web_search_options: None = None
-    moderation: None = None
-    prompt_cache_key: None = None
-    safety_identifier: None = None
+    logprobs: Only[Literal[False]] = None
+    top_logprobs: Only[Literal[0]] = None
+    logit_bias: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
+    tools: Only[Nothing] = None
+    tool_choice: Only[Literal["none", "auto"]] = None
+    functions: Only[Nothing] = None
+    function_call: Only[Literal["none", "auto"]] = None
+    parallel_tool_calls: Only[bool] = None
+    response_format: Only[TextFormat] = None
+    modalities: Only[Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)]] = None
+    audio: Only[None] = None
+    prediction: Only[None] = None
+    reasoning_effort: Only[Literal["none"]] = None
+    verbosity: Only[None] = None
+    store: Only[Literal[False]] = None
+    metadata: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
+    service_tier: Only[Literal["auto", "default"]] = None
+    web_search_options: Only[None] = None
+    moderation: Only[None] = None
+    prompt_cache_key: Only[None] = None
+    safety_identifier: Only[None] = None
 
 
 class ChatRequest(Neutral):

@@ -1,0 +1,69 @@
+"""Servers on a FakeResponder, and clients of them: in this thread, or over a socket."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter
+from fastapi.testclient import TestClient
+
+from convmodel.serving.app import create_app
+from convmodel.serving.running import Server, address_of, bind
+from convmodel.serving.service import Service, new_service
+from convmodel.serving.settings import Settings
+from tests.fakes import FakeResponder
+
+BASE = "http://localhost"
+
+
+def service_of(responder: Any = None, **settings: Any) -> Service:
+    """A service on a fake, with settings that end tests soon."""
+    return new_service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
+
+
+@contextlib.contextmanager
+def client_of(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[TestClient]:
+    """A client in this process; what goes wrong in the server is an answer, not an exception."""
+    with TestClient(create_app(service, routers=routers), base_url=BASE, raise_server_exceptions=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[str]:
+    """The address of a real server, in a thread, on a free port."""
+    bound = bind("127.0.0.1", 0)
+    there = threading.Event()
+    config = uvicorn.Config(create_app(service, routers=routers), log_config=None, access_log=False)
+    server = Server(config, service, there.set)
+    thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
+    address = address_of(bound).rstrip("/")
+    thread.start()
+    assert there.wait(20)
+    try:
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def until(true: Callable[[], Any], *, seconds: float = 5.0) -> None:
+    """Waits for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.005)
+
+
+def events_of(text: str) -> list[tuple[str, str]]:
+    """The name and the data of each event of a stream, by the letter of the specification."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        if fields:
+            found.append((fields.get("event", "message"), fields["data"]))
+    return found

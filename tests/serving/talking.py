@@ -1,0 +1,115 @@
+"""A server with a store in this process, and what its clients read."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import uvicorn
+from starlette.testclient import TestClient
+
+from convmodel.responder import Responder
+from convmodel.serving.app import create_app
+from convmodel.serving.conversations.opening import Kept, keep_conversations
+from convmodel.serving.keys import Keys
+from convmodel.serving.running import bind
+from convmodel.serving.service import Service, new_service
+from convmodel.serving.settings import Settings
+from convmodel.serving.store import Store
+
+
+@dataclass
+class Talk:
+    """A client of a server.
+
+    Args:
+        http: sends requests.
+        service: of the server.
+        store: of the service.
+    """
+
+    http: TestClient
+    service: Service
+    store: Store
+
+    @property
+    def kept(self) -> Kept:
+        """What the service keeps conversations with."""
+        assert isinstance(self.service.conversations, Kept)
+        return self.service.conversations
+
+    def create(self, **body: Any) -> str:
+        """Makes a conversation, and gives its id."""
+        answer = self.http.post("/conversations", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def ask(self, id: str, what: str, *, status: int = 200, key: str | None = None, **body: Any) -> Any:
+        """Sends a request to a conversation, and gives the JSON of the answer."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answer = self.http.post(f"/conversations/{id}/{what}", json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def say(self, id: str, text: str, **others: Any) -> Any:
+        """Says something."""
+        return self.ask(id, "turns", text=text, **others)
+
+    def read(self, id: str) -> Any:
+        """The conversation."""
+        answer = self.http.get(f"/conversations/{id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def texts(self, id: str) -> list[str]:
+        """Its turns."""
+        return [turn["text"] for turn in self.read(id)["turns"]]
+
+
+@contextlib.contextmanager
+def served(
+    responder: Responder,
+    address: str,
+    *,
+    settings: Settings | None = None,
+    keep_for: timedelta | None = None,
+    keys: bool = False,
+    **others: Any,
+) -> Iterator[Talk]:
+    """Serves a Responder to a client in this process."""
+    store = Store(address)
+    service = new_service(responder, settings=settings, keys=Keys(store.digests) if keys else None, **others)
+    keep_conversations(service, store, keep_for=keep_for)
+    with TestClient(create_app(service), base_url="http://localhost") as http:
+        yield Talk(http, service, store)
+
+
+@contextlib.contextmanager
+def listening(responder: Responder, address: str, **others: Any) -> Iterator[tuple[str, Service]]:
+    """Serves a Responder on a port, and gives the address: for clients that read a stream while it comes, or leave."""
+    service = new_service(responder, **others)
+    keep_conversations(service, Store(address))
+    config = uvicorn.Config(create_app(service), log_config=None, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    bound = bind("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([bound],))
+    with bound:
+        thread.start()
+        try:
+            yield f"http://localhost:{bound.getsockname()[1]}", service
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+    """Yields the names and values of the events of a stream."""
+    name = ""
+    for line in lines:
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
