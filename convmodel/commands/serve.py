@@ -15,6 +15,9 @@ from convmodel.commands.responder_options import add_responder_options, own_opti
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
+    from convmodel.responder import Responder
+    from convmodel.serving.keys import Keys
+    from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
@@ -99,24 +102,40 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.conversations.opening import keep_conversations
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
-    from convmodel.serving.service import new_service
 
     with bound, opened(options, settings) as responder:
-        preset = preset_of(options, responder.presets)
-        responder.check_options({**responder.presets.get(preset or "", {}), **own_options(options)})
-        service = new_service(
-            responder,
-            title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
-            model=options.name or Path(writer_name(options) or options.selector).resolve().name,
-            settings=settings,
-            keys=Keys(None if store is None else store.digests, required=required),
-            persona=tuple(options.persona),
-            preset=preset,
-            options=own_options(options),
-        )
+        keys = Keys(None if store is None else store.digests, required=required)
+        service = service_of(options, responder, settings=settings, keys=keys, name=options.name)
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
         return run(service, bound, started=lambda line: print(line, flush=True))
+
+
+def service_of(
+    options: Namespace, responder: "Responder", *, settings: Settings, keys: "Keys", name: str | None = None
+) -> "Service":
+    """A service on what replies, as the options say that it does.
+
+    Args:
+        name: the model's name for clients; that of its folder when left out.
+
+    Raises:
+        ValueError: for a preset or options that cannot be followed.
+    """
+    from convmodel.serving.service import new_service
+
+    preset = preset_of(options, responder.presets)
+    responder.check_options({**responder.presets.get(preset or "", {}), **own_options(options)})
+    return new_service(
+        responder,
+        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
+        model=name or Path(writer_name(options) or options.selector).resolve().name,
+        settings=settings,
+        keys=keys,
+        persona=tuple(options.persona),
+        preset=preset,
+        options=own_options(options),
+    )
 
 
 def opened(options: Namespace, settings: Settings) -> Any:
