@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve
+from convmodel.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve, telegram
 
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
-    *(inspect.COMMAND, mine.COMMAND, convert.COMMAND),
+    *(telegram.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND),
 ]
 """In the order of the help; `train` stands before them and has a command line of its own."""
 

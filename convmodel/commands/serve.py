@@ -25,6 +25,9 @@ from convmodel.serving.settings import LOOPBACK, Settings
 if TYPE_CHECKING:
     from convmodel.document.protocol import WritesDocuments
     from convmodel.responder import Responder
+    from convmodel.serving.keys import Keys
+    from convmodel.serving.safety import Policy
+    from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
@@ -114,34 +117,61 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.conversations.opening import keep_conversations
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
-    from convmodel.serving.service import new_service
 
     said = policy_options(options)
     with open_all(options) as opened:
-        talker: Responder | WritesDocuments | None = opened.responder or opened.documents
-        assert talker is not None
-        preset = preset_of(options, talker.presets)
-        talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})
-        service = new_service(
+        service = service_of(
+            options,
             opened.responder,
-            writer=opened.documents,
-            title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
-            model=options.name or model_name(options),
+            opened.documents,
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
             policy=open_policy(said, device=options.device),
-            persona=tuple(options.persona),
-            preset=preset,
-            options=own_options(options),
+            name=options.name,
         )
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
-def model_name(options: Namespace) -> str:
-    """The model's name for clients: that of its folder."""
-    return Path(writer_name(options) or options.selector or options.documents).resolve().name
+def service_of(
+    options: Namespace,
+    responder: "Responder | None",
+    writer: "WritesDocuments | None" = None,
+    *,
+    settings: Settings,
+    keys: "Keys",
+    policy: "Policy | None" = None,
+    name: str | None = None,
+) -> "Service":
+    """A service on what was opened, as the options say that it replies.
+
+    Args:
+        responder, writer: at least one of them.
+        name: the model's for clients; that of its folder when left out.
+
+    Raises:
+        ValueError: for a preset or options that cannot be followed.
+    """
+    from convmodel.serving.service import new_service
+
+    talker = responder or writer
+    assert talker is not None
+    preset = preset_of(options, talker.presets)
+    talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})
+    folder = writer_name(options) or options.selector or options.documents
+    return new_service(
+        responder,
+        writer=writer,
+        title=" + ".join(Path(each).name for each in title(options).split(" + ")),  # no path leaves the server
+        model=name or Path(folder).resolve().name,
+        settings=settings,
+        keys=keys,
+        policy=policy,
+        persona=tuple(options.persona),
+        preset=preset,
+        options=own_options(options),
+    )
 
 
 def settings_of(options: Namespace) -> Settings:

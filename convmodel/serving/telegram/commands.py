@@ -166,8 +166,7 @@ async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
     word, _, text = rest.partition(" ")
     persona = settings.persona
     if persona is None:
-        path = f"/conversations/{await desk.replies.conversation(task.chat)}"
-        persona = tuple((await patiently(lambda: desk.server.ask("GET", path)))["persona"])
+        persona = await _usual_persona(desk, task)
     if rest == "clear":
         persona = ()
     elif word == "add" and text.strip():
@@ -178,6 +177,16 @@ async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
         persona = (rest,)
     shown = "\n".join(persona) or "There is no persona; /persona I like rain. gives one."
     return await _changed(desk, task, replace(settings, persona=persona), shown) if rest else Answer(shown)
+
+
+async def _usual_persona(desk: Desk, task: Task) -> tuple[str, ...]:
+    """The server's, kept before it is changed: a second time, the server would tell what the first time made of it."""
+    if task.plan is None:
+        path = f"/conversations/{await desk.replies.conversation(task.chat)}"
+        persona = (await patiently(lambda: desk.server.ask("GET", path)))["persona"]
+        await desk.state.attempt(task, plan={"persona": persona}, attempt=0)
+        return tuple(persona)
+    return tuple(task.plan["persona"])
 
 
 async def _set(desk: Desk, task: Task, rest: str) -> Answer:

@@ -5,7 +5,13 @@ import logging
 from typing import Any
 
 from aiogram import Bot, Dispatcher
-from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramRetryAfter, TelegramUnauthorizedError
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramConflictError,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
@@ -68,8 +74,9 @@ class Poller:
             except TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
             except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is not there now
-                # A conflict says of itself what it is: another program with the same token, or a webhook.
-                detail = error.message if isinstance(error, TelegramAPIError) else ""
+                # A conflict says of itself what it is: another program with the same token, or a webhook. What others
+                # say may hold the address that was asked, and with it the token.
+                detail = error.message if isinstance(error, TelegramConflictError) else ""
                 LOG.warning("no updates: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:

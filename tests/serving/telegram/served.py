@@ -112,7 +112,7 @@ class Faulty:
             await self._app(scope, receive, send)
             return
         body = (await receive()).get("body", b"")
-        said = json.loads(body) if body else None
+        said: Any = json.loads(body) if body else None
         headers = {name: value.decode() for name, value in scope["headers"]}
         if b"idempotency-key" in headers:
             said["key"] = headers[b"idempotency-key"]

@@ -12,6 +12,7 @@ import pytest
 from convmodel.serving.telegram import texts
 from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.errors import TokenRefused
+from convmodel.serving.telegram.state import State, Task
 from tests.serving.telegram.fake_api import ALICE, ME, TOKEN, Fault, group
 from tests.serving.telegram.harness import run, talk, world
 
@@ -416,6 +417,34 @@ def test_an_undo_whose_answer_is_lost_is_not_done_twice(tmp_path: Path) -> None:
             w.server.faults = [None, -1]
             assert await w.ask("/undo") == "Taken back; 2 turns are left."
             assert await w.server.turns() == ["one", "re: one"]
+
+    run(work())
+
+
+def test_what_the_store_did_not_take_is_done_again_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: set[int] = set()
+    answer = State.answer
+
+    async def forgetful(self: State, task: Task, *arguments: Any, **changes: Any) -> None:
+        if task.update not in refused:
+            refused.add(task.update)
+            raise OSError("no space is left")
+        await answer(self, task, *arguments, **changes)
+
+    monkeypatch.setattr(State, "answer", forgetful)
+
+    async def work() -> None:
+        async with talk(tmp_path) as w:
+            assert await w.ask("one") == "re: one"
+            assert await w.ask("/persona add I am old.") == "I am old."
+            assert await w.ask("/persona add I am wise.") == "I am old.\nI am wise."
+            assert await w.ask("two") == "re: two"
+            assert await w.ask("/retry") == "re: two"
+            assert await w.ask("/undo") == "Taken back; 2 turns are left."
+            assert await w.ask("/set temperature 0.5") == "temperature = 0.5"
+            [conversation] = await w.server.conversations()
+            assert [turn.text for turn in conversation.turns] == ["one", "re: one"]
+            assert conversation.about.persona == ("I am old.", "I am wise.") and len(refused) == 7
 
     run(work())
 

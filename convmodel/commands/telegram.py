@@ -1,0 +1,119 @@
+"""A model, or a server that has one, and people in Telegram in, conversations out."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from convmodel.commands import serve
+from convmodel.commands.base import Command
+from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
+from convmodel.commands.responder_options import add_responder_options, open_responder
+
+if TYPE_CHECKING:
+    from convmodel.serving.service import Service
+    from convmodel.serving.store import Store
+    from convmodel.serving.telegram.running import BotSettings
+
+EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
+"""What the extra brings."""
+
+OF_A_MODEL = ("model", "selector", "index", "candidates", "reranker", "preset", "settings", "persona", "device")
+"""Options that say nothing to a server which has its model."""
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    where = parser.add_argument_group("who replies, and where")
+    where.add_argument(
+        "--url", metavar="URL", help="a running server, such as http://127.0.0.1:8000; without it one is started here"
+    )
+    where.add_argument("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
+    where.add_argument(
+        "--store",
+        metavar="URL",
+        default="sqlite:///telegram.db",
+        help="where the bot keeps what it must not forget, and a server that is started here its conversations "
+        "(default: sqlite:///telegram.db)",
+    )
+    add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_policy_options(parser)
+
+
+def _run(options: Namespace) -> int:
+    try:
+        from convmodel.serving.logs import log_to_stderr
+        from convmodel.serving.store import Store
+        from convmodel.serving.telegram.hiding import hide
+        from convmodel.serving.telegram.running import BotSettings, alone, check_address, check_token
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        raise _needs(str(error.name)) from None
+    token = check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
+    api = None if options.api is None else check_address(options.api, what="a Bot API server")
+    log_to_stderr(texts=False)
+    hide(token)
+    with alone(options.store), Store(options.store) as store:
+        if options.url is not None:
+            _check_alone(options)
+            url = check_address(options.url, what="a convmodel server")
+            settings = BotSettings(url=url, key=os.environ.get("CONVMODEL_API_KEY"), api=api)
+            asyncio.run(_talk(token, settings, store))
+        else:
+            _run_here(options, token, api, store)
+    return 0
+
+
+def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
+    """Starts a server in this process; the bot talks to it as it would to any."""
+    from convmodel.serving.conversations.opening import keep_conversations
+    from convmodel.serving.settings import Settings
+    from convmodel.serving.telegram.here import own_key
+    from convmodel.serving.telegram.running import BotSettings
+
+    key, keys = own_key()
+    said = policy_options(options)
+    with open_responder(options) as responder:
+        policy = open_policy(said, device=options.device)
+        service = serve.service_of(options, responder, settings=Settings(), keys=keys, policy=policy)
+        keep_conversations(service, store)
+        asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
+
+
+async def _talk(token: str, settings: "BotSettings", store: "Store", service: "Service | None" = None) -> None:
+    from contextlib import AsyncExitStack
+    from dataclasses import replace
+
+    from convmodel.serving.telegram.here import serving_here
+    from convmodel.serving.telegram.running import run_bot, until_signal
+
+    async with AsyncExitStack() as stack:
+        ending = stack.enter_context(until_signal())
+        if service is not None:
+            settings = replace(settings, url=await stack.enter_async_context(serving_here(service)))
+        await run_bot(token, settings, store, ending=ending)
+
+
+def _check_alone(options: Namespace) -> None:
+    given = [name for name in OF_A_MODEL if getattr(options, name)]
+    if given:
+        name = "set" if given[0] == "settings" else given[0]
+        raise ValueError(f"--url is a server that has its model and options; leave --{name} out, or --url")
+
+
+def _needs(module: str) -> SystemExit:
+    import sys
+
+    print(f'error: the bot needs {module}; pip install "convmodel[telegram]"', file=sys.stderr)
+    return SystemExit(2)
+
+
+COMMAND = Command(
+    name="telegram",
+    help="talk to people in Telegram",
+    description="Answers in Telegram until Ctrl-C, by a running server (--url) or by a model that is loaded here. The "
+    "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
+    add_options=_add_options,
+    run=_run,
+)
+"""The command."""
