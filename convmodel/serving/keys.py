@@ -1,35 +1,18 @@
 """The Authorization header in, the owner out; keys are known by their hashes alone."""
 
-import hashlib
 import hmac
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 from convmodel.serving.errors import Refusal
-
-LOCAL = "local"
-"""The owner where there are no keys."""
-
-BEGINNING = "cm-"
-"""How our keys begin, so that a person, and a search for leaked secrets, knows one."""
+from convmodel.serving.store.keys import LOCAL, digest
 
 FRESH = 5.0
 """Seconds after which keys are read again: a key that was taken back works no longer than this."""
 
 Digests = Callable[[], Mapping[str, str]]
 """The SHA-256 of each key, in hexadecimal, with its owner; may be called from any thread."""
-
-
-def new_key() -> str:
-    """A key of 256 random bits."""
-    return BEGINNING + secrets.token_urlsafe(32)
-
-
-def digest(key: str) -> str:
-    """What is kept of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Keys:

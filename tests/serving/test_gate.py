@@ -9,10 +9,11 @@ import httpx2 as httpx
 import pytest
 
 from convmodel.serving.errors import Refusal
-from convmodel.serving.keys import Keys, digest, new_key
+from convmodel.serving.keys import Keys
 from convmodel.serving.limits import Places, Rate
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
+from convmodel.serving.store.keys import digest, new_key
 from tests.fakes import FakeResponder
 
 from .clients import client_of, events_of, served, service_of, until

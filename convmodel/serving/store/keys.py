@@ -12,6 +12,8 @@ from .rows import now
 from .tables import KEYS
 
 PREFIX = "cm-"
+"""How our keys begin, so that a person, and a search for leaked secrets, knows one."""
+
 LOCAL = "local"
 """Who asks where no keys are needed; no key is of that name."""
 
@@ -24,6 +26,11 @@ class Key:
 
     name: str
     created: int
+
+
+def new_key() -> str:
+    """A key of 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> str:
@@ -48,7 +55,7 @@ def add(connection: Connection, name: str) -> str:
         )
     if connection.execute(select(KEYS.c.name).where(KEYS.c.name == name)).one_or_none():
         raise Taken(f"there is a key named {name!r} already; remove it first, or take another name")
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = new_key()
     connection.execute(insert(KEYS).values(name=name, digest=digest(key), created=now()))
     return key
 

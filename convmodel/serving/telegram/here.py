@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from convmodel.serving.keys import Keys, digest, new_key
+from convmodel.serving.keys import Keys
 from convmodel.serving.running import Server, address_of, bind, new_config
 from convmodel.serving.service import Service
+from convmodel.serving.store.keys import digest, new_key
 
 OWNER = "telegram"
 """Whose conversations the bot's are, in a store of its own."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.conversation import read_conversations
-from convmodel.serving.keys import Keys, digest
+from convmodel.serving.keys import Keys
 from convmodel.serving.settings import Settings
+from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
