@@ -19,7 +19,21 @@ CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
 EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqdm>=4.60"]
 INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
 INDEX = ["usearch>=2.16,<3", "tqdm>=4.60"]
-EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX})
+SERVE = [
+    "fastapi>=0.135,<1",
+    "uvicorn>=0.38,<1",
+    "httptools>=0.6.4",
+    'uvloop>=0.21; sys_platform != "win32"',
+    "pydantic>=2.11,<3",
+    "sqlalchemy>=2.0.30,<3",
+    "prometheus-client>=0.21",
+    "limits>=5,<6",
+    "fastapi-swagger>=0.4",
+    "regex",
+]
+POSTGRES = ["psycopg[binary]>=3.2,<4"]
+TELEGRAM = [*SERVE, "aiogram>=3.31,<4", "aiohttp>=3.9"]
+EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX, *SERVE, *POSTGRES, *TELEGRAM})
 TEST = [
     *EVERYTHING,
     "pytest>=8,<10",
@@ -28,6 +42,11 @@ TEST = [
     "mypy>=1.15",
     "types-PyYAML",
     "sentencepiece>=0.2",
+    "httpx2>=2",  # of starlette's TestClient
+    "openai>=2",
+    "schemathesis>=4,<5",
+    "playwright>=1.50",
+    "axe-playwright-python>=0.1.4",
 ]
 
 
@@ -66,6 +85,9 @@ setup(
         "evaluate": EVALUATE,
         "inspect": INSPECT,
         "index": INDEX,
+        "serve": SERVE,
+        "postgres": POSTGRES,
+        "telegram": TELEGRAM,
         "all": EVERYTHING,
         "test": TEST,
     },
