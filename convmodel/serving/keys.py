@@ -1,35 +1,24 @@
 """The Authorization header in, the owner out; keys are known by their hashes alone."""
 
-import hashlib
 import hmac
-import secrets
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 from convmodel.serving.errors import Refusal
+from convmodel.serving.store.errors import Unavailable
+from convmodel.serving.store.keys import LOCAL, digest, new_key
 
-LOCAL = "local"
-"""The owner where there are no keys."""
+__all__ = ["LOCAL", "Digests", "Keys", "digest", "new_key"]
 
-BEGINNING = "cm-"
-"""How our keys begin, so that a person, and a search for leaked secrets, knows one."""
+logger = logging.getLogger(__name__)
 
 FRESH = 5.0
 """Seconds after which keys are read again: a key that was taken back works no longer than this."""
 
 Digests = Callable[[], Mapping[str, str]]
 """The SHA-256 of each key, in hexadecimal, with its owner; may be called from any thread."""
-
-
-def new_key() -> str:
-    """A key of 256 random bits."""
-    return BEGINNING + secrets.token_urlsafe(32)
-
-
-def digest(key: str) -> str:
-    """What is kept of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Keys:
@@ -52,10 +41,23 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Reads the keys again, unless they are fresh."""
+        """Reads the keys again, unless they are fresh.
+
+        Raises:
+            Refusal: 503 when they cannot be read: a key that was taken back must not go on working.
+        """
         with self._lock:
             if self._read is not None and not self.fresh:
-                self._known = dict(self._read())
+                try:
+                    self._known = dict(self._read())
+                except Unavailable as error:
+                    logger.error("%s", error)
+                    raise Refusal(
+                        503,
+                        "keys cannot be read now; try again later",
+                        code="store_unavailable",
+                        headers={"Retry-After": "5"},
+                    ) from None
                 self._read_at = time.monotonic()
 
     @property

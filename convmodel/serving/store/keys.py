@@ -11,7 +11,9 @@ from .errors import Taken
 from .rows import now
 from .tables import KEYS
 
-PREFIX = "cm-"
+BEGINNING = "cm-"
+"""How keys begin, so that a person, and a search for leaked secrets, knows one."""
+
 LOCAL = "local"
 """Who asks where no keys are needed; no key is of that name."""
 
@@ -26,8 +28,13 @@ class Key:
     created: int
 
 
+def new_key() -> str:
+    """A key of 256 random bits."""
+    return BEGINNING + secrets.token_urlsafe(32)
+
+
 def digest(key: str) -> str:
-    """What is kept of a key. It has 256 random bits: a plain SHA-256 cannot be guessed back."""
+    """What is kept of a key. With so many random bits a plain SHA-256 cannot be guessed back."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -48,7 +55,7 @@ def add(connection: Connection, name: str) -> str:
         )
     if connection.execute(select(KEYS.c.name).where(KEYS.c.name == name)).one_or_none():
         raise Taken(f"there is a key named {name!r} already; remove it first, or take another name")
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = new_key()
     connection.execute(insert(KEYS).values(name=name, digest=digest(key), created=now()))
     return key
 
