@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
 from convmodel.serving.answering import unless_left
-from convmodel.serving.asking import all_options, check_chars
+from convmodel.serving.asking import all_options, check_chars, check_options
 from convmodel.serving.documenting import Begun, Writing, Written
 from convmodel.serving.errors import Refusal
 from convmodel.serving.replies import error_event
@@ -78,6 +78,7 @@ class DocumentsBody(Told):
             DocumentsBody,
             '`piece` with `{"text"}` of the first text, any number of times; '
             "then `documents` with the same as the JSON, or `error`.",
+            *("piece", "documents", "error"),
         ),
     },
 )
@@ -95,6 +96,7 @@ async def write(body: DocumentRequest, request: Request, service: TheService, ow
 def _begun(service: Service, body: DocumentRequest) -> Begun:
     check_chars(body.prompt, service.settings.turn_chars, param="prompt")
     options = {} if body.options is None else body.options.given()
+    check_options(service, options)
     if "n" in body.model_fields_set:
         options["num_return_sequences"] = body.n
     if body.n > service.settings.n:

@@ -46,6 +46,7 @@ class ReplyRequest(Body):
         **streamed(
             ReplyBody,
             '`piece` with `{"text"}`, any number of times; then `reply` with the same as the JSON, or `error`.',
+            *("piece", "reply", "error"),
         ),
     },
 )

@@ -50,7 +50,7 @@ def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[s
         assert not thread.is_alive()
 
 
-def until(true: Callable[[], Any], *, seconds: float = 5.0) -> None:
+def until(true: Callable[[], Any], *, seconds: float = 20.0) -> None:
     """Waits for something to become true."""
     end = time.monotonic() + seconds
     while not true():

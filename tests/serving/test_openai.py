@@ -204,7 +204,6 @@ def test_messages_become_persona_and_context(
         ({"seed": 2**53 - 2, "n": 3}, "seed", "invalid_value"),
         ({"frequency_penalty": 2.5}, "frequency_penalty", "invalid_value"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
-        ({"persona": ["a"], "messages": [{"role": "system", "content": "b"}, *HELLO]}, "persona", "invalid_value"),
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),
         ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_parameter"),
         ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),

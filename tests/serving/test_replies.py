@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 from typing import Any
 
@@ -188,9 +189,13 @@ def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
     fake = FakeResponder(hold=0)
     service = service_of(fake)
     with served(service) as address:
-        with pytest.raises(httpx.TimeoutException), httpx.Client(timeout=httpx.Timeout(0.2)) as client:
-            client.post(f"{address}/replies", json={"context": ["a"], "stream": stream})
-        until(lambda: service.makings.places.open == 0)
+        host, port = address.removeprefix("http://").split(":")
+        body = json.dumps({"context": ["a"], "stream": stream})
+        head = ["POST /replies HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall("\r\n".join([*head, f"Content-Length: {len(body)}", "", body]).encode())
+            until(fake.held.is_set, seconds=20)
+        until(lambda: service.makings.places.open == 0, seconds=20)
     [replying] = fake.running
     assert replying._cancelled.is_set()
 
@@ -207,7 +212,7 @@ def test_places_are_counted_for_all_and_each_is_freed_once() -> None:
         threads = [threading.Thread(target=ask, args=(address,)) for _ in range(3)]
         for thread in threads:
             thread.start()
-        until(lambda: service.makings.places.open == 3)
+        until(lambda: service.makings.places.open == 3, seconds=20)
         assert httpx.post(f"{address}/replies", json={"context": ["a"]}).status_code == 429
         assert httpx.get(f"{address}/health").status_code == 200
         fake.go_on.set()

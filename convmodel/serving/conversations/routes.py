@@ -64,6 +64,7 @@ Key = Annotated[
 ]
 KEPT = (404, 503)
 CHANGED = (404, 409, 415, 503)
+EVENTS = ("said", "piece", "reply", "error")
 ANSWERED = """`said` with `{"turn", "version"}` as soon as what was said is stored, where something was; `piece` with
 `{"text"}`, any number of times; then `reply` with the same as the JSON, stored, or `error`."""
 
@@ -161,7 +162,7 @@ async def export(here: Here, owner: Owner, id: Id) -> Response:
     "/{id}/turns",
     summary="Say something",
     response_model=schemas.SaidBody,
-    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.SaidBody, ANSWERED)},
+    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.SaidBody, ANSWERED, *EVENTS)},
 )
 async def say(talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.Say, key: Key = None) -> Response:
     """Stores what you say, and then has it replied to.
@@ -176,7 +177,7 @@ async def say(talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: sc
     "/{id}/reply",
     summary="Have the waiting turn replied to",
     response_model=schemas.AnswerBody,
-    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED)},
+    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED, *EVENTS)},
 )
 async def reply(
     talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.AskReply | None = None, key: Key = None
@@ -191,7 +192,7 @@ async def reply(
     "/{id}/retry",
     summary="Have the last turn replied to again",
     response_model=schemas.AnswerBody,
-    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED)},
+    responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED, *EVENTS)},
 )
 async def retry(
     talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.AskReply | None = None, key: Key = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from convmodel.serving.schemas import Body, Options, Seed, Text, Told
@@ -20,6 +20,22 @@ def _only(value: Any, validate: Callable[[Any], Any]) -> Any:
     except ValueError:
         raise PydanticCustomError("unsupported_parameter", "this server does not support it; leave it out") from None
 
+
+def _is_bool(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("a number is no truth value")
+    return value
+
+
+def _is_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a truth value is no number")
+    return value
+
+
+No = Annotated[Literal[False], BeforeValidator(_is_bool)]
+Zero = Annotated[Literal[0], BeforeValidator(_is_number)]
+"""Python takes each for the other."""
 
 Only = Annotated[T | None, WrapValidator(_only)]
 """A field that may have a value that asks for nothing, and no other."""
@@ -67,8 +83,8 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class Neutral(Body):
     """Fields that clients send though they ask for nothing; with any other value they are refused."""
 
-    logprobs: Only[Literal[False]] = None
-    top_logprobs: Only[Literal[0]] = None
+    logprobs: Only[No] = None
+    top_logprobs: Only[Zero] = None
     logit_bias: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
     tools: Only[Nothing] = None
     tool_choice: Only[Literal["none", "auto"]] = None
@@ -81,7 +97,7 @@ class Neutral(Body):
     prediction: Only[None] = None
     reasoning_effort: Only[Literal["none"]] = None
     verbosity: Only[None] = None
-    store: Only[Literal[False]] = None
+    store: Only[No] = None
     metadata: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
     service_tier: Only[Literal["auto", "default"]] = None
     web_search_options: Only[None] = None
@@ -127,7 +143,7 @@ class ChatRequest(Neutral):
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    persona: list[Text] | None = Field(None, description="ours: sentences, in place of system messages")
+    persona: list[Text] | None = Field(None, description="ours: sentences, before those of system messages")
     preset: str | None = Field(None, description="ours: a set of options, see /about")
     options: Options | None = Field(None, description="ours: any option of decoding; the fields above come first")
 

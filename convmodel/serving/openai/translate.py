@@ -37,10 +37,7 @@ def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[Asked]:
     if n > service.settings.n:
         raise Refusal(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
     persona, context = split(body.messages)
-    if body.persona is not None:
-        if persona:
-            raise _wrong("persona", "there are system messages and a persona; give one of them")
-        persona = tuple(body.persona)
+    persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
     for stop in _stops(body):
         check_chars(stop, service.settings.turn_chars, param="stop")

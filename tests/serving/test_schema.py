@@ -1,0 +1,73 @@
+"""The description of the API against what the server does, by schemathesis, with every check that it has."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+
+from convmodel.serving.app import create_app
+
+from .everything import everything
+
+EXAMPLES = 4
+"""For each address; `schemathesis run ADDRESS/openapi.json --checks all` tries more."""
+
+
+@pytest.fixture  # for one test: schemathesis ends an application with the test that asked it
+def api() -> Iterator[Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        service = everything(Path(folder), hosts=())
+        project = ProjectConfig(generation=GenerationConfig(allow_x00=False))  # which no text of ours may hold
+        config = SchemathesisConfig(projects=ProjectsConfig(default=project))
+        yield schemathesis.openapi.from_asgi("/openapi.json", create_app(service), config=config)
+        service.close()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_the_server_does_what_its_description_says(mode: GenerationMode, api: Any) -> None:
+    tried: set[str] = set()
+    for found in api.get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def check(case: schemathesis.Case) -> None:
+            assume(mode is GenerationMode.NEGATIVE or not is_told_by_words_alone(case))
+            case.call_and_validate()
+            tried.add(case.operation.label)
+
+        with contextlib.suppress(Unsatisfiable):  # nothing can be wrong of an address without a body
+            check()
+    assert {"POST /replies", "POST /v1/chat/completions", "POST /documents", "POST /candidates"} <= tried
+    assert mode is GenerationMode.NEGATIVE or "GET /about" in tried
+
+
+def is_told_by_words_alone(case: schemathesis.Case) -> bool:
+    """Whether a request breaks a rule that the schemas cannot say, and the descriptions do."""
+    body: Any = case.body
+    if case.path != "/v1/chat/completions" or not isinstance(body, dict):
+        return False
+    roles = [one.get("role") for one in body.get("messages") or () if isinstance(one, dict)]
+    spoken = [role for role in roles if role not in ("system", "developer")]
+    limits = {body.get(name) for name in ("max_tokens", "max_completion_tokens")} - {None}
+    return (
+        roles[-1:] != ["user"]
+        or roles[-len(spoken) :] != spoken
+        or len(limits) > 1
+        or (body.get("stream_options") is not None and not body.get("stream"))
+    )
