@@ -1,12 +1,16 @@
 """The Authorization header in, the owner out; keys are known by their hashes alone."""
 
 import hmac
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 from convmodel.serving.errors import Refusal
+from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import LOCAL, digest
+
+logger = logging.getLogger(__name__)
 
 FRESH = 5.0
 """Seconds after which keys are read again: a key that was taken back works no longer than this."""
@@ -35,10 +39,23 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Reads the keys again, unless they are fresh."""
+        """Reads the keys again, unless they are fresh.
+
+        Raises:
+            Refusal: 503 when they cannot be read: a key that was taken back must not go on working.
+        """
         with self._lock:
             if self._read is not None and not self.fresh:
-                self._known = dict(self._read())
+                try:
+                    self._known = dict(self._read())
+                except Unavailable as error:
+                    logger.error("%s", error)
+                    raise Refusal(
+                        503,
+                        "keys cannot be read now; try again later",
+                        code="store_unavailable",
+                        headers={"Retry-After": "5"},
+                    ) from None
                 self._read_at = time.monotonic()
 
     @property

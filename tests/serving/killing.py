@@ -299,6 +299,9 @@ def _load_until_killed(server: Process, clients: "list[Talker | Sharer]", *, sec
     for thread in threads:
         thread.start()
     time.sleep(seconds)
+    end = time.monotonic() + 10
+    while not wrong and not any(client.known for client in clients) and time.monotonic() < end:
+        time.sleep(0.01)  # a kill before anything was ever said shows nothing
     server.process.send_signal(signal.SIGKILL)
     over.set()
     for thread in threads:

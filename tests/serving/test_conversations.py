@@ -535,3 +535,23 @@ def test_a_store_that_cannot_write_is_an_error_of_our_shape_and_nothing_is_ackno
             assert (name, value["error"]["type"]) == ("error", "server_error")
     assert talk.texts(id) == ["Hello", "Hi"]
     assert talk.say(id, "x")["version"] == 3
+
+
+def test_keys_that_cannot_be_read_let_nobody_in_and_the_server_lives(
+    responder: FakeResponder, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(address) as store:
+        anna = store.write(keys.add, "anna")
+    with served(responder, address, keys=True) as talk:
+        talk.http.headers["Authorization"] = f"Bearer {anna}"
+        assert talk.http.get("/conversations").status_code == 200
+
+        def gone(*_: object) -> None:
+            raise Unavailable("the store cannot be used now: connection refused")
+
+        monkeypatch.setattr("convmodel.serving.keys.FRESH", -1.0)
+        monkeypatch.setattr(talk.store, "read", gone)
+        refused = talk.http.get("/conversations")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+        assert talk.http.get("/health").status_code == 200
+        assert talk.http.get("/ready").status_code == 503

@@ -11,8 +11,8 @@ from .errors import Taken
 from .rows import now
 from .tables import KEYS
 
-PREFIX = "cm-"
-"""How our keys begin, so that a person, and a search for leaked secrets, knows one."""
+BEGINNING = "cm-"
+"""How keys begin, so that a person, and a search for leaked secrets, knows one."""
 
 LOCAL = "local"
 """Who asks where no keys are needed; no key is of that name."""
@@ -30,11 +30,11 @@ class Key:
 
 def new_key() -> str:
     """A key of 256 random bits."""
-    return PREFIX + secrets.token_urlsafe(32)
+    return BEGINNING + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> str:
-    """What is kept of a key. It has 256 random bits: a plain SHA-256 cannot be guessed back."""
+    """What is kept of a key. With so many random bits a plain SHA-256 cannot be guessed back."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
