@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def _run(options: Namespace) -> int:
     api = None if options.api is None else check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
     hide(token)
-    with alone(options.store), Store(options.store) as store:
+    with Store(options.store) as store, alone(options.store):
         if options.url is not None:
             _check_alone(options)
             url = check_address(options.url, what="a convmodel server")
@@ -65,10 +66,12 @@ def _run(options: Namespace) -> int:
 def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
     """Starts a server in this process; the bot talks to it as it would to any."""
     from convmodel.serving.conversations.opening import keep_conversations
+    from convmodel.serving.running import SWITCH_SECONDS
     from convmodel.serving.settings import Settings
     from convmodel.serving.telegram.here import own_key
     from convmodel.serving.telegram.running import BotSettings
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     key, keys = own_key()
     settings = Settings()
     with serve.opened(options, settings) as responder:
@@ -99,8 +102,6 @@ def _check_alone(options: Namespace) -> None:
 
 
 def _needs(module: str) -> SystemExit:
-    import sys
-
     print(f'error: the bot needs {module}; pip install "convmodel[telegram]"', file=sys.stderr)
     return SystemExit(2)
 
