@@ -42,6 +42,7 @@ def _run(options: Namespace) -> int:
     try:
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
+        from convmodel.serving.telegram import here  # noqa: F401
         from convmodel.serving.telegram.hiding import hide
         from convmodel.serving.telegram.running import BotSettings, alone, check_address, check_token
     except ModuleNotFoundError as error:
