@@ -48,7 +48,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["convmodel", "convmodel.*"]),
-    package_data={"convmodel": ["py.typed"]},
+    package_data={
+        "convmodel": ["py.typed"],
+        "convmodel.serving": ["web/*.css", "web/*.html", "web/*.js", "web/*.svg"],
+    },
     install_requires=[
         "torch>=2.11,<3",
         "transformers>=5.17,<6",

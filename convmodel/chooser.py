@@ -21,7 +21,7 @@ from convmodel.deciding import (
 )
 from convmodel.in_one_piece import InOnePiece, OneThread
 from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
-from convmodel.responder import Candidate, Load, Reply, Session
+from convmodel.responder import MAX_WAITING, Candidate, Load, Reply, Session
 from convmodel.scorers import SelectorScorer
 from convmodel.seeds import SEEDS
 from convmodel.selection.selector import Selector
@@ -57,7 +57,7 @@ class Chooser:
         candidates: EncodedCandidates | SearchedPool | ReadPool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
-        max_waiting: int = 256,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._defaults = {**DEFAULTS, **given(options or {})}
         self.check_options(self._defaults)

@@ -20,7 +20,7 @@ from convmodel.hardware import dismiss_idle_threads
 from convmodel.in_progress import InProgress
 from convmodel.language_model import LanguageModel
 from convmodel.options import Decoding, check_names, options_of
-from convmodel.responder import Load
+from convmodel.responder import MAX_RUNNING, MAX_WAITING, Load
 from convmodel.writing import write
 
 CLOSED = "the writer is closed; make a new one"
@@ -51,9 +51,9 @@ class EngineThread(Generic[AnyModel]):
         model: AnyModel,
         *,
         options: Mapping[str, Any] | None = None,
-        max_running: int = 32,
+        max_running: int = MAX_RUNNING,
         max_kept: int | None = None,
-        max_waiting: int = 256,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         if max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")

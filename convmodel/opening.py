@@ -1,14 +1,19 @@
-"""Names of folders and files in, the Responder that they make together out."""
+"""Names of folders and files in, the Responder that they make together, and what writes documents, out."""
 
 import os
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 
 from convmodel.candidates import distinct_candidates
 from convmodel.chooser import Chooser
+from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid, RankedBy
+from convmodel.model_folder import DOCUMENT_FILE, has_file
 from convmodel.pools import ReadPool, SearchedPool, listed_pool
+from convmodel.responder import MAX_RUNNING, MAX_WAITING
 from convmodel.scorers import SelectorScorer
 from convmodel.selection.index.candidates import CandidateIndex
 from convmodel.selection.selector import EncodingSelector, Selector
@@ -16,6 +21,72 @@ from convmodel.writer import Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was loaded to follow requests. It is a context manager, which closes both at its end.
+
+    Args:
+        responder: replies to conversations; None where nothing does.
+        documents: goes on with prompts; None where nothing does. One of both is there.
+    """
+
+    responder: Writer | Chooser | Hybrid | None
+    documents: DocumentWriter | None = None
+
+    def __enter__(self) -> "Opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes both; twice is no error."""
+        for each in (self.responder, self.documents):
+            if each is not None:
+                each.close()
+
+
+def open_all(
+    model: Name | None = None,
+    *,
+    documents: Name | None = None,
+    device: Device = None,
+    dtype: str = "auto",
+    max_running: int = MAX_RUNNING,
+    max_waiting: int = MAX_WAITING,
+    max_kept: int | None = None,
+    **others: Any,
+) -> Opened:
+    """Loads what replies, what writes documents, or both.
+
+    Args:
+        model: as for `open_responder`; or a model that writes documents.
+        documents: a model that writes documents, beside one that replies. A plain GPT-2 writes them too.
+        device, dtype, max_running, max_waiting, max_kept, others: as for `open_responder`.
+
+    Raises:
+        FileNotFoundError: when there is no such folder or file.
+        ValueError: when they do not go together; says what is missing.
+    """
+    if model is not None and has_file(model, DOCUMENT_FILE):
+        if documents is not None:
+            raise ValueError(
+                f"{model} and {documents} both write documents; give one of them, or a model that replies (--model)"
+            )
+        model, documents = None, model
+    responder = None
+    same: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": max_waiting}
+    if documents is None or model is not None or any(others.values()):
+        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **same, **others)
+    if documents is None:
+        return Opened(responder)
+    try:
+        return Opened(responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **same))
+    except BaseException:
+        Opened(responder).close()
+        raise
 
 
 def open_responder(
@@ -27,6 +98,9 @@ def open_responder(
     reranker: Name | None = None,
     device: Device = None,
     dtype: str = "auto",
+    max_running: int = MAX_RUNNING,
+    max_waiting: int = MAX_WAITING,
+    max_kept: int | None = None,
 ) -> Writer | Chooser | Hybrid:
     """Loads what replies: a model that writes, a selector that chooses, or both, whose best is taken.
 
@@ -39,6 +113,9 @@ def open_responder(
             where there is one, and otherwise the likelihood, when left out.
         device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
         dtype: "auto", "float32", "bfloat16", or "int8", which is for the model that writes alone.
+        max_running: texts that are written at once.
+        max_waiting: how many requests may be open beside those that are written, or that are chosen for.
+        max_kept: conversations whose keys and values are kept; see `EngineThread`.
 
     Raises:
         FileNotFoundError: when there is no such folder or file.
@@ -50,7 +127,7 @@ def open_responder(
     selects = None if selector is None else Selector.from_pretrained(selector, device, precise)
     chooser = None
     if selects is not None and chooses:
-        chooser = Chooser(selects, _candidates(selects, index, candidates))
+        chooser = Chooser(selects, _candidates(selects, index, candidates), max_waiting=max_waiting)
     scorer: RankedBy | None = None
     if reranker == "likelihood":
         scorer = "likelihood"
@@ -58,7 +135,8 @@ def open_responder(
         scorer = SelectorScorer(Selector.from_pretrained(reranker, device, precise))
     elif selects is not None and model is not None:
         scorer = SelectorScorer(selects)
-    writer = None if model is None else Writer.from_pretrained(model, device=device, dtype=dtype)
+    sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
+    writer = None if model is None else Writer.from_pretrained(model, device=device, dtype=dtype, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:

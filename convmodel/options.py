@@ -229,6 +229,9 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "min_p": (lambda v: _number(v) and 0 <= v <= 1, "numbers from 0 (off) to 1"),
     repetition.SAID_AGAIN: (lambda v: _number(v) and v >= 0, "numbers from 0 (off)"),
     **dict.fromkeys(
+        (repetition.FREQUENCY, repetition.PRESENCE), (lambda v: _number(v) and -2 <= v <= 2, "numbers from -2 to 2")
+    ),
+    **dict.fromkeys(
         ("top_k", "no_repeat_ngram_size", repetition.NO_REPEAT),
         (lambda v: _whole(v) and v >= 0, "whole numbers from 0 (off)"),
     ),

@@ -20,6 +20,9 @@ __all__ = [
     "TellsLoad",
 ]
 
+MAX_RUNNING, MAX_WAITING = 32, 256
+"""Texts that are written at once, and requests that are taken beside them, where nobody says."""
+
 Finish = Literal["end", "stop", "length", "cancelled"]
 """Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
 

@@ -12,7 +12,7 @@ from convmodel.in_progress import InProgress, Pieces
 from convmodel.model import ConversationModel
 from convmodel.options import PRESETS
 from convmodel.preparation import PreparedReply, prepare, remember, without_repeats
-from convmodel.responder import Candidate, Reply, Session
+from convmodel.responder import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
 from convmodel.scorers import ScoredBy, name_of
 from convmodel.seeds import SEEDS
 
@@ -47,9 +47,9 @@ class Writer(EngineThread[ConversationModel]):
         options: Mapping[str, Any] | None = None,
         scorer: ScoredBy = "likelihood",
         keep: float = 0.5,
-        max_running: int = 32,
+        max_running: int = MAX_RUNNING,
         max_kept: int | None = None,
-        max_waiting: int = 256,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         if not 0 < keep <= 1:
             raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -99,6 +100,18 @@ def test_a_chat_begins_with_the_preset_that_repeats_itself_least_unless_somethin
     monkeypatch.setattr(sys, "stdin", Stdin("/set said_again_penalty\n"))
     assert main(["chat", "--model", folder, *more]) == 0
     assert shown in capsys.readouterr().err
+
+
+def test_the_penalties_by_count_are_set_and_shown_as_all_options(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = "/set frequency_penalty 0.5\n/set presence_penalty\n/set\nHello\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(typed))
+    assert main(["chat", "--model", folder, "--set", "presence_penalty=-1"]) == 0
+    out, told = capsys.readouterr()
+    assert "frequency_penalty = 0.5" in told and "presence_penalty = -1" in told
+    assert re.search(r"^ *frequency_penalty +0\.5 ", told, re.MULTILINE), told
+    assert out.strip()
 
 
 # Written and chosen

@@ -1,24 +1,32 @@
 """What the names of folders and files come to, with an index that is a fake of the real one."""
 
+from argparse import ArgumentParser
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import pytest
 
 from convmodel.candidates import CandidateText
 from convmodel.chooser import Chooser
+from convmodel.commands import responder_options
+from convmodel.document.protocol import WritesDocuments
+from convmodel.document.tokenizer import DocumentTokenizer
+from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid
-from convmodel.opening import open_responder
+from convmodel.opening import Opened, open_all, open_responder
 from convmodel.selection.index.building import build_index
 from convmodel.selection.selector import Selector
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
+from tests.document.models import make
 from tests.selectors import ReadsTogether
 
 
 @pytest.fixture
 def parts(tmp_path: Path, make_model: MakeModel, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_model().save_pretrained(tmp_path / "model")
+    make(DocumentTokenizer.learn(TEXTS * 3, 320)).save_pretrained(tmp_path / "writer")
     selector = make_selector()
     selector.save_pretrained(tmp_path / "selector")
     build_index(selector, map(CandidateText, ["Yes", "No"]), tmp_path / "index")
@@ -76,3 +84,83 @@ def test_nothing_and_too_much_are_refused() -> None:
         open_responder()
     with pytest.raises(ValueError, match="there are an index and a file of candidates; give one of them"):
         open_responder(selector="selector", index="index", candidates="list.txt")
+
+
+# Everything that is served
+
+
+def opened_by(*arguments: str) -> Opened:
+    parser = ArgumentParser()
+    responder_options.add_responder_options(parser, preset="none")
+    responder_options.add_load_options(parser)
+    options = parser.parse_args([*arguments, "--device", "cpu"])
+    with responder_options.open_all(options) as opened:
+        assert responder_options.title(options)
+        if opened.responder is not None:
+            assert opened.responder.start(["Hello"]).reply().text
+        if opened.documents is not None:
+            writer: WritesDocuments = opened.documents
+            assert writer.start("Hello", options={"max_new_tokens": 4}).output().texts
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("arguments", "responder", "documents"),
+    [
+        ([], Writer, None),
+        (["--model", "model"], Writer, None),
+        (["--model", "writer"], None, DocumentWriter),
+        (["--documents", "writer"], None, DocumentWriter),
+        (["--model", "model", "--documents", "writer"], Writer, DocumentWriter),
+        (["--model", "model", "--documents", "gpt2"], Writer, DocumentWriter),
+        (["--model", "writer", "--selector", "selector", "--index", "index"], Chooser, DocumentWriter),
+        (["--documents", "writer", "--selector", "selector", "--candidates", "list.txt"], Chooser, DocumentWriter),
+        (["--model", "model", "--selector", "selector", "--documents", "writer"], Hybrid, DocumentWriter),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_replies_and_what_writes_documents_are_opened_together(
+    parts: Path, arguments: list[str], responder: type[Any] | None, documents: type[Any] | None
+) -> None:
+    copytree(parts / "writer", parts / "gpt2", ignore=ignore_patterns("document.json"))
+    opened = opened_by(*arguments)
+    assert type(opened.responder) is (responder or type(None))
+    assert type(opened.documents) is (documents or type(None))
+    if opened.responder is not None:
+        with pytest.raises(RuntimeError, match="closed"):
+            opened.responder.start(["Hello"])
+    if opened.documents is not None:
+        with pytest.raises(RuntimeError, match="closed"):
+            opened.documents.start("Hello")
+
+
+def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
+    parser = ArgumentParser()
+    responder_options.add_responder_options(parser, preset="none")
+    responder_options.add_load_options(parser)
+    sizes = ["--max_running", "2", "--max_waiting", "3", "--max_kept", "4", "--device", "cpu"]
+    chosen = ["--selector", "selector", "--index", "index"]
+    options = parser.parse_args(["--model", "model", "--documents", "writer", *chosen, *sizes])
+    with responder_options.open_all(options) as opened:
+        assert isinstance(opened.responder, Hybrid) and opened.documents is not None
+        for each in (opened.responder._writer, opened.documents):
+            assert isinstance(each, Writer | DocumentWriter)
+            assert each._most_open == 5 and len(each._engine._rows) == 4
+        assert isinstance(opened.responder._chooser, Chooser)
+        assert opened.responder._chooser._thread._max_waiting == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "writer", "documents": "writer"}, "writer and writer both write documents; give one of them"),
+        ({"model": "writer", "reranker": "likelihood"}, "there is nothing that replies"),
+        ({"documents": "writer", "index": "index"}, "nothing that chooses among them; give a selector"),
+        ({}, "there is nothing that replies"),
+        ({"model": "model", "documents": "selector"}, "selector"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_told(parts: Path, given: dict[str, Any], told: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        open_all(**given, device="cpu")

@@ -47,6 +47,7 @@ WRONG: dict[str, list[Any]] = {
     "typical_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
     "min_p": [*NOT_NUMBERS, -0.1, 1.01],
     "said_again_penalty": [*NOT_NUMBERS, -0.1],
+    **{key: [*NOT_NUMBERS, -2.01, 3] for key in ("frequency_penalty", "presence_penalty")},
     "top_k": [*NOT_WHOLE, -1],
     "no_repeat_ngram_size": [*NOT_WHOLE, -1],
     "no_repeat_context_ngram_size": [*NOT_WHOLE, -1],
@@ -68,6 +69,7 @@ RIGHT: dict[str, list[Any]] = {
     "typical_p": [0.2, 1],
     "min_p": [0, 0.0, 0.1, 1],
     "said_again_penalty": [0, 0.3, 100],
+    **{key: [-2, -0.5, 0, 0.0, 1, 2.0] for key in ("frequency_penalty", "presence_penalty")},
     "top_k": [0, 1, 50, 10**6],
     "no_repeat_ngram_size": [0, 1, 3],
     "no_repeat_context_ngram_size": [0, 1, 3],
@@ -213,7 +215,7 @@ def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transfo
         assert not is_understood(how), name
 
 
-@pytest.mark.parametrize("ours", [{"no_repeat_context_ngram_size": 3}, {"said_again_penalty": 0.5}])
+@pytest.mark.parametrize("ours", [dict([one]) for one in zip(OURS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
 @pytest.mark.parametrize("theirs", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
 def test_an_option_of_ours_with_beams_is_an_error(
     ours: dict[str, Any], theirs: dict[str, Any], model: ConversationModel

@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
     {"generation"},
     {"conversation", "options"},
     {"candidates", "choices", "continuation", "tokenizer"},
-    {"in_progress", "language_model", "preparation", "scorers", "token_store"},
+    {"in_progress", "language_model", "preparation", "scorers", "text_classifier", "token_store"},
     {"choice_set", "windows", "writing"},
     {"engine_thread"},
     {"document", "model", "selection"},
@@ -241,6 +241,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['index', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['inspect', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['serve', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['telegram', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
@@ -248,6 +249,7 @@ def loaded(*program: str) -> set[str]:
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
+        ["import convmodel.serving.safety, convmodel.responder, convmodel.document.protocol"],
     ],
     ids=[
         "import",
@@ -258,6 +260,7 @@ def loaded(*program: str) -> set[str]:
         "index --help",
         "evaluate --help",
         "inspect --help",
+        "serve --help",
         "telegram --help",
         "train --help",
         "trainer -h",
@@ -265,6 +268,7 @@ def loaded(*program: str) -> set[str]:
         "conversations",
         "documents",
         "front ends",
+        "what serving knows",
     ],
 )
 def test_what_needs_nothing_heavy_imports_nothing_heavy(program: list[str]) -> None:

@@ -1,13 +1,12 @@
 """Prompts and a writer of documents in, a file of texts out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from convmodel.bulk.filling import Asking, Follows, Line, Result, ShowProgress, fill, rounded
+from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
 from convmodel.bulk.job import Job
-from convmodel.document.preparation import DocumentModelOutput
 from convmodel.document.prompts import Prompt, PromptReader
+from convmodel.document.protocol import WritesDocuments, Writing
 from convmodel.formats.json_line import encode
 
 
@@ -18,30 +17,6 @@ class DocumentJob(Job):
     def reader(self) -> PromptReader:
         """Reads the input."""
         return PromptReader(self.input, format=self.format, on_error=self.on_error)
-
-
-class Writing(Protocol):
-    """A document that is being written."""
-
-    def cancel(self) -> None:
-        """Ends it now."""
-
-    def output(self) -> DocumentModelOutput:
-        """Waits for the end. Raises what went wrong."""
-
-
-class WritesDocuments(Follows, Protocol):
-    """What goes on with prompts: a `DocumentWriter`."""
-
-    def start(
-        self,
-        prompt: str = "",
-        *,
-        meta: Any = None,
-        options: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-    ) -> Writing:
-        """Begins to write and returns at once."""
 
 
 def write_to_file(writer: WritesDocuments, job: DocumentJob, *, digest: str, show: ShowProgress) -> Result:

@@ -4,11 +4,13 @@ import argparse
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from convmodel.responder import MAX_RUNNING, MAX_WAITING
 from convmodel.settings import parse_setting
 
 if TYPE_CHECKING:
     from convmodel.chooser import Chooser
     from convmodel.hybrid import Hybrid
+    from convmodel.opening import Opened
     from convmodel.writer import Writer
 
 
@@ -67,31 +69,65 @@ def _add_decoding(parser: ArgumentParser, preset: str) -> None:
     )
 
 
+def add_load_options(parser: ArgumentParser) -> None:
+    """What is followed at once, for whoever serves many people; for `open_all`."""
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--documents",
+        metavar="DIR",
+        help="a model that writes documents, beside one that replies; --model may be one by itself",
+    )
+    for name, usual, told in (
+        ("--max_running", MAX_RUNNING, "texts that are written at once"),
+        ("--max_waiting", MAX_WAITING, "requests that may wait beside them"),
+    ):
+        load.add_argument(name, type=count, default=usual, metavar="N", help=f"{told} (default: {usual})")
+    load.add_argument(
+        "--max_kept",
+        type=count,
+        metavar="N",
+        help="conversations that stay in memory as they were read (default: as many as are written at once)",
+    )
+
+
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
     """Loads what the options name; it is a context manager."""
     from convmodel import opening
 
-    return opening.open_responder(
+    return opening.open_responder(writer_name(options), **_parts(options))
+
+
+def open_all(options: Namespace) -> "Opened":
+    """Loads what the options name, those of `add_load_options` too; it is a context manager."""
+    from convmodel import opening
+
+    return opening.open_all(
         writer_name(options),
-        selector=options.selector,
-        index=options.index,
-        candidates=options.candidates,
-        reranker=options.reranker,
-        device=options.device,
-        dtype=options.dtype,
+        documents=options.documents,
+        max_running=options.max_running,
+        max_waiting=options.max_waiting,
+        max_kept=options.max_kept,
+        **_parts(options),
     )
+
+
+def _parts(options: Namespace) -> dict[str, Any]:
+    names = ("selector", "index", "candidates", "reranker", "device", "dtype")
+    return {name: getattr(options, name) for name in names}
 
 
 def writer_name(options: Namespace) -> str | None:
     """The folder of the model that writes, if one does."""
     if options.model is not None:
         return str(options.model)
-    return "model" if options.selector is None else None
+    others = (options.selector, getattr(options, "documents", None))
+    return None if any(others) else "model"
 
 
 def title(options: Namespace) -> str:
     """What replies, for a person."""
-    names = [writer_name(options), options.selector, options.index or options.candidates]
+    documents = getattr(options, "documents", None)
+    names = [writer_name(options), options.selector, options.index or options.candidates, documents]
     return " + ".join(str(name) for name in names if name is not None)
 
 

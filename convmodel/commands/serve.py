@@ -11,21 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 from convmodel.commands.base import Command
 from convmodel.commands.chat import preset_of
-from convmodel.commands.responder_options import add_responder_options, own_options, title, writer_name
+from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
+from convmodel.commands.responder_options import (
+    add_load_options,
+    add_responder_options,
+    open_all,
+    own_options,
+    title,
+    writer_name,
+)
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
+    from convmodel.document.protocol import WritesDocuments
+    from convmodel.opening import Opened
     from convmodel.responder import Responder
-    from convmodel.serving.keys import Keys
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
 """What the extra brings."""
 
+ELSEWHERE = ("hosts", "origins", "max_running", "max_waiting")
+"""Settings that other options of the command line give."""
+
 
 def _add_options(parser: ArgumentParser) -> None:
     add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_load_options(parser)
+    add_policy_options(parser)
     where = parser.add_argument_group("where")
     where.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone; others need keys")
     where.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
@@ -40,7 +54,7 @@ def _add_options(parser: ArgumentParser) -> None:
     where.add_argument(
         "--keep_days",
         metavar="N",
-        type=_days,
+        type=days,
         help="delete conversations in which nothing has changed for so many days (default: never)",
     )
     where.add_argument(
@@ -70,7 +84,7 @@ def _limits() -> dict[str, tuple[type, Any, str]]:
     told = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
     found: dict[str, tuple[type, Any, str]] = {}
     for field in fields(Settings):
-        if field.name not in ("hosts", "origins"):
+        if field.name not in ELSEWHERE:
             kind = field.type if isinstance(field.type, type) else int  # of `int | None`
             text = re.sub(r"\s+", " ", told[field.name]).rstrip(".").replace("%", "%%")
             usual = "" if kind is bool or field.default is None else f" (default: {field.default})"
@@ -91,8 +105,8 @@ def _run(options: Namespace) -> int:
     try:
         exposed = not running.is_loopback(options.host)
         running.check_exposed(options.host, keys=bool(store and store.digests()))
-        bound = running.bind(options.host, options.port)
-        return _serve(options, settings, bound, store, required=exposed)
+        with running.bind(options.host, options.port) as bound:
+            return _serve(options, settings, bound, store, required=exposed)
     finally:
         if store is not None:
             store.close()
@@ -103,52 +117,57 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.keys import Keys
     from convmodel.serving.running import run
 
-    with bound, opened(options, settings) as responder:
-        keys = Keys(None if store is None else store.digests, required=required)
-        service = service_of(options, responder, settings=settings, keys=keys, name=options.name)
+    said = policy_options(options)
+    with open_all(options) as opened:
+        service = service_of(
+            options,
+            opened,
+            model=options.name or model_name(options),
+            settings=settings,
+            keys=Keys(None if store is None else store.digests, required=required),
+            policy=open_policy(said, device=options.device),
+        )
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
-def service_of(
-    options: Namespace, responder: "Responder", *, settings: Settings, keys: "Keys", name: str | None = None
-) -> "Service":
-    """A service on what replies, as the options say that it does.
+def service_of(options: Namespace, opened: "Opened", **others: Any) -> "Service":
+    """A service on what is opened, which replies as the options say.
 
     Args:
-        name: the model's name for clients; that of its folder when left out.
+        opened: see `open_all`.
+        others: see `new_service`.
 
     Raises:
         ValueError: for a preset or options that cannot be followed.
     """
     from convmodel.serving.service import new_service
 
-    preset = preset_of(options, responder.presets)
-    responder.check_options({**responder.presets.get(preset or "", {}), **own_options(options)})
+    talker: Responder | WritesDocuments | None = opened.responder or opened.documents
+    assert talker is not None
+    preset = preset_of(options, talker.presets)
+    talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})
     return new_service(
-        responder,
+        opened.responder,
+        writer=opened.documents,
         title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
-        model=name or Path(writer_name(options) or options.selector).resolve().name,
-        settings=settings,
-        keys=keys,
         persona=tuple(options.persona),
         preset=preset,
         options=own_options(options),
+        **others,
     )
 
 
-def opened(options: Namespace, settings: Settings) -> Any:
-    """What replies, as many at once as the settings say."""
-    from convmodel.commands.responder_options import open_responder
-
-    return open_responder(options)
+def model_name(options: Namespace) -> str:
+    """The model's name for clients: that of its folder."""
+    return Path(writer_name(options) or options.selector or options.documents).resolve().name
 
 
 def settings_of(options: Namespace) -> Settings:
     """The settings that a command line comes to."""
     return Settings(
-        **{name: getattr(options, name) for name in _limits()},
+        **{name: getattr(options, name) for name in (*_limits(), "max_running", "max_waiting")},
         hosts=(*LOOPBACK, *options.allowed_host),
         origins=tuple(options.cors),
     )
@@ -167,14 +186,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _days(text: str) -> timedelta:
+def days(text: str) -> timedelta:
     try:
-        days = float(text)
+        number = float(text)
     except ValueError:
-        days = 0
-    if not 0 < days <= 36_500:
+        number = 0
+    if not 0 < number <= 36_500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give more than 0, to 36500")
-    return timedelta(days=days)
+    return timedelta(days=number)
 
 
 def _number(kind: type) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from convmodel.commands import serve
 from convmodel.commands.base import Command
-from convmodel.commands.responder_options import add_responder_options
+from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
+from convmodel.commands.responder_options import add_load_options, add_responder_options, open_all
 
 if TYPE_CHECKING:
     from convmodel.serving.service import Service
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
 """What the extra brings."""
 
-OF_A_MODEL = ("model", "selector", "index", "candidates", "reranker", "preset", "settings", "persona", "device")
+OF_A_MODEL = (
+    *("model", "selector", "index", "candidates", "reranker", "device", "preset", "settings", "persona"),
+    *("documents", "blocked_words", "classifier", "keep_days"),
+)
 """Options that say nothing to a server which has its model."""
 
 
@@ -35,7 +39,15 @@ def _add_options(parser: ArgumentParser) -> None:
         help="where the bot keeps what it must not forget, and a server that is started here its conversations "
         "(default: sqlite:///telegram.db)",
     )
+    where.add_argument(
+        "--keep_days",
+        metavar="N",
+        type=serve.days,
+        help="without --url: delete conversations in which nothing has changed for so many days (default: never)",
+    )
     add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_load_options(parser)
+    add_policy_options(parser)
 
 
 def _run(options: Namespace) -> int:
@@ -74,10 +86,14 @@ def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -
 
     sys.setswitchinterval(SWITCH_SECONDS)
     key, keys = own_key()
-    settings = Settings()
-    with serve.opened(options, settings) as responder:
-        service = serve.service_of(options, responder, settings=settings, keys=keys)
-        keep_conversations(service, store)
+    settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
+    said = policy_options(options)
+    with open_all(options) as opened:
+        policy = open_policy(said, device=options.device)
+        service = serve.service_of(options, opened, settings=settings, keys=keys, policy=policy)
+        if service.replies is None:
+            raise ValueError("that model writes documents; the bot needs one that replies")
+        keep_conversations(service, store, keep_for=options.keep_days)
         asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
 
 

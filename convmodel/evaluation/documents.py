@@ -32,6 +32,8 @@ GREEDY: dict[str, Any] = {
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
     repetition.NO_REPEAT: 0,
+    repetition.FREQUENCY: 0,
+    repetition.PRESENCE: 0,
 }
 """The likeliest token at each step: what sampling and penalties would hide of a model is to be seen."""
 

@@ -73,10 +73,12 @@ class Decoder:
         self._tokens, self._context = list(context), len(context)
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
-        size, self._said_again = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
+        size, self._said_again, *losses = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
         self._ngrams = repetition.NoRepeatedNGrams(size, turns, begun) if size else None
         self._runs = repetition.SaidAgain(said) if self._said_again else None
         self._ends = frozenset(config.eos_token_id)
+        self.written = repetition.WrittenBefore(*losses, ends=self._ends) if any(losses) else None
+        """What tokens lose that were written before; None where they lose nothing."""
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
         self.generator: torch.Generator | None = None
@@ -86,7 +88,7 @@ class Decoder:
 
     @property
     def penalizes(self) -> bool:
-        """Whether the tokens before the next one change its logits."""
+        """Whether `penalize` changes the next token's logits."""
         return bool(self._penalties or self._must_go_on) or self._ngrams is not None or self._runs is not None
 
     @property
@@ -117,7 +119,7 @@ class Decoder:
     def take(self, token: int) -> None:
         """Remembers what was chosen."""
         self._tokens.append(token)
-        for watching in (self._ngrams, self._runs):
+        for watching in (self._ngrams, self._runs, self.written):
             if watching is not None:
                 watching.take(token)
 
@@ -150,7 +152,7 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
 
 def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
     """(B, V) logits in, (B, V) out; where every token is forbidden, the reply ends."""
-    scores = logits
+    scores = _less_what_was_written(decoders, logits)
     for number, decoder in enumerate(decoders):
         if decoder.penalizes:
             scores = logits.clone() if scores is logits else scores
@@ -163,6 +165,21 @@ def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
             if best == -torch.inf:
                 scores[number, decoders[number].ends_among(logits.shape[-1])] = 0
     return scores
+
+
+def _less_what_was_written(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
+    """(B, V) logits in, (B, V) out, which are others where tokens lose something: of all replies at once."""
+    rows, tokens, losses = list[int](), list[int](), list[float]()
+    for number, decoder in enumerate(decoders):
+        if decoder.written is not None:
+            rows += [number] * len(decoder.written.losses)
+            tokens += decoder.written.losses
+            losses += decoder.written.losses.values()
+    if not rows:
+        return logits
+    places = (torch.tensor(rows, device=logits.device), torch.tensor(tokens, device=logits.device))
+    gains = torch.tensor(losses, dtype=logits.dtype, device=logits.device).neg()
+    return logits.index_put(places, gains, accumulate=True)
 
 
 # All of these are transformers' own, in transformers' own order.

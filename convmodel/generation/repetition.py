@@ -1,6 +1,7 @@
 """What was said before in, tokens that would say it again out: whole sequences are looked at, whatever the window."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 
 NO_REPEAT = "no_repeat_context_ngram_size"
 """An option of ours: runs of so many tokens that stand in any turn, or in the reply so far, are not written again."""
@@ -8,7 +9,13 @@ NO_REPEAT = "no_repeat_context_ngram_size"
 SAID_AGAIN = "said_again_penalty"
 """An option of ours: what a token's logit loses for each token of a run that it would continue as said before."""
 
-OPTIONS = (NO_REPEAT, SAID_AGAIN)
+FREQUENCY = "frequency_penalty"
+"""An option of ours: what a token's logit loses for each time that it stands in the reply so far."""
+
+PRESENCE = "presence_penalty"
+"""An option of ours: what a token's logit loses once it stands in the reply so far."""
+
+OPTIONS = (NO_REPEAT, SAID_AGAIN, FREQUENCY, PRESENCE)
 
 LONGEST_RUN = 8
 """Runs are compared up to so many tokens."""
@@ -86,3 +93,23 @@ class SaidAgain:
     def take(self, token: int) -> None:
         """Adds a token to the reply."""
         self._reply.append(token)
+
+
+class WrittenBefore:
+    """Keeps what the logit of each token of the reply so far loses: presence + frequency * count, as OpenAI has it.
+
+    Args:
+        frequency, presence: below 0, what was written becomes likelier.
+        ends: tokens that end the reply, which never lose anything.
+    """
+
+    def __init__(self, frequency: float, presence: float, *, ends: Container[int]) -> None:
+        self._frequency, self._presence, self._ends = frequency, presence, ends
+        self._counts: Counter[int] = Counter()
+        self.losses: dict[int, float] = {}
+
+    def take(self, token: int) -> None:
+        """Adds a token to the reply."""
+        if token not in self._ends:
+            self._counts[token] += 1
+            self.losses[token] = self._presence + self._frequency * self._counts[token]

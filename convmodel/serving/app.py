@@ -12,13 +12,14 @@ from convmodel.serving.conversations import routes as conversations
 from convmodel.serving.errors import add_handlers
 from convmodel.serving.gate import Gate
 from convmodel.serving.openai import routes as openai
+from convmodel.serving.page import page_router
 from convmodel.serving.service import Service
 
 ROUTERS = [
     *(about.router, conversations.router, replies.router, documents.router, candidates.router),
     *(openai.router, health.router),
 ]
-"""What every server answers."""
+"""What every server answers, beside the page."""
 
 
 def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAPI:
@@ -29,7 +30,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
 
     Args:
         service: all that requests need; it stands in `app.state.service`, and is closed when the application ends.
-        routers: what is answered beside `ROUTERS`.
+        routers: what is answered beside `ROUTERS` and the page.
     """
     app = FastAPI(
         title="convmodel",
@@ -39,7 +40,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
         lifespan=_closing_at_the_end,
     )
     app.state.service = service
-    for router in (*ROUTERS, *routers, openapi.router):
+    for router in (*ROUTERS, page_router(), *routers, openapi.router):
         app.include_router(router)
     app.openapi = openapi.Description(app, service)  # type: ignore[method-assign]
     add_handlers(app)

@@ -60,20 +60,29 @@ def check_chars(text: str, most: int, *, param: str) -> None:
         raise _too_much(param, f"{param} has {len(text):,} characters; {most:,} are allowed")
 
 
-def all_options(service: Service, preset: str | None, options: Mapping[str, Any] | None) -> dict[str, Any]:
+def all_options(
+    service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
+) -> dict[str, Any]:
     """The options of the server, of a preset and of a request, as one.
+
+    Args:
+        service: its presets and defaults, which are those of replies where it replies.
+        preset, options: of the request.
+        documents: whether they are for what writes documents.
 
     Raises:
         Refusal: 400 for a preset that there is not, and for options that ask for more than the server allows.
     """
     own = {name: value for name, value in (options or {}).items() if value is not None}
     check_options(service, own)
-    name = service.preset if preset is None else None if preset == OFF else preset
+    writer = service.documents.writer if documents and service.documents is not None else None
+    usual = writer is None or writer is service.talker
+    name = (service.preset if usual else None) if preset is None else None if preset == OFF else preset
     try:
-        of_preset = preset_options(service.presets, name)
+        of_preset = preset_options(service.presets if writer is None else writer.presets, name)
     except ValueError as error:
         raise Refusal(400, str(error), param="preset", code="invalid_value") from None
-    defaults = {**of_preset, **service.options} if preset is None else of_preset
+    defaults = {**of_preset, **service.options} if preset is None and usual else of_preset
     return {**defaults, **own}
 
 

@@ -3,54 +3,15 @@
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from convmodel.responder import Finish
+from convmodel.document import protocol
+from convmodel.document.protocol import Output, WritesDocuments
 from convmodel.serving.making import Made, Makings, NotBegun
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.replying import SEEDS, Blocked, Policy
 
-
-class Output(Protocol):
-    """What was written, as `convmodel.document.preparation.DocumentModelOutput` has it."""
-
-    @property
-    def texts(self) -> Sequence[str]: ...
-    @property
-    def finishes(self) -> Sequence[Finish]: ...
-    @property
-    def tokens(self) -> Sequence[int]: ...
-    @property
-    def scores(self) -> Sequence[float | None]: ...
-    @property
-    def tokens_read(self) -> int: ...
-    @property
-    def tokens_dropped(self) -> int: ...
-    @property
-    def meta_tokens_dropped(self) -> int: ...
-    @property
-    def seed(self) -> int | None: ...
-
-
-class Document(Protocol):
-    """A document that is being written."""
-
-    def __iter__(self) -> Iterator[str]: ...
-    def cancel(self) -> None: ...
-    def output(self) -> Output: ...
-
-
-class WritesDocuments(Protocol):
-    """What writes documents, as `convmodel.document.writer.DocumentWriter` does."""
-
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]: ...
-    def check_options(self, options: Mapping[str, Any]) -> None: ...
-    def start(
-        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
-    ) -> Document: ...
+__all__ = ["Begun", "Documents", "WritesDocuments", "Writing", "Written"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +91,7 @@ class Documents:
         """Begins to write; arguments and Refusals as those of `Replies.begin`."""
         seed = secrets.randbelow(SEEDS) if begun.seed is None else begun.seed
 
-        def start() -> Document:
+        def start() -> protocol.Writing:
             self._let_in(begun)
             return self.writer.start(begun.prompt, meta=begun.meta, options=begun.options, seed=seed)
 
@@ -152,7 +113,7 @@ class Documents:
         if blocked is not None:
             raise _PromptBlocked(blocked)
 
-    def _written(self, document: Document) -> Written:
+    def _written(self, document: protocol.Writing) -> Written:
         output = document.output()
         self._metrics.read_and_written(output.tokens_read, sum(output.tokens))
         numbers = range(len(output.texts))

@@ -99,7 +99,7 @@ def _begun(service: Service, body: DocumentRequest) -> Begun:
         options["num_return_sequences"] = body.n
     if body.n > service.settings.n:
         raise Refusal(400, f"n={body.n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
-    return Begun(body.prompt, body.meta, all_options(service, body.preset, options), body.seed)
+    return Begun(body.prompt, body.meta, all_options(service, body.preset, options, documents=True), body.seed)
 
 
 async def _events(writing: Writing, body: DocumentRequest, service: Service) -> AsyncGenerator[bytes, None]:

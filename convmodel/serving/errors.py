@@ -1,6 +1,7 @@
 """What cannot be followed in, one shape of error out; nothing of the inside leaves the server."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,8 +89,21 @@ async def _of_http(request: Request, error: Exception) -> Response:
     }
     codes = {404: "not_found", 405: "method_not_allowed"}
     message = told.get(error.status_code, str(error.detail))
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (allowed := _allowed(request)) is not None:
+        headers["Allow"] = allowed
     code = codes.get(error.status_code)
-    return Refusal(error.status_code, message, code=code, headers=error.headers).response()
+    return Refusal(error.status_code, message, code=code, headers=headers).response()
+
+
+def _allowed(request: Request) -> str | None:
+    """The methods that an address takes, of which the framework names those of one route alone."""
+    paths: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
+    asked = request.url.path
+    for path in [asked, *paths]:
+        if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked):
+            return ", ".join(sorted(method.upper() for method in paths[path]))
+    return None
 
 
 def refusal_of(problem: Mapping[str, Any]) -> Refusal:

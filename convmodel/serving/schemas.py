@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from convmodel.responder import Candidate, Reply
 from convmodel.serving.replying import Answer, Blocked
@@ -21,6 +21,12 @@ class Body(BaseModel):
     """What is sent to us: exactly the fields that there are, each of its own type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """JSON has one kind of number: 3.0 is 3."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Told(BaseModel):
@@ -202,18 +208,17 @@ MAKING = (415, 503, 504)
 """Statuses with which something that is made may be refused."""
 
 
-def streamed(of: type[BaseModel], told: str) -> dict[int | str, dict[str, Any]]:
+def streamed(of: type[BaseModel], told: str, *names: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that can stream.
 
     Args:
         of: what the answer in one piece is.
-        told: the events.
+        told: what comes when.
+        names: of the events; none where they have no names.
     """
-    schema = {"type": "string", "description": f"Server-sent events: {told}"}
-    return {
-        200: {
-            "model": of,
-            "description": "The whole, or its pieces.",
-            "content": {"text/event-stream": {"schema": schema}},
-        }
-    }
+    event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
+    if names:
+        event["event"] = {"enum": list(names)}
+    schema = {"type": "object", "description": told, "properties": event, "required": sorted(event)}
+    content = {"text/event-stream": {"schema": schema}}
+    return {200: {"model": of, "description": "The whole, or a stream of events.", "content": content}}

@@ -10,14 +10,23 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.engine import Engine, Request
-from convmodel.generation.repetition import LONGEST_RUN, NO_REPEAT, SAID_AGAIN, NoRepeatedNGrams, SaidAgain
+from convmodel.generation.repetition import (
+    FREQUENCY,
+    LONGEST_RUN,
+    NO_REPEAT,
+    OPTIONS,
+    PRESENCE,
+    SAID_AGAIN,
+    NoRepeatedNGrams,
+    SaidAgain,
+)
 
 END, WORDS = 7, 8
 
 
 def config(**options: Any) -> GenerationConfig:
     whole = GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
-    for name in (NO_REPEAT, SAID_AGAIN):
+    for name in OPTIONS:
         setattr(whole, name, options.get(name))
     return whole
 
@@ -202,3 +211,90 @@ def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LM
         assert ticket.tokens == (reply[:-1] if reply[-1] == END else reply)
         changed += ticket.tokens != other.tokens
     assert changed > 5
+
+
+# What was written in this reply
+
+
+def plainly_penalized(logits: torch.Tensor, reply: Sequence[int], frequency: float, presence: float) -> torch.Tensor:
+    """OpenAI's formula, a token at a time."""
+    found = logits.clone()
+    for token in range(WORDS):
+        count = sum(1 for each in reply if each == token)
+        if token != END:
+            found[token] -= presence * (count > 0) + frequency * count
+    return found
+
+
+def plain_reply(network: GPT2LMHeadModel, context: Sequence[int], frequency: float, presence: float) -> list[int]:
+    """A greedy reply, all of it read anew for each token."""
+    reply: list[int] = []
+    while len(reply) < 12:
+        ids = torch.tensor([[*context, *reply]])
+        with torch.no_grad():
+            logits = network(ids, token_type_ids=torch.zeros_like(ids)).logits[0, -1]
+        token = int(plainly_penalized(logits, reply, frequency, presence).argmax())
+        if token == END:
+            break
+        reply.append(token)
+    return reply
+
+
+PENALTIES = [(2.0, 0.0), (0.0, 2.0), (0.7, 0.4), (-0.8, 0.0), (0.0, -2.0), (1.5, -1.0), (0.0, 0.0)]
+
+
+def penalized(frequency: float, presence: float, **options: Any) -> GenerationConfig:
+    return config(**{FREQUENCY: frequency, PRESENCE: presence}, **options)
+
+
+def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
+    source = random.Random(7)
+    decoders = [Decoder(penalized(*how), [1, 2, 2], None, torch.device("cpu")) for how in PENALTIES * 3]
+    replies: list[list[int]] = [[] for _ in decoders]
+    for _ in range(15):
+        logits = torch.randn(len(decoders), WORDS)
+        given = logits.clone()
+        how = zip(logits, replies, PENALTIES * 3, strict=True)
+        expected = [int(plainly_penalized(row, reply, *penalty).argmax()) for row, reply, penalty in how]
+        assert choose(decoders, logits) == expected and logits.equal(given)
+        for decoder, reply, token in zip(decoders, replies, expected, strict=True):
+            for taken in [source.randrange(WORDS)] * source.randint(0, 2):
+                decoder.take(taken)
+                reply.append(taken)
+            reply.append(token)
+    assert sum(reply.count(END) for reply in replies) > 10  # ends were taken, and lose nothing
+
+
+@pytest.mark.parametrize("frequency, presence", PENALTIES)
+def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
+    network: GPT2LMHeadModel, frequency: float, presence: float
+) -> None:
+    source, changed = random.Random(8), 0
+    contexts = [[END, *random_ids(source, 6, WORDS - 1), END] for _ in range(12)]
+    how = penalized(frequency, presence)
+    asked = [Request(context, [0] * len(context), each) for context in contexts for each in (how, config())]
+    found = Engine(network, max_running=5).run(asked)
+    for context, ticket, other in zip(contexts, found[::2], found[1::2], strict=True):
+        assert ticket.tokens == plain_reply(network, context, frequency, presence)
+        assert other.tokens == plain_reply(network, context, 0, 0)
+        changed += ticket.tokens != other.tokens
+    assert changed > 2 or frequency <= 0
+
+
+def test_a_sample_with_penalties_by_count_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
+    how = penalized(1.0, 0.5, do_sample=True, temperature=1.2)
+    asked = [Request([END, n % 7, END], [0, 0, 0], how, seed=n) for n in range(16)]
+    alone = [Engine(network, max_running=1).run([each])[0].tokens for each in asked]
+    assert [ticket.tokens for ticket in Engine(network, max_running=16).run(asked)] == alone
+    plain = [Request([END, n % 7, END], [0, 0, 0], config(do_sample=True, temperature=1.2), seed=n) for n in range(16)]
+    assert [ticket.tokens for ticket in Engine(network).run(plain)] != alone
+
+
+def test_the_likelihood_is_that_without_the_penalties(network: GPT2LMHeadModel) -> None:
+    context = [END, 1, 2, END]
+    [ticket] = Engine(network).run([Request(context, [0] * 4, penalized(2.0, 2.0), scored=True)])
+    ids = torch.tensor([[*context, *ticket.tokens, *[END] * (ticket.finish == "end")]])
+    with torch.no_grad():
+        nats = network(ids, token_type_ids=torch.zeros_like(ids)).logits[0, 3:-1].log_softmax(-1)
+    expected = nats.gather(1, ids[0, 4:, None]).sum()
+    assert ticket.log_likelihood == pytest.approx(float(expected), abs=1e-4)

@@ -325,6 +325,15 @@ def test_lists_come_in_pages_with_the_beginning_of_the_last_turn(talk: Talk) -> 
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(params)))
 
 
+def test_a_method_that_an_address_does_not_take_is_told_with_those_that_it_takes(talk: Talk) -> None:
+    for path, methods in [
+        ("/conversations", "DELETE, GET, POST"),
+        (f"/conversations/{'a' * 22}", "DELETE, GET, PATCH"),
+    ]:
+        refused = talk.http.put(path)
+        assert (refused.status_code, refused.headers["Allow"]) == (405, methods)
+
+
 # In and out
 
 

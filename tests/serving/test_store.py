@@ -27,6 +27,7 @@ from convmodel.serving.store import (
     Whole,
     conversations,
     idempotency,
+    keep_purging,
     keys,
     purge,
 )
@@ -150,7 +151,9 @@ def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: 
     assert page(None)[0][0].last is None
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "é", "MTIzIGFiYw", "\x00", "a" * 1000])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "é", "12.abc", "x." + "a" * 22, "\x00", "a" * 1000, "1." + "a" * 22 + "\n"]
+)
 def test_what_is_no_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
     with Store(str(tmp_path / "s.db")) as store, pytest.raises(ValueError, match="before is no cursor"):
         store.read(conversations.listing, "anna", limit=4, before=cursor)
@@ -320,22 +323,43 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
         assert texts_in(tmp_path) == set()
 
 
-def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path) -> None:
+def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
     with Store(str(tmp_path / "s.db")) as store:
         made = create(store, "anna", "<m000001>")
-        reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None, check_same_thread=False)
+        reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         reader.execute("begin")
         reader.execute("select count(*) from convmodel_turns").fetchall()
         store.write(conversations.remove, "anna", made.id)
-        cleaning = threading.Timer(0.3, reader.rollback)
-        cleaning.start()
         asyncio.run(store.cleaning())
-        cleaning.join()
+        assert store.unclean
+        assert texts_in(tmp_path) != set()
+        reader.rollback()
         reader.close()
-        if store.unclean:
-            asyncio.run(store.cleaning())
-        assert not store.unclean
+        create(store)  # who writes is not kept from it
+
+        async def purging() -> None:
+            task = asyncio.create_task(keep_purging(store, None))
+            while store.unclean:
+                await asyncio.sleep(0.01)
+            task.cancel()
+
+        asyncio.run(purging())
         assert texts_in(tmp_path) == set()
+
+
+def test_a_deletion_that_cannot_be_cleaned_up_after_is_told_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
+    with Store(str(tmp_path / "s.db")) as store:
+        other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+        other.execute("begin immediate")
+        asyncio.run(store.cleaning())
+        assert store.unclean
+        assert "not wiped from the file yet: the store cannot be used now: database is locked" in caplog.text
+        other.rollback()
+        other.close()
 
 
 # Opening

@@ -20,6 +20,7 @@ from convmodel.serving.replies import error_event
 from convmodel.serving.schemas import MAKING, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import EventStream, event, json_response
+from convmodel.serving.store.conversations import CURSOR
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +86,7 @@ async def listing(
     here: Here,
     owner: Owner,
     limit: Annotated[int, Query(ge=1, le=200, description="conversations on a page")] = 50,
-    before: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+    before: Annotated[str | None, Query(pattern=f"^{CURSOR}$", description="`next` of the page before")] = None,
 ) -> Response:
     """Your conversations, the youngest first."""
     found, after = await here.listing(owner, limit=limit, before=before)

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from convmodel.serving.schemas import Body, Options, ReplyBody, Seed, Text, Told
+from convmodel.serving.schemas import MOST_SEED, Body, Options, ReplyBody, Seed, Text, Told
 from convmodel.serving.store import Listed, Stored, Turn, Whole
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
-Version = Annotated[int, Field(ge=1, description="the newest version that you know; another one is a conflict (409)")]
+Version = Annotated[
+    int, Field(ge=1, le=MOST_SEED, description="the newest version that you know; another one is a conflict (409)")
+]
 
 BEGINNING = 100
 """Characters of the last turn that a list shows."""
@@ -75,7 +77,7 @@ class Undo(Body):
 class Choose(Body):
     """Which candidate of the last reply is to be said."""
 
-    candidate: Annotated[int, Field(ge=1, description="its number, from 1")]
+    candidate: Annotated[int, Field(ge=1, le=1_000_000, description="its number, from 1")]
     version: Version | None = None
 
 

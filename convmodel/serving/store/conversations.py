@@ -1,6 +1,5 @@
 """A connection in a transaction and an owner in, conversations and changes to them out."""
 
-import base64
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,9 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, tuple_, up
 from .errors import Conflict, Missing
 from .rows import About, Listed, Speaker, Stored, Turn, Whole, now
 from .tables import CONVERSATIONS, TURNS
+
+CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
+"""What the cursor of a page looks like."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _C, _T = CONVERSATIONS.c, TURNS.c
@@ -194,15 +196,11 @@ def _last(row: Row[Any]) -> Turn | None:
 
 
 def _as_cursor(last: Stored) -> str:
-    return base64.urlsafe_b64encode(f"{last.created} {last.id}".encode()).decode().rstrip("=")
+    return f"{last.created}.{last.id}"
 
 
 def _cursor(text: str) -> tuple[int, str]:
-    try:
-        decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True).decode()
-        created, id = decoded.split(" ")
-        if not _ID.fullmatch(id) or not 0 <= int(created) < 2**62:
-            raise ValueError(text)
-    except ValueError:
-        raise ValueError("before is no cursor; give the next of the page before") from None
+    if not re.fullmatch(CURSOR, text):
+        raise ValueError("before is no cursor; give the next of the page before")
+    created, _, id = text.partition(".")
     return int(created), id

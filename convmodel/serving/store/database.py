@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from .errors import Taken, Unavailable
-from .opening import open_engine, reason
+from .opening import BUSY_SECONDS, open_engine, reason
 
 T = TypeVar("T")
 
@@ -20,6 +20,9 @@ Work = Callable[[Connection], T]
 
 REWRITTEN_AT_ONCE = 32 * 2**20
 """Bytes of a SQLite file that is rewritten after a deletion, in about 0.2 s; a larger one waits for `clean(all)`."""
+
+CLEANING_SECONDS = 1
+"""How long cleaning waits for others who read; writers wait for it meanwhile."""
 
 
 class Database:
@@ -102,9 +105,13 @@ class Database:
         with self._turn, _told(), contextlib.closing(self._engine.raw_connection()) as connection:
             cursor = connection.cursor()
             rewrite = whole or os.path.getsize(str(self._engine.url.database)) <= REWRITTEN_AT_ONCE
-            if rewrite:
-                cursor.execute("VACUUM")
-            [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            try:
+                cursor.execute(f"PRAGMA busy_timeout = {CLEANING_SECONDS * 1000}")
+                if rewrite:
+                    cursor.execute("VACUUM")
+                [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
             return rewrite and not busy
 
     def close(self) -> None:

@@ -49,13 +49,15 @@ async def keep_purging(store: Store, older_than: timedelta | None, *, every: tim
         older_than: see `purge`; None keeps conversations for ever.
         every: how often.
     """
+    whole = False  # at the start nobody is kept waiting
     while True:
         with contextlib.suppress(Unavailable):  # the next time, then
             await store.writing(idempotency.forget, before=now() - _microseconds(ANSWERS_KEPT))
             if older_than is not None:
                 await purge(store, older_than)
             if store.unclean:
-                await store.cleaning(whole=True)
+                await store.cleaning(whole=whole)
+        whole = True
         await asyncio.sleep(every.total_seconds())
 
 

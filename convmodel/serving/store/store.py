@@ -1,5 +1,6 @@
 """An address in, a place that keeps conversations and keys out, for threads and for event loops."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -7,7 +8,10 @@ from sqlalchemy import Connection
 
 from . import keys
 from .database import Database
+from .errors import Unavailable
 from .threads import Threads
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +40,7 @@ class Store:
     def __init__(self, address: str) -> None:
         self._database = Database(address)
         self._threads = Threads(self._database)
-        self.unclean = False
+        self.unclean = True  # a process that was killed may have deleted something and not cleaned up
 
     def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Does work that changes nothing. For threads; raises `Unavailable`."""
@@ -57,11 +61,16 @@ class Store:
     async def cleaning(self, *, whole: bool = False) -> None:
         """After a deletion: sees to it that nothing of it is left in the file; see `Database.clean`.
 
+        What cannot be done now, because the file is large or somebody reads, is left to `keep_purging`.
+
         Args:
-            whole: even if the file is large. Otherwise the rest is for `keep_purging`.
+            whole: even if the file is large.
         """
         self.unclean = True
-        self.unclean = not await self._threads.cleaning(whole=whole)
+        try:
+            self.unclean = not await self._threads.cleaning(whole=whole)
+        except Unavailable as error:
+            logger.warning("what was deleted is not wiped from the file yet: %s", error)
 
     def digests(self) -> Mapping[str, str]:
         """The SHA-256 of each key with whose it is; for `convmodel.serving.keys.Keys`."""

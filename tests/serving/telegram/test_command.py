@@ -1,5 +1,6 @@
 """`python -m convmodel telegram`: what it is told, what it refuses, and a bot with a server in its own process."""
 
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.commands import serve
+from convmodel.commands import telegram
 from convmodel.serving.store import Store
 from convmodel.serving.telegram.here import own_key
 from convmodel.serving.telegram.hiding import Hiding
@@ -76,7 +77,8 @@ def test_a_bot_with_a_model_in_its_own_process_answers_until_a_signal_comes(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The command runs in the main thread, as signals want it; Telegram in another."""
-    monkeypatch.setattr(serve, "opened", lambda options, settings: contextlib.nullcontext(FakeResponder()))
+    opened = argparse.Namespace(responder=FakeResponder(), documents=None)
+    monkeypatch.setattr(telegram, "open_all", lambda options: contextlib.nullcontext(opened))
     ready, api_url, texts = threading.Event(), [""], list[str]()
 
     async def people() -> None:

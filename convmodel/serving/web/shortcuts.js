@@ -1,0 +1,52 @@
+/** Keys in, what the buttons do out. */
+
+import { acts } from "./acts.js";
+import { byId } from "./dom.js";
+import { state } from "./state.js";
+import { endEdit } from "./view-composer.js";
+import { showSide } from "./view-list.js";
+import { hideSettings, showSettings } from "./view-settings.js";
+import { showShortcuts } from "./view-tools.js";
+
+const WITH_ALT = {
+  KeyN: acts.begin,
+  KeyR: () => !state.entry.making && acts.retry(),
+  KeyC: showCandidates,
+  KeyP: () => hideSettings() || showSettings(),
+  KeyM: () => byId("message").focus(),
+  KeyK: showShortcuts,
+};
+
+/** Listens to the keys of the whole page. */
+export function startShortcuts() {
+  document.addEventListener("keydown", (event) => {
+    // A question is answered before anything else is done.
+    if (event.isComposing || byId("ask").open) return;
+    if (event.key === "Escape") {
+      if (escape(event.target)) event.preventDefault();
+      return;
+    }
+    const act = event.altKey && !event.ctrlKey && !event.metaKey && WITH_ALT[event.code];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+/** The nearest thing that can be ended. */
+function escape(target) {
+  if (byId("side").classList.contains("open")) showSide(false);
+  else if (byId("settings").contains(target)) return !byId("settings").matches(":modal") && hideSettings();
+  else if (state.entry.making) acts.stop();
+  else if (state.entry.editing) endEdit(state.entry);
+  else return hideSettings();
+  return true;
+}
+
+function showCandidates() {
+  const turn = state.entry.conversation.turns.at(-1);
+  if (!turn?.reply) return;
+  const opener = document.querySelector(`[data-focus="details-${turn.number}"]`);
+  opener?.focus();
+  opener?.click();
+}

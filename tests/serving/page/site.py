@@ -1,0 +1,128 @@
+"""A Responder in, a server with the page on a port of this machine out; it can go away and come back."""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from convmodel.responder import Finish
+from convmodel.serving.app import create_app
+from convmodel.serving.conversations.opening import keep_conversations
+from convmodel.serving.service import new_service
+from convmodel.serving.store import Store
+from tests.fakes import FakeResponder
+
+SLOW = 5_000
+"""Milliseconds that a browser on a busy machine is given for what takes a few."""
+
+
+def chromium() -> str | None:
+    """The browser, where there is one."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+
+
+class Site:
+    """A server in threads of this process.
+
+    Args:
+        folder: for the store.
+        responder: replies.
+        writer: writes documents instead.
+        service: further arguments of `new_service`.
+    """
+
+    def __init__(
+        self, folder: Path, responder: FakeResponder, *, writer: "FakeDocuments | None" = None, **service: Any
+    ) -> None:
+        self.responder, self._writer, self._folder, self._service = responder, writer, folder, service
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/"
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> "Site":
+        """Answers from now on; with what was stored before."""
+        responder = self.responder if self._writer is None else None
+        service = new_service(responder, writer=self._writer, title="Anna", **self._service)
+        if responder is not None:
+            keep_conversations(service, Store(f"sqlite:///{self._folder / 'store.db'}"))
+        app = create_app(service)
+        config = uvicorn.Config(
+            app, port=self._port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        until = time.monotonic() + 10
+        while not self._server.started:
+            assert time.monotonic() < until and self._thread.is_alive(), "the server does not start"
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """Answers no longer; twice is no error."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(10)
+        self._server = self._thread = None
+
+    def __enter__(self) -> "Site":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.responder.go_on.set()
+        self.stop()
+
+
+class FakeDocuments:
+    """Writes documents without a model."""
+
+    options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
+    presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Knows its own."""
+        for name in options:
+            if name not in self.options:
+                raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
+
+    def start(
+        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> "FakeDocument":
+        """Begins."""
+        self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
+        return FakeDocument((options or {}).get("num_return_sequences", 1), seed)
+
+
+class FakeDocument:
+    """A document that is being written; what is written holds markup."""
+
+    tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
+
+    def __init__(self, count: int, seed: int | None) -> None:
+        self.finishes: Sequence[Finish] = ("end", "length", "end", "end")
+        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
+        self.tokens: Sequence[int] = [7] * count
+        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (f"{word} " for word in self.texts[0].split(" "))
+
+    def cancel(self) -> None:
+        """It is over at once."""
+
+    def output(self) -> "FakeDocument":
+        """All that was written."""
+        return self

@@ -1,0 +1,197 @@
+"""Talking on the page, in a browser, with a real server: streaming, stopping, retrying, editing, choosing."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.fakes import FakeResponder
+
+from .conftest import NewPage, NewSite
+from .talking import Person, expect
+
+
+def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+    """A reply that tells how long the context is and what was said last."""
+    return f"{len(context)}: {context[-1]}"
+
+
+def several(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+    """Another reply for each of the candidates."""
+    return f"reply {seed // 1000} to {context[-1]}"
+
+
+def test_a_reply_is_seen_while_it_is_written_and_told_when_it_is_there(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(lambda *_: "one two three four", hold=2))
+    person = Person(new_page(site.url))
+    person.say("Hello")
+    person.sees("Hello", "one two")
+    expect(person.page.locator(".making")).to_have_attribute("aria-busy", "true")
+    expect(person.page.locator("#announcer")).to_be_empty()
+    expect(person.field).to_have_value("")
+    site.responder.go_on.set()
+    person.sees("Hello", "one two three four")
+    person.hears("Reply: one two three four")
+    expect(person.page).to_have_title("Hello · Anna")
+    expect(person.field).to_be_focused()
+
+
+def test_stopping_leaves_what_was_written(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(lambda *_: "one two three four", hold=2)).url))
+    person.say("Hello")
+    person.sees("Hello", "one two")
+    person.click("Stop")
+    expect(person.page.locator(".theirs .note")).to_have_text("stopped")
+    person.sees("Hello", "one two")
+    person.page.reload()
+    person.sees("Hello", "one two")
+
+
+def test_stopped_before_the_first_word_a_message_waits_and_grows_or_gets_its_reply(
+    new_site: NewSite, new_page: NewPage
+) -> None:
+    site = new_site(FakeResponder(echo, hold=0))
+    person = Person(new_page(site.url))
+    person.say("Hello")
+    assert site.responder.held.wait(5)
+    person.field.press("Escape")
+    expect(person.page.locator(".mine .note")).to_have_text("no reply yet")
+    person.sees("Hello")
+    site.responder.go_on.set()
+    person.click("Get a reply")
+    person.sees("Hello", "1: Hello")
+
+
+def test_what_is_said_while_a_message_waits_is_added_to_it(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(echo, hold=0))
+    person = Person(new_page(site.url))
+    person.say("Hello")
+    assert site.responder.held.wait(5)
+    person.field.press("Escape")
+    expect(person.page.locator(".mine .note")).to_have_text("no reply yet")
+    site.responder.go_on.set()
+    person.say("you")
+    person.sees("Hello\nyou", "1: Hello\nyou")
+
+
+def test_a_reply_is_made_anew_with_another_seed(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(lambda context, seed, options: f"seed {seed}"))
+    person = Person(new_page(site.url))
+    person.talk("Hello")
+    before = person.page.locator(".theirs .bubble").inner_text()
+    person.click("Retry")
+    expect(person.page.locator(".theirs .bubble")).not_to_have_text(before)
+    expect(person.page.locator(".theirs .bubble")).to_have_text(re.compile(r"seed \d+"))
+    assert len({asked["seed"] for asked in site.responder.asked}) == 2
+    expect(person.field).to_be_focused()
+
+
+def test_the_last_message_is_edited_and_what_came_after_it_replaced(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url))
+    person.talk("Hello", "Who ar you?")
+    person.field.press("ArrowUp")
+    expect(person.field).to_have_value("Who ar you?")
+    person.field.press("Escape")
+    expect(person.field).to_have_value("")
+    person.click("Edit")
+    expect(person.page.get_by_label("The last message, edited")).to_be_focused()
+    person.say("Who are you?")
+    person.sees("Hello", "1: Hello", "Who are you?", "3: Who are you?")
+
+
+def test_another_candidate_becomes_the_reply(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(several), options={"num_return_sequences": 3})
+    person = Person(new_page(site.url))
+    person.talk("Hello")
+    person.click("3 candidates")
+    shown = person.page.locator(".candidate")
+    expect(shown).to_have_count(3)
+    expect(shown.locator(".score")).to_have_text(["−1.000", "−2.000", "−3.000"])
+    expect(shown.nth(1)).to_contain_text("written")
+    chosen = shown.nth(1).locator(".said").inner_text()
+    shown.nth(1).get_by_role("button", name="Use this one").click()
+    person.sees("Hello", chosen)
+    person.hears(f"Chosen: {chosen}")
+    expect(person.page.get_by_role("button", name="3 candidates")).to_be_focused()
+    person.say("And you?")
+    expect(person.page.locator(".theirs:not(.making)")).to_have_count(2)
+    assert site.responder.asked[-1]["context"] == ("Hello", chosen, "And you?")
+
+
+def test_a_text_stays_a_text(new_site: NewSite, new_page: NewPage) -> None:
+    evil = "<script>document.title = 'hacked'</script><img src=x onerror=\"document.title='hacked'\"> <b>&amp;</b>"
+    site = new_site(FakeResponder(lambda *_: evil), options={"num_return_sequences": 1})
+    person = Person(new_page(site.url))
+    person.talk(evil)
+    person.sees(evil, evil)
+    person.click("Details")
+    expect(person.page.locator(".candidate .said")).to_have_text(evil)
+    person.page.reload()
+    person.sees(evil, evil)
+    expect(person.page.locator("#title")).to_contain_text("<script>")
+    assert person.page.locator("main img, main b, main script, nav img, nav b").count() == 0
+    assert "hacked" not in person.page.title().split(" · ")[-1]
+
+
+def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder())
+    person = Person(new_page(site.url))
+    person.opens_settings()
+    person.page.get_by_label("Who replies").fill("I live in Rome.\n\n I like rain. ")
+    person.page.get_by_label("Preset").select_option("bold")
+    person.page.get_by_label("Seed").fill("7")
+    person.page.get_by_label("top_k").fill("3")
+    person.page.keyboard.press("Escape")
+    person.talk("Hello")
+    [asked] = site.responder.asked
+    assert asked["persona"] == ("I live in Rome.", "I like rain.") and asked["seed"] == 7
+    assert asked["options"] == {"temperature": 1.5, "top_k": 3}
+    person.opens_settings()
+    temperature = person.page.get_by_label("temperature", exact=True)
+    expect(temperature).to_have_attribute("placeholder", "1.5")
+    temperature.fill("-1")
+    temperature.press("Tab")
+    expect(person.page.locator("#option-temperature-help")).to_contain_text("0")
+    expect(temperature).to_have_attribute("aria-invalid", "true")
+    temperature.fill("0.25")
+    person.page.get_by_label("top_k").fill("")
+    person.page.get_by_label("top_k").press("Tab")
+    expect(person.page.locator("#settings .saved")).to_have_text("Saved")
+    person.page.keyboard.press("Escape")
+    person.talk("Again")
+    assert site.responder.asked[-1]["options"] == {"temperature": 0.25}
+
+
+def test_what_the_window_holds_is_shown(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(lambda *_: "one two three")).url))
+    person.talk("Hello there")
+    meter = person.page.get_by_role("meter")
+    expect(meter).to_have_attribute("aria-valuetext", "6 of 64 tokens")
+    expect(person.page.locator("#meter")).to_contain_text("6 of 64 tokens")
+
+
+def test_a_message_that_is_too_long_is_not_sent_and_what_is_refused_is_given_back(
+    new_site: NewSite, new_page: NewPage
+) -> None:
+    from convmodel.serving.settings import Settings
+
+    site = new_site(FakeResponder(), settings=Settings(turn_chars=40))
+    person = Person(new_page(site.url))
+    person.say("x" * 41)
+    expect(person.page.locator("#message-help")).to_have_text("Too long: 41 of 40 characters")
+    expect(person.field).to_have_value("x" * 41)
+    person.say("this is too long")
+    person.is_told("does not fit into the window")
+    expect(person.field).to_have_value("this is too long")
+    assert site.responder.asked == []
+
+
+def test_an_error_in_the_middle_of_a_reply_can_be_tried_again(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(echo, error=RuntimeError("inside"), error_after=1))
+    person = Person(new_page(site.url))
+    person.say("Hello")
+    person.is_told("went wrong")
+    expect(person.page.locator("#notice")).not_to_contain_text("inside")
+    site.responder.error = None
+    person.click("Try again")
+    person.sees("Hello", "1: Hello")
+    expect(person.page.locator("#notice")).to_be_empty()
