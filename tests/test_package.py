@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
-    *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy"),
+    *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "aiogram", "aiohttp"),
 }
 
 FLOORS: list[set[str]] = [
@@ -242,6 +242,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['evaluate', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['inspect', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['serve', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
+        ["import runpy", "sys.argv[1:] = ['telegram', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['train', '--help']", "runpy.run_module('convmodel', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['-h']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
@@ -260,6 +261,7 @@ def loaded(*program: str) -> set[str]:
         "evaluate --help",
         "inspect --help",
         "serve --help",
+        "telegram --help",
         "train --help",
         "trainer -h",
         "trainer --help",

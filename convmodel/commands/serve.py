@@ -24,9 +24,8 @@ from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from convmodel.document.protocol import WritesDocuments
+    from convmodel.opening import Opened
     from convmodel.responder import Responder
-    from convmodel.serving.keys import Keys
-    from convmodel.serving.safety import Policy
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 
@@ -55,7 +54,7 @@ def _add_options(parser: ArgumentParser) -> None:
     where.add_argument(
         "--keep_days",
         metavar="N",
-        type=_days,
+        type=days,
         help="delete conversations in which nothing has changed for so many days (default: never)",
     )
     where.add_argument(
@@ -122,56 +121,47 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     with open_all(options) as opened:
         service = service_of(
             options,
-            opened.responder,
-            opened.documents,
+            opened,
+            model=options.name or model_name(options),
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
             policy=open_policy(said, device=options.device),
-            name=options.name,
         )
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
-def service_of(
-    options: Namespace,
-    responder: "Responder | None",
-    writer: "WritesDocuments | None" = None,
-    *,
-    settings: Settings,
-    keys: "Keys",
-    policy: "Policy | None" = None,
-    name: str | None = None,
-) -> "Service":
-    """A service on what was opened, as the options say that it replies.
+def service_of(options: Namespace, opened: "Opened", **others: Any) -> "Service":
+    """A service on what is opened, which replies as the options say.
 
     Args:
-        responder, writer: at least one of them.
-        name: the model's for clients; that of its folder when left out.
+        opened: see `open_all`.
+        others: see `new_service`.
 
     Raises:
         ValueError: for a preset or options that cannot be followed.
     """
     from convmodel.serving.service import new_service
 
-    talker = responder or writer
+    talker: Responder | WritesDocuments | None = opened.responder or opened.documents
     assert talker is not None
     preset = preset_of(options, talker.presets)
     talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})
-    folder = writer_name(options) or options.selector or options.documents
     return new_service(
-        responder,
-        writer=writer,
-        title=" + ".join(Path(each).name for each in title(options).split(" + ")),  # no path leaves the server
-        model=name or Path(folder).resolve().name,
-        settings=settings,
-        keys=keys,
-        policy=policy,
+        opened.responder,
+        writer=opened.documents,
+        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
         persona=tuple(options.persona),
         preset=preset,
         options=own_options(options),
+        **others,
     )
+
+
+def model_name(options: Namespace) -> str:
+    """The model's name for clients: that of its folder."""
+    return Path(writer_name(options) or options.selector or options.documents).resolve().name
 
 
 def settings_of(options: Namespace) -> Settings:
@@ -196,14 +186,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _days(text: str) -> timedelta:
+def days(text: str) -> timedelta:
     try:
-        days = float(text)
+        number = float(text)
     except ValueError:
-        days = 0
-    if not 0 < days <= 36_500:
+        number = 0
+    if not 0 < number <= 36_500:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give more than 0, to 36500")
-    return timedelta(days=days)
+    return timedelta(days=number)
 
 
 def _number(kind: type) -> Any:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from convmodel.commands import serve
 from convmodel.commands.base import Command
 from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
-from convmodel.commands.responder_options import add_responder_options, open_responder
+from convmodel.commands.responder_options import add_load_options, add_responder_options, open_all
 
 if TYPE_CHECKING:
     from convmodel.serving.service import Service
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
 """What the extra brings."""
 
-OF_A_MODEL = ("model", "selector", "index", "candidates", "reranker", "preset", "settings", "persona", "device")
+OF_A_MODEL = (
+    *("model", "selector", "index", "candidates", "reranker", "device", "preset", "settings", "persona"),
+    *("documents", "blocked_words", "classifier", "keep_days"),
+)
 """Options that say nothing to a server which has its model."""
 
 
@@ -35,7 +39,14 @@ def _add_options(parser: ArgumentParser) -> None:
         help="where the bot keeps what it must not forget, and a server that is started here its conversations "
         "(default: sqlite:///telegram.db)",
     )
+    where.add_argument(
+        "--keep_days",
+        metavar="N",
+        type=serve.days,
+        help="without --url: delete conversations in which nothing has changed for so many days (default: never)",
+    )
     add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_load_options(parser)
     add_policy_options(parser)
 
 
@@ -43,6 +54,7 @@ def _run(options: Namespace) -> int:
     try:
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
+        from convmodel.serving.telegram import here  # noqa: F401
         from convmodel.serving.telegram.hiding import hide
         from convmodel.serving.telegram.running import BotSettings, alone, check_address, check_token
     except ModuleNotFoundError as error:
@@ -53,7 +65,7 @@ def _run(options: Namespace) -> int:
     api = None if options.api is None else check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
     hide(token)
-    with alone(options.store), Store(options.store) as store:
+    with Store(options.store) as store, alone(options.store):
         if options.url is not None:
             _check_alone(options)
             url = check_address(options.url, what="a convmodel server")
@@ -67,16 +79,21 @@ def _run(options: Namespace) -> int:
 def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
     """Starts a server in this process; the bot talks to it as it would to any."""
     from convmodel.serving.conversations.opening import keep_conversations
+    from convmodel.serving.running import SWITCH_SECONDS
     from convmodel.serving.settings import Settings
     from convmodel.serving.telegram.here import own_key
     from convmodel.serving.telegram.running import BotSettings
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     key, keys = own_key()
+    settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
     said = policy_options(options)
-    with open_responder(options) as responder:
+    with open_all(options) as opened:
         policy = open_policy(said, device=options.device)
-        service = serve.service_of(options, responder, settings=Settings(), keys=keys, policy=policy)
-        keep_conversations(service, store)
+        service = serve.service_of(options, opened, settings=settings, keys=keys, policy=policy)
+        if service.replies is None:
+            raise ValueError("that model writes documents; the bot needs one that replies")
+        keep_conversations(service, store, keep_for=options.keep_days)
         asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
 
 
@@ -102,8 +119,6 @@ def _check_alone(options: Namespace) -> None:
 
 
 def _needs(module: str) -> SystemExit:
-    import sys
-
     print(f'error: the bot needs {module}; pip install "convmodel[telegram]"', file=sys.stderr)
     return SystemExit(2)
 

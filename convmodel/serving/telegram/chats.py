@@ -111,7 +111,9 @@ class Chats:
             if defects[task.update] < DEFECTS:
                 raise
             LOG.error("update %s is given up: %s", task.update, _told(error))
-            await self._deliver(replace(task, parts=(texts.FAILED,), sent=0))
+            await self._deliver(
+                replace(task, parts=(texts.NOT_DONE if task.kind == "command" else texts.FAILED,), sent=0)
+            )
         return True
 
     async def _do(self, task: Task) -> None:

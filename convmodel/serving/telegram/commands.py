@@ -80,7 +80,9 @@ async def answer_command(desk: Desk, task: Task) -> list[str]:
         answer = Answer(str(error))
     except Refused as error:
         gone = error.status == 404  # deleted on the server, by its age or by hand
-        answer = Answer(texts.GONE, {"conversation": None}) if gone else Answer(texts.refused(error))
+        answer = (
+            Answer(texts.GONE, {"conversation": None}) if gone else Answer(texts.refused(error, fault=texts.NOT_DONE))
+        )
     parts = list(answer.parts) or split(answer.text)
     if not answer.kept:
         await desk.state.answer(task, parts, **answer.changes)
@@ -195,9 +197,11 @@ async def _set(desk: Desk, task: Task, rest: str) -> Answer:
     in_effect = _in_effect(about, settings)
     name, _, value = rest.replace("=", " ", 1).partition(" ") if "=" in rest.split(" ")[0] else rest.partition(" ")
     if not name:
-        return Answer("\n".join(f"{key} = {show_value(value)} ({who})" for key, (value, who) in in_effect.items()))
+        # The model has others, which are nobody's to set here.
+        own_to_set = [(key, *found) for key, found in in_effect.items() if key in about.get("option_help", {})]
+        return Answer("\n".join(f"{key} = {show_value(value)} ({who})" for key, value, who in own_to_set))
     if not value.strip():
-        if name not in in_effect and name not in about.get("option_help", {}):
+        if name not in about.get("option_help", {}):
             raise Mistake(f"There is no option {name}; /set lists those in effect")
         return Answer(_shown(name, in_effect))
     own = dict(settings.options)

@@ -11,6 +11,9 @@ from convmodel.serving.telegram.state import Task
 EVERY = 1.0
 """Seconds between two drafts."""
 
+LAST = 2.0
+"""Seconds in which the last draft may end."""
+
 TYPING = 4.0
 """Seconds after which it is shown again that one is typing; Telegram shows it for five."""
 
@@ -29,6 +32,7 @@ class Showing:
         self._drafts = not task.group
         self._number = task.update % (2**31 - 1) + 1
         self._pieces: list[str] = []
+        self._over = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
     def piece(self, text: str) -> None:
@@ -47,14 +51,16 @@ class Showing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._loop is not None
+        self._over.set()
+        # A draft that is on its way is waited for, or it would come after the reply; but not for long.
+        await asyncio.wait({self._loop}, timeout=LAST)
         self._loop.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._loop
+        await asyncio.gather(self._loop, return_exceptions=True)
 
     async def _show(self) -> None:
         loop = asyncio.get_running_loop()
         shown, typed = 0, -TYPING
-        while True:
+        while not self._over.is_set():
             if self._drafts and len(self._pieces) > shown:
                 shown = len(self._pieces)
                 [*_, end] = split("".join(self._pieces)) or [""]
@@ -63,4 +69,5 @@ class Showing:
             elif loop.time() - typed >= TYPING and not (shown and self._drafts):
                 typed = loop.time()
                 await self._sender.typing(self._task.chat, thread=self._task.thread)
-            await asyncio.sleep(EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), EVERY)

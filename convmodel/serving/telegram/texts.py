@@ -18,7 +18,9 @@ STOPPED = "Stopped. /retry makes a reply."
 
 EMPTY = "The model had nothing to say. /retry makes another reply."
 
-FAILED = "Something went wrong. Your message is kept; /retry has it replied to."
+FAILED = "Something went wrong, and there is no reply. /retry asks for one again."
+
+NOT_DONE = "Something went wrong; try again later."
 
 UNSHOWN = "Telegram does not take what the model wrote. /retry makes another reply."
 
@@ -33,6 +35,6 @@ GONE = "The conversation is no longer on the server; the next message begins a n
 FORGOTTEN = "Everything that was said here is deleted, on the server too, and so are persona and options."
 
 
-def refused(error: Refused) -> str:
+def refused(error: Refused, *, fault: str = FAILED) -> str:
     """What a person is told of a request that was not followed; a fault of the server stays its own."""
-    return FAILED if error.status >= 500 else str(error)
+    return fault if error.status >= 500 else str(error)

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.app import create_app
 from convmodel.serving.conversations.opening import keep_conversations
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.keys import Keys
+from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
 
@@ -24,14 +25,16 @@ class Served:
     Args:
         folder: of its store.
         seconds: before each word of a reply.
+        keys: who may ask.
     """
 
-    def __init__(self, folder: Path, *, seconds: float = 0.0) -> None:
+    def __init__(self, folder: Path, *, seconds: float = 0.0, keys: Keys | None = None) -> None:
         self.words: list[str] | None = None
         self.responder = FakeResponder(self._write, seconds=seconds, hold=1)
         self.faults: list[int | None] = []
         self.asked: list[tuple[str, str, Any]] = []
         self.url = ""
+        self._keys = keys
         self._store = Store(f"sqlite:///{folder / 'server.db'}")
         self.go_on()
 
@@ -75,7 +78,8 @@ class Served:
     # HTTP
 
     async def __aenter__(self) -> "Served":
-        self._service = _service(self.responder, self._store)
+        self._service = new_service(self.responder, title="a fake", keys=self._keys)
+        keep_conversations(self._service, self._store)
         app = Faulty(create_app(self._service), self)
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, port=0, lifespan="on", ws="none"))
         self._server.capture_signals = threading.Lock  # type: ignore[method-assign, assignment]
@@ -90,12 +94,6 @@ class Served:
         self.go_on()
         self._server.should_exit = True
         await self._serving
-
-
-def _service(responder: FakeResponder, store: Store) -> Service:
-    service = new_service(responder, title="a fake")
-    keep_conversations(service, store)
-    return service
 
 
 class Faulty:

@@ -421,6 +421,35 @@ def test_an_undo_whose_answer_is_lost_is_not_done_twice(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_bot_that_is_ended_while_it_replies_goes_on_after_the_next_start(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with world(tmp_path, grace=0.1) as w:
+            async with w.bot():
+                w.server.hold()
+                await w.api.say("one two three")
+                await w.server.held()
+                await w.api.say("four")
+                await w.api.until_confirmed()
+            assert not w.api.texts()
+            w.server.go_on()
+            async with w.bot():
+                assert await w.api.until(2) == ["re: one two three", "re: four"]
+            assert await w.server.turns() == ["one two three", "re: one two three", "four", "re: four"]
+
+    run(work())
+
+
+def test_a_bot_that_is_ended_finishes_first_what_it_can(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with world(tmp_path, seconds=0.1) as w:
+            async with w.bot():
+                await w.api.say("one two three")
+                await w.api.until(1, chat=None, method="sendChatAction")
+            assert w.api.texts() == ["re: one two three"]
+
+    run(work())
+
+
 def test_what_the_store_did_not_take_is_done_again_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: set[int] = set()
     answer = State.answer

@@ -1,0 +1,24 @@
+"""docs/telegram.md says what the code does."""
+
+import argparse
+import re
+from pathlib import Path
+
+from convmodel.commands.telegram import COMMAND
+from convmodel.serving.telegram.commands import COMMANDS
+
+DOCS = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text(encoding="utf-8")
+HEAD = "| command | |\n|---|---|\n"
+
+
+def test_the_table_of_commands_is_that_of_the_code() -> None:
+    rows = "".join(f"| `{command.usage.replace('|', chr(92) + '|')}` | {command.help} |\n" for command in COMMANDS)
+    assert f"{HEAD}{rows}\n" in DOCS
+
+
+def test_every_option_of_its_own_is_in_the_docs() -> None:
+    parser = argparse.ArgumentParser()
+    COMMAND.add_options(parser)
+    [group] = [group for group in parser._action_groups if group.title == "who replies, and where"]
+    own = [action.option_strings[0] for action in group._group_actions]
+    assert re.findall(r"^\| `(--\w+)`", DOCS, re.MULTILINE) == own
