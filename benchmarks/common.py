@@ -20,16 +20,8 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    *(
-        "torch",
-        "transformers",
-        "tokenizers",
-        "pytorch-lightning",
-        "trl",
-        "sentence-transformers",
-        "faiss-cpu",
-        "usearch",
-    ),
+    *("torch", "transformers", "tokenizers", "pytorch-lightning", "trl", "sentence-transformers"),
+    *("faiss-cpu", "usearch", "fastapi", "uvicorn"),
 )
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -146,7 +138,7 @@ def described(facts: Mapping[str, Any]) -> str:
 def peak_memory() -> int:
     """Bytes that this process held at most since its program was started."""
     # Unlike ru_maxrss, it does not begin with what the starting process held.
-    found = _memory_status("VmHWM")
+    found = memory_status("VmHWM")
     if found is not None:
         return found
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -155,13 +147,14 @@ def peak_memory() -> int:
 
 def held_memory() -> int:
     """Bytes that this process holds now; where the system does not say, the most that it held."""
-    found = _memory_status("VmRSS")
+    found = memory_status("VmRSS")
     return peak_memory() if found is None else found
 
 
-def _memory_status(name: str) -> int | None:
+def memory_status(name: str, process: int | str = "self") -> int | None:
+    """Bytes that Linux tells of a process under a name such as VmRSS; None where it does not tell."""
     try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
         return int(status.split(f"{name}:")[1].split()[0]) << 10
     except (OSError, IndexError):
         return None

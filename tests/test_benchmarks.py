@@ -22,6 +22,7 @@ from benchmarks import (
     generation_gpu,
     hybrid,
     job,
+    load,
     quality,
     repetition,
     selection,
@@ -30,6 +31,8 @@ from benchmarks import (
     selection_pairs,
     selection_search,
     selection_training,
+    serving,
+    soak,
     start,
     tokenization,
     training,
@@ -335,3 +338,29 @@ def test_recall_among_ten_is_that_among_the_first_nine_distractors() -> None:
     scores = np.where(np.arange(60) == 30, 0.5, np.where(np.arange(60) < 9, 0.0, 1.0))
     found = choosing.recalls([scores], [example])
     assert found["R_10@1"] == 1.0 and found["R_60@5"] == 0.0 and found["mrr/60"] == pytest.approx(1 / 51)
+
+
+def test_serving_measures_ours_and_the_plain_handler_under_the_same_load(tmp_path: Path) -> None:
+    serving.main(["--smoke", "--output", str(tmp_path / "serving.json")])
+    found = report(tmp_path / "serving.json")["measured"]["4 x 256"]
+    assert set(found) == {serving.OURS, serving.PLAIN}
+    for of_server in found.values():
+        assert of_server["memory"] > 0 and of_server["loads"]["2"]["tokens"] == 4
+
+
+def test_a_soak_looks_for_memory_errors_and_stuck_sessions(tmp_path: Path) -> None:
+    soak.main(["--smoke", "--output", str(tmp_path / "soak.json")])
+    found = report(tmp_path / "soak.json")["measured"]
+    assert found["server_errors"] == found["stuck"] == 0 and found["memory"]
+    assert {kind.partition(":")[0] for kind in found["statuses"]} >= {"wait", "garbage", "too much", "talk"}
+
+
+def test_a_quantile_is_a_value_that_came() -> None:
+    assert [serving.quantile([4.0, 1.0, 3.0, 2.0], percent) for percent in (1, 50, 51, 100)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_the_last_message_of_a_context_is_the_users() -> None:
+    said = load.messages(["a", "b", "c"])
+    assert [each["role"] for each in said] == ["user", "assistant", "user"]
+    assert [each["content"] for each in load.messages(["b", "c"])] == ["b", "c"]
+    assert load.messages(["b", "c"])[-1]["role"] == "user"

@@ -1,0 +1,80 @@
+"""OpenAI's chat completions over HTTP in, streamed replies out: the handler that one writes first.
+
+A FastAPI route that calls transformers' `generate` behind a lock. It is what `benchmarks/serving.py` compares with.
+"""
+
+import argparse
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from transformers import AutoModelForCausalLM, TextIteratorStreamer
+
+from convmodel.layout import lay_out
+from convmodel.tokenizer import ConversationTokenizer
+
+
+def make_app(folder: str) -> FastAPI:
+    """The app that serves a model's folder, one reply at a time."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = ConversationTokenizer.from_pretrained(folder)
+    one_at_a_time = threading.Lock()
+    app = FastAPI()
+
+    def stream(body: dict[str, Any]) -> Iterator[str]:
+        turns = tokenizer.encode_many([message["content"] for message in body["messages"]])
+        row = lay_out(turns, tokenizer.sep_token_id)
+        ids = torch.tensor([row.input_ids])
+        streamer = TextIteratorStreamer(tokenizer.hf_tokenizer, skip_prompt=True, skip_special_tokens=True)
+        written: list[torch.Tensor] = []
+
+        def write() -> None:
+            written.append(
+                model.generate(
+                    input_ids=ids,
+                    token_type_ids=torch.tensor([row.token_type_ids]),
+                    attention_mask=torch.ones_like(ids),
+                    do_sample=False,
+                    max_new_tokens=body["max_tokens"],
+                    pad_token_id=tokenizer.sep_token_id,
+                    streamer=streamer,
+                )
+            )
+
+        with one_at_a_time, torch.inference_mode():
+            thread = threading.Thread(target=write)
+            thread.start()
+            for piece in streamer:
+                yield _event(choices=[{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
+            thread.join()
+        tokens = len(written[0][0]) - ids.shape[1]
+        yield _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+        yield _event(choices=[], usage={"prompt_tokens": ids.shape[1], "completion_tokens": tokens})
+        yield "data: [DONE]\n\n"
+
+    @app.post("/v1/chat/completions")
+    def complete(body: dict[str, Any]) -> StreamingResponse:
+        return StreamingResponse(stream(body), media_type="text/event-stream")
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+def _event(**fields: Any) -> str:
+    return f"data: {json.dumps({'object': 'chat.completion.chunk', **fields})}\n\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    uvicorn.run(make_app(options.folder), port=options.port, log_level="warning")
