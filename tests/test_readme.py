@@ -1,9 +1,15 @@
 """The README, executed: its commands with a shorter budget, its Python as it stands, its links."""
 
+import contextlib
 import io
+import os
 import re
 import shlex
 import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +78,49 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_everything_in_the_readme_runs_in_its_order(
     newcomer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL):
-        if language == "python":
-            exec(compile(block, "README.md", "exec"), {})
-            continue
-        for line in block.splitlines():
-            command = line.split("#")[0].split("&&")[-1].strip()  # what stands before && is done by .ci/run
-            said, _, command = command.rpartition("|")
-            with monkeypatch.context() as typed:
-                typed.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said.removeprefix("echo ").encode())))
-                run(shlex.split(command))
+    address = f"127.0.0.1:{free_port()}"
+    with contextlib.ExitStack() as servers:
+        for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL):
+            if language == "python":
+                exec(compile(block.replace("127.0.0.1:8000", address), "README.md", "exec"), {})
+                continue
+            for line in block.splitlines():
+                command = line.split("#")[0].split("&&")[-1].strip()  # what stands before && is done by .ci/run
+                said, _, command = command.rpartition("|")
+                if " serve " in command:
+                    servers.enter_context(serving(shlex.split(command), address))
+                    continue
+                with monkeypatch.context() as typed:
+                    typed.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said.removeprefix("echo ").encode())))
+                    run(shlex.split(command))
     printed = capsys.readouterr().out
     assert "perplexity per token" in printed
     assert (newcomer / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
     assert (newcomer / "model" / "model.safetensors").is_file()
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(command: list[str], address: str) -> Iterator[None]:
+    """The server that a command of the README starts, until the end of the README."""
+    assert command[:4] == ["python", "-m", "convmodel", "serve"]
+    port = ["--port", address.rpartition(":")[2]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [sys.executable, *command[1:], *port], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    with server:
+        try:
+            assert server.stdout is not None and address in server.stdout.readline().decode()
+            yield
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 def run(command: list[str]) -> None:
