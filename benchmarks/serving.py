@@ -92,8 +92,8 @@ class Server:
         return memory_status("VmRSS", self.process.pid) or 0
 
 
-def command(name: str, folder: Path, port: int, store: str) -> list[str]:
-    """How a server is started."""
+def command(name: str, folder: Path, port: int, ours: Sequence[str]) -> list[str]:
+    """How a server is started; `ours` are further options of our own."""
     if name == PLAIN:
         return [sys.executable, "-m", "benchmarks.plain_server", str(folder), "--port", str(port)]
     if name in (PEER, PEER_CB):
@@ -101,19 +101,19 @@ def command(name: str, folder: Path, port: int, store: str) -> list[str]:
         more = ["--continuous-batching"] if name == PEER_CB else []
         return [transformers, "serve", str(folder), "--port", str(port), "--dtype", "float32", "--device", "cpu", *more]
     dtype = "int8" if name == OURS_INT8 else "float32"
-    ours = [sys.executable, "-m", "convmodel", "serve", "--model", str(folder), "--port", str(port)]
-    return [*ours, "--dtype", dtype, "--preset", "off", "--max_waiting", "512", "--store", store]
+    served = [sys.executable, "-m", "convmodel", "serve", "--model", str(folder), "--port", str(port)]
+    return [*served, "--dtype", dtype, "--preset", "off", *ours]
 
 
 @contextmanager
-def serving(name: str, folder: Path, *, store: str = "none") -> Iterator[Server]:
-    """Starts a server, waits until it replies, and ends it."""
+def serving(name: str, folder: Path, *, ours: Sequence[str] = ("--store", "none")) -> Iterator[Server]:
+    """Starts a server, waits until it replies, and ends it; see `command`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with open(folder.parent / "server.log", "ab") as log:
-        process = subprocess.Popen(command(name, folder, port, store), stdout=log, stderr=log, env=dict(os.environ))
+        process = subprocess.Popen(command(name, folder, port, ours), stdout=log, stderr=log, env=dict(os.environ))
     try:
         _wait(url, process, folder.parent / "server.log")
         yield Server(process, url, folder.name if name in (OURS, OURS_INT8) else str(folder))

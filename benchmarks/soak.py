@@ -39,6 +39,9 @@ SETTLED = 300.0
 GROWTH = 0.05
 """The share by which memory may then grow at most."""
 
+WAITING = 16
+"""Requests that may wait: fewer than come, so that some are told to come again."""
+
 EVERY = 5.0
 """Seconds between two looks at the memory."""
 
@@ -110,9 +113,11 @@ class Client:
     async def leave(self) -> None:
         """Leaves in the middle of the reply, or before it begins."""
         patience = self._source.choice((0.01, 0.05, 0.2, 0.5))
-        with suppress(asyncio.TimeoutError):
+        try:
             async with asyncio.timeout(patience):
                 await self._send("leave", "/v1/chat/completions", json=self._body(stream=True, max_tokens=200))
+        except TimeoutError:
+            self._seen.statuses["leave", "left"] += 1
 
     async def garbage(self) -> None:
         """Sends what is no request."""
@@ -204,7 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
         facts = machine(options.threads)
         contexts = real_contexts(options)
         model = make_model("4 x 256", options, Path(folder))
-        with serving(options.contender, model, store=f"sqlite:///{folder}/soak.db") as server:
+        ours = ["--store", f"sqlite:///{folder}/soak.db", "--max_waiting", str(WAITING)]
+        with serving(options.contender, model, ours=ours) as server:
             seconds = 60 * options.minutes
             seen = asyncio.run(soak(server, contexts, clients=options.clients, seconds=seconds))
             still = server.process.poll() is None
