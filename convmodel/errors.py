@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent) + os.sep
@@ -28,6 +28,24 @@ def told_in_one_line() -> Iterator[None]:
         if os.environ.get("CONVMODEL_TRACEBACK") or told is None:
             raise
         print(f"error: {told}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@contextlib.contextmanager
+def brought_by(extra: str, libraries: Container[str], *, needing: str) -> Iterator[None]:
+    """Ends a command with the cure and status 2 when a library cannot be imported that an extra brings.
+
+    Args:
+        extra: its name.
+        libraries: what it brings, by the names that are imported.
+        needing: who needs them: "a server needs".
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in libraries:
+            raise
+        print(f'error: {needing} {error.name}; pip install "convmodel[{extra}]"', file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -2,6 +2,8 @@
 
 import sys
 
+from convmodel.errors import brought_by
+
 USAGE = """\
 usage: python -m convmodel.trainer [fit] --config config.yaml      train (fit is the default)
        python -m convmodel.trainer validate --config config.yaml   measure on data.valid_file
@@ -44,13 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     if given in (["--help"], ["-h"]) or not given:
         print(USAGE)
         raise SystemExit(0 if given else 2)
-    try:  # everything heavy is imported here, so that --help is instant
+    with brought_by("train", NEEDED, needing="training needs"):  # here, so that --help is instant
         from convmodel.training.cli import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        print(f'error: training needs {error.name}; pip install "convmodel[train]"', file=sys.stderr)
-        raise SystemExit(2) from None
     if given[0] not in SUBCOMMANDS:
         given.insert(0, "fit")
     run(given)

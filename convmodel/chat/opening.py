@@ -11,6 +11,7 @@ from convmodel.chat.plain import PipeScreen, PlainScreen
 from convmodel.chat.slash import last_turns, loaded
 from convmodel.chat.state import Chat
 from convmodel.chat.talk import Screen, talk
+from convmodel.errors import brought_by
 from convmodel.responder import Responder
 
 MakeScreen = Callable[[Chat], Screen]
@@ -33,7 +34,7 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
         return lambda chat: PipeScreen(sys.stdin.buffer, replies=sys.stdout, notes=notes)
     if not sys.stdout.isatty():
         return lambda chat: PlainScreen(sys.stdin.buffer, out=sys.stdout, notes=sys.stderr, quiet=quiet)
-    try:
+    with brought_by("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
         from convmodel.chat.wrapping import Wrapper
 
         if _only_writes():
@@ -41,11 +42,6 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
                 sys.stdin.buffer, out=sys.stdout, notes=sys.stdout, wrapper=Wrapper, quiet=quiet
             )
         from convmodel.chat.terminal import TerminalScreen, kept_history
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("rich", "prompt_toolkit", "wcwidth"):
-            raise
-        print(f'error: a chat on a terminal needs {error.name}; pip install "convmodel[chat]"', file=sys.stderr)
-        raise SystemExit(2) from None
 
     def terminal(chat: Chat) -> Screen:
         history, problem = kept_history()

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from convmodel.commands.base import Command
+from convmodel.errors import brought_by
 from convmodel.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
 
 NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
@@ -55,7 +56,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    try:  # everything heavy is imported here, so that --help is instant
+    with brought_by("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
         from rich.console import Console
 
         from convmodel.inspection.fixing import check_writable, fix_files, outputs
@@ -64,11 +65,6 @@ def _run(options: Namespace) -> int:
 
         if options.html is not None:  # matplotlib takes its time
             from convmodel.inspection.page import write_page
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        print(f'error: inspect needs {error.name}; pip install "convmodel[inspect]"', file=sys.stderr)
-        return 2
     settings = Settings(
         model=options.model,
         max_length=options.max_length,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convmodel.commands.base import Command
+from convmodel.errors import brought_by
 
 if TYPE_CHECKING:
     from convmodel.serving.store import Store
@@ -35,13 +36,8 @@ def _add_store(parser: ArgumentParser, default: str) -> None:
 
 
 def _run(options: Namespace) -> int:
-    try:
+    with brought_by("serve", ["sqlalchemy"], needing="keys need"):
         from convmodel.serving.store import Store
-    except ModuleNotFoundError as error:
-        if error.name != "sqlalchemy":
-            raise
-        print('error: keys need sqlalchemy; pip install "convmodel[serve]"', file=sys.stderr)
-        return 2
     with Store(options.store) as store:
         return {"add": _add, "list": _list, "remove": _remove}[options.action](store, options)
 

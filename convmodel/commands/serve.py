@@ -20,6 +20,7 @@ from convmodel.commands.responder_options import (
     title,
     writer_name,
 )
+from convmodel.errors import brought_by
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
@@ -93,13 +94,9 @@ def _limits() -> dict[str, tuple[type, Any, str]]:
 
 
 def _run(options: Namespace) -> int:
-    try:
+    with brought_by("serve", EXTRA, needing="a server needs"):
         from convmodel.serving import running
         from convmodel.serving.store import Store
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise _needs(str(error.name)) from None
     settings = settings_of(options)
     store = None if options.store == "none" else Store(options.store)
     try:
@@ -171,13 +168,6 @@ def settings_of(options: Namespace) -> Settings:
         hosts=(*LOOPBACK, *options.allowed_host),
         origins=tuple(options.cors),
     )
-
-
-def _needs(module: str) -> SystemExit:
-    import sys
-
-    print(f'error: a server needs {module}; pip install "convmodel[serve]"', file=sys.stderr)
-    return SystemExit(2)
 
 
 def _port(text: str) -> int:

@@ -10,6 +10,7 @@ from convmodel.commands import serve
 from convmodel.commands.base import Command
 from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
 from convmodel.commands.responder_options import add_load_options, add_responder_options, open_all
+from convmodel.errors import brought_by
 
 if TYPE_CHECKING:
     from convmodel.serving.service import Service
@@ -51,16 +52,12 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    try:
+    with brought_by("telegram", EXTRA, needing="the bot needs"):
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
         from convmodel.serving.telegram import here  # noqa: F401
         from convmodel.serving.telegram.hiding import hide
         from convmodel.serving.telegram.running import BotSettings, alone, check_address, check_token
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise _needs(str(error.name)) from None
     token = check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
     api = None if options.api is None else check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
@@ -116,11 +113,6 @@ def _check_alone(options: Namespace) -> None:
     if given:
         name = "set" if given[0] == "settings" else given[0]
         raise ValueError(f"--url is a server that has its model and options; leave --{name} out, or --url")
-
-
-def _needs(module: str) -> SystemExit:
-    print(f'error: the bot needs {module}; pip install "convmodel[telegram]"', file=sys.stderr)
-    return SystemExit(2)
 
 
 COMMAND = Command(

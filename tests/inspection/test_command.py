@@ -193,7 +193,9 @@ def test_without_its_libraries_it_says_how_to_get_them(
     for name in [name for name in sys.modules if name.startswith(("convmodel.inspection", f"{library}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    assert main(["inspect", write("a", [["a", "b"]]), "--html", "page.html"]) == 2
+    with pytest.raises(SystemExit) as end:
+        main(["inspect", write("a", [["a", "b"]]), "--html", "page.html"])
+    assert end.value.code == 2
     assert re.fullmatch(
         rf'error: inspect needs {library}[.a-z]*; pip install "convmodel\[inspect\]"\n', capsys.readouterr().err
     )
