@@ -6,6 +6,7 @@ garbage, those who send too much, and those who keep conversations on the server
 
 import argparse
 import asyncio
+import io
 import json
 import random
 import sys
@@ -145,7 +146,9 @@ class Client:
             {"model": self._model, "messages": messages(["word " * 1_000_000])},
         ]
         with suppress(aiohttp.ClientOSError):  # it may hang up before all of a body was sent
-            await self._send("too much", "/v1/chat/completions", json=self._source.choice(bodies))
+            large = io.BytesIO(json.dumps(self._source.choice(bodies)).encode())
+            how = {"data": large, "headers": {"Content-Type": "application/json"}}
+            await self._send("too much", "/v1/chat/completions", **how)
 
     async def talk(self) -> None:
         """Keeps a conversation: a few turns, one made anew, one taken back; some are deleted."""

@@ -13,7 +13,7 @@ from .site import SLOW, Site, chromium
 CAUGHT = ("Content Security Policy", "TrustedHTML", "Uncaught")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open this thread has an event loop, which other tests want to start
 def browser() -> Iterator[Any]:
     """Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
