@@ -147,7 +147,7 @@ class Client:
         ]
         with suppress(aiohttp.ClientOSError):  # it may hang up before all of a body was sent
             large = io.BytesIO(json.dumps(self._source.choice(bodies)).encode())
-            how = {"data": large, "headers": {"Content-Type": "application/json"}}
+            how: dict[str, Any] = {"data": large, "headers": {"Content-Type": "application/json"}}
             await self._send("too much", "/v1/chat/completions", **how)
 
     async def talk(self) -> None:
