@@ -112,8 +112,9 @@ def _run(options: Namespace) -> int:
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
     from convmodel.serving.conversations.opening import keep_conversations
     from convmodel.serving.keys import Keys
-    from convmodel.serving.running import run
+    from convmodel.serving.running import prepare_process, run
 
+    prepare_process()
     said = policy_options(options)
     with open_all(options) as opened:
         service = service_of(

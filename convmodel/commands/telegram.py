@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
@@ -76,12 +75,12 @@ def _run(options: Namespace) -> int:
 def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
     """Starts a server in this process; the bot talks to it as it would to any."""
     from convmodel.serving.conversations.opening import keep_conversations
-    from convmodel.serving.running import SWITCH_SECONDS
+    from convmodel.serving.running import prepare_process
     from convmodel.serving.settings import Settings
     from convmodel.serving.telegram.here import own_key
     from convmodel.serving.telegram.running import BotSettings
 
-    sys.setswitchinterval(SWITCH_SECONDS)
+    prepare_process()
     key, keys = own_key()
     settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
     said = policy_options(options)
