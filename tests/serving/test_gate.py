@@ -14,6 +14,7 @@ from convmodel.serving.keys import Keys
 from convmodel.serving.limits import Places, Rate
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
+from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import digest, new_key
 from tests.fakes import FakeResponder
 
@@ -68,6 +69,44 @@ def test_a_key_that_is_taken_back_works_no_longer_than_a_few_seconds(
     known.refresh()
     with pytest.raises(Refusal, match="not known"):
         known.owner("Bearer cm-anna")
+
+
+def test_who_waits_for_keys_that_cannot_be_read_does_not_try_in_turn() -> None:
+    tries: list[float] = []
+    codes: list[str | None] = []
+
+    def hanging() -> dict[str, str]:
+        tries.append(time.monotonic())
+        time.sleep(0.2)
+        raise Unavailable("it does not answer")
+
+    known = Keys(hanging, required=True)
+
+    def refresh() -> None:
+        with pytest.raises(Refusal) as refused:
+            known.refresh()
+        codes.append(refused.value.code)
+
+    threads = [threading.Thread(target=refresh) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(tries), codes) == (1, ["store_unavailable"] * 5)
+
+
+def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convmodel.serving.gate.KEYS_SECONDS", 0.05)
+    answers = threading.Event()
+
+    def hanging() -> dict[str, str]:
+        answers.wait(20)
+        return {}
+
+    with client_of(new_service(FakeResponder(), keys=Keys(hanging))) as client:
+        assert client.get("/health").status_code == 200
+        answers.set()
+        assert client.get("/about").status_code == 200
 
 
 def test_whoever_must_have_a_key_needs_one_even_when_there_are_none() -> None:
