@@ -169,6 +169,8 @@ def test_a_defect_is_500_and_tells_nothing_but_the_request(caplog: pytest.LogCap
         }
     assert "fakes.py" in caplog.text and "RuntimeError" in caplog.text
     assert "secret" not in caplog.text and "anna" not in caplog.text
+    for id in (answer.headers["x-request-id"], streamed.headers["x-request-id"]):
+        assert f"request {id}: RuntimeError" in caplog.text
 
 
 def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
