@@ -63,11 +63,12 @@ def test_pieces_of_a_stream_are_together_the_reply_that_it_ends_with() -> None:
 
 
 def test_line_breaks_and_what_ends_lines_elsewhere_stay_inside_of_an_event() -> None:
-    text = "one\ntwo\r\nthree\u2028four data: x\n\nevent: reply"
+    text = "one\ntwo\r\nthree\u2028four\u2029five\x85six\x0b\x1c data: x\n\nevent: reply"
     with client_of(service_of(said(text))) as client:
         answer = client.post("/replies", json={"context": ["Hello!"], "stream": True})
     pieces = [json.loads(data)["text"] for name, data in events_of(answer.text) if name == "piece"]
     assert "".join(pieces) == text
+    assert answer.text.splitlines() == answer.text.split("\n")[:-1]  # of which many clients read the lines
 
 
 def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> None:
