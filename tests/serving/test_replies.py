@@ -1,6 +1,8 @@
 import json
 import socket
 import threading
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2 as httpx
@@ -182,6 +184,47 @@ def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
         until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
     assert [name for name, _ in events_of(streamed.text)] == ["piece", "error"]
+
+
+def test_what_takes_too_long_to_begin_is_told_and_its_place_comes_back() -> None:
+    begin = threading.Event()
+
+    class Slow(FakeResponder):
+        def start(self, *args: Any, **others: Any) -> Any:
+            begin.wait(20)
+            return super().start(*args, **others)
+
+    with client_of(service_of(Slow(), deadline=0.1)) as client:
+        asked = time.monotonic()
+        answer = client.post("/replies", json={"context": ["a"]})
+        assert time.monotonic() - asked < 10
+        begin.set()
+        until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
+    assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
+
+
+def test_a_stream_is_silent_where_nobody_wants_to_hear_that_it_is_still_there() -> None:
+    fake = FakeResponder(lambda *_: "one two", seconds=0.2)
+    with client_of(service_of(fake, keep_alive=0.0)) as client:
+        answer = client.post("/replies", json={"context": ["a"], "stream": True})
+    assert ": \n\n" not in answer.text and len(events_of(answer.text)) == 3
+
+
+def test_what_is_usual_is_no_more_than_the_server_allows() -> None:
+    class Talkative(FakeResponder):
+        options: Mapping[str, Any] = {**FakeResponder.options, "max_new_tokens": 128, "num_return_sequences": 3}
+        presets: Mapping[str, Mapping[str, Any]] = {"long": {"max_new_tokens": 300}, "short": {"max_new_tokens": 20}}
+
+    fake = Talkative()
+    with client_of(service_of(fake, new_tokens=50, n=2)) as client:
+        for preset in (None, "long", "short"):
+            client.post("/replies", json={"context": ["a"], "preset": preset})
+        client.post("/replies", json={"context": ["a"], "options": {"max_new_tokens": 40}})
+        about = client.get("/about").json()["options"]
+    used = [{**fake.options, **asked["options"]} for asked in fake.asked]
+    assert [each["max_new_tokens"] for each in used] == [50, 50, 20, 40]
+    assert {each["num_return_sequences"] for each in used} == {2}
+    assert (about["max_new_tokens"], about["num_return_sequences"]) == (50, 2)
 
 
 # Leaving
