@@ -173,6 +173,25 @@ def test_a_change_of_the_turns_ends_the_reply_that_does_not_fit_any_more(
     until(lambda: service.makings.places.open == 0)
 
 
+def test_what_is_said_after_taking_back_need_not_wait_for_the_reply_that_ends(tmp_path: Path) -> None:
+    class Stubborn(FakeResponder):
+        def pause(self, number: int, cancelled: threading.Event) -> bool:
+            """Does not hear that it is to end."""
+            return super().pause(number, threading.Event()) if len(self.asked) == 1 else False
+
+    responder = Stubborn(lambda *_: "one two", hold=1)
+    with listening(responder, str(tmp_path / "store.db")) as (url, service), httpx2.Client(base_url=url) as http:
+        id = create(http)
+        talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
+        until_held(service, responder, id)
+        assert http.post(f"/conversations/{id}/undo").status_code == 200
+        said = http.post(f"/conversations/{id}/turns", json={"text": "Hi"})
+        responder.go_on.set()
+        assert said.status_code == 200, said.text
+        assert talking.over()["error"]["code"] == "conflict"
+        assert texts(http, id) == ["Hi", "one two"]
+
+
 def test_settings_may_change_while_a_reply_is_being_made(
     server: tuple[httpx2.Client, Service], responder: FakeResponder
 ) -> None:
