@@ -234,6 +234,10 @@ class Conversations:
     def _forget(self, id: str) -> None:
         """Drops what is remembered of a conversation, and ends the reply that nobody can have any more."""
         self.sessions.drop(id)
+        self.end_reply(id)
+
+    def end_reply(self, id: str) -> None:
+        """Ends the reply that is being made in a conversation, if one is, since it fits no more."""
         ended = self.running.pop(id, None)  # what is said next need not wait for its end
         if ended is not None:
             ended.stop()
