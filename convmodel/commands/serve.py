@@ -166,7 +166,7 @@ def settings_of(options: Namespace) -> Settings:
     """The settings that a command line comes to."""
     return Settings(
         **{name: getattr(options, name) for name in (*_limits(), "max_running", "max_waiting")},
-        hosts=(*LOOPBACK, *options.allowed_host),
+        hosts=(*LOOPBACK, options.host.lower(), *map(str.lower, options.allowed_host)),
         origins=tuple(options.cors),
     )
 

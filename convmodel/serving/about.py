@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 import convmodel
+from convmodel.serving.asking import all_options
 from convmodel.serving.schemas import Options, Told, refusals
 from convmodel.serving.service import Service, TheService
 from convmodel.serving.sse import json_response
@@ -67,7 +68,7 @@ def _about(service: Service) -> AboutBody:
         conversations=service.conversations is not None,
         preset=service.preset,
         presets=presets,
-        options={**of_talker, **presets.get(service.preset or "", {}), **service.options},
+        options={**of_talker, **all_options(service, None, None)},
         option_help=option_help(service),
         limits=LimitsBody(
             body_bytes=settings.body_bytes,

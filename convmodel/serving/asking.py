@@ -63,7 +63,7 @@ def check_chars(text: str, most: int, *, param: str) -> None:
 def all_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
-    """The options of the server, of a preset and of a request, as one.
+    """The options of the server, of a preset and of a request, as one, with no more than the server allows.
 
     Args:
         service: its presets and defaults, which are those of replies where it replies.
@@ -76,6 +76,7 @@ def all_options(
     own = {name: value for name, value in (options or {}).items() if value is not None}
     check_options(service, own)
     writer = service.documents.writer if documents and service.documents is not None else None
+    talker = service.talker if writer is None else writer
     usual = writer is None or writer is service.talker
     name = (service.preset if usual else None) if preset is None else None if preset == OFF else preset
     try:
@@ -83,14 +84,15 @@ def all_options(
     except ValueError as error:
         raise Refusal(400, str(error), param="preset", code="invalid_value") from None
     defaults = {**of_preset, **service.options} if preset is None and usual else of_preset
-    return {**defaults, **own}
+    in_effect = {} if talker is None else {**talker.options, **defaults}
+    less = {name: limit for name, limit in _most(service).items() if (in_effect.get(name) or 0) > limit}
+    return {**defaults, **less, **own}
 
 
 def check_options(service: Service, options: Mapping[str, Any]) -> None:
     """Raises Refusal 400 for options that ask for more than the server allows."""
     settings = service.settings
-    most = {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_chosen": settings.k}
-    for name, limit in most.items():
+    for name, limit in _most(service).items():
         if options.get(name, 0) > limit:
             raise _too_much(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
     if options.get("num_beams", 1) > 1 and not settings.beams:
@@ -100,6 +102,12 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
             param="options.num_beams",
             code="unsupported_parameter",
         )
+
+
+def _most(service: Service) -> dict[str, int]:
+    """Options of which there may only be so much, in what is usual too."""
+    settings = service.settings
+    return {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_chosen": settings.k}
 
 
 def _too_much(param: str, message: str) -> Refusal:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -60,8 +61,9 @@ class Threads:
             Exception: whatever `start` raises.
         """
         running: Running[Result] = Running(asyncio.get_running_loop())
+        here = contextvars.copy_context()  # the request's id, for what is logged in the thread
         try:
-            self._pool.submit(_pump, running, start, result, over, told, pause if pieces else None)
+            self._pool.submit(here.run, _pump, running, start, result, over, told, pause if pieces else None)
         except RuntimeError:  # it is closed
             over(None)
             raise

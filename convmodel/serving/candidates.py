@@ -42,8 +42,9 @@ async def search(body: SearchRequest, request: Request, service: TheService, own
     if service.search is None:
         raise Refusal(404, "this server has no candidates to choose from; see /about", code="no_candidates")
     check_turns(service, body.context)
-    if body.k > service.settings.k:
-        raise Refusal(400, f"k={body.k}; this server allows 1 to {service.settings.k}", param="k", code="too_much")
-    finding = service.search.find(body.context, body.k, owner=owner)
+    k = body.k if "k" in body.model_fields_set else min(body.k, service.settings.k)
+    if k > service.settings.k:
+        raise Refusal(400, f"k={k}; this server allows 1 to {service.settings.k}", param="k", code="too_much")
+    finding = service.search.find(body.context, k, owner=owner)
     found = await unless_left(request, finding, lambda: None)
     return json_response(CandidatesBody(candidates=[CandidateBody.of(each) for each in found]))

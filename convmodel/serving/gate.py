@@ -19,6 +19,9 @@ OPEN = ("/", "/health", "/ready", "/openapi.json", "/docs", "/favicon.ico")
 OPEN_FOLDERS = ("/web/", "/docs/")
 """What is answered without a key: nothing of it is anybody's."""
 
+KEYS_SECONDS = 1.0
+"""How long what needs no key waits for keys to be read: whether they are needed decides which names are taken."""
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 logger = logging.getLogger(__name__)
@@ -59,10 +62,12 @@ class Gate:
             raise Refusal(400, "the address holds a NUL character; remove it", code="invalid_value")
         keys = self._service.keys
         if not keys.fresh:
+            opened = is_open(passing.scope["path"])
             try:
-                await asyncio.to_thread(keys.refresh)
-            except Refusal:
-                if not is_open(passing.scope["path"]):  # a server whose store is gone is alive
+                async with asyncio.timeout(KEYS_SECONDS if opened else None):
+                    await asyncio.to_thread(keys.refresh)
+            except (Refusal, TimeoutError):
+                if not opened:  # a server whose store is gone is alive
                     raise
         if not keys.required:
             self._check_names(headers)

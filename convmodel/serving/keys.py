@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 FRESH = 5.0
 """Seconds after which keys are read again: a key that was taken back works no longer than this."""
 
+AGAIN = 1.0
+"""Seconds after a failure in which nobody tries to read keys: those who waited for it must not try in turn."""
+
 Digests = Callable[[], Mapping[str, str]]
 """The SHA-256 of each key, in hexadecimal, with its owner; may be called from any thread."""
 
@@ -31,7 +34,7 @@ class Keys:
         self._read, self._required = digests, required
         self._lock = threading.Lock()
         self._known: Mapping[str, str] = {}
-        self._read_at = -FRESH
+        self._read_at, self._failed_at = -FRESH, -AGAIN
 
     @property
     def fresh(self) -> bool:
@@ -45,18 +48,17 @@ class Keys:
             Refusal: 503 when they cannot be read: a key that was taken back must not go on working.
         """
         with self._lock:
-            if self._read is not None and not self.fresh:
-                try:
-                    self._known = dict(self._read())
-                except Unavailable as error:
-                    logger.error("%s", error)
-                    raise Refusal(
-                        503,
-                        "keys cannot be read now; try again later",
-                        code="store_unavailable",
-                        headers={"Retry-After": "5"},
-                    ) from None
-                self._read_at = time.monotonic()
+            if self._read is None or self.fresh:
+                return
+            if time.monotonic() - self._failed_at < AGAIN:
+                raise _unreadable()
+            try:
+                self._known = dict(self._read())
+            except Unavailable as error:
+                logger.error("%s", error)
+                self._failed_at = time.monotonic()
+                raise _unreadable() from None
+            self._read_at = time.monotonic()
 
     @property
     def required(self) -> bool:
@@ -84,6 +86,11 @@ class Keys:
         if found is None:
             raise _unknown("this key is not known; ask whoever runs the server for one", "invalid_api_key")
         return found
+
+
+def _unreadable() -> Refusal:
+    said = "keys cannot be read now; try again later"
+    return Refusal(503, said, code="store_unavailable", headers={"Retry-After": "5"})
 
 
 def _unknown(message: str, code: str) -> Refusal:

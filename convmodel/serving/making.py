@@ -71,18 +71,20 @@ class Makings:
 
         Raises:
             NotBegun: whatever kind of it `start` raises.
-            Refusal: 400, 429, 500 or 503.
+            Refusal: 400, 429, 500, 503 or 504.
         """
         until = asyncio.get_running_loop().time() + self.settings.deadline
+        beginning = asyncio.timeout_at(until)
         try:
-            running = await self._threads.begin(
-                start,
-                result,
-                over=lambda seconds: self.places.free(owner=owner, user=user, seconds=seconds),
-                told=self._told,
-                pieces=pieces,
-                pause=self.settings.pause,
-            )
+            async with beginning:
+                running = await self._threads.begin(
+                    start,
+                    result,
+                    over=lambda seconds: self.places.free(owner=owner, user=user, seconds=seconds),
+                    told=self._told,
+                    pieces=pieces,
+                    pause=self.settings.pause,
+                )
         except (NotBegun, Refusal):
             raise
         except QueueFull:
@@ -91,7 +93,7 @@ class Makings:
         except (TypeError, ValueError) as error:
             raise Refusal(400, str(error), code="invalid_value") from None
         except Exception as error:
-            raise self._told(error) from None
+            raise (too_long() if beginning.expired() else self._told(error)) from None
         self._running = {each for each in self._running if not each.over} | {running}
         if self.closing:
             running.stop()
@@ -165,7 +167,12 @@ class Made(Generic[Result]):
                 yield
         except TimeoutError:
             self.stop()
-            raise Refusal(504, "it took longer than is allowed; ask for less", code="deadline") from None
+            raise too_long() from None
+
+
+def too_long() -> Refusal:
+    """For what was not over before its deadline."""
+    return Refusal(504, "it took longer than is allowed; ask for less", code="deadline")
 
 
 def closing() -> Refusal:

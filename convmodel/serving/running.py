@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from convmodel.serving.app import create_app
+from convmodel.serving.heads import BoundedHeads
 from convmodel.serving.logs import log_to_stderr
 from convmodel.serving.service import Service
 
@@ -125,7 +126,8 @@ def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(service.settings.grace) + AFTER_GRACE,
-        h11_max_incomplete_event_size=65_536,
+        http=BoundedHeads,
+        ws="none",
     )
 
 

@@ -26,7 +26,7 @@ class Settings:
         requests_per_minute: of one key; None is as many as come.
         deadline: seconds in which a reply must be over.
         grace: seconds that what is being said has to end when the server ends.
-        keep_alive: seconds of silence after which a stream says that it is still there.
+        keep_alive: seconds of silence after which a stream says that it is still there; 0 is never.
         pause: seconds in which pieces of a stream are gathered; 0 sends each by itself.
         beams: whether beam search is allowed, which holds everybody else up.
         hosts: names that a request may call the server by; empty is any. Against pages whose name leads here.

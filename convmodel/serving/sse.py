@@ -17,15 +17,19 @@ DONE = b"data: [DONE]\n\n"
 """What ends a stream of OpenAI's."""
 
 
+_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+"""What JSON may hold as it is, and what many a reader takes for the end of a line."""
+
+
 def dump(value: Any) -> str:
-    """JSON in one line. What JSON has no number for is null, what UTF-8 has no character for a question mark."""
+    """JSON in one line, to every reader. What JSON has no number for is null, what UTF-8 cannot hold is "?"."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
+    return text.translate(_ENDS).encode("utf-8", "replace").decode()
 
 
 def event(name: str, value: Any) -> bytes:
@@ -49,7 +53,7 @@ class EventStream(Response):
     Args:
         events: what is sent, each as it stands on the wire. It is closed when the client leaves, is too slow, or the
             server ends: its `finally` frees what was held.
-        keep_alive: seconds of silence after which a comment is sent.
+        keep_alive: seconds of silence after which a comment is sent; 0 is never.
         patience: seconds in which a client must take what is sent.
     """
 
@@ -79,7 +83,7 @@ class EventStream(Response):
             while True:
                 coming = coming or asyncio.ensure_future(_next(self._events))
                 both: set[asyncio.Future[Any]] = {coming, leaving}
-                await asyncio.wait(both, timeout=self._keep_alive, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(both, timeout=self._keep_alive or None, return_when=asyncio.FIRST_COMPLETED)
                 if leaving.done():
                     return
                 chunk = STILL_THERE

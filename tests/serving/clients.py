@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from convmodel.serving.app import create_app
-from convmodel.serving.running import Server, address_of, bind
+from convmodel.serving.running import Server, address_of, bind, new_config
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
@@ -36,8 +35,7 @@ def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[s
     """The address of a real server, in a thread, on a free port."""
     bound = bind("127.0.0.1", 0)
     there = threading.Event()
-    config = uvicorn.Config(create_app(service, routers=routers), log_config=None, access_log=False)
-    server = Server(config, service, there.set)
+    server = Server(new_config(service, routers=routers), service, there.set)
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     address = address_of(bound).rstrip("/")
     thread.start()

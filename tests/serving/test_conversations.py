@@ -10,7 +10,8 @@ from convmodel.conversation import Conversation, read_conversations
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.settings import Settings
-from convmodel.serving.store import About, Store, Stored, Unavailable, keys
+from convmodel.serving.store import About, Store, Stored, Turn, Unavailable, conversations, keys
+from convmodel.serving.store.conversations import Change
 
 from ..fakes import FakeResponder
 from .talking import Talk, events, served
@@ -253,6 +254,23 @@ def test_the_same_request_again_is_answered_as_before_and_adds_nothing(talk: Tal
     assert talk.ask(id, "retry", key="b") == retried
     assert len(responder.asked) == 2
     assert talk.texts(id) == ["Hello", retried["turn"]["text"]]
+
+
+def test_a_change_of_settings_tells_the_turns_that_were_stored_meanwhile(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = talk.create(turns=["a", "b"])
+    check = talk.kept.conversations._check
+
+    async def while_a_reply_is_stored(*given: Any) -> None:
+        more = Change(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
+        await talk.store.writing(conversations.change, "local", id, more)
+        await check(*given)
+
+    monkeypatch.setattr(talk.kept.conversations, "_check", while_a_reply_is_stored)
+    changed = talk.http.patch(f"/conversations/{id}", json={"title": "Tea"}).json()
+    assert (changed["version"], changed["title"]) == (3, "Tea")
+    assert [turn["text"] for turn in changed["turns"]] == ["a", "b", "c", "d"]
 
 
 def test_another_request_under_the_same_key_is_refused(talk: Talk) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.service import Service
 
 from ..fakes import FakeResponder
@@ -171,6 +172,42 @@ def test_a_change_of_the_turns_ends_the_reply_that_does_not_fit_any_more(
     elif what == "undo":
         assert texts(http, id) == ["a", "b"]
     until(lambda: service.makings.places.open == 0)
+
+
+def test_what_is_said_after_taking_back_need_not_wait_for_the_reply_that_ends(tmp_path: Path) -> None:
+    class Stubborn(FakeResponder):
+        def pause(self, number: int, cancelled: threading.Event) -> bool:
+            """Does not hear that it is to end."""
+            return super().pause(number, threading.Event()) if len(self.asked) == 1 else False
+
+    responder = Stubborn(lambda *_: "one two", hold=1)
+    with listening(responder, str(tmp_path / "store.db")) as (url, service), httpx2.Client(base_url=url) as http:
+        id = create(http)
+        talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
+        until_held(service, responder, id)
+        assert http.post(f"/conversations/{id}/undo").status_code == 200
+        said = http.post(f"/conversations/{id}/turns", json={"text": "Hi"})
+        responder.go_on.set()
+        assert said.status_code == 200, said.text
+        assert talking.over()["error"]["code"] == "conflict"
+        assert texts(http, id) == ["Hi", "one two"]
+
+
+def test_a_blocked_text_that_joins_a_turn_ends_the_reply_to_it(responder: FakeResponder, tmp_path: Path) -> None:
+    policy = Policy(words=WordList(["rain"]), sides=["input"])
+    with (
+        listening(responder, str(tmp_path / "store.db"), policy=policy) as (url, service),
+        httpx2.Client(base_url=url, timeout=20) as http,
+    ):
+        id = create(http)
+        talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
+        until_held(service, responder, id)
+        joined = http.post(f"/conversations/{id}/turns", json={"text": "rain", "join": True}).json()
+        assert joined["said"]["blocked"] and joined["waiting"] is False
+        assert talking.over()["error"]["code"] == "conflict"  # though it may not go on
+        responder.go_on.set()
+        assert http.post(f"/conversations/{id}/turns", json={"text": "Hi"}).status_code == 200
+        assert responder.asked[-1]["context"] == ("Hi",)
 
 
 def test_settings_may_change_while_a_reply_is_being_made(

@@ -121,6 +121,12 @@ def test_candidates_are_those_that_are_found_best_first() -> None:
         assert client.get("/about").json()["candidates"] is True
 
 
+def test_as_many_candidates_as_is_usual_are_no_more_than_the_server_allows() -> None:
+    with client_of(service_of(FakeSearcher(), k=2)) as client:
+        assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
+        assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"
+
+
 def test_a_policy_sees_what_is_searched_and_found() -> None:
     service = new_service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
     with client_of(service) as client:

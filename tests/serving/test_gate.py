@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from convmodel.serving.keys import Keys
 from convmodel.serving.limits import Places, Rate
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
+from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import digest, new_key
 from tests.fakes import FakeResponder
 
@@ -67,6 +69,44 @@ def test_a_key_that_is_taken_back_works_no_longer_than_a_few_seconds(
     known.refresh()
     with pytest.raises(Refusal, match="not known"):
         known.owner("Bearer cm-anna")
+
+
+def test_who_waits_for_keys_that_cannot_be_read_does_not_try_in_turn() -> None:
+    tries: list[float] = []
+    codes: list[str | None] = []
+
+    def hanging() -> dict[str, str]:
+        tries.append(time.monotonic())
+        time.sleep(0.2)
+        raise Unavailable("it does not answer")
+
+    known = Keys(hanging, required=True)
+
+    def refresh() -> None:
+        with pytest.raises(Refusal) as refused:
+            known.refresh()
+        codes.append(refused.value.code)
+
+    threads = [threading.Thread(target=refresh) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(tries), codes) == (1, ["store_unavailable"] * 5)
+
+
+def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convmodel.serving.gate.KEYS_SECONDS", 0.05)
+    answers = threading.Event()
+
+    def hanging() -> dict[str, str]:
+        answers.wait(20)
+        return {}
+
+    with client_of(new_service(FakeResponder(), keys=Keys(hanging))) as client:
+        assert client.get("/health").status_code == 200
+        answers.set()
+        assert client.get("/about").status_code == 200
 
 
 def test_whoever_must_have_a_key_needs_one_even_when_there_are_none() -> None:
@@ -385,3 +425,36 @@ def test_what_runs_too_long_after_the_end_is_cut_and_says_so() -> None:
     assert name == "reply" and json.loads(data)["finish"] == "cancelled"
     assert '"code": "cancelled"' in found["/v1/chat/completions"] and "[DONE]" not in found["/v1/chat/completions"]
     assert service.makings.places.open == 0
+
+
+@pytest.mark.parametrize(
+    "begin, more",
+    [
+        (b"GET /", b"a"),
+        (b"GET /health HTTP/1.1\r\nX: ", b"a"),
+        (b"GET /health HTTP/1.1\r\n", b"X: a\r\n"),
+        (b"POST /replies HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n"),
+    ],
+)
+def test_a_head_that_does_not_end_is_not_kept(begin: bytes, more: bytes) -> None:
+    with served(service_of()) as address, socket.create_connection(_port_of(address), timeout=20) as connection:
+        connection.sendall(begin)
+        with pytest.raises(ConnectionError):
+            for _ in range(2_000):
+                connection.sendall(more * (10_000 // len(more)))
+
+
+def test_a_long_body_and_requests_behind_it_are_no_long_head() -> None:
+    body = json.dumps({"context": ["a"] * 60_000}).encode()
+    head = b"POST /replies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with served(service_of()) as address, socket.create_connection(_port_of(address), timeout=20) as connection:
+        connection.sendall((head % len(body) + body) * 3 + last)
+        came = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", came) == [b"400", b"400", b"400", b"200"]
+    assert came.count(b"60,000 turns; 1,000 are allowed") == 3
+
+
+def _port_of(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return host, int(port)

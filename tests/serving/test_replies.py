@@ -1,6 +1,8 @@
 import json
 import socket
 import threading
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2 as httpx
@@ -63,11 +65,12 @@ def test_pieces_of_a_stream_are_together_the_reply_that_it_ends_with() -> None:
 
 
 def test_line_breaks_and_what_ends_lines_elsewhere_stay_inside_of_an_event() -> None:
-    text = "one\ntwo\r\nthree\u2028four data: x\n\nevent: reply"
+    text = "one\ntwo\r\nthree\u2028four\u2029five\x85six\x0b\x1c data: x\n\nevent: reply"
     with client_of(service_of(said(text))) as client:
         answer = client.post("/replies", json={"context": ["Hello!"], "stream": True})
     pieces = [json.loads(data)["text"] for name, data in events_of(answer.text) if name == "piece"]
     assert "".join(pieces) == text
+    assert answer.text.splitlines() == answer.text.split("\n")[:-1]  # of which many clients read the lines
 
 
 def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> None:
@@ -169,6 +172,8 @@ def test_a_defect_is_500_and_tells_nothing_but_the_request(caplog: pytest.LogCap
         }
     assert "fakes.py" in caplog.text and "RuntimeError" in caplog.text
     assert "secret" not in caplog.text and "anna" not in caplog.text
+    for id in (answer.headers["x-request-id"], streamed.headers["x-request-id"]):
+        assert f"request {id}: RuntimeError" in caplog.text
 
 
 def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
@@ -179,6 +184,47 @@ def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
         until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
     assert [name for name, _ in events_of(streamed.text)] == ["piece", "error"]
+
+
+def test_what_takes_too_long_to_begin_is_told_and_its_place_comes_back() -> None:
+    begin = threading.Event()
+
+    class Slow(FakeResponder):
+        def start(self, *args: Any, **others: Any) -> Any:
+            begin.wait(20)
+            return super().start(*args, **others)
+
+    with client_of(service_of(Slow(), deadline=0.1)) as client:
+        asked = time.monotonic()
+        answer = client.post("/replies", json={"context": ["a"]})
+        assert time.monotonic() - asked < 10
+        begin.set()
+        until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
+    assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
+
+
+def test_a_stream_is_silent_where_nobody_wants_to_hear_that_it_is_still_there() -> None:
+    fake = FakeResponder(lambda *_: "one two", seconds=0.2)
+    with client_of(service_of(fake, keep_alive=0.0)) as client:
+        answer = client.post("/replies", json={"context": ["a"], "stream": True})
+    assert ": \n\n" not in answer.text and len(events_of(answer.text)) == 3
+
+
+def test_what_is_usual_is_no_more_than_the_server_allows() -> None:
+    class Talkative(FakeResponder):
+        options: Mapping[str, Any] = {**FakeResponder.options, "max_new_tokens": 128, "num_return_sequences": 3}
+        presets: Mapping[str, Mapping[str, Any]] = {"long": {"max_new_tokens": 300}, "short": {"max_new_tokens": 20}}
+
+    fake = Talkative()
+    with client_of(service_of(fake, new_tokens=50, n=2)) as client:
+        for preset in (None, "long", "short"):
+            client.post("/replies", json={"context": ["a"], "preset": preset})
+        client.post("/replies", json={"context": ["a"], "options": {"max_new_tokens": 40}})
+        about = client.get("/about").json()["options"]
+    used = [{**fake.options, **asked["options"]} for asked in fake.asked]
+    assert [each["max_new_tokens"] for each in used] == [50, 50, 20, 40]
+    assert {each["num_return_sequences"] for each in used} == {2}
+    assert (about["max_new_tokens"], about["num_return_sequences"]) == (50, 2)
 
 
 # Leaving

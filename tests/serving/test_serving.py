@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import openai
 import pytest
 
 from convmodel.__main__ import main
+from convmodel.commands.serve import COMMAND, settings_of
 from convmodel.serving.running import address_of, bind, is_loopback
+from convmodel.serving.service import new_service
 from convmodel.serving.store import Store, keys
 from convmodel.writer import Writer
 from tests.conftest import MakeModel
+from tests.fakes import FakeResponder
+
+from .clients import client_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +134,16 @@ def test_every_setting_is_an_option_whose_help_is_what_the_class_says(capsys: py
         ("--log_texts", "whether what is said may stand in the log"),
     ):
         assert f"{name} " in out and told in out
+
+
+def test_a_server_is_called_by_its_address_and_by_the_names_that_are_allowed_however_they_are_written() -> None:
+    parser = ArgumentParser()
+    COMMAND.add_options(parser)
+    given = ["--model", "m", "--host", "127.0.0.2", "--allowed_host", "Box.Example.org"]
+    settings = settings_of(parser.parse_args(given))
+    with client_of(new_service(FakeResponder(), settings=settings)) as client:
+        for host, status in (("box.example.org", 200), ("BOX.example.org:80", 200), ("127.0.0.2", 200), ("a.org", 403)):
+            assert client.get("/about", headers={"Host": host}).status_code == status
 
 
 def test_addresses_of_this_machine_are_known() -> None:

@@ -98,6 +98,8 @@ class Conversations:
         if not given:
             return whole
         stored = await self._write(owner, id, Change(version=wanted.version, about=values))
+        if stored.turns_version != whole.turns_version:  # a turn was stored meanwhile
+            return await self.load(owner, id)
         return _whole(stored, whole.turns)
 
     async def delete(self, owner: str, id: str) -> None:
@@ -232,8 +234,13 @@ class Conversations:
     def _forget(self, id: str) -> None:
         """Drops what is remembered of a conversation, and ends the reply that nobody can have any more."""
         self.sessions.drop(id)
-        if id in self.running:
-            self.running[id].stop()
+        self.end_reply(id)
+
+    def end_reply(self, id: str) -> None:
+        """Ends the reply that is being made in a conversation, if one is, since it fits no more."""
+        ended = self.running.pop(id, None)  # what is said next need not wait for its end
+        if ended is not None:
+            ended.stop()
 
     async def _write(self, owner: str, id: str, wanted: Change) -> Stored:
         try:

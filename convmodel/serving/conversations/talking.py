@@ -57,6 +57,8 @@ class Talking:
         try:
             if making.ready is not None:  # the policy does not let it in
                 body = await self._end(request, planned, making.ready, session, standing)
+                if not body["waiting"]:  # a turn that a reply was being made to is gone
+                    self._of.end_reply(request.id)
                 said = {"turn": body["said"], "version": body["version"]} if request.what == "turns" else None
                 return Exchange(said, answer=body)
             if not planned.stored:
