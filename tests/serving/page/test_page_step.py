@@ -1,0 +1,40 @@
+"""What could get out of step on the page, in a browser, with a real server."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convmodel.serving.keys import Keys
+from convmodel.serving.store.keys import digest
+from tests.fakes import FakeResponder
+
+from .conftest import NewPage, NewSite
+from .talking import Person, expect
+
+
+def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+    """A reply that tells how long the context is and what was said last."""
+    return f"{len(context)}: {context[-1]}"
+
+
+def test_a_key_can_be_given_while_another_question_is_open(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(echo), keys=Keys(lambda: {digest("ck-good"): "ann"}, required=True))
+    person = Person(new_page(site.url))
+    person.page.get_by_label("Key", exact=True).fill("ck-good")
+    person.click("Go on")
+    person.talk("Hello")
+    # Somebody takes the key back and gives another one, while a question is on the page.
+    person.page.evaluate("""async () => {
+        const src = document.querySelector('script[type=module]').src;
+        (await import(src.replace('main.js', 'api.js'))).useKey('ck-other');
+    }""")
+    person.click("Delete")
+    person.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    dialog = person.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("does not take this key")
+    person.page.get_by_label("Key", exact=True).fill("ck-good")
+    person.click("Go on")
+    expect(dialog).to_have_count(0)
+    person.talk("Hello again")
