@@ -38,3 +38,31 @@ def test_a_key_can_be_given_while_another_question_is_open(new_site: NewSite, ne
     person.click("Go on")
     expect(dialog).to_have_count(0)
     person.talk("Hello again")
+
+
+def test_a_list_that_was_open_when_the_page_grew_holds_nothing_back(new_site: NewSite, new_page: NewPage) -> None:
+    page = new_page(new_site(FakeResponder(echo)).url, viewport={"width": 400, "height": 800})
+    page.locator("#open-side").click()
+    page.set_viewport_size({"width": 1000, "height": 400})
+    Person(page).talk("Hello")
+
+
+def test_what_is_touched_is_as_large_as_a_finger(new_site: NewSite, new_page: NewPage) -> None:
+    page = new_page(
+        new_site(FakeResponder(echo)).url, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True
+    )
+    person = Person(page)
+    person.field.fill("Hello")
+    page.locator("#send").tap()
+    person.sees("Hello", "1: Hello")
+    small = """() => [...document.querySelectorAll('button, select, summary, input')]
+        .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.type !== 'checkbox' && !one.hidden)
+        .map((one) => [one.ariaLabel || one.innerText || one.id, one.getBoundingClientRect()])
+        .filter(([, { width, height }]) => width < 44 || height < 44).map(([name]) => name)"""
+    assert page.evaluate(small) == []
+    page.locator("#open-side").tap()
+    expect(page.locator("#new")).to_be_focused()
+    assert page.evaluate(small) == []
+    page.locator("#close-side").tap()
+    page.locator("#open-settings").tap()
+    assert page.evaluate(small) == []
