@@ -40,6 +40,24 @@ def test_a_key_can_be_given_while_another_question_is_open(new_site: NewSite, ne
     person.talk("Hello again")
 
 
+def test_a_mistake_in_an_option_stays_in_its_conversation(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url, viewport={"width": 1300, "height": 800}))
+    person.talk("Hello")
+    person.opens_settings()
+    field = person.page.get_by_label("temperature", exact=True)
+    field.fill("warm")
+    field.blur()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    person.page.get_by_label("Seed").fill("x")
+    person.page.get_by_label("Seed").blur()
+    expect(person.page.locator("#seed-help")).to_have_class(re.compile("wrong"))
+    person.click("New conversation")
+    expect(field).to_have_value("")
+    expect(field).to_have_attribute("aria-invalid", "false")
+    expect(person.page.locator(".option [role=alert]").filter(has_text=re.compile("."))).to_have_count(0)
+    expect(person.page.locator("#seed-help")).not_to_have_class(re.compile("wrong"))
+
+
 def test_a_list_that_was_open_when_the_page_grew_holds_nothing_back(new_site: NewSite, new_page: NewPage) -> None:
     page = new_page(new_site(FakeResponder(echo)).url, viewport={"width": 400, "height": 800})
     page.locator("#open-side").click()
