@@ -58,6 +58,32 @@ def test_a_mistake_in_an_option_stays_in_its_conversation(new_site: NewSite, new
     expect(person.page.locator("#seed-help")).not_to_have_class(re.compile("wrong"))
 
 
+def test_a_busy_server_is_told_of_once(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(echo))
+    person = Person(new_page(site.url))
+    expect(person.page.locator("#empty")).to_be_visible()
+    body = {"error": {"message": "too much", "type": "rate_limit_error"}}
+    tries = []
+
+    def busy(route: Any) -> None:
+        tries.append(1)
+        if len(tries) > 3:
+            return route.continue_()
+        return route.fulfill(status=429, json=body, headers={"Retry-After": "0.3"})
+
+    person.page.route("**/turns", busy)
+    person.page.evaluate("""() => {
+        window.heard = [];
+        const region = document.getElementById('announcer');
+        new MutationObserver(() => heard.push(region.textContent)).observe(region, {childList: true});
+    }""")
+    person.say("Hello")
+    person.hears("Reply: 1: Hello")
+    assert [text for text in person.page.evaluate("heard") if "busy" in text] == [
+        "The server is busy; your message is sent again by itself."
+    ]
+
+
 def test_a_list_that_was_open_when_the_page_grew_holds_nothing_back(new_site: NewSite, new_page: NewPage) -> None:
     page = new_page(new_site(FakeResponder(echo)).url, viewport={"width": 400, "height": 800})
     page.locator("#open-side").click()
