@@ -19,6 +19,33 @@ def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
     return f"{len(context)}: {context[-1]}"
 
 
+def test_what_was_typed_before_an_edit_comes_back_in_its_own_conversation(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url))
+    for text in ("One", "Two"):
+        person.click("New conversation")
+        person.sees()
+        person.talk(text)
+        person.field.fill(f"draft of {text}")
+        person.click("Edit")
+        expect(person.field).to_have_value(text)
+    person.page.get_by_role("link", name="One").click()
+    expect(person.field).to_have_value("One")
+    person.click("Leave it")
+    expect(person.field).to_have_value("draft of One")
+
+
+def test_a_message_on_its_way_is_no_draft_of_another_conversation(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(echo))
+    person = Person(new_page(site.url))
+    expect(person.page.locator("#empty")).to_be_visible()
+    site.stop()
+    person.say("Hello")
+    expect(person.page.locator("#banner")).to_be_visible()
+    person.click("New conversation")
+    person.sees()
+    expect(person.field).to_have_value("")
+
+
 def test_a_key_can_be_given_while_another_question_is_open(new_site: NewSite, new_page: NewPage) -> None:
     site = new_site(FakeResponder(echo), keys=Keys(lambda: {digest("ck-good"): "ann"}, required=True))
     person = Person(new_page(site.url))
@@ -40,6 +67,49 @@ def test_a_key_can_be_given_while_another_question_is_open(new_site: NewSite, ne
     person.talk("Hello again")
 
 
+def test_all_that_is_deleted_while_a_reply_is_made_stays_deleted(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(lambda *_: "one two three", hold=1))
+    person = Person(new_page(site.url))
+    person.say("Hello")
+    person.sees("Hello", "one")
+    person.click("Delete all conversations")
+    person.click("Delete all")
+    person.hears("All deleted")
+    site.responder.go_on.set()
+    person.sees()
+    person.page.wait_for_timeout(800)  # in which the stream ends
+    expect(person.page.locator("#list .title")).to_have_count(0)
+
+
+def test_a_conversation_that_was_deleted_elsewhere_leaves_the_list(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url))
+    person.talk("Hello")
+    path = "conversations/" + person.page.url.rpartition("/")[2]
+    person.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
+    person.say("Are you there?")
+    person.is_told("deleted elsewhere")
+    expect(person.field).to_have_value("Are you there?")
+    expect(person.page.locator("#list .title")).to_have_count(0)
+
+
+def test_deleting_what_is_deleted_is_no_error(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url))
+    person.talk("Hello")
+    path = "conversations/" + person.page.url.rpartition("/")[2]
+    person.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
+    person.click("Delete")
+    person.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(person.page.locator("#list .title")).to_have_count(0)
+    person.sees()
+
+
+def test_a_new_conversation_knows_nothing_of_one_that_there_is_not(new_site: NewSite, new_page: NewPage) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url + "#/nothing"))
+    person.is_told("There is no such conversation")
+    person.click("New conversation")
+    expect(person.page.locator("#notice")).to_be_empty()
+
+
 def test_a_mistake_in_an_option_stays_in_its_conversation(new_site: NewSite, new_page: NewPage) -> None:
     person = Person(new_page(new_site(FakeResponder(echo)).url, viewport={"width": 1300, "height": 800}))
     person.talk("Hello")
@@ -56,6 +126,40 @@ def test_a_mistake_in_an_option_stays_in_its_conversation(new_site: NewSite, new
     expect(field).to_have_attribute("aria-invalid", "false")
     expect(person.page.locator(".option [role=alert]").filter(has_text=re.compile("."))).to_have_count(0)
     expect(person.page.locator("#seed-help")).not_to_have_class(re.compile("wrong"))
+
+
+def test_a_choice_that_failed_is_not_told_as_one(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(FakeResponder(lambda _, seed, __: f"reply {seed}"), options={"num_return_sequences": 2})
+    person = Person(new_page(site.url))
+    person.talk("Hello")
+    person.click("2 candidates")
+    site.stop()
+    person.click("Use this one")
+    person.hears("does not answer")
+    person.page.wait_for_timeout(300)
+    person.hears("does not answer")
+
+
+def test_an_import_that_the_server_leaves_tells_how_far_it_came(
+    new_site: NewSite, new_page: NewPage, tmp_path: Path
+) -> None:
+    person = Person(new_page(new_site(FakeResponder(echo)).url))
+    expect(person.page.locator("#empty")).to_be_visible()
+    file = tmp_path / "some.jsonl"
+    file.write_text("".join(json.dumps({"turns": [f"Number {n}"]}) + "\n" for n in range(3)))
+    taken = []
+
+    def route(route: Any) -> None:
+        if route.request.method == "POST":
+            taken.append(1)
+            if len(taken) > 2:
+                return route.abort()
+        return route.continue_()
+
+    person.page.route("**/conversations", route)
+    person.page.set_input_files("input[type=file]", str(file))
+    person.is_told("2 of 3 conversations were imported")
+    expect(person.page.locator("#list .title")).to_have_text(["Number 1", "Number 0"])
 
 
 def test_a_busy_server_is_told_of_once(new_site: NewSite, new_page: NewPage) -> None:
