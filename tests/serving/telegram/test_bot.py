@@ -380,8 +380,8 @@ def test_a_message_that_telegram_does_not_take_ends_nothing(tmp_path: Path) -> N
 def test_what_was_said_just_before_a_group_moved_is_answered_where_it_is_now(tmp_path: Path) -> None:
     async def work() -> None:
         async with world(tmp_path) as w:
-            replied = {"reply_to_message": w.api.message("x", chat=-3) | {"from": ME}, "chat": -3}
-            await w.api.say("Where are we?", **replied)
+            replied = {"reply_to_message": w.api.message("x", chat=-3) | {"from": ME}}
+            await w.api.say("Where are we?", chat=-3, **replied)
             await w.api.event("message", w.api.message(None, chat=-3, migrate_to_chat_id=-1003))
             async with w.bot():
                 assert await w.api.until(1, chat=-1003) == ["re: Where are we?"]
