@@ -17,11 +17,11 @@ def log_defect(logger: logging.Logger, error: BaseException, *, texts: bool, req
         texts: whether messages may stand in the log too.
         request_id: of the request; the one that is being answered when left out.
     """
-    said = "".join(traceback.format_exception(error)) if texts else _where(error)
+    said = "".join(traceback.format_exception(error)) if texts else where(error)
     logger.error("request %s: %s", request_id or REQUEST_ID.get(), said.rstrip())
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """The kind of an error and the lines of the program that led there."""
     lines = [f"{type(error).__name__}"]
     for frame in traceback.extract_tb(error.__traceback__):
@@ -30,7 +30,7 @@ def _where(error: BaseException) -> str:
             f":{frame.lineno} in {frame.name}"
         )
     if error.__cause__ is not None:
-        lines.append(f"because of {_where(error.__cause__)}")
+        lines.append(f"because of {where(error.__cause__)}")
     return "\n".join(lines)
 
 
@@ -39,7 +39,7 @@ class _Lines(logging.Formatter):
 
     def formatException(self, ei: object) -> str:
         error = ei[1] if isinstance(ei, tuple) else None
-        return "" if error is None else _where(error)
+        return "" if error is None else where(error)
 
 
 def log_to_stderr(*, texts: bool) -> None:

@@ -1,6 +1,9 @@
 """A secret in, logs in which it does not stand out."""
 
 import logging
+import traceback
+
+from convmodel.serving.logs import where
 
 LOGGERS = ("convmodel.serving", "uvicorn")
 """Whose handlers write; see `convmodel.serving.logs`."""
@@ -20,6 +23,9 @@ class Hiding(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Lets every line pass."""
         record.msg, record.args = record.getMessage().replace(self._secret, "..."), ()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and self._secret in "".join(traceback.format_exception(error)):
+            record.exc_text = where(error)  # what a formatter finds here it adds, and asks the error for no words
         return True
 
 

@@ -110,6 +110,8 @@ class Poller:
         for _, asks in received:
             if asks is not None and asks.kind == "stop":
                 self._chats.stop(asks.chat)
+            elif asks is not None and asks.moved_to is not None:
+                self._chats.wake(asks.moved_to)  # what waited has moved with the chat
         return offset
 
     async def _read(self, number: int, one: Any) -> Asked | None:

@@ -31,7 +31,8 @@ async function trying(act) {
       await conversations.reload(state.entry).catch(() => {});
       told("This conversation was changed elsewhere; here is how it stands now.");
     } else {
-      told(error.gone ? "The server does not answer; nothing was changed. Try it again later." : error.message, "error");
+      const nothing = error.gone && !error.partly;
+      told(nothing ? "The server does not answer; nothing was changed. Try it again later." : error.message, "error");
     }
     return undefined;
   }
@@ -74,8 +75,9 @@ async function removeAll() {
 async function importAll(text) {
   const progress = (done, all) => done % 20 === 0 && told(`Importing ${done + 1} of ${all} …`);
   await trying(async () => {
-    const { ids, problems } = await importText(text, progress);
-    await conversations.loadList();
+    const { ids, problems } = await importText(text, progress).finally(() => {
+      trying(conversations.loadList);
+    });
     const [first, ...others] = problems;
     const failed = first ? `; not taken: ${first}${others.length ? `, and ${others.length} more` : ""}` : "";
     if (ids.length === 1 && !first) location.hash = `#/${encodeURIComponent(ids[0])}`;
@@ -93,8 +95,8 @@ function retry() {
 
 async function choose(candidate) {
   const { number, reply } = state.entry.conversation.turns.at(-1);
-  await trying(() => conversations.choose(state.entry, candidate));
-  announce(`Chosen: ${reply.candidates[candidate - 1].text}`);
+  const done = await trying(() => conversations.choose(state.entry, candidate).then(() => true));
+  if (done) announce(`Chosen: ${reply.candidates[candidate - 1].text}`);
   requestAnimationFrame(() => byId("turns").querySelector(`[data-focus="details-${number}"]`)?.focus());
 }
 
@@ -121,6 +123,7 @@ export const acts = {
   remove,
   removeAll,
   importText: importAll,
+  more: () => trying(conversations.more),
   save: (head) => trying(() => download(conversations.pathOf(entryFor(head), "export"), fileName(head.title))),
   saveAll: () => trying(() => download("conversations/export", "conversations.jsonl")),
   say: (text) => {

@@ -1,8 +1,8 @@
 /** What a person wants done with conversations in, the server's answers in the page's state out. */
 
-import { json } from "./api.js";
+import { json, Problem } from "./api.js";
 import { patiently } from "./connection.js";
-import { changed, inTurn, keep, newEntry, state } from "./state.js";
+import { changed, inTurn, keep, kept, newEntry, state } from "./state.js";
 
 const PAGE = 40;
 
@@ -23,8 +23,11 @@ export function pathOf(entry, rest = "") {
  */
 export async function open(id) {
   if (id === null) {
-    const { conversation, making } = state.entry;
-    if (conversation.id !== null || making || state.loading) state.entry = newEntry();
+    const { conversation, making, wanted } = state.entry;
+    if (conversation.id !== null || making || wanted || state.loading) {
+      // The draft that is kept for new ones is that of the message that is still on its way.
+      state.entry = Object.assign(newEntry(), { blank: conversation.id === null && making !== null });
+    }
     state.loading = false;
     changed();
     return;
@@ -113,7 +116,8 @@ export async function create(entry, title) {
   if (Object.keys(options).length) body.options = options;
   if (seed !== null) body.seed = seed;
   take(entry, await json("POST", "conversations", body));
-  keep("draft.new", "");
+  // Meanwhile another new conversation may have been begun, and something typed there.
+  if (!entry.making || kept("draft.new") === entry.making.said) keep("draft.new", "");
   if (entry.making?.said) keep(`draft.${entry.conversation.id}`, entry.making.said);
   const { id } = entry.conversation;
   state.entries.set(id, entry);
@@ -169,10 +173,20 @@ function personaOf({ persona }) {
 /** Deletes a conversation. */
 export async function remove(entry) {
   const { id } = entry.conversation;
-  await inTurn(entry, () => json("DELETE", pathOf(entry)));
+  try {
+    await inTurn(entry, () => json("DELETE", pathOf(entry)));
+  } catch (problem) {
+    // Deleted elsewhere is deleted, too.
+    if (!(problem instanceof Problem) || problem.status !== 404) throw problem;
+  }
+  drop(entry);
+  keep(`draft.${id}`, "");
+}
+
+/** Takes a conversation that is no longer on the server out of the list. */
+export function drop({ conversation: { id } }) {
   state.entries.delete(id);
   state.list.items = state.list.items.filter((item) => item.id !== id);
-  keep(`draft.${id}`, "");
   changed();
 }
 

@@ -1,7 +1,7 @@
 /** A server that wants a key in, the person's key out; kept for the tab, or, where wished, for the browser. */
 
 import { useKey } from "./api.js";
-import { byId, h } from "./dom.js";
+import { h } from "./dom.js";
 import { ask } from "./view-ask.js";
 
 const NAME = "convmodel.key";
@@ -47,7 +47,7 @@ async function askKey(wrong) {
   ];
   const given = await ask({ title: "A key, please", text, yes: "Go on", parts });
   const key = field.value.trim();
-  byId("ask").replaceChildren();
+  field.remove();
   if (!given || !key) return false;
   forgetKey();
   try {

@@ -3,7 +3,7 @@
 import { json, onKeyWanted } from "./api.js";
 import { acts } from "./acts.js";
 import { patiently } from "./connection.js";
-import { loadList, look, more, open } from "./conversations.js";
+import { loadList, look, open } from "./conversations.js";
 import { button, byId, h } from "./dom.js";
 import { startKey, wantKey } from "./key.js";
 import { onChange, state } from "./state.js";
@@ -46,7 +46,7 @@ function startChat() {
   );
   const draws = [
     drawFrame,
-    startList({ rename: acts.rename, remove: acts.remove, save: acts.save, more }),
+    startList({ rename: acts.rename, remove: acts.remove, save: acts.save, more: acts.more }),
     startLog({ edit: () => beginEdit(state.entry), retry: acts.retry, reply: acts.reply, choose: acts.choose }),
     startComposer({ say: acts.say, stop: acts.stop }),
     startNotices(),

@@ -12,9 +12,10 @@
  *   stopped: boolean, wake: (() => void)|null}} Making
  *
  * A conversation on the page. `notice`: what the person is to know; `editing`: the last message is in the text field;
- * `last`: the promise of what is done last, after which the next thing is done.
+ * `before`: what stood there before; `blank`: no kept draft belongs to it; `last`: the promise of what is done last,
+ * after which the next thing is done.
  * @typedef {{conversation: Conversation, making: Making|null, notice: Notice|null, editing: boolean, draft: string,
- *   last: Promise<any>, opened: Set<number>}} Entry
+ *   before: string, blank: boolean, last: Promise<any>, opened: Set<number>}} Entry
  * @typedef {{text: string, kind: "error"|"info", action?: {label: string, act: () => void}}} Notice
  */
 
@@ -48,6 +49,8 @@ export function entryOf(conversation) {
     notice: null,
     editing: false,
     draft: "",
+    before: "",
+    blank: false,
     last: Promise.resolve(),
     opened: new Set(),
   };

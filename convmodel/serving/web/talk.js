@@ -1,7 +1,7 @@
 /** A message in, the reply streamed into the conversation out, whatever happens to the server meanwhile. */
 
 import { newIdempotencyKey, Problem, send, stream } from "./api.js";
-import { create, pathOf, refresh, reload, undo } from "./conversations.js";
+import { create, drop, pathOf, refresh, reload, undo } from "./conversations.js";
 import { announce, byId } from "./dom.js";
 import { titleOf } from "./format.js";
 import { whatIsLeft } from "./resume.js";
@@ -86,7 +86,8 @@ async function follow(entry, job) {
     entry.making = null;
     changed();
   }
-  refresh(entry);
+  // One that was deleted meanwhile does not come back.
+  if (state.entries.get(entry.conversation.id) === entry) refresh(entry);
 }
 
 async function attempt(entry, job) {
@@ -208,6 +209,7 @@ async function toldOf(entry, job, problem) {
   const untold = entry.making.said;
   if (problem.status === 404 && entry.conversation.id) {
     entry.notice = { kind: "error", text: "This conversation is no longer on the server; it was deleted elsewhere." };
+    drop(entry);
   } else if (problem.status === 409) {
     await reload(entry).catch(() => {});
     const elsewhere = "This conversation was changed elsewhere; here is how it stands now.";

@@ -62,6 +62,7 @@ export async function importText(text, progress) {
       ids.push(id);
     } catch (error) {
       if (error instanceof Problem && (error.gone || error.status === 401)) {
+        error.partly = ids.length > 0;
         error.message = `${error.message} ${ids.length} of ${all} conversations were imported.`;
         throw error;
       }

@@ -30,7 +30,13 @@ export function ask({ title, text, yes, no = "Cancel", danger = false, parts = [
     });
     dialog.returnValue = "no";
     dialog.replaceChildren(form);
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.addEventListener("close", function closed() {
+      const replaced = !dialog.contains(form);
+      // That the question before was closed is told a moment later, when this one is open.
+      if (dialog.open && !replaced) return;
+      dialog.removeEventListener("close", closed);
+      resolve(!replaced && dialog.returnValue === "yes");
+    });
     dialog.showModal();
   });
 }

@@ -7,7 +7,6 @@ import { changed, keep, kept, state } from "./state.js";
 const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
 let shown = null;
-let before = "";
 
 /**
  * @param {{say: (text: string) => void, stop: () => void}} acts
@@ -22,11 +21,12 @@ export function startComposer(acts) {
     changed();
   });
   field.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowUp" && field.value === "" && !state.entry.making) {
+    if (event.key === "ArrowUp" && field.value === "" && !state.entry.making && !state.entry.editing) {
       if (beginEdit(state.entry)) event.preventDefault();
     }
-    // While a word is being put together, Enter belongs to the keyboard.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || TOUCH.matches) return;
+    // While a word is being put together, Enter belongs to the keyboard; Safari says so by the code alone.
+    const composing = event.isComposing || event.keyCode === 229;
+    if (event.key !== "Enter" || event.shiftKey || composing || TOUCH.matches) return;
     event.preventDefault();
     submit(acts);
   });
@@ -48,8 +48,7 @@ export function startComposer(acts) {
 export function beginEdit(entry) {
   const last = entry.conversation.turns.findLast((turn) => turn.speaker === "user");
   if (!last || entry.making) return false;
-  before = entry.draft;
-  Object.assign(entry, { editing: true, draft: last.text });
+  Object.assign(entry, { editing: true, before: entry.draft, draft: last.text });
   shown = null;
   draw();
   changed();
@@ -61,7 +60,7 @@ export function beginEdit(entry) {
 
 /** Leaves the last message as it is. */
 export function endEdit(entry) {
-  Object.assign(entry, { editing: false, draft: before });
+  Object.assign(entry, { editing: false, draft: entry.before });
   shown = null;
   changed();
   byId("message").focus();
@@ -77,7 +76,6 @@ function submit(acts) {
   const text = entry.draft;
   if (!text.trim() || entry.making || state.loading || tooLong(text)) return;
   entry.draft = "";
-  before = "";
   // Kept until the server has it: a reload of the page would bring it back.
   keep(nameOf(entry), text);
   acts.say(text);
@@ -87,7 +85,7 @@ function draw() {
   const { entry } = state;
   const field = byId("message");
   if (shown !== entry) {
-    if (!entry.draft && !entry.making) entry.draft = kept(nameOf(entry));
+    if (!entry.draft && !entry.making && !entry.blank) entry.draft = kept(nameOf(entry));
     shown = entry;
   }
   if (field.value !== entry.draft) {

@@ -4,6 +4,8 @@ import { button, byId, h, icon, keepFocus } from "./dom.js";
 import { when } from "./format.js";
 import { state } from "./state.js";
 
+const ROOM = matchMedia("(min-width: 48rem)");
+
 let signature = "";
 let back = null;
 
@@ -16,6 +18,8 @@ export function startList(acts) {
   byId("open-side").addEventListener("click", () => showSide(true));
   byId("close-side").addEventListener("click", () => showSide(false));
   byId("veil").addEventListener("click", () => showSide(false));
+  // Beside the conversation it covers nothing, and must hold nothing back.
+  ROOM.addEventListener("change", () => ROOM.matches && showSide(false));
   return () => draw(acts);
 }
 

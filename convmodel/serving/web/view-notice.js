@@ -7,6 +7,7 @@ import { changed, state } from "./state.js";
 let notice = null;
 let gone = false;
 let countdown = null;
+let told = null;
 
 /** @returns {() => void} draws both. */
 export function startNotices() {
@@ -44,7 +45,10 @@ function drawNotice() {
   if (!now) place.replaceChildren();
   else if (paused) place.replaceChildren(busy());
   else place.replaceChildren(noticeView(now));
-  if (paused) announce("The server is busy; your message is sent again by itself.");
+  // A message may have to wait several times; once is enough to know.
+  if (!paused || told === state.entry.making) return;
+  told = state.entry.making;
+  announce("The server is busy; your message is sent again by itself.");
 }
 
 function busy() {

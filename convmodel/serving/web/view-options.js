@@ -10,7 +10,8 @@ const FIRST = ["temperature", "top_p", "top_k", "num_return_sequences", "max_new
  * @param {object} about of the server.
  * @param {(name: string, value: any) => Promise<void>} change sets one, or takes it back: undefined; when it fails,
  *   the reason is shown beside the field.
- * @returns {{element: HTMLElement, show: (set: Object<string, any>, preset: string|null) => void}}
+ * @returns {{element: HTMLElement, show: (set: Object<string, any>, preset: string|null, anew?: boolean) => void}} `anew`:
+ *   what was typed before, and was not taken, goes.
  */
 export function optionsForm(about, change) {
   const names = [...new Set([...Object.keys(about.option_help), ...Object.keys(about.options)])];
@@ -26,9 +27,9 @@ export function optionsForm(about, change) {
   const element = h("div", { class: "options" }, ...first.map((name) => rows.get(name).element), others.length ? all : null);
   return {
     element,
-    show(now, preset) {
+    show(now, preset, anew = false) {
       const effective = { ...about.options, ...about.presets[preset] };
-      for (const [name, row] of rows) row.show(now[name], effective[name]);
+      for (const [name, row] of rows) row.show(now[name], effective[name], anew);
       if (others.some((name) => name in now)) all.open = true;
     },
   };
@@ -62,12 +63,13 @@ function optionRow(name, about, change) {
   });
   return {
     element,
-    show(value, effective) {
+    show(value, effective, anew) {
       const now = JSON.stringify([value, effective]);
-      if (now === shown) return;
+      if (now === shown && !anew) return;
       shown = now;
       field.value = showValue(value);
       problem.textContent = "";
+      field.setAttribute("aria-invalid", "false");
       element.classList.toggle("set", value !== undefined);
       if (bool) field.options[0].textContent = effective === undefined ? "not set" : `not set (${effective})`;
       else field.placeholder = showValue(effective);

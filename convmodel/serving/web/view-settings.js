@@ -64,13 +64,15 @@ function draw(acts) {
   if (now === shown && of === state.entry) return;
   shown = now;
   // What is being typed is not replaced, unless it is that of another conversation.
-  const typing = of === state.entry ? document.activeElement : null;
+  const other = of !== state.entry;
+  const typing = other ? null : document.activeElement;
   of = state.entry;
+  if (other) fields.quiet();
   if (fields.persona !== typing) fields.persona.value = persona.join("\n");
   fields.preset.value = preset ?? "";
   fields.presetHelp.textContent = presetText(preset);
   if (fields.seed !== typing) fields.seed.value = seed ?? "";
-  fields.options.show(options, preset);
+  fields.options.show(options, preset, other);
 }
 
 function build(acts) {
@@ -86,11 +88,18 @@ function build(acts) {
   preset.addEventListener("change", () => save({ preset: preset.value || null }));
   seed.addEventListener("change", () => {
     const wrong = !/^\d*$/.test(seed.value.trim());
-    seedHelp.textContent = wrong ? "A whole number, or nothing." : SEED_HELP;
-    seedHelp.classList.toggle("wrong", wrong);
+    helpSeed(wrong);
     if (!wrong) save({ seed: seed.value.trim() === "" ? null : Number(seed.value) });
   });
-  seedHelp.textContent = SEED_HELP;
+  function helpSeed(wrong) {
+    seedHelp.textContent = wrong ? "A whole number, or nothing." : SEED_HELP;
+    seedHelp.classList.toggle("wrong", wrong);
+  }
+  function quiet() {
+    helpSeed(false);
+    saved.textContent = "";
+  }
+  quiet();
   const options = optionsForm(about, async (name, value) => {
     saved.textContent = "";
     await acts.change((now) => ({ options: withOption(now.options, name, value) }));
@@ -109,7 +118,7 @@ function build(acts) {
       options.element,
     ),
   );
-  return { persona, preset, presetHelp, seed, options };
+  return { persona, preset, presetHelp, seed, options, quiet };
 }
 
 const SEED_HELP = "With the same seed the same conversation gets the same reply.";

@@ -1,6 +1,6 @@
 /** A turn of a conversation in, the list item that shows it out. */
 
-import { button, h, icon } from "./dom.js";
+import { announce, button, h, icon } from "./dom.js";
 import { counted, finishText } from "./format.js";
 import { details } from "./view-details.js";
 
@@ -110,8 +110,10 @@ async function copyText(text, copy) {
   } catch {
     // Without a secure address there is no clipboard; the text can still be marked.
     copy.title = "The browser does not let this page copy";
+    announce(copy.title);
     return;
   }
+  announce("Copied.");
   copy.replaceChildren(icon("check"));
   setTimeout(() => copy.replaceChildren(icon("copy")), 1500);
 }

@@ -377,6 +377,18 @@ def test_a_message_that_telegram_does_not_take_ends_nothing(tmp_path: Path) -> N
     run(work())
 
 
+def test_what_was_said_just_before_a_group_moved_is_answered_where_it_is_now(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with world(tmp_path) as w:
+            replied = {"reply_to_message": w.api.message("x", chat=-3) | {"from": ME}}
+            await w.api.say("Where are we?", chat=-3, **replied)
+            await w.api.event("message", w.api.message(None, chat=-3, migrate_to_chat_id=-1003))
+            async with w.bot():
+                assert await w.api.until(1, chat=-1003) == ["re: Where are we?"]
+
+    run(work())
+
+
 def test_what_the_server_refuses_is_told_and_its_faults_are_not(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:

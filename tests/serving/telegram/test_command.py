@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +143,16 @@ def test_a_token_is_hidden_wherever_it_stands_in_a_line() -> None:
     record = logging.LogRecord("x", 30, "", 0, "%s and %d", (f"https://api/bot{TOKEN}/getMe", 3), None)
     assert Hiding(TOKEN).filter(record)
     assert record.getMessage() == "https://api/bot42:.../getMe and 3"
+
+
+def test_a_token_is_hidden_in_what_an_error_says_too() -> None:
+    try:
+        try:
+            raise OSError(f"https://api/bot{TOKEN}/getMe")
+        except OSError:
+            raise RuntimeError(f"no answer from bot{TOKEN}")  # noqa: B904 - as libraries do
+    except RuntimeError:
+        record = logging.LogRecord("x", 40, "", 0, "Task exception was never retrieved", (), sys.exc_info())
+    assert Hiding(TOKEN).filter(record)
+    line = logging.Formatter().format(record)
+    assert "RuntimeError\n" in line and TOKEN.partition(":")[2] not in line
