@@ -47,12 +47,15 @@ class Places:
         """Takes places, all or none.
 
         Raises:
-            Refusal: 429 when there are not so many.
+            Refusal: 429 when there are not so many, 400 when there never are.
         """
         with self._lock:
             limits: list[tuple[str, Hashable, int | None]] = [("key", owner, self._per_owner)]
             if user is not None:
                 limits.append(("user", (owner, user), self._per_user))
+            most = min([self._total, *(limit for _, _, limit in limits if limit is not None)])
+            if count > most:  # waiting would not help
+                raise Refusal(400, f"{count} replies at once; {most} are allowed", param="n", code="too_much")
             for what, who, limit in limits:
                 if limit is not None and self._by[who] + count > limit:
                     raise busy(

@@ -317,6 +317,10 @@ def test_places_are_given_to_all_or_none_and_come_back() -> None:
             places.take(count, owner=owner, user=user)
         assert refused.value.code == code and refused.value.status == 429
         assert places.open == 2
+    for count, owner, user in ((3, "a", "x"), (4, "a", None), (5, "b", None)):  # which waiting would not help
+        with pytest.raises(Refusal, match=f"{count} replies at once; ") as refused:
+            places.take(count, owner=owner, user=user)
+        assert refused.value.status == 400
     places.take(2, owner="b")
     places.free(owner="a", user="x", seconds=30.0)
     places.take(1, owner="a", user="x")

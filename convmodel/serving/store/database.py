@@ -79,7 +79,7 @@ class Database:
             with self._turn, _told(), self._writing.begin() as connection:
                 for work in works:
                     outcomes.append(_within(connection, work))
-        except Unavailable:
+        except Exception:
             # What is wrong with one (too large for the disk, say) is not to be the others' fault.
             return [self._write_alone(work) for work in works]
         return outcomes

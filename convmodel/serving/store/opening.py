@@ -46,6 +46,13 @@ def open_engine(address: str, *, connections: int = 8) -> Engine:
     return engine
 
 
+NOTICED = {
+    **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+    "tcp_user_timeout": 30_000,
+}
+"""Of libpq, in seconds and milliseconds: a PostgreSQL that went silent is noticed within a minute, not within hours."""
+
+
 def reason(error: BaseException) -> str:
     """What the database itself said, in one line, without the statement and its values."""
     said = str(getattr(error, "orig", None) or error).strip()
@@ -119,7 +126,7 @@ def _postgresql(url: URL, shown: str, connections: int) -> Engine:
             max_overflow=0,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={"connect_timeout": 10},
+            connect_args={name: value for name, value in NOTICED.items() if name not in url.query},
         )
     except ModuleNotFoundError:
         raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
