@@ -179,7 +179,7 @@ def test_a_defect_is_500_and_tells_nothing_but_the_request(caplog: pytest.LogCap
 def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
     fake = FakeResponder(hold=1)
     with client_of(service_of(fake, deadline=0.1)) as client:
-        answer = client.post("/replies", json={"context": ["a"]})
+        answer = client.post("/replies", json={"context": ["a"], "seed": 4})  # of several words
         streamed = client.post("/replies", json={"context": ["a"], "seed": 4, "stream": True})
         until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"

@@ -18,7 +18,7 @@ from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
 
-SLOW = 5_000
+SLOW = 30_000
 """Milliseconds that a browser on a busy machine is given for what takes a few."""
 
 
