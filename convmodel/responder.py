@@ -70,6 +70,7 @@ class Reply:
         reply_tokens: tokens that were written of the first candidate; what it took of the window is the sum of both.
         window: tokens that context and reply share; 0 where nothing has a window.
         turns_dropped: oldest turns that were left out to fit it.
+        tokens_dropped: of those turns, and from the beginning of the newest one where it alone is too long.
         seconds: from the start to the end.
         first_seconds: from the start to the first token.
         seed: with it the same request gives the same reply; None where nothing was drawn.
@@ -83,6 +84,7 @@ class Reply:
     reply_tokens: int = 0
     window: int = 0
     turns_dropped: int = 0
+    tokens_dropped: int = 0
     seconds: float = 0.0
     first_seconds: float = 0.0
     seed: int | None = None

@@ -156,6 +156,7 @@ class ReplyInProgress(InProgress):
             reply_tokens=len(best.ids),
             window=model.n_positions,
             turns_dropped=asked.encoding.turns_dropped,
+            tokens_dropped=asked.encoding.tokens_dropped,
             seconds=self.seconds,
             first_seconds=self.first_seconds,
             seed=self.prepared.seed,

@@ -63,6 +63,14 @@ def test_a_writer_is_a_responder(writer: Writer) -> None:
     assert isinstance(replying.reply(), Reply) and responder.presets is PRESETS
 
 
+def test_a_turn_that_alone_is_too_long_is_cut_and_that_is_told(writer: Writer) -> None:
+    reply = writer.start(["Hello there. " * 60], options=GREEDY).reply()
+    read = writer.model.tokenizer(["Hello there. " * 60])["input_ids"]
+    assert reply.turns_dropped == 0 and reply.context_tokens <= 64 - 8
+    assert reply.context_tokens + reply.tokens_dropped == len(read)
+    assert writer.start(["Hello there."], options=GREEDY).reply().tokens_dropped == 0
+
+
 @pytest.mark.parametrize(
     "options", [GREEDY, SAMPLED, SAMPLED | {"stop_strings": ["e", "ou"]}, PRESETS["balanced"] | {"max_new_tokens": 10}]
 )

@@ -28,6 +28,8 @@ def _fields(reply: Reply, *, short: bool) -> list[str]:
         fields.append(f"{used}/{reply.window} tok" if short else f"{used} of {reply.window} tokens")
         turns = "turn" if reply.turns_dropped == 1 else "turns"
         fields.append(f"{reply.turns_dropped} dropped" if short else f"{reply.turns_dropped} {turns} dropped")
+        if reply.tokens_dropped and not reply.turns_dropped:  # the newest turn alone is too long
+            fields.append("turn cut" if short else f"{reply.tokens_dropped} tokens of your turn cut")
     if reply.reply_tokens and reply.seconds > 0:
         fields.append(f"{reply.reply_tokens / reply.seconds:,.0f} {'tok' if short else 'tokens'}/s")
         first = _time(reply.first_seconds)

@@ -149,6 +149,7 @@ class ReplyBody(Told):
     cached_tokens: int = Field(description="of the context, that did not have to be computed again")
     window: int = Field(description="tokens that context and reply share; 0 where there is no window")
     turns_dropped: int = Field(description="oldest turns that were left out to fit it")
+    tokens_dropped: int = Field(description="of those turns, and of a newest one that alone is too long")
     seconds: float
     first_seconds: float = Field(description="until the first token")
     seed: int | None = Field(description="with it the same request gives the same reply; null where nothing was drawn")
@@ -167,6 +168,7 @@ class ReplyBody(Told):
             cached_tokens=reply.cached_tokens,
             window=reply.window,
             turns_dropped=reply.turns_dropped,
+            tokens_dropped=reply.tokens_dropped,
             seconds=reply.seconds,
             first_seconds=reply.first_seconds,
             seed=reply.seed,

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,6 +269,13 @@ REPLY = Reply(
 )
 def test_the_status_line_shows_what_fits(columns: int | None, line: str) -> None:
     assert status_line(REPLY, columns) == line
+
+
+def test_a_turn_that_was_cut_is_told_where_no_turn_was_dropped() -> None:
+    cut = replace(REPLY, turns_dropped=0, tokens_dropped=90)
+    assert status_line(cut).startswith("31 of 512 tokens · 0 turns dropped · 90 tokens of your turn cut · ")
+    assert status_line(cut, 40) == "31/512 tok · 0 dropped · turn cut"
+    assert "cut" not in status_line(replace(REPLY, tokens_dropped=90))
 
 
 def test_a_reply_of_something_without_a_window_has_a_status_too() -> None:

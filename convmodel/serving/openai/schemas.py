@@ -180,6 +180,7 @@ class Extras(Told):
     seed: int | None = Field(description="with it the same request gives the same reply")
     window: int
     turns_dropped: int
+    tokens_dropped: int
     candidates: int = Field(description="how many there were")
     blocked: bool
 

@@ -142,6 +142,7 @@ def extras(answer: Answer) -> Extras:
         seed=reply.seed,
         window=reply.window,
         turns_dropped=reply.turns_dropped,
+        tokens_dropped=reply.tokens_dropped,
         candidates=len(reply.candidates),
         blocked=answer.blocked is not None,
     )

@@ -106,3 +106,9 @@ export function finishText(finish) {
 export function sentence(text) {
   return /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
 }
+
+/** What a person is told of a message that alone is too long for the window; nothing of any other. */
+export function cutText(reply) {
+  if (reply.turns_dropped || !reply.tokens_dropped) return "";
+  return `${counted(reply.tokens_dropped, "token")} of your message cut`;
+}

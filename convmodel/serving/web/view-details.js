@@ -1,7 +1,7 @@
 /** A reply in, its candidates with scores and provenance and the numbers of its making out. */
 
 import { button, h } from "./dom.js";
-import { counted, finishText, number, showValue } from "./format.js";
+import { counted, cutText, finishText, number, showValue } from "./format.js";
 
 const STAGES = { written: "writer", chosen: "search" };
 const SOURCES = { written: "written", chosen: "chosen", both: "written and chosen" };
@@ -65,6 +65,7 @@ function numbers(reply) {
   if (reply.window) parts.push(`${number(reply.context_tokens)} tokens read, ${number(reply.reply_tokens)} written`);
   if (reply.cached_tokens) parts.push(`${number(reply.cached_tokens)} from the cache`);
   if (reply.turns_dropped) parts.push(`${counted(reply.turns_dropped, "turn")} dropped`);
+  else if (reply.tokens_dropped) parts.push(cutText(reply));
   const first = reply.first_seconds ? `first after ${number(reply.first_seconds * 1000)} ms, ` : "";
   parts.push(`${first}all in ${number(reply.seconds, 2)} s`);
   if (reply.seed !== null && reply.seed !== undefined) parts.push(`seed ${reply.seed}`);

@@ -1,7 +1,7 @@
 /** The last reply in, how much of the model's window it took and what was dropped out. */
 
 import { byId, h } from "./dom.js";
-import { counted, number } from "./format.js";
+import { counted, cutText, number } from "./format.js";
 import { state } from "./state.js";
 
 let shown = null;
@@ -21,7 +21,7 @@ export function drawMeter() {
   const fill = h("span", { class: share > 0.9 ? "fill full" : "fill" });
   fill.style.setProperty("inline-size", `${(100 * share).toFixed(1)}%`);
   const words = `${number(used)} of ${number(reply.window)} tokens`;
-  const dropped = reply.turns_dropped ? `${counted(reply.turns_dropped, "old turn")} dropped` : "";
+  const dropped = reply.turns_dropped ? `${counted(reply.turns_dropped, "old turn")} dropped` : cutText(reply);
   place.replaceChildren(
     h(
       "span",
@@ -37,6 +37,6 @@ export function drawMeter() {
       fill,
     ),
     h("span", { title: "Tokens of the model's window that the last reply took" }, words),
-    dropped && h("span", { class: "dropped", title: "They no longer fit into the window; the model does not see them" }, `· ${dropped}`),
+    dropped && h("span", { class: "dropped", title: "What does not fit into the window the model does not see" }, `· ${dropped}`),
   );
 }
