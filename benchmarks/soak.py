@@ -96,7 +96,7 @@ class Client:
 
     def _body(self, **more: Any) -> dict[str, Any]:
         said = messages(self._source.choice(self._contexts))
-        return {"model": self._model, "messages": said, "max_tokens": self._source.randint(4, 40), **more}
+        return {"model": self._model, "messages": said, "max_tokens": self._source.randint(4, 40)} | more
 
     async def _send(self, kind: str, path: str, *, method: str = "POST", **how: Any) -> Any:
         """The status is noted; the JSON that came is returned, or None."""
@@ -138,15 +138,15 @@ class Client:
 
     async def too_much(self) -> None:
         """Asks for more than is allowed."""
-        bodies = [
-            self._body(n=10_000),
-            self._body(max_tokens=10**9),
-            self._body(stop=["x"] * 1_000),
-            self._body(messages=messages(["a"] * 100_001)),
-            {"model": self._model, "messages": messages(["word " * 1_000_000])},
+        bodies: list[Callable[[], dict[str, Any]]] = [
+            lambda: self._body(n=10_000),
+            lambda: self._body(max_tokens=10**9),
+            lambda: self._body(stop=["x"] * 1_000),
+            lambda: self._body(messages=messages(["a"] * 100_001)),
+            lambda: self._body(messages=messages(["word " * 1_000_000])),
         ]
         with suppress(aiohttp.ClientOSError):  # it may hang up before all of a body was sent
-            large = io.BytesIO(json.dumps(self._source.choice(bodies)).encode())
+            large = io.BytesIO(json.dumps(self._source.choice(bodies)()).encode())
             how: dict[str, Any] = {"data": large, "headers": {"Content-Type": "application/json"}}
             await self._send("too much", "/v1/chat/completions", **how)
 
