@@ -241,7 +241,7 @@ def _size(size: str, options: argparse.Namespace, folder: Path, contexts: list[l
             pilot = summary(ask(server, name, contexts, 1, 3, options.tokens))
             rate = pilot["requests_per_second"]
             for clients in options.clients:
-                requests = max(2 * clients, int(rate * options.seconds))
+                requests = max(clients, int(rate * options.seconds))
                 loads[clients] = summary(ask(server, name, contexts, clients, requests, options.tokens))
                 rate = loads[clients]["requests_per_second"]
                 tell(f"  {clients} clients: {rate:.1f} requests/s")
