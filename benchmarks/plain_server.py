@@ -4,11 +4,13 @@ A FastAPI route that calls transformers' `generate` behind a lock. It is what `b
 """
 
 import argparse
+import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio.to_thread
 import torch
 import uvicorn
 from fastapi import FastAPI
@@ -18,13 +20,22 @@ from transformers import AutoModelForCausalLM, TextIteratorStreamer
 from convmodel.layout import lay_out
 from convmodel.tokenizer import ConversationTokenizer
 
+THREADS = 512
+
 
 def make_app(folder: str) -> FastAPI:
     """The app that serves a model's folder, one reply at a time."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     tokenizer = ConversationTokenizer.from_pretrained(folder)
     one_at_a_time = threading.Lock()
-    app = FastAPI()
+
+    @contextlib.asynccontextmanager
+    async def with_threads(_: FastAPI) -> AsyncIterator[None]:
+        # By default there are 40: when so many wait for the lock, none is left for the one that has it.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+
+    app = FastAPI(lifespan=with_threads)
 
     def stream(body: dict[str, Any]) -> Iterator[str]:
         turns = tokenizer.encode_many([message["content"] for message in body["messages"]])
