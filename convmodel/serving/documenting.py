@@ -1,17 +1,16 @@
 """A prompt in, pieces of a document and all its texts out, awaited; the policy sees them too."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.document import protocol
-from convmodel.document.protocol import Output, WritesDocuments
-from convmodel.serving.making import Made, Makings, NotBegun
+from convmodel.document.protocol import Output, WritesDocuments, Writing
+from convmodel.serving.making import Made, Makings, NotBegun, Ready
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.replying import SEEDS, Blocked, Policy
 
-__all__ = ["Begun", "Documents", "WritesDocuments", "Writing", "Written"]
+__all__ = ["Begun", "Documents", "WritesDocuments", "Written"]
 
 
 @dataclass(frozen=True)
@@ -53,31 +52,6 @@ class _PromptBlocked(NotBegun):
         self.blocked = blocked
 
 
-class Writing:
-    """Documents that are being written. Whoever stops waiting for them calls `stop`, in a `finally`."""
-
-    def __init__(self, made: Made[Written] | None, *, ready: Written | None = None) -> None:
-        self._made, self._ready = made, ready
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        """Pieces of the first text; once. There are none where only the whole is checked, or nothing is written."""
-        if self._made is not None:
-            async for piece in self._made.pieces():
-                yield piece
-
-    async def written(self) -> Written:
-        """Waits for the end; raises Refusals as `Making.answer` does."""
-        if self._made is not None:
-            return await self._made.result()
-        assert self._ready is not None
-        return self._ready
-
-    def stop(self) -> None:
-        """Ends it; what was written so far are the texts."""
-        if self._made is not None:
-            self._made.stop()
-
-
 class Documents:
     """Has documents written; arguments as for `Replies`."""
 
@@ -87,21 +61,26 @@ class Documents:
         self.writer = writer
         self._makings, self._metrics, self._policy = makings, metrics, policy
 
-    async def begin(self, begun: Begun, *, owner: str, user: str | None = None, pieces: bool = True) -> Writing:
-        """Begins to write; arguments and Refusals as those of `Replies.begin`."""
+    async def begin(
+        self, begun: Begun, *, owner: str, user: str | None = None, pieces: bool = True
+    ) -> Made[Written] | Ready[Written]:
+        """Begins to write; arguments and Refusals as those of `Replies.begin`.
+
+        Whoever stops waiting calls `stop`, in a `finally`. There are no pieces where only the whole is checked, or
+        nothing is written.
+        """
         seed = secrets.randbelow(SEEDS) if begun.seed is None else begun.seed
 
-        def start() -> protocol.Writing:
+        def start() -> Writing:
             self._let_in(begun)
             return self.writer.start(begun.prompt, meta=begun.meta, options=begun.options, seed=seed)
 
         held = self._policy is not None and self._policy.checks_output
         self._makings.take(1, owner=owner, user=user)
         try:
-            made = await self._makings.begin(start, self._written, owner=owner, user=user, pieces=pieces and not held)
+            return await self._makings.begin(start, self._written, owner=owner, user=user, pieces=pieces and not held)
         except _PromptBlocked as error:
-            return Writing(None, ready=Written(None, blocked=error.blocked))
-        return Writing(made)
+            return Ready(Written(None, blocked=error.blocked))
 
     # In the threads
 
@@ -113,7 +92,7 @@ class Documents:
         if blocked is not None:
             raise _PromptBlocked(blocked)
 
-    def _written(self, document: protocol.Writing) -> Written:
+    def _written(self, document: Writing) -> Written:
         output = document.output()
         self._metrics.read_and_written(output.tokens_read, sum(output.tokens))
         numbers = range(len(output.texts))

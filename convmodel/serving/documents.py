@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from convmodel.serving.answering import unless_left
 from convmodel.serving.asking import all_options, check_chars, check_options
-from convmodel.serving.documenting import Begun, Writing, Written
+from convmodel.serving.documenting import Begun, Written
 from convmodel.serving.errors import Refusal
+from convmodel.serving.making import Made, Ready
 from convmodel.serving.replies import error_event
 from convmodel.serving.schemas import MAKING, BlockedBody, Body, Options, Seed, Told, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
@@ -90,7 +91,7 @@ async def write(body: DocumentRequest, request: Request, service: TheService, ow
     writing = await service.documents.begin(begun, owner=owner, pieces=body.stream)
     if body.stream:
         return EventStream(_events(writing, body, service), keep_alive=service.settings.keep_alive)
-    return json_response(_body(body, await unless_left(request, writing.written(), writing.stop)))
+    return json_response(_body(body, await unless_left(request, writing.result(), writing.stop)))
 
 
 def _begun(service: Service, body: DocumentRequest) -> Begun:
@@ -104,11 +105,13 @@ def _begun(service: Service, body: DocumentRequest) -> Begun:
     return Begun(body.prompt, body.meta, all_options(service, body.preset, options, documents=True), body.seed)
 
 
-async def _events(writing: Writing, body: DocumentRequest, service: Service) -> AsyncGenerator[bytes, None]:
+async def _events(
+    writing: Made[Written] | Ready[Written], body: DocumentRequest, service: Service
+) -> AsyncGenerator[bytes, None]:
     try:
-        async for piece in writing:
+        async for piece in writing.pieces():
             yield event("piece", {"text": piece})
-        yield event("documents", _body(body, await writing.written()))
+        yield event("documents", _body(body, await writing.result()))
     except Refusal as refusal:
         yield error_event(refusal, service)
     finally:

@@ -175,6 +175,30 @@ def too_long() -> Refusal:
     return Refusal(504, "it took longer than is allowed; ask for less", code="deadline")
 
 
+class Ready(Generic[Result]):
+    """Something that need not be made; to whoever waits for it no different from `Made`.
+
+    Args:
+        found: what is there.
+    """
+
+    def __init__(self, found: Result) -> None:
+        self.found = found
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """There are none."""
+        nothing: tuple[str, ...] = ()
+        for piece in nothing:
+            yield piece
+
+    async def result(self) -> Result:
+        """It is there."""
+        return self.found
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+
 def closing() -> Refusal:
     """For whoever comes while the server ends."""
     return Refusal(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convmodel.responder import Candidate, Reply, Replying, Responder, Session
-from convmodel.serving.making import Made, Makings, NotBegun
+from convmodel.serving.making import Made, Makings, NotBegun, Ready
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import Blocked, Policy
 
@@ -71,12 +71,16 @@ class Making:
     """A reply that is being made. Whoever stops waiting for it calls `stop`, in a `finally`.
 
     Args:
-        made: the reply; None where there is one already.
-        ready: the reply that there is already, where the policy did not let the request in.
+        made: the reply.
     """
 
-    def __init__(self, made: Made[Answer] | None, *, ready: Answer | None = None) -> None:
-        self._made, self.ready = made, ready
+    def __init__(self, made: Made[Answer] | Ready[Answer]) -> None:
+        self._made = made
+
+    @property
+    def ready(self) -> Answer | None:
+        """The reply, where there was one already: the policy does not let the request in."""
+        return self._made.found if isinstance(self._made, Ready) else None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Pieces; once. Joined, they are the text.
@@ -85,10 +89,9 @@ class Making:
             Refusal: as `answer`.
         """
         given = False
-        if self._made is not None:
-            async for piece in self._made.pieces():
-                given = True
-                yield piece
+        async for piece in self._made.pieces():
+            given = True
+            yield piece
         if not given and (text := (await self.answer()).text):
             yield text
 
@@ -98,15 +101,11 @@ class Making:
         Raises:
             Refusal: 504 after the deadline, 500 when something went wrong, 503 when the server is ending.
         """
-        if self._made is not None:
-            return await self._made.result()
-        assert self.ready is not None
-        return self.ready
+        return await self._made.result()
 
     def stop(self) -> None:
         """Ends it; what was written so far is the reply. More than once is no error."""
-        if self._made is not None:
-            self._made.stop()
+        self._made.stop()
 
 
 class Replies:
@@ -186,7 +185,7 @@ class Replies:
             made = await self._makings.begin(start, self._answer, owner=owner, user=user, pieces=pieces and not held)
         except _InputBlocked as error:
             assert self._policy is not None
-            return Making(None, ready=Answer(Reply((Candidate(self._policy.say),)), error.blocked))
+            return Making(Ready(Answer(Reply((Candidate(self._policy.say),)), error.blocked)))
         return Making(made)
 
     # In the threads

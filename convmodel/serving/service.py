@@ -20,7 +20,7 @@ from convmodel.serving.settings import Settings
 
 @dataclass
 class Service:
-    """What a server is made of. `service_of` makes one.
+    """What a server is made of. `new_service` makes one.
 
     Args:
         title: what replies, for a person.
@@ -38,7 +38,7 @@ class Service:
         preset: used where a request names none; None is the model's own options.
         options: on top of the preset, where a request does not say otherwise.
         ready: for each thing that must work, its name and what raises when it does not; called in threads.
-        store, conversations: what keeps conversations; None where nothing does.
+        conversations: what keeps them; None where nothing does.
         closing: called in the end.
         created: when the model was opened, in seconds since 1970.
     """
@@ -58,7 +58,6 @@ class Service:
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     ready: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-    store: Any = None
     conversations: Any = None
     closing: list[Callable[[], object]] = field(default_factory=list)
     created: int = field(default_factory=lambda: int(time.time()))

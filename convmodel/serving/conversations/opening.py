@@ -49,7 +49,6 @@ def keep_conversations(service: Service, store: Store, *, keep_for: timedelta | 
         keep_for: after which time without a change a conversation is deleted; None is never.
     """
     conversations = Conversations(store, service)
-    service.store = store
     service.conversations = Kept(conversations, Talking(conversations), keep_for)
     service.ready = {**service.ready, "store": lambda: store.read(_answers)}
     service.closing.append(store.close)
