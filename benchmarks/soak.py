@@ -183,7 +183,7 @@ async def soak(server: Server, contexts: Sequence[list[str]], *, clients: int, s
                 try:
                     await act()
                 except (aiohttp.ClientError, TypeError) as error:  # TypeError: nothing was made, as it was full
-                    seen.statuses[act.__name__, f"gone: {type(error).__name__}"] += 1
+                    seen.statuses[act.__name__.replace("_", " "), f"gone: {type(error).__name__}"] += 1
 
         async def look() -> None:
             while time.monotonic() < began + seconds:

@@ -1,5 +1,6 @@
 """A page of the browser in, what a person does with it and sees on it out."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,11 @@ from .site import SLOW
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
 expect.set_options(timeout=SLOW)
+
+
+def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
+    """A reply that tells how long the context is and what was said last."""
+    return f"{len(context)}: {context[-1]}"
 
 
 class Person:
@@ -36,6 +42,11 @@ class Person:
     def click(self, name: str, *, role: str = "button", exact: bool = True) -> None:
         """Clicks on the last thing of a name."""
         self.page.get_by_role(role, name=name, exact=exact).last.click()
+
+    def deletes_elsewhere(self) -> None:
+        """Deletes the conversation behind the page's back, as another page would."""
+        path = "conversations/" + self.page.url.rpartition("/")[2]
+        self.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
 
     def opens_settings(self) -> None:
         """Opens the panel for persona and options."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,7 @@ from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person, expect
-
-
-def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
-    """A reply that tells how long the context is and what was said last."""
-    return f"{len(context)}: {context[-1]}"
-
+from .talking import Person, echo, expect
 
 # Conversations
 

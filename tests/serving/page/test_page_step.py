@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,7 @@ from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person, expect
-
-
-def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
-    """A reply that tells how long the context is and what was said last."""
-    return f"{len(context)}: {context[-1]}"
+from .talking import Person, echo, expect
 
 
 def test_what_was_typed_before_an_edit_comes_back_in_its_own_conversation(new_site: NewSite, new_page: NewPage) -> None:
@@ -84,8 +78,7 @@ def test_all_that_is_deleted_while_a_reply_is_made_stays_deleted(new_site: NewSi
 def test_a_conversation_that_was_deleted_elsewhere_leaves_the_list(new_site: NewSite, new_page: NewPage) -> None:
     person = Person(new_page(new_site(FakeResponder(echo)).url))
     person.talk("Hello")
-    path = "conversations/" + person.page.url.rpartition("/")[2]
-    person.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
+    person.deletes_elsewhere()
     person.say("Are you there?")
     person.is_told("deleted elsewhere")
     expect(person.field).to_have_value("Are you there?")
@@ -95,8 +88,7 @@ def test_a_conversation_that_was_deleted_elsewhere_leaves_the_list(new_site: New
 def test_deleting_what_is_deleted_is_no_error(new_site: NewSite, new_page: NewPage) -> None:
     person = Person(new_page(new_site(FakeResponder(echo)).url))
     person.talk("Hello")
-    path = "conversations/" + person.page.url.rpartition("/")[2]
-    person.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
+    person.deletes_elsewhere()
     person.click("Delete")
     person.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(person.page.locator("#list .title")).to_have_count(0)

@@ -7,12 +7,7 @@ from typing import Any
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
-from .talking import Person, expect
-
-
-def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
-    """A reply that tells how long the context is and what was said last."""
-    return f"{len(context)}: {context[-1]}"
+from .talking import Person, echo, expect
 
 
 def several(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
