@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.responder import Candidate, QueueFull, Reply, Session
+from convmodel.responder import Candidate, Finish, QueueFull, Reply, Session
 
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
@@ -155,3 +155,54 @@ class FakeResponder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class FakeDocuments:
+    """Writes documents without a model, for front ends."""
+
+    options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
+    presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Knows its own."""
+        for name in options:
+            if name not in self.options:
+                raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
+
+    def start(
+        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> "FakeDocument":
+        """Begins."""
+        self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
+        return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences") or 1, seed=seed)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class FakeDocument:
+    """A document that is being written; what is written holds markup."""
+
+    tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
+
+    def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
+        self.prompt, self.meta = prompt, meta
+        self.finishes: Sequence[Finish] = ["length" if n == 1 else "end" for n in range(count)]
+        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
+        self.documents: Sequence[str] = [prompt + text for text in self.texts]
+        self.tokens: Sequence[int] = [7] * count
+        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (f"{word} " for word in self.texts[0].split(" "))
+
+    def cancel(self) -> None:
+        """It is over at once."""
+
+    def output(self) -> "FakeDocument":
+        """All that was written."""
+        return self

@@ -5,18 +5,16 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from convmodel.responder import Finish
 from convmodel.serving.app import create_app
 from convmodel.serving.conversations.opening import keep_conversations
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
-from tests.fakes import FakeResponder
+from tests.fakes import FakeDocuments, FakeResponder
 
 SLOW = 30_000
 """Milliseconds that a browser on a busy machine is given for what takes a few."""
@@ -39,7 +37,7 @@ class Site:
     """
 
     def __init__(
-        self, folder: Path, responder: FakeResponder, *, writer: "FakeDocuments | None" = None, **service: Any
+        self, folder: Path, responder: FakeResponder, *, writer: FakeDocuments | None = None, **service: Any
     ) -> None:
         self.responder, self._writer, self._folder, self._service = responder, writer, folder, service
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -80,54 +78,3 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self.responder.go_on.set()
         self.stop()
-
-
-class FakeDocuments:
-    """Writes documents without a model."""
-
-    options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
-    presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Knows its own."""
-        for name in options:
-            if name not in self.options:
-                raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
-
-    def start(
-        self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
-    ) -> "FakeDocument":
-        """Begins."""
-        self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
-        return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences", 1), seed=seed)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class FakeDocument:
-    """A document that is being written; what is written holds markup."""
-
-    tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
-
-    def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
-        self.prompt, self.meta = prompt, meta
-        self.finishes: Sequence[Finish] = ("end", "length", "end", "end")
-        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
-        self.documents: Sequence[str] = [prompt + text for text in self.texts]
-        self.tokens: Sequence[int] = [7] * count
-        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
-        self.seed = seed
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (f"{word} " for word in self.texts[0].split(" "))
-
-    def cancel(self) -> None:
-        """It is over at once."""
-
-    def output(self) -> "FakeDocument":
-        """All that was written."""
-        return self

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FakeResponder
+from tests.fakes import FakeDocuments, FakeResponder
 
 from .conftest import NewPage, NewSite
-from .site import FakeDocuments
 from .talking import Person, expect
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
