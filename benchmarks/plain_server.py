@@ -17,17 +17,57 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from transformers import AutoModelForCausalLM, TextIteratorStreamer
 
-from convmodel.layout import lay_out
+from convmodel.layout import Sequences, lay_out
 from convmodel.tokenizer import ConversationTokenizer
 
 THREADS = 512
 
 
+class OneAtATime:
+    """A model that writes one reply at a time.
+
+    Args:
+        folder: of the model.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._model = AutoModelForCausalLM.from_pretrained(folder).eval()
+        self._tokenizer = ConversationTokenizer.from_pretrained(folder)
+        self._lock = threading.Lock()
+
+    def stream(self, body: dict[str, Any]) -> Iterator[str]:
+        """The events of a request's answer."""
+        turns = self._tokenizer.encode_many([message["content"] for message in body["messages"]])
+        row = lay_out(turns, self._tokenizer.sep_token_id)
+        streamer = TextIteratorStreamer(self._tokenizer.hf_tokenizer, skip_prompt=True, skip_special_tokens=True)
+        written: list[torch.Tensor] = []
+        with self._lock, torch.inference_mode():
+            thread = threading.Thread(target=lambda: written.append(self._written(row, body["max_tokens"], streamer)))
+            thread.start()
+            for piece in streamer:
+                yield _event(choices=[{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
+            thread.join()
+        read, tokens = len(row.input_ids), len(written[0][0]) - len(row.input_ids)
+        yield _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+        yield _event(choices=[], usage={"prompt_tokens": read, "completion_tokens": tokens})
+        yield "data: [DONE]\n\n"
+
+    def _written(self, row: Sequences, tokens: int, streamer: TextIteratorStreamer) -> torch.Tensor:
+        ids = torch.tensor([row.input_ids])
+        found: torch.Tensor = self._model.generate(
+            input_ids=ids,
+            token_type_ids=torch.tensor([row.token_type_ids]),
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=tokens,
+            pad_token_id=self._tokenizer.sep_token_id,
+            streamer=streamer,
+        )
+        return found
+
+
 def make_app(folder: str) -> FastAPI:
     """The app that serves a model's folder, one reply at a time."""
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    tokenizer = ConversationTokenizer.from_pretrained(folder)
-    one_at_a_time = threading.Lock()
 
     @contextlib.asynccontextmanager
     async def with_threads(_: FastAPI) -> AsyncIterator[None]:
@@ -35,42 +75,11 @@ def make_app(folder: str) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
 
-    app = FastAPI(lifespan=with_threads)
-
-    def stream(body: dict[str, Any]) -> Iterator[str]:
-        turns = tokenizer.encode_many([message["content"] for message in body["messages"]])
-        row = lay_out(turns, tokenizer.sep_token_id)
-        ids = torch.tensor([row.input_ids])
-        streamer = TextIteratorStreamer(tokenizer.hf_tokenizer, skip_prompt=True, skip_special_tokens=True)
-        written: list[torch.Tensor] = []
-
-        def write() -> None:
-            written.append(
-                model.generate(
-                    input_ids=ids,
-                    token_type_ids=torch.tensor([row.token_type_ids]),
-                    attention_mask=torch.ones_like(ids),
-                    do_sample=False,
-                    max_new_tokens=body["max_tokens"],
-                    pad_token_id=tokenizer.sep_token_id,
-                    streamer=streamer,
-                )
-            )
-
-        with one_at_a_time, torch.inference_mode():
-            thread = threading.Thread(target=write)
-            thread.start()
-            for piece in streamer:
-                yield _event(choices=[{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
-            thread.join()
-        tokens = len(written[0][0]) - ids.shape[1]
-        yield _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
-        yield _event(choices=[], usage={"prompt_tokens": ids.shape[1], "completion_tokens": tokens})
-        yield "data: [DONE]\n\n"
+    app, model = FastAPI(lifespan=with_threads), OneAtATime(folder)
 
     @app.post("/v1/chat/completions")
     def complete(body: dict[str, Any]) -> StreamingResponse:
-        return StreamingResponse(stream(body), media_type="text/event-stream")
+        return StreamingResponse(model.stream(body), media_type="text/event-stream")
 
     @app.get("/health")
     def health() -> dict[str, str]:
