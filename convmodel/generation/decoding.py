@@ -133,7 +133,7 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
         logits: (B, V) fp32.
     """
     scores = _penalized(decoders, logits)
-    chosen: list[int] = scores.argmax(-1).tolist()
+    chosen = _likeliest(scores)
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
     for number, decoder in enumerate(decoders):
         if decoder.warps is not None:
@@ -148,6 +148,12 @@ def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
     for decoder, token in zip(decoders, chosen, strict=True):
         decoder.take(token)
     return chosen
+
+
+def _likeliest(scores: Tensor) -> list[int]:
+    """The token of the highest score of each of (B, V); NumPy finds it many times quicker than torch on a CPU."""
+    found: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
+    return found
 
 
 def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:

@@ -138,8 +138,7 @@ class Engine:
             return changed
         rows, pieces = self._pieces()
         logits = self._read(pieces)
-        ready: list[int] = []
-        for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
+        for row, piece in zip(rows, pieces, strict=True):
             count = len(piece.input_ids)
             row.ids.extend(piece.input_ids)
             row.types.extend(row.pending_types[:count])
@@ -147,15 +146,13 @@ class Engine:
             row.used = self._clock
             self.tokens_read += count
             self.context_tokens_read += 0 if row.replying else count
-            if not row.pending_ids:
-                ready.append(number)
-        if ready:
-            changed += self._reply([rows[number] for number in ready], logits[ready])
+        if len(logits):
+            changed += self._reply([row for row, piece in zip(rows, pieces, strict=True) if piece.wanted], logits)
         self._running = [row for row in self._running if row.ticket is not None]
         return changed
 
     def _read(self, pieces: Sequence[Piece]) -> Tensor:
-        """(B, V) logits after B pieces: those that are read alike together."""
+        """(W, V) logits after the W pieces where they are wanted: those that are read alike together."""
         alike: dict[tuple[bool, bool], list[int]] = {}
         for number, piece in enumerate(pieces):
             by_graph = self._graphs is not None and len(piece.input_ids) == 1
@@ -169,8 +166,8 @@ class Engine:
                 read.append(self._network.read(chosen, self._cache))
         if len(read) == 1:
             return read[0]
-        order = torch.tensor([number for numbers in alike.values() for number in numbers], device=read[0].device)
-        return torch.cat(read)[order.argsort()]
+        order = [number for numbers in alike.values() for number in numbers if pieces[number].wanted]
+        return torch.cat(read)[torch.tensor(order, dtype=torch.long, device=read[0].device).argsort()]
 
     def _reply(self, rows: Sequence[KeptRow], logits: Tensor) -> list[Ticket]:
         """Chooses the next token of rows that have read everything."""
@@ -264,5 +261,6 @@ class Engine:
             left -= 0 if row.replying else count
             rows.append(row)
             types = None if row.pending_types[0] == NO_TYPE else row.pending_types[:count]
-            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], types))
+            wanted = count == len(row.pending_ids)
+            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], types, wanted))
         return rows, pieces

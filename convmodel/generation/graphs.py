@@ -51,7 +51,8 @@ class Graphs:
             for column, value in zip(columns, values, strict=True):
                 column[piece.row] = value
         inputs.copy_(torch.tensor(columns))
-        return run()[torch.tensor([piece.row for piece in pieces], device=inputs.device)]
+        wanted = [piece.row for piece in pieces if piece.wanted]
+        return run()[torch.tensor(wanted, dtype=torch.long, device=inputs.device)]
 
     def _make(self, rows: int, length: int, typed: bool) -> tuple[Tensor, Callable[[], Tensor]]:
         """The tensor that a graph reads its ids, types, positions and places from, (4, rows), and what runs it."""

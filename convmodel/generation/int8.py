@@ -40,7 +40,7 @@ class Int8Linear(nn.Module):
             warnings.simplefilter("ignore", UserWarning)  # torch means to move these functions elsewhere
             whole = torch.quantize_per_channel(weight.detach().float(), scales.double(), zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(whole, None)
-        self._bias = torch.zeros(out) if bias is None else bias.detach().float().clone()
+        self._bias = None if bias is None else bias.detach().float().clone()
         # The rounding's range is that of all rows together; this row, and rows of at most 1, make it the same always.
         self._range = torch.zeros(1, width)
         self._range[0, :2] = torch.tensor([1.0, -1.0])
@@ -51,19 +51,25 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) fp32 in, (..., out) fp32 out, without gradients."""
         rows = x.detach().reshape(-1, self.in_features)
-        found = rows.new_empty(len(rows), self.out_features)
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            part = slice(first, first + ROWS_AT_ONCE)
-            self._multiply(rows[part], found[part])
+        if len(rows) <= ROWS_AT_ONCE:
+            found = self._multiply(rows)
+        else:
+            found = rows.new_empty(len(rows), self.out_features)
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                part = slice(first, first + ROWS_AT_ONCE)
+                self._multiply(rows[part], out=found[part])
         return found.view(*x.shape[:-1], self.out_features)
 
-    def _multiply(self, rows: Tensor, found: Tensor) -> None:
+    def _multiply(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         peaks = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12)
         within = rows.new_empty(len(rows) + 1, self.in_features)
         within[:1] = self._range
         torch.div(rows, peaks, out=within[1:])
         product = torch.ops.quantized.linear_dynamic(within, self._packed, self._reduce_range)[1:]
-        torch.addcmul(self._bias, product, peaks, out=found)
+        out = product if out is None else out  # in place: the head's products are many
+        if self._bias is None:
+            return torch.mul(product, peaks, out=out)
+        return torch.addcmul(self._bias, product, peaks, out=out)
 
 
 def to_int8(model: nn.Module) -> None:

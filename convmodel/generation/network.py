@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -10,9 +11,6 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.generation.blocks import Blocks
 from convmodel.generation.products import normalise, product
-
-GATHERED_NUMBERS = 1 << 16
-"""Keys of a row, up to which copying them together is quicker than attending row by row."""
 
 
 class KeyValues:
@@ -56,12 +54,14 @@ class Piece:
         start: how many tokens the row has read before.
         input_ids: T new tokens, at least one.
         token_type_ids: their T types; None where they are read without.
+        wanted: whether what comes after them is asked for.
     """
 
     row: int
     start: int
     input_ids: Sequence[int]
     token_type_ids: Sequence[int] | None
+    wanted: bool = True
 
 
 class Network:
@@ -89,7 +89,7 @@ class Network:
             cache: of all rows.
 
         Returns:
-            (B, V) the logits after the last token of each of the B pieces, in fp32.
+            (W, V) the logits after the last token of each of the W pieces where they are wanted, in fp32.
         """
         device = self.model.device
         ids = torch.tensor([i for piece in pieces for i in piece.input_ids], device=device)
@@ -103,8 +103,9 @@ class Network:
         hidden = self.hidden(
             ids, types, positions, lambda mixed, layer, scale: attention(mixed, cache.kept[layer], scale)
         )
-        if len(hidden) > len(pieces):
-            hidden = hidden[torch.tensor(sizes, device=device).cumsum(0) - 1]
+        last = [end - 1 for end, piece in zip(accumulate(sizes), pieces, strict=True) if piece.wanted]
+        if len(last) < len(hidden):
+            hidden = hidden[torch.tensor(last, dtype=torch.long, device=device)]
         return self.logits(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -115,8 +116,8 @@ class Network:
 class _Attention:
     """How the pieces of one step attend, the same in every layer.
 
-    Rows that read one token attend together, padded to the longest and masked, where that costs less than going through
-    them one by one: where their keys and values lie side by side, or are so few that they are quickly gathered.
+    Each row attends by itself, over as much as it has read. Neither padding rows to the longest nor copying their keys
+    and values together is quicker on a CPU: reading them is what takes time.
 
     Args:
         pieces: whose tokens stand one after the other.
@@ -125,32 +126,16 @@ class _Attention:
 
     def __init__(self, pieces: Sequence[Piece], cache: KeyValues) -> None:
         device = cache.device
-        places = [0]
-        for piece in pieces:
-            places.append(places[-1] + len(piece.input_ids))
-        single = [n for n, piece in enumerate(pieces) if len(piece.input_ids) == 1]
-        longest = max((pieces[n].start + 1 for n in single), default=0)
-        rows = [pieces[n].row for n in single]
-        side_by_side = bool(rows) and rows == list(range(rows[0], rows[0] + len(rows)))
-        _, _, _, heads, _, width = cache.kept.shape
-        if len(single) < 2 or not (side_by_side or longest * heads * width < GATHERED_NUMBERS):
-            single = []
-        self._longest = longest
-        only = len(pieces) == 1 and len(pieces[0].input_ids) == 1
-        self._only = (pieces[0].row, pieces[0].start) if only else None
-        self._together: slice | Tensor | None = None
-        if single:
-            self._tokens = torch.tensor([places[n] for n in single], device=device)
-            self._rows = torch.tensor(rows, device=device)
-            self._starts = torch.tensor([pieces[n].start for n in single], device=device)
-            self._together = slice(rows[0], rows[0] + len(rows)) if side_by_side else self._rows
-            seen = torch.arange(longest, device=device)[None] <= self._starts[:, None]
-            self._seen = seen[:, None, None]
-        alone = sorted(set(range(len(pieces))) - set(single))
-        self._alone = [
+        places = [0, *accumulate(len(piece.input_ids) for piece in pieces)]
+        single = [(place, piece) for place, piece in zip(places, pieces, strict=False) if len(piece.input_ids) == 1]
+        self._single = [(piece.row, piece.start) for _, piece in single]
+        self._several = [
             (piece.row, piece.start, places[n], places[n + 1], _mask(piece.start, len(piece.input_ids), device))
-            for n, piece in ((n, pieces[n]) for n in alone)
+            for n, piece in enumerate(pieces)
+            if len(piece.input_ids) > 1
         ]
+        self._tokens = torch.tensor([place for place, _ in single], dtype=torch.long, device=device)
+        self._rows, self._starts = torch.tensor(self._single, dtype=torch.long, device=device).view(-1, 2).unbind(1)
 
     def __call__(self, mixed: Tensor, kept: Tensor, scale: float) -> Tensor:
         """(N, 3 D) queries, keys and values of all tokens in, (N, D) out.
@@ -159,28 +144,32 @@ class _Attention:
         """
         _, _, heads, _, width = kept.shape
         split = mixed.view(-1, 3, heads, width)
-        if self._only is not None:
+        if len(split) == 1:
             return self._one(split, kept, scale)
         found = mixed.new_empty(len(mixed), heads, width)
         attend = functional.scaled_dot_product_attention
-        if self._together is not None:
+        if self._single:
             new = split[self._tokens]
             kept[:, self._rows, :, self._starts] = new[:, 1:]  # indices first: (B, 2, H, D / H)
-            keys, values = kept[:, self._together, :, : self._longest]
-            read = attend(new[:, 0, :, None], keys, values, attn_mask=self._seen, scale=scale)
-            found[self._tokens] = read[:, :, 0]
-        for row, start, first, stop, mask in self._alone:
+            keys, values = kept.unbind()
+            queries = new[:, None, 0, :, None].unbind()
+            found[self._tokens] = torch.cat(
+                [
+                    attend(query, keys[row, None, :, : start + 1], values[row, None, :, : start + 1], scale=scale)
+                    for query, (row, start) in zip(queries, self._single, strict=True)
+                ]
+            )[:, :, 0]
+        for row, start, first, stop, mask in self._several:
             end = start + stop - first
             new = split[first:stop].permute(1, 2, 0, 3)
             kept[:, row, :, start:end] = new[1:]
-            keys, values = kept[:, row, None, :, :end]
-            found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
+            there = kept[:, row, None, :, :end]
+            found[first:stop] = attend(new[:1], *there, attn_mask=mask, scale=scale)[0].transpose(0, 1)
         return found.flatten(1)
 
     def _one(self, split: Tensor, kept: Tensor, scale: float) -> Tensor:
         """The same for one token of one row, with as few steps as there can be: here they are what takes time."""
-        assert self._only is not None
-        row, start = self._only
+        [(row, start)] = self._single
         here = kept[:, row]
         here[:, :, start] = split[0, 1:]
         keys, values = here[:, None, :, : start + 1].unbind()
@@ -188,8 +177,6 @@ class _Attention:
         return attend(split[0, 0][None, :, None], keys, values, scale=scale).view(1, -1)
 
 
-def _mask(start: int, size: int, device: torch.device) -> Tensor | None:
-    """What T new tokens may see of the row, (T, start + T); None where they may see all of it."""
-    if size == 1:
-        return None
+def _mask(start: int, size: int, device: torch.device) -> Tensor:
+    """What T new tokens may see of the row, (T, start + T)."""
     return torch.ones(size, start + size, dtype=torch.bool, device=device).tril(start)
