@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
@@ -58,7 +59,7 @@ class EngineThread(Generic[AnyModel]):
         if max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
         self._model, self._defaults = model, dict(options or {})
-        self.check_options(self._defaults)
+        self._options = MappingProxyType(options_of(self._decoding({})))
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
         self._most_open, self._open = max_running + max_waiting, 0
         self._engine, self._done, self._followed = self._new_engine(), Load(), 0
@@ -98,8 +99,8 @@ class EngineThread(Generic[AnyModel]):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise."""
-        return options_of(self._decoding({}))
+        """What is used where a request does not say otherwise; as it was in the beginning."""
+        return self._options
 
     @property
     def load(self) -> Load:

@@ -152,19 +152,17 @@ class _Attention:
             new = split[self._tokens]
             kept[:, self._rows, :, self._starts] = new[:, 1:]  # indices first: (B, 2, H, D / H)
             keys, values = kept.unbind()
-            queries = new[:, None, 0, :, None].unbind()
-            found[self._tokens] = torch.cat(
-                [
-                    attend(query, keys[row, None, :, : start + 1], values[row, None, :, : start + 1], scale=scale)
-                    for query, (row, start) in zip(queries, self._single, strict=True)
-                ]
-            )[:, :, 0]
+            read = [
+                attend(query, keys[row, None, :, : start + 1], values[row, None, :, : start + 1], scale=scale)
+                for query, (row, start) in zip(new[:, None, 0, :, None].unbind(), self._single, strict=True)
+            ]
+            found[self._tokens] = torch.cat(read)[:, :, 0]
         for row, start, first, stop, mask in self._several:
             end = start + stop - first
             new = split[first:stop].permute(1, 2, 0, 3)
             kept[:, row, :, start:end] = new[1:]
-            there = kept[:, row, None, :, :end]
-            found[first:stop] = attend(new[:1], *there, attn_mask=mask, scale=scale)[0].transpose(0, 1)
+            keys, values = kept[:, row, None, :, :end]
+            found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
         return found.flatten(1)
 
     def _one(self, split: Tensor, kept: Tensor, scale: float) -> Tensor:

@@ -91,6 +91,7 @@ class Running(Generic[Result]):
         self._rung = False
         self._work: Work | None = None
         self._stopped = False
+        self._deadline: asyncio.TimerHandle | None = None
 
     @property
     def over(self) -> bool:
@@ -102,6 +103,11 @@ class Running(Generic[Result]):
         self._stopped = True
         if self._work is not None:
             self._work.cancel()
+
+    def end_by(self, moment: float, error: Callable[[], Exception]) -> None:
+        """Ends it at a moment by the loop's clock, if it is not over: whoever waits for it is then told of an error."""
+        if not self.over:
+            self._deadline = self._loop.call_at(moment, self._expire, error)
 
     async def pieces(self) -> AsyncIterator[str]:
         """Pieces, those that came together joined. Raises what went wrong."""
@@ -155,15 +161,26 @@ class Running(Generic[Result]):
         self._news.set()
 
     def _end(self, result: "Result | None", error: BaseException | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
         if not self.begun.done():
             assert error is not None
             self.begun.set_exception(error)
             self._over.cancel()
         elif error is not None:
+            self._fail(error)
+        elif not self.over:
+            self._over.set_result(cast(Result, result))
+        self._news.set()
+
+    def _expire(self, error: Callable[[], Exception]) -> None:
+        self.stop()
+        self._fail(error())
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.over:
             self._over.set_exception(error)
             self._over.exception()  # whoever stopped listening need not be warned of it
-        else:
-            self._over.set_result(cast(Result, result))
         self._news.set()
 
 

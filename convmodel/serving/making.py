@@ -1,7 +1,6 @@
 """What is to be made in, the same awaited out: its place, its deadline, and its end when the server ends."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic
@@ -97,7 +96,8 @@ class Makings:
         self._running = {each for each in self._running if not each.over} | {running}
         if self.closing:
             running.stop()
-        return Made(running, until)
+        running.end_by(until, too_long)
+        return Made(running)
 
     def _told(self, error: Exception) -> Exception:
         """What a client may know of what went wrong."""
@@ -130,22 +130,15 @@ class Made(Generic[Result]):
     """Something that is being made.
 
     Args:
-        running: the same without a deadline.
-        until: when it must be over, by the loop's clock.
+        running: the same, as the threads know it.
     """
 
-    def __init__(self, running: Running[Result], until: float) -> None:
-        self._running, self._until = running, until
+    def __init__(self, running: Running[Result]) -> None:
+        self._running = running
 
-    async def pieces(self) -> AsyncIterator[str]:
+    def pieces(self) -> AsyncIterator[str]:
         """Pieces; raises as `result`."""
-        coming = self._running.pieces()
-        while True:
-            async with self._in_time():
-                piece = await anext(coming, None)
-            if piece is None:
-                return
-            yield piece
+        return self._running.pieces()
 
     async def result(self) -> Result:
         """Waits for the end.
@@ -153,21 +146,11 @@ class Made(Generic[Result]):
         Raises:
             Refusal: 504 after the deadline, 500 when something went wrong, 503 when the server is ending.
         """
-        async with self._in_time():
-            return await self._running.result()
+        return await self._running.result()
 
     def stop(self) -> None:
         """Ends it; what was made so far is the result."""
         self._running.stop()
-
-    @contextlib.asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout_at(self._until):
-                yield
-        except TimeoutError:
-            self.stop()
-            raise too_long() from None
 
 
 def too_long() -> Refusal:

@@ -126,13 +126,16 @@ def new_service(
     )
 
 
-def _service(request: Request) -> Service:
+# Those that wait for nothing: were they no coroutines, each would be called in a thread.
+
+
+async def _service(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
 
 
-def _owner(request: Request) -> str:
+async def _owner(request: Request) -> str:
     return str(request.state.owner)
 
 

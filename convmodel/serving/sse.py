@@ -1,8 +1,10 @@
 """Events in, a stream that a browser reads out; who leaves ends what is made for them."""
 
 import asyncio
+import contextlib
 import json
 import math
+import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -21,14 +23,17 @@ _ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
 """What JSON may hold as it is, and what many a reader takes for the end of a line."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def dump(value: Any) -> str:
     """JSON in one line, to every reader. What JSON has no number for is null, what UTF-8 cannot hold is "?"."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = _ENCODER.encode(value)
     except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False)
+        text = _ENCODER.encode(_finite(value))
     return text.translate(_ENDS).encode("utf-8", "replace").decode()
 
 
@@ -65,45 +70,55 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events, self._keep_alive, self._patience = events, keep_alive, patience
+        self._giving: float | None = None
+        """Since when a chunk waits to be taken."""
+        self._given = 0.0
+        """When the last one was."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.ensure_future(left(receive))
+        sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(left(receive))
+        both: set[asyncio.Future[None]] = {sending, leaving}
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send_until(leaving, send)
-        except TimeoutError:  # nobody reads; there is nobody to tell
-            pass
+            await self._watch(both, send)
+            if sending.done():
+                sending.result()
         finally:
+            sending.cancel()
             leaving.cancel()
+            await asyncio.wait(both)
             await self._events.aclose()
 
-    async def _send_until(self, leaving: "asyncio.Future[None]", send: Send) -> None:
-        coming: asyncio.Future[bytes] | None = None
-        try:
-            while True:
-                coming = coming or asyncio.ensure_future(_next(self._events))
-                both: set[asyncio.Future[Any]] = {coming, leaving}
-                await asyncio.wait(both, timeout=self._keep_alive or None, return_when=asyncio.FIRST_COMPLETED)
-                if leaving.done():
-                    return
-                chunk = STILL_THERE
-                if coming.done():
-                    chunk, coming = coming.result(), None
-                async with asyncio.timeout(self._patience):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
-                if not chunk:
-                    return
-        finally:
-            if coming is not None:
-                coming.cancel()
-                await asyncio.wait({coming})
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for chunk in self._events:
+            await self._give(chunk, send)
+        await self._give(b"", send)
 
+    async def _give(self, chunk: bytes, send: Send) -> None:
+        self._giving = time.monotonic()
+        await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
+        self._giving, self._given = None, time.monotonic()
 
-async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
-    """The next event; nothing when there are no more."""
-    async for each in events:
-        return each
-    return b""
+    async def _watch(self, both: "set[asyncio.Future[None]]", send: Send) -> None:
+        """Returns when all is sent, when the client has gone, and when it has not taken a chunk for too long.
+
+        Here is what need not be done for each chunk.
+        """
+        self._given = time.monotonic()
+        while not any(each.done() for each in both):
+            now, wait = time.monotonic(), self._patience
+            if self._giving is not None:
+                wait = self._giving + self._patience - now
+                if wait <= 0:  # nobody reads; there is nobody to tell
+                    return
+            elif self._keep_alive:
+                wait = min(wait, self._given + self._keep_alive - now)
+                if wait <= 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._patience):
+                            await self._give(STILL_THERE, send)
+                    continue
+            await asyncio.wait(both, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def left(receive: Receive) -> None:

@@ -36,11 +36,11 @@ async def _working(app: FastAPI) -> AsyncIterator[None]:
 router = APIRouter(prefix="/conversations", tags=["Conversations"], lifespan=_working)
 
 
-def _conversations(service: TheService) -> Conversations:
+async def _conversations(service: TheService) -> Conversations:
     return _kept(service).conversations
 
 
-def _talking(service: TheService) -> Talking:
+async def _talking(service: TheService) -> Talking:
     return _kept(service).talking
 
 
