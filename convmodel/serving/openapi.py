@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 import convmodel
+from convmodel.serving.asking import OFF
 from convmodel.serving.errors import Refusal
 from convmodel.serving.service import Service
 
@@ -100,11 +101,12 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
 def _narrow(schemas: dict[str, Any], service: Service) -> None:
     """Says what this server alone has or allows."""
     settings = service.settings
-    presets = ["off", *service.presets]
-    for schema in schemas.values():
+    of_documents = service.presets if service.documents is None else service.documents.writer.presets
+    for name, schema in schemas.items():
         fields = schema.get("properties", {})
         if "preset" in fields and "additionalProperties" in schema:
-            fields["preset"]["anyOf"][0]["enum"] = presets
+            presets = of_documents if name == "DocumentRequest" else service.presets
+            fields["preset"]["anyOf"][0]["enum"] = [OFF, *presets]
     schemas["ChatRequest"]["properties"]["model"]["enum"] = [service.model]
     options = schemas["Options"]["properties"]
     most = {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_chosen": settings.k}

@@ -1,7 +1,7 @@
 """A body's bytes in, nothing out, or why it is no JSON that can be worked with."""
 
 import json
-import math
+import sys
 from typing import Any
 
 from convmodel.serving.errors import Refusal
@@ -12,8 +12,8 @@ MOST_DEEP = 32
 MOST_VALUES = 100_000
 """Values in one body."""
 
-MOST_NUMBER = 2**63
-"""Whole numbers are smaller than this."""
+MOST_NUMBER = sys.float_info.max
+"""Further numbers are infinite to many who read them; what has less room than this says so itself."""
 
 
 def check_json(body: bytes) -> None:
@@ -52,7 +52,7 @@ def _check(value: Any) -> None:
                 deeper += each
             elif isinstance(each, str):
                 _check_text(each)
-            elif isinstance(each, int | float) and _is_too_large(each):
+            elif isinstance(each, int | float) and abs(each) > MOST_NUMBER:
                 raise _too_large()
         level, deep = deeper, deep + 1
         if deep > MOST_DEEP:
@@ -74,12 +74,8 @@ def _no_number(name: str) -> Any:
     raise _refusal(f"{name} is no number of JSON; leave it out, or give null")
 
 
-def _is_too_large(number: float) -> bool:
-    return abs(number) >= MOST_NUMBER if isinstance(number, int) else not math.isfinite(number)
-
-
 def _too_large() -> Refusal:
-    return _refusal("a number is too large; whole numbers are below 2 to the power of 63, others below 1.8e308")
+    return _refusal("a number is too large; all must be below 1.8e308")
 
 
 def _too_deep() -> Refusal:

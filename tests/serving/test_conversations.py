@@ -357,7 +357,7 @@ def test_a_method_that_an_address_does_not_take_is_told_with_those_that_it_takes
 
 def test_what_is_exported_is_read_by_the_package_and_can_be_imported(talk: Talk, tmp_path: Path) -> None:
     turns = ["Hello\u2028", "Hi \x0b", "日本", "ok"]
-    id = talk.create(turns=[*turns, "waits"], persona=["I am old."], meta={"source": {"turns": 3}}, title="T")
+    id = talk.create(turns=[*turns, "waits"], persona=["I am old."], meta={"source": {"turns": 2**70}}, title="T")
     talk.create(turns=["only one"])
     talk.create()
     exported = talk.http.get(f"/conversations/{id}/export")
@@ -366,7 +366,7 @@ def test_what_is_exported_is_read_by_the_package_and_can_be_imported(talk: Talk,
     assert everything.content == exported.content
     (tmp_path / "out.jsonl").write_bytes(everything.content)
     [read] = read_conversations(tmp_path / "out.jsonl")
-    assert read == Conversation(turns, ["I am old."], {"source": {"turns": 3}})
+    assert read == Conversation(turns, ["I am old."], {"source": {"turns": 2**70}})
     again = talk.create(turns=list(read.turns), persona=list(read.persona), meta=read.meta)
     assert talk.http.get(f"/conversations/{again}/export").content == exported.content
 

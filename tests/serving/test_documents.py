@@ -1,7 +1,7 @@
 """Documents and candidates over HTTP, with small models of random weights and with fakes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service
 from tests.document.models import RUSSIAN, make
-from tests.fakes import FakeResponder
+from tests.fakes import FakeDocuments, FakeResponder
 
 from .clients import client_of, events_of, service_of
 
@@ -38,6 +38,21 @@ def test_documents_are_those_that_the_model_writes(writer: DocumentWriter) -> No
     assert (found["tokens_read"], found["seed"], found["prompt"]) == (output.tokens_read, 5, "Once")
     assert found["meta"] == BODY["meta"] and found["blocked"] is None
     assert about["documents"] and about["writes"] and not about["chooses"] and "balanced" not in str(about["preset"])
+
+
+def test_presets_are_those_of_what_writes_the_documents() -> None:
+    class Writes(FakeDocuments):
+        presets: Mapping[str, Mapping[str, Any]] = {"long": {"max_new_tokens": 30}}
+
+    with client_of(new_service(FakeResponder(), writer=Writes())) as client:
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        told = {
+            name: schemas[name]["properties"]["preset"]["anyOf"][0]["enum"]
+            for name in ("DocumentRequest", "ChatRequest")
+        }
+        for preset in told["DocumentRequest"]:
+            assert client.post("/documents", json={"prompt": "a", "preset": preset}).status_code == 200
+    assert told["DocumentRequest"] == ["off", "long"] and "long" not in told["ChatRequest"]
 
 
 def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> None:

@@ -97,7 +97,9 @@ def test_every_field_that_is_honoured_becomes_an_option(client: openai.OpenAI, f
         extra_body={"preset": "bold", "options": {"top_k": 7}},
     )
     client.chat.completions.create(model="model", messages=HELLO, temperature=0, max_tokens=50, stop="a")
-    first, second = [dict(asked["options"]) for asked in fake.asked]
+    client.chat.completions.create(model="model", messages=HELLO, max_tokens=50, max_completion_tokens=7)
+    first, second, third = [dict(asked["options"]) for asked in fake.asked]
+    assert third == {"max_new_tokens": 7}
     assert first == {
         "do_sample": True,
         "temperature": 0.5,
@@ -200,7 +202,7 @@ def test_messages_become_persona_and_context(
         ({"n": 0}, "n", "invalid_value"),
         ({"stop": list("abcde")}, None, "invalid_value"),
         ({"max_tokens": 513}, "max_tokens", "invalid_value"),
-        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens", "invalid_value"),
+        ({"max_tokens": 5, "max_completion_tokens": 513}, "max_completion_tokens", "invalid_value"),
         ({"seed": 2**53 - 2, "n": 3}, "seed", "invalid_value"),
         ({"frequency_penalty": 2.5}, "frequency_penalty", "invalid_value"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),

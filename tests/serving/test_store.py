@@ -57,11 +57,12 @@ def test_a_conversation_comes_back_as_it_was_stored_whatever_characters_are_in_i
     source = random.Random(5)
     texts = ["\x00", "'; drop table convmodel_turns; --", *(random_text(source) for _ in range(20))]
     about: dict[str, Any] = {"title": texts[0], "persona": tuple(texts[3:6]), "preset": "bold", "seed": 2**62}
-    made = create(store, "anna", *texts, **about, options={"top_k": None, "x": [1.5, "ü"]}, meta={"a": {"b": "\x00"}})
+    meta = {"a": {"b": "\x00"}, "numbers": [2**63, -(2**1000), 1e308, 5e-324]}
+    made = create(store, "anna", *texts, **about, options={"top_k": None, "x": [1.5, "ü"]}, meta=meta)
     again = load(store, made.id)
     assert again == made
     assert [turn.text for turn in again.turns] == texts
-    assert again.about == About(**about, options={"top_k": None, "x": [1.5, "ü"]}, meta={"a": {"b": "\x00"}})
+    assert again.about == About(**about, options={"top_k": None, "x": [1.5, "ü"]}, meta=meta)
     assert (again.version, again.turns_version, again.turn_count, again.waiting) == (1, 1, 22, False)
 
 

@@ -120,7 +120,9 @@ class ChatRequest(Neutral):
                     ],
                     "seed": 1,
                 }
-            ]
+            ],
+            "if": {"required": ["stream_options"], "properties": {"stream_options": {"type": "object"}}},
+            "then": {"required": ["stream"], "properties": {"stream": {"const": True}}},
         }
     )
 
@@ -135,7 +137,7 @@ class ChatRequest(Neutral):
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: Seed | None = None
     max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="more than /about allows is an error")
-    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="the same under its newer name")
+    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="its newer name; both hold")
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(

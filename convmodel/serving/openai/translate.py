@@ -111,17 +111,13 @@ def _stops(body: ChatRequest) -> list[str]:
 
 
 def _limit(service: Service, body: ChatRequest) -> int | None:
-    """Tokens of a reply at most, if the request says."""
-    given = {
-        name: value for name in ("max_tokens", "max_completion_tokens") if (value := getattr(body, name)) is not None
-    }
-    if len(set(given.values())) > 1:
-        raise _wrong("max_tokens", "max_tokens and max_completion_tokens differ; give one of them")
-    for name, value in given.items():
+    """Tokens of a reply at most, if the request says: where it says so twice, both hold."""
+    given = [(name, getattr(body, name)) for name in ("max_tokens", "max_completion_tokens")]
+    limits = [(name, value) for name, value in given if value is not None]
+    for name, value in limits:
         if value > service.settings.new_tokens:
             raise _wrong(name, f"{name}={value}; this server writes 1 to {service.settings.new_tokens} tokens")
-        return int(value)
-    return None
+    return min((value for _, value in limits), default=None)
 
 
 def finish_reason(answer: Answer) -> FinishReason:
