@@ -128,8 +128,12 @@ class ChatRequest(Neutral):
 
     model: str = Field(description="the one of /v1/models")
     messages: Annotated[list[Message], Field(min_length=1)] = Field(
-        description="system or developer first: each line is a sentence of the persona; then what was said, the last "
-        "by the user. Messages of one role that follow each other are joined with a newline."
+        description="of system and developer, wherever they stand, each line is a sentence of the persona; the others "
+        "are what was said, and the reply is to the last of them. Messages of one role that follow each other are "
+        "joined with a newline.",
+        json_schema_extra={
+            "contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}},
+        },
     )
     temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy; else at least 0.01 counts")
     top_p: float | None = Field(None, gt=0, le=1)

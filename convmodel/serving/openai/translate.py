@@ -67,21 +67,19 @@ def split(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]
     """Persona and context of messages.
 
     Raises:
-        Refusal: 400 for messages that are no conversation that waits for a reply.
+        Refusal: 400 where there is nothing to reply to.
     """
     persona: list[str] = []
     turns: list[tuple[str, str]] = []
-    for number, message in enumerate(messages):
+    for message in messages:
         if message.role in ("system", "developer"):
-            if turns:
-                raise _wrong(f"messages.{number}.role", f"a {message.role} message must stand before all others")
             persona += filter(None, map(str.strip, message.text().splitlines()))
         elif turns and turns[-1][0] == message.role:
             turns[-1] = (message.role, f"{turns[-1][1]}\n{message.text()}")
         else:
             turns.append((message.role, message.text()))
-    if not turns or turns[-1][0] != "user":
-        raise _wrong("messages", "the last message must be the user's, so that there is something to reply to")
+    if not turns:
+        raise _wrong("messages", "there must be a message of the user or of the assistant that can be replied to")
     return tuple(persona), tuple(text for _, text in turns)
 
 
