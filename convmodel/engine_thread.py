@@ -59,7 +59,7 @@ class EngineThread(Generic[AnyModel]):
         if max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
         self._model, self._defaults = model, dict(options or {})
-        self._options = MappingProxyType(options_of(self._decoding({})))
+        self._options = MappingProxyType(options_of(self._decoding(self._defaults)))
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
         self._most_open, self._open = max_running + max_waiting, 0
         self._engine, self._done, self._followed = self._new_engine(), Load(), 0

@@ -99,13 +99,15 @@ class Network:
         sizes = [len(piece.input_ids) for piece in pieces]
         places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
         positions = torch.tensor([place for row in places for place in row], device=device)
+        last = [end - 1 for end, piece in zip(accumulate(sizes), pieces, strict=True) if piece.wanted]
         attention = _Attention(pieces, cache)
         hidden = self.hidden(
-            ids, types, positions, lambda mixed, layer, scale: attention(mixed, cache.kept[layer], scale)
+            ids,
+            types,
+            positions,
+            lambda mixed, layer, scale: attention(mixed, cache.kept[layer], scale),
+            wanted=None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device),
         )
-        last = [end - 1 for end, piece in zip(accumulate(sizes), pieces, strict=True) if piece.wanted]
-        if len(last) < len(hidden):
-            hidden = hidden[torch.tensor(last, dtype=torch.long, device=device)]
         return self.logits(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
