@@ -27,12 +27,14 @@ class HealthBody(Told):
     status: Literal["ok"] = Field(examples=["ok"])
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Whether the server lives", response_model=HealthBody, responses=refusals())
 async def health() -> Response:
     """Always 200 while the process answers. Needs no key."""
     return json_response(HealthBody(status="ok"))
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", summary="Whether the server works", response_model=HealthBody, responses=refusals(503))
 async def ready(service: TheService) -> Response:
     """200 when requests can be answered; 503 while the server ends, or when something it needs does not work."""

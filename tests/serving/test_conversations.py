@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from convmodel.conversation import Conversation, read_conversations
+from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.settings import Settings
@@ -254,6 +255,32 @@ def test_the_same_request_again_is_answered_as_before_and_adds_nothing(talk: Tal
     assert talk.ask(id, "retry", key="b") == retried
     assert len(responder.asked) == 2
     assert talk.texts(id) == ["Hello", retried["turn"]["text"]]
+
+
+def test_a_conversation_is_made_once_for_a_key(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(key: str, status: int = 201, **body: Any) -> Any:
+        answer = talk.http.post("/conversations", json=body, headers={"Idempotency-Key": key})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    first = make("a", title="Tea", turns=["Hello", "Hi"])
+    assert make("a", title="Tea", turns=["Hello", "Hi"]) == first
+    assert make("a", 409, title="Coffee")["error"]["code"] == "idempotency"
+    assert make("b", title="Tea", turns=["Hello", "Hi"])["id"] != first["id"]
+    assert talk.say(first["id"], "Hello", status=409, key="a")["error"]["code"] == "idempotency"
+
+    made, looked = Conversations._made, list[str]()
+
+    async def too_early(self: Conversations, owner: str, key: str, digest: str) -> Any:
+        looked.append(key)
+        return None if len(looked) == 1 else await made(self, owner, key, digest)
+
+    with monkeypatch.context() as patch:  # two at the same moment: neither finds the other's
+        patch.setattr(Conversations, "_made", too_early)
+        assert make("a", title="Tea", turns=["Hello", "Hi"]) == first
+    assert len(talk.http.get("/conversations").json()["conversations"]) == 2
+    talk.http.delete(f"/conversations/{first['id']}")
+    assert make("a", title="Tea", turns=["Hello", "Hi"])["id"] != first["id"]
 
 
 def test_a_change_of_settings_tells_the_turns_that_were_stored_meanwhile(

@@ -50,6 +50,7 @@ def test_where_there_are_keys_nothing_of_anybody_is_shown_without_one(keys: dict
             assert error_of(answer, 401) and answer.headers["www-authenticate"] == "Bearer"
         for path in ("/health", "/ready", "/openapi.json", "/docs"):
             assert client.get(path).status_code == 200
+        assert [client.head(path).status_code for path in ("/health", "/ready")] == [200, 200]
         for headers in ({"Authorization": "Bearer cm-anna"}, {"authorization": "bearer cm-bob"}):
             assert client.post("/replies", json=HELLO, headers=headers).status_code == 200
         assert client.get("/about", headers={"Authorization": "Bearer cm-anna"}).json()["keys"] is True

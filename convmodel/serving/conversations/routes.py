@@ -59,7 +59,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="the same key again gives the same answer, and adds nothing",
+        description="the same request with the same key is the same request, and adds nothing",
     ),
 ]
 KEPT = (404, 503)
@@ -76,9 +76,9 @@ ANSWERED = """`said` with `{"turn", "version"}` as soon as what was said is stor
     response_model=schemas.ConversationBody,
     responses=refusals(*CHANGED[1:]),
 )
-async def create(here: Here, owner: Owner, body: schemas.NewConversation | None = None) -> Response:
-    """Makes a conversation, empty or with turns that were said elsewhere."""
-    made = await here.create(owner, body or schemas.NewConversation.model_validate({}))
+async def create(here: Here, owner: Owner, body: schemas.NewConversation | None = None, key: Key = None) -> Response:
+    """Makes a conversation, empty or with turns that were said elsewhere; with a key that came before, tells of it."""
+    made = await here.create(owner, body or schemas.NewConversation.model_validate({}), key)
     return json_response(schemas.conversation_json(made), 201)
 
 

@@ -5,17 +5,31 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from convmodel.formats.json_line import encode
 from convmodel.serving.asking import all_options, check_chars, check_persona
 from convmodel.serving.conversations.exchange import Exchange, Json
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
-from convmodel.serving.conversations.telling import conflict, state, told
+from convmodel.serving.conversations.telling import conflict, missing, state, told, used_key
 from convmodel.serving.errors import Refusal
 from convmodel.serving.logs import log_defect
 from convmodel.serving.service import Service
-from convmodel.serving.store import About, Conflict, Listed, Store, Stored, Turn, Whole, conversations
+from convmodel.serving.store import (
+    About,
+    Conflict,
+    Listed,
+    Store,
+    Stored,
+    Taken,
+    Turn,
+    Whole,
+    conversations,
+    idempotency,
+)
 from convmodel.serving.store.conversations import Change
+from convmodel.serving.store.idempotency import Before
 from convmodel.serving.store.rows import now
 
 logger = logging.getLogger(__name__)
@@ -40,12 +54,16 @@ class Conversations:
 
     # What is asked for
 
-    async def create(self, owner: str, new: NewConversation) -> Whole:
-        """Makes a conversation.
+    async def create(self, owner: str, new: NewConversation, key: str | None = None) -> Whole:
+        """Makes a conversation; where the same request came with the same key before, finds the one that it made.
 
         Raises:
-            Refusal: 400 for what is too much, cannot be followed, or is blocked by the policy.
+            Refusal: 400 for what is too much, cannot be followed, or is blocked by the policy; 409 for another request
+                with the same key.
         """
+        digest = idempotency.sha256("create", new.model_dump_json())
+        if key is not None and (before := await self._made(owner, key, digest)) is not None:
+            return before
         options = {} if new.options is None else new.options.given()
         persona = self.service.persona if new.persona is None else new.persona
         about = About(new.title, tuple(persona), new.preset, options, new.seed, new.meta)
@@ -53,8 +71,25 @@ class Conversations:
         await self._check(about, persona if new.persona else (), new.turns or ())
         at = now()
         turns = [Turn(n, "user" if n % 2 else "model", text, at) for n, text in enumerate(new.turns or (), 1)]
+        try:
+            with told():
+                return await self.store.writing(_create, owner, key, digest, about, turns)
+        except Taken:  # by the same request, at the same moment
+            assert key is not None
+            made = await self._made(owner, key, digest)
+            if made is None:
+                raise missing() from None
+            return made
+
+    async def _made(self, owner: str, key: str, digest: str) -> Whole | None:
+        """What was made by a request before that came with this key."""
         with told():
-            return await self.store.writing(conversations.create, owner, about=about, turns=turns)
+            before = await self.store.reading(idempotency.find, owner, key)
+        if before is None:
+            return None
+        if before.request != digest:
+            raise used_key()
+        return await self.load(owner, before.conversation)
 
     async def load(self, owner: str, id: str, *, version: int | None = None, replies: bool = True) -> Whole:
         """A conversation.
@@ -293,6 +328,20 @@ def line(whole: Whole) -> bytes:
     if whole.about.meta is not None:
         value["meta"] = dict(whole.about.meta)
     return encode(value).encode() + b"\n"
+
+
+def _create(
+    connection: Connection, owner: str, key: str | None, digest: str, about: About, turns: Sequence[Turn]
+) -> Whole:
+    """Makes a conversation, and keeps the key of the request that asked for it.
+
+    Raises:
+        what says that the key is there already.
+    """
+    made = conversations.create(connection, owner, about=about, turns=turns)
+    if key is not None:
+        idempotency.begin(connection, owner, key, Before(digest, made.id, made.turns_version, None, None))
+    return made
 
 
 def _whole(stored: Stored, turns: Sequence[Turn]) -> Whole:

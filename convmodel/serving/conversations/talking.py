@@ -8,7 +8,7 @@ from convmodel.serving.conversations.plan import Keep, Plan, outcome, plan
 from convmodel.serving.conversations.schemas import AskReply, Say
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.storing import Request, Standing, store_outcome, store_said
-from convmodel.serving.conversations.telling import conflict, state, told
+from convmodel.serving.conversations.telling import conflict, state, told, used_key
 from convmodel.serving.replies import no_replies
 from convmodel.serving.replying import Answer, Making
 from convmodel.serving.schemas import ReplyBody
@@ -85,7 +85,7 @@ class Talking:
         if before is None:
             return None
         if before.request != request.digest:
-            raise state("another request came with this Idempotency-Key; take a new key", "idempotency")
+            raise used_key()
         if before.answer is not None:
             return Exchange(before.said, answer=before.answer)
         if (request.owner, request.key) in self._open:

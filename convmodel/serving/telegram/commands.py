@@ -184,7 +184,7 @@ async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
 async def _usual_persona(desk: Desk, task: Task) -> tuple[str, ...]:
     """The server's, kept before it is changed: a second time, the server would tell what the first time made of it."""
     if task.plan is None:
-        path = f"/conversations/{await desk.replies.conversation(task.chat)}"
+        path = f"/conversations/{await desk.replies.conversation(task)}"
         persona = (await patiently(lambda: desk.server.ask("GET", path)))["persona"]
         await desk.state.attempt(task, plan={"persona": persona}, attempt=0)
         return tuple(persona)
@@ -235,7 +235,7 @@ async def _preset(desk: Desk, task: Task, rest: str) -> Answer:
 
 async def _changed(desk: Desk, task: Task, settings: ChatSettings, shown: str) -> Answer:
     """Has the server see whether settings can be followed; what it refuses is not kept."""
-    conversation = await desk.replies.conversation(task.chat)
+    conversation = await desk.replies.conversation(task)
     body = told(settings)
     await patiently(lambda: desk.server.ask("PATCH", f"/conversations/{conversation}", body))
     return Answer(shown, {"persona": settings.persona, "preset": settings.preset, "options": dict(settings.options)})

@@ -35,16 +35,17 @@ class Replies:
     def __init__(self, state: State, server: Server, sender: Sender, *, bot: int) -> None:
         self._state, self._server, self._sender, self._bot = state, server, sender, bot
 
-    async def conversation(self, chat: int) -> str:
-        """The conversation of a chat, which is begun where there is none, and told how to reply.
+    async def conversation(self, task: Task) -> str:
+        """The conversation of a task's chat, which is begun where there is none, and told how to reply.
 
         Raises:
             Refused: for settings that the server does not take any more.
         """
+        chat = task.chat
         settings = await self._state.settings(chat)
         if settings.conversation is None:
-            # Nothing of the chat is in it yet: if its id is lost in a crash, /forget has nothing to look for.
-            begun = await patiently(lambda: self._server.ask("POST", "/conversations", {"meta": {"from": "telegram"}}))
+            body, key = {"meta": {"from": "telegram"}}, f"{self._key(task)}-begin"
+            begun = await patiently(lambda: self._server.ask("POST", "/conversations", body, key=key))
             await self._state.begin_conversation(chat, str(begun["id"]))
             settings = await self._state.settings(chat)
         assert settings.conversation is not None
@@ -78,16 +79,18 @@ class Replies:
                     return split(_text(answer)) or [texts.STOPPED if _cut_off(answer) else texts.EMPTY]
                 task = await self._turn_to(task, next_way)
 
+    def _key(self, task: Task) -> str:
+        """What names a task to the server."""
+        return f"telegram-{self._bot}-{task.update}"
+
     async def _request(self, task: Task, showing: Showing) -> dict[str, Any]:
         path = _path(task)
         conversation = (
-            await self.conversation(task.chat)
-            if path == "turns"
-            else (await self._state.settings(task.chat)).conversation
+            await self.conversation(task) if path == "turns" else (await self._state.settings(task.chat)).conversation
         )
         if conversation is None:
             raise Refused(409, texts.NOTHING_TO_REPLY_TO)
-        key = f"telegram-{self._bot}-{task.update}" + (f"-{task.attempt}" if task.attempt else "")
+        key = self._key(task) + (f"-{task.attempt}" if task.attempt else "")
         body = {"text": task.text, "join": True} if path == "turns" else {}
 
         async def once() -> dict[str, Any]:

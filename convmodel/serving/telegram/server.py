@@ -15,6 +15,8 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+KEY = "Idempotency-Key"
+
 CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
 """How often to ask again where a conversation was changed at that moment, or is busy with what was asked before.
 
@@ -46,13 +48,14 @@ class Server:
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._places = asyncio.Semaphore(at_once)
 
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+    async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """Asks once, for an answer in one piece; None where there is nothing in it.
 
         Raises:
             Away, Refused: see there.
         """
-        async with self._places, _network(), self._request(method, path, body, {}) as response:
+        headers = {} if key is None else {KEY: key}
+        async with self._places, _network(), self._request(method, path, body, headers) as response:
             await _check(response)
             content = await response.read()
             return _object(content) if content else None
@@ -69,7 +72,7 @@ class Server:
         Raises:
             Away, Refused: see there.
         """
-        headers = {"Idempotency-Key": key}
+        headers = {KEY: key}
         async with self._places, _network(), self._request("POST", path, {**body, "stream": True}, headers) as response:
             await _check(response)
             if response.content_type != "text/event-stream":

@@ -91,10 +91,11 @@ export async function send(method, path, { body, idempotency, signal } = {}) {
  * @param {string} method
  * @param {string} path
  * @param {any} [body]
+ * @param {{idempotency?: string}} [what]
  * @returns {Promise<any>} the answer's JSON; null where it has none.
  */
-export async function json(method, path, body) {
-  const response = await send(method, path, { body });
+export async function json(method, path, body, what = {}) {
+  const response = await send(method, path, { ...what, body });
   return response.status === 204 ? null : readJson(response);
 }
 

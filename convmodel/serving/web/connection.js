@@ -31,17 +31,25 @@ export function knockNow() {
  * Does something as often as it takes until there is a server to do it.
  * @template T
  * @param {() => Promise<T>} act
+ * @param {AbortSignal} [signal] ends the waiting.
  * @returns {Promise<T>}
+ * @throws {DOMException} AbortError when the signal says so.
  */
-export async function patiently(act) {
+export async function patiently(act, signal) {
   for (;;) {
     try {
       return await act();
     } catch (problem) {
       if (!(problem instanceof Problem) || !problem.gone) throw problem;
-      await whenBack();
+      await Promise.race([whenBack(), aborted(signal)]);
     }
   }
+}
+
+function aborted(signal) {
+  return new Promise((_, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 async function knock() {

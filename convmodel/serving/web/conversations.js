@@ -1,6 +1,6 @@
 /** What a person wants done with conversations in, the server's answers in the page's state out. */
 
-import { json, Problem } from "./api.js";
+import { json, newIdempotencyKey, Problem } from "./api.js";
 import { patiently } from "./connection.js";
 import { changed, inTurn, keep, kept, newEntry, state } from "./state.js";
 
@@ -115,7 +115,10 @@ export async function create(entry, title) {
   if (preset !== null) body.preset = preset;
   if (Object.keys(options).length) body.options = options;
   if (seed !== null) body.seed = seed;
-  take(entry, await json("POST", "conversations", body));
+  // Should the answer be lost, the same is asked for again: it finds what was made the first time.
+  const text = JSON.stringify(body);
+  if (entry.creation?.text !== text) entry.creation = { text, idempotency: newIdempotencyKey() };
+  take(entry, await json("POST", "conversations", body, { idempotency: entry.creation.idempotency }));
   // Meanwhile another new conversation may have been begun, and something typed there.
   if (!entry.making || kept("draft.new") === entry.making.said) keep("draft.new", "");
   if (entry.making?.said) keep(`draft.${entry.conversation.id}`, entry.making.said);

@@ -37,6 +37,14 @@ export function when(iso, now = new Date()) {
 }
 
 /**
+ * @param {string} text
+ * @returns {boolean} whether there is anything of it to see.
+ */
+export function seen(text) {
+  return /[^\s\p{Cc}\p{Cf}\u115f\u1160\u2800\u3164\uffa0]/u.test(text);
+}
+
+/**
  * The title that a conversation gets from its first message.
  * @param {string} text
  * @returns {string} one line of at most 60 characters.

@@ -7,15 +7,16 @@
  * @typedef {{number: number, speaker: "user"|"model", text: string, reply: any, chosen: number, blocked: boolean}} Turn
  *
  * A reply that is being made. `phase`: "sending" until the server has the message, "writing", "paused" until `until`
- * (milliseconds) because the server is busy, "gone" while there is none, "stopping".
+ * (milliseconds) because the server is busy, "gone" while there is none, "stopping", "done" when the reply is a turn.
  * @typedef {{said: string|null, text: string, phase: string, until: number, controller: AbortController,
  *   stopped: boolean, wake: (() => void)|null}} Making
  *
  * A conversation on the page. `notice`: what the person is to know; `editing`: the last message is in the text field;
  * `before`: what stood there before; `blank`: no kept draft belongs to it; `last`: the promise of what is done last,
- * after which the next thing is done.
+ * after which the next thing is done; `creation`: the request that makes it on the server, until it is there.
  * @typedef {{conversation: Conversation, making: Making|null, notice: Notice|null, editing: boolean, draft: string,
- *   before: string, blank: boolean, last: Promise<any>, opened: Set<number>}} Entry
+ *   before: string, blank: boolean, last: Promise<any>, opened: Set<number>,
+ *   creation?: {text: string, idempotency: string}}} Entry
  * @typedef {{text: string, kind: "error"|"info", action?: {label: string, act: () => void}}} Notice
  */
 

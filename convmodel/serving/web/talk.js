@@ -142,6 +142,7 @@ function answered(entry, { said, turn, version, waiting }) {
   if (said) heard(entry, { turn: said, version });
   const turns = conversation.turns.filter(({ number }) => number < turn.number);
   Object.assign(conversation, { turns: [...turns, turn], version, waiting });
+  entry.making.phase = "done";
   if (entry === state.entry) announce(`Reply: ${turn.text}`);
 }
 

@@ -4,7 +4,8 @@ import { Problem, stream } from "./api.js";
 import { patiently } from "./connection.js";
 import { announce, button, byId, h } from "./dom.js";
 import { counted, finishText, number, parseValue, titleOf } from "./format.js";
-import { keep, kept, state } from "./state.js";
+import { keep, kept, onChange, state } from "./state.js";
+import { startBanner } from "./view-notice.js";
 import { optionsForm, presetChoices, withOption } from "./view-options.js";
 
 let controller = null;
@@ -51,9 +52,10 @@ export function startDocuments() {
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && controller?.abort());
   const head = h("header", { class: "document-head" }, h("h1", {}, about.title || "Documents"), h("span", { class: "tools", id: "document-tools" }));
-  byId("documents").replaceChildren(head, h("div", { class: "columns" }, form, results));
+  byId("documents").replaceChildren(byId("banner"), head, h("div", { class: "columns" }, form, results));
   byId("documents").hidden = false;
   byId("skip").href = "#prompt";
+  onChange(startBanner());
 }
 
 async function make(body, { write, results }) {
@@ -64,7 +66,7 @@ async function make(body, { write, results }) {
   view.setAttribute("aria-busy", "true");
   results.replaceChildren(view);
   try {
-    const done = await patiently(() => follow(body, text, controller.signal));
+    const done = await patiently(() => follow(body, text, controller.signal), controller.signal);
     if (done) results.replaceChildren(...finished(done));
     announce(done ? `${counted(done.texts.length, "document")} written.` : "");
   } catch (error) {

@@ -90,6 +90,7 @@ function drawTurns(list, entry, acts) {
 
 /** The turns, without those that are just being replaced. */
 function visible({ conversation: { turns }, making }) {
+  if (making?.phase === "done") return turns;
   if (making?.kind === "retry" && turns.at(-1)?.speaker === "model") return turns.slice(0, -1);
   if (!making?.edits) return turns;
   return turns.slice(0, turns.findLastIndex((turn) => turn.speaker === "user"));
@@ -98,7 +99,7 @@ function visible({ conversation: { turns }, making }) {
 function drawMaking(list, entry) {
   for (const old of list.querySelectorAll(".pending")) old.remove();
   if (entry.making?.said) list.append(pendingView(entry.making.said, phaseText(entry.making)));
-  const writing = entry.making && !["paused", "gone"].includes(entry.making.phase);
+  const writing = entry.making && !["paused", "gone", "done"].includes(entry.making.phase);
   if (!writing) {
     making?.element.remove();
     making = null;

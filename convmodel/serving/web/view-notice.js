@@ -11,11 +11,20 @@ let told = null;
 
 /** @returns {() => void} draws both. */
 export function startNotices() {
+  const drawAbove = startBanner();
+  return () => {
+    drawAbove();
+    drawNotice();
+    tick();
+  };
+}
+
+/** @returns {() => void} draws the banner alone. */
+export function startBanner() {
   countdown = h("span", { class: "countdown", "aria-hidden": "true" });
   setInterval(tick, 500);
   return () => {
     drawBanner();
-    drawNotice();
     tick();
   };
 }

@@ -1,7 +1,7 @@
 /** A turn of a conversation in, the list item that shows it out. */
 
 import { announce, button, h, icon } from "./dom.js";
-import { counted, finishText } from "./format.js";
+import { counted, finishText, seen } from "./format.js";
 import { details } from "./view-details.js";
 
 /**
@@ -24,7 +24,7 @@ export function turnView(turn, how, acts) {
     "li",
     { class: `turn ${mine ? "mine" : "theirs"}`, data: { number: String(turn.number) } },
     h("span", { class: "unseen" }, mine ? "You said:" : "Reply:"),
-    h("div", { class: "bubble", dir: "auto" }, turn.text),
+    h("div", { class: "bubble", dir: "auto" }, seen(turn.text) ? turn.text : h("span", { class: "note" }, "only white space")),
     row,
     how.open && turn.reply ? details(turn, how, acts) : null,
   );

@@ -142,3 +142,14 @@ def test_what_is_left_to_do_after_an_answer_was_lost(
     asked = dict(zip(["kind", "said", "join", "version", "turns"], job, strict=True))
     found = call("resume", "whatIsLeft", conversation, asked)
     assert (found["kind"] if isinstance(found, dict) else found) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        *((text, False) for text in ("", " \n\t", "\u200b \u2060", "\xa0\u3000", "\u2800", "\x00\x1b", "\ufeff\u202e")),
+        *((text, True) for text in (".", " a ", "\u200bа", "日", "😀", "\u0301", "\U0001f468\u200d\U0001f469")),
+    ],
+)
+def test_a_text_without_anything_to_see_is_known(call: Any, text: str, seen: bool) -> None:
+    assert call("format", "seen", text) is seen

@@ -225,3 +225,20 @@ def test_a_server_that_writes_documents_has_a_page_for_them(new_site: NewSite, n
     page.get_by_label("temperature").fill("x")
     page.get_by_role("button", name="Write").click()
     expect(page.get_by_role("alert").last).to_contain_text("temperature")
+
+
+def test_documents_wait_for_a_server_that_is_gone_until_they_are_stopped(new_site: NewSite, new_page: NewPage) -> None:
+    site = new_site(writer=FakeDocuments())
+    page = new_page(site.url)
+    page.get_by_label("How it begins").fill("Once")
+    site.stop()
+    page.get_by_role("button", name="Write").click()
+    expect(page.locator("#banner")).to_contain_text("The server does not answer")
+    no_violation(page, "without a server")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".document")).to_contain_text("stopped")
+    page.get_by_role("button", name="Write").click()
+    site.start()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".document .page")).to_have_text("Once there was <i>cat</i> number 1.")
+    expect(page.locator("#banner")).to_be_hidden()

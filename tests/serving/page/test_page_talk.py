@@ -1,9 +1,15 @@
 """Talking on the page, in a browser, with a real server: streaming, stopping, retrying, editing, choosing."""
 
+import asyncio
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+from starlette.types import Send
+
+from convmodel.serving.sse import EventStream
 from tests.fakes import FakeResponder
 
 from .conftest import NewPage, NewSite
@@ -78,6 +84,37 @@ def test_a_reply_is_made_anew_with_another_seed(new_site: NewSite, new_page: New
     expect(person.page.locator(".theirs .bubble")).to_have_text(re.compile(r"seed \d+"))
     assert len({asked["seed"] for asked in site.responder.asked}) == 2
     expect(person.field).to_be_focused()
+
+
+@pytest.mark.parametrize("button", [None, "Retry"])
+def test_a_reply_is_seen_once_however_late_its_stream_ends(
+    button: str | None, new_site: NewSite, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give, ends = EventStream._give, threading.Event()
+
+    async def late(self: EventStream, chunk: bytes, send: Send) -> None:
+        while not chunk and not ends.is_set():
+            await asyncio.sleep(0.01)
+        await give(self, chunk, send)
+
+    person = Person(new_page(new_site(FakeResponder(lambda context, seed, options: f"seed {seed}")).url))
+    if button is not None:
+        person.talk("Hello")
+        expect(person.page.get_by_role("button", name=button)).to_be_visible()
+        before = person.page.locator(".theirs .bubble").inner_text()
+    monkeypatch.setattr(EventStream, "_give", late)
+    replies = person.page.locator(".theirs .bubble")
+    if button is None:
+        person.say("Hello")
+    else:
+        person.click(button)
+        expect(replies).not_to_have_text(before)
+    expect(replies).to_have_text(re.compile(r"^seed \d+$"))
+    expect(replies).to_have_count(1)
+    expect(person.page.get_by_role("button", name="Stop")).to_be_visible()
+    ends.set()
+    expect(person.page.get_by_role("button", name="Retry")).to_be_visible()
+    expect(replies).to_have_count(1)
 
 
 def test_the_last_message_is_edited_and_what_came_after_it_replaced(new_site: NewSite, new_page: NewPage) -> None:

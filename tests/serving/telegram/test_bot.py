@@ -421,6 +421,18 @@ def test_who_waits_long_is_told_that_the_message_is_kept(tmp_path: Path, monkeyp
     run(work())
 
 
+def test_a_conversation_whose_beginning_is_answered_too_late_is_begun_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with talk(tmp_path) as w:
+            w.server.faults = [-1, 0, -1]
+            assert await w.ask("one") == "re: one"
+            asked = [said["key"] for method, path, said in w.server.asked if path == "/conversations"]
+            assert len(asked) == 4 and len(set(asked)) == 1
+            assert len(await w.server.conversations()) == 1
+
+    run(work())
+
+
 def test_an_undo_whose_answer_is_lost_is_not_done_twice(tmp_path: Path) -> None:
     async def work() -> None:
         async with talk(tmp_path) as w:
