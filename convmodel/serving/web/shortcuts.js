@@ -6,7 +6,7 @@ import { state } from "./state.js";
 import { endEdit } from "./view-composer.js";
 import { showSide } from "./view-list.js";
 import { hideSettings, showSettings } from "./view-settings.js";
-import { showShortcuts } from "./view-tools.js";
+import { ALT_TYPES, showShortcuts } from "./view-tools.js";
 
 const WITH_ALT = {
   KeyN: acts.begin,
@@ -26,7 +26,7 @@ export function startShortcuts() {
       if (escape(event.target)) event.preventDefault();
       return;
     }
-    const act = event.altKey && !event.ctrlKey && !event.metaKey && WITH_ALT[event.code];
+    const act = event.altKey && event.ctrlKey === ALT_TYPES && !event.metaKey && WITH_ALT[event.code];
     if (!act) return;
     event.preventDefault();
     act();

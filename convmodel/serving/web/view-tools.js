@@ -7,17 +7,22 @@ import { tell } from "./view-ask.js";
 const THEMES = ["auto", "light", "dark"];
 const THEME_NAMES = { auto: "as the system", light: "light", dark: "dark" };
 
+/** Whether Alt by itself types letters: on a Mac Control is held with it. */
+export const ALT_TYPES = /Mac|iPhone|iPad/.test(navigator.platform);
+
+const ALT = ALT_TYPES ? "Ctrl ⌥" : "Alt";
+
 const SHORTCUTS = [
   ["Enter", "send the message"],
   ["Shift Enter", "begin a new line"],
   ["Esc", "stop the reply; close what is open"],
   ["↑", "in an empty text field: edit the last message"],
-  ["Alt N", "new conversation"],
-  ["Alt R", "make the last reply anew"],
-  ["Alt C", "candidates of the last reply"],
-  ["Alt P", "persona and options"],
-  ["Alt M", "to the text field"],
-  ["Alt K", "this list"],
+  [`${ALT} N`, "new conversation"],
+  [`${ALT} R`, "make the last reply anew"],
+  [`${ALT} C`, "candidates of the last reply"],
+  [`${ALT} P`, "persona and options"],
+  [`${ALT} M`, "to the text field"],
+  [`${ALT} K`, "this list"],
 ];
 
 /**

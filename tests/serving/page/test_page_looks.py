@@ -190,6 +190,17 @@ def test_a_conversation_of_a_thousand_turns_is_there_in_order(new_site: NewSite,
     expect(person.field).to_be_focused()
 
 
+def test_on_a_mac_alt_types_letters_and_control_makes_a_shortcut_of_it(new_site: NewSite, new_page: NewPage) -> None:
+    page = new_page(new_site().url)
+    page.add_init_script("Object.defineProperty(navigator, 'platform', { get: () => 'MacIntel' })")
+    page.reload()
+    page.locator("#message").press("Alt+k")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_hidden()
+    page.locator("#message").press("Control+Alt+k")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("Ctrl⌥Kthis list")
+    no_violation(page, "shortcuts of a Mac")
+
+
 # Documents
 
 
