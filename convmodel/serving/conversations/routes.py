@@ -59,7 +59,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="the same request with the same key is the same request, and adds nothing",
+        description="a request that comes again with the same key is followed once",
     ),
 ]
 KEPT = (404, 503)
