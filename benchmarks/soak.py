@@ -172,8 +172,8 @@ class Client:
 async def soak(server: Server, contexts: Sequence[list[str]], *, clients: int, seconds: float) -> Seen:
     """Runs clients for so long, and then asks every conversation that was left for one reply more."""
     seen, began = Seen(), time.monotonic()
-    limits = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=limits, timeout=aiohttp.ClientTimeout(total=300)) as session:
+    patience = aiohttp.ClientTimeout(total=300)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=patience) as session:
 
         async def work(number: int) -> None:
             client = Client(session, server, contexts, random.Random(number), seen)
@@ -191,6 +191,7 @@ async def soak(server: Server, contexts: Sequence[list[str]], *, clients: int, s
                 await asyncio.sleep(EVERY)
 
         await asyncio.gather(look(), *(work(number) for number in range(clients)))
+    async with aiohttp.ClientSession(timeout=patience) as session:  # on no connection that the server is just closing
         last = Client(session, server, contexts, random.Random(0), seen)
         for path in seen.conversations[-200:]:
             await last._send("at the end", f"{path}/turns", json={"text": "Are you there?", "join": True})
