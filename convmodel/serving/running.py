@@ -8,6 +8,8 @@ import logging
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 
@@ -25,6 +27,10 @@ SWITCH_SECONDS = 0.0005
 M_ARENA_MAX, ARENAS = -8, 2
 """Of mallopt(3): heaps that the threads of a process share. By default glibc gives eight for each core, and each keeps
 what it held when most was asked for."""
+
+GIVEN_BACK_EVERY = 60.0
+"""Seconds after which the system gets back what nobody holds any more. By itself glibc keeps what lies below anything
+that is held."""
 
 AFTER_GRACE = 5
 """Seconds that answers have to end when what they say was ended."""
@@ -91,7 +97,15 @@ def prepare_process() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform.startswith("linux"):
         with contextlib.suppress(AttributeError):  # another library of C
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+            library = ctypes.CDLL(None)
+            library.mallopt(M_ARENA_MAX, ARENAS)
+            threading.Thread(target=_give_back, args=[library.malloc_trim], name="memory", daemon=True).start()
+
+
+def _give_back(trim: Callable[[int], object]) -> None:
+    while True:
+        time.sleep(GIVEN_BACK_EVERY)
+        trim(0)
 
 
 def run(
