@@ -12,7 +12,7 @@ from convmodel.serving.asking import all_options, check_chars, check_persona
 from convmodel.serving.conversations.exchange import Exchange, Json
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
-from convmodel.serving.conversations.telling import conflict, missing, state, told, used_key
+from convmodel.serving.conversations.telling import conflict, missing, state, told
 from convmodel.serving.errors import Refusal
 from convmodel.serving.logs import log_defect
 from convmodel.serving.service import Service
@@ -81,15 +81,22 @@ class Conversations:
                 raise missing() from None
             return made
 
-    async def _made(self, owner: str, key: str, digest: str) -> Whole | None:
-        """What was made by a request before that came with this key."""
+    async def asked_before(self, owner: str, key: str, digest: str) -> Before | None:
+        """The same request that came with this key before; None for a new one.
+
+        Raises:
+            Refusal: 409 for another request with the same key.
+        """
         with told():
             before = await self.store.reading(idempotency.find, owner, key)
-        if before is None:
-            return None
-        if before.request != digest:
-            raise used_key()
-        return await self.load(owner, before.conversation)
+        if before is not None and before.request != digest:
+            raise state("another request came with this Idempotency-Key; take a new key", "idempotency")
+        return before
+
+    async def _made(self, owner: str, key: str, digest: str) -> Whole | None:
+        """What the same request made before."""
+        before = await self.asked_before(owner, key, digest)
+        return None if before is None else await self.load(owner, before.conversation)
 
     async def load(self, owner: str, id: str, *, version: int | None = None, replies: bool = True) -> Whole:
         """A conversation.

@@ -8,7 +8,7 @@ from convmodel.serving.conversations.plan import Keep, Plan, outcome, plan
 from convmodel.serving.conversations.schemas import AskReply, Say
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.storing import Request, Standing, store_outcome, store_said
-from convmodel.serving.conversations.telling import conflict, state, told, used_key
+from convmodel.serving.conversations.telling import conflict, state, told
 from convmodel.serving.replies import no_replies
 from convmodel.serving.replying import Answer, Making
 from convmodel.serving.schemas import ReplyBody
@@ -80,12 +80,9 @@ class Talking:
         """
         if request.key is None:
             return None
-        with told():
-            before = await self._store.reading(idempotency.find, request.owner, request.key)
+        before = await self._of.asked_before(request.owner, request.key, request.digest)
         if before is None:
             return None
-        if before.request != request.digest:
-            raise used_key()
         if before.answer is not None:
             return Exchange(before.said, answer=before.answer)
         if (request.owner, request.key) in self._open:

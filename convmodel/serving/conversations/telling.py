@@ -39,11 +39,6 @@ def conflict() -> Refusal:
     )
 
 
-def used_key() -> Refusal:
-    """For another request with the same key."""
-    return state("another request came with this Idempotency-Key; take a new key", "idempotency")
-
-
 def state(message: str, code: str) -> Refusal:
     """For what does not go with how the conversation stands."""
     return Refusal(409, message, code=code)
