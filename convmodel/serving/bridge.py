@@ -176,12 +176,12 @@ class Running(Generic[Result]):
     def _expire(self, error: Callable[[], Exception]) -> None:
         self.stop()
         self._fail(error())
+        self._news.set()
 
     def _fail(self, error: BaseException) -> None:
         if not self.over:
             self._over.set_exception(error)
             self._over.exception()  # whoever stopped listening need not be warned of it
-        self._news.set()
 
 
 def _pump(
