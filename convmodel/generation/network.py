@@ -1,7 +1,9 @@
 """New tokens of many rows and their caches in, logits out: GPT-2 read ragged, without a single token of padding."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import torch
@@ -11,6 +13,12 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.generation.blocks import Blocks
 from convmodel.generation.products import normalise, product
+
+ALIGNED = 16
+"""Numbers of float32 in 64 bytes."""
+
+FUSED = 512
+"""Keys that the CPU's attention kernel reads at once."""
 
 
 class KeyValues:
@@ -27,12 +35,15 @@ class KeyValues:
         config = model.config
         width = config.n_embd // config.n_head
         # Zeros, because what is masked is still multiplied, with 0. The place behind the last is for what nobody reads.
+        # All rows and heads begin at a multiple of 64 bytes, because the sums of a CPU depend on where numbers lie.
+        places = max(config.n_positions + 1, keys_read(config.n_positions - 1, width) or 0)
+        places = math.ceil(places / ALIGNED) * ALIGNED
         self.kept = torch.zeros(
-            (config.n_layer, 2, rows, config.n_head, config.n_positions + 1, width),
+            (config.n_layer, 2, rows, config.n_head, places, width),
             dtype=model.dtype,
             device=model.device,
         )
-        """(n_layer, 2, R, H, n_positions + 1, D / H): keys, then values."""
+        """(n_layer, 2, R, H, P, D / H): keys, then values. P is above n_positions."""
 
     @property
     def device(self) -> torch.device:
@@ -121,60 +132,126 @@ class _Attention:
     Each row attends by itself, over as much as it has read. Neither padding rows to the longest nor copying their keys
     and values together is quicker on a CPU: reading them is what takes time.
 
+    On a CPU each token attends by itself too (`_Alone`), so that its state is the same, bit for bit, however a context
+    was cut into pieces and whoever else is replied to. A product of several queries is quicker, and sums in an order
+    that depends on their number; it is for other devices.
+
     Args:
         pieces: whose tokens stand one after the other.
         cache: what they attend to, and where they are written.
     """
 
     def __init__(self, pieces: Sequence[Piece], cache: KeyValues) -> None:
-        device = cache.device
-        places = [0, *accumulate(len(piece.input_ids) for piece in pieces)]
-        single = [(place, piece) for place, piece in zip(places, pieces, strict=False) if len(piece.input_ids) == 1]
-        self._single = [(piece.row, piece.start) for _, piece in single]
+        device, width = cache.device, cache.kept.shape[-1]
+        ends = [0, *accumulate(len(piece.input_ids) for piece in pieces)]
+        apart = device.type == "cpu" and cache.kept.dtype == torch.float32
         self._several = [
-            (piece.row, piece.start, places[n], places[n + 1], _mask(piece.start, len(piece.input_ids), device))
+            (piece.row, piece.start, ends[n], ends[n + 1], _mask(piece.start, len(piece.input_ids), device))
             for n, piece in enumerate(pieces)
-            if len(piece.input_ids) > 1
+            if len(piece.input_ids) > 1 and not apart
         ]
-        self._tokens = torch.tensor([place for place, _ in single], dtype=torch.long, device=device)
-        self._rows, self._starts = torch.tensor(self._single, dtype=torch.long, device=device).view(-1, 2).unbind(1)
+        single = [n for n, piece in enumerate(pieces) if apart or len(piece.input_ids) == 1]
+        self._alone = [part for n in single for part in _alone(pieces[n], width if apart else None)]
+        tokens = [token for n in single for token in range(ends[n], ends[n + 1])]
+        self._tokens = torch.tensor(tokens, dtype=torch.long, device=device) if self._several else None
+        places = [(part.row, place) for part in self._alone for place in range(part.start, part.stop)]
+        self._rows, self._places = torch.tensor(places, dtype=torch.long, device=device).view(-1, 2).unbind(1)
 
     def __call__(self, mixed: Tensor, kept: Tensor, scale: float) -> Tensor:
         """(N, 3 D) queries, keys and values of all tokens in, (N, D) out.
 
-        kept: (2, R, H, n_positions + 1, D / H), one layer's keys and values; the new ones are written into it.
+        kept: (2, R, H, P, D / H), one layer's keys and values; the new ones are written into it.
         """
         _, _, heads, _, width = kept.shape
         split = mixed.view(-1, 3, heads, width)
         if len(split) == 1:
-            return self._one(split, kept, scale)
+            [part] = self._alone
+            kept[:, part.row, :, part.start] = split[0, 1:]
+            return part.attend(split[:, 0], kept, scale).view(1, -1)
+        if self._tokens is None:
+            return self._singles(split, kept, scale).flatten(1)
         found = mixed.new_empty(len(mixed), heads, width)
-        attend = functional.scaled_dot_product_attention
-        if self._single:
-            new = split[self._tokens]
-            kept[:, self._rows, :, self._starts] = new[:, 1:]  # indices first: (B, 2, H, D / H)
-            keys, values = kept.unbind()
-            read = [
-                attend(query, keys[row, None, :, : start + 1], values[row, None, :, : start + 1], scale=scale)
-                for query, (row, start) in zip(new[:, None, 0, :, None].unbind(), self._single, strict=True)
-            ]
-            found[self._tokens] = torch.cat(read)[:, :, 0]
+        if self._alone:
+            found[self._tokens] = self._singles(split[self._tokens], kept, scale)
         for row, start, first, stop, mask in self._several:
             end = start + stop - first
             new = split[first:stop].permute(1, 2, 0, 3)
             kept[:, row, :, start:end] = new[1:]
             keys, values = kept[:, row, None, :, :end]
-            found[first:stop] = attend(new[:1], keys, values, attn_mask=mask, scale=scale)[0].transpose(0, 1)
+            attended = functional.scaled_dot_product_attention(new[:1], keys, values, attn_mask=mask, scale=scale)
+            found[first:stop] = attended[0].transpose(0, 1)
         return found.flatten(1)
 
-    def _one(self, split: Tensor, kept: Tensor, scale: float) -> Tensor:
-        """The same for one token of one row, with as few steps as there can be: here they are what takes time."""
-        [(row, start)] = self._single
-        here = kept[:, row]
-        here[:, :, start] = split[0, 1:]
-        keys, values = here[:, None, :, : start + 1].unbind()
+    def _singles(self, new: Tensor, kept: Tensor, scale: float) -> Tensor:
+        """(S, 3, H, D / H) of tokens that attend each by itself in, (S, H, D / H) out."""
+        kept[:, self._rows, :, self._places] = new[:, 1:]  # indices first: (S, 2, H, D / H)
+        queries, size = new[:, 0], new[0, 0].numel()
+        if size % ALIGNED:  # each query begins at a multiple of 64 bytes, as keys do
+            queries = functional.pad(queries.flatten(1), (0, -size % ALIGNED))[:, :size].unflatten(1, new.shape[2:])
+        parts = queries.split([part.stop - part.start for part in self._alone])
+        read = [part.attend(query, kept, scale) for part, query in zip(self._alone, parts, strict=True)]
+        return torch.cat(read)[:, :, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """Tokens of one row that attend each by itself, over the same number of keys.
+
+    Args:
+        row: of the cache.
+        start, stop: their places in it.
+        keys: how many keys they read; see `keys_read`.
+        mask: (T, 1, 1, keys), added to the scores; None for a token that reads what is there and no more.
+    """
+
+    row: int
+    start: int
+    stop: int
+    keys: int
+    mask: Tensor | None
+
+    def attend(self, queries: Tensor, kept: Tensor, scale: float) -> Tensor:
+        """(T, H, D / H) queries in, (T, H, 1, D / H) out; `kept` as in `_Attention`."""
+        count = len(queries)
+        twice = count * queries.shape[1] == 1  # a single sum would be shared among threads as they happen to be free
+        keys, values = kept[:, self.row, None, :, : self.keys].expand(-1, 2 if twice else count, -1, -1, -1).unbind()
         attend = functional.scaled_dot_product_attention
-        return attend(split[0, 0][None, :, None], keys, values, scale=scale).view(1, -1)
+        read = attend(queries[:, :, None].expand_as(keys[:, :, :1]), keys, values, attn_mask=self.mask, scale=scale)
+        return read[:count]
+
+
+def keys_read(place: int, width: int) -> int | None:
+    """The number of keys that the token at a place reads on a CPU; None where it reads all up to its own and no more.
+
+    How the CPU's kernel sums depends on the number of keys, and on where its working memory for a thread begins. That
+    takes keys + 2 + width numbers for up to `FUSED` keys. Where these are a multiple of 32, every thread's memory is
+    aligned, and a token's sums do not depend on which thread computes them.
+    """
+    keys = math.ceil((place + 3 + width) / 32) * 32 - 2 - width
+    return keys if keys <= FUSED else None
+
+
+def _alone(piece: Piece, width: int | None) -> Iterator[_Alone]:
+    """A piece's tokens, those together that read equally many keys; `width` of a head, None where all read their own.
+
+    Beyond `FUSED` keys each token has a call of its own, whose threads always share its heads alike.
+    """
+    place, end = piece.start, piece.start + len(piece.input_ids)
+    while place < end:
+        keys = None if width is None else keys_read(place, width)
+        if keys is None:
+            yield _Alone(piece.row, place, place + 1, place + 1, None)
+            place += 1
+        else:
+            stop = min(end, keys)
+            yield _Alone(piece.row, place, stop, keys, _later()[place:stop, None, None, :keys])
+            place = stop
+
+
+@cache
+def _later() -> Tensor:
+    """(FUSED, FUSED): 0 for the keys that a token sees, -inf for later ones."""
+    return torch.full((FUSED, FUSED), float("-inf")).triu(1)
 
 
 def _mask(start: int, size: int, device: torch.device) -> Tensor:

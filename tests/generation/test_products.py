@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.products import PACKED_ROWS, activation, normalise, product
+from convmodel.generation.products import activation, normalise, product
 
 
 def layers(width: int, out: int) -> dict[str, nn.Module]:
@@ -34,7 +34,7 @@ KINDS = list(layers(1, 1))
 def test_a_product_is_the_layers_own_for_every_number_of_rows(kind: str, width: int, out: int, packed: bool) -> None:
     layer = layers(width, out)[kind]
     quick = product(layer, packed=packed)
-    for rows in range(1, PACKED_ROWS.stop + 3):
+    for rows in range(1, 132):
         x = torch.randn(rows, width)
         found = quick(x)
         assert found.shape == (rows, out)
@@ -101,10 +101,25 @@ def test_layers_that_were_replaced_go_through_their_own_forward(packed: bool) ->
 
 @pytest.mark.parametrize("name", ["gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu"])
 def test_an_activation_is_the_modules_own(name: str) -> None:
-    x = torch.cat([torch.linspace(-12, 12, 5001), torch.tensor([0.0, -0.0, 1e-30, 1e4, -1e4])])
+    x = torch.cat([torch.linspace(-12, 12, 5003), torch.tensor([0.0, -0.0, 1e-30, 1e4, -1e4])]).view(4, -1)
     found = activation(ACT2FN[name])(x)
     assert torch.allclose(found, ACT2FN[name](x), atol=1e-6, rtol=1e-6)
-    assert activation(cast(nn.Module, shifted := Shifted())) is shifted
+    assert activation(Shifted())(x).equal(x + 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("width", [5, 32, 200, 3072])
+@torch.inference_mode()
+def test_a_row_is_activated_alike_alone_and_beside_any_others(width: int, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        activate, x = activation(ACT2FN["gelu_new"]), 3 * torch.randn(67, width)
+        together = activate(x)
+        assert all(activate(x[n : n + 1]).equal(together[n : n + 1]) for n in range(len(x)))
+        assert activate(x[3:40]).equal(together[3:40])
+    finally:
+        torch.set_num_threads(before)
 
 
 class Scaled(nn.LayerNorm):

@@ -1,0 +1,83 @@
+"""The same request beside any others, bit for bit: replies, and the likelihood of their tokens."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+from convmodel.generation import to_int8
+from convmodel.generation.engine import Engine
+from convmodel.generation.network import keys_read
+from convmodel.generation.request import Request, Ticket
+
+pytestmark = pytest.mark.machine
+
+END = 99
+
+
+@pytest.fixture(params=[1, 2, 3], ids="{} threads".format)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def requests(positions: int) -> list[Request]:
+    """Half of them sampled; many begin alike, so that rows are gone on with and copied."""
+    source = random.Random(1)
+    shared = [source.randrange(END) for _ in range(positions // 2)]
+    made = []
+    for seed in range(24):
+        length = source.randint(1, positions - 16)
+        begun = shared[: source.randint(0, length)]
+        ids = begun + [source.randrange(END) for _ in range(length - len(begun))]
+        options: dict[str, Any] = {"do_sample": seed % 2 == 0, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}
+        types = [place // 8 % 2 for place in range(len(ids))]
+        made.append(Request(ids, types, GenerationConfig(eos_token_id=[END], **options), seed=seed, scored=True))
+    return made
+
+
+def outcome(tickets: list[Ticket]) -> list[tuple[list[int], float]]:
+    return [(ticket.tokens, ticket.log_likelihood) for ticket in tickets]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("width", "heads", "positions"),
+    [(8, 2, 64), (12, 3, 40), (48, 3, 80), (64, 1, 600)],
+    ids=["even", "odd", "rows that fill no vector", "longer than attention is fused"],
+)
+def test_a_request_gives_the_same_bits_alone_and_in_any_company(
+    threads: int, width: int, heads: int, positions: int, dtype: str
+) -> None:
+    torch.manual_seed(width)
+    sizes: dict[str, Any] = {"n_positions": positions, "n_layer": 2, "n_head": heads, "n_embd": width}
+    ids: dict[str, Any] = {"vocab_size": END + 1, "bos_token_id": None, "eos_token_id": None}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, **ids, initializer_range=0.3)).eval()
+    if dtype == "int8":
+        to_int8(model)
+    asked = requests(positions)
+    alone = [outcome(Engine(model, max_running=1, packed=True).run([request]))[0] for request in asked]
+    assert len({tuple(tokens) for tokens, _ in alone}) > len(asked) // 2
+    companies: list[dict[str, Any]] = [
+        {"read_per_step": 5},
+        {"max_running": 3, "max_kept": 5, "read_per_step": 17},
+        {"max_running": 24},
+    ]
+    for company in companies:
+        engine = Engine(model, packed=True, **company)
+        assert outcome(engine.run(asked)) == alone
+        assert outcome(engine.run(asked[::-1])) == alone[::-1]  # with what was kept of the first time
+
+
+def test_the_keys_that_a_token_reads_are_its_own_and_leave_every_thread_aligned() -> None:
+    for width in (4, 16, 64, 80, 128):
+        read = [keys_read(place, width) for place in range(2_000)]
+        for place, keys in enumerate(read):
+            assert keys is None or (place < keys <= 512 and (keys + 2 + width) % 16 == 0)
+        assert read[0] is not None and read[512] is None
+        assert read.index(None) > 380 and not any(read[read.index(None) :])
