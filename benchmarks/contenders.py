@@ -29,7 +29,7 @@ from benchmarks.job import (
     shuffled,
 )
 from convmodel.conversation import read_conversations
-from convmodel.hardware import quick_at_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.tokenizer import ConversationTokenizer
 
 TAKEN = 4000
@@ -72,7 +72,7 @@ def bare(job: Job) -> dict[str, Any]:
     rows = max(1, job.tokens_per_batch // BLOCK)
     model = load_model(job)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
-    quick = quick_at_bf16(torch.device("cpu"))
+    quick = has_fast_bf16(torch.device("cpu"))
     meter, start, going = Meter(job.warm_up, job.seconds), 0, True
     while going:
         batch = {name: values[start : start + rows] for name, values in blocks.items()}
@@ -112,7 +112,7 @@ def ours(job: Job) -> dict[str, Any]:
             trainer.should_stop = not meter.step(useful_tokens(batch["labels"]))
 
     seed_everything(job.seed, verbose=False)
-    quick = quick_at_bf16(torch.device(job.accelerator))
+    quick = has_fast_bf16(torch.device(job.accelerator))
     trainer = Trainer(
         **TRAINER_DEFAULTS | {"max_epochs": 1000},
         accelerator=job.accelerator,
@@ -158,7 +158,7 @@ def _trl(job: Job, **packing: Any) -> dict[str, Any]:
             control.should_training_stop = not meter.step(tokens - self.seen)
             self.seen = tokens
 
-    quick = quick_at_bf16(torch.device("cpu"))
+    quick = has_fast_bf16(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as output:
         trainer = SFTTrainer(
             load_model(job),

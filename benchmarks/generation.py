@@ -36,7 +36,7 @@ from benchmarks.common import (
 from benchmarks.tokenization import load_tokenizer
 from convmodel.conversation import read_conversations
 from convmodel.generation import Row, generate_rows, to_int8
-from convmodel.hardware import cpu_has_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.model import ConversationModel
 from convmodel.responder import Session
 from convmodel.writer import Writer
@@ -331,7 +331,7 @@ def run(options: argparse.Namespace) -> tuple[list[Ratio], dict[str, Any]]:
         for name, size in (("fp32", 4), ("int8", 1))
     }
     measured |= {"vocabulary": vocabulary, "read_bandwidth": bandwidth, "parameters": network.num_parameters()}
-    return _ratios(measured, claimed=cpu_has_bf16() and not options.smoke), measured
+    return _ratios(measured, claimed=has_fast_bf16(torch.device("cpu")) and not options.smoke), measured
 
 
 def _ctranslate2(model: ConversationModel, folder: Path, threads: int) -> CTranslate2 | None:

@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.common import peak_memory
 from convmodel.conversation import Conversation, read_conversations
-from convmodel.hardware import quick_at_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.tokenizer import ConversationTokenizer
 
 BLOCK = 256
@@ -123,7 +123,7 @@ def prepare(job: Job) -> dict[str, Any]:
     model = GPT2LMHeadModel(config)
     model.save_pretrained(job.model_folder)
     tokenizer.save_pretrained(job.model_folder)
-    return {"parameters": model.num_parameters(), "bf16": quick_at_bf16(torch.device("cpu"))}
+    return {"parameters": model.num_parameters(), "bf16": has_fast_bf16(torch.device("cpu"))}
 
 
 def load_model(job: Job) -> GPT2LMHeadModel:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from convmodel.conversation import read_conversations
-from convmodel.hardware import cpu_has_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.selection.convert import Convert
 from convmodel.selection.convert_network import ConvertSizes
 from convmodel.selection.convert_tokenizer import ConvertTokenizer
@@ -83,7 +83,7 @@ def _ours(selector: Convert) -> dict[str, Convert]:
     """The same model in each form that this machine is quick at."""
     found = {"fp32": selector, "int8": copy.deepcopy(selector)}
     found["int8"].to_int8()
-    if cpu_has_bf16():
+    if has_fast_bf16(torch.device("cpu")):
         found["bf16"] = copy.deepcopy(selector)
         found["bf16"].place(selector.device, torch.bfloat16)
     return found

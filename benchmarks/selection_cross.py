@@ -17,7 +17,7 @@ from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from benchmarks.tokenization import load_tokenizer
 from convmodel.choices import ChoiceExample, read_choices
 from convmodel.conversation import read_conversations
-from convmodel.hardware import cpu_has_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.rows import Row, pad_rows
@@ -121,7 +121,7 @@ def _measure_size(selector: CrossEncoder, asked: Sequence[Asked], rounds: int) -
     """
     quick = {"fp32": selector, "int8": copy.deepcopy(selector)}
     quick["int8"].to_int8()
-    if cpu_has_bf16():
+    if has_fast_bf16(torch.device("cpu")):
         quick["bf16"] = copy.deepcopy(selector)
         quick["bf16"].network.to(torch.bfloat16)
     scores = {name: torch.stack([shared(each, one) for one in asked]) for name, each in quick.items()}

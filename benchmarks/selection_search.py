@@ -23,7 +23,7 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.hardware import cpu_has_bf16
+from convmodel.hardware import has_fast_bf16
 from convmodel.selection.quantised import quick_at_int8
 from convmodel.selection.search import search_bi, search_poly
 from convmodel.selection.searchable import Searchable
@@ -132,7 +132,7 @@ def measure(*, smoke: bool, rounds: int = 9, threads: int = 2) -> dict[str, Any]
 def ratios(measured: Mapping[str, Any], *, claimed: bool = True) -> list[Ratio]:
     """What is claimed depends on the processor."""
     poly, bi = measured["poly"], measured["bi"]
-    quick = cpu_has_bf16()
+    quick = has_fast_bf16(torch.device("cpu"))
     peer = min((_named("usual", part) for part in PARTS), key=lambda name: min(poly[name]))
     found = [
         _ratio("poly, against the usual form", poly[peer], poly["ours"], (12 if quick else 3.5) if claimed else None)

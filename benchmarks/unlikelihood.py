@@ -223,9 +223,9 @@ def precision(wanted: str) -> str:
     """What the trainer would decide, where nothing else is wanted."""
     import torch
 
-    from convmodel.hardware import quick_at_bf16
+    from convmodel.hardware import has_fast_bf16
 
-    return wanted if wanted != "auto" else "bf16" if quick_at_bf16(torch.device("cpu")) else "fp32"
+    return wanted if wanted != "auto" else "bf16" if has_fast_bf16(torch.device("cpu")) else "fp32"
 
 
 def ratios_of(runs: dict[str, list[dict[str, float]]], *, smoke: bool) -> list[Ratio]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import numpy as np
-import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
@@ -18,6 +17,7 @@ from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pa
 from convmodel.choices import ChoiceExample
 from convmodel.conversation import Conversation, ConversationReader, OnError
 from convmodel.formats.reading import Reader
+from convmodel.hardware import best_device
 from convmodel.layout import TrainOn
 from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
 from convmodel.token_store import Parts, TokenStore, store_key
@@ -298,6 +298,6 @@ def _read(windows: WindowSet, pad_token_id: int, numbers: np.ndarray) -> Batch:
 
 def pinned(batch: Batch) -> Batch:
     """The same where a GPU can fetch it while it works; as it is where there is none."""
-    if torch.cuda.is_available():
+    if best_device().type == "cuda":
         return {name: values.pin_memory() for name, values in batch.items()}
     return batch

@@ -17,7 +17,7 @@ import torch
 from convmodel.continuation import Written, written
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
-from convmodel.hardware import dismiss_idle_threads
+from convmodel.hardware import release_openmp_threads
 from convmodel.in_progress import InProgress
 from convmodel.language_model import LanguageModel
 from convmodel.options import Decoding, check_names, options_of
@@ -67,7 +67,7 @@ class EngineThread(Generic[AnyModel]):
         self._arrived: deque[InProgress] = deque()
         self._running: dict[Ticket, InProgress] = {}
         self._closed = False
-        dismiss_idle_threads()  # of whoever loaded the model
+        release_openmp_threads()  # of whoever loaded the model
         self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
         self._thread.start()
         # A thread that is still multiplying when the interpreter goes would end the process with an abort.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """A digest of weights.
+    """Return a digest of weights. Half-precision values are widened first: it does not depend on the type they are in.
 
     Args:
         described: whatever else an output depends on; its `repr` must tell it whole.
@@ -17,5 +17,8 @@ def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        values = tensor.detach().cpu()
+        if values.dtype in (torch.bfloat16, torch.float16):
+            values = values.float()
+        digest.update(values.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,18 +1,54 @@
-"""A device in, what it is quick at out: decided by what it reports, never by hope."""
+"""Select the device and the number type of a computation from what the machine offers.
+
+Each decision that is made by looking at the machine can be overridden by an environment variable, so that any machine
+can decide as another one does:
+
+- `CONVMODEL_DEVICE`: the device, such as `cpu`, in place of the accelerator that is there.
+- `CONVMODEL_BF16=1|0`: whether bfloat16 is fast here. Every CPU computes it, if slowly.
+- `CONVMODEL_VNNI=0`: decide as a CPU without 8-bit products. Where there are none, `1` is refused: sums overflow.
+- `OMP_NUM_THREADS`: the number of threads, as torch reads it.
+"""
 
 import ctypes
 import os
 from pathlib import Path
-from typing import cast
+from typing import Literal, get_args
 
 import torch
+
+from convmodel.generation.cpu import cpu_supports, override
 
 PAUSE_SOFT = 1
 """OpenMP's omp_pause_soft: threads go, settings stay."""
 
+Work = Literal["training", "validation", "evaluation", "encoding", "replying"]
+"""Kinds of work whose number type is chosen.
+
+- training: a training step, under automatic mixed precision; weights stay in float32.
+- validation: `validate`, `test` and the validation of a run.
+- evaluation: `evaluate`, and classifiers with a threshold.
+- encoding: contexts and candidates to vectors, kept in an index or compared with it.
+- replying: tokens of replies and documents.
+"""
+
+REASONS: dict[Work, str] = {
+    "training": "a step's rounding is averaged away; weights and optimiser state stay in float32",
+    "validation": "compared with other runs, and decides which model is kept",
+    "evaluation": "compared with other reports and with thresholds",
+    "encoding": "stored, and compared with vectors of another machine",
+    "replying": "on a CPU the same seed gives the same reply in any company; on a GPU speed decides",
+}
+"""Why `auto` chooses as it does; shown in the docs."""
+
 
 def best_device() -> torch.device:
-    """The accelerator torch was built for, if one is there; the CPU otherwise."""
+    """Return the accelerator that torch was built for, or the CPU where there is none.
+
+    `CONVMODEL_DEVICE` names another one.
+    """
+    named = os.environ.get("CONVMODEL_DEVICE")
+    if named:
+        return torch.device(named)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -20,44 +56,92 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def quick_at_bf16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are faster than in float32 on this device.
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether matrix products in bfloat16 are faster than in float32 on a device.
 
     CUDA: from compute capability 8.0 on. CPU: with AMX or AVX512-BF16; on others bfloat16 is far slower.
+    `CONVMODEL_BF16` decides otherwise for all devices.
     """
+    decided = override("CONVMODEL_BF16")
+    if decided is not None:
+        return decided
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        return cpu_has_bf16()
+        return cpu_supports("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return False
 
 
-def number_type(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """What a model's numbers are to be.
+def auto_dtype(work: Work, device_type: str, *, fast_bf16: bool) -> torch.dtype:
+    """Return the number type that `auto` means for a kind of work.
+
+    What is stored, or compared with other numbers, is computed in float32 everywhere. bfloat16 is for training steps
+    where the device is fast at it, and for replies on a GPU.
+    """
+    suited = work == "training" or (work == "replying" and device_type != "cpu")
+    return torch.bfloat16 if suited and fast_bf16 else torch.float32
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device, work: Work) -> torch.dtype:
+    """Return the torch type of a model's numbers.
 
     Args:
-        dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its name.
+        dtype: "auto", see `auto_dtype`; or a torch type, or its name.
         device: where the model is to be.
+        work: what it is for.
 
     Raises:
-        ValueError: for what is no type of numbers.
+        ValueError: for a name that is not a floating-point type.
     """
     if dtype == "auto":
-        return torch.bfloat16 if quick_at_bf16(device) else torch.float32
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        return auto_dtype(work, device.type, fast_bf16=has_fast_bf16(device))
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(named, torch.dtype) or not named.is_floating_point:
         raise ValueError(f"dtype={dtype!r}; allowed are auto, float32, bfloat16, float16 and float64")
-    return found
+    return named
 
 
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(cast(bool, check()) for name in checks if (check := getattr(torch.cpu, name, None)) is not None)
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a type's name as options take it, such as "float32"."""
+    return str(dtype).removeprefix("torch.")
 
 
-def dismiss_idle_threads() -> None:
-    """Ends the worker threads that torch keeps for the thread that calls this; they come back when it needs them.
+def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | None:
+    """Return a line that names what the machine decides, each with the option that decides otherwise.
+
+    Args:
+        device, dtype: as the user gave them; None or "auto" where the machine decides. A command without such an
+            option gives what it uses.
+        work: what the model is loaded for.
+
+    Returns:
+        None where nothing is decided by the machine.
+    """
+    used = torch.device(device) if device else best_device()
+    chosen = [] if device else [f"device {used.type} (--device)"]
+    if dtype in (None, "auto"):
+        chosen.append(f"dtype {dtype_name(resolve_dtype('auto', used, work))} (--dtype)")
+    if used.type == "cpu" and not os.environ.get("OMP_NUM_THREADS"):
+        threads = torch.get_num_threads()
+        chosen.append(f"{threads} thread{'' if threads == 1 else 's'} (OMP_NUM_THREADS)")
+    return f"chosen by this machine: {', '.join(chosen)}" if chosen else None
+
+
+def dtype_table() -> str:
+    """Return the table of `auto_dtype` in Markdown, as the docs show it."""
+    lines = [
+        "| work | CPU | CPU with AMX or AVX512-BF16 | GPU from compute capability 8.0 | other devices | why |",
+        "|---|---|---|---|---|---|",
+    ]
+    for work in get_args(Work):
+        machines = (("cpu", False), ("cpu", True), ("cuda", True), ("cuda", False))
+        types = [dtype_name(auto_dtype(work, kind, fast_bf16=fast)) for kind, fast in machines]
+        lines.append(f"| {work} | {' | '.join(types)} | {REASONS[work]} |")
+    return "\n".join(lines)
+
+
+def release_openmp_threads() -> None:
+    """End the worker threads that torch keeps for the thread that calls this; they come back when it needs them.
 
     GNU's OpenMP counts the workers of all threads. While there are more than processors, every one of them goes to
     sleep between two operations, and a thread that writes replies is nearly twice as slow for it, because another

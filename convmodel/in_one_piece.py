@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from convmodel.errors import QueueFull
-from convmodel.hardware import dismiss_idle_threads
+from convmodel.hardware import release_openmp_threads
 from convmodel.responder import Candidate, Load, Reply
 
 NOTHING = Reply((Candidate(""),), finish="cancelled")
@@ -105,7 +105,7 @@ class OneThread:
         except Exception as error:  # whoever asked is told; the others go on
             piece.come(error)
         finally:
-            dismiss_idle_threads()  # which would slow down the one that writes
+            release_openmp_threads()  # which would slow down the one that writes
 
     def _ended(self, done: "Future[None]", piece: InOnePiece) -> None:
         self._over()

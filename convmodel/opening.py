@@ -112,7 +112,7 @@ def open_responder(
         reranker: "selector", "likelihood", or the folder of another selector: what ranks all replies. The selector
             where there is one, and otherwise the likelihood, when left out.
         device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-        dtype: "auto", "float32", "bfloat16", or "int8", which is for the model that writes alone.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which is for the model that writes alone.
         max_running: texts that are written at once.
         max_waiting: how many requests may be open beside those that are written, or that are chosen for.
         max_kept: conversations whose keys and values are kept; see `EngineThread`.

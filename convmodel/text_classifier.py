@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from convmodel.hardware import best_device, dismiss_idle_threads, number_type
+from convmodel.hardware import best_device, release_openmp_threads, resolve_dtype
 from convmodel.model_folder import checked_source, quiet_progress
 from convmodel.text_encoder import TextEncoder
 
@@ -88,7 +88,7 @@ class TextClassifier:
             name_or_path: as `save_pretrained` makes it.
             flags, threshold: see `TextClassifier`.
             device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-            dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type.
+            dtype: "auto" is float32, since probabilities are compared with a threshold; or a torch type, or its name.
 
         Raises:
             FileNotFoundError: when there is no such folder.
@@ -97,14 +97,14 @@ class TextClassifier:
         source = checked_source(name_or_path)
         place = torch.device(device) if device is not None else best_device()
         try:
-            network, tokenizer = _load(source, number_type(dtype, place))
+            network, tokenizer = _load(source, resolve_dtype(dtype, place, "evaluation"))
             network.to(place).eval()
             return cls(network, tokenizer, flags=flags, threshold=threshold)
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             told = str(error).splitlines() or [repr(error)]
             raise ValueError(f"{source}: {told[0]}") from error
         finally:
-            dismiss_idle_threads()
+            release_openmp_threads()
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
         """For each text the likeliest of the labels that flag it; None where none does."""
@@ -131,7 +131,7 @@ class TextClassifier:
                     found = self._read([ids for _, ids in batch])
                     highest.scatter_reduce_(0, numbers[:, None].expand_as(found), found, "amax")
             finally:
-                dismiss_idle_threads()  # which would slow down the one that writes
+                release_openmp_threads()  # which would slow down the one that writes
         return [dict(zip(self.labels, row, strict=True)) for row in highest.tolist()]
 
     def _windows(self, text: str) -> Iterator[list[int]]:

@@ -13,6 +13,8 @@ from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from tests.conftest import MakeModel
 
+pytestmark = pytest.mark.machine
+
 FILES = {
     "README.md",
     "chat_template.jinja",
@@ -126,14 +128,15 @@ def test_a_name_that_leads_nowhere_is_told_in_one_line(name: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("quick", "expected"), [(False, torch.float32), (True, torch.bfloat16)])
-def test_a_16_bit_model_is_read_as_such_only_where_that_is_quick(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, quick: bool, expected: torch.dtype
+@pytest.mark.parametrize("bf16", ["0", "1"])
+def test_a_16_bit_model_is_widened_on_every_cpu_unless_its_type_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bf16: str
 ) -> None:
     loaded = ConversationModel.from_pretrained(folder)
     loaded.hf_model.bfloat16().save_pretrained(folder)
-    monkeypatch.setattr("convmodel.language_model.quick_at_bf16", lambda _: quick)
-    assert ConversationModel.from_pretrained(folder, device="cpu").hf_model.dtype == expected
+    monkeypatch.setenv("CONVMODEL_BF16", bf16)
+    assert ConversationModel.from_pretrained(folder, device="cpu").hf_model.dtype == torch.float32
+    assert ConversationModel.from_pretrained(folder, device="cpu", dtype="bfloat16").hf_model.dtype == torch.bfloat16
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype="float32").hf_model.dtype == torch.float32
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype=torch.float64).hf_model.dtype == torch.float64
 

@@ -22,6 +22,8 @@ from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.document.models import make
 from tests.selectors import ReadsTogether
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture
 def parts(tmp_path: Path, make_model: MakeModel, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -23,6 +23,8 @@ from transformers import (
 from convmodel.serving.safety import Classifier
 from convmodel.text_classifier import TextClassifier
 
+pytestmark = pytest.mark.machine
+
 WORDS = ["a", "sun", "rain", "sea", "tea", "cat", "dog", "you", "are", "bad", "nice", "["]
 POSITIONS = 16
 

@@ -5,6 +5,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from convmodel.options import PRESETS
 from convmodel.responder import Reply, Replying, Responder, Session
 from convmodel.writer import Writer
 from tests.conftest import MakeModel, random_turns
+
+pytestmark = pytest.mark.machine
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 8}
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_p": 0.95, "max_new_tokens": 10}
@@ -106,6 +110,26 @@ def test_the_same_seed_is_the_same_reply_alone_among_32_and_from_a_new_writer(sm
         replying = [writer.start(asked[n], options=SAMPLED, seed=n) for n in order]
         assert [each.reply().text for each in replying] == [alone[n] for n in order]
     assert len(set(alone)) > 20
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_32_clients_get_the_same_replies_to_90_seeded_requests_twice(
+    make_model: MakeModel, tmp_path: Path, dtype: str
+) -> None:
+    make_model(ending=2.0).save_pretrained(tmp_path / "model")
+    model = ConversationModel.from_pretrained(tmp_path / "model", device="cpu", dtype=dtype)
+    asked = [(context, seed) for seed, context in enumerate(contexts(90))]
+
+    with Writer(model, max_running=8) as serving:
+
+        def ask(request: tuple[list[str], int]) -> str:
+            return serving.start(request[0], options=SAMPLED, seed=request[1]).reply().text
+
+        alone = [ask(request) for request in asked]
+        for _ in range(2):
+            with ThreadPoolExecutor(32) as clients:
+                assert list(clients.map(ask, asked)) == alone
+    assert len(set(alone)) > 60
 
 
 def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:

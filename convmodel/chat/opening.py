@@ -63,6 +63,7 @@ def converse(
     options: Mapping[str, Any] | None = None,
     seed: int | None = None,
     load: str | None = None,
+    note: str | None = None,
 ) -> int:
     """Talks until the person leaves, the lines end, or nobody reads the replies any more.
 
@@ -70,6 +71,7 @@ def converse(
         title: what is said to be replying.
         load: a conversation to go on with: a file, or `file:number`. A persona that is given replaces its own.
         persona, preset, options, seed: see `Chat`.
+        note: a line to show at the beginning.
 
     Returns:
         The exit status.
@@ -87,6 +89,8 @@ def converse(
     try:
         screen = make_screen(chat)
         screen.greet(f"{title} · /help lists the commands, Ctrl-D leaves")
+        if note:
+            screen.greet(note)
         if load:
             screen.show(Outcome(loaded(chat), shown=last_turns(chat)))
         talk(chat, screen)

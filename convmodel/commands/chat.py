@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Container
 
 from convmodel.commands.base import Command
-from convmodel.commands.responder_options import add_responder_options, open_responder, own_options, title
+from convmodel.commands.responder_options import add_responder_options, choices, open_responder, own_options, title
 
 USUAL = "balanced"
 
@@ -31,6 +31,7 @@ def _run(options: Namespace) -> int:
                 options=own_options(options),
                 seed=options.seed,
                 load=options.load,
+                note=choices(options),
             )
     except KeyboardInterrupt:
         return 130

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convmodel.commands.base import Command
+from convmodel.commands.responder_options import print_choices
 
 TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 
@@ -105,6 +106,7 @@ def _run(options: Namespace) -> int:
             raise
     found.save(folder)
     show(found.report, found.comparison, Console())
+    print_choices(options, "evaluation", dtype="float32")
     print(f"report: {Path(folder) / 'report.html'}; the numbers, and all examples line by line, lie beside it")
     return 0
 

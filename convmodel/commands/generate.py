@@ -12,6 +12,7 @@ from convmodel.commands.responder_options import (
     count,
     open_responder,
     own_options,
+    print_choices,
     title,
     writer_name,
 )
@@ -55,6 +56,7 @@ def _run(options: Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    print_choices(options)
     print(result.read)
     print(result.summary(options.output))
     return 0

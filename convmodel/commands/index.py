@@ -7,6 +7,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
 from convmodel.commands.base import Command
+from convmodel.commands.responder_options import print_choices
 
 BATCH, BEST = 2_048, 10
 """What --batch and --k are where nobody says."""
@@ -50,7 +51,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
-        help="of the model; whoever uses the index needs the same (default: auto)",
+        help="of the model's numbers; what is added later needs the same (default: auto, which is float32)",
     )
     parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
     parser.add_argument("--k", type=int, default=BEST, help="how many of them (default: %(default)s)")
@@ -73,6 +74,7 @@ def _run(options: Namespace) -> int:
         _build(options, selector)
     if options.search:
         _search(options, selector)
+    print_choices(options, "encoding")
     return 0
 
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from convmodel.commands.base import Command
+from convmodel.commands.responder_options import print_choices
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -40,6 +41,7 @@ def _run(options: Namespace) -> int:
             on_error=options.on_error,
             progress=bar.update,
         )
+    print_choices(options, "encoding", dtype="float32")
     print(f"{options.output}: {written:,} examples written, each with up to {options.negatives} distractors")
     return 0
 

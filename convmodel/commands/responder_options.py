@@ -1,6 +1,7 @@
 """Options of a command line in, a Responder and how it is to reply out."""
 
 import argparse
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from convmodel.settings import parse_setting
 
 if TYPE_CHECKING:
     from convmodel.chooser import Chooser
+    from convmodel.hardware import Work
     from convmodel.hybrid import Hybrid
     from convmodel.opening import Opened
     from convmodel.writer import Writer
@@ -109,6 +111,28 @@ def open_all(options: Namespace) -> "Opened":
         max_kept=options.max_kept,
         **_parts(options),
     )
+
+
+def choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
+    """Return a line with what the machine decided and how to decide otherwise; None where it decided nothing.
+
+    Args:
+        options: with `device`, and `dtype` where the command has it.
+        work: what the model is loaded for; by the models that reply, when left out.
+        dtype: what a command without `--dtype` uses.
+    """
+    from convmodel.hardware import describe_choice
+
+    if work is None:
+        work = "replying" if writer_name(options) or getattr(options, "documents", None) else "encoding"
+    return describe_choice(options.device, dtype or options.dtype, work)
+
+
+def print_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> None:
+    """Print the line of `choices` to stderr."""
+    line = choices(options, work, dtype=dtype)
+    if line is not None:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _parts(options: Namespace) -> dict[str, Any]:

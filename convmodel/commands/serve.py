@@ -17,6 +17,7 @@ from convmodel.commands.responder_options import (
     add_responder_options,
     open_all,
     own_options,
+    print_choices,
     title,
     writer_name,
 )
@@ -127,6 +128,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
         )
         if store is not None and service.replies is not None:
             keep_conversations(service, store, keep_for=options.keep_days)
+        print_choices(options)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convmodel.commands import serve
 from convmodel.commands.base import Command
 from convmodel.commands.policy_options import add_policy_options, open_policy, policy_options
-from convmodel.commands.responder_options import add_load_options, add_responder_options, open_all
+from convmodel.commands.responder_options import add_load_options, add_responder_options, open_all, print_choices
 from convmodel.errors import brought_by
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -
         if service.replies is None:
             raise ValueError("that model writes documents; the bot needs one that replies")
         keep_conversations(service, store, keep_for=options.keep_days)
+        print_choices(options)
         asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
 
 

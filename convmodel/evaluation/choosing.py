@@ -31,6 +31,7 @@ def _facts(selector: Selector, source: str) -> dict[str, Any]:
         "source": source,
         "kind": selector.kind,
         "fingerprint": selector.fingerprint(),
+        "dtype": selector.dtype,
         "parameters": selector.parameters(),
         "vocab_size": len(selector.tokenizer),
     }

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 from convmodel.fingerprint import weights_digest
+from convmodel.hardware import dtype_name
 from convmodel.language_model import LanguageModel
 from convmodel.options import Decoding
 from convmodel.token_store import store_key
@@ -30,6 +31,7 @@ def facts(model: LanguageModel[Any], source: str, *also: object) -> dict[str, An
         "parameters": model.hf_model.num_parameters(),
         "n_positions": model.n_positions,
         "vocab_size": len(model.tokenizer),
+        "dtype": dtype_name(model.hf_model.dtype),
     }
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from convmodel.generation.cpu import has_vnni
+
 FULL = 127
 """The largest of the whole numbers that weights become."""
 
@@ -45,7 +47,7 @@ class Int8Linear(nn.Module):
         self._range = torch.zeros(1, width)
         self._range[0, :2] = torch.tensor([1.0, -1.0])
         # Without VNNI, sums of two full products overflow 16 bits: 7 bits of x are used there.
-        self._reduce_range = not torch.cpu._is_vnni_supported()
+        self._reduce_range = not has_vnni()
         self.out_features, self.in_features = out, width
 
     def forward(self, x: Tensor) -> Tensor:

@@ -84,7 +84,6 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
         if len(tokenizer) != rows:
             raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and the network rows for {rows}")
         self.extra_contexts, self.max_tokens = extra_contexts, max_tokens
-        self._int8 = False
         self._packed: Packed | None = None
 
     @classmethod
@@ -228,6 +227,9 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
         )[0]
 
     # Where it is, and how it is kept
+
+    def _number_type(self) -> torch.dtype:
+        return self.convert.reduction.query.weight.dtype
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Selector.place`. Embeddings stay in fp32, which 8 bits are read as exactly."""

@@ -113,7 +113,6 @@ class CrossEncoder(Selector):
         super().__init__(CrossNetwork(encoder, how, compared=compared), tokenizer)
         fit_vocabulary(encoder, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
-        self._whole: str | None = None  # the fingerprint from before it became int8
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
@@ -233,12 +232,8 @@ class CrossEncoder(Selector):
 
     def to_int8(self) -> None:
         """See `Selector.to_int8`."""
-        self._whole = super().fingerprint()
+        self._saved_fingerprint, self._int8 = self.fingerprint(), True
         to_int8(self.cross.encoder.hf_model)
-
-    def fingerprint(self) -> str:
-        """See `Selector.fingerprint`."""
-        return super().fingerprint() if self._whole is None else f"{self._whole}-int8"
 
     def weights(self) -> dict[str, Tensor]:
         """See `Selector.weights`.

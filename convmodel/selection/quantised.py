@@ -7,6 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from convmodel.generation.cpu import has_vnni
+
 FULL = 127
 """The largest of the whole numbers that vectors become."""
 
@@ -97,8 +99,7 @@ def quick_at_int8() -> bool:
 
     Where sums of products of 8 bits overflow, or the kernel has gone or has changed, the answer is no.
     """
-    checks = getattr(torch.cpu, "_is_vnni_supported", None)
-    if checks is None or not checks() or not hasattr(torch.ops.quantized, "linear_dynamic"):
+    if not has_vnni() or not hasattr(torch.ops.quantized, "linear_dynamic"):
         return False
     generator = torch.Generator().manual_seed(0)
     candidates = torch.randint(-FULL, FULL + 1, (64, 256), generator=generator).float()

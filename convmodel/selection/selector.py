@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from convmodel.fingerprint import weights_digest
-from convmodel.hardware import best_device, number_type
+from convmodel.hardware import best_device, dtype_name, resolve_dtype
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, local_folder, replaced_folder
 from convmodel.selection.folders import SELECTOR, STRANGE, WEIGHTS, class_of, described, saved_weights
@@ -58,6 +58,8 @@ class Selector(ABC):
 
     def __init__(self, network: nn.Module, tokenizer: TextTokenizer) -> None:
         self.network, self.tokenizer = network, tokenizer
+        self._saved_fingerprint: str | None = None
+        self._int8 = False
 
     # What an architecture says of itself
 
@@ -122,8 +124,21 @@ class Selector(ABC):
         """How many numbers were learned."""
         return sum(weights.numel() for weights in self.network.parameters())
 
+    @property
+    def dtype(self) -> str:
+        """The type that its numbers were loaded in: "float32", another of torch's, or "int8"."""
+        return "int8" if self._int8 else dtype_name(self._number_type())
+
+    def _number_type(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
     def fingerprint(self) -> str:
-        """A digest of all that a score depends on: the same model has the same wherever it lies."""
+        """Return a digest of the weights, the configuration and the tokenizer as they are saved.
+
+        It is the same wherever the model lies and whatever type it was loaded in; `dtype` tells that.
+        """
+        if self._saved_fingerprint is not None:
+            return self._saved_fingerprint
         rest = (self.kind, json.dumps(self.options(), sort_keys=True), store_key("", self.tokenizer))
         return weights_digest(rest, self.weights())
 
@@ -139,8 +154,8 @@ class Selector(ABC):
         Args:
             name_or_path: what `save_pretrained` wrote.
             device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-            dtype: "auto" is bfloat16 where the device is quick at it, and float32 elsewhere; or a torch type, or its
-                name; or "int8", for a cross-encoder or ConveRT on a CPU.
+            dtype: "auto" is float32, since vectors are stored and scores compared; or a torch type, or its name; or
+                "int8", for a cross-encoder or ConveRT on a CPU.
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
@@ -152,12 +167,14 @@ class Selector(ABC):
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
         place = torch.device(device) if device is not None else best_device()
-        kept = None if dtype == "int8" else number_type(dtype, place)
+        kept = None if dtype == "int8" else resolve_dtype(dtype, place, "encoding")
         try:
             found = home.build(home.tokenizer_class.from_pretrained(folder), saved["options"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({error!r})") from error
         found.load_weights(saved_weights(folder), folder)
+        if kept != torch.float32:  # weights that are rounded cannot tell what they were
+            found._saved_fingerprint = found.fingerprint()
         if kept is None:
             found.network.to(place).eval()
             found.to_int8()
@@ -170,11 +187,12 @@ class Selector(ABC):
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Takes saved weights.
+        """Takes saved weights, in float32.
 
         Raises:
             ValueError: when they are of other sizes or names.
         """
+        self._saved_fingerprint = None
         try:
             self.network.load_state_dict(weights)
         except RuntimeError as error:

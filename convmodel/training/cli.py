@@ -1,6 +1,7 @@
 """Command-line arguments and YAML in, a fitted or measured model out: the LightningCLI behind the trainer."""
 
 import logging
+import os
 import sys
 import warnings
 from itertools import pairwise
@@ -13,7 +14,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.errors import told_in_one_line
-from convmodel.hardware import best_device, quick_at_bf16
+from convmodel.hardware import best_device, resolve_dtype
 from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
 from convmodel.training.description import RunDescription
@@ -96,25 +97,21 @@ class ConversationCLI(LightningCLI):
         for line in merge_hyperparameters(config, explicit, self._checkpoint):
             rank_zero_info(line)
 
-    def before_instantiate_classes(self) -> None:
-        """Decides the precision where nobody did."""
-        trainer = self.config[self.config.subcommand].trainer
-        if trainer.precision is None:
-            device = best_device() if trainer.accelerator in ("auto", "gpu", "cuda", "mps") else torch.device("cpu")
-            quick = quick_at_bf16(device)
-            trainer.precision = "bf16-mixed" if quick else "32-true"
-            reason = "is quick" if quick else "is not quick"
-            rank_zero_info(
-                f"precision: {trainer.precision} (this {device.type} {reason} at bfloat16; --trainer.precision)"
-            )
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the callbacks that every run has, in the order in which they depend on each other."""
+        """Add the callbacks that every run has, in the order in which they depend on each other.
+
+        Where the user gave no precision, the machine decides. That is not written into the run's config.yaml, so that
+        the run can be repeated on another machine.
+        """
         chosen = self.config_init[self.config.subcommand]
         export = BestExport(chosen.export_dir, chosen.samples)
         extra = [RunLogs(self._log), chosen.samples, export, chosen.checkpoint, RunDescription(export)]
         given = chosen.trainer.callbacks or []
         chosen.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *extra]
+        if chosen.trainer.accelerator == "auto" and (device := os.environ.get("CONVMODEL_DEVICE")):
+            kwargs["accelerator"] = device
+        if chosen.trainer.precision is None:
+            kwargs["precision"] = _choose_precision(chosen.trainer.accelerator)
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
@@ -155,6 +152,19 @@ def run(arguments: list[str]) -> None:
             )
     finally:
         sys.argv[1:] = before
+
+
+def _choose_precision(accelerator: Any) -> str:
+    """Return Lightning's name of the precision of training steps on this machine, and print it."""
+    device = best_device() if accelerator in ("auto", "gpu", "cuda", "mps") else torch.device("cpu")
+    if resolve_dtype("auto", device, "training") == torch.bfloat16:
+        precision, reason = "bf16-mixed", "is fast at bfloat16; validation and test stay in float32"
+    else:
+        precision, reason = "32-true", "is not fast at bfloat16"
+    rank_zero_info(f"precision: {precision} (this {device.type} {reason}; --trainer.precision)")
+    if device.type == "cpu":
+        rank_zero_info(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS)")
+    return precision
 
 
 def _config_files(arguments: list[str]) -> list[str]:

@@ -66,7 +66,8 @@ class MeasuredModule(OptimisedModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Counts losses and tokens; nothing is divided before the end."""
-        total, tokens = self(batch)
+        with self.full_precision():
+            total, tokens = self(batch)
         self._counts.add(float(total), int(tokens))
 
     test_step = validation_step

@@ -115,6 +115,12 @@ class OptimisedModule(LightningModule):
             if "betas" in group:
                 group["betas"] = self._betas
 
+    # Validation and test
+
+    def full_precision(self) -> torch.autocast:
+        """Return a context in which autocast is off: mixed precision is for training steps."""
+        return torch.autocast(self.device.type, enabled=False)
+
     # What the schedule remembers
 
     def validated(self, value: float) -> None:

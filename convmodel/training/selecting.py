@@ -217,6 +217,13 @@ class SelectorModule(OptimisedModule):
 
     # Evaluation
 
+    def on_validation_start(self) -> None:
+        """Measure a checkpoint with the weights that its folder would hold; ConveRT's are saved in 16 and 8 bits."""
+        if self.trainer.state.fn != "fit":
+            self.selector.load_weights(self.selector.weights(), Path("the checkpoint"))
+
+    on_test_start = on_validation_start
+
     def on_validation_epoch_start(self) -> None:
         """Starts the counts over."""
         self._pools, self._pool, self._samples = Pools(), 0, []
@@ -230,7 +237,8 @@ class SelectorModule(OptimisedModule):
             return
         pools, there = even([[one.response, *one.distractors] for one in batch.examples])
         self._pool = max(self._pool, there.shape[1])
-        scores = self.pool_scores(batch.examples, pools).float().cpu()
+        with self.full_precision():
+            scores = self.pool_scores(batch.examples, pools).float().cpu()
         kept = scores.masked_fill(~there, -torch.inf)
         losses = pool_losses(scores, there, torch.zeros(len(scores), dtype=torch.long))
         told = there.sum(1) > 1

@@ -15,6 +15,8 @@ from convmodel.generation.decoding import is_understood
 from convmodel.generation.engine import WORTH_WAITING, Engine, Request, Ticket
 from convmodel.generation.network import KeyValues, Network, Piece
 
+pytestmark = pytest.mark.machine
+
 END = 31
 POSITIONS = 48
 

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
+from convmodel.generation.cpu import has_vnni
 from convmodel.generation.engine import Engine, Request
 from convmodel.generation.int8 import Int8Linear, is_int8, to_int8
 from convmodel.model import ConversationModel
 from tests.conftest import MakeModel
 
-STEPS = 255 if torch.cpu._is_vnni_supported() else 127
+pytestmark = pytest.mark.machine
+
+STEPS = 255 if has_vnni() else 127
 """Into so many steps a row is rounded, from its largest number below 0 to that above."""
 
 

@@ -17,6 +17,8 @@ from convmodel.selection.rows import Row, pad_rows
 from convmodel.selection.selector import Selector
 from tests.conftest import TEXTS
 
+pytestmark = pytest.mark.machine
+
 CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
 CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No", "жаба"]
 PERSONAS = [[], ["I like the rain."], ["I live in a house.", "I play the piano."]]

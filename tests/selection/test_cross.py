@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation import is_int8
+from convmodel.generation.cpu import has_vnni
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.cross import CrossEncoder, CrossNetwork
 from convmodel.selection.cross_shared import shared_states
@@ -17,6 +18,8 @@ from convmodel.selection.rows import Row, pad_rows
 from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
 from tests.selection.conftest import MakeSelector
+
+pytestmark = pytest.mark.machine
 
 CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
 CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No", "I am fine"]
@@ -239,10 +242,9 @@ def test_in_int8_scores_stay_near_and_it_cannot_be_saved(
     loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="int8")
     assert is_int8(loaded.network) and not is_int8(selector.network)
     exact, found = selector.score(CONTEXTS, CANDIDATES), loaded.score(CONTEXTS, CANDIDATES)
-    assert float((found - exact).abs().mean()) < 0.15 * float(
-        exact.std()
-    )  # of 16 numbers, each rounded, few cancel out
-    assert loaded.fingerprint() != selector.fingerprint()
+    near = 0.15 if has_vnni() else 0.3  # of 16 numbers, each rounded to 8 or 7 bits, few cancel out
+    assert float((found - exact).abs().mean()) < near * float(exact.std())
+    assert loaded.fingerprint() == selector.fingerprint() and loaded.dtype == "int8"
     with pytest.raises(ValueError, match='a model in int8 cannot be saved; load it with dtype="float32"'):
         loaded.save_pretrained(tmp_path / "again")
     assert not (tmp_path / "again").exists()

@@ -27,6 +27,8 @@ from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
 from tests.selection.conftest import MakeSelector
 
+pytestmark = pytest.mark.machine
+
 CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
 CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No"]
 PERSONAS = [[], ["I like the rain."], ["I live in a house.", "I play the piano."]]

@@ -13,6 +13,8 @@ from convmodel.selection.quantised import FULL, QuantisedBlock, Rounded, quick_a
 from convmodel.selection.search import Best, search_bi, search_poly
 from convmodel.selection.searchable import Searchable
 
+pytestmark = pytest.mark.machine
+
 PASSES = [
     Float32Pass,
     pytest.param(Int8Pass, marks=pytest.mark.skipif(not quick_at_int8(), reason="no 8-bit products")),

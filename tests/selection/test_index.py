@@ -25,6 +25,8 @@ from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.selector import Selector
 from tests.selection.conftest import MakeSelector
 
+pytestmark = pytest.mark.machine
+
 TEXTS = [
     f"I {verb} the {noun}{end}"
     for end in (".", "?")
@@ -271,6 +273,41 @@ def test_another_model_is_refused_with_both_fingerprints(make_selector: MakeSele
             call()
         assert one.fingerprint() in str(error.value) and other.fingerprint() in str(error.value)
     assert content(tmp_path / "index") == before
+
+
+@pytest.mark.parametrize("bf16", ["0", "1"])
+def test_an_index_of_one_machine_opens_on_another_and_finds_the_same(
+    selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: str
+) -> None:
+    selector.save_pretrained(tmp_path / "model")
+    monkeypatch.setenv("CONVMODEL_BF16", bf16)
+    here = Selector.from_pretrained(tmp_path / "model", device="cpu")
+    assert isinstance(here, BiEncoder)
+    assert here.dtype == "float32"
+    build_index(here, given(), tmp_path / "index")
+    monkeypatch.setenv("CONVMODEL_BF16", "1" if bf16 == "0" else "0")
+    there = Selector.from_pretrained(tmp_path / "model", device="cpu")
+    assert isinstance(there, BiEncoder)
+    assert there.fingerprint() == here.fingerprint() == selector.fingerprint()
+    contexts = [["Hello"], ["Do you like the sea?", "I like the rain."]]
+    found = [
+        CandidateIndex.open(tmp_path / "index", model).search(model.encode_contexts(contexts), 7)
+        for model in (here, there)
+    ]
+    assert torch.equal(found[0].ids, found[1].ids) and torch.equal(found[0].scores, found[1].scores)
+
+
+def test_an_index_says_in_which_type_it_was_computed(selector: BiEncoder, tmp_path: Path) -> None:
+    selector.save_pretrained(tmp_path / "model")
+    low = Selector.from_pretrained(tmp_path / "model", device="cpu", dtype="bfloat16")
+    assert low.dtype == "bfloat16" and low.fingerprint() == selector.fingerprint()
+    build_index(low, given(), tmp_path / "index")
+    assert files.read_state(tmp_path / "index").model_dtype == "bfloat16"
+    CandidateIndex.open(tmp_path / "index", low)
+    with pytest.warns(UserWarning, match="computed in bfloat16, and the model is loaded in float32"):
+        CandidateIndex.open(tmp_path / "index", selector)
+    with pytest.raises(ValueError, match=r"computed in bfloat16.*float32; load it with --dtype bfloat16"):
+        build_index(selector, given(["new"]), tmp_path / "index", append=True)
 
 
 def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path: Path) -> None:

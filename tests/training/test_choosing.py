@@ -21,6 +21,8 @@ from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, Enc
 from convmodel.training.schedule import Plateau
 from tests.training.conftest import SIZES, Workshop, difference
 
+pytestmark = pytest.mark.machine
+
 TINY = NewEncoder(layers=1, heads=2, width=16, positions=96, vocab_size=300, dropout=0.0)
 CONTEXTS = ["Hello", "How are you?", "Where do you live?", "Do you like music?", "I like the rain."]
 RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]

@@ -18,6 +18,8 @@ from convmodel.trainer import main
 from tests.training.conftest import ROOT, Workshop, difference
 from tests.vocabularies import word_level
 
+pytestmark = pytest.mark.machine
+
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The line with which the trainer ends."""
@@ -180,8 +182,8 @@ def test_an_untrained_model_is_not_measured(workshop: Workshop, capsys: pytest.C
 
 
 def test_the_precision_is_decided_by_the_hardware_and_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    for quick, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr("convmodel.training.cli.quick_at_bf16", lambda _, quick=quick: quick)
+    for bf16, expected in (("1", "bf16-mixed"), ("0", "32-true")):
+        monkeypatch.setenv("CONVMODEL_BF16", bf16)
         said = workshop.train(trainer__max_steps=1)
         assert said.count("precision: ") == 1 and f"precision: {expected}" in said
     assert "precision: " not in workshop.train(trainer__max_steps=1, trainer__precision="64-true")

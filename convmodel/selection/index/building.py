@@ -163,6 +163,11 @@ def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> fi
             raise FileExistsError(f"{folder}: is an index already; add to it (--append), or remove it first")
         state = files.read_state(folder)
         check_model(folder, state, selector)
+        if state.model_dtype != selector.dtype:
+            raise ValueError(
+                f"{folder}: its vectors were computed in {state.model_dtype}, and this model is loaded in "
+                f"{selector.dtype}; load it with --dtype {state.model_dtype}, or make the index anew"
+            )
         if dtype not in ("float32", state.dtype):
             raise ValueError(f"{folder}: its vectors are {state.dtype}, and {dtype} is asked for; leave that out")
         return state
@@ -171,7 +176,7 @@ def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> fi
     strange = folder.is_dir() and any(not files.is_ours(path.name) for path in folder.iterdir())
     if folder.is_file() or strange:
         raise FileExistsError(f"{folder}: is no index, and something is there; give another name")
-    return files.State(selector.kind, selector.fingerprint(), 0, dtype)
+    return files.State(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
 
 
 def _begun(candidates: Iterable[CandidateText], *, needed: bool) -> Iterable[CandidateText]:
@@ -202,7 +207,8 @@ def _write_texts(
     folder: Path, state: files.State, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
 ) -> _Work:
     """Writes what is new behind what is there."""
-    key = hashlib.blake2b(repr((state.fingerprint, state.dtype, state.count, batch)).encode(), digest_size=16)
+    computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
+    key = hashlib.blake2b(repr(computed).encode(), digest_size=16)
     added = repeated = 0
     with (
         files.PieceWriter(folder, "texts", state.count) as texts,

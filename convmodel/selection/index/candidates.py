@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +54,12 @@ class CandidateIndex:
         for last in (False, True):
             state = files.read_state(where)
             check_model(where, state, selector)
+            if state.model_dtype != selector.dtype and not last:
+                warnings.warn(
+                    f"{where}: its vectors were computed in {state.model_dtype}, and the model is loaded in "
+                    f"{selector.dtype}; scores are near those of one type, not equal",
+                    stacklevel=2,
+                )
             try:
                 return cls(where, state)
             except FileNotFoundError:  # what the state named was replaced in between
@@ -173,7 +180,7 @@ def check_model(folder: Path, state: files.State, selector: Selector) -> str:
     if mine != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{selector.kind}, fingerprint {mine}); open it with that one, loaded with the same dtype, or make it anew"
+            f"{selector.kind}, fingerprint {mine}); open it with that one, or make it anew"
         )
     return mine
 

@@ -44,6 +44,7 @@ class State:
 
     Args:
         kind, fingerprint: of the model.
+        model_dtype: the type that the model computed the vectors in.
         width: D.
         dtype: of vectors.
         count: how many candidates were ever added; their numbers are below it.
@@ -55,6 +56,7 @@ class State:
 
     kind: str
     fingerprint: str
+    model_dtype: str
     width: int
     dtype: str
     count: int = 0
