@@ -81,7 +81,7 @@ def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(works
             assert output.responses == [f"I am {name}."]
             assert bool(output.turns_dropped) == (len(context) > 1)
             with Writer(model) as writer:
-                options = {"do_sample": False, "max_new_tokens": 16}
+                options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 16}
                 reply = writer.start(context, persona=persona, options=options).reply()
             # A writer drops more old turns at once, so that it reads less again; the rest is replied to alike.
             left = context[reply.turns_dropped :]
