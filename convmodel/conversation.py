@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from .formats import CONVERSATIONS
-from .formats.base import ConversationFileError, Problem, Record, kind
-from .formats.jsonl import dump
-from .formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
-from .formats.reading import OnError, Reader, Report, count
+from convmodel.formats import CONVERSATIONS
+from convmodel.formats.base import ConversationFileError, Problem, Record, kind
+from convmodel.formats.jsonl import dump
+from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
+from convmodel.formats.reading import OnError, Reader, Report, count
 
 __all__ = [
     "Conversation",

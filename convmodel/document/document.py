@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.conversation import check_text
+from convmodel.document.formats import DOCUMENTS, DocumentRecord
+from convmodel.document.formats.jsonl import dump
 from convmodel.formats.base import DataFileError, Problem, kind, listing, shorten
 from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES, replacing
 from convmodel.formats.reading import OnError, Reader, Report, count, digest_of
-
-from .formats import DOCUMENTS, DocumentRecord
-from .formats.jsonl import dump
 
 __all__ = [
     "DataFileError",

@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel
 
+from convmodel.document.document import Document, meta_text
+from convmodel.document.layout import DocumentWindows, EncodedDocuments, Limits
+from convmodel.document.preparation import DocumentModelOutput, PreparedDocument, prepare
+from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.generation import Row, repetition, score_rows
 from convmodel.language_model import LanguageModel
 from convmodel.model_card import DOCUMENTS
 from convmodel.model_folder import DOCUMENT_FILE, local_file
 from convmodel.options import Decoding, Room
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write
-
-from .document import Document, meta_text
-from .layout import DocumentWindows, EncodedDocuments, Limits
-from .preparation import DocumentModelOutput, PreparedDocument, prepare
-from .tokenizer import DocumentTokenizer
 
 MAX_NEW_TOKENS = 512
 """Tokens of a text at most, where nobody says; never more than half of what the window has beside the longest meta."""

@@ -4,18 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from convmodel.document.document import Meta, check_meta
+from convmodel.document.formats.hub import HUB, meta_of
+from convmodel.document.formats.jsonl import sniff_jsonl
+from convmodel.document.formats.record import BODY_KEYS
+from convmodel.document.tokenizer import check_prompt
 from convmodel.formats.base import FileFormat, Line, Problem, kind, listing
 from convmodel.formats.hub import HubAddress, HubFormat
 from convmodel.formats.json_line import encode, parse
 from convmodel.formats.known import Formats
 from convmodel.formats.one_a_line import one_a_line
 from convmodel.formats.reading import Reader, Report, count
-
-from .document import Meta, check_meta
-from .formats.hub import HUB, meta_of
-from .formats.jsonl import sniff
-from .formats.record import BODY_KEYS
-from .tokenizer import check_prompt
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
 
@@ -91,7 +90,7 @@ def _whatever(first_lines: Sequence[str]) -> bool:
 PROMPTS: Formats[PromptRecord] = Formats(
     "prompt",
     {
-        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), sniff, _read_jsonl),
+        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), sniff_jsonl, _read_jsonl),
         "text": FileFormat("text", "one prompt a line", "line", (".txt",), _whatever, _read_text),
     },
     HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _of_row),

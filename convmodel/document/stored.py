@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from convmodel.document.document import Document, meta_text
+from convmodel.document.layout import DocumentWindows, Limits
 from convmodel.token_store import Parts, TokenStore
-
-from .document import Document, meta_text
-from .layout import DocumentWindows, Limits
 
 
 def parts(document: Document) -> Parts:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from convmodel.conversation import check_characters
+from convmodel.document.document import check_meta, meta_text
+from convmodel.document.layout import lay_out
 from convmodel.formats.base import kind
 from convmodel.text_tokenizer import TextTokenizer
-
-from .document import check_meta, meta_text
-from .layout import lay_out
 
 
 class DocumentEncoding(dict[str, list[int]]):

@@ -5,12 +5,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from convmodel.document.model import PRESETS, DocumentModel
+from convmodel.document.preparation import DocumentModelOutput, PreparedDocument
 from convmodel.engine_thread import EngineThread
 from convmodel.in_progress import InProgress, Pieces
 from convmodel.seeds import SEEDS
-
-from .model import PRESETS, DocumentModel
-from .preparation import DocumentModelOutput, PreparedDocument
 
 
 class DocumentWriter(EngineThread[DocumentModel]):

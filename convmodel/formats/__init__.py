@@ -4,14 +4,14 @@ Here are those of conversations; documents have theirs in convmodel/document/for
 `FileFormat` (its names, `sniff`, `read`), one entry here, and its test.
 """
 
-from .base import ConversationFileError, DataFileError, FileFormat, Format, Line, Problem, Record
-from .fbdialog import FBDIALOG
-from .hub import HUB
-from .jsonl import JSONL
-from .known import Formats
-from .parlai import PARLAI
-from .table import CSV, TSV
-from .ubuntu import UBUNTU
+from convmodel.formats.base import ConversationFileError, DataFileError, FileFormat, Format, Line, Problem, Record
+from convmodel.formats.fbdialog import FBDIALOG
+from convmodel.formats.hub import HUB
+from convmodel.formats.jsonl import JSONL
+from convmodel.formats.known import Formats
+from convmodel.formats.parlai import PARLAI
+from convmodel.formats.table import CSV, TSV
+from convmodel.formats.ubuntu import UBUNTU
 
 __all__ = [
     "CONVERSATIONS",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .base import Asked, Record
+from convmodel.formats.base import Asked, Record
 
 _PERSONA = "your persona:"
 _PARTNER = "partner's persona:"

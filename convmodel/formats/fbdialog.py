@@ -6,8 +6,8 @@ Source: `FbDeprecatedDialogTeacher` of github.com/facebookresearch/ParlAI. A new
 import re
 from collections.abc import Iterator, Sequence
 
-from .base import FileFormat, Line, Problem, Record, shorten
-from .episode import Episode
+from convmodel.formats.base import FileFormat, Line, Problem, Record, shorten
+from convmodel.formats.episode import Episode
 
 _NUMBERED = re.compile(r"\s*(\d{1,9})(?: |$)")
 

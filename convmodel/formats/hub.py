@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from .base import DataFileError, Format, Problem, Record, RecordT, kind
-from .messages import turns_of
+from convmodel.formats.base import DataFileError, Format, Problem, Record, RecordT, kind
+from convmodel.formats.messages import turns_of
 
 SCHEME = "hub://"
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .base import shorten
+from convmodel.formats.base import shorten
 
 decode = json.JSONDecoder().decode
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .base import Asked, FileFormat, Line, Problem, Record, kind, listing
-from .json_line import decode, encode, parse
-from .messages import turns_of
-from .one_a_line import one_a_line
+from convmodel.formats.base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from convmodel.formats.json_line import decode, encode, parse
+from convmodel.formats.messages import turns_of
+from convmodel.formats.one_a_line import one_a_line
 
 _OWN_KEYS = frozenset({"turns", "persona", "meta"})
 _WANTED = 'write a list of turns, {"turns": [...]} or {"messages": [...]}'

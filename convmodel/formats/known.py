@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic
 
-from .base import DataFileError, FileFormat, Format, Problem, RecordT, shorten
-from .hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
-from .lines import check_is_file, first_lines
+from convmodel.formats.base import DataFileError, FileFormat, Format, Problem, RecordT, shorten
+from convmodel.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
+from convmodel.formats.lines import check_is_file, first_lines
 
 
 @dataclass(frozen=True)

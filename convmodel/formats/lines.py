@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 
 from convmodel.atomic import atomic_file
-
-from .base import DataFileError, Line
+from convmodel.formats.base import DataFileError, Line
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
 

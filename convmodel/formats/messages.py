@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .base import kind, shorten
+from convmodel.formats.base import kind, shorten
 
 _SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 _ALLOWED = "user or human, assistant or gpt, system"

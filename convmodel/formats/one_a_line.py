@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from .base import Line, Problem, RecordT
+from convmodel.formats.base import Line, Problem, RecordT
 
 
 def one_a_line(lines: Iterator[Line], record: Callable[[int, str], RecordT]) -> Iterator[RecordT | Problem]:

@@ -7,8 +7,8 @@ it says, and labels are unescaped too.
 
 from collections.abc import Iterator, Sequence
 
-from .base import FileFormat, Line, Problem, Record, listing, shorten
-from .episode import Episode
+from convmodel.formats.base import FileFormat, Line, Problem, Record, listing, shorten
+from convmodel.formats.episode import Episode
 
 _LABELS = ("labels", "eval_labels")
 _CANDIDATES = "label_candidates"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
-from .base import DataFileError, Format, Problem, RecordT
-from .known import Formats
-from .lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
+from convmodel.formats.base import DataFileError, Format, Problem, RecordT
+from convmodel.formats.known import Formats
+from convmodel.formats.lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
 
 OnError = Literal["stop", "skip"]
 

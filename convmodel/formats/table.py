@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from .base import FileFormat, Line, Problem, Record, listing
+from convmodel.formats.base import FileFormat, Line, Problem, Record, listing
 
 _NEEDED = ("context", "response")
 

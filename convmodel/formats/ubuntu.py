@@ -7,8 +7,8 @@ Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utteran
 import re
 from collections.abc import Iterator, Sequence
 
-from .base import Asked, FileFormat, Line, Problem, Record, kind, listing
-from .table import columns, read_fields
+from convmodel.formats.base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from convmodel.formats.table import columns, read_fields
 
 _CONTEXT, _RESPONSE, _UTTERANCE, _LABEL = "context", "ground truth utterance", "utterance", "label"
 _HEADERS = ({_CONTEXT, _RESPONSE}, {_CONTEXT, _UTTERANCE, _LABEL})

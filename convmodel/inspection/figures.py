@@ -39,14 +39,14 @@ def length_picture(title: str, files: Sequence[tuple[str, Lengths]], *, window: 
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.subplots()
-        _draw(axes, files, window)
+        _draw_lengths(axes, files, window)
         axes.set_title(title, loc="left")
         axes.set_xlabel("tokens")
         axes.set_ylabel("share")
         return _svg(figure, title)
 
 
-def _draw(axes: Any, files: Sequence[tuple[str, Lengths]], window: int | None) -> None:
+def _draw_lengths(axes: Any, files: Sequence[tuple[str, Lengths]], window: int | None) -> None:
     most = max([lengths.quantile(0.995) for _, lengths in files] + [window + window // 8 if window else 1, 8])
     edges = list(range(1, most + 2, -(-most // STEPS)))
     for number, (name, lengths) in enumerate(files):

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.serving.store import Store
-
-from .databases import has_postgres, new_database, postgres
+from tests.serving.databases import has_postgres, new_database, postgres
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .server import Process
+from tests.serving.server import Process
 
 TALKERS = 5
 SHARERS = 3

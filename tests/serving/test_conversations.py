@@ -13,9 +13,8 @@ from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import About, Store, Stored, Turn, Unavailable, conversations, keys
 from convmodel.serving.store.conversations import Change
-
-from ..fakes import FakeResponder
-from .talking import Talk, events, served
+from tests.fakes import FakeResponder
+from tests.serving.talking import Talk, events, served
 
 
 def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:

@@ -14,12 +14,11 @@ import pytest
 
 from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.service import Service
-
-from ..fakes import FakeResponder
-from .databases import new_database
-from .killing import ask, kill_again_and_again, turns_of
-from .server import Process
-from .talking import events, listening
+from tests.fakes import FakeResponder
+from tests.serving.databases import new_database
+from tests.serving.killing import ask, kill_again_and_again, turns_of
+from tests.serving.server import Process
+from tests.serving.talking import events, listening
 
 ROUNDS = int(os.environ.get("CONVMODEL_KILL_ROUNDS", "1"))
 """How often a server is killed; set it to hundreds before a release."""

@@ -13,9 +13,8 @@ import httpx2 as httpx
 
 from convmodel.commands import serve
 from convmodel.serving.openai.schemas import ChatRequest
-
-from .clients import served
-from .everything import everything
+from tests.serving.clients import served
+from tests.serving.everything import everything
 
 DOCS = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 

@@ -14,8 +14,7 @@ from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service
 from tests.document.models import RUSSIAN, make
 from tests.fakes import FakeDocuments, FakeResponder
-
-from .clients import client_of, events_of, service_of
+from tests.serving.clients import client_of, events_of, service_of
 
 BODY: dict[str, Any] = {"prompt": "Once", "meta": {"topics": ["cats", "dogs"], "year": 1999}, "seed": 5}
 

@@ -13,9 +13,8 @@ import pytest
 
 from convmodel.serving.service import Service
 from tests.conftest import PIECES
-
-from .clients import events_of, served, until
-from .everything import everything
+from tests.serving.clients import events_of, served, until
+from tests.serving.everything import everything
 
 ROUNDS = int(os.environ.get("CONVMODEL_FUZZ_ROUNDS", "150"))
 """Requests; more find more."""

@@ -17,8 +17,7 @@ from convmodel.serving.settings import Settings
 from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import digest, new_key
 from tests.fakes import FakeResponder
-
-from .clients import client_of, events_of, served, service_of, until
+from tests.serving.clients import client_of, events_of, served, service_of, until
 
 JSON = {"content-type": "application/json"}
 HELLO = {"context": ["Hello!"]}

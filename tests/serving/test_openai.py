@@ -8,8 +8,7 @@ import pytest
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder, some_words
-
-from .clients import client_of, served, service_of, until
+from tests.serving.clients import client_of, served, service_of, until
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
 CHAT = "/v1/chat/completions"

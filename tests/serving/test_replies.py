@@ -14,8 +14,7 @@ from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder, some_words
-
-from .clients import client_of, events_of, served, service_of, until
+from tests.serving.clients import client_of, events_of, served, service_of, until
 
 
 def said(text: str) -> FakeResponder:

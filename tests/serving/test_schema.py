@@ -14,8 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 
 from convmodel.serving.app import create_app
-
-from .everything import everything
+from tests.serving.everything import everything
 
 EXAMPLES = 4
 """For each address; `schemathesis run ADDRESS/openapi.json --checks all` tries more."""

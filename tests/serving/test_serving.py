@@ -21,8 +21,7 @@ from convmodel.serving.store import Store, keys
 from convmodel.writer import Writer
 from tests.conftest import MakeModel
 from tests.fakes import FakeResponder
-
-from .clients import client_of
+from tests.serving.clients import client_of
 
 ROOT = Path(__file__).parents[2]
 

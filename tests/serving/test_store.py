@@ -33,8 +33,7 @@ from convmodel.serving.store import (
 )
 from convmodel.serving.store.conversations import Change
 from convmodel.serving.store.idempotency import Before
-
-from ..conftest import random_text
+from tests.conftest import random_text
 
 
 def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> Whole:

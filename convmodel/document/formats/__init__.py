@@ -5,14 +5,13 @@ A new format is one file with a `FileFormat` (its names, `sniff`, `read`), one e
 
 import os
 
+from convmodel.document.formats.hub import HUB
+from convmodel.document.formats.jsonl import JSONL
+from convmodel.document.formats.python import PYTHON
+from convmodel.document.formats.record import DocumentRecord
+from convmodel.document.formats.text import FILE, TEXT
 from convmodel.formats.base import FileFormat
 from convmodel.formats.known import Formats
-
-from .hub import HUB
-from .jsonl import JSONL
-from .python import PYTHON
-from .record import DocumentRecord
-from .text import FILE, TEXT
 
 __all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormats", "DocumentRecord"]
 

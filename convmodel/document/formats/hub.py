@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from convmodel.document.formats.record import DocumentRecord
 from convmodel.formats.hub import HubAddress, HubFormat
 
-from .record import DocumentRecord
 
-
-def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
+def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
     return DocumentRecord(number, row[str(address.column)], meta_of(row, address))
 
 
@@ -24,5 +23,5 @@ HUB = HubFormat(
     unit="row",
     example="hub://org/name?column=text&split=train",
     options=("column", "meta", "split", "config", "revision"),
-    record=_record,
+    record=_hub_record,
 )

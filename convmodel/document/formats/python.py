@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from convmodel.document.formats.record import DocumentRecord, record_of
 from convmodel.formats.base import FileFormat, Line, Problem
 from convmodel.formats.one_a_line import one_a_line
-
-from .record import DocumentRecord, record_of
 
 MOST_OUTSIDE = 2**16
 """Characters of a line outside of its strings: each of these may cost hundreds of bytes while it is read."""
@@ -20,17 +19,17 @@ _STRING = re.compile(r"""'(?:[^'\\]++|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]++|\\(?:.|
 _WANTED = "write {'body': '...', 'meta': '...'}, or JSON"
 
 
-def sniff(first_lines: Sequence[str]) -> bool:
+def sniff_python(first_lines: Sequence[str]) -> bool:
     """At least half of the lines begin as a dict does whose first key stands in single quotes."""
     return 2 * sum(_BEGIN.match(line) is not None for line in first_lines) >= len(first_lines)
 
 
-def read(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
+def read_python(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
     """One record or problem a line; blank lines are ignored."""
-    return one_a_line(lines, _record)
+    return one_a_line(lines, _python_record)
 
 
-def _record(number: int, text: str) -> DocumentRecord:
+def _python_record(number: int, text: str) -> DocumentRecord:
     return record_of(number, _literal(text))
 
 
@@ -61,4 +60,6 @@ def _said(message: str) -> str:
     return re.sub(r" on line \d+|: <.*|; .*", "", message.partition("\n")[0].partition(" (")[0])
 
 
-PYTHON = FileFormat(name="python", human_name="Python lines", unit="line", suffixes=(), sniff=sniff, read=read)
+PYTHON = FileFormat(
+    name="python", human_name="Python lines", unit="line", suffixes=(), sniff=sniff_python, read=read_python
+)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from convmodel.document.formats.record import DocumentRecord
 from convmodel.formats.base import FileFormat, Line, Problem
-
-from .record import DocumentRecord
 
 MOST_CHARACTERS = 16 * 2**20
 """Of a document: what goes on for longer was hardly meant to be one, and must not fill the memory."""

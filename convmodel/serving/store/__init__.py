@@ -1,9 +1,9 @@
 """What must outlive the server: conversations and keys, in SQLite or PostgreSQL; a change is whole or not at all."""
 
-from .errors import Conflict, Missing, StoreError, Taken, Unavailable
-from .retention import keep_purging, purge
-from .rows import About, Listed, Speaker, Stored, Turn, Whole
-from .store import Store
+from convmodel.serving.store.errors import Conflict, Missing, StoreError, Taken, Unavailable
+from convmodel.serving.store.retention import keep_purging, purge
+from convmodel.serving.store.rows import About, Listed, Speaker, Stored, Turn, Whole
+from convmodel.serving.store.store import Store
 
 __all__ = [
     "About",

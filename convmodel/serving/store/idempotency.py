@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from .rows import now
-from .tables import IDEMPOTENCY
+from convmodel.serving.store.rows import now
+from convmodel.serving.store.tables import IDEMPOTENCY
 
 _I = IDEMPOTENCY.c
 

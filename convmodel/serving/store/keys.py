@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from .errors import Taken
-from .rows import now
-from .tables import KEYS
+from convmodel.serving.store.errors import Taken
+from convmodel.serving.store.rows import now
+from convmodel.serving.store.tables import KEYS
 
 BEGINNING = "cm-"
 """How keys begin, so that a person, and a search for leaked secrets, knows one."""

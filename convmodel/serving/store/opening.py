@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from .errors import StoreError
-from .tables import METADATA, SCHEMA, VERSION
+from convmodel.serving.store.errors import StoreError
+from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
 
 EXAMPLES = "write sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
 BUSY_SECONDS = 10

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, select
 
-from . import idempotency
-from .errors import Unavailable
-from .rows import now
-from .store import Store
-from .tables import CONVERSATIONS
+from convmodel.serving.store import idempotency
+from convmodel.serving.store.errors import Unavailable
+from convmodel.serving.store.rows import now
+from convmodel.serving.store.store import Store
+from convmodel.serving.store.tables import CONVERSATIONS
 
 AT_ONCE = 200
 """Conversations that are deleted in one transaction: others need not wait long."""

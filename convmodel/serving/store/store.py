@@ -6,10 +6,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from . import keys
-from .database import Database
-from .errors import Unavailable
-from .threads import Threads
+from convmodel.serving.store import keys
+from convmodel.serving.store.database import Database
+from convmodel.serving.store.errors import Unavailable
+from convmodel.serving.store.threads import Threads
 
 logger = logging.getLogger(__name__)
 

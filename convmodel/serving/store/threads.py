@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .database import Database, Work
-from .errors import Unavailable
+from convmodel.serving.store.database import Database, Work
+from convmodel.serving.store.errors import Unavailable
 
 T = TypeVar("T")
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeResponder
-
-from .site import SLOW, Site, chromium
+from tests.serving.page.site import SLOW, Site, chromium
 
 CAUGHT = ("Content Security Policy", "TrustedHTML", "Uncaught")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .site import SLOW
+from tests.serving.page.site import SLOW
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
 expect.set_options(timeout=SLOW)

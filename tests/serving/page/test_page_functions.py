@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeResponder
-
-from .site import Site
+from tests.serving.page.site import Site
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from convmodel.serving.keys import Keys
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
-
-from .conftest import NewPage, NewSite
-from .talking import Person, echo, expect
+from tests.serving.page.conftest import NewPage, NewSite
+from tests.serving.page.talking import Person, echo, expect
 
 # Conversations
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeDocuments, FakeResponder
-
-from .conftest import NewPage, NewSite
-from .talking import Person, expect
+from tests.serving.page.conftest import NewPage, NewSite
+from tests.serving.page.talking import Person, expect
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 

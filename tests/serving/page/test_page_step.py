@@ -8,9 +8,8 @@ from typing import Any
 from convmodel.serving.keys import Keys
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
-
-from .conftest import NewPage, NewSite
-from .talking import Person, echo, expect
+from tests.serving.page.conftest import NewPage, NewSite
+from tests.serving.page.talking import Person, echo, expect
 
 
 def test_what_was_typed_before_an_edit_comes_back_in_its_own_conversation(new_site: NewSite, new_page: NewPage) -> None:

@@ -11,9 +11,8 @@ from starlette.types import Send
 
 from convmodel.serving.sse import EventStream
 from tests.fakes import FakeResponder
-
-from .conftest import NewPage, NewSite
-from .talking import Person, echo, expect
+from tests.serving.page.conftest import NewPage, NewSite
+from tests.serving.page.talking import Person, echo, expect
 
 
 def several(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
