@@ -99,8 +99,8 @@ def ours(job: Job) -> dict[str, Any]:
     """What `python -m convmodel.trainer` runs: the modules of this package, the trainer's defaults."""
     from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
-    from convmodel.data import ConversationDataModule
     from convmodel.training.cli import TRAINER_DEFAULTS
+    from convmodel.training.datamodules.conversation import ConversationDataModule
     from convmodel.training.generative import ConversationModule
 
     meter = Meter(job.warm_up, job.seconds)

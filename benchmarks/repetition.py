@@ -28,7 +28,7 @@ from convmodel.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 
 MODULE = "convmodel.training.documents.DocumentModule"
-DATA = "convmodel.document_data.DocumentDataModule"
+DATA = "convmodel.training.datamodules.document.DocumentDataModule"
 
 SIZES: dict[str, Any] = {"n_layer": 2, "n_head": 4, "n_embd": 256, "n_positions": 512, "vocab_size": 4096}
 SMOKE: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 128, "vocab_size": 400}

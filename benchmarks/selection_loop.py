@@ -86,8 +86,8 @@ def ours(loop: Loop, seed: int) -> float:
     """Examples per second of what `python -m convmodel.trainer` runs, with its own defaults."""
     from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
-    from convmodel.choice_data import ChoiceBatch, ChoiceDataModule
     from convmodel.training.cli import TRAINER_DEFAULTS
+    from convmodel.training.datamodules.selection import ChoiceBatch, ChoiceDataModule
 
     meter = Meter(WARM_UP, loop.seconds)
 

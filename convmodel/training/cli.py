@@ -25,7 +25,7 @@ from convmodel.yaml_keys import check_no_key_twice
 
 DEFAULT_PAIR = {
     "model": {"class_path": "convmodel.training.generative.ConversationModule"},
-    "data": {"class_path": "convmodel.data.ConversationDataModule"},
+    "data": {"class_path": "convmodel.training.datamodules.conversation.ConversationDataModule"},
 }
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from convmodel.document.document import Document, Meta, check_meta, meta_text
 from convmodel.document.model import DocumentModel, usual_meta_length
 from convmodel.document.tokenizer import check_prompt
-from convmodel.document_data import DocumentDataModule
+from convmodel.training.datamodules.document import DocumentDataModule
 from convmodel.training.measuring import Texts
 from convmodel.training.samples import Asking, Sample
 from convmodel.training.writing import WritingModule

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from convmodel.data import ConversationDataModule
 from convmodel.layout import TrainOn
 from convmodel.model import ConversationModel
+from convmodel.training.datamodules.conversation import ConversationDataModule
 from convmodel.training.measuring import Texts
 from convmodel.training.samples import Asking, Sample
 from convmodel.training.writing import WritingModule

@@ -13,9 +13,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from convmodel.choice_data import ChoiceBatch
 from convmodel.choice_set import Ids, TokenisedChoice
-from convmodel.data import LearnVocabulary
 from convmodel.metrics.ranking import ranks_of
 from convmodel.model_card import ModelCard
 from convmodel.selection.folders import SELECTOR
@@ -23,6 +21,8 @@ from convmodel.selection.loss import pool_losses
 from convmodel.selection.selector import Selector
 from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.counting import summed_over_processes
+from convmodel.training.datamodules.conversation import LearnVocabulary
+from convmodel.training.datamodules.selection import ChoiceBatch
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.optimising import OptimisedModule, OptimizerName
 from convmodel.training.schedule import Schedule

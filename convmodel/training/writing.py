@@ -12,7 +12,6 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.batching import Batch
-from convmodel.data import LearnVocabulary
 from convmodel.language_model import LanguageModel
 from convmodel.layout import IGNORED
 from convmodel.loss import summed_cross_entropy, summed_loss
@@ -21,6 +20,7 @@ from convmodel.model_folder import checked_source, load_config
 from convmodel.seeds import mixed_seed
 from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.continuing import SequenceUnlikelihood, continue_rows
+from convmodel.training.datamodules.conversation import LearnVocabulary
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.measuring import MeasuredModule
 from convmodel.training.schedule import Schedule

@@ -50,7 +50,7 @@ class Workshop:
             (self.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return {
             "model": "convmodel.training.documents.DocumentModule",
-            "data": "convmodel.document_data.DocumentDataModule",
+            "data": "convmodel.training.datamodules.document.DocumentDataModule",
             "data__overlap": 8,
         }
 

@@ -12,12 +12,12 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from convmodel.choice_data import ChoiceBatch
 from convmodel.choice_set import TokenisedChoice
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.selector import Selector
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
+from convmodel.training.datamodules.selection import ChoiceBatch
 from convmodel.training.schedule import Plateau
 from tests.training.conftest import SIZES, Workshop, difference
 
@@ -175,7 +175,7 @@ def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str =
         sizes = {}
     given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
     first, *others = workshop.arguments(command, run=run, **given)
-    return [first, f"--model={kind}", "--data=convmodel.choice_data.ChoiceDataModule", *others]
+    return [first, f"--model={kind}", "--data=convmodel.training.datamodules.selection.ChoiceDataModule", *others]
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -> None:
@@ -287,7 +287,7 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
 
     first, *others = workshop.arguments(data__tokens_per_batch=...)
     with pytest.raises(SystemExit):
-        main([first, "--data=convmodel.choice_data.ChoiceDataModule", *others])
+        main([first, "--data=convmodel.training.datamodules.selection.ChoiceDataModule", *others])
     assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
 
 

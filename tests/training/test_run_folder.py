@@ -23,7 +23,7 @@ from tests.training.test_resume import callback
 
 CHOOSING: dict[str, Any] = {
     "model": "convmodel.training.choosing.BiEncoderModule",
-    "data": "convmodel.choice_data.ChoiceDataModule",
+    "data": "convmodel.training.datamodules.selection.ChoiceDataModule",
     "trainer__max_steps": 2,
     "trainer__val_check_interval": 2,
     **{f"model__from_scratch__{name}": ... for name in SIZES},
@@ -60,7 +60,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
     assert found["model"]["parameters"] == found["model"]["learned"] == model.hf_model.num_parameters()
     assert found["model"]["options"]["from_scratch"]["n_embd"] == 16
     assert found["model"]["base_model"] is None
-    assert found["data"]["class"] == "convmodel.data.ConversationDataModule"
+    assert found["data"]["class"] == "convmodel.training.datamodules.conversation.ConversationDataModule"
     assert found["data"]["options"]["tokens_per_batch"] == 256
     assert "train.jsonl: JSON Lines" in found["data"]["train"] and "60 conversations" in found["data"]["train"]
     assert found["versions"]["convmodel"] == convmodel.__version__

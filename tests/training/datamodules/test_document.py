@@ -14,9 +14,9 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.batching import TokenBudgetSampler
 from convmodel.document.document import Document, write_documents
-from convmodel.document_data import LENGTH_STEP, MOST_PADDING, DocumentDataModule, SometimesWithoutMeta
 from convmodel.layout import IGNORED
 from convmodel.text_tokenizer import TextTokenizer
+from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, SometimesWithoutMeta
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]
 

@@ -10,12 +10,12 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.batching import Batch, Batches, BatchLoader, padded
-from convmodel.data import AsksForTokenizer, FilesDataModule, pinned, window_length
 from convmodel.document.document import Document, DocumentReader, meta_text
 from convmodel.document.layout import DocumentWindows, Limits
 from convmodel.document.stored import StoredDocuments, StoredWindows, parts
 from convmodel.formats.reading import count
 from convmodel.layout import IGNORED
+from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, pinned, window_length
 
 LENGTH_STEP = 1.01
 MOST_PADDING = 0.02

@@ -12,7 +12,7 @@ from convmodel.batching import Batches, BatchLoader, RandomBatches
 from convmodel.choice_set import ChoiceSet, Ids, TokenisedChoice
 from convmodel.choices import ChoiceReader, reader_of
 from convmodel.conversation import ConversationReader
-from convmodel.data import AsksForTokenizer, FilesDataModule, too_long_persona
+from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, too_long_persona
 
 
 @dataclass(frozen=True)
