@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from convmodel.choices import ChoiceExample, ChoiceReader
+from convmodel.data.selection_example import ChoiceExample, ChoiceReader
 from convmodel.evaluation.pools import Pooled, Pools
 from convmodel.evaluation.scoring import scores_of
 from convmodel.selection.pretrained import pretrained_encoder

@@ -27,8 +27,8 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.choices import ChoiceExample, ChoiceReader, reader_of
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
+from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
 from convmodel.metrics.ranking import rank
 
 SETS = ("ubuntu_irc", "persona")

@@ -28,7 +28,7 @@ from benchmarks.job import (
     prepare,
     shuffled,
 )
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.hardware import has_fast_bf16
 from convmodel.tokenizer import ConversationTokenizer
 

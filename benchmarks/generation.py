@@ -34,7 +34,7 @@ from benchmarks.common import (
     write_report,
 )
 from benchmarks.tokenization import load_tokenizer
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.generation import Row, generate_rows, to_int8
 from convmodel.hardware import has_fast_bf16
 from convmodel.model import ConversationModel

@@ -26,9 +26,9 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.choices import ChoiceExample, ChoiceReader, reader_of
 from convmodel.chooser import Chooser
-from convmodel.conversation import ConversationReader
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
 from convmodel.hybrid import Hybrid
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.metrics.diversity import distinct, sameness

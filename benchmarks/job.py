@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.common import peak_memory
-from convmodel.conversation import Conversation, read_conversations
+from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.hardware import has_fast_bf16
 from convmodel.tokenizer import ConversationTokenizer
 

@@ -28,7 +28,7 @@ from benchmarks.common import (
 from benchmarks.contenders import run_contender
 from benchmarks.job import PLAIN_ROWS, Job, load_model, plain_batch, plain_row, shuffled
 from benchmarks.training import SMOKE, in_own_process
-from convmodel.conversation import ConversationReader
+from convmodel.data.conversation import ConversationReader
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.trainer import main as trainer

@@ -22,8 +22,8 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.conversation import read_conversations
-from convmodel.document.document import Document, write_documents
+from convmodel.data.conversation import read_conversations
+from convmodel.data.document import Document, write_documents
 from convmodel.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 

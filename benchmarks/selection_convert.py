@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.hardware import has_fast_bf16
 from convmodel.selection.convert import Convert
 from convmodel.selection.convert_network import ConvertSizes

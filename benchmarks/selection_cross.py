@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from benchmarks.tokenization import load_tokenizer
-from convmodel.choices import ChoiceExample, read_choices
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
+from convmodel.data.selection_example import ChoiceExample, read_choices
 from convmodel.hardware import has_fast_bf16
 from convmodel.selection.cross import CrossEncoder
 from convmodel.selection.encoder import NewEncoder

@@ -11,7 +11,7 @@ from transformers import AutoModel
 
 from benchmarks.common import conversation_files, tell
 from convmodel.choice_set import TokenisedChoice
-from convmodel.choices import every_example
+from convmodel.data.selection_example import every_example
 from convmodel.model_folder import quiet_progress
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import NewEncoder

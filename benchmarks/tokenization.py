@@ -29,7 +29,7 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.conversation import Conversation, ConversationReader, read_conversations
+from convmodel.data.conversation import Conversation, ConversationReader, read_conversations
 from convmodel.token_store import CHUNK, TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 

@@ -25,7 +25,7 @@ from benchmarks.common import (
 )
 from benchmarks.job import Job
 from benchmarks.training import in_own_process
-from convmodel.conversation import Conversation, read_conversations
+from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.tokenizer import ConversationTokenizer
 
 GPT2: dict[str, Any] = {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 1024}

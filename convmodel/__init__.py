@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convmodel.chooser import Chooser
-    from convmodel.conversation import Conversation, read_conversations, write_conversations
-    from convmodel.document.document import Document, read_documents, write_documents
+    from convmodel.data.conversation import Conversation, read_conversations, write_conversations
+    from convmodel.data.document import Document, read_documents, write_documents
     from convmodel.document.model import DocumentModel
     from convmodel.document.preparation import DocumentModelOutput
     from convmodel.document.tokenizer import DocumentTokenizer
@@ -28,19 +28,19 @@ _HOMES = {
     "CandidateIndex": "convmodel.selection.index.candidates",
     "CandidateSet": "convmodel.selection.index.candidates",
     "Chooser": "convmodel.chooser",
-    "Conversation": "convmodel.conversation",
-    "read_conversations": "convmodel.conversation",
-    "write_conversations": "convmodel.conversation",
+    "Conversation": "convmodel.data.conversation",
+    "read_conversations": "convmodel.data.conversation",
+    "write_conversations": "convmodel.data.conversation",
     "ConversationModel": "convmodel.model",
     "ConversationModelOutput": "convmodel.model",
     "ConversationTokenizer": "convmodel.tokenizer",
-    "Document": "convmodel.document.document",
+    "Document": "convmodel.data.document",
     "DocumentModel": "convmodel.document.model",
     "DocumentModelOutput": "convmodel.document.preparation",
     "DocumentTokenizer": "convmodel.document.tokenizer",
     "DocumentWriter": "convmodel.document.writer",
-    "read_documents": "convmodel.document.document",
-    "write_documents": "convmodel.document.document",
+    "read_documents": "convmodel.data.document",
+    "write_documents": "convmodel.data.document",
     "Hybrid": "convmodel.hybrid",
     "MutualInformation": "convmodel.scorers",
     "PRESETS": "convmodel.options",

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.deciding import (
     CHOOSE_AGAIN,
     DEFAULTS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.deciding import DEFAULTS, DRAW_TEMPERATURE, check_choosing, decided, given
 from convmodel.in_one_piece import NOTHING, InOnePiece, OneThread
 from convmodel.responder import Candidate, Load, Reply, Replying, Responder, Searches, Session, TellsLoad

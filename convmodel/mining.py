@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from convmodel.atomic import atomic_file
-from convmodel.choices import ChoiceExample, every_example
-from convmodel.conversation import OnError
+from convmodel.data.atomic import atomic_file
+from convmodel.data.conversation import OnError
+from convmodel.data.selection_example import ChoiceExample, every_example
 from convmodel.selection.selector import EncodingSelector
 from convmodel.token_store import chunks
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.continuation import Written
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.generation import Row, score_rows
 from convmodel.language_model import LanguageModel
 from convmodel.layout import fit, lay_out, persona_length, room_for_turns

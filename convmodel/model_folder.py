@@ -10,7 +10,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from transformers import AutoConfig, GPT2Config
 from transformers.utils import logging as transformers_logging
 
-from convmodel.atomic import atomic_folder
+from convmodel.data.atomic import atomic_folder
 
 DOCUMENT_FILE = "document.json"
 """Beside the files of transformers: tells a model that writes documents from one that replies."""

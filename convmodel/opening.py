@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from convmodel.candidates import distinct_candidates
 from convmodel.chooser import Chooser
+from convmodel.data.candidates import distinct_candidates
 from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid, RankedBy
 from convmodel.model_folder import DOCUMENT_FILE, has_file

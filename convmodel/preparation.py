@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convmodel.continuation import Prepared, Written, prepare_row
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.generation import Row
 from convmodel.options import Decoding
 from convmodel.responder import Session

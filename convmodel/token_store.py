@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from convmodel.atomic import atomic_folder
-from convmodel.choices import ChoiceExample
-from convmodel.conversation import Conversation
+from convmodel.data.atomic import atomic_folder
+from convmodel.data.conversation import Conversation
+from convmodel.data.selection_example import ChoiceExample
 from convmodel.text_tokenizer import TextTokenizer
 
 VERSION = 3

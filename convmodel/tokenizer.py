@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.layout import Window, fit_in_steps, lay_out, persona_length, room_for_turns
 from convmodel.text_tokenizer import TextTokenizer
 

@@ -40,8 +40,8 @@ from benchmarks import (
     unlikelihood,
 )
 from benchmarks.common import Ratio, interleave, table
-from convmodel.choices import ChoiceExample
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
+from convmodel.data.selection_example import ChoiceExample
 from convmodel.layout import IGNORED
 from convmodel.tokenizer import ConversationTokenizer
 

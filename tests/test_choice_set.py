@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from convmodel.choice_set import ChoiceSet, TokenisedChoice
-from convmodel.choices import ChoiceExample
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
+from convmodel.data.selection_example import ChoiceExample
 from convmodel.token_store import TokenStore
 from convmodel.tokenizer import ConversationTokenizer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convmodel import errors
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.errors import told_in_one_line
 from convmodel.layout import targets
 

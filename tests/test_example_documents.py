@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from convmodel.document.document import Document, read_documents
+from convmodel.data.document import Document, read_documents
 from tests.test_example_data import FOLDER, MISTAKES, imported
 
 COUNTS = {"train": 1600, "valid": 100, "test": 100}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.candidates import distinct_candidates
+from convmodel.data.candidates import distinct_candidates
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.choices import read_choices
-from convmodel.conversation import Conversation, write_conversations
+from convmodel.data.conversation import Conversation, write_conversations
+from convmodel.data.selection_example import read_choices
 from convmodel.mining import mine
 from tests.selection.conftest import MakeSelector
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from convmodel.candidates import CandidateText
 from convmodel.chooser import Chooser
 from convmodel.commands import responder_options
+from convmodel.data.candidates import CandidateText
 from convmodel.document.protocol import WritesDocuments
 from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter

@@ -167,7 +167,9 @@ def test_what_knows_nothing_of_tensors_imports_no_torch() -> None:
 def test_the_imports_that_are_looked_at_are_those_that_are_written() -> None:
     assert {"conversation", "text_tokenizer", "layout"} == rooms(ROOT / "convmodel" / "tokenizer.py")
     assert {"base", "messages"} <= {
-        name.split(".")[2] for name in imported(ROOT / "convmodel/formats/jsonl.py") if name.startswith("convmodel.")
+        name.split(".")[2]
+        for name in imported(ROOT / "convmodel/data/formats/jsonl.py")
+        if name.startswith("convmodel.")
     }
     assert "errors" in rooms(ROOT / "convmodel" / "__main__.py")  # imported inside of a function
 

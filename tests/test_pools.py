@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convmodel.candidates import distinct_candidates
-from convmodel.conversation import ConversationFileError
+from convmodel.data.candidates import distinct_candidates
+from convmodel.data.conversation import ConversationFileError
 from convmodel.pools import SearchedPool, listed_pool, pool_of
 from convmodel.selection.search import Best
 from convmodel.selection.selector import EncodedContexts

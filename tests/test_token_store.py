@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from convmodel import token_store
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.token_store import TokenStore, store_key
 from convmodel.tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_text, random_turns
@@ -207,7 +207,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 def test_a_kill_in_the_middle_leaves_no_store_and_its_remains_go_with_the_next_build(tmp_path: Path) -> None:
     program = f"""
 import os, pathlib, signal
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.token_store import CHUNK, TokenStore
 
 class Ones(list):

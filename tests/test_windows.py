@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from convmodel import layout
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.layout import IGNORED, Sequences, TrainOn
 from convmodel.token_store import TokenStore
 from convmodel.tokenizer import ConversationTokenizer

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from convmodel.bulk.job import Job
 from convmodel.bulk.journal import open_journal
+from convmodel.data.reader import count
 from convmodel.errors import QueueFull
-from convmodel.formats.reading import count
 from convmodel.responder import Follows
 
 _PATIENCE = 0.05

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from convmodel.formats.reading import Reader
+from convmodel.data.reader import Reader
 from convmodel.seeds import mixed_seed
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 
 if sys.platform != "win32":
     import fcntl

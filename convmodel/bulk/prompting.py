@@ -5,9 +5,9 @@ from typing import Any
 
 from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
 from convmodel.bulk.job import Job
-from convmodel.document.prompts import Prompt, PromptReader
+from convmodel.data.lines import encode
+from convmodel.data.prompts import Prompt, PromptReader
 from convmodel.document.protocol import WritesDocuments, Writing
-from convmodel.formats.json_line import encode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rounded
 from convmodel.bulk.job import Job
-from convmodel.conversation import Conversation, ConversationReader
-from convmodel.formats.jsonl import dump
+from convmodel.data.conversation import Conversation, ConversationReader
+from convmodel.data.formats.jsonl import dump
 from convmodel.responder import Candidate, Reply, Replying, Responder
 
 

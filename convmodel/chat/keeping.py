@@ -3,7 +3,7 @@
 from itertools import chain, islice
 from pathlib import Path
 
-from convmodel.conversation import Conversation, ConversationReader, write_conversations
+from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
 
 
 def save(conversation: Conversation, name: str, *, replace: bool = False, add: bool = False) -> str:

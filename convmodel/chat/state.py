@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convmodel.conversation import Conversation, check_turns
+from convmodel.data.conversation import Conversation, check_turns
 from convmodel.responder import Reply, Replying, Responder, Session
 from convmodel.settings import preset_options
 

@@ -23,7 +23,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    from convmodel.conversation import Conversation, ConversationReader, write_conversations
+    from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
 
     reader = ConversationReader(options.source, on_error=options.on_error)
     reverse = Conversation.reversed if options.reverse else None

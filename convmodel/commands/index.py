@@ -94,7 +94,7 @@ def _idle(options: Namespace, *, removes: bool) -> str | None:
 
 
 def _remove(options: Namespace, selector: Any) -> None:
-    from convmodel.candidates import read_candidates
+    from convmodel.data.candidates import read_candidates
     from convmodel.selection.index.building import remove_candidates
     from convmodel.selection.index.files import read_state
 
@@ -105,7 +105,7 @@ def _remove(options: Namespace, selector: Any) -> None:
 
 
 def _build(options: Namespace, selector: Any) -> None:
-    from convmodel.candidates import read_candidates
+    from convmodel.data.candidates import read_candidates
     from convmodel.selection.index.building import build_index
 
     built = build_index(

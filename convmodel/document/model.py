@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel
 
-from convmodel.document.document import Document, meta_text
+from convmodel.data.document import Document, meta_text
 from convmodel.document.layout import DocumentWindows, EncodedDocuments, Limits
 from convmodel.document.preparation import DocumentModelOutput, PreparedDocument, prepare
 from convmodel.document.tokenizer import DocumentTokenizer

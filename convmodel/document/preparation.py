@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from convmodel.continuation import Prepared, Written, prepare_row
-from convmodel.document.document import Meta, check_meta, meta_text
+from convmodel.data.document import Meta, check_meta, meta_text
 from convmodel.document.tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
 from convmodel.generation import Row
 from convmodel.options import Decoding

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from convmodel.document.document import Meta
+from convmodel.data.document import Meta
 from convmodel.responder import Finish, Follows
 
 

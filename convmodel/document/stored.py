@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convmodel.document.document import Document, meta_text
+from convmodel.data.document import Document, meta_text
 from convmodel.document.layout import DocumentWindows, Limits
 from convmodel.token_store import Parts, TokenStore
 

@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from convmodel.conversation import check_characters
-from convmodel.document.document import check_meta, meta_text
+from convmodel.data.conversation import check_characters
+from convmodel.data.document import check_meta, meta_text
+from convmodel.data.formats.base import kind
 from convmodel.document.layout import lay_out
-from convmodel.formats.base import kind
 from convmodel.text_tokenizer import TextTokenizer
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from convmodel.data.reader import count
 from convmodel.evaluation.kind import Found
-from convmodel.formats.reading import count
 from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.ranking import Ranked, Ranking, gold_ranks
 

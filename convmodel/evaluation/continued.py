@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from convmodel.data.reader import count
 from convmodel.evaluation.foretold import LATELY, Foretold
 from convmodel.evaluation.kind import Found
 from convmodel.evaluation.shared import influences, likelihood, variety
-from convmodel.formats.reading import count
 from convmodel.metrics import tallies
 from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.repetition import repeated

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.continuation import LAST
-from convmodel.document.document import Document, DocumentReader, meta_text
+from convmodel.data.document import Document, DocumentReader, meta_text
+from convmodel.data.reader import count
 from convmodel.document.model import PRESETS, DocumentModel
 from convmodel.document.preparation import DocumentModelOutput
 from convmodel.evaluation.continued import Continued, find, seq_rep
@@ -13,7 +14,6 @@ from convmodel.evaluation.examples import digest, spread
 from convmodel.evaluation.foretold import Foretold, foretold
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.loaded import decoding_of, facts, in_groups
-from convmodel.formats.reading import count
 from convmodel.generation import repetition
 from convmodel.metrics.words import end_of_words, words
 from convmodel.model_folder import DOCUMENT_FILE, has_file

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import convmodel
-from convmodel.atomic import atomic_folder
-from convmodel.conversation import OnError
-from convmodel.document.document import DataFileError, DocumentReader
+from convmodel.data.atomic import atomic_folder
+from convmodel.data.conversation import OnError
+from convmodel.data.document import DataFileError, DocumentReader
 from convmodel.evaluation.choosing import CHOOSING
 from convmodel.evaluation.comparison import Comparison, compare
 from convmodel.evaluation.documents import WRITING_DOCUMENTS

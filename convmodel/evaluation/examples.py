@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.layout import TrainOn, targets
 
 

@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from convmodel.batching import TokenBudgetSampler, padded
-from convmodel.document.document import Document
+from convmodel.data.document import Document
 from convmodel.document.layout import DocumentWindows
 from convmodel.document.model import DocumentModel
 from convmodel.document.stored import StoredDocuments, StoredWindows, parts

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.conversation import OnError
+from convmodel.data.conversation import OnError
 from convmodel.evaluation.examples import Options
 from convmodel.metrics.metric import Metric
 from convmodel.options import PRESETS

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers import GPT2LMHeadModel
 
 from convmodel.batching import Batch, TokenBudgetSampler, pad
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import token_losses
 from convmodel.model import ConversationModel

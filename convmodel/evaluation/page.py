@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 
+from convmodel.data.reader import count
 from convmodel.evaluation.comparison import Comparison
 from convmodel.evaluation.kind import Card, Histogram
 from convmodel.evaluation.plots import svg
 from convmodel.evaluation.report import Report
 from convmodel.evaluation.style import STYLE
 from convmodel.evaluation.texts import ARROWS, METHOD, bounds, columns, compared_with, legend, number, signed
-from convmodel.formats.reading import count
 
 CARDS = 10
 """How many of the best and of the worst examples are shown."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from convmodel.choices import ChoiceExample, ChoiceReader
-from convmodel.conversation import Conversation, ConversationReader, OnError
+from convmodel.data.conversation import Conversation, ConversationReader, OnError
+from convmodel.data.reader import count
+from convmodel.data.selection_example import ChoiceExample, ChoiceReader
 from convmodel.evaluation.examples import Example, Options, digest, examples, fingerprint, spread
-from convmodel.formats.reading import count
 from convmodel.metrics.words import words
 from convmodel.seeds import mixed_seed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from convmodel.conversation import ConversationReader
+from convmodel.data.conversation import ConversationReader
 from convmodel.evaluation.examples import Example, Options, examples, fingerprint
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from convmodel.conversation import Conversation, ConversationReader
+from convmodel.data.conversation import Conversation, ConversationReader
 
 CHUNK = 2048
 """Conversations of a chunk at most."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convmodel.conversation import Conversation, ConversationReader, write_conversations
+from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
 from convmodel.inspection.characters import HIDDEN_CHARACTERS
 from convmodel.inspection.chunks import Chunk, chunks
 from convmodel.inspection.findings import plural

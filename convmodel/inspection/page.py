@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 from convmodel.inspection.figures import length_picture
 from convmodel.inspection.report import Inspection
 from convmodel.inspection.summary import (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from convmodel.conversation import ConversationReader
+from convmodel.data.conversation import ConversationReader
 from convmodel.inspection.characters import CharacterClasses
 from convmodel.inspection.duplicates import Duplicates, FilePair, Repeats, find_duplicates
 from convmodel.inspection.findings import KINDS, Example, Finding

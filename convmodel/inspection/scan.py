@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from convmodel.conversation import ConversationReader
-from convmodel.formats import CONVERSATIONS
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.formats import CONVERSATIONS
 from convmodel.inspection.characters import CharacterClasses
 from convmodel.inspection.chunks import Chunk, chunks
 from convmodel.inspection.findings import EXAMPLES, Example, Finding, excerpt

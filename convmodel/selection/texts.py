@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from convmodel.conversation import check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.text_tokenizer import TextTokenizer
 
 Candidates = Sequence[str] | Sequence[Sequence[str]]

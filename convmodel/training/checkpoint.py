@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 
 STOPPED = (KeyboardInterrupt, SIGTERMException)
 """What ends a run that somebody wants to end."""

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 import convmodel
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from convmodel.document.document import Document, Meta, check_meta, meta_text
+from convmodel.data.document import Document, Meta, check_meta, meta_text
 from convmodel.document.model import DocumentModel, usual_meta_length
 from convmodel.document.tokenizer import check_prompt
 from convmodel.training.datamodules.document import DocumentDataModule

@@ -10,7 +10,7 @@ from convmodel.__main__ import main
 from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.prompting import DocumentJob, write_to_file
-from convmodel.document.document import read_documents
+from convmodel.data.document import read_documents
 from convmodel.document.model import DocumentModel
 from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter

@@ -20,7 +20,7 @@ from convmodel.bulk.job import files_digest, folder_digest
 from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.replying import ReplyJob, reply_to_file
-from convmodel.conversation import Conversation, read_conversations
+from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.responder import Candidate, Reply
 from tests.fakes import FakeResponder
 

@@ -10,7 +10,7 @@ from convmodel.chat import keeping
 from convmodel.chat.completing import common_start, completions
 from convmodel.chat.slash import COMMANDS, find, is_command, run_command, spoken
 from convmodel.chat.state import Chat
-from convmodel.conversation import Conversation, read_conversations, write_conversations
+from convmodel.data.conversation import Conversation, read_conversations, write_conversations
 from tests.chat.test_state import exchange
 from tests.fakes import FakeResponder
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from convmodel.chat.state import Chat
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.responder import Candidate, Reply
 from tests.fakes import FakeResponder
 

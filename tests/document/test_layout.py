@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from convmodel.document.document import Document
+from convmodel.data.document import Document
 from convmodel.document.layout import DocumentPlan, DocumentWindows, EncodedDocuments, LaidOut, Limits, lay_out
 from convmodel.document.stored import StoredDocuments, parts
 from convmodel.layout import IGNORED

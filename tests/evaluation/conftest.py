@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.conversation import Conversation, write_conversations
+from convmodel.data.conversation import Conversation, write_conversations
 from convmodel.evaluation import Evaluation, Options, evaluate
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from convmodel.conversation import write_conversations
+from convmodel.data.conversation import write_conversations
 from convmodel.evaluation import Evaluation, Options, evaluate
 from convmodel.evaluation.chosen import Chosen, best_other, nominal_sizes, ranked
 from convmodel.evaluation.pools import read_pools

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from convmodel.document.document import Document, write_documents
+from convmodel.data.document import Document, write_documents
 from convmodel.document.layout import DocumentWindows, EncodedDocuments
 from convmodel.document.model import DocumentModel
 from convmodel.document.tokenizer import DocumentTokenizer
@@ -66,7 +66,7 @@ def evaluated(here: Path) -> Evaluation:
 
 def guessed(model: DocumentModel, documents: Sequence[Document], overlap: int) -> list[list[int]]:
     """For each document the likeliest id at each predicted token: one window after the other, all logits at once."""
-    from convmodel.document.document import meta_text
+    from convmodel.data.document import meta_text
 
     encode = model.tokenizer.encode
     encoded = EncodedDocuments([encode(meta_text(d.meta)) for d in documents], [encode(d.body) for d in documents])

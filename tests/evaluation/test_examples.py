@@ -2,7 +2,7 @@
 
 import pytest
 
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.evaluation.examples import Example, Options, examples, fingerprint, spread
 
 TALKS = [Conversation(("a", "b", "c"), ("I am c.",)), Conversation(("d", "e"))]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.evaluation.likelihood import likelihoods
 from convmodel.evaluation.written import likelihood_metrics
 from convmodel.layout import TrainOn, targets

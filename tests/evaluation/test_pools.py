@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.conversation import Conversation, ConversationFileError, write_conversations
+from convmodel.data.conversation import Conversation, ConversationFileError, write_conversations
 from convmodel.evaluation.examples import Options
 from convmodel.evaluation.pools import POOL, read_pools
 from convmodel.metrics.words import words

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.inspection.fixing import FixReport, SeenHashes, fix_files, outputs
 from convmodel.inspection.report import Inspection
 from tests.inspection.conftest import Inspect, Write, talk

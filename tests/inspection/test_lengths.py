@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convmodel.batching import TokenBudgetSampler, pad
-from convmodel.conversation import Conversation
+from convmodel.data.conversation import Conversation
 from convmodel.inspection import lengths as module
 from convmodel.inspection.chunks import Chunk
 from convmodel.inspection.lengths import (

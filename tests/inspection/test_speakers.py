@@ -94,7 +94,7 @@ def test_the_script_of_a_letter_is_that_of_its_name(letter: str, script: str) ->
 def test_classes_are_by_character() -> None:
     import numpy as np
 
-    from convmodel.conversation import Conversation
+    from convmodel.data.conversation import Conversation
 
     classes = CharacterClasses()
     chunk = Chunk([Conversation(["a1", "\ufeffb"])], np.array([1]))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from convmodel.__main__ import main
-from convmodel.candidates import CandidateText
+from convmodel.data.candidates import CandidateText
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.index import approximate, building, files
 from convmodel.selection.index.building import build_index, remove_candidates
@@ -183,7 +183,7 @@ def test_a_kill_loses_nothing(selector: BiEncoder, tmp_path: Path) -> None:
     selector.save_pretrained(tmp_path / "model")
     program = f"""
 import os, signal, sys
-from convmodel.candidates import CandidateText
+from convmodel.data.candidates import CandidateText
 from convmodel.selection.index.building import build_index
 from convmodel.selection.selector import Selector
 selector = Selector.from_pretrained("model", dtype="float32")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from convmodel.conversation import Conversation, read_conversations
+from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.safety import Policy, WordList

@@ -16,7 +16,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from convmodel.batching import Batch, padded
-from convmodel.document.document import Document, read_documents, write_documents
+from convmodel.data.document import Document, read_documents, write_documents
 from convmodel.document.layout import lay_out
 from convmodel.document.model import DocumentModel
 from convmodel.document.tokenizer import DocumentTokenizer

@@ -10,7 +10,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.__main__ import main as convmodel
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.model import ConversationModel
 from convmodel.scorers import MutualInformation
 from convmodel.tokenizer import ConversationTokenizer

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 import convmodel
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.model import ConversationModel
 from convmodel.training.logs import RunLog, listening
 from tests.training.conftest import SIZES, Workshop

@@ -11,7 +11,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.model import ConversationModel
 from convmodel.tokenizer import ConversationTokenizer
 from convmodel.trainer import main

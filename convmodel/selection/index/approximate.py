@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 from convmodel.selection.index import files
 from convmodel.selection.search import Best, rescored, search_poly
 from convmodel.selection.searchable import Searchable

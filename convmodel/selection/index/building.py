@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from convmodel.atomic import atomic_file
-from convmodel.candidates import CandidateText
+from convmodel.data.atomic import atomic_file
+from convmodel.data.candidates import CandidateText
 from convmodel.selection.index import files
 from convmodel.selection.index.candidates import check_model, encoding
 from convmodel.selection.index.graphs import with_graph

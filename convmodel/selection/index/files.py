@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from convmodel.atomic import atomic_file
+from convmodel.data.atomic import atomic_file
 
 if sys.platform != "win32":
     import fcntl

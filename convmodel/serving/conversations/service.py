@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from convmodel.formats.json_line import encode
+from convmodel.data.lines import encode
 from convmodel.serving.asking import all_options, check_chars, check_persona
 from convmodel.serving.conversations.exchange import Exchange, Json
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation

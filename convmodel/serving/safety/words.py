@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from convmodel.formats.lines import check_is_file, read_lines
+from convmodel.data.lines import check_is_file, read_lines
 
 UNSPACED = (
     *((0x0E00, 0x0FFF), (0x1000, 0x109F)),  # Thai, Lao, Tibetan; Myanmar

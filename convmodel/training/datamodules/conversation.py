@@ -12,11 +12,11 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
 
-from convmodel.atomic import atomic_folder
 from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
-from convmodel.choices import ChoiceExample
-from convmodel.conversation import Conversation, ConversationReader, OnError
-from convmodel.formats.reading import Reader
+from convmodel.data.atomic import atomic_folder
+from convmodel.data.conversation import Conversation, ConversationReader, OnError
+from convmodel.data.reader import Reader
+from convmodel.data.selection_example import ChoiceExample
 from convmodel.hardware import best_device
 from convmodel.layout import TrainOn
 from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer

@@ -10,10 +10,10 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.batching import Batch, Batches, BatchLoader, padded
-from convmodel.document.document import Document, DocumentReader, meta_text
+from convmodel.data.document import Document, DocumentReader, meta_text
+from convmodel.data.reader import count
 from convmodel.document.layout import DocumentWindows, Limits
 from convmodel.document.stored import StoredDocuments, StoredWindows, parts
-from convmodel.formats.reading import count
 from convmodel.layout import IGNORED
 from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, pinned, window_length
 

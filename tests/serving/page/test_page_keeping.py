@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convmodel.conversation import read_conversations
+from convmodel.data.conversation import read_conversations
 from convmodel.serving.keys import Keys
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.keys import digest

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("pytorch_lightning")
 
 from convmodel.batching import TokenBudgetSampler
-from convmodel.document.document import Document, write_documents
+from convmodel.data.document import Document, write_documents
 from convmodel.layout import IGNORED
 from convmodel.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, SometimesWithoutMeta

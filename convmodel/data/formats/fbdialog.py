@@ -1,0 +1,66 @@
+r"""ParlAI's older numbered lines: `1 hello<TAB>hi<TAB><TAB>candidate|candidate`; a 1 begins a conversation.
+
+Source: `FbDeprecatedDialogTeacher` of github.com/facebookresearch/ParlAI. A newline is written `\n`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from convmodel.data.formats.base import FileFormat, Line, Problem, Record, shorten
+from convmodel.data.formats.episode import Episode
+
+_NUMBERED = re.compile(r"\s*(\d{1,9})(?: |$)")
+
+
+def sniff(first_lines: Sequence[str]) -> bool:
+    """The first line has number 1, every line has a number, and some line a response."""
+    return (
+        first_lines[0].startswith("1 ")
+        and all(_NUMBERED.match(line) for line in first_lines)
+        and any("\t" in line for line in first_lines)
+    )
+
+
+def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
+    """One record per episode, which begins where the numbers do; a problem drops the rest of its episode."""
+    episode: Episode | None = None
+    last = 0
+    for line in lines:
+        if not line.problem and (not line.text or line.text.isspace()):
+            continue
+        match = _NUMBERED.match(line.text)
+        number = int(match[1]) if match else last + 1
+        if number <= last or last == 0:
+            if episode:
+                yield episode.record()
+            episode = Episode(line.number)
+        last = number
+        if episode:
+            try:
+                if not match and not line.problem:
+                    raise ValueError(f"the line begins with {shorten(line.text, 20)!r}; number it")
+                _exchange(line, line.text[match.end() :] if match else "", episode)
+            except ValueError as error:
+                episode = None
+                yield Problem(line.number, str(error))
+    if episode:
+        yield episode.record()
+
+
+def _exchange(line: Line, rest: str, episode: Episode) -> None:
+    if line.problem:
+        raise ValueError(line.problem)
+    text, label, _reward, candidates, *_ = [*(part.strip() for part in rest.split("\t")), "", "", ""]
+    if text:
+        episode.hear(text.replace("\\n", "\n"))
+    if label:
+        labels = [each.replace("\\n", "\n") for each in label.split("|")]
+        if not labels[0].strip():
+            raise ValueError("the response is empty; give it text or remove the episode")
+        split = [each.replace("\\n", "\n") for each in candidates.split("|") if each]
+        episode.answer(labels, line=line.number, candidates=split, meta={})
+
+
+FBDIALOG = FileFormat(
+    name="fbdialog", human_name="ParlAI numbered lines", unit="episode", suffixes=(), sniff=sniff, read=read
+)

@@ -1,0 +1,58 @@
+"""The CSV files of the Ubuntu Dialogue Corpus V2: a context, its response and, in valid and test, nine distractors.
+
+Source: arXiv:1506.08909 and the files of its second version. The columns are Context, Ground Truth Utterance,
+Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utterance, `__eot__` a turn.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from convmodel.data.formats.base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from convmodel.data.formats.csv import columns, read_fields
+
+_CONTEXT, _RESPONSE, _UTTERANCE, _LABEL = "context", "ground truth utterance", "utterance", "label"
+_HEADERS = ({_CONTEXT, _RESPONSE}, {_CONTEXT, _UTTERANCE, _LABEL})
+_DISTRACTOR = re.compile(r"distractor_\d+")
+_MARK = re.compile(r"__eou__|__eot__")
+
+
+def sniff(first_lines: Sequence[str]) -> bool:
+    """The first line is one of the two headers."""
+    found = columns(first_lines, delimiter=",")
+    return any(header <= found for header in _HEADERS)
+
+
+def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
+    """One record or problem a row; none for a row with the label 0, whose utterance is no response."""
+    for number, fields in read_fields(lines, delimiter=",", header=_header):
+        if isinstance(fields, str):
+            yield Problem(number, fields)
+            continue
+        label = fields.get(_LABEL, "1").strip()
+        if _RESPONSE not in fields and label not in ("0", "1", "0.0", "1.0"):
+            yield Problem(number, f"the label is {kind(label)}; allowed are 1 (the response) and 0 (another)")
+        elif _RESPONSE in fields or label.startswith("1"):
+            yield _record(number, fields)
+
+
+def _record(number: int, fields: dict[str, str]) -> Record:
+    context = [turn for each in fields[_CONTEXT].split("__eot__") if (turn := _utterances(each))]
+    response = _utterances(fields[_RESPONSE if _RESPONSE in fields else _UTTERANCE])
+    distractors = [_utterances(text) for name, text in fields.items() if _DISTRACTOR.fullmatch(name)]
+    return Record(number, [*context, response], asked=[Asked(number, context, response, distractors, complete=False)])
+
+
+def _utterances(text: str) -> str:
+    """The utterances of one turn, a line each."""
+    return "\n".join(filter(None, map(str.strip, _MARK.split(text))))
+
+
+def _header(row: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in row]
+    if not any(header <= set(names) for header in _HEADERS):
+        wanted = "Context and Ground Truth Utterance, or Context, Utterance and Label"
+        raise ValueError(f"the columns are {listing(row)}; there must be {wanted}")
+    return names
+
+
+UBUNTU = FileFormat(name="ubuntu", human_name="Ubuntu V2 CSV", unit="row", suffixes=(), sniff=sniff, read=read)

@@ -1,0 +1,77 @@
+"""Files of candidates, in each form that they have."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from convmodel.data.candidates import CandidateText, read_candidates
+from convmodel.data.formats.base import ConversationFileError
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_plain_file_holds_one_text_a_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "c.txt", '"Hi," she said.\n\n  two words \r\n{smile}\n元気？')
+    assert [each.text for each in read_candidates(path)] == ['"Hi," she said.', "  two words ", "{smile}", "元気？"]
+    assert all(each.metadata is None for each in read_candidates(path))
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.txt", "c.jsonl.gz"])
+def test_json_lines_hold_texts_and_what_is_known_of_them(tmp_path: Path, name: str) -> None:
+    lines = ['{"text": "one", "source": "a", "score": 2}', '"two\\nlines"', "", '{"text": "three"}']
+    path = tmp_path / name
+    raw = "\n".join(lines).encode()
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    assert list(read_candidates(path)) == [
+        CandidateText("one", {"source": "a", "score": 2}),
+        CandidateText("two\nlines"),
+        CandidateText("three"),
+    ]
+
+
+def test_each_turn_of_a_conversation_is_a_candidate_when_that_is_asked_for(tmp_path: Path) -> None:
+    path = written(tmp_path / "c.jsonl", '["a", "b"]\n{"turns": ["c"], "persona": ["d"]}\n')
+    assert [each.text for each in read_candidates(path, turns=True)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"one"\n["a", "b"]\n', ":2: the line is a conversation; to take each turn as a candidate, ask for turns"),
+        ('"one"\n{"turns": ["a"]}\n', ":2: the line is a conversation"),
+        ('"one"\n{"words": "a"}\n', ":2: the line is an object without text (its keys: 'words'); write a text in quo"),
+        ('"one"\n5\n', ":2: the line is the number 5; write a text in quotes"),
+        ('"one"\n"two\n', ":2: not JSON (Unterminated string"),
+        ('"one"\n\n{"text": "  "}\n', ":3: candidate 1 is only white space; remove it"),
+        ('"one"\n{"text": null}\n', ":2: candidate 1 is null (None), not a string"),
+        ('"one"\n"\\ud800"\n', ":2: candidate 1 holds a lone surrogate"),
+        ('{"text": "a", "b": "\\ud800"}\n', ":1: 'utf-8' codec can't encode"),
+        ("\n \n", ": there are no candidates in it; check that it is the right one"),
+    ],
+)
+def test_what_cannot_be_used_is_told_with_file_and_line(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path / "c.jsonl", text)
+    with pytest.raises(ConversationFileError) as error:
+        list(read_candidates(path))
+    assert str(error.value).startswith(f"{path}{told}")
+
+
+def test_bytes_that_are_no_text_and_files_that_are_none_are_told(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_bytes(b"fine\nno\xff\n")
+    with pytest.raises(ConversationFileError, match=r"c.txt:2: not UTF-8: byte 0xff at offset 7"):
+        list(read_candidates(tmp_path / "c.txt"))
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        list(read_candidates(tmp_path / "missing"))
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        list(read_candidates(tmp_path))
+
+
+def test_a_candidate_is_a_text() -> None:
+    with pytest.raises(ValueError, match="candidate 1 is empty"):
+        CandidateText("")
+    assert json.dumps(CandidateText("a", {"b": [1]}).metadata) == '{"b": [1]}'

@@ -1,0 +1,384 @@
+"""Conversation, the reader and the writer: what they accept, refuse, report and keep."""
+
+import copy
+import gzip
+import os
+import pickle
+import random
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convmodel.data.conversation import (
+    Conversation,
+    ConversationFileError,
+    ConversationReader,
+    check_turns,
+    read_conversations,
+    write_conversations,
+)
+
+LINE = '["a", "b"]\n'
+
+
+class Text(str):
+    """A string that is not exactly a str, as numpy and others make them."""
+
+
+# Conversation
+
+
+def test_any_sequence_of_strings_is_kept_as_a_tuple() -> None:
+    conversation = Conversation(["Hello ", "Hi\n"], iter(["I am Ann."]), {"id": 1})
+    assert conversation.turns == ("Hello ", "Hi\n")
+    assert conversation.persona == ("I am Ann.",)
+    assert conversation.meta == {"id": 1}
+
+
+def test_one_turn_is_a_conversation() -> None:
+    assert Conversation(["Hello"]) == Conversation(("Hello",), (), None)
+
+
+def test_subclasses_of_str_become_plain_strings() -> None:
+    assert [type(turn) for turn in Conversation([Text("a"), "b"]).turns] == [str, str]
+
+
+def test_a_conversation_cannot_be_changed_but_hashed_copied_and_pickled() -> None:
+    conversation = Conversation(["a", "b"], ["p"], {"k": [1]})
+    with pytest.raises(FrozenInstanceError):
+        conversation.turns = ()  # type: ignore[misc]
+    assert conversation in {conversation}
+    assert pickle.loads(pickle.dumps(conversation)) == copy.deepcopy(conversation) == conversation
+
+
+def test_meta_does_not_follow_the_dict_it_came_from() -> None:
+    meta = {"id": 1}
+    conversation = Conversation(["a"], meta=meta)
+    meta["id"] = 2
+    assert conversation.meta == {"id": 1}
+
+
+@pytest.mark.parametrize(
+    ("turns", "error", "wanted"),
+    [
+        ([], ValueError, "there are no turns; give at least one"),
+        ("Hello", TypeError, "the turns are the string 'Hello', not a list; give a list of strings"),
+        (b"Hello", TypeError, "the turns are of type bytes, not a list"),
+        (None, TypeError, r"the turns are null \(None\), not a list"),
+        (5, TypeError, "the turns are the number 5, not a list"),
+        ({"a": 1}, TypeError, r"the turns are an object \(dict\), not a list"),
+        ({"a"}, TypeError, "the turns are of type set, not a list"),
+        (["a", ""], ValueError, "turn 2 is empty; remove it or give it text"),
+        (["\u3000\n", "a"], ValueError, "turn 1 is only white space; remove it or give it text"),
+        (["a", None], TypeError, r"turn 2 is null \(None\), not a string"),
+        (["a", ["b"]], TypeError, "turn 2 is a list, not a string"),
+        (["a", 10**5000], TypeError, "turn 2 is a number, not a string"),
+        (["a", b"b"], TypeError, "turn 2 is of type bytes, not a string"),
+        (
+            ["a", "b\udc80"],
+            ValueError,
+            r"turn 2 holds a lone surrogate \(U\+DC80, character 2\); remove or replace",
+        ),
+        ([Text("")], ValueError, "turn 1 is empty"),
+    ],
+)
+def test_bad_turns_are_told_with_their_number_and_the_cure(turns: Any, error: type[Exception], wanted: str) -> None:
+    with pytest.raises(error, match=wanted):
+        Conversation(turns)
+    if turns != []:
+        with pytest.raises(error, match=wanted.replace("turn", "persona sentence")):
+            Conversation(["a"], turns)
+
+
+def test_anything_but_turns_may_be_absent() -> None:
+    assert check_turns([], what="persona sentence") == ()
+
+
+def test_a_meta_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(TypeError, match="meta is a list; give an object"):
+        Conversation(["a"], (), [1])  # type: ignore[arg-type]
+
+
+def test_checking_agrees_with_a_check_of_one_turn_after_the_other() -> None:
+    rng = random.Random(3)
+    values = ["a", "é", "😀", "", " ", "\ud800", "x\udfff", None, 1, Text("t"), "\0"]
+    for _ in range(2000):
+        turns: Any = rng.choices(values, k=rng.randrange(1, 4))
+        bad = [
+            not isinstance(turn, str)
+            or not turn.strip()
+            or any("\ud800" <= character <= "\udfff" for character in turn)
+            for turn in turns
+        ]
+        if any(bad):
+            with pytest.raises((TypeError, ValueError), match=f"^turn {bad.index(True) + 1} "):
+                check_turns(turns)
+        else:
+            assert check_turns(turns) == tuple(turns)
+
+
+# Reading
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "train.jsonl"
+    path.write_text(LINE * 2 + "[]\n" + LINE + "[1]\n")
+    return path
+
+
+def test_stop_raises_at_the_first_problem_and_says_where(file: Path) -> None:
+    reader = ConversationReader(file)
+    read = []
+    with pytest.raises(ConversationFileError) as caught:
+        for conversation in reader:
+            read.append(conversation)
+    assert len(read) == reader.report.conversations == 2
+    assert str(caught.value) == f"{file}:3: there are no turns; give at least one, or read with on_error='skip'"
+
+
+def test_skip_counts_and_reads_on_and_each_iteration_starts_anew(file: Path) -> None:
+    reader = ConversationReader(str(file), on_error="skip")
+    assert reader.report.conversations == 0
+    for _ in range(2):
+        assert len(list(reader)) == 3
+        assert (reader.report.conversations, reader.report.skipped) == (3, 2)
+    assert reader.report.summary() == (
+        f"{file}: JSON Lines, 3 conversations; 2 lines skipped: first {file}:3: there are no turns; give at least one"
+    )
+
+
+def test_the_summary_of_a_clean_file_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text(LINE * 2400)
+    reader = ConversationReader(path)
+    for _ in reader:
+        pass
+    assert reader.report.summary() == f"{path}: JSON Lines, 2,400 conversations"
+
+
+def test_every_conversation_can_be_had_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('context,response\n"a\nb",c\nonly\n\nd,e\n')
+    reader = ConversationReader(path, on_error="skip")
+    assert [(line, conversation.turns) for line, conversation in reader.numbered()] == [
+        (2, ("a\nb", "c")),
+        (6, ("d", "e")),
+    ]
+    assert (reader.report.conversations, reader.report.skipped) == (2, 1)
+    assert reader.report.problems[0].startswith(f"{reader.place(4)}: ")
+    assert list(reader) == [conversation for _, conversation in reader.numbered()]
+    assert ConversationReader("hub://org/name?column=x").place(7) == "hub://org/name?column=x:row 7"
+
+
+def test_only_the_first_ten_problems_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("[]\n" * 25 + LINE)
+    reader = ConversationReader(path, on_error="skip")
+    assert len(list(reader)) == 1
+    assert reader.report.skipped == 25
+    assert len(reader.report.problems) == 10
+
+
+def test_how_many_turns_a_conversation_needs_can_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('["a"]\n{"turns": ["b"]}\n["c", "d"]\n["e", "f", "g"]\n')
+    assert [len(c.turns) for c in read_conversations(path, min_turns=1)] == [1, 1, 2, 3]
+    assert [len(c.turns) for c in read_conversations(path, on_error="skip")] == [2, 3]
+    assert [len(c.turns) for c in read_conversations(path, min_turns=3, on_error="skip")] == [3]
+    with pytest.raises(ConversationFileError, match=r"x.jsonl:1: there is only one turn; 3 are needed, or read with"):
+        list(read_conversations(path, min_turns=3))
+    with pytest.raises(ValueError, match="min_turns=0: give 1 for contexts"):
+        ConversationReader(path, min_turns=0)
+
+
+def test_two_iterations_at_once_do_not_disturb_each_other(file: Path) -> None:
+    reader = ConversationReader(file, on_error="skip")
+    assert [a == b for a, b in zip(reader, reader, strict=True)] == [True] * 3
+    assert reader.report.conversations == 3
+
+
+def test_a_file_of_which_nothing_can_be_used_is_an_error_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("[]\n[1, 2]\n")
+    reader = ConversationReader(path, on_error="skip")
+    with pytest.raises(ConversationFileError, match=r"no conversation could be used, 2 lines skipped; first .*:1: the"):
+        list(reader)
+    assert reader.report.skipped == 2
+
+
+def test_a_missing_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"no.jsonl: there is no such file in {tmp_path}; check the path"):
+        ConversationReader("no.jsonl")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        ConversationReader("no.jsonl", format="jsonl")
+
+
+def test_a_folder_in_place_of_a_file_is_told_with_what_is_in_it(file: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=r"is a folder \(train.jsonl\); give one file"):
+        ConversationReader(file.parent)
+
+
+def test_a_pipe_is_refused_because_it_cannot_be_read_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="is a pipe or a device"):
+        ConversationReader(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"on_error": "ignore"}, "on_error='ignore': allowed are 'stop' and 'skip'"),
+        ({"format": "xml"}, "format='xml': allowed are parlai, fbdialog, ubuntu, csv, tsv, jsonl, hub"),
+        ({"max_line_bytes": 0}, "max_line_bytes=0: give the longest"),
+    ],
+)
+def test_an_unknown_option_is_told_at_once(file: Path, options: Any, wanted: str) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        ConversationReader(file, **options)
+    with pytest.raises(ValueError, match=wanted):
+        read_conversations(file, **options)
+
+
+def test_a_reader_can_be_sent_to_another_process(file: Path) -> None:
+    reader = pickle.loads(pickle.dumps(ConversationReader(file, on_error="skip")))
+    assert len(list(reader)) == 3
+
+
+def test_leaving_in_the_middle_closes_the_file(file: Path) -> None:
+    # An unclosed file would warn, and warnings are errors.
+    assert next(read_conversations(file)).turns == ("a", "b")
+
+
+# Writing
+
+
+def random_text(rng: random.Random) -> str:
+    alphabet = [
+        "a",
+        "é",
+        "日",
+        "😀",
+        " ",
+        "\n",
+        "\r",
+        "\t",
+        "\0",
+        '"',
+        "\\",
+        "\u2028",
+        "\x85",
+        "\ufeff",
+        "\ud7ff",
+    ]
+    return "".join(rng.choices(alphabet, k=rng.randrange(6))) + rng.choice("xyz") + rng.choice(["", " ", "\r\n"])
+
+
+def random_json(rng: random.Random, depth: int = 0) -> Any:
+    choice = rng.randrange(8 if depth < 3 else 6)
+    if choice < 6:
+        return [None, True, rng.randrange(-(10**20), 10**20), rng.random() * 1e9, random_text(rng), ""][choice]
+    items = [random_json(rng, depth + 1) for _ in range(rng.randrange(3))]
+    return items if choice == 6 else {random_text(rng): item for item in items}
+
+
+def random_meta(rng: random.Random) -> dict[str, Any] | None:
+    keys = ["id", "turns", "persona", "meta", "messages", "conversations", "context", "response", ""]
+    return None if rng.random() < 0.2 else {key: random_json(rng) for key in rng.sample(keys, k=rng.randrange(4))}
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "no suffix"])
+def test_what_is_written_is_read_back_exactly(tmp_path: Path, name: str) -> None:
+    rng = random.Random(4)
+    conversations = [
+        Conversation(
+            [random_text(rng) for _ in range(rng.randrange(2, 6))],
+            [random_text(rng) for _ in range(rng.randrange(3))],
+            random_meta(rng),
+        )
+        for _ in range(500)
+    ]
+    path = tmp_path / name
+    assert write_conversations(iter(conversations), path) == 500
+    assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
+    assert list(read_conversations(path)) == conversations
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_file_can_be_rewritten_from_itself(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    write_conversations([Conversation([str(i), "b"]) for i in range(10)], path)
+    kept = (each for each in read_conversations(path) if int(each.turns[0]) % 2)
+    assert write_conversations(kept, path) == 5
+    assert [each.turns[0] for each in read_conversations(path)] == ["1", "3", "5", "7", "9"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "wanted"),
+    [
+        (["a", "b"], TypeError, "conversation 2 is a list; make it a Conversation"),
+        (Conversation(["a"]), ValueError, "conversation 2 has one turn"),
+        (
+            Conversation(["a", "b"], meta={"x": {1}}),
+            ValueError,
+            "conversation 2: meta cannot be written as JSON",
+        ),
+        (
+            Conversation(["a", "b"], meta={"x": float("nan")}),
+            ValueError,
+            "conversation 2: meta cannot be written",
+        ),
+        (
+            Conversation(["a", "b"], meta={"x": "\ud800"}),
+            ValueError,
+            "conversation 2: meta cannot be written",
+        ),
+        (Conversation(["a", "b"], meta={"x": (1, 2)}), ValueError, "conversation 2: meta would come back"),
+        (Conversation(["a", "b"], meta={1: 2}), ValueError, "conversation 2: meta would come back"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_would_not_come_back_is_refused_and_the_old_file_stays(
+    tmp_path: Path, bad: Any, error: type[Exception], wanted: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(LINE)
+    with pytest.raises(error, match=wanted):
+        write_conversations([Conversation(["a", "b"]), bad], path)
+    assert path.read_text() == LINE
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+
+
+def test_nothing_written_is_an_empty_file(tmp_path: Path) -> None:
+    assert write_conversations([], tmp_path / "x.jsonl.gz") == 0
+    assert gzip.decompress((tmp_path / "x.jsonl.gz").read_bytes()) == b""
+
+
+# The room
+
+
+def test_importing_the_room_imports_none_of_the_heavy_libraries() -> None:
+    heavy = "{'torch', 'transformers', 'datasets', 'numpy', 'pytorch_lightning'}"
+    code = f"import sys, convmodel.data.conversation; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.data
+def test_the_real_conversations_are_read() -> None:
+    folder = Path(os.environ.get("CONVMODEL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    path = folder / "self_dialogue" / "train.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    assert sum(1 for _ in read_conversations(path)) == 21_726
+
+
+def test_the_fingerprint_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    for name, content in {"a": b'["a", "b"]', "b": b'["a", "b"]', "c": b'["a", "c"]'}.items():
+        (tmp_path / f"{name}.jsonl").write_bytes(content)
+    a, b, c = (ConversationReader(tmp_path / f"{name}.jsonl").fingerprint() for name in "abc")
+    assert a == b != c
