@@ -30,7 +30,7 @@ from benchmarks.job import (
 )
 from convmodel.data.conversation import read_conversations
 from convmodel.hardware import has_fast_bf16
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 TAKEN = 4000
 """Conversations that the bare loop and TRL get ready: more than they come to in a run."""
@@ -202,10 +202,10 @@ def equality(job: Job) -> dict[str, Any]:
     Raises:
         ValueError: when what is read, or the loss, is not the same.
     """
-    from convmodel.batching import pad
-    from convmodel.token_store import TokenStore
+    from convmodel.tokens.batching import pad
+    from convmodel.tokens.conversation_windows import WindowSet
+    from convmodel.tokens.store import TokenStore
     from convmodel.training.generative import ConversationModule
-    from convmodel.windows import WindowSet
 
     tokenizer = ConversationTokenizer.from_pretrained(job.model_folder)
     read = ((c, plain_row(c, tokenizer)) for c in read_conversations(job.train_file))

@@ -247,7 +247,7 @@ def _tiny(folder: Path) -> tuple[str, str]:
     from convmodel.model import ConversationModel
     from convmodel.selection.bi import BiEncoder
     from convmodel.selection.encoder import NewEncoder
-    from convmodel.tokenizer import ConversationTokenizer
+    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
     tokenizer = ConversationTokenizer.learn(replies_of(str(ROOT / "examples" / "data" / "test.jsonl")), 300)
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_layer=1, n_head=1, n_embd=8)

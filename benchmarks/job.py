@@ -14,7 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from benchmarks.common import peak_memory
 from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.hardware import has_fast_bf16
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 BLOCK = 256
 """Tokens of a dense block, a little more than a conversation has on average."""

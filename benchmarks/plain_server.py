@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from transformers import AutoModelForCausalLM, TextIteratorStreamer
 
-from convmodel.layout import Sequences, lay_out
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_layout import Sequences, lay_out
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 THREADS = 512
 

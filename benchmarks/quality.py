@@ -30,7 +30,7 @@ from benchmarks.job import PLAIN_ROWS, Job, load_model, plain_batch, plain_row, 
 from benchmarks.training import SMOKE, in_own_process
 from convmodel.data.conversation import ConversationReader
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.trainer import main as trainer
 from convmodel.training.schedule import learning_rate_at
 
@@ -101,9 +101,9 @@ def train_ours(job: Job, steps: int, output: Path) -> float:
 
 
 def _batches(job: Job) -> int:
-    from convmodel.batching import TokenBudgetSampler
-    from convmodel.token_store import TokenStore
-    from convmodel.windows import WindowSet
+    from convmodel.tokens.batching import TokenBudgetSampler
+    from convmodel.tokens.conversation_windows import WindowSet
+    from convmodel.tokens.store import TokenStore
 
     tokenizer = ConversationTokenizer.from_pretrained(job.model_folder)
     store = TokenStore(next((Path(job.folder) / "cache" / "tokens").iterdir()))

@@ -16,10 +16,10 @@ from torch.nn import functional
 from benchmarks.common import Ratio, interleave, table, tell
 from benchmarks.job import Meter
 from benchmarks.selection_pairs import Material, Recipe, prepare, rows_of
-from convmodel.choice_set import TokenisedChoice
 from convmodel.hardware import has_fast_bf16
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.rows import Padded, pad_rows
+from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule
 
 BATCH = 64

@@ -10,13 +10,13 @@ import torch
 from transformers import AutoModel
 
 from benchmarks.common import conversation_files, tell
-from convmodel.choice_set import TokenisedChoice
 from convmodel.data.selection_example import every_example
 from convmodel.model_folder import quiet_progress
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.rows import Row
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule
 
 SIZES = NewEncoder("bert", vocab_size=8_192, layers=4, heads=4, width=256)

@@ -30,8 +30,8 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.data.conversation import Conversation, ConversationReader, read_conversations
-from convmodel.token_store import CHUNK, TokenStore, store_key
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import CHUNK, TokenStore, store_key
 
 PEER_NAME = "one encode per turn"
 AT_LEAST = 2.5

@@ -26,7 +26,7 @@ from benchmarks.common import (
 from benchmarks.job import Job
 from benchmarks.training import in_own_process
 from convmodel.data.conversation import Conversation, read_conversations
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 GPT2: dict[str, Any] = {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 1024}
 

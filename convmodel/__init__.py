@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from convmodel.data.document import Document, read_documents, write_documents
     from convmodel.document.model import DocumentModel
     from convmodel.document.preparation import DocumentModelOutput
-    from convmodel.document.tokenizer import DocumentTokenizer
     from convmodel.document.writer import DocumentWriter
     from convmodel.hybrid import Hybrid
     from convmodel.model import ConversationModel, ConversationModelOutput
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
     from convmodel.scorers import MutualInformation, SelectorScorer
     from convmodel.selection.index.candidates import CandidateIndex, CandidateSet
     from convmodel.selection.selector import Selector
-    from convmodel.tokenizer import ConversationTokenizer
+    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+    from convmodel.tokens.document_tokenizer import DocumentTokenizer
     from convmodel.writer import Writer
 
 __version__ = "0.1.0"
@@ -33,11 +33,11 @@ _HOMES = {
     "write_conversations": "convmodel.data.conversation",
     "ConversationModel": "convmodel.model",
     "ConversationModelOutput": "convmodel.model",
-    "ConversationTokenizer": "convmodel.tokenizer",
+    "ConversationTokenizer": "convmodel.tokens.conversation_tokenizer",
     "Document": "convmodel.data.document",
     "DocumentModel": "convmodel.document.model",
     "DocumentModelOutput": "convmodel.document.preparation",
-    "DocumentTokenizer": "convmodel.document.tokenizer",
+    "DocumentTokenizer": "convmodel.tokens.document_tokenizer",
     "DocumentWriter": "convmodel.document.writer",
     "read_documents": "convmodel.data.document",
     "write_documents": "convmodel.data.document",

@@ -9,8 +9,8 @@ from convmodel.generation import Request, Row, Ticket
 from convmodel.options import Decoding
 from convmodel.responder import Finish
 from convmodel.seeds import SEEDS, mixed_seed
-from convmodel.text_stream import TextStream
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.detokenizer import TextStream
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 LAST = 32
 """Tokens of what was begun that decide how the next is written; so many are more than enough."""

@@ -15,7 +15,7 @@ from convmodel.hardware import best_device, resolve_dtype
 from convmodel.model_card import CardText, ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
 from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
-from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):

@@ -10,7 +10,7 @@ from convmodel.data.atomic import atomic_file
 from convmodel.data.conversation import OnError
 from convmodel.data.selection_example import ChoiceExample, every_example
 from convmodel.selection.selector import EncodingSelector
-from convmodel.token_store import chunks
+from convmodel.tokens.store import chunks
 
 AT_ONCE = 256
 """Contexts that are encoded and searched together."""

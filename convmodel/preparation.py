@@ -8,8 +8,8 @@ from convmodel.data.conversation import check_turns
 from convmodel.generation import Row
 from convmodel.options import Decoding
 from convmodel.responder import Session
-from convmodel.text_tokenizer import TextTokenizer
-from convmodel.tokenizer import ConversationTokenizer, Encoding
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from convmodel.hardware import best_device, release_openmp_threads, resolve_dtype
 from convmodel.model_folder import checked_source, quiet_progress
-from convmodel.text_encoder import TextEncoder
+from convmodel.tokens.text_tokenizer import TextEncoder
 
 WINDOW = 512
 """Tokens that are read together at most, whatever more the model could read."""

@@ -10,7 +10,7 @@ from transformers import GPT2LMHeadModel
 from convmodel.continuation import Prepared, Written, as_written, written
 from convmodel.generation import Engine, WhenGivenUp, generate_rows
 from convmodel.options import Decoding
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 ROWS_PER_BATCH = 32
 """Rows that are read at once."""

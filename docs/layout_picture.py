@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from convmodel.layout import IGNORED, Sequences, lay_out
+from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
 
 PERSONA = ["I am Ann"]
 TURNS = ["Hello", "How are you", "Fine thanks"]

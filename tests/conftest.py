@@ -17,7 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from convmodel.model import ConversationModel
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import Architecture, NewEncoder
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 # Started in the background by a shell, a program ignores Ctrl-C, and so does whatever it starts; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

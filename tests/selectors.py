@@ -7,7 +7,7 @@ from torch import Tensor
 
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class ReadsTogether(Selector):

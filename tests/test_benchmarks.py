@@ -42,8 +42,8 @@ from benchmarks import (
 from benchmarks.common import Ratio, interleave, table
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import ChoiceExample
-from convmodel.layout import IGNORED
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 
 def report(output: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from convmodel import errors
 from convmodel.data.conversation import check_turns
 from convmodel.errors import told_in_one_line
-from convmodel.layout import targets
+from convmodel.tokens.conversation_layout import targets
 
 
 def ours() -> None:

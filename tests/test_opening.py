@@ -11,12 +11,12 @@ from convmodel.chooser import Chooser
 from convmodel.commands import responder_options
 from convmodel.data.candidates import CandidateText
 from convmodel.document.protocol import WritesDocuments
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid
 from convmodel.opening import Opened, open_all, open_responder
 from convmodel.selection.index.building import build_index
 from convmodel.selection.selector import Selector
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.document.models import make

@@ -11,7 +11,7 @@ from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import Formats
 from convmodel.data.lines import encode, one_a_line, parse
 from convmodel.data.reader import Reader, Report, count
-from convmodel.document.tokenizer import check_prompt
+from convmodel.tokens.document_tokenizer import check_prompt
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
 

@@ -11,14 +11,14 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from convmodel.data.document import Document, meta_text
-from convmodel.document.layout import DocumentWindows, EncodedDocuments, Limits
 from convmodel.document.preparation import DocumentModelOutput, PreparedDocument, prepare
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.generation import Row, repetition, score_rows
 from convmodel.language_model import LanguageModel
 from convmodel.model_card import DOCUMENTS
 from convmodel.model_folder import DOCUMENT_FILE, local_file
 from convmodel.options import Decoding, Room
+from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments, Limits
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write
 
 MAX_NEW_TOKENS = 512

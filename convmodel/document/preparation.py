@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from convmodel.continuation import Prepared, Written, prepare_row
 from convmodel.data.document import Meta, check_meta, meta_text
-from convmodel.document.tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
 from convmodel.generation import Row
 from convmodel.options import Decoding
 from convmodel.responder import Finish
+from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
 
 
 @dataclass(frozen=True)

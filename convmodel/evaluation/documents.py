@@ -19,7 +19,7 @@ from convmodel.metrics.words import end_of_words, words
 from convmodel.model_folder import DOCUMENT_FILE, has_file
 from convmodel.options import check_names, options_of
 from convmodel.seeds import mixed_seed
-from convmodel.text_stream import TextStream
+from convmodel.tokens.detokenizer import TextStream
 
 CONTINUATIONS, DOCUMENTS = "continuations.jsonl", "documents.jsonl"
 

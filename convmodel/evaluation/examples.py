@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation
-from convmodel.layout import TrainOn, targets
+from convmodel.tokens.conversation_layout import TrainOn, targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from convmodel.batching import TokenBudgetSampler, padded
 from convmodel.data.document import Document
-from convmodel.document.layout import DocumentWindows
 from convmodel.document.model import DocumentModel
-from convmodel.document.stored import StoredDocuments, StoredWindows, parts
 from convmodel.evaluation.likelihood import check_finite, predicting
-from convmodel.layout import IGNORED
 from convmodel.loss import token_losses_and_guesses
 from convmodel.metrics.repetition import said_lately
-from convmodel.token_store import TokenStore
+from convmodel.tokens.batching import TokenBudgetSampler, padded
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.document_layout import DocumentWindows
+from convmodel.tokens.document_store import StoredDocuments, StoredWindows, parts
+from convmodel.tokens.store import TokenStore
 
 LATELY = 128
 """Tokens that are looked back at: the middle of what the paper on unlikelihood looks at, which it shows most."""

@@ -11,13 +11,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import GPT2LMHeadModel
 
-from convmodel.batching import Batch, TokenBudgetSampler, pad
 from convmodel.data.conversation import Conversation
-from convmodel.layout import IGNORED, TrainOn
 from convmodel.loss import token_losses
 from convmodel.model import ConversationModel
-from convmodel.token_store import TokenStore
-from convmodel.windows import WindowSet
+from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad
+from convmodel.tokens.conversation_layout import IGNORED, TrainOn
+from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.store import TokenStore
 
 Row = tuple[int, float, int, int, int]
 """Turn, nats, tokens, words, characters."""

@@ -9,7 +9,7 @@ from convmodel.fingerprint import weights_digest
 from convmodel.hardware import dtype_name
 from convmodel.language_model import LanguageModel
 from convmodel.options import Decoding
-from convmodel.token_store import store_key
+from convmodel.tokens.store import store_key
 
 GROUP = 128
 """Texts between two steps of the progress bar; changes none of them."""

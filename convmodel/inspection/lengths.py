@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convmodel.batching import TokenBudgetSampler
 from convmodel.inspection.chunks import Chunk
-from convmodel.windows import WindowPlan
+from convmodel.tokens.batching import TokenBudgetSampler
+from convmodel.tokens.conversation_windows import WindowPlan
 
 LONGEST = 1 << 16
 """Lengths from here on are counted together."""

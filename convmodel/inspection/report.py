@@ -16,7 +16,7 @@ from convmodel.inspection.scan import FileReport, FileScan
 from convmodel.inspection.settings import VOCABULARY, WINDOW, Settings
 from convmodel.inspection.token_lengths import LEARNED_FROM, TokenCounter, learn_tokenizer, sample_texts
 from convmodel.model_folder import checked_source, load_config
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 Progress = Callable[[str], Callable[[int], object]]
 """What is being done in; what is to be told how much more of it is done out."""

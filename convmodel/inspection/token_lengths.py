@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import regex
 
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 LEARNED_FROM = 1_000_000
 """Characters from which a vocabulary is learned where no model is given."""

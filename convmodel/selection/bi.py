@@ -23,7 +23,7 @@ from convmodel.selection.pooling import Pooling, pool
 from convmodel.selection.pretrained import pretrained_encoder
 from convmodel.selection.rows import Padded, Row
 from convmodel.selection.selector import EncodedContexts, EncodingSelector
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class TwoEncoders(nn.Module):

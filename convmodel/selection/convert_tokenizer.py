@@ -9,7 +9,7 @@ from functools import cached_property
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from convmodel.text_tokenizer import SEP_TOKEN, TextTokenizer
+from convmodel.tokens.text_tokenizer import SEP_TOKEN, TextTokenizer
 
 UNKNOWN = "<unk>"
 BUCKETS = 1_000

@@ -25,7 +25,7 @@ from convmodel.selection.pretrained import pretrained_encoder
 from convmodel.selection.rows import Padded, Row
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools, context_ids
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 COMPARED_SCALE = 20.0
 """What a head that compares begins to multiply the cosine with."""

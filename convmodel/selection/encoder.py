@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from convmodel.model_folder import checked_source, quiet_progress
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.rows import Padded, Row, RowLayout, length_chunks, pad_rows
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 TOKENS_PER_CHUNK = 4_096
 """Tokens that an encoder reads at once, padding included; longer rows are read alone."""

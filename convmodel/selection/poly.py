@@ -8,7 +8,7 @@ from convmodel.selection.bi import BiEncoder
 from convmodel.selection.encoder import TokenEncoder
 from convmodel.selection.heads import PolyContext, PolyType
 from convmodel.selection.rows import Padded
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class PolyEncoder(BiEncoder):

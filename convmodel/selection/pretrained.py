@@ -6,8 +6,8 @@ from pathlib import Path
 from convmodel.selection.encoder import TokenEncoder, load_encoder
 from convmodel.selection.folders import SELECTOR
 from convmodel.selection.selector import Selector
-from convmodel.text_tokenizer import TextTokenizer
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, TextTokenizer]:

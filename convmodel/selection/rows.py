@@ -4,7 +4,7 @@
     [CLS] I  am  Ann  [SEP] Hello  [SEP] Hi  [SEP]    [CLS] Hi  [SEP]       [CLS] ... Hi  [SEP] Hi  [SEP]
       1   1  1   1      1     1      0   0    1         1   1    1            1        0    1   1    1
 
-A separator stands where `convmodel.layout` puts it; the first one becomes the encoder's own first token, if it has one.
+A separator stands where `convmodel.tokens.conversation_layout` puts it; the first one becomes the encoder's own first token, if it has one.
 Types tell who speaks: 1 is whoever replies, its persona and its candidates, 0 the other one.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.layout import fit, lay_out, persona_length, room_for_turns
+from convmodel.tokens.conversation_layout import fit, lay_out, persona_length, room_for_turns
 
 
 @dataclass(frozen=True, slots=True)

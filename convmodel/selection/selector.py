@@ -21,9 +21,9 @@ from convmodel.selection.heads import bi_scores, poly_scores
 from convmodel.selection.search import Best, search_bi, search_poly
 from convmodel.selection.searchable import Searchable
 from convmodel.selection.texts import Candidates, checked_candidates, checked_pools, context_ids
-from convmodel.text_tokenizer import TextTokenizer
-from convmodel.token_store import store_key
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import store_key
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)

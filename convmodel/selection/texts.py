@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 Candidates = Sequence[str] | Sequence[Sequence[str]]
 """C texts for all contexts, or C texts for each of B contexts."""

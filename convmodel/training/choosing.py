@@ -6,7 +6,6 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.selection.bi import BiEncoder
 from convmodel.selection.convert import MAX_TOKENS, Convert
 from convmodel.selection.convert_network import SCALE_BATCHES, ConvertSizes
@@ -18,7 +17,8 @@ from convmodel.selection.loss import in_batch_loss, pool_losses
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.pooling import Pooling
 from convmodel.selection.selector import EncodingSelector, Selector
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.optimising import OptimizerName
 from convmodel.training.selecting import SelectorModule, even
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
 
-from convmodel.batching import Batch
-from convmodel.layout import IGNORED
+from convmodel.tokens.batching import Batch
+from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.unlikelihood import repeats
 from convmodel.writing import evaluating
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from convmodel.data.document import Document, Meta, check_meta, meta_text
 from convmodel.document.model import DocumentModel, usual_meta_length
-from convmodel.document.tokenizer import check_prompt
+from convmodel.tokens.document_tokenizer import check_prompt
 from convmodel.training.datamodules.document import DocumentDataModule
 from convmodel.training.measuring import Texts
 from convmodel.training.samples import Asking, Sample

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from convmodel.layout import TrainOn
 from convmodel.model import ConversationModel
+from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.training.datamodules.conversation import ConversationDataModule
 from convmodel.training.measuring import Texts
 from convmodel.training.samples import Asking, Sample

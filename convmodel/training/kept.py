@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 def tokenizer_files(tokenizer: TextTokenizer) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from convmodel.batching import Batch
 from convmodel.metrics.likelihood import TokenCounts, bits
+from convmodel.tokens.batching import Batch
 from convmodel.training.counting import over_all_processes
 from convmodel.training.optimising import OptimisedModule
 

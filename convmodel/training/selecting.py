@@ -13,13 +13,13 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from convmodel.choice_set import Ids, TokenisedChoice
 from convmodel.metrics.ranking import ranks_of
 from convmodel.model_card import ModelCard
 from convmodel.selection.folders import SELECTOR
 from convmodel.selection.loss import pool_losses
 from convmodel.selection.selector import Selector
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.counting import summed_over_processes
 from convmodel.training.datamodules.conversation import LearnVocabulary
 from convmodel.training.datamodules.selection import ChoiceBatch

@@ -12,8 +12,8 @@ from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.prompting import DocumentJob, write_to_file
 from convmodel.data.document import read_documents
 from convmodel.document.model import DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.document.models import make
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from convmodel.document.model import DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 
 RUSSIAN = [
     "Утром над рекой стоял туман, и кошка ждала у двери.",

@@ -10,12 +10,12 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.document.layout import lay_out
 from convmodel.document.model import PRESETS, DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
 from convmodel.options import check_names
+from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writing import write
 from tests.conftest import TEXTS, MakeModel
 from tests.document.models import FAMILIES, RUSSIAN, make

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from convmodel.document.model import PRESETS, DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter
 from convmodel.errors import QueueFull
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.document.models import make
 

@@ -12,8 +12,8 @@ from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.folders import HOMES
 from convmodel.selection.selector import Selector
 from convmodel.selection.texts import Candidates, checked_pools
-from convmodel.text_tokenizer import TextTokenizer
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from tests.conftest import TEXTS
 
 BROKEN = "broken"

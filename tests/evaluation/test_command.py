@@ -11,7 +11,7 @@ import pytest
 from convmodel.__main__ import main
 from convmodel.commands.evaluate import TURNS
 from convmodel.evaluation import Evaluation
-from convmodel.layout import targets
+from convmodel.tokens.conversation_layout import targets
 from tests.test_package import ROOT
 
 QUICK = ["--resamples", "20", "--limit", "3", "--device", "cpu", "--option", "max_new_tokens=4"]

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from convmodel.data.document import Document, write_documents
-from convmodel.document.layout import DocumentWindows, EncodedDocuments
 from convmodel.document.model import DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.evaluation import Evaluation, Options, evaluate
 from convmodel.evaluation.continued import Continued
 from convmodel.evaluation.documents import CONTINUATIONS, DOCUMENTS
 from convmodel.evaluation.evaluating import kind_of
 from convmodel.evaluation.foretold import LATELY, foretold
 from convmodel.metrics.words import words
+from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.document.models import RUSSIAN, make
 from tests.evaluation.conftest import lines_of

@@ -8,7 +8,7 @@ import torch
 from convmodel.data.conversation import Conversation
 from convmodel.evaluation.likelihood import likelihoods
 from convmodel.evaluation.written import likelihood_metrics
-from convmodel.layout import TrainOn, targets
+from convmodel.tokens.conversation_layout import TrainOn, targets
 from tests.evaluation.conftest import small_model, some_conversations
 
 

@@ -5,7 +5,6 @@ import random
 import numpy as np
 import pytest
 
-from convmodel.batching import TokenBudgetSampler, pad
 from convmodel.data.conversation import Conversation
 from convmodel.inspection import lengths as module
 from convmodel.inspection.chunks import Chunk
@@ -18,7 +17,8 @@ from convmodel.inspection.lengths import (
     random_padding,
     round_edges,
 )
-from convmodel.layout import lay_out, room_for_turns, windows
+from convmodel.tokens.batching import TokenBudgetSampler, pad
+from convmodel.tokens.conversation_layout import lay_out, room_for_turns, windows
 
 
 def lengths_of(values: list[int]) -> Lengths:

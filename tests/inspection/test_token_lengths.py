@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from convmodel.inspection import token_lengths
 from convmodel.inspection.token_lengths import TokenCounter, learn_tokenizer
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import random_text
 
 

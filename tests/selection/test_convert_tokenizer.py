@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from convmodel.selection.convert_tokenizer import ConvertTokenizer
-from convmodel.token_store import store_key
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import store_key
 from tests.conftest import TEXTS, random_text
 
 

@@ -16,7 +16,7 @@ from convmodel.selection.cross_shared import shared_states
 from convmodel.selection.encoder import Architecture, NewEncoder
 from convmodel.selection.rows import Row, pad_rows
 from convmodel.selection.selector import Selector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.selection.conftest import MakeSelector
 
 pytestmark = pytest.mark.machine

@@ -24,7 +24,7 @@ from convmodel.selection.heads import poly_scores
 from convmodel.selection.poly import PolyEncoder
 from convmodel.selection.rows import RowLayout, length_chunks, pad_rows
 from convmodel.selection.selector import Selector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.selection.conftest import MakeSelector
 
 pytestmark = pytest.mark.machine

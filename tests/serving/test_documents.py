@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from convmodel.document.tokenizer import DocumentTokenizer
 from convmodel.document.writer import DocumentWriter
 from convmodel.responder import Candidate
 from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.document.models import RUSSIAN, make
 from tests.fakes import FakeDocuments, FakeResponder
 from tests.serving.clients import client_of, events_of, service_of

@@ -12,10 +12,10 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from convmodel.choice_set import TokenisedChoice
 from convmodel.selection.encoder import NewEncoder
 from convmodel.selection.selector import Selector
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from convmodel.training.datamodules.selection import ChoiceBatch
 from convmodel.training.schedule import Plateau

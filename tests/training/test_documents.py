@@ -15,13 +15,13 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from convmodel.batching import Batch, padded
 from convmodel.data.document import Document, read_documents, write_documents
-from convmodel.document.layout import lay_out
 from convmodel.document.model import DocumentModel
-from convmodel.document.tokenizer import DocumentTokenizer
-from convmodel.layout import IGNORED
 from convmodel.model import ConversationModel
+from convmodel.tokens.batching import Batch, padded
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.trainer import main
 from convmodel.training.checkpoint import newest_checkpoint
 from convmodel.training.documents import DocumentModule

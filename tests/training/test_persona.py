@@ -13,7 +13,7 @@ from convmodel.__main__ import main as convmodel
 from convmodel.data.conversation import read_conversations
 from convmodel.model import ConversationModel
 from convmodel.scorers import MutualInformation
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.writer import Writer
 from tests.training.conftest import Workshop
 

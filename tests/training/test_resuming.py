@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonargparse import ArgumentParser, Namespace
 
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.resuming import SIZES, merge_hyperparameters
 
 

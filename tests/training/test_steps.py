@@ -11,10 +11,10 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from convmodel.batching import Batch, pad
-from convmodel.layout import IGNORED, lay_out
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.batching import Batch, pad
+from convmodel.tokens.conversation_layout import IGNORED, lay_out
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.callbacks import BestExport
 from convmodel.training.generative import ConversationModule
 from convmodel.training.samples import ReplySamples

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from convmodel.data.conversation import read_conversations
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.trainer import main
 from tests.training.conftest import ROOT, Workshop, difference
 from tests.vocabularies import word_level

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import GPT2LMHeadModel
 
-from convmodel.batching import Batch, pad
 from convmodel.language_model import LanguageModel
-from convmodel.layout import IGNORED, Sequences, lay_out
 from convmodel.metrics.words import ngrams
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.batching import Batch, pad
+from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.continuing import Continued, SequenceUnlikelihood, continue_rows
 from convmodel.training.writing import WritingModule
 from tests.conftest import MakeModel

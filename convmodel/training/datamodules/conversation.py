@@ -12,17 +12,17 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
 
-from convmodel.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import Reader
 from convmodel.data.selection_example import ChoiceExample
 from convmodel.hardware import best_device
-from convmodel.layout import TrainOn
-from convmodel.text_tokenizer import AnyTokenizer, TextTokenizer
-from convmodel.token_store import Parts, TokenStore, store_key
-from convmodel.tokenizer import ConversationTokenizer
-from convmodel.windows import WindowSet
+from convmodel.tokens.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.tokens.conversation_layout import TrainOn
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.store import Parts, TokenStore, store_key
+from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 SetT = TypeVar("SetT")
 BatchT = TypeVar("BatchT")

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.batching import Batch, Batches, BatchLoader, padded
 from convmodel.data.document import Document, DocumentReader, meta_text
 from convmodel.data.reader import count
-from convmodel.document.layout import DocumentWindows, Limits
-from convmodel.document.stored import StoredDocuments, StoredWindows, parts
-from convmodel.layout import IGNORED
+from convmodel.tokens.batching import Batch, Batches, BatchLoader, padded
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.document_layout import DocumentWindows, Limits
+from convmodel.tokens.document_store import StoredDocuments, StoredWindows, parts
 from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, pinned, window_length
 
 LENGTH_STEP = 1.01

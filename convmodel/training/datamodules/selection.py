@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.batching import Batches, BatchLoader, RandomBatches
-from convmodel.choice_set import ChoiceSet, Ids, TokenisedChoice
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.selection_example import ChoiceReader, reader_of
+from convmodel.tokens.batching import Batches, BatchLoader, RandomBatches
+from convmodel.tokens.selection_dataset import ChoiceSet, Ids, TokenisedChoice
 from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, too_long_persona
 
 

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("pytorch_lightning")
 
-from convmodel.batching import TokenBudgetSampler
 from convmodel.data.document import Document, write_documents
-from convmodel.layout import IGNORED
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.batching import TokenBudgetSampler
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, SometimesWithoutMeta
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]

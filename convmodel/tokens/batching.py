@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.layout import IGNORED, Sequences
+from convmodel.tokens.conversation_layout import IGNORED, Sequences
 
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.

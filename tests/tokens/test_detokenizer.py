@@ -7,8 +7,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from convmodel.text_stream import TextStream, decode
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.detokenizer import TextStream, decode
 from tests.conftest import TEXTS, random_text
 from tests.vocabularies import FAMILIES, Letters
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pytest
 
-from convmodel import token_store
 from convmodel.data.conversation import Conversation
-from convmodel.token_store import TokenStore, store_key
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens import store as token_store
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import TokenStore, store_key
 from tests.conftest import TEXTS, random_text, random_turns
 from tests.vocabularies import byte_level
 
@@ -208,7 +208,7 @@ def test_a_kill_in_the_middle_leaves_no_store_and_its_remains_go_with_the_next_b
     program = f"""
 import os, pathlib, signal
 from convmodel.data.conversation import Conversation
-from convmodel.token_store import CHUNK, TokenStore
+from convmodel.tokens.store import CHUNK, TokenStore
 
 class Ones(list):
     def encode_many(self, texts):
@@ -220,7 +220,7 @@ def streaming():
 
 TokenStore.build(streaming(), Ones(), pathlib.Path({str(tmp_path / "store")!r}))
 """
-    killed = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1])
+    killed = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "store").exists()
     assert len(os.listdir(tmp_path)) == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convmodel.token_store import TokenStore
+from convmodel.tokens.store import TokenStore
 
 Ids = list[int]
 

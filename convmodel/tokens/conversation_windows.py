@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from convmodel.layout import Sequences, TrainOn, Window, lay_out, room_for_turns, targets, windows
-from convmodel.token_store import TokenStore
+from convmodel.tokens.conversation_layout import Sequences, TrainOn, Window, lay_out, room_for_turns, targets, windows
+from convmodel.tokens.store import TokenStore
 
 
 @dataclass
@@ -47,7 +47,7 @@ class WindowPlan:
         segments: persona sentences and turns of all conversations.
         max_length: tokens of a window at most.
         train_on: which turns are predicted.
-        context_share: see `convmodel.layout.windows`.
+        context_share: see `convmodel.tokens.conversation_layout.windows`.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from convmodel.document.tokenizer import DocumentTokenizer
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, random_text
 from tests.document.models import FAMILIES, RUSSIAN
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from convmodel.layout import IGNORED
+from convmodel.tokens.conversation_layout import IGNORED
 
 Ids = Sequence[int] | np.ndarray
 

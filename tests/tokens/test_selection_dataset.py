@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.choice_set import ChoiceSet, TokenisedChoice
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import ChoiceExample
-from convmodel.token_store import TokenStore
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.selection_dataset import ChoiceSet, TokenisedChoice
+from convmodel.tokens.store import TokenStore
 
 CONVERSATIONS = [
     Conversation(("Hello", "Hi you", "How are you?"), ("I am fine",)),

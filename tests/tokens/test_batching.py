@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from convmodel.batching import LENGTH_STEP, Batch, BatchLoader, Share, TokenBudgetSampler, pad
-from convmodel.layout import IGNORED, Sequences
+from convmodel.tokens.batching import LENGTH_STEP, Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.tokens.conversation_layout import IGNORED, Sequences
 
 SEEDS = range(20)
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from convmodel.data.document import Document, meta_text
-from convmodel.document.layout import DocumentWindows, Limits
-from convmodel.token_store import Parts, TokenStore
+from convmodel.tokens.document_layout import DocumentWindows, Limits
+from convmodel.tokens.store import Parts, TokenStore
 
 
 def parts(document: Document) -> Parts:

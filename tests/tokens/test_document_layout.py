@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from convmodel.data.document import Document
-from convmodel.document.layout import DocumentPlan, DocumentWindows, EncodedDocuments, LaidOut, Limits, lay_out
-from convmodel.document.stored import StoredDocuments, parts
-from convmodel.layout import IGNORED
-from convmodel.token_store import TokenStore
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.document_layout import DocumentPlan, DocumentWindows, EncodedDocuments, LaidOut, Limits, lay_out
+from convmodel.tokens.document_store import StoredDocuments, parts
+from convmodel.tokens.store import TokenStore
 
 SEP = 0
 

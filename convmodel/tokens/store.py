@@ -13,7 +13,7 @@ import numpy as np
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import ChoiceExample
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 VERSION = 3
 """Part of every key: raised when what is written changes, so that old folders are not read."""

@@ -7,8 +7,8 @@ from typing import Any
 from convmodel.data.conversation import check_characters
 from convmodel.data.document import check_meta, meta_text
 from convmodel.data.formats.base import kind
-from convmodel.document.layout import lay_out
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DocumentEncoding(dict[str, list[int]]):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.layout import (
+from convmodel.tokens.conversation_layout import (
     IGNORED,
     TrainOn,
     Window,

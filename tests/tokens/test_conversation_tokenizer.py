@@ -15,9 +15,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from convmodel.layout import persona_length
 from convmodel.model import ConversationModel
-from convmodel.tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_layout import persona_length
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_text, random_turns
 from tests.vocabularies import FAMILIES, byte_level, end_of_text, word_level
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from convmodel.data.conversation import check_turns
-from convmodel.layout import Window, fit_in_steps, lay_out, persona_length, room_for_turns
-from convmodel.text_tokenizer import TextTokenizer
+from convmodel.tokens.conversation_layout import Window, fit_in_steps, lay_out, persona_length, room_for_turns
+from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class Encoding(dict[str, list[int]]):

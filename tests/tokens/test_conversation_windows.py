@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 
-from convmodel import layout
 from convmodel.data.conversation import Conversation
-from convmodel.layout import IGNORED, Sequences, TrainOn
-from convmodel.token_store import TokenStore
-from convmodel.tokenizer import ConversationTokenizer
-from convmodel.windows import WindowSet
+from convmodel.tokens import conversation_layout as layout
+from convmodel.tokens.conversation_layout import IGNORED, Sequences, TrainOn
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.store import TokenStore
 
 SEP = 0
 TRAIN_ON: list[TrainOn] = ["all", "last", "last_speaker", "first_speaker", "second_speaker"]
