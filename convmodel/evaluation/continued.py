@@ -12,7 +12,7 @@ from convmodel.data.reader import count
 from convmodel.evaluation.foretold import LATELY, Foretold
 from convmodel.evaluation.kind import Found
 from convmodel.evaluation.shared import influences, likelihood, variety
-from convmodel.metrics import tallies
+from convmodel.metrics import jackknife as tallies
 from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.repetition import repeated
 from convmodel.metrics.words import words

@@ -75,7 +75,7 @@ def variety(
 def influences(
     name: str, said: np.ndarray, gold: np.ndarray, *, family: str, meaning: str, shared: np.ndarray | None
 ) -> Metric:
-    """A metric that is no sum; see `convmodel.metrics.tallies`.
+    """A metric that is no sum; see `convmodel.metrics.jackknife`.
 
     Args:
         name, family, meaning: see `Metric`.

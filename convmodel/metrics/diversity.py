@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from convmodel.metrics import tallies
+from convmodel.metrics import jackknife as tallies
 from convmodel.metrics.words import ngrams, words
 
 Units = Sequence[Sequence[str]]
