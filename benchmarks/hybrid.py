@@ -29,6 +29,7 @@ from benchmarks.common import (
 from convmodel.chooser import Chooser
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
+from convmodel.generation.seeds import mixed_seed
 from convmodel.hybrid import Hybrid
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.metrics.diversity import distinct, sameness
@@ -38,7 +39,6 @@ from convmodel.metrics.ranking import rank
 from convmodel.metrics.repetition import repeated_from
 from convmodel.responder import Reply, Responder
 from convmodel.scorers import Likelihood, Scorer, SelectorScorer, scores_of
-from convmodel.seeds import mixed_seed
 from convmodel.selection.selector import Selector
 from convmodel.writer import Writer
 

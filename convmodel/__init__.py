@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from convmodel.document.model import DocumentModel
     from convmodel.document.preparation import DocumentModelOutput
     from convmodel.document.writer import DocumentWriter
+    from convmodel.generation.options import PRESETS
     from convmodel.hybrid import Hybrid
     from convmodel.model import ConversationModel, ConversationModelOutput
     from convmodel.opening import open_responder
-    from convmodel.options import PRESETS
     from convmodel.responder import Session
     from convmodel.scorers import MutualInformation, SelectorScorer
     from convmodel.selection.index.candidates import CandidateIndex, CandidateSet
@@ -43,7 +43,7 @@ _HOMES = {
     "write_documents": "convmodel.data.document",
     "Hybrid": "convmodel.hybrid",
     "MutualInformation": "convmodel.scorers",
-    "PRESETS": "convmodel.options",
+    "PRESETS": "convmodel.generation.options",
     "Selector": "convmodel.selection.selector",
     "SelectorScorer": "convmodel.scorers",
     "Session": "convmodel.responder",

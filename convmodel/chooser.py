@@ -19,11 +19,11 @@ from convmodel.deciding import (
     decided,
     given,
 )
+from convmodel.generation.seeds import SEEDS
 from convmodel.in_one_piece import InOnePiece, OneThread
 from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
 from convmodel.responder import MAX_WAITING, Candidate, Load, Reply, Session
 from convmodel.scorers import SelectorScorer
-from convmodel.seeds import SEEDS
 from convmodel.selection.selector import Selector
 
 

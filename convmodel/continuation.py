@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from convmodel.generation import Request, Row, Ticket
-from convmodel.options import Decoding
+from convmodel.generation.options import Decoding
+from convmodel.generation.seeds import SEEDS, mixed_seed
 from convmodel.responder import Finish
-from convmodel.seeds import SEEDS, mixed_seed
 from convmodel.tokens.detokenizer import TextStream
 from convmodel.tokens.text_tokenizer import TextTokenizer
 

@@ -17,10 +17,10 @@ import torch
 from convmodel.continuation import Written, written
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
+from convmodel.generation.options import Decoding, check_names, options_of
 from convmodel.hardware import release_openmp_threads
 from convmodel.in_progress import InProgress
 from convmodel.language_model import LanguageModel
-from convmodel.options import Decoding, check_names, options_of
 from convmodel.responder import MAX_RUNNING, MAX_WAITING, Load
 from convmodel.writing import write
 

@@ -11,10 +11,10 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation import is_int8, to_int8
+from convmodel.generation.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
 from convmodel.hardware import best_device, resolve_dtype
 from convmodel.model_card import CardText, ModelCard
 from convmodel.model_folder import checked_source, load_config, quiet_progress, replaced_folder
-from convmodel.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 

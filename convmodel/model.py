@@ -8,10 +8,10 @@ from typing import Any, cast
 from convmodel.continuation import Written
 from convmodel.data.conversation import check_turns
 from convmodel.generation import Row, score_rows
+from convmodel.generation.options import Room, room_for_replies
 from convmodel.language_model import LanguageModel
 from convmodel.model_card import CONVERSATIONS
 from convmodel.model_folder import DOCUMENT_FILE, has_file
-from convmodel.options import Room, room_for_replies
 from convmodel.preparation import PreparedReply, prepare, without_repeats
 from convmodel.scorers import ScoredBy, scores_of
 from convmodel.tokens.conversation_layout import fit, lay_out, persona_length, room_for_turns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from convmodel.continuation import Prepared, Written, prepare_row
 from convmodel.data.conversation import check_turns
 from convmodel.generation import Row
-from convmodel.options import Decoding
+from convmodel.generation.options import Decoding
 from convmodel.responder import Session
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
 from convmodel.tokens.text_tokenizer import TextTokenizer

@@ -8,13 +8,13 @@ from typing import Any
 
 from convmodel.continuation import Written
 from convmodel.engine_thread import EngineThread
+from convmodel.generation.options import PRESETS
+from convmodel.generation.seeds import SEEDS
 from convmodel.in_progress import InProgress, Pieces
 from convmodel.model import ConversationModel
-from convmodel.options import PRESETS
 from convmodel.preparation import PreparedReply, prepare, remember, without_repeats
 from convmodel.responder import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
 from convmodel.scorers import ScoredBy, name_of
-from convmodel.seeds import SEEDS
 
 
 class Writer(EngineThread[ConversationModel]):

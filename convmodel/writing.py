@@ -9,7 +9,7 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.continuation import Prepared, Written, as_written, written
 from convmodel.generation import Engine, WhenGivenUp, generate_rows
-from convmodel.options import Decoding
+from convmodel.generation.options import Decoding
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 ROWS_PER_BATCH = 32

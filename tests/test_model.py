@@ -10,8 +10,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from convmodel import model as module
 from convmodel import writing
+from convmodel.generation.options import DECODING_DEFAULTS
 from convmodel.model import ConversationModel
-from convmodel.options import DECODING_DEFAULTS
 from tests.conftest import MakeModel, random_turns
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}

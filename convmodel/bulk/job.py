@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convmodel.data.reader import Reader
-from convmodel.seeds import mixed_seed
+from convmodel.generation.seeds import mixed_seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,12 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.data.document import Document, meta_text
 from convmodel.document.preparation import DocumentModelOutput, PreparedDocument, prepare
-from convmodel.generation import Row, repetition, score_rows
+from convmodel.generation import Row, score_rows
+from convmodel.generation import penalties as repetition
+from convmodel.generation.options import Decoding, Room
 from convmodel.language_model import LanguageModel
 from convmodel.model_card import DOCUMENTS
 from convmodel.model_folder import DOCUMENT_FILE, local_file
-from convmodel.options import Decoding, Room
 from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments, Limits
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writing import ROWS_PER_BATCH, evaluating, write

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from convmodel.continuation import Prepared, Written, prepare_row
 from convmodel.data.document import Meta, check_meta, meta_text
 from convmodel.generation import Row
-from convmodel.options import Decoding
+from convmodel.generation.options import Decoding
 from convmodel.responder import Finish
 from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
 

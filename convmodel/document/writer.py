@@ -8,8 +8,8 @@ from typing import Any
 from convmodel.document.model import PRESETS, DocumentModel
 from convmodel.document.preparation import DocumentModelOutput, PreparedDocument
 from convmodel.engine_thread import EngineThread
+from convmodel.generation.seeds import SEEDS
 from convmodel.in_progress import InProgress, Pieces
-from convmodel.seeds import SEEDS
 
 
 class DocumentWriter(EngineThread[DocumentModel]):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convmodel.options import PRESETS, check_names, check_values
+from convmodel.generation.options import PRESETS, check_names, check_values
 
 CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 

@@ -14,11 +14,11 @@ from convmodel.evaluation.examples import digest, spread
 from convmodel.evaluation.foretold import Foretold, foretold
 from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Task, check_same
 from convmodel.evaluation.loaded import decoding_of, facts, in_groups
-from convmodel.generation import repetition
+from convmodel.generation import penalties as repetition
+from convmodel.generation.options import check_names, options_of
+from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.words import end_of_words, words
 from convmodel.model_folder import DOCUMENT_FILE, has_file
-from convmodel.options import check_names, options_of
-from convmodel.seeds import mixed_seed
 from convmodel.tokens.detokenizer import TextStream
 
 CONTINUATIONS, DOCUMENTS = "continuations.jsonl", "documents.jsonl"

@@ -29,9 +29,9 @@ from convmodel.evaluation.report import (
     write_lines,
 )
 from convmodel.evaluation.writing import WRITING
+from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.model_folder import check_replaceable, has_file
-from convmodel.seeds import mixed_seed
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
 """By the name that stands in reports. The last one is taken for what has the file of none."""

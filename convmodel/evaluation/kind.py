@@ -6,8 +6,8 @@ from typing import Any
 
 from convmodel.data.conversation import OnError
 from convmodel.evaluation.examples import Options
+from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
-from convmodel.options import PRESETS
 
 Lines = Mapping[str, Sequence[Any]]
 """For each file of a report, its lines: frozen dataclasses of plain values, from which all numbers are made."""

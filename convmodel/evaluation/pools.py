@@ -10,8 +10,8 @@ from convmodel.data.conversation import Conversation, ConversationReader, OnErro
 from convmodel.data.reader import count
 from convmodel.data.selection_example import ChoiceExample, ChoiceReader
 from convmodel.evaluation.examples import Example, Options, digest, examples, fingerprint, spread
+from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.words import words
-from convmodel.seeds import mixed_seed
 
 POOL = 20
 """Candidates of a reply where neither the file nor the options say how many, as in Persona-Chat."""

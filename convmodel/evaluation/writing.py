@@ -8,14 +8,14 @@ from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Ta
 from convmodel.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.evaluation.loaded import decoding_of, facts, in_groups
 from convmodel.evaluation.written import NGRAM, Written, find
+from convmodel.generation.options import check_names, options_of
+from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import rows_of
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import repeated_from
 from convmodel.metrics.words import words
 from convmodel.model import ConversationModel, ConversationModelOutput
-from convmodel.options import check_names, options_of
-from convmodel.seeds import mixed_seed
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
 

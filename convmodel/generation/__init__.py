@@ -1,10 +1,10 @@
 """Token ids in, token ids out; knows nothing of turns or text."""
 
-from convmodel.generation.decoding import is_understood
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import is_int8, to_int8
+from convmodel.generation.padded import Row, WhenGivenUp, generate_rows, score_rows
 from convmodel.generation.request import Request, Ticket
-from convmodel.generation.rows import Row, WhenGivenUp, generate_rows, score_rows
+from convmodel.generation.sampler import is_understood
 
 __all__ = [
     "Engine",

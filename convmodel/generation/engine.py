@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.decoding import Decoder, choose
-from convmodel.generation.graphs import Graphs
-from convmodel.generation.kept import KeptRow
-from convmodel.generation.network import KeyValues, Network, Piece
+from convmodel.generation.cuda_graphs import Graphs
+from convmodel.generation.kv_cache import KeptRow
+from convmodel.generation.model_runner import KeyValues, Network, Piece
 from convmodel.generation.request import NO_TYPE, Request, Ticket
+from convmodel.generation.sampler import Decoder, choose
 from convmodel.responder import Finish
 
 WORTH_WAITING = 16

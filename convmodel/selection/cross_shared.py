@@ -15,8 +15,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-from convmodel.generation.blocks import Blocks
-from convmodel.generation.products import normalise
+from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.linear import normalise
 from convmodel.selection.rows import Row
 
 TOKENS_PER_CHUNK = 2_048

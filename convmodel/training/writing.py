@@ -11,11 +11,11 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from convmodel.generation.seeds import mixed_seed
 from convmodel.language_model import LanguageModel
 from convmodel.loss import summed_cross_entropy, summed_loss
 from convmodel.model_card import ModelCard
 from convmodel.model_folder import checked_source, load_config
-from convmodel.seeds import mixed_seed
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer

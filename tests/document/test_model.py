@@ -11,9 +11,9 @@ import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.document.model import PRESETS, DocumentModel
+from convmodel.generation.options import check_names
 from convmodel.model import ConversationModel
 from convmodel.model_card import ModelCard
-from convmodel.options import check_names
 from convmodel.tokens.document_layout import lay_out
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writing import write

@@ -3,7 +3,7 @@
 import pytest
 
 from convmodel.evaluation.decoding import parse_decoding
-from convmodel.options import PRESETS
+from convmodel.generation.options import PRESETS
 
 
 def test_values_are_numbers_truths_lists_or_texts() -> None:

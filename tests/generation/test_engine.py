@@ -11,9 +11,9 @@ import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.decoding import is_understood
 from convmodel.generation.engine import WORTH_WAITING, Engine, Request, Ticket
-from convmodel.generation.network import KeyValues, Network, Piece
+from convmodel.generation.model_runner import KeyValues, Network, Piece
+from convmodel.generation.sampler import is_understood
 
 pytestmark = pytest.mark.machine
 

@@ -10,7 +10,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation import to_int8
 from convmodel.generation.engine import Engine
-from convmodel.generation.network import keys_read
+from convmodel.generation.model_runner import keys_read
 from convmodel.generation.request import Request, Ticket
 
 pytestmark = pytest.mark.machine

@@ -7,9 +7,7 @@ import pytest
 from transformers import GenerationConfig
 
 from convmodel.generation import is_understood
-from convmodel.generation.decoding import UNDERSTOOD
-from convmodel.model import ConversationModel
-from convmodel.options import (
+from convmodel.generation.options import (
     ALLOWED,
     DECODING_DEFAULTS,
     NEUTRAL,
@@ -23,6 +21,8 @@ from convmodel.options import (
     room_for_replies,
     whole_config,
 )
+from convmodel.generation.sampler import UNDERSTOOD
+from convmodel.model import ConversationModel
 
 SEP, POSITIONS = 2, 64
 

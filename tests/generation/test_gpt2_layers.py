@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2Config, GPT2Model
 
-from convmodel.generation import blocks
-from convmodel.generation.blocks import Blocks
-from convmodel.generation.products import normalise
+from convmodel.generation import gpt2_layers as blocks
+from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.linear import normalise
 
 ROWS, LENGTH, HEADS = 3, 7, 2
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convmodel.generation.decoding import Decoder
 from convmodel.generation.request import Request, Ticket
+from convmodel.generation.sampler import Decoder
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.generation.network import KeyValues, Network, Piece
+from convmodel.generation.model_runner import KeyValues, Network, Piece
 
 SHORTEST = 64
 """Graphs are made for attention over so many tokens, twice as many, and so on."""

@@ -8,9 +8,8 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.decoding import Decoder, choose
 from convmodel.generation.engine import Engine, Request
-from convmodel.generation.repetition import (
+from convmodel.generation.penalties import (
     FREQUENCY,
     LONGEST_RUN,
     NO_REPEAT,
@@ -20,6 +19,7 @@ from convmodel.generation.repetition import (
     NoRepeatedNGrams,
     SaidAgain,
 )
+from convmodel.generation.sampler import Decoder, choose
 
 END, WORDS = 7, 8
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2Model
 
-from convmodel.generation.products import Product, activation, normalise, product
+from convmodel.generation.linear import Product, activation, normalise, product
 
 Attend = Callable[[Tensor, int, float], Tensor]
 """See `Blocks`."""

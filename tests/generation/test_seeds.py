@@ -2,7 +2,7 @@
 
 import torch
 
-from convmodel.seeds import mixed_seed
+from convmodel.generation.seeds import mixed_seed
 
 
 def test_a_seed_changes_with_each_of_its_parts() -> None:

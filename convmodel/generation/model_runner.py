@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation.blocks import Blocks
-from convmodel.generation.products import normalise, product
+from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.linear import normalise, product
 
 ALIGNED = 16
 """Numbers of float32 in 64 bytes."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as processors
 
-from convmodel.generation import repetition
+from convmodel.generation import penalties as repetition
 
 WARPS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 """Fields that shape what a sample is drawn from, each row by itself."""

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.products import activation, normalise, product
+from convmodel.generation.linear import activation, normalise, product
 
 
 def layers(width: int, out: int) -> dict[str, nn.Module]:
