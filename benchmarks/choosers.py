@@ -14,8 +14,8 @@ import torch
 from convmodel.data.selection_example import ChoiceExample, ChoiceReader
 from convmodel.evaluation.pools import Pooled, Pools
 from convmodel.evaluation.scoring import scores_of
-from convmodel.selection.pretrained import pretrained_encoder
-from convmodel.selection.selector import Selector
+from convmodel.models.selection.pretrained import pretrained_encoder
+from convmodel.models.selection.selector import Selector
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3

@@ -29,7 +29,7 @@ from benchmarks.job import (
     shuffled,
 )
 from convmodel.data.conversation import read_conversations
-from convmodel.hardware import has_fast_bf16
+from convmodel.models.devices import has_fast_bf16
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 TAKEN = 4000

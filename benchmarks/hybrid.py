@@ -37,9 +37,9 @@ from convmodel.metrics.metric import Metric, ratio
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.ranking import rank
 from convmodel.metrics.repetition import repeated_from
+from convmodel.models.rerankers import Likelihood, Scorer, SelectorScorer, scores_of
+from convmodel.models.selection.selector import Selector
 from convmodel.responder import Reply, Responder
-from convmodel.scorers import Likelihood, Scorer, SelectorScorer, scores_of
-from convmodel.selection.selector import Selector
 from convmodel.writer import Writer
 
 POOL = 20
@@ -244,9 +244,9 @@ def _tiny(folder: Path) -> tuple[str, str]:
     """Models that know nothing, for a look at whether it runs."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from convmodel.model import ConversationModel
-    from convmodel.selection.bi import BiEncoder
-    from convmodel.selection.encoder import NewEncoder
+    from convmodel.models.conversation_model import ConversationModel
+    from convmodel.models.selection.bi_encoder import BiEncoder
+    from convmodel.models.selection.encoder import NewEncoder
     from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
     tokenizer = ConversationTokenizer.learn(replies_of(str(ROOT / "examples" / "data" / "test.jsonl")), 300)

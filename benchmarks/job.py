@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.common import peak_memory
 from convmodel.data.conversation import Conversation, read_conversations
-from convmodel.hardware import has_fast_bf16
+from convmodel.models.devices import has_fast_bf16
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 BLOCK = 256

@@ -29,7 +29,7 @@ from benchmarks.contenders import run_contender
 from benchmarks.job import PLAIN_ROWS, Job, load_model, plain_batch, plain_row, shuffled
 from benchmarks.training import SMOKE, in_own_process
 from convmodel.data.conversation import ConversationReader
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.trainer import main as trainer
 from convmodel.training.schedule import learning_rate_at

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from convmodel.data.conversation import read_conversations
-from convmodel.hardware import has_fast_bf16
-from convmodel.selection.convert import Convert
-from convmodel.selection.convert_network import ConvertSizes
-from convmodel.selection.convert_tokenizer import ConvertTokenizer
-from convmodel.selection.rows import Row, pad_rows
+from convmodel.models.devices import has_fast_bf16
+from convmodel.models.selection.convert.model import Convert
+from convmodel.models.selection.convert.network import ConvertSizes
+from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
+from convmodel.models.selection.layout import Row, pad_rows
 
 BATCH = 64
 """Turns that the peer reads at once."""

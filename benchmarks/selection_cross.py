@@ -17,10 +17,10 @@ from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from benchmarks.tokenization import load_tokenizer
 from convmodel.data.conversation import read_conversations
 from convmodel.data.selection_example import ChoiceExample, read_choices
-from convmodel.hardware import has_fast_bf16
-from convmodel.selection.cross import CrossEncoder
-from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.rows import Row, pad_rows
+from convmodel.models.devices import has_fast_bf16
+from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.encoder import NewEncoder
+from convmodel.models.selection.layout import Row, pad_rows
 
 BATCH = 32
 """Pairs that the peer reads at once."""

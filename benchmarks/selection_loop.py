@@ -16,9 +16,9 @@ from torch.nn import functional
 from benchmarks.common import Ratio, interleave, table, tell
 from benchmarks.job import Meter
 from benchmarks.selection_pairs import Material, Recipe, prepare, rows_of
-from convmodel.hardware import has_fast_bf16
-from convmodel.selection.poly import PolyEncoder
-from convmodel.selection.rows import Padded, pad_rows
+from convmodel.models.devices import has_fast_bf16
+from convmodel.models.selection.layout import Padded, pad_rows
+from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule
 

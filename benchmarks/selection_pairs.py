@@ -11,10 +11,10 @@ from transformers import AutoModel
 
 from benchmarks.common import conversation_files, tell
 from convmodel.data.selection_example import every_example
-from convmodel.model_folder import quiet_progress
-from convmodel.selection.bi import BiEncoder
-from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.rows import Row
+from convmodel.models.folder import quiet_progress
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.encoder import NewEncoder
+from convmodel.models.selection.layout import Row
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule

@@ -23,10 +23,10 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.hardware import has_fast_bf16
-from convmodel.selection.quantised import quick_at_int8
-from convmodel.selection.search import search_bi, search_poly
-from convmodel.selection.searchable import Searchable
+from convmodel.models.devices import has_fast_bf16
+from convmodel.models.selection.search.exact import search_bi, search_poly
+from convmodel.models.selection.search.int8 import quick_at_int8
+from convmodel.models.selection.search.vectors import Searchable
 
 K = 10
 SPREAD = 4.0

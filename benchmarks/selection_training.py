@@ -23,8 +23,8 @@ from torch import Tensor
 
 from benchmarks.common import ROOT, Ratio, held_memory, interleave, peak_memory, table, tell
 from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, Recipe, prepare, rows_of
-from convmodel.model_folder import quiet_progress
-from convmodel.selection.rows import pad_rows
+from convmodel.models.folder import quiet_progress
+from convmodel.models.selection.layout import pad_rows
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule
 

@@ -42,7 +42,7 @@ from benchmarks.common import (
 from benchmarks.load import Load, Streamed
 from benchmarks.tokenization import load_tokenizer
 from convmodel.data.conversation import read_conversations
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 
 CLIENTS = (1, 8, 32, 128)
 COMPARED_AT = 32

@@ -85,7 +85,7 @@ def ours(ids: Any, states: Any, weights: Any) -> Any:
     """What training calls."""
     import torch
 
-    from convmodel.loss import summed_loss
+    from convmodel.models.linear_cross_entropy import summed_loss
     from convmodel.unlikelihood import Unlikelihood, seen_before
 
     steps = torch.ones(1, len(states), dtype=torch.bool)
@@ -223,7 +223,7 @@ def precision(wanted: str) -> str:
     """What the trainer would decide, where nothing else is wanted."""
     import torch
 
-    from convmodel.hardware import has_fast_bf16
+    from convmodel.models.devices import has_fast_bf16
 
     return wanted if wanted != "auto" else "bf16" if has_fast_bf16(torch.device("cpu")) else "fp32"
 

@@ -7,17 +7,17 @@ if TYPE_CHECKING:
     from convmodel.chooser import Chooser
     from convmodel.data.conversation import Conversation, read_conversations, write_conversations
     from convmodel.data.document import Document, read_documents, write_documents
-    from convmodel.document.model import DocumentModel
-    from convmodel.document.preparation import DocumentModelOutput
     from convmodel.document.writer import DocumentWriter
     from convmodel.generation.options import PRESETS
     from convmodel.hybrid import Hybrid
-    from convmodel.model import ConversationModel, ConversationModelOutput
+    from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
+    from convmodel.models.document_inputs import DocumentModelOutput
+    from convmodel.models.document_model import DocumentModel
+    from convmodel.models.rerankers import MutualInformation, SelectorScorer
+    from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
+    from convmodel.models.selection.selector import Selector
     from convmodel.opening import open_responder
     from convmodel.responder import Session
-    from convmodel.scorers import MutualInformation, SelectorScorer
-    from convmodel.selection.index.candidates import CandidateIndex, CandidateSet
-    from convmodel.selection.selector import Selector
     from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
     from convmodel.tokens.document_tokenizer import DocumentTokenizer
     from convmodel.writer import Writer
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CandidateIndex": "convmodel.selection.index.candidates",
-    "CandidateSet": "convmodel.selection.index.candidates",
+    "CandidateIndex": "convmodel.models.selection.index.index",
+    "CandidateSet": "convmodel.models.selection.index.index",
     "Chooser": "convmodel.chooser",
     "Conversation": "convmodel.data.conversation",
     "read_conversations": "convmodel.data.conversation",
     "write_conversations": "convmodel.data.conversation",
-    "ConversationModel": "convmodel.model",
-    "ConversationModelOutput": "convmodel.model",
+    "ConversationModel": "convmodel.models.conversation_model",
+    "ConversationModelOutput": "convmodel.models.conversation_model",
     "ConversationTokenizer": "convmodel.tokens.conversation_tokenizer",
     "Document": "convmodel.data.document",
-    "DocumentModel": "convmodel.document.model",
-    "DocumentModelOutput": "convmodel.document.preparation",
+    "DocumentModel": "convmodel.models.document_model",
+    "DocumentModelOutput": "convmodel.models.document_inputs",
     "DocumentTokenizer": "convmodel.tokens.document_tokenizer",
     "DocumentWriter": "convmodel.document.writer",
     "read_documents": "convmodel.data.document",
     "write_documents": "convmodel.data.document",
     "Hybrid": "convmodel.hybrid",
-    "MutualInformation": "convmodel.scorers",
+    "MutualInformation": "convmodel.models.rerankers",
     "PRESETS": "convmodel.generation.options",
-    "Selector": "convmodel.selection.selector",
-    "SelectorScorer": "convmodel.scorers",
+    "Selector": "convmodel.models.selection.selector",
+    "SelectorScorer": "convmodel.models.rerankers",
     "Session": "convmodel.responder",
     "Writer": "convmodel.writer",
     "open_responder": "convmodel.opening",

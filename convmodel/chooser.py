@@ -21,10 +21,10 @@ from convmodel.deciding import (
 )
 from convmodel.generation.seeds import SEEDS
 from convmodel.in_one_piece import InOnePiece, OneThread
+from convmodel.models.rerankers import SelectorScorer
+from convmodel.models.selection.selector import Selector
 from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
 from convmodel.responder import MAX_WAITING, Candidate, Load, Reply, Session
-from convmodel.scorers import SelectorScorer
-from convmodel.selection.selector import Selector
 
 
 class Chooser:

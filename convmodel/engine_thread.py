@@ -14,15 +14,14 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 
-from convmodel.continuation import Written, written
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
 from convmodel.generation.options import Decoding, check_names, options_of
-from convmodel.hardware import release_openmp_threads
 from convmodel.in_progress import InProgress
-from convmodel.language_model import LanguageModel
+from convmodel.models.devices import release_openmp_threads
+from convmodel.models.language_model import LanguageModel
+from convmodel.models.text_generation import Written, write, written
 from convmodel.responder import MAX_RUNNING, MAX_WAITING, Load
-from convmodel.writing import write
 
 CLOSED = "the writer is closed; make a new one"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from convmodel.errors import QueueFull
-from convmodel.hardware import release_openmp_threads
+from convmodel.models.devices import release_openmp_threads
 from convmodel.responder import Candidate, Load, Reply
 
 NOTHING = Reply((Candidate(""),), finish="cancelled")

@@ -6,8 +6,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
-from convmodel.continuation import Prepared, Written
 from convmodel.generation import Ticket
+from convmodel.models.text_generation import Prepared, Written
 
 Pieces = queue.SimpleQueue[str | None]
 """Texts, and None when there are no more."""

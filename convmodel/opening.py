@@ -11,12 +11,12 @@ from convmodel.chooser import Chooser
 from convmodel.data.candidates import distinct_candidates
 from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid, RankedBy
-from convmodel.model_folder import DOCUMENT_FILE, has_file
+from convmodel.models.folder import DOCUMENT_FILE, has_file
+from convmodel.models.rerankers import SelectorScorer
+from convmodel.models.selection.index.index import CandidateIndex
+from convmodel.models.selection.selector import EncodingSelector, Selector
 from convmodel.pools import ReadPool, SearchedPool, listed_pool
 from convmodel.responder import MAX_RUNNING, MAX_WAITING
-from convmodel.scorers import SelectorScorer
-from convmodel.selection.index.candidates import CandidateIndex
-from convmodel.selection.selector import EncodingSelector, Selector
 from convmodel.writer import Writer
 
 Name = str | os.PathLike[str]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from convmodel.selection.index.candidates import CandidateSet
-from convmodel.selection.search import Best
-from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
-from convmodel.selection.texts import checked_candidates
+from convmodel.models.selection.index.index import CandidateSet
+from convmodel.models.selection.inputs import checked_candidates
+from convmodel.models.selection.search.exact import Best
+from convmodel.models.selection.selector import EncodedContexts, EncodingSelector, Selector
 
 Scored = list[tuple[int, float]]
 """Numbers of candidates and their scores, best first; of equal scores the smaller number first."""

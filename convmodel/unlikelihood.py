@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convmodel.loss import CrossEntropy, exponentials
+from convmodel.models.linear_cross_entropy import CrossEntropy, exponentials
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Unlikelihood(CrossEntropy):
         """The candidates' part of the tokens so far, summed, times alpha."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """See `convmodel.loss.Criterion`.
+        """See `convmodel.models.linear_cross_entropy.Criterion`.
 
         The gradient of -log(1 - p_c) to logit v is r_c (1[v = c] - p_v), with the odds r_c = p_c / (1 - p_c).
         """
@@ -108,7 +108,7 @@ class OwnUnlikelihood:
         self._written = written
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """See `convmodel.loss.Criterion`."""
+        """See `convmodel.models.linear_cross_entropy.Criterion`."""
         ids = self._written[part, None]
         powers, total, _ = exponentials(logits)
         chances = powers.gather(1, ids) / total

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from convmodel.continuation import Written
 from convmodel.engine_thread import EngineThread
 from convmodel.generation.options import PRESETS
 from convmodel.generation.seeds import SEEDS
 from convmodel.in_progress import InProgress, Pieces
-from convmodel.model import ConversationModel
-from convmodel.preparation import PreparedReply, prepare, remember, without_repeats
+from convmodel.models.conversation_inputs import PreparedReply, prepare, remember, without_repeats
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.rerankers import ScoredBy, name_of
+from convmodel.models.text_generation import Written
 from convmodel.responder import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
-from convmodel.scorers import ScoredBy, name_of
 
 
 class Writer(EngineThread[ConversationModel]):

@@ -14,9 +14,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.model import ConversationModel
-from convmodel.selection.bi import BiEncoder
-from convmodel.selection.encoder import Architecture, NewEncoder
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.encoder import Architecture, NewEncoder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 # Started in the background by a shell, a program ignores Ctrl-C, and so does whatever it starts; tests send it.

@@ -11,11 +11,11 @@ import pytest
 from convmodel.chooser import Chooser
 from convmodel.deciding import decided
 from convmodel.errors import QueueFull
+from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.pools import listed_pool
 from convmodel.responder import Candidate
-from convmodel.selection.bi import BiEncoder
 from tests.conftest import TEXTS, MakeSelector
-from tests.selectors import ReadsTogether
+from tests.models.selection.models import ReadsTogether
 
 CONTEXT = ["Hello, how are you?", "I am fine, thanks. And you?"]
 PERSONA = ["I live in a small house by the sea."]

@@ -10,13 +10,13 @@ import pytest
 from convmodel.chooser import Chooser
 from convmodel.hybrid import Hybrid, merged
 from convmodel.in_one_piece import InOnePiece
+from convmodel.models.rerankers import Likelihood, MutualInformation, Scorer, SelectorScorer
+from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.responder import Candidate, QueueFull, Reply, Replying, Responder, Session
-from convmodel.scorers import Likelihood, MutualInformation, Scorer, SelectorScorer
-from convmodel.selection.bi import BiEncoder
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
-from tests.selectors import ReadsTogether
+from tests.models.selection.models import ReadsTogether
 
 CONTEXT = ["Hello, how are you?", "I am fine, thanks. And you?"]
 CANDIDATES = [*TEXTS, "Yes", "No", "Maybe", "It rains.", "yes maybe"]

@@ -9,7 +9,7 @@ import pytest
 from convmodel.chooser import Chooser
 from convmodel.generation import Engine
 from convmodel.hybrid import Hybrid
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.responder import Load, Searches, Session, TellsLoad
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector

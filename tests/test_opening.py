@@ -13,14 +13,14 @@ from convmodel.data.candidates import CandidateText
 from convmodel.document.protocol import WritesDocuments
 from convmodel.document.writer import DocumentWriter
 from convmodel.hybrid import Hybrid
+from convmodel.models.selection.index.build import build_index
+from convmodel.models.selection.selector import Selector
 from convmodel.opening import Opened, open_all, open_responder
-from convmodel.selection.index.building import build_index
-from convmodel.selection.selector import Selector
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
-from tests.document.models import make
-from tests.selectors import ReadsTogether
+from tests.models.documents import make
+from tests.models.selection.models import ReadsTogether
 
 pytestmark = pytest.mark.machine
 

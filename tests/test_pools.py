@@ -10,11 +10,11 @@ from torch import Tensor
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
+from convmodel.models.selection.search.exact import Best
+from convmodel.models.selection.selector import EncodedContexts
 from convmodel.pools import SearchedPool, listed_pool, pool_of
-from convmodel.selection.search import Best
-from convmodel.selection.selector import EncodedContexts
 from tests.conftest import TEXTS, MakeSelector
-from tests.selectors import ReadsTogether
+from tests.models.selection.models import ReadsTogether
 
 CONTEXT = ["Hello, how are you?", "I am fine, thanks. And you?"]
 PERSONA = ["I live in a small house by the sea."]

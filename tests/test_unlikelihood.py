@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convmodel import loss
-from convmodel.loss import summed_cross_entropy, summed_loss
+from convmodel.models import linear_cross_entropy as loss
+from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.unlikelihood import LEAST, OwnUnlikelihood, Unlikelihood, repeats, seen_before
 
 D, V, PAD = 4, 9, 0

@@ -15,7 +15,7 @@ import torch
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine
 from convmodel.generation.options import PRESETS
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.responder import Reply, Replying, Responder, Session
 from convmodel.tokens.conversation_layout import fit_in_steps, lay_out
 from convmodel.writer import Writer

@@ -108,7 +108,7 @@ def _same(options: Namespace, model: str, presets: Mapping[str, Mapping[str, Any
 
 def _of_documents(options: Namespace) -> bool:
     """Whether the model writes documents."""
-    from convmodel.model_folder import DOCUMENT_FILE, has_file
+    from convmodel.models.folder import DOCUMENT_FILE, has_file
 
     name = writer_name(options)
     return options.kind is not None or (name is not None and has_file(name, DOCUMENT_FILE))

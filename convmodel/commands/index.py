@@ -65,7 +65,7 @@ def _run(options: Namespace) -> int:
     if idle := _idle(options, removes=removes):
         print(f"error: {idle}", file=sys.stderr)
         return 2
-    from convmodel.selection.selector import Selector
+    from convmodel.models.selection.selector import Selector
 
     selector = Selector.from_pretrained(options.model, options.device, options.dtype)
     if removes:
@@ -95,8 +95,8 @@ def _idle(options: Namespace, *, removes: bool) -> str | None:
 
 def _remove(options: Namespace, selector: Any) -> None:
     from convmodel.data.candidates import read_candidates
-    from convmodel.selection.index.building import remove_candidates
-    from convmodel.selection.index.files import read_state
+    from convmodel.models.selection.index.build import remove_candidates
+    from convmodel.models.selection.index.storage import read_state
 
     before = read_state(_folder(options)).left
     texts = [each.text for each in read_candidates(options.remove, turns=options.turns)] if options.remove else []
@@ -106,7 +106,7 @@ def _remove(options: Namespace, selector: Any) -> None:
 
 def _build(options: Namespace, selector: Any) -> None:
     from convmodel.data.candidates import read_candidates
-    from convmodel.selection.index.building import build_index
+    from convmodel.models.selection.index.build import build_index
 
     built = build_index(
         selector,
@@ -133,7 +133,7 @@ def _build(options: Namespace, selector: Any) -> None:
 
 def _search(options: Namespace, selector: Any) -> None:
     from convmodel.chat.printable import one_line
-    from convmodel.selection.index.candidates import CandidateIndex
+    from convmodel.models.selection.index.index import CandidateIndex
 
     index = CandidateIndex.open(options.output, selector)
     best = index.search(selector.encode_contexts([options.search]), options.k)

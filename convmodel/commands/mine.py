@@ -25,8 +25,8 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
-    from convmodel.mining import mine
-    from convmodel.selection.selector import EncodingSelector, Selector
+    from convmodel.models.selection.hard_negatives import mine
+    from convmodel.models.selection.selector import EncodingSelector, Selector
 
     selector = Selector.from_pretrained(options.model, device=options.device)
     if not isinstance(selector, EncodingSelector):

@@ -9,7 +9,7 @@ from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy, Side, St
 from convmodel.serving.safety.words import WordList
 
 if TYPE_CHECKING:
-    from convmodel.text_classifier import TextClassifier
+    from convmodel.models.text_classifier import TextClassifier
 
 NEED_A_CHECK = ("flag_labels", "flag_threshold", "policy_sides", "policy_say", "policy_store")
 """Options that mean nothing where nothing is checked."""
@@ -105,7 +105,7 @@ def open_policy(options: PolicyOptions, *, device: str | None = None) -> Policy 
 
 
 def _classifier(options: PolicyOptions, name: str, device: str | None) -> "TextClassifier":
-    from convmodel.text_classifier import TextClassifier
+    from convmodel.models.text_classifier import TextClassifier
 
     threshold: dict[str, Any] = {} if options.flag_threshold is None else {"threshold": options.flag_threshold}
     return TextClassifier.from_pretrained(name, flags=options.flag_labels, device=device, **threshold)

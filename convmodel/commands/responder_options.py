@@ -10,8 +10,8 @@ from convmodel.settings import parse_setting
 
 if TYPE_CHECKING:
     from convmodel.chooser import Chooser
-    from convmodel.hardware import Work
     from convmodel.hybrid import Hybrid
+    from convmodel.models.devices import Work
     from convmodel.opening import Opened
     from convmodel.writer import Writer
 
@@ -121,7 +121,7 @@ def choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None
         work: what the model is loaded for; by the models that reply, when left out.
         dtype: what a command without `--dtype` uses.
     """
-    from convmodel.hardware import describe_choice
+    from convmodel.models.devices import describe_choice
 
     if work is None:
         work = "replying" if writer_name(options) or getattr(options, "documents", None) else "encoding"

@@ -8,7 +8,7 @@ from convmodel.responder import Finish, Follows
 
 
 class Output(Protocol):
-    """What was written; `convmodel.document.preparation.DocumentModelOutput` says what each means."""
+    """What was written; `convmodel.models.document_inputs.DocumentModelOutput` says what each means."""
 
     @property
     def texts(self) -> Sequence[str]: ...

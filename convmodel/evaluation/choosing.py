@@ -11,8 +11,8 @@ from convmodel.evaluation.kind import Card, Histogram, Kind, Lines, Measured, Ta
 from convmodel.evaluation.pools import Pooled, read_pools
 from convmodel.evaluation.scoring import Scores, scores_of
 from convmodel.metrics.words import words
-from convmodel.selection.folders import SELECTOR
-from convmodel.selection.selector import Selector
+from convmodel.models.selection.registry import SELECTOR
+from convmodel.models.selection.selector import Selector
 
 CHOICES = "choices.jsonl"
 

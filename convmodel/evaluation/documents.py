@@ -4,11 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convmodel.continuation import LAST
 from convmodel.data.document import Document, DocumentReader, meta_text
 from convmodel.data.reader import count
-from convmodel.document.model import PRESETS, DocumentModel
-from convmodel.document.preparation import DocumentModelOutput
 from convmodel.evaluation.continued import Continued, find, seq_rep
 from convmodel.evaluation.examples import digest, spread
 from convmodel.evaluation.foretold import Foretold, foretold
@@ -18,7 +15,10 @@ from convmodel.generation import penalties as repetition
 from convmodel.generation.options import check_names, options_of
 from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.words import end_of_words, words
-from convmodel.model_folder import DOCUMENT_FILE, has_file
+from convmodel.models.document_inputs import DocumentModelOutput
+from convmodel.models.document_model import PRESETS, DocumentModel
+from convmodel.models.folder import DOCUMENT_FILE, has_file
+from convmodel.models.text_generation import LAST
 from convmodel.tokens.detokenizer import TextStream
 
 CONTINUATIONS, DOCUMENTS = "continuations.jsonl", "documents.jsonl"

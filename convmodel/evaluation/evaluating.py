@@ -31,7 +31,7 @@ from convmodel.evaluation.report import (
 from convmodel.evaluation.writing import WRITING
 from convmodel.generation.seeds import mixed_seed
 from convmodel.metrics.bootstrap import interval, resampled
-from convmodel.model_folder import check_replaceable, has_file
+from convmodel.models.folder import check_replaceable, has_file
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
 """By the name that stands in reports. The last one is taken for what has the file of none."""

@@ -10,10 +10,10 @@ import torch
 from tqdm.auto import tqdm
 
 from convmodel.data.document import Document
-from convmodel.document.model import DocumentModel
 from convmodel.evaluation.likelihood import check_finite, predicting
-from convmodel.loss import token_losses_and_guesses
 from convmodel.metrics.repetition import said_lately
+from convmodel.models.document_model import DocumentModel
+from convmodel.models.linear_cross_entropy import token_losses_and_guesses
 from convmodel.tokens.batching import TokenBudgetSampler, padded
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import DocumentWindows

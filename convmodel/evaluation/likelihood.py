@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 from transformers import GPT2LMHeadModel
 
 from convmodel.data.conversation import Conversation
-from convmodel.loss import token_losses
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.linear_cross_entropy import token_losses
 from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad
 from convmodel.tokens.conversation_layout import IGNORED, TrainOn
 from convmodel.tokens.conversation_windows import WindowSet

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from convmodel.fingerprint import weights_digest
 from convmodel.generation.options import Decoding
-from convmodel.hardware import dtype_name
-from convmodel.language_model import LanguageModel
+from convmodel.models.devices import dtype_name
+from convmodel.models.folder import weights_digest
+from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.store import store_key
 
 GROUP = 128

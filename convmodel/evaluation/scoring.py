@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from convmodel.evaluation.pools import Pooled, Pools
-from convmodel.selection.selector import EncodedContexts, EncodingSelector, Selector
+from convmodel.models.selection.selector import EncodedContexts, EncodingSelector, Selector
 
 TEXTS, CONTEXTS = 2_048, 128
 """Texts and contexts that are tokenized at once; the encoder reads those of like length together."""

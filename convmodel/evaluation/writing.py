@@ -15,7 +15,7 @@ from convmodel.metrics.metric import rows_of
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import repeated_from
 from convmodel.metrics.words import words
-from convmodel.model import ConversationModel, ConversationModelOutput
+from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
 

@@ -15,7 +15,7 @@ from convmodel.inspection.fingerprints import Fingerprints
 from convmodel.inspection.scan import FileReport, FileScan
 from convmodel.inspection.settings import VOCABULARY, WINDOW, Settings
 from convmodel.inspection.token_lengths import LEARNED_FROM, TokenCounter, learn_tokenizer, sample_texts
-from convmodel.model_folder import checked_source, load_config
+from convmodel.models.folder import checked_source, load_config
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 Progress = Callable[[str], Callable[[int], object]]

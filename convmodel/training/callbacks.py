@@ -10,8 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from convmodel.model_card import ModelCard
-from convmodel.model_folder import check_replaceable
+from convmodel.models.card import ModelCard
+from convmodel.models.folder import check_replaceable
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
 

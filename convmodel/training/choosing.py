@@ -6,17 +6,16 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from convmodel.selection.bi import BiEncoder
-from convmodel.selection.convert import MAX_TOKENS, Convert
-from convmodel.selection.convert_network import SCALE_BATCHES, ConvertSizes
-from convmodel.selection.convert_tokenizer import BUCKETS, ConvertTokenizer
-from convmodel.selection.cross import CrossEncoder
-from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.heads import PolyType
-from convmodel.selection.loss import in_batch_loss, pool_losses
-from convmodel.selection.poly import PolyEncoder
-from convmodel.selection.pooling import Pooling
-from convmodel.selection.selector import EncodingSelector, Selector
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
+from convmodel.models.selection.convert.network import SCALE_BATCHES, ConvertSizes
+from convmodel.models.selection.convert.tokenizer import BUCKETS, ConvertTokenizer
+from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.encoder import NewEncoder
+from convmodel.models.selection.losses import in_batch_loss, pool_losses
+from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.models.selection.scoring import PolyType, Pooling
+from convmodel.models.selection.selector import EncodingSelector, Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.optimising import OptimizerName

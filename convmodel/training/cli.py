@@ -14,7 +14,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.errors import told_in_one_line
-from convmodel.hardware import best_device, resolve_dtype
+from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
 from convmodel.training.description import RunDescription

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
 
+from convmodel.models.text_generation import evaluating
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.unlikelihood import repeats
-from convmodel.writing import evaluating
 
 
 @dataclass

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from convmodel.data.document import Document, Meta, check_meta, meta_text
-from convmodel.document.model import DocumentModel, usual_meta_length
+from convmodel.models.document_model import DocumentModel, usual_meta_length
 from convmodel.tokens.document_tokenizer import check_prompt
 from convmodel.training.datamodules.document import DocumentDataModule
 from convmodel.training.measuring import Texts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.training.datamodules.conversation import ConversationDataModule
 from convmodel.training.measuring import Texts

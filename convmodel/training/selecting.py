@@ -14,10 +14,10 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from convmodel.metrics.ranking import ranks_of
-from convmodel.model_card import ModelCard
-from convmodel.selection.folders import SELECTOR
-from convmodel.selection.loss import pool_losses
-from convmodel.selection.selector import Selector
+from convmodel.models.card import ModelCard
+from convmodel.models.selection.losses import pool_losses
+from convmodel.models.selection.registry import SELECTOR
+from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.counting import summed_over_processes

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.seeds import mixed_seed
-from convmodel.language_model import LanguageModel
-from convmodel.loss import summed_cross_entropy, summed_loss
-from convmodel.model_card import ModelCard
-from convmodel.model_folder import checked_source, load_config
+from convmodel.models.card import ModelCard
+from convmodel.models.folder import checked_source, load_config
+from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
+from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -24,7 +24,6 @@ from convmodel.training.datamodules.conversation import LearnVocabulary
 from convmodel.training.kept import tokenizer_files, tokenizer_from
 from convmodel.training.measuring import MeasuredModule
 from convmodel.training.schedule import Schedule
-from convmodel.training.sizes import DROPOUTS, FromScratch
 from convmodel.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])

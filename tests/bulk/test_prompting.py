@@ -11,11 +11,11 @@ from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.prompting import DocumentJob, write_to_file
 from convmodel.data.document import read_documents
-from convmodel.document.model import DocumentModel
 from convmodel.document.writer import DocumentWriter
+from convmodel.models.document_model import DocumentModel
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
-from tests.document.models import make
+from tests.models.documents import make
 
 PROMPTS: list[Any] = [
     {"prompt": "Hello, how", "meta": "cats", "id": 7},

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from convmodel.document.model import PRESETS, DocumentModel
 from convmodel.document.writer import DocumentWriter
 from convmodel.errors import QueueFull
+from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
-from tests.document.models import make
+from tests.models.documents import make
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.data.conversation import Conversation, write_conversations
 from convmodel.evaluation import Evaluation, Options, evaluate
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_turns
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from convmodel.metrics.words import words
-from convmodel.selection.bi import BiEncoder
-from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.folders import HOMES
-from convmodel.selection.selector import Selector
-from convmodel.selection.texts import Candidates, checked_pools
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.encoder import NewEncoder
+from convmodel.models.selection.inputs import Candidates, checked_pools
+from convmodel.models.selection.registry import HOMES
+from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from tests.conftest import TEXTS

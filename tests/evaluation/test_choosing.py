@@ -16,10 +16,10 @@ from convmodel.evaluation.chosen import Chosen, best_other, nominal_sizes, ranke
 from convmodel.evaluation.pools import read_pools
 from convmodel.evaluation.scoring import scores_of
 from convmodel.evaluation.texts import ARROWS
-from convmodel.selection.bi import BiEncoder
-from convmodel.selection.folders import HOMES
-from convmodel.selection.poly import PolyEncoder
-from convmodel.selection.selector import Selector
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.models.selection.registry import HOMES
+from convmodel.models.selection.selector import Selector
 from tests.evaluation.conftest import lines_of, some_conversations
 from tests.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
 from tests.evaluation.test_evaluating import files_of

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from convmodel.data.document import Document, write_documents
-from convmodel.document.model import DocumentModel
 from convmodel.evaluation import Evaluation, Options, evaluate
 from convmodel.evaluation.continued import Continued
 from convmodel.evaluation.documents import CONTINUATIONS, DOCUMENTS
 from convmodel.evaluation.evaluating import kind_of
 from convmodel.evaluation.foretold import LATELY, foretold
 from convmodel.metrics.words import words
+from convmodel.models.document_model import DocumentModel
 from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
-from tests.document.models import RUSSIAN, make
 from tests.evaluation.conftest import lines_of
+from tests.models.documents import RUSSIAN, make
 
 OPTIONS = Options(prompt_words=4, resamples=100, decoding={"max_new_tokens": 12})
 """Quick ones."""

@@ -17,7 +17,7 @@ from convmodel.evaluation.loaded import model_fingerprint
 from convmodel.evaluation.texts import ARROWS
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.words import words
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from tests.evaluation.conftest import OPTIONS, lines_of, small_model, some_conversations
 from tests.test_package import ROOT
 

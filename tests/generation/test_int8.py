@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from convmodel.generation.cpu import has_vnni
 from convmodel.generation.engine import Engine, Request
 from convmodel.generation.int8 import Int8Linear, is_int8, to_int8
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from tests.conftest import MakeModel
 
 pytestmark = pytest.mark.machine

@@ -22,7 +22,7 @@ from convmodel.generation.options import (
     whole_config,
 )
 from convmodel.generation.sampler import UNDERSTOOD
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64
 

@@ -12,8 +12,8 @@ from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
-from tests.document.models import RUSSIAN, make
 from tests.fakes import FakeDocuments, FakeResponder
+from tests.models.documents import RUSSIAN, make
 from tests.serving.clients import client_of, events_of, service_of
 
 BODY: dict[str, Any] = {"prompt": "Once", "meta": {"topics": ["cats", "dogs"], "year": 1999}, "seed": 5}

@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_layout import persona_length
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_text, random_turns

@@ -9,7 +9,7 @@ import pytest
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, random_text
-from tests.document.models import FAMILIES, RUSSIAN
+from tests.models.documents import FAMILIES, RUSSIAN
 
 META = {"author": "Ann\nBob", "topics": ["cats", "dogs"]}
 

@@ -12,8 +12,8 @@ import torch
 
 pytest.importorskip("pytorch_lightning")
 
-from convmodel.selection.encoder import NewEncoder
-from convmodel.selection.selector import Selector
+from convmodel.models.selection.encoder import NewEncoder
+from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
@@ -70,7 +70,7 @@ def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
 def test_cached_gradients_are_those_of_the_plain_step(
     tokenizer: ConversationTokenizer, cls: type[EncoderModule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convmodel.selection import encoder
+    from convmodel.models.selection import encoder
 
     monkeypatch.setattr(encoder, "TOKENS_PER_CPU_CHUNK", 12)  # several chunks
     gradients = []

@@ -16,8 +16,8 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from convmodel.data.document import Document, read_documents, write_documents
-from convmodel.document.model import DocumentModel
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.document_model import DocumentModel
 from convmodel.tokens.batching import Batch, padded
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import lay_out

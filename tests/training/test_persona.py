@@ -11,8 +11,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.__main__ import main as convmodel
 from convmodel.data.conversation import read_conversations
-from convmodel.model import ConversationModel
-from convmodel.scorers import MutualInformation
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.rerankers import MutualInformation
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.writer import Writer
 from tests.training.conftest import Workshop

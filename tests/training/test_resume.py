@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from tests.training.conftest import Workshop, difference
 
 

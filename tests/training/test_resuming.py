@@ -161,10 +161,10 @@ def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None
 
 
 def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
-    from convmodel.selection.convert_network import ConvertSizes
-    from convmodel.selection.encoder import NewEncoder
-    from convmodel.selection.poly import PolyEncoder
-    from convmodel.training.sizes import DROPOUTS, FromScratch
+    from convmodel.models.language_model import DROPOUTS, FromScratch
+    from convmodel.models.selection.convert.network import ConvertSizes
+    from convmodel.models.selection.encoder import NewEncoder
+    from convmodel.models.selection.poly_encoder import PolyEncoder
 
     sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS}
     sizes |= {*ConvertSizes.__dataclass_fields__, "extra_contexts", "max_tokens"}

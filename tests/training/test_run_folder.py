@@ -16,7 +16,7 @@ import transformers
 
 import convmodel
 from convmodel.data.conversation import read_conversations
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.training.logs import RunLog, listening
 from tests.training.conftest import SIZES, Workshop
 from tests.training.test_resume import callback

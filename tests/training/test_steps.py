@@ -11,14 +11,14 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.language_model import FromScratch
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.callbacks import BestExport
 from convmodel.training.generative import ConversationModule
 from convmodel.training.samples import ReplySamples
-from convmodel.training.sizes import FromScratch
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"

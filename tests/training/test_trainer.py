@@ -12,7 +12,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from convmodel.data.conversation import read_conversations
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.trainer import main
 from tests.training.conftest import ROOT, Workshop, difference

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import GPT2LMHeadModel
 
-from convmodel.language_model import LanguageModel
 from convmodel.metrics.words import ngrams
-from convmodel.model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer

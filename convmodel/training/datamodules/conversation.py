@@ -16,7 +16,7 @@ from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import Reader
 from convmodel.data.selection_example import ChoiceExample
-from convmodel.hardware import best_device
+from convmodel.models.devices import best_device
 from convmodel.tokens.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer

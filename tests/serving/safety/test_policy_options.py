@@ -10,7 +10,7 @@ import pytest
 
 from convmodel.commands.policy_options import PolicyOptions, add_policy_options, open_policy, policy_options
 from convmodel.serving.safety import Blocked, Policy
-from tests.test_text_classifier import saved
+from tests.models.test_text_classifier import saved
 
 ROOT = Path(__file__).parents[3]
 

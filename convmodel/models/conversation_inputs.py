@@ -1,0 +1,97 @@
+"""Turns and options in, the engine's requests out; and what is kept of replies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from convmodel.data.conversation import check_turns
+from convmodel.generation import Row
+from convmodel.generation.options import Decoding
+from convmodel.models.text_generation import Prepared, Written, prepare_row
+from convmodel.responder import Session
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
+from convmodel.tokens.text_tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedReply:
+    """A context that is ready to be replied to.
+
+    Args:
+        context: the turns so far.
+        persona: sentences about the one who replies.
+        encoding: both, laid out.
+        prepared: what is asked of the engine.
+    """
+
+    context: list[str]
+    persona: list[str]
+    encoding: Encoding
+    prepared: Prepared
+
+
+def prepare(
+    tokenizer: ConversationTokenizer,
+    context: Sequence[str],
+    persona: Sequence[str],
+    decoding: Decoding,
+    *,
+    seed: int | None = None,
+    session: Session | None = None,
+    keep: float = 1.0,
+    scored: bool = False,
+    sink: Callable[[str], None] | None = None,
+) -> PreparedReply:
+    """Lays a context out and makes a request for each of its replies.
+
+    Args:
+        tokenizer: of the model.
+        context: the turns so far, oldest first.
+        persona: sentences about the one who replies.
+        decoding: of the replies.
+        seed: drawn from torch's global generator when None and something is sampled.
+        session: where the ids of earlier replies are remembered.
+        keep: see `ConversationTokenizer.arrange`.
+        scored: whether likelihoods are wanted.
+        sink: called with pieces of the first reply's text as they become certain.
+
+    Raises:
+        TypeError, ValueError: for turns that are none, or a persona that leaves no room, or a seed out of range.
+    """
+    turns = check_turns(context)
+    sentences = check_turns(persona, what="persona sentence")
+    encoded = tokenizer.encode_many([*sentences, *turns])
+    spoken = encoded[len(sentences) :]
+    if session is not None:
+        spoken = [list(session.ids.get((place, turns[place]), ids)) for place, ids in enumerate(spoken)]
+    encoding = tokenizer.arrange(
+        spoken, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
+    )
+    prepared = prepare_row(
+        tokenizer,
+        Row(encoding["input_ids"], encoding["token_type_ids"]),
+        decoding,
+        seed=seed,
+        scored=scored,
+        sink=sink,
+        turns=spoken,
+        said=spoken[-2::-2],
+    )
+    return PreparedReply(list(turns), list(sentences), encoding, prepared)
+
+
+def remember(session: Session, context: Sequence[str], replies: Sequence[Written], tokenizer: TextTokenizer) -> None:
+    """Keeps the ids of replies whose text is all that they say; others are encoded again when they are read."""
+    for reply in replies:
+        if reply.text.strip() and tokenizer.decode(reply.ids) == reply.text:
+            session.ids[len(context), reply.text] = reply.ids
+
+
+def without_repeats(replies: Sequence[Written], scores: Sequence[float] | None) -> list[tuple[Written, float | None]]:
+    """Replies with their scores, best first where there are scores, and no text twice."""
+    found: dict[str, tuple[Written, float | None]] = {}
+    order = list(range(len(replies)))
+    if scores is not None:
+        order.sort(key=lambda number: -scores[number])
+    for number in order:
+        found.setdefault(replies[number].text, (replies[number], None if scores is None else scores[number]))
+    return list(found.values())

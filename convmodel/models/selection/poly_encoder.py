@@ -1,0 +1,45 @@
+"""Contexts and candidates in, scores out: the poly-encoder, whose candidates look at several vectors of a context."""
+
+from typing import Any
+
+from torch import Tensor
+
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.encoder import TokenEncoder
+from convmodel.models.selection.layout import Padded
+from convmodel.models.selection.scoring import PolyContext, PolyType
+from convmodel.tokens.text_tokenizer import TextTokenizer
+
+
+class PolyEncoder(BiEncoder):
+    """Each candidate attends over M vectors of the context. Source: arXiv:1905.01969, section 4.4.
+
+    Args:
+        encoder, tokenizer: see `BiEncoder`.
+        num_codes: M.
+        codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
+        options: of `BiEncoder`; its pooling is that of candidates.
+    """
+
+    kind = "poly-encoder"
+
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        tokenizer: TextTokenizer,
+        *,
+        num_codes: int = 64,
+        codes: PolyType = "learnt",
+        **options: Any,
+    ) -> None:
+        super().__init__(encoder, tokenizer, **options)
+        self.codes = PolyContext(encoder.width, num_codes, codes)
+        self.network.add_module("codes", self.codes)
+
+    def options(self) -> dict[str, Any]:
+        """See `Selector.options`."""
+        return super().options() | {"num_codes": self.codes.num_codes, "codes": self.codes.kind}
+
+    def _context_vectors(self, rows: Padded) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = self.codes(self.encoders.contexts(rows), rows.mask)
+        return found

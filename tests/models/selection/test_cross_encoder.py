@@ -1,0 +1,297 @@
+"""Cross-encoders around every kind of encoder, against each pair read alone, and a context that is read once."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2Model
+
+from convmodel.generation import is_int8
+from convmodel.generation.cpu import has_vnni
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
+from convmodel.models.selection.encoder import Architecture, NewEncoder
+from convmodel.models.selection.layout import Row, pad_rows
+from convmodel.models.selection.prefix_sharing import shared_states
+from convmodel.models.selection.selector import Selector
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from tests.models.selection.conftest import MakeSelector
+
+pytestmark = pytest.mark.machine
+
+CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
+CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No", "I am fine"]
+PERSONAS = [[], ["I like the rain."], ["I live in a house.", "I play the piano."]]
+
+ARCHITECTURES: list[Architecture] = ["bert", "distilbert", "gpt2"]
+
+
+def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
+    """A small one, whose pairs fit into 64 tokens."""
+    given = {"max_context": 40, "max_candidate": 20, **options}
+    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
+
+
+def alone(selector: CrossEncoder, pair: Row) -> Tensor:
+    """The score of one pair, by transformers' own forward without padding."""
+    network = selector.cross
+    inputs = {"input_ids": torch.tensor([pair.ids])}
+    if network.encoder.hf_model.config.model_type != "distilbert":
+        inputs["token_type_ids"] = torch.tensor([pair.types])
+    states = network.encoder.hf_model(**inputs).last_hidden_state[0]
+    vector = {"first": states[0], "last": states[-1], "mean": states.mean(0)}[network.pooling]
+    return (network.head.weight[0] * vector).sum() + network.head.bias[0]
+
+
+# Scores
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("pooling", [None, "mean", "last"])
+@torch.no_grad()
+def test_a_score_is_that_of_the_pair_alone_without_padding(
+    make_selector: MakeSelector, architecture: Architecture, pooling: str | None
+) -> None:
+    selector = cross(make_selector, architecture, pooling=pooling)
+    scores = selector.score(CONTEXTS, CANDIDATES, personas=PERSONAS)
+    assert scores.shape == (3, 5) and scores.dtype == torch.float32
+    encode = selector.tokenizer.encode
+    for b, (context, persona) in enumerate(zip(CONTEXTS, PERSONAS, strict=True)):
+        row = selector.context_row([encode(text) for text in context], [encode(text) for text in persona])
+        for c, candidate in enumerate(CANDIDATES):
+            pair = selector.layout.pair(row, encode(candidate))
+            torch.testing.assert_close(scores[b, c], alone(selector, pair), atol=1e-4, rtol=1e-4)
+    assert float(scores[:, :4].std(1).min()) > 1e-3  # they do look at the candidate
+    assert float(scores.std(0).min()) > 1e-3  # and at the context
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+@torch.no_grad()
+def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_the_other(
+    make_selector: MakeSelector, architecture: Architecture, pooling: str
+) -> None:
+    selector = cross(make_selector, architecture, pooling=pooling, compared=True)
+    assert not selector.shares_contexts
+    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compared=True).head
+    assert set(begins.weight[0].tolist()) == {20.0} and begins.bias.item() == 0  # 20 times the cosine
+    torch.nn.init.normal_(head.weight)
+    scores = selector.score(CONTEXTS, CANDIDATES)
+    encode = selector.tokenizer.encode
+    for b, context in enumerate(CONTEXTS):
+        row = selector.context_row([encode(text) for text in context])
+        for c, candidate in enumerate(CANDIDATES):
+            pair = selector.layout.pair(row, encode(candidate))
+            states = selector.cross.encoder(pad_rows([pair], 0))[0]
+            parts = [states[: len(row)], states[len(row) :]]
+            one, other = (part.mean(0) if pooling == "mean" else part[-1] for part in parts)
+            expected = (head.weight[0] * one * other).sum() / (one.norm() * other.norm()) + head.bias[0]
+            torch.testing.assert_close(scores[b, c], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_head_that_compares_is_loaded_as_it_was_saved(make_selector: MakeSelector, tmp_path: Path) -> None:
+    selector = cross(make_selector, "bert", compared=True)
+    selector.save_pretrained(tmp_path)
+    loaded = Selector.from_pretrained(tmp_path, "cpu", "float32")
+    assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
+
+
+def test_bert_and_distilbert_look_at_the_first_token_and_gpt2_at_the_last(make_selector: MakeSelector) -> None:
+    assert [cross(make_selector, kind).cross.pooling for kind in ARCHITECTURES] == ["first", "first", "last"]
+    assert [cross(make_selector, kind).shares_contexts for kind in ARCHITECTURES] == [False, False, True]
+    assert not cross(make_selector, "gpt2", pooling="mean").shares_contexts
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_one_pool_for_all_and_pools_for_each_score_alike_and_a_context_alone_as_among_others(
+    make_selector: MakeSelector, architecture: Architecture
+) -> None:
+    selector = cross(make_selector, architecture)
+    scores = selector.score(CONTEXTS, CANDIDATES)
+    found = selector.score(CONTEXTS, [CANDIDATES, CANDIDATES[::-1], CANDIDATES])
+    torch.testing.assert_close(found, torch.stack([scores[0], scores[1].flip(0), scores[2]]), atol=1e-4, rtol=1e-4)
+    each = torch.cat([selector.score([context], CANDIDATES) for context in CONTEXTS])
+    torch.testing.assert_close(each, scores, atol=1e-4, rtol=1e-4)
+    assert selector.score([], CANDIDATES).shape == (0, 5)
+
+
+def rows_of(selector: CrossEncoder, source: int, contexts: int, candidates: int) -> tuple[list[Row], list[Any]]:
+    """Random contexts and pools; a candidate may be too long, or empty."""
+    torch.manual_seed(source)
+
+    def ids(most: int) -> Any:
+        length = int(torch.randint(0, most, ()))
+        return torch.randint(10, 250, (length,)).tolist()
+
+    rows = [selector.context_row([[7, *ids(40)]]) for _ in range(contexts)]
+    return rows, [[ids(30) for _ in range(candidates)] for _ in range(contexts)]
+
+
+@pytest.mark.parametrize("tokens", [1, 50, 200, 10_000])
+@pytest.mark.parametrize("source", range(4))
+@torch.no_grad()
+def test_a_context_read_once_gives_the_states_of_padded_pairs_however_they_are_cut(
+    make_selector: MakeSelector, source: int, tokens: int
+) -> None:
+    selector = cross(make_selector)
+    contexts, candidates = rows_of(selector, source, 1 + 2 * source, 9 - 2 * source)
+    pools = [[selector.layout.pair(Row([], []), ids) for ids in texts] for texts in candidates]
+    found = shared_states(cast(Any, selector.cross.encoder.hf_model), contexts, pools, tokens=tokens)
+    for b, context in enumerate(contexts):
+        pairs = [selector.layout.pair(context, ids) for ids in candidates[b]]
+        padded = pad_rows(pairs, 0)
+        states = selector.cross.encoder(padded)[torch.arange(len(pairs)), padded.mask.sum(1) - 1]
+        torch.testing.assert_close(found[b], states, atol=1e-4, rtol=1e-4)
+
+
+def test_in_bf16_a_context_read_once_scores_as_padded_pairs_do(make_selector: MakeSelector) -> None:
+    selector = cross(make_selector)
+    exact = selector.score(CONTEXTS, CANDIDATES)
+    selector.network.to(torch.bfloat16)
+    found = selector.score(CONTEXTS, CANDIDATES)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("options", [{"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}])
+def test_the_ways_in_which_a_gpt2_scales_are_kept(tokenizer: ConversationTokenizer, options: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"n_positions": 64, "n_layer": 3, "n_head": 2, "n_embd": 16, "initializer_range": 0.5}
+    config = GPT2Config(vocab_size=len(tokenizer), **sizes, **options)
+    selector = CrossEncoder.build(tokenizer, {"encoder": config.to_dict(), "max_context": 40, "max_candidate": 20})
+    selector.network.eval()
+    contexts, candidates = rows_of(selector, 0, 2, 3)
+    pairs = [selector.layout.pair(row, ids) for row, texts in zip(contexts, candidates, strict=True) for ids in texts]
+    found = selector.score_rows(contexts, candidates)
+    torch.testing.assert_close(found, selector.score_pairs(pairs).view(2, 3), atol=1e-4, rtol=1e-4)
+
+
+# Training
+
+
+def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
+    """Of a loss that looks at every score."""
+    selector.network.zero_grad()
+    nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
+    return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}
+
+
+def test_a_context_read_once_has_the_gradients_of_padded_pairs(make_selector: MakeSelector) -> None:
+    selector = cross(make_selector)
+    contexts, candidates = rows_of(selector, 3, 4, 6)
+    found = gradients(selector, selector.score_rows(contexts, candidates))
+    pairs = [selector.layout.pair(row, ids) for row, texts in zip(contexts, candidates, strict=True) for ids in texts]
+    expected = gradients(selector, selector.score_pairs(pairs).view(4, 6))
+    assert found.keys() == expected.keys() == dict(selector.network.named_parameters()).keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_recomputing_gives_the_same_gradients_dropout_included(
+    make_selector: MakeSelector, architecture: Architecture
+) -> None:
+    selector = cross(make_selector, architecture)
+    selector.network.train()
+    contexts, candidates = rows_of(selector, 1, 3, 4)
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        found.append(gradients(selector, selector.score_rows(contexts, candidates, recompute=recompute)))
+    assert len(found[0]) > 10
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-4)
+    torch.manual_seed(1)
+    other = gradients(selector, selector.score_rows(contexts, candidates))
+    assert any(float((other[name] - found[0][name]).abs().max()) > 1e-3 for name in other)
+
+
+def test_what_is_dropped_in_training_leaves_the_mean_where_it_is() -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"n_positions": 32, "n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 30}
+    model = GPT2Model(GPT2Config(**sizes, attn_pdrop=0.3, resid_pdrop=0.0, embd_pdrop=0.0, initializer_range=0.3))
+    contexts, pools = [Row([3, 4, 5], [0, 0, 1])] * 500, [[Row([6, 7], [1, 1])]] * 500
+    with torch.no_grad():
+        dropping = shared_states(model.train(), contexts, pools)
+        exact = shared_states(model.eval(), contexts, pools)
+    assert float(dropping.std(0).max()) > 0.01
+    torch.testing.assert_close(dropping.mean(0), exact.mean(0), atol=0.05, rtol=0.1)
+
+
+# Folders
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_saved_cross_encoder_scores_the_same_when_loaded(
+    make_selector: MakeSelector, tmp_path: Path, architecture: Architecture
+) -> None:
+    selector = cross(make_selector, architecture)
+    selector.save_pretrained(tmp_path / "saved")
+    loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
+    assert type(loaded) is CrossEncoder and loaded.options() == selector.options()
+    assert loaded.fingerprint() == selector.fingerprint()
+    assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_in_int8_scores_stay_near_and_it_cannot_be_saved(
+    make_selector: MakeSelector, tmp_path: Path, architecture: Architecture
+) -> None:
+    selector = cross(make_selector, architecture)
+    selector.save_pretrained(tmp_path / "saved")
+    loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="int8")
+    assert is_int8(loaded.network) and not is_int8(selector.network)
+    exact, found = selector.score(CONTEXTS, CANDIDATES), loaded.score(CONTEXTS, CANDIDATES)
+    near = 0.15 if has_vnni() else 0.3  # of 16 numbers, each rounded to 8 or 7 bits, few cancel out
+    assert float((found - exact).abs().mean()) < near * float(exact.std())
+    assert loaded.fingerprint() == selector.fingerprint() and loaded.dtype == "int8"
+    with pytest.raises(ValueError, match='a model in int8 cannot be saved; load it with dtype="float32"'):
+        loaded.save_pretrained(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_bi_encoder_has_no_int8(make_selector: MakeSelector, tmp_path: Path) -> None:
+    make_selector(BiEncoder).save_pretrained(tmp_path / "bi")
+    with pytest.raises(ValueError, match='dtype="int8": a bi-encoder has no such form; use "auto", "float32"'):
+        Selector.from_pretrained(tmp_path / "bi", device="cpu", dtype="int8")
+
+
+def test_a_cross_encoder_is_made_around_a_folder_of_transformers(
+    tokenizer: ConversationTokenizer, tmp_path: Path
+) -> None:
+    sizes = NewEncoder("gpt2", layers=1, heads=2, width=16, positions=32).config(tokenizer)
+    GPT2Model(cast(GPT2Config, sizes)).save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    selector = CrossEncoder.from_encoder(tmp_path / "gpt2", max_context=20, max_candidate=12)
+    assert selector.score([["Hello"]], ["I am fine", "No"]).shape == (1, 2)
+
+
+# What is asked wrongly
+
+
+def test_pairs_must_fit_into_what_the_encoder_reads(make_selector: MakeSelector) -> None:
+    cross(make_selector, max_context=44, max_candidate=20)
+    with pytest.raises(ValueError, match="max_context=45 and max_candidate=20 together; this encoder reads 64 tokens"):
+        cross(make_selector, max_context=45, max_candidate=20)
+    with pytest.raises(ValueError, match="max_candidate=2; this encoder reads 3 to 64 tokens"):
+        cross(make_selector, max_candidate=2)
+
+
+def test_a_decoder_cannot_look_at_its_first_token(make_selector: MakeSelector) -> None:
+    with pytest.raises(ValueError, match="a decoder's first token sees no other; allowed are last and mean"):
+        cross(make_selector, "gpt2", pooling="first")
+
+
+def test_candidates_that_were_to_be_cached_are_refused_with_the_reason(make_selector: MakeSelector) -> None:
+    with pytest.raises(TypeError, match="a cross-encoder reads context and candidate together, so there is nothing"):
+        cross(make_selector).encode_candidates(CANDIDATES)
+
+
+def test_wrong_texts_are_told(make_selector: MakeSelector) -> None:
+    selector = cross(make_selector)
+    with pytest.raises(TypeError, match="give a list of contexts, each a list of turns"):
+        selector.score(["Hello"], CANDIDATES)
+    with pytest.raises(ValueError, match=r"2 pools of \[1, 2\] candidates for 3 contexts"):
+        selector.score(CONTEXTS, [["a"], ["b", "c"]])
+    with pytest.raises(ValueError, match="there are no candidates"):
+        selector.score(CONTEXTS, [])

@@ -1,0 +1,70 @@
+"""Hard negatives: what a selector likes best but the truth, against scores of every pair."""
+
+from pathlib import Path
+
+import pytest
+
+from convmodel.__main__ import main
+from convmodel.data.conversation import Conversation, write_conversations
+from convmodel.data.selection_example import read_choices
+from convmodel.models.selection.hard_negatives import mine
+from tests.models.selection.conftest import MakeSelector
+
+CONVERSATIONS = [
+    Conversation(("Hello", "Hi", "How are you?", "I am fine"), ("I like rain.",)),
+    Conversation(("Where do you live?", "By the sea", "How nice")),
+    Conversation(("Hello", "Hi", "No")),
+]
+RESPONSES = ["Hi", "How are you?", "I am fine", "By the sea", "How nice", "No"]
+
+
+def test_the_hardest_are_those_that_score_best_of_what_was_neither_said_nor_is_the_response(
+    make_selector: MakeSelector, tmp_path: Path
+) -> None:
+    selector = make_selector()
+    write_conversations(CONVERSATIONS, tmp_path / "in.jsonl")
+    told: list[int] = []
+    for skip in (0, 1):
+        assert (
+            mine(selector, tmp_path / "in.jsonl", tmp_path / "out.jsonl", negatives=2, skip=skip, progress=told.append)
+            == 7
+        )
+        found = list(read_choices(tmp_path / "out.jsonl"))
+        assert [one.response for one in found] == [
+            "Hi",
+            "How are you?",
+            "I am fine",
+            "By the sea",
+            "How nice",
+            "Hi",
+            "No",
+        ]
+        assert [one.persona for one in found[:3]] == [("I like rain.",), (), ("I like rain.",)]
+        for one in found:
+            [scores] = selector.score([one.context], RESPONSES, personas=[one.persona]).tolist()
+            ranked = sorted(zip(scores, RESPONSES, strict=True), reverse=True)
+            allowed = [text for _, text in ranked if text not in (*one.context, one.response)]
+            assert list(one.distractors) == allowed[skip : skip + 2]
+    assert told == [7, 7]
+
+
+def test_examples_with_candidates_get_new_ones_by_the_command(
+    make_selector: MakeSelector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_selector().save_pretrained(tmp_path / "model")
+    lines = [f'{{"context": ["a{n}"], "response": "b{n}", "distractors": ["c"]}}' for n in range(5)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    arguments = ["--model", str(tmp_path / "model"), "--input", str(tmp_path / "in.jsonl")]
+    assert main(["mine", *arguments, "--output", str(tmp_path / "out.jsonl"), "--negatives", "3"]) == 0
+    assert "5 examples written" in capsys.readouterr().out
+    for number, one in enumerate(read_choices(tmp_path / "out.jsonl")):
+        assert len(set(one.distractors)) == 3 and {*one.distractors} <= {f"b{n}" for n in range(5)} - {f"b{number}"}
+
+
+def test_what_cannot_be_mined_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+    write_conversations([Conversation(("Hello", "Hi")), Conversation(("Bye", "Hi"))], tmp_path / "in.jsonl")
+    with pytest.raises(ValueError, match="all responses are the same text"):
+        mine(make_selector(), tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    with pytest.raises(ValueError, match="negatives=0, skip=0"):
+        mine(make_selector(), tmp_path / "in.jsonl", tmp_path / "out.jsonl", negatives=0)
+    assert not (tmp_path / "out.jsonl").exists()

@@ -1,0 +1,366 @@
+"""Replies and scores against plain loops without a cache, one at a time."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from convmodel.generation.options import DECODING_DEFAULTS
+from convmodel.models import conversation_model as module
+from convmodel.models import text_generation as writing
+from convmodel.models.conversation_model import ConversationModel
+from tests.conftest import MakeModel, random_turns
+
+GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
+
+
+def plain_greedy(model: ConversationModel, turns: Sequence[str], persona: Sequence[str], new_tokens: int) -> str:
+    """The reply of a few plain lines: no cache, no batch, no mask, the replying speaker's type for every token."""
+    laid_out = model.tokenizer(turns, persona=persona, max_length=model.n_positions - new_tokens)
+    ids, types = list(laid_out["input_ids"]), list(laid_out["token_type_ids"])
+    reply: list[int] = []
+    while len(reply) < new_tokens:
+        with torch.no_grad():
+            logits = model.hf_model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits
+        if not reply:  # a reply is never empty
+            logits[0, -1, model.tokenizer.sep_token_id] = -float("inf")
+        token = int(logits[0, -1].argmax())
+        if token == model.tokenizer.sep_token_id:
+            break
+        reply.append(token)
+        ids.append(token)
+        types.append(types[-1])
+    return model.tokenizer.decode(reply)
+
+
+@pytest.fixture
+def contexts() -> list[list[str]]:
+    """Ragged: one to eight turns, a few longer than the window."""
+    source = random.Random(0)
+    return [random_turns(source) for _ in range(16)] + [["Hello there. How are you?"] * 30, ["Hello " * 80]]
+
+
+@pytest.fixture
+def personas(contexts: list[list[str]]) -> list[list[str]]:
+    """One for every third context."""
+    return [["I like music."] if n % 3 == 0 else [] for n in range(len(contexts))]
+
+
+# generate
+
+
+@pytest.mark.parametrize("ending", [0.0, 3.0], ids=["seldom ending", "often ending"])
+def test_a_greedy_reply_is_that_of_a_plain_loop_without_a_cache(
+    make_model: MakeModel, contexts: list[list[str]], personas: list[list[str]], ending: float
+) -> None:
+    model = make_model(ending=ending)
+    ended = 0
+    for context, persona in zip(contexts, personas, strict=True):
+        expected = plain_greedy(model, context, persona, 12)
+        assert model.generate(context, persona=persona, **GREEDY).responses == [expected]
+        ended += len(model.tokenizer.encode(expected)) < 12
+    assert (ended > 8) == (ending > 0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 32])
+@pytest.mark.parametrize("ending", [0.0, 3.0])
+def test_greedy_replies_of_a_batch_are_those_of_one_at_a_time_for_every_size_and_order(
+    make_model: MakeModel,
+    contexts: list[list[str]],
+    personas: list[list[str]],
+    rows: int,
+    ending: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "ROWS_PER_BATCH", rows)
+    model = make_model(ending=ending)
+    alone = [model.generate(c, persona=p, **GREEDY).responses for c, p in zip(contexts, personas, strict=True)]
+    for seed in range(3):
+        order = random.Random(seed).sample(range(len(contexts)), len(contexts))
+        outputs = model.generate_batch([contexts[n] for n in order], personas=[personas[n] for n in order], **GREEDY)
+        assert [output.responses for output in outputs] == [alone[n] for n in order]
+        assert [output.context for output in outputs] == [contexts[n] for n in order]
+
+
+def test_no_contexts_give_no_replies(model: ConversationModel) -> None:
+    assert model.generate_batch([]) == []
+
+
+def test_a_long_conversation_is_trimmed_by_whole_turns_and_told(model: ConversationModel) -> None:
+    output = model.generate(["Hello there."] * 40, **GREEDY)
+    kept = model.tokenizer(["Hello there."] * 40, max_length=64 - 12)
+    assert output.turns_dropped == kept.turns_dropped > 0
+    assert output.context == ["Hello there."] * 40
+    assert model.generate(["Hello there."] * 2, **GREEDY).turns_dropped == 0
+
+
+def test_a_conversation_of_any_length_gets_a_reply(model: ConversationModel) -> None:
+    for turns in (1, 2, 10, 100, 1000):
+        assert len(model.generate(["Hello, how are you?"] * turns, min_new_tokens=32).responses) == 1
+
+
+def test_a_reply_is_as_long_as_it_may_be_and_never_silently_of_twenty_tokens(make_model: MakeModel) -> None:
+    model = make_model(n_positions=256)
+    for options, expected in (({}, 128), ({"max_new_tokens": 50}, 50)):
+        seen = counted(model, **options)
+        assert seen == expected
+    assert counted(make_model(n_positions=64)) == 32  # half of a window that is smaller
+
+
+def counted(model: ConversationModel, **options: Any) -> int:
+    """How many tokens are made when the end of a turn is forbidden."""
+    made = 0
+
+    class Forbid(LogitsProcessor):
+        def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+            nonlocal made
+            made += 1
+            scores[:, model.tokenizer.sep_token_id] = -float("inf")
+            return scores
+
+    model.generate(["Hello"], do_sample=False, logits_processor=LogitsProcessorList([Forbid()]), **options)
+    return made
+
+
+def test_max_length_counts_context_and_reply_as_in_transformers(model: ConversationModel) -> None:
+    assert counted(model, max_length=30) == 30 - len(model.tokenizer(["Hello"])["input_ids"])
+    assert counted(model, max_length=10_000) <= 64
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_beams": 3},
+        {"num_beams": 3, "num_return_sequences": 3, "length_penalty": 0.5},
+        {"do_sample": True, "temperature": 0.9, "top_p": 0.8, "num_return_sequences": 4},
+        {"do_sample": True, "top_k": 3},
+        {"do_sample": True, "min_p": 0.1},
+        {"do_sample": False, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2},
+        {"do_sample": False, "min_new_tokens": 5},
+        {"do_sample": False, "min_length": 5},
+        {"do_sample": False, "stop_strings": ["e"]},
+        {"do_sample": False, "max_time": 10.0},
+        {"do_sample": False, "use_cache": False},
+        {"do_sample": False, "output_scores": True, "return_dict_in_generate": True},
+        {"do_sample": False, "eos_token_id": 40},
+        {"generation_config": GenerationConfig(do_sample=True, top_k=5, max_new_tokens=4)},
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_options_of_transformers_generate_work(
+    model: ConversationModel, contexts: list[list[str]], options: dict[str, Any]
+) -> None:
+    options = {"max_new_tokens": 8} | options
+    outputs = model.generate_batch(contexts[:5], **options)
+    assert [len(output.responses) for output in outputs] == [options.get("num_return_sequences", 1)] * 5
+    assert not any(model.tokenizer.sep_token in text for output in outputs for text in output.responses)
+
+
+def test_forbidden_words_are_not_said(model: ConversationModel) -> None:
+    laid_out = model.tokenizer(["Hello"])
+    ids, types = torch.tensor([laid_out["input_ids"]]), torch.tensor([laid_out["token_type_ids"]])
+    with torch.no_grad():
+        second, first = model.hf_model(ids, token_type_ids=types).logits[0, -1].argsort()[-2:].tolist()
+    one = GREEDY | {"max_new_tokens": 1}
+    assert model.generate(["Hello"], **one).responses == [model.tokenizer.decode([first])]
+    assert model.generate(["Hello"], bad_words_ids=[[first]], **one).responses == [model.tokenizer.decode([second])]
+
+
+def test_forbidden_texts_are_not_said_wherever_they_would_stand(model: ConversationModel) -> None:
+    options = GREEDY | {"max_new_tokens": 30}
+    said = model.generate(["Hello"], **options).responses[0]
+    words = sorted({word for word in said.split() if len(model.tokenizer.encode(word)) == 1}) or [said.strip()[:1]]
+    for options["bad_words"] in (words, words[0]):
+        assert model.decoding(**options).config.bad_words_ids
+        text = model.generate(["Hello"], **options).responses[0]
+        assert words[0] not in text.split()
+        assert options["bad_words"] == words[0] or not set(words) & set(text.split())
+        assert words[0] not in model.generate(["Hello"], num_beams=2, **options).responses[0].split()
+    both = model.decoding(bad_words=["you"], bad_words_ids=[[5]]).config.bad_words_ids
+    assert both == [[5], model.tokenizer.encode("you"), model.tokenizer.encode(" you")]
+    with pytest.raises(ValueError, match=r"bad_words=\[''\]; allowed are a text and a list of texts, none empty"):
+        model.generate(["Hello"], bad_words=[""])
+
+
+def test_the_same_seed_gives_the_same_sample(model: ConversationModel) -> None:
+    replies = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        replies.append(model.generate(["Hello"], do_sample=True, temperature=2.0, max_new_tokens=20).responses)
+    assert replies[0] == replies[1] != replies[2]
+
+
+def test_without_a_word_about_it_replies_are_sampled_as_was_decided(model: ConversationModel) -> None:
+    for name, value in DECODING_DEFAULTS.items():
+        assert getattr(model.generation_config, name) == value
+    model.hf_model.generation_config = GenerationConfig(do_sample=False, max_new_tokens=7)
+    other = ConversationModel(model.hf_model, model.tokenizer)
+    assert other.generation_config.do_sample is False and other.generation_config.max_new_tokens == 7
+
+
+def test_dropout_is_off_while_replying_and_the_model_is_left_as_it_was(model: ConversationModel) -> None:
+    model.hf_model.train()
+    replies = {model.generate(["Hello"], **GREEDY).responses[0] for _ in range(5)}
+    assert len(replies) == 1 and model.hf_model.training
+    model.hf_model.eval()
+    model.generate(["Hello"], **GREEDY)
+    assert not model.hf_model.training
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: m.generate([]), ValueError, "there are no turns"),
+        (lambda m: m.generate("Hello"), TypeError, "the turns are the string 'Hello', not a list"),
+        (lambda m: m.generate(["Hello", ""]), ValueError, "turn 2 is empty"),
+        (lambda m: m.generate(["Hello"], persona="I like rain."), TypeError, "persona sentences are the string"),
+        (lambda m: m.generate_batch("Hello"), TypeError, "contexts is the text 'Hello'"),
+        (lambda m: m.generate_batch(["Hello"]), TypeError, "the turns are the string 'Hello', not a list"),
+        (lambda m: m.generate_batch([["a"]], personas=[[], []]), ValueError, "2 personas for 1 contexts"),
+        (lambda m: m.generate(["Hello"], max_new_tokens=0), ValueError, "max_new_tokens"),
+        (lambda m: m.generate(["Hello"], max_new_tokens=62), ValueError, "max_new_tokens=62.*allowed are 1 to 61"),
+        (lambda m: m.generate(["Hello"], input_ids=1), TypeError, "'input_ids' is made from the context"),
+        (lambda m: m.generate(["Hello"], persona=["I like rain. " * 20]), ValueError, "leave no room for a turn"),
+        (lambda m: m.score(["Hello"], []), ValueError, "there are no candidates"),
+        (lambda m: m.score(["Hello"], ["a", ""]), ValueError, "candidate 2 is empty"),
+        (lambda m: m.score(["Hello"], "a"), TypeError, "the candidates are the string 'a', not a list"),
+        (lambda m: m.score(["Hello"], ["long " * 80]), ValueError, "leave no room for a turn"),
+    ],
+)
+def test_what_cannot_be_done_is_told(model: ConversationModel, call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(model)
+
+
+def test_an_option_that_does_not_exist_is_refused(model: ConversationModel) -> None:
+    with pytest.raises(ValueError, match="temprature"):
+        model.generate(["Hello"], temprature=0.5)
+
+
+# score
+
+
+def plain_score(model: ConversationModel, turns: Sequence[str], reply: str, persona: Sequence[str]) -> float:
+    """The log-likelihood of a reply and its end, from the whole softmax of one sequence."""
+    laid_out, ids = model.tokenizer(turns, persona=persona), model.tokenizer.encode(reply)
+    kind = laid_out["token_type_ids"][-1]
+    whole = [*laid_out["input_ids"], *ids, model.tokenizer.sep_token_id]
+    types = [*laid_out["token_type_ids"], *[kind] * len(ids), 1 - kind]
+    with torch.no_grad():
+        logits = model.hf_model(torch.tensor([whole]), token_type_ids=torch.tensor([types])).logits[0]
+    chances = logits.double().log_softmax(-1)
+    return sum(float(chances[n - 1, whole[n]]) for n in range(len(laid_out["input_ids"]), len(whole)))
+
+
+@pytest.mark.parametrize("persona", [[], ["I like the rain."]], ids=["nobody", "persona"])
+def test_a_score_is_the_log_likelihood_of_the_reply_and_its_end(
+    model: ConversationModel, persona: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS_PER_BATCH", 3)
+    context, candidates = ["Hello", "Hi"], ["I am fine.", "a", "And you? " * 2, "日本", "a b c", "a"]
+    scores = model.score(context, candidates, persona=persona)
+    expected = [plain_score(model, context, candidate, persona) for candidate in candidates]
+    assert scores.summed == pytest.approx(expected, abs=1e-4)
+    assert scores.candidates == candidates
+    assert scores.num_tokens == [len(model.tokenizer.encode(c)) + 1 for c in candidates]
+    assert scores.per_token == pytest.approx(
+        [s / n for s, n in zip(expected, scores.num_tokens, strict=True)], abs=1e-4
+    )
+
+
+def test_all_candidates_are_scored_after_the_same_context(model: ConversationModel) -> None:
+    """The longest candidate decides how many turns all of them see: otherwise scores could not be compared."""
+    context, short, long = ["Hello there."] * 20, "Hi", "I like the rain. " * 3
+    alone = model.score(context, [short]).summed[0]
+    together = model.score(context, [short, long]).summed[0]
+    kept = 20
+    while len(model.tokenizer(context[:kept])["input_ids"]) + len(model.tokenizer.encode(long)) + 1 > 64:
+        kept -= 1
+    assert together == pytest.approx(plain_score(model, context[-kept:], short, []), abs=1e-4)
+    assert alone != pytest.approx(together, abs=1e-4)
+
+
+def test_a_gold_reply_scores_higher_once_it_was_learned(model: ConversationModel) -> None:
+    before = model.score(["Hello"], ["I am fine.", "No music."]).per_token
+    laid_out = model.tokenizer(["Hello", "I am fine."])
+    ids, types = torch.tensor([laid_out["input_ids"]]), torch.tensor([laid_out["token_type_ids"]])
+    optimizer = torch.optim.AdamW(model.hf_model.parameters(), lr=0.01)
+    for _ in range(20):
+        model.hf_model(ids, token_type_ids=types, labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    after = model.score(["Hello"], ["I am fine.", "No music."]).per_token
+    assert after[0] > before[0] and after[0] > after[1]
+
+
+# Seeds
+
+DRAWN: list[dict[str, Any]] = [
+    {"temperature": 1.5, "top_p": 0.95},
+    {"temperature": 1.5, "num_return_sequences": 3},
+    {"top_k": 0, "min_p": 0.05, "typical_p": 0.9, "no_repeat_context_ngram_size": 2, "said_again_penalty": 0.5},
+    {"num_beams": 2, "temperature": 2.0},  # from here on by transformers' generate
+    {"eta_cutoff": 0.01, "temperature": 1.5},
+    {"epsilon_cutoff": 0.01, "temperature": 1.5, "num_return_sequences": 2},
+    {"temperature": 1.5, "min_length": 3, "max_length": 60},
+]
+
+
+@pytest.mark.parametrize("options", DRAWN, ids=" ".join)
+def test_a_seed_gives_the_same_replies_in_any_company_and_order(
+    model: ConversationModel, contexts: list[list[str]], personas: list[list[str]], options: dict[str, Any]
+) -> None:
+    options = {"do_sample": True, "max_new_tokens": 8} | options
+    if "max_length" in options:
+        del options["max_new_tokens"]
+    asked = range(0, len(contexts), 2)
+    alone = {n: model.generate(contexts[n], persona=personas[n], seed=n % 4, **options).responses for n in asked}
+    for size in (9, 4):
+        order = random.Random(size).sample(asked, size)
+        found = model.generate_batch(
+            [contexts[n] for n in order], personas=[personas[n] for n in order], seeds=[n % 4 for n in order], **options
+        )
+        assert [output.responses for output in found] == [alone[n] for n in order]
+    other = model.generate_batch([contexts[n] for n in asked], seeds=[50 + n for n in asked], **options)
+    assert [output.responses for output in other] != [alone[n] for n in asked]
+
+
+@pytest.mark.parametrize("options", [DRAWN[0], DRAWN[3], {"do_sample": False}], ids=" ".join)
+def test_a_seed_leaves_torchs_own_generator_where_it_was(model: ConversationModel, options: dict[str, Any]) -> None:
+    options = {"do_sample": True, "max_new_tokens": 4} | options
+    before = torch.random.get_rng_state()
+    model.generate_batch([["Hello"], ["Hi"]], seeds=[1, 2], **options)
+    assert torch.random.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("options", [DRAWN[0], DRAWN[3]], ids=" ".join)
+def test_without_seeds_torchs_own_generator_repeats_a_whole_program(
+    model: ConversationModel, options: dict[str, Any]
+) -> None:
+    options = {"do_sample": True, "max_new_tokens": 8} | options
+    programs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        batches = [model.generate_batch([["Hello"]] * 3, **options) for _ in range(2)]
+        programs.append([output.responses for outputs in batches for output in outputs])
+    assert programs[0] == programs[1] != programs[2]
+    assert len({str(responses) for responses in programs[0]}) > 1  # the same context is not replied to alike
+
+
+def test_several_replies_of_one_seed_differ_and_begin_with_that_of_one(model: ConversationModel) -> None:
+    options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "max_new_tokens": 8}
+    five = model.generate(["Hello"], seed=7, num_return_sequences=5, **options).responses
+    assert len(set(five)) == 5
+    assert model.generate(["Hello"], seed=7, **options).responses == five[:1]
+    assert model.generate(["Hello"], seed=7, num_return_sequences=3, **options).responses == five[:3]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True, "1"])
+def test_a_seed_that_is_none_is_told(model: ConversationModel, seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"seed=.*; allowed are whole numbers from 0 to 2\*\*63 - 1"):
+        model.generate(["Hello"], seed=seed)
+    with pytest.raises(ValueError, match="1 seeds for 2 contexts; give one each, or none"):
+        model.generate_batch([["Hello"], ["Hi"]], seeds=[1])

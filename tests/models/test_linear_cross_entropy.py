@@ -1,0 +1,201 @@
+"""The loss without all logits, against the formula with all of them: values, gradients, chunks, precisions."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convmodel.models import linear_cross_entropy as loss
+from convmodel.models.linear_cross_entropy import summed_cross_entropy, token_losses
+
+N, D, V = 7, 5, 11
+
+
+def inputs(dtype: torch.dtype = torch.float64, *, rows: int = N) -> tuple[Tensor, Tensor, Tensor]:
+    source = torch.Generator().manual_seed(0)
+    hidden = torch.randn(rows, D, generator=source, dtype=torch.float64).to(dtype).requires_grad_()
+    weight = torch.randn(V, D, generator=source, dtype=torch.float64).to(dtype).requires_grad_()
+    return hidden, weight, torch.randint(V, (rows,), generator=source)
+
+
+def by_formula(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(hidden @ weight.T, labels, reduction="sum")
+
+
+@pytest.fixture(autouse=True)
+def _no_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks as small as a test wants them, and a table in several parts."""
+    monkeypatch.setattr(loss, "LEAST_TOKENS", 1)
+    monkeypatch.setattr(loss, "ROWS_AT_ONCE", 4)
+
+
+@pytest.fixture(params=[1, 2, 3, 6, 7, 8, 1000], ids=lambda rows: f"{rows} tokens a chunk")
+def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", request.param * V + V - 1)
+    yield
+
+
+@pytest.mark.usefixtures("_chunks")
+def test_value_and_gradients_are_those_of_the_formula_for_every_size_of_chunk() -> None:
+    hidden, weight, labels = inputs()
+    expected = by_formula(hidden, weight, labels)
+    wanted = torch.autograd.grad(3.5 * expected, (hidden, weight))
+    found = summed_cross_entropy(hidden, weight, labels)
+    assert found.shape == () and found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    for one, other in zip(torch.autograd.grad(3.5 * found, (hidden, weight)), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.usefixtures("_chunks")
+def test_the_gradients_are_those_of_finite_differences() -> None:
+    hidden, weight, labels = inputs()
+    assert torch.autograd.gradcheck(lambda h, w: summed_cross_entropy(h, w, labels), (hidden, weight))
+
+
+def test_a_chunk_holds_one_token_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 1)
+    values = inputs()
+    torch.testing.assert_close(summed_cross_entropy(*values), by_formula(*values))
+
+
+class LargestResult(TorchDispatchMode):
+    """Remembers the number of elements of the largest tensor that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.largest = max(self.largest, result.numel())
+        return result
+
+
+def test_the_logits_are_never_held_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 10 * V)
+    hidden, weight, labels = inputs(rows=500)
+    with LargestResult() as ours:
+        summed_cross_entropy(hidden, weight, labels).backward()
+    with LargestResult() as theirs:
+        by_formula(hidden, weight, labels).backward()
+    assert theirs.largest == 500 * V
+    assert ours.largest == 500 * D  # the gradient of the states
+
+
+def test_a_confident_model_neither_overflows_nor_loses_its_loss() -> None:
+    hidden, weight = torch.tensor([[1e4]]), torch.tensor([[1.0], [-1.0]])
+    assert summed_cross_entropy(hidden, weight, torch.tensor([0])).item() == 0.0
+    assert summed_cross_entropy(hidden, weight, torch.tensor([1])).item() == 2e4
+
+
+def test_only_what_asks_for_gradients_gets_them() -> None:
+    for asks in ((True, False), (False, True)):
+        hidden, weight, labels = inputs()
+        hidden.requires_grad_(asks[0])
+        weight.requires_grad_(asks[1])
+        summed_cross_entropy(hidden, weight, labels).backward()
+        assert [each.grad is not None for each in (hidden, weight)] == list(asks)
+
+
+def test_gradients_add_up_over_batches() -> None:
+    hidden, weight, labels = inputs()
+    for part in (slice(0, 3), slice(3, N)):
+        summed_cross_entropy(hidden[part], weight, labels[part]).backward()
+    assert hidden.grad is not None and weight.grad is not None
+    wanted = torch.autograd.grad(by_formula(hidden, weight, labels), (hidden, weight))
+    torch.testing.assert_close(hidden.grad, wanted[0])
+    torch.testing.assert_close(weight.grad, wanted[1])
+
+
+def test_without_gradients_the_value_is_the_same_and_nothing_is_kept_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 10 * V)
+    hidden, weight, labels = inputs(rows=500)
+    with torch.no_grad(), LargestResult() as seen:
+        found = summed_cross_entropy(hidden, weight, labels)
+    assert not found.requires_grad
+    assert seen.largest == 10 * V  # one chunk of logits: no gradient of the states was made
+    torch.testing.assert_close(found, by_formula(hidden, weight, labels).detach())
+    with torch.inference_mode():
+        assert summed_cross_entropy(hidden, weight, labels).item() == found.item()
+
+
+def test_a_second_derivative_is_refused() -> None:
+    hidden, weight, labels = inputs()
+    squared = summed_cross_entropy(hidden, weight, labels).square()
+    [gradient] = torch.autograd.grad(squared, hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_gradients_that_are_asked_for_twice_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 2 * V)
+    hidden, weight, labels = inputs()
+    found = summed_cross_entropy(hidden, weight, labels)
+    first = torch.autograd.grad(3 * found, (hidden, weight), retain_graph=True)
+    for one, other in zip(torch.autograd.grad(3 * found, (hidden, weight)), first, strict=True):
+        assert torch.equal(one, other) and one.data_ptr() != other.data_ptr()
+
+
+def test_a_large_vocabulary_is_not_read_for_a_handful_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "LEAST_TOKENS", 200)
+    monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", V)
+    hidden, weight, labels = inputs(rows=500)
+    with LargestResult() as seen:
+        summed_cross_entropy(hidden, weight, labels)
+    assert seen.largest == max(200 * V, 500 * D)
+
+
+def test_no_tokens_lose_nothing_and_teach_nothing() -> None:
+    hidden, weight, labels = inputs(rows=0)
+    found = summed_cross_entropy(hidden, weight, labels)
+    assert found.item() == 0.0
+    found.backward()
+    assert hidden.grad is not None and hidden.grad.shape == (0, D)
+    assert weight.grad is not None and weight.grad.eq(0).all()
+
+
+@pytest.mark.usefixtures("_chunks")
+def test_under_bf16_autocast_value_and_gradients_are_near_those_in_fp32() -> None:
+    hidden, weight, labels = inputs(torch.float32)
+    wanted = by_formula(hidden, weight, labels)
+    gradients = torch.autograd.grad(wanted, (hidden, weight))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = summed_cross_entropy(hidden, weight, labels)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
+    for one, other in zip(torch.autograd.grad(found, (hidden, weight)), gradients, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
+
+
+def test_bf16_states_and_weights_get_bf16_gradients_and_an_fp32_loss() -> None:
+    hidden, weight, labels = inputs(torch.bfloat16)
+    found = summed_cross_entropy(hidden, weight, labels)
+    found.backward()
+    assert found.dtype == torch.float32
+    wide = [each.detach().float().requires_grad_() for each in (hidden, weight)]
+    wanted = by_formula(wide[0], wide[1], labels)
+    wanted.backward()
+    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
+    for one, other in zip((hidden, weight), wide, strict=True):
+        assert one.grad is not None and other.grad is not None and one.grad.dtype == torch.bfloat16
+        torch.testing.assert_close(one.grad.float(), other.grad, rtol=0.02, atol=0.02 * float(other.grad.abs().max()))
+
+
+@pytest.mark.usefixtures("_chunks")
+@pytest.mark.parametrize("rows", [0, 1, N])
+def test_the_loss_of_each_token_is_that_of_the_formula(rows: int) -> None:
+    hidden, weight, labels = inputs(rows=rows)
+    found = token_losses(hidden, weight, labels)
+    assert found.shape == (rows,) and not found.requires_grad
+    torch.testing.assert_close(found, F.cross_entropy(hidden @ weight.T, labels, reduction="none").detach())
+
+
+def test_losses_of_bf16_states_are_fp32() -> None:
+    hidden, weight, labels = inputs(torch.bfloat16)
+    assert token_losses(hidden, weight, labels).dtype == torch.float32
