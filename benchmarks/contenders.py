@@ -100,8 +100,8 @@ def ours(job: Job) -> dict[str, Any]:
     from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
     from convmodel.training.cli import TRAINER_DEFAULTS
+    from convmodel.training.conversation_module import ConversationModule
     from convmodel.training.datamodules.conversation import ConversationDataModule
-    from convmodel.training.generative import ConversationModule
 
     meter = Meter(job.warm_up, job.seconds)
 
@@ -205,7 +205,7 @@ def equality(job: Job) -> dict[str, Any]:
     from convmodel.tokens.batching import pad
     from convmodel.tokens.conversation_windows import WindowSet
     from convmodel.tokens.store import TokenStore
-    from convmodel.training.generative import ConversationModule
+    from convmodel.training.conversation_module import ConversationModule
 
     tokenizer = ConversationTokenizer.from_pretrained(job.model_folder)
     read = ((c, plain_row(c, tokenizer)) for c in read_conversations(job.train_file))

@@ -27,7 +27,7 @@ from convmodel.data.document import Document, write_documents
 from convmodel.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 
-MODULE = "convmodel.training.documents.DocumentModule"
+MODULE = "convmodel.training.document_module.DocumentModule"
 DATA = "convmodel.training.datamodules.document.DocumentDataModule"
 
 SIZES: dict[str, Any] = {"n_layer": 2, "n_head": 4, "n_embd": 256, "n_positions": 512, "vocab_size": 4096}

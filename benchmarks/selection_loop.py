@@ -20,7 +20,7 @@ from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.layout import Padded, pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.choosing import BiEncoderModule
+from convmodel.training.selector_modules import BiEncoderModule
 
 BATCH = 64
 RECIPE = Recipe("poly-encoder", max_context=360, max_candidate=72)

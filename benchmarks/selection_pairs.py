@@ -17,7 +17,7 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.layout import Row
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.choosing import BiEncoderModule, PolyEncoderModule
+from convmodel.training.selector_modules import BiEncoderModule, PolyEncoderModule
 
 SIZES = NewEncoder("bert", vocab_size=8_192, layers=4, heads=4, width=256)
 SMOKE_SIZES = NewEncoder("bert", vocab_size=300, layers=1, heads=2, width=32)

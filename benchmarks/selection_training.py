@@ -26,7 +26,7 @@ from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, Recipe, 
 from convmodel.models.folder import quiet_progress
 from convmodel.models.selection.layout import pad_rows
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.choosing import BiEncoderModule
+from convmodel.training.selector_modules import BiEncoderModule
 
 PAIRS = 512
 RECIPES = {kind: Recipe(kind, max_context=100, max_candidate=50) for kind in MODULES}

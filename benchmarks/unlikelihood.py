@@ -86,7 +86,7 @@ def ours(ids: Any, states: Any, weights: Any) -> Any:
     import torch
 
     from convmodel.models.linear_cross_entropy import summed_loss
-    from convmodel.unlikelihood import Unlikelihood, seen_before
+    from convmodel.training.unlikelihood import Unlikelihood, seen_before
 
     steps = torch.ones(1, len(states), dtype=torch.bool)
     seen = seen_before(ids[None, :-1], steps)

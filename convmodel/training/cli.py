@@ -15,16 +15,15 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.errors import told_in_one_line
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
-from convmodel.training.description import RunDescription
-from convmodel.training.logs import RunLog, RunLogs, listening
-from convmodel.training.resuming import merge_hyperparameters
+from convmodel.training.config import check_no_key_twice, merge_hyperparameters
+from convmodel.training.export import BestExport
+from convmodel.training.run_description import RunDescription
+from convmodel.training.run_logs import RunLog, RunLogs, listening
 from convmodel.training.samples import ReplySamples
-from convmodel.yaml_keys import check_no_key_twice
 
 DEFAULT_PAIR = {
-    "model": {"class_path": "convmodel.training.generative.ConversationModule"},
+    "model": {"class_path": "convmodel.training.conversation_module.ConversationModule"},
     "data": {"class_path": "convmodel.training.datamodules.conversation.ConversationDataModule"},
 }
 TRAINER_DEFAULTS: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import FSDPStrategy
 
 from convmodel.training.checkpoint import epochs_begun, run_folder
-from convmodel.training.showing import show
+from convmodel.training.progress import show
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from tests.evaluation.conftest import small_model, some_conversations
 @pytest.mark.parametrize("predict", ["all", "last", "last_speaker"])
 def test_the_numbers_are_those_of_the_trainers_test(folder: Path, tmp_path: Path, predict: TrainOn) -> None:
     lightning = pytest.importorskip("pytorch_lightning")
+    from convmodel.training.conversation_module import ConversationModule
     from convmodel.training.datamodules.conversation import ConversationDataModule
-    from convmodel.training.generative import ConversationModule
 
     module = ConversationModule(str(folder / "model"), train_on=predict)
     data = ConversationDataModule(test_file=str(folder / "talks.jsonl"), cache_dir=str(tmp_path))

@@ -1,60 +1,84 @@
-"""Two processes on the CPU (gloo) against one: the same conversations, the same steps, the same loss."""
+"""Sums that are divided once, and seeds that are the same everywhere."""
 
-import json
-import sys
-from collections import Counter
-from typing import Any
+import math
+import random
+from typing import Any, cast
 
 import pytest
+import torch
+from pytorch_lightning.strategies import SingleDeviceStrategy, Strategy
+from torch import Tensor
 
-from tests.training.conftest import Workshop, difference
-from tests.training.test_resume import callback
-
-TWO: dict[str, Any] = {"trainer__strategy": "ddp", "trainer__devices": 2}
-STILL: dict[str, Any] = {f"model__from_scratch__{name}_pdrop": 0 for name in ("resid", "embd", "attn")}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-def test_two_processes_read_each_conversation_once_and_learn_what_one_learns(workshop: Workshop) -> None:
-    """Two processes take the batches in turn, so one process that accumulates two batches makes the same steps."""
-    spy = callback("WhatWasRead", folder=str(workshop.folder))
-    both = workshop.run_apart(run="two", trainer__max_epochs=2, trainer__callbacks=spy, **TWO, **STILL)
-    assert both.status == 0, both.text
-    files = [workshop.folder / f"rank-{rank}.jsonl" for rank in range(2)]
-    read = [Counter(file.read_text(encoding="utf-8").splitlines()) for file in files]
-    workshop.train(
-        run="one", trainer__max_epochs=2, trainer__accumulate_grad_batches=2, trainer__callbacks=spy, **STILL
-    )
-    alone = Counter(files[0].read_text(encoding="utf-8").splitlines()) - read[0]
-    assert read[0] + read[1] == alone
-    assert {json.loads(line)[0] for line in alone} == {0, 1} and sum(alone.values()) >= 2 * 60
-    assert all(sum(share.values()) > 0.3 * sum(alone.values()) for share in read)
-    assert workshop.checkpoint("two")["global_step"] == workshop.checkpoint("one")["global_step"]
-    assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4
-    losses = {run: workshop.checkpoint(run)["callbacks"]["BestExport"]["best"] for run in ("two", "one")}
-    assert losses["two"] == pytest.approx(losses["one"], abs=1e-5)
+from convmodel.metrics.likelihood import TokenCounts
+from convmodel.training.distributed import over_all_processes
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-def test_two_processes_unlearn_what_one_unlearns(workshop: Workshop) -> None:
-    """Both go on from beginnings of their own batches in the same steps, and count what they repeat together."""
-    own = {"share": 0.5, "prefix": 8, "continuation": 8, "ngram": 1}
-    options: dict[str, Any] = {f"model__sequence_unlikelihood__{name}": value for name, value in own.items()}
-    options |= {"model__unlikelihood_alpha": 0.5, "trainer__max_steps": 6, "trainer__precision": "32-true", **STILL}
-    both = workshop.run_apart(run="two", **options, **TWO)
-    assert both.status == 0, both.text
-    workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
-    assert workshop.checkpoint("one")["global_step"] == 6
-    assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4
+def test_the_loss_is_that_of_all_tokens_and_no_mean_of_means() -> None:
+    counts = TokenCounts()
+    counts.add(1.0, 1)
+    counts.add(9.0, 99)
+    assert counts == TokenCounts(10.0, 100)
+    assert counts.loss == 0.1
+    assert counts.perplexity == math.exp(0.1)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-def test_two_processes_measure_what_one_measures(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
-    workshop.train(trainer__max_steps=3)
-    capsys.readouterr()
-    workshop.train("test", ckpt_path="last")
-    table = capsys.readouterr().out.strip()
-    both = workshop.run_apart("test", ckpt_path="last", **TWO)
-    assert both.status == 0, both.text
-    assert table in both.text
-    assert both.text.count("perplexity per word") == 1
+@pytest.mark.parametrize("seed", range(5))
+def test_the_loss_does_not_depend_on_how_tokens_are_batched(seed: int) -> None:
+    source = random.Random(seed)
+    losses = [source.randint(0, 64) / 8 for _ in range(50)]  # sums of eighths are exact
+    counts = TokenCounts()
+    rest = list(losses)
+    while rest:
+        size = source.randint(1, 7)
+        batch, rest = rest[:size], rest[size:]
+        counts.add(sum(batch), len(batch))
+        counts.add(0.0, 0)  # an empty batch at the end of a process's share
+    assert counts.loss == sum(losses) / 50
+
+
+def test_no_tokens_have_no_loss_and_no_perplexity() -> None:
+    assert math.isnan(TokenCounts().loss)
+    assert math.isnan(TokenCounts().perplexity)
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(0.0, 1.0), (700.0, math.exp(700)), (701.0, math.inf), (math.inf, math.inf)]
+)
+def test_a_perplexity_that_a_float_cannot_hold_is_infinite(loss: float, perplexity: float) -> None:
+    assert TokenCounts(loss, 1).perplexity == perplexity
+
+
+def test_a_loss_that_is_no_number_gives_no_perplexity() -> None:
+    assert math.isnan(TokenCounts(math.nan, 3).perplexity)
+
+
+def test_one_process_has_the_sums_that_it_has() -> None:
+    strategy = SingleDeviceStrategy(device="cpu")
+    assert over_all_processes(TokenCounts(1.25, 3), strategy) == TokenCounts(1.25, 3)
+
+
+class Together:
+    """As a strategy of several processes, of which the others have these counts."""
+
+    def __init__(self, *others: TokenCounts) -> None:
+        self.root_device = torch.device("cpu")
+        self._others = others
+        self.asked: list[tuple[torch.dtype, Any]] = []
+
+    def reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
+        self.asked.append((tensor.dtype, reduce_op))
+        others = [torch.tensor([each.total, each.tokens], dtype=tensor.dtype) for each in self._others]
+        return torch.stack([tensor, *others]).sum(0)
+
+
+def test_all_processes_have_the_same_sums() -> None:
+    mine, others = TokenCounts(0.5, 1), [TokenCounts(3.0, 10), TokenCounts()]
+    strategy = Together(*others)
+    assert over_all_processes(mine, cast(Strategy, strategy)) == TokenCounts(3.5, 11)
+    assert strategy.asked == [(torch.float64, "sum")]
+    assert mine == TokenCounts(0.5, 1)
+
+
+def test_more_tokens_than_single_precision_can_count_are_counted() -> None:
+    many = TokenCounts(0.0, 2**24)
+    assert over_all_processes(many, cast(Strategy, Together(TokenCounts(0.0, 1)))).tokens == 2**24 + 1

@@ -16,8 +16,8 @@ from convmodel.models.language_model import FromScratch
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.training.callbacks import BestExport
-from convmodel.training.generative import ConversationModule
+from convmodel.training.conversation_module import ConversationModule
+from convmodel.training.export import BestExport
 from convmodel.training.samples import ReplySamples
 
 pytestmark = pytest.mark.filterwarnings(

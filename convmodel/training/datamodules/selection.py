@@ -84,7 +84,7 @@ class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
         if not isinstance(self.trainer.lightning_module, ReadsChoices):
             raise ValueError(
                 f"data is a ChoiceDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
-                "leave --data out, or choose a model of convmodel.training.choosing"
+                "leave --data out, or choose a model of convmodel.training.selector_modules"
             )
         super().setup(stage)
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.training.datamodules.conversation import ConversationDataModule
-from convmodel.training.measuring import Texts
+from convmodel.training.language_module import WritingModule
+from convmodel.training.perplexity import Texts
 from convmodel.training.samples import Asking, Sample
-from convmodel.training.writing import WritingModule
 
 Question = tuple[Sequence[str], Sequence[str]]
 """A context, and a persona to reply as."""

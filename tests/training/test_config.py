@@ -8,7 +8,7 @@ import pytest
 from jsonargparse import ArgumentParser, Namespace
 
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.training.resuming import SIZES, merge_hyperparameters
+from convmodel.training.config import SIZES, merge_hyperparameters
 
 
 @dataclass

@@ -20,13 +20,13 @@ from convmodel.models.selection.registry import SELECTOR
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.counting import summed_over_processes
+from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
 from convmodel.training.datamodules.conversation import LearnVocabulary
 from convmodel.training.datamodules.selection import ChoiceBatch
-from convmodel.training.kept import tokenizer_files, tokenizer_from
-from convmodel.training.optimising import OptimisedModule, OptimizerName
+from convmodel.training.distributed import summed_over_processes
+from convmodel.training.optimization import OptimisedModule, OptimizerName
+from convmodel.training.progress import show
 from convmodel.training.schedule import Schedule
-from convmodel.training.showing import show
 
 SAMPLES = 3
 """Contexts whose chosen response is shown after each validation."""

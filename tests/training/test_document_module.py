@@ -24,14 +24,14 @@ from convmodel.tokens.document_layout import lay_out
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.trainer import main
 from convmodel.training.checkpoint import newest_checkpoint
-from convmodel.training.documents import DocumentModule
+from convmodel.training.document_module import DocumentModule
 from tests.training.conftest import ROOT, Workshop, difference
-from tests.training.test_distributed import STILL, TWO
+from tests.training.test_cli import error_of, table_of
+from tests.training.test_processes import STILL, TWO
 from tests.training.test_resume import callback
-from tests.training.test_run_folder import description, samples
+from tests.training.test_run_description import description, samples
+from tests.training.test_sequence_unlikelihood import OWN, before_and_after_own_texts
 from tests.training.test_steps import SIZES, after_one_step
-from tests.training.test_trainer import error_of, table_of
-from tests.training.test_unlearning import OWN, before_and_after_own_texts
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
@@ -71,7 +71,7 @@ def test_a_run_leaves_a_model_that_writes_and_what_it_wrote_on_the_way(
         assert one["options"] == {"do_sample": False, "max_new_tokens": 32}  # half of the window
         assert model.generate(one["prompt"], meta=one["meta"], **one["options"]).texts == one["texts"]
     told = description(workshop.folder / "run")
-    assert told["model"]["class"] == "convmodel.training.documents.DocumentModule"
+    assert told["model"]["class"] == "convmodel.training.document_module.DocumentModule"
     assert "train.jsonl: JSON Lines, 14 documents" in told["data"]["train"] and told["state"] == "finished"
     card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "A model that writes documents" in card and "validation loss (nats per predicted token)" in card
@@ -148,7 +148,7 @@ def test_the_shipped_config_is_of_documents(capsys: pytest.CaptureFixture[str]) 
     with contextlib.chdir(ROOT), pytest.raises(SystemExit):
         main(["--config", "examples/documents.yaml", "--print_config"])
     values = yaml.safe_load(capsys.readouterr().out)
-    assert values["model"]["class_path"] == "convmodel.training.documents.DocumentModule"
+    assert values["model"]["class_path"] == "convmodel.training.document_module.DocumentModule"
     assert all((ROOT / values["data"]["init_args"][f"{name}_file"]).is_file() for name in ("train", "valid", "test"))
     metas = [one["meta"] for one in values["samples"]["prompts"] if "meta" in one]
     kinds = {meta if isinstance(meta, str) else meta[-1] for meta in metas}

@@ -18,8 +18,8 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.training.continuing import Continued, SequenceUnlikelihood, continue_rows
-from convmodel.training.writing import WritingModule
+from convmodel.training.language_module import WritingModule
+from convmodel.training.sequence_unlikelihood import Continued, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel
 from tests.training.conftest import Workshop, difference
 from tests.training.test_steps import CONVERSATIONS, after_one_step, batch_of, module_of

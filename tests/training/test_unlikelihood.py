@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convmodel.models import linear_cross_entropy as loss
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
-from convmodel.unlikelihood import LEAST, OwnUnlikelihood, Unlikelihood, repeats, seen_before
+from convmodel.training.unlikelihood import LEAST, OwnUnlikelihood, Unlikelihood, repeats, seen_before
 
 D, V, PAD = 4, 9, 0
 ALPHA = 0.7

@@ -19,12 +19,12 @@ from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_l
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.continuing import SequenceUnlikelihood, continue_rows
+from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
 from convmodel.training.datamodules.conversation import LearnVocabulary
-from convmodel.training.kept import tokenizer_files, tokenizer_from
-from convmodel.training.measuring import MeasuredModule
+from convmodel.training.perplexity import MeasuredModule
 from convmodel.training.schedule import Schedule
-from convmodel.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
+from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
+from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 

@@ -16,9 +16,9 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.choosing import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from convmodel.training.datamodules.selection import ChoiceBatch
 from convmodel.training.schedule import Plateau
+from convmodel.training.selector_modules import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from tests.training.conftest import SIZES, Workshop, difference
 
 pytestmark = pytest.mark.machine
@@ -156,8 +156,8 @@ def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None
 
 # Runs of the trainer
 
-BI, POLY, CROSS = (f"convmodel.training.choosing.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
-CONVERT = "convmodel.training.choosing.ConvertModule"
+BI, POLY, CROSS = (f"convmodel.training.selector_modules.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
+CONVERT = "convmodel.training.selector_modules.ConvertModule"
 
 
 CONVERT_SIZES = {"vocab_size": 300, "width": 16, "projection": 8, "windows": [3, 5], "inner": 32, "encoding": 16}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.yaml_keys import check_no_key_twice
+from convmodel.training.config import check_no_key_twice
 
 
 def check(folder: Path, content: str | bytes) -> None:

@@ -18,8 +18,8 @@ from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import EncodingSelector, Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.optimising import OptimizerName
-from convmodel.training.selecting import SelectorModule, even
+from convmodel.training.optimization import OptimizerName
+from convmodel.training.selector_module import SelectorModule, even
 
 
 class EncodesApart(SelectorModule):

@@ -17,12 +17,12 @@ import transformers
 import convmodel
 from convmodel.data.conversation import read_conversations
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.training.logs import RunLog, listening
+from convmodel.training.run_logs import RunLog, listening
 from tests.training.conftest import SIZES, Workshop
 from tests.training.test_resume import callback
 
 CHOOSING: dict[str, Any] = {
-    "model": "convmodel.training.choosing.BiEncoderModule",
+    "model": "convmodel.training.selector_modules.BiEncoderModule",
     "data": "convmodel.training.datamodules.selection.ChoiceDataModule",
     "trainer__max_steps": 2,
     "trainer__val_check_interval": 2,
@@ -56,7 +56,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
     )
     assert datetime.fromisoformat(found["started"]) <= datetime.fromisoformat(found["ended"])
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
-    assert found["model"]["class"] == "convmodel.training.generative.ConversationModule"
+    assert found["model"]["class"] == "convmodel.training.conversation_module.ConversationModule"
     assert found["model"]["parameters"] == found["model"]["learned"] == model.hf_model.num_parameters()
     assert found["model"]["options"]["from_scratch"]["n_embd"] == 16
     assert found["model"]["base_model"] is None
@@ -80,7 +80,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
 def test_a_run_of_a_selector_is_described_and_logged_too(workshop: Workshop) -> None:
     workshop.train(**CHOOSING)
     found = description(workshop.folder / "run")
-    assert found["model"]["class"] == "convmodel.training.choosing.BiEncoderModule"
+    assert found["model"]["class"] == "convmodel.training.selector_modules.BiEncoderModule"
     assert found["model"]["options"]["new_encoder"]["width"] == 16
     assert found["state"] == "finished" and found["result"]["steps"] == 2
     assert found["result"]["best_val_recall"] is not None

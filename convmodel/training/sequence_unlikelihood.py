@@ -9,7 +9,7 @@ from transformers import DynamicCache, GPT2LMHeadModel
 from convmodel.models.text_generation import evaluating
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
-from convmodel.unlikelihood import repeats
+from convmodel.training.unlikelihood import repeats
 
 
 @dataclass

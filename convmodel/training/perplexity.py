@@ -11,8 +11,8 @@ from torch import Tensor
 
 from convmodel.metrics.likelihood import TokenCounts, bits
 from convmodel.tokens.batching import Batch
-from convmodel.training.counting import over_all_processes
-from convmodel.training.optimising import OptimisedModule
+from convmodel.training.distributed import over_all_processes
+from convmodel.training.optimization import OptimisedModule
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from convmodel.data.document import Document, Meta, check_meta, meta_text
 from convmodel.models.document_model import DocumentModel, usual_meta_length
 from convmodel.tokens.document_tokenizer import check_prompt
 from convmodel.training.datamodules.document import DocumentDataModule
-from convmodel.training.measuring import Texts
+from convmodel.training.language_module import WritingModule
+from convmodel.training.perplexity import Texts
 from convmodel.training.samples import Asking, Sample
-from convmodel.training.writing import WritingModule
 
 BEGINNING = re.compile(r"\s*(?:\S+\s+){0,5}\S+")
 """The first words of a document, as many as say little of its kind."""

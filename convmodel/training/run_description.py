@@ -15,8 +15,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 import convmodel
 from convmodel.data.atomic import atomic_file
-from convmodel.training.callbacks import BestExport
 from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
+from convmodel.training.export import BestExport
 
 FILE = "description.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
