@@ -38,8 +38,8 @@ from convmodel.data.conversation import read_conversations
 from convmodel.generation import Row, generate_rows, to_int8
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.devices import has_fast_bf16
-from convmodel.responder import Session
-from convmodel.writer import Writer
+from convmodel.responders.protocol import Session
+from convmodel.responders.writer import Writer
 
 T = TypeVar("T")
 

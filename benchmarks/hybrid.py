@@ -26,11 +26,9 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.chooser import Chooser
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
 from convmodel.generation.seeds import mixed_seed
-from convmodel.hybrid import Hybrid
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.metrics.diversity import distinct, sameness
 from convmodel.metrics.metric import Metric, ratio
@@ -39,8 +37,10 @@ from convmodel.metrics.ranking import rank
 from convmodel.metrics.repetition import repeated_from
 from convmodel.models.rerankers import Likelihood, Scorer, SelectorScorer, scores_of
 from convmodel.models.selection.selector import Selector
-from convmodel.responder import Reply, Responder
-from convmodel.writer import Writer
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.hybrid import Hybrid
+from convmodel.responders.protocol import Reply, Responder
+from convmodel.responders.writer import Writer
 
 POOL = 20
 """Candidates of a pool with the real reply, where the data has none."""

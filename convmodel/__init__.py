@@ -4,30 +4,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convmodel.chooser import Chooser
     from convmodel.data.conversation import Conversation, read_conversations, write_conversations
     from convmodel.data.document import Document, read_documents, write_documents
-    from convmodel.document.writer import DocumentWriter
     from convmodel.generation.options import PRESETS
-    from convmodel.hybrid import Hybrid
     from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
     from convmodel.models.document_inputs import DocumentModelOutput
     from convmodel.models.document_model import DocumentModel
     from convmodel.models.rerankers import MutualInformation, SelectorScorer
     from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
     from convmodel.models.selection.selector import Selector
-    from convmodel.opening import open_responder
-    from convmodel.responder import Session
+    from convmodel.responders.chooser import Chooser
+    from convmodel.responders.document_writer import DocumentWriter
+    from convmodel.responders.hybrid import Hybrid
+    from convmodel.responders.loading import open_responder
+    from convmodel.responders.protocol import Session
+    from convmodel.responders.writer import Writer
     from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
     from convmodel.tokens.document_tokenizer import DocumentTokenizer
-    from convmodel.writer import Writer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CandidateIndex": "convmodel.models.selection.index.index",
     "CandidateSet": "convmodel.models.selection.index.index",
-    "Chooser": "convmodel.chooser",
+    "Chooser": "convmodel.responders.chooser",
     "Conversation": "convmodel.data.conversation",
     "read_conversations": "convmodel.data.conversation",
     "write_conversations": "convmodel.data.conversation",
@@ -38,17 +38,17 @@ _HOMES = {
     "DocumentModel": "convmodel.models.document_model",
     "DocumentModelOutput": "convmodel.models.document_inputs",
     "DocumentTokenizer": "convmodel.tokens.document_tokenizer",
-    "DocumentWriter": "convmodel.document.writer",
+    "DocumentWriter": "convmodel.responders.document_writer",
     "read_documents": "convmodel.data.document",
     "write_documents": "convmodel.data.document",
-    "Hybrid": "convmodel.hybrid",
+    "Hybrid": "convmodel.responders.hybrid",
     "MutualInformation": "convmodel.models.rerankers",
     "PRESETS": "convmodel.generation.options",
     "Selector": "convmodel.models.selection.selector",
     "SelectorScorer": "convmodel.models.rerankers",
-    "Session": "convmodel.responder",
-    "Writer": "convmodel.writer",
-    "open_responder": "convmodel.opening",
+    "Session": "convmodel.responders.protocol",
+    "Writer": "convmodel.responders.writer",
+    "open_responder": "convmodel.responders.loading",
 }
 
 __all__ = [

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.responder import Candidate, Finish, QueueFull, Reply, Session
+from convmodel.responders.protocol import Candidate, Finish, QueueFull, Reply, Session
 
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 

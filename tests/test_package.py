@@ -250,7 +250,7 @@ def loaded(*program: str) -> set[str]:
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
         ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
-        ["import convmodel.serving.safety, convmodel.responder, convmodel.document.protocol"],
+        ["import convmodel.serving.safety, convmodel.responders.protocol, convmodel.responders.document_protocol"],
     ],
     ids=[
         "import",

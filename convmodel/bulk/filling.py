@@ -15,7 +15,7 @@ from convmodel.bulk.job import Job
 from convmodel.bulk.journal import open_journal
 from convmodel.data.reader import count
 from convmodel.errors import QueueFull
-from convmodel.responder import Follows
+from convmodel.responders.protocol import Follows
 
 _PATIENCE = 0.05
 """Seconds until a full queue, in which nothing is ours, is tried again."""

@@ -7,7 +7,7 @@ from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rou
 from convmodel.bulk.job import Job
 from convmodel.data.lines import encode
 from convmodel.data.prompts import Prompt, PromptReader
-from convmodel.document.protocol import WritesDocuments, Writing
+from convmodel.responders.document_protocol import WritesDocuments, Writing
 
 
 @dataclass(frozen=True, kw_only=True)

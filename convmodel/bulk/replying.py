@@ -8,7 +8,7 @@ from convmodel.bulk.filling import Asking, Line, Result, ShowProgress, fill, rou
 from convmodel.bulk.job import Job
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
-from convmodel.responder import Candidate, Reply, Replying, Responder
+from convmodel.responders.protocol import Candidate, Reply, Replying, Responder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from convmodel.responder import Candidate, Reply, Replying
+from convmodel.responders.protocol import Candidate, Reply, Replying
 
 _PATIENCE = 0.3
 """Seconds without a piece after which a person is told that something goes on."""

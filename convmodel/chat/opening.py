@@ -12,7 +12,7 @@ from convmodel.chat.slash import last_turns, loaded
 from convmodel.chat.state import Chat
 from convmodel.chat.talk import Screen, talk
 from convmodel.errors import brought_by
-from convmodel.responder import Responder
+from convmodel.responders.protocol import Responder
 
 MakeScreen = Callable[[Chat], Screen]
 

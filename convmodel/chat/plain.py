@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol, TextIO
 from convmodel.chat.outcome import Outcome, Table
 from convmodel.chat.printable import one_line, printable
 from convmodel.chat.status import status_line
-from convmodel.responder import Reply
+from convmodel.responders.protocol import Reply
 
 
 class Breaking(Protocol):

@@ -8,7 +8,7 @@ from convmodel.chat import keeping
 from convmodel.chat.outcome import Outcome, Table
 from convmodel.chat.state import Chat
 from convmodel.chat.why import candidate_table, why
-from convmodel.settings import parse_value, show_value
+from convmodel.responders.option_values import parse_value, show_value
 
 
 @dataclass(frozen=True)

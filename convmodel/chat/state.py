@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.data.conversation import Conversation, check_turns
-from convmodel.responder import Reply, Replying, Responder, Session
-from convmodel.settings import preset_options
+from convmodel.responders.option_values import preset_options
+from convmodel.responders.protocol import Reply, Replying, Responder, Session
 
 _SEEDS = 1_000_000
 """Seeds that are drawn are below this: short enough to be typed again."""

@@ -1,6 +1,6 @@
 """A Reply in, one line about it out: as much as fits."""
 
-from convmodel.responder import Reply
+from convmodel.responders.protocol import Reply
 
 SEPARATOR = " · "
 

@@ -9,7 +9,7 @@ from convmodel.chat.outcome import Outcome
 from convmodel.chat.persona_lines import persona_lines
 from convmodel.chat.slash import is_command, run_command, spoken
 from convmodel.chat.state import Chat, Mark
-from convmodel.responder import QueueFull, Reply
+from convmodel.responders.protocol import QueueFull, Reply
 
 
 class Screen(Protocol):

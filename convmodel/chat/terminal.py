@@ -30,7 +30,7 @@ from convmodel.chat.printable import one_line, printable
 from convmodel.chat.state import Chat
 from convmodel.chat.status import status_line
 from convmodel.chat.wrapping import Wrapper
-from convmodel.responder import Reply
+from convmodel.responders.protocol import Reply
 
 PROMPT = "> "
 REPLY, NOTE, ERROR = "bold", "dim", "red"

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from convmodel.chat.outcome import Table
-from convmodel.responder import Candidate, Reply
-from convmodel.settings import show_value
+from convmodel.responders.option_values import show_value
+from convmodel.responders.protocol import Candidate, Reply
 
 TEXT = 20
 """Columns without which a candidate's text is not readable."""

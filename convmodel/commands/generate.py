@@ -77,7 +77,7 @@ def _write_documents(options: Namespace) -> "Result":
     from convmodel.bulk.job import folder_digest
     from convmodel.bulk.progress import progress_bar
     from convmodel.bulk.prompting import DocumentJob, write_to_file
-    from convmodel.document.writer import DocumentWriter
+    from convmodel.responders.document_writer import DocumentWriter
 
     name = str(writer_name(options))
     for option in OF_REPLIES:
@@ -91,7 +91,7 @@ def _write_documents(options: Namespace) -> "Result":
 
 def _same(options: Namespace, model: str, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a job says whatever is written."""
-    from convmodel.settings import preset_options
+    from convmodel.responders.option_values import preset_options
 
     return {
         "input": options.input,

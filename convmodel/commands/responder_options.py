@@ -5,15 +5,15 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from convmodel.responder import MAX_RUNNING, MAX_WAITING
-from convmodel.settings import parse_setting
+from convmodel.responders.option_values import parse_setting
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
 
 if TYPE_CHECKING:
-    from convmodel.chooser import Chooser
-    from convmodel.hybrid import Hybrid
     from convmodel.models.devices import Work
-    from convmodel.opening import Opened
-    from convmodel.writer import Writer
+    from convmodel.responders.chooser import Chooser
+    from convmodel.responders.hybrid import Hybrid
+    from convmodel.responders.loading import Opened
+    from convmodel.responders.writer import Writer
 
 
 def add_responder_options(parser: ArgumentParser, *, preset: str) -> None:
@@ -94,14 +94,14 @@ def add_load_options(parser: ArgumentParser) -> None:
 
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
     """Loads what the options name; it is a context manager."""
-    from convmodel import opening
+    from convmodel.responders import loading as opening
 
     return opening.open_responder(writer_name(options), **_parts(options))
 
 
 def open_all(options: Namespace) -> "Opened":
     """Loads what the options name, those of `add_load_options` too; it is a context manager."""
-    from convmodel import opening
+    from convmodel.responders import loading as opening
 
     return opening.open_all(
         writer_name(options),

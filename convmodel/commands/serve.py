@@ -25,9 +25,9 @@ from convmodel.errors import brought_by
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
-    from convmodel.document.protocol import WritesDocuments
-    from convmodel.opening import Opened
-    from convmodel.responder import Responder
+    from convmodel.responders.document_protocol import WritesDocuments
+    from convmodel.responders.loading import Opened
+    from convmodel.responders.protocol import Responder
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from transformers import GenerationConfig
 
-from convmodel.responder import Finish
+from convmodel.responders.protocol import Finish
 
 NO_TYPE = -1
 """Stands for the type of a token that is read without one: what was read with types is not what was read without."""

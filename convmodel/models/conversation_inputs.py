@@ -7,7 +7,7 @@ from convmodel.data.conversation import check_turns
 from convmodel.generation import Row
 from convmodel.generation.options import Decoding
 from convmodel.models.text_generation import Prepared, Written, prepare_row
-from convmodel.responder import Session
+from convmodel.responders.protocol import Session
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
 from convmodel.tokens.text_tokenizer import TextTokenizer
 

@@ -7,7 +7,7 @@ from convmodel.data.document import Meta, check_meta, meta_text
 from convmodel.generation import Row
 from convmodel.generation.options import Decoding
 from convmodel.models.text_generation import Prepared, Written, prepare_row
-from convmodel.responder import Finish
+from convmodel.responders.protocol import Finish
 from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
 
 

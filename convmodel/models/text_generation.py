@@ -11,7 +11,7 @@ from transformers import GPT2LMHeadModel
 from convmodel.generation import Engine, Request, Row, Ticket, WhenGivenUp, generate_rows
 from convmodel.generation.options import Decoding
 from convmodel.generation.seeds import SEEDS, mixed_seed
-from convmodel.responder import Finish
+from convmodel.responders.protocol import Finish
 from convmodel.tokens.detokenizer import TextStream
 from convmodel.tokens.text_tokenizer import TextTokenizer
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from convmodel.responders.option_values import preset_options
 from convmodel.serving.errors import Refusal
 from convmodel.serving.replying import Asked
 from convmodel.serving.service import Service
-from convmodel.settings import preset_options
 
 OFF = "off"
 """The name that means no preset at all, where the server has one that is used otherwise."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.document.protocol import Output, WritesDocuments, Writing
+from convmodel.responders.document_protocol import Output, WritesDocuments, Writing
 from convmodel.serving.making import Made, Makings, NotBegun, Ready
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.replying import SEEDS, Blocked, Policy

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convmodel.responder import Candidate, Reply, Replying, Responder, Session
+from convmodel.responders.protocol import Candidate, Reply, Replying, Responder, Session
 from convmodel.serving.making import Made, Makings, NotBegun, Ready
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import Blocked, Policy

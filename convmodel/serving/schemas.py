@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from convmodel.serving.replying import Answer, Blocked
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]

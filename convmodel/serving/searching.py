@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from convmodel.responder import Candidate, Reply, Searches
+from convmodel.responders.protocol import Candidate, Reply, Searches
 from convmodel.serving.making import Made, Makings, NotBegun
 from convmodel.serving.safety.policy import Policy
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responder import Responder, Searches, TellsLoad
+from convmodel.responders.protocol import Responder, Searches, TellsLoad
 from convmodel.serving.documenting import Documents, WritesDocuments
 from convmodel.serving.keys import Keys
 from convmodel.serving.limits import Rate

@@ -11,8 +11,8 @@ from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.prompting import DocumentJob, write_to_file
 from convmodel.data.document import read_documents
-from convmodel.document.writer import DocumentWriter
 from convmodel.models.document_model import DocumentModel
+from convmodel.responders.document_writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make

@@ -21,7 +21,7 @@ from convmodel.bulk.journal import partial
 from convmodel.bulk.progress import progress_bar
 from convmodel.bulk.replying import ReplyJob, reply_to_file
 from convmodel.data.conversation import Conversation, read_conversations
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
 
 ROOT = Path(__file__).parents[2]

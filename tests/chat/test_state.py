@@ -6,7 +6,7 @@ import pytest
 
 from convmodel.chat.state import Chat
 from convmodel.data.conversation import Conversation
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
 
 

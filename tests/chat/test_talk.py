@@ -13,7 +13,7 @@ from convmodel.chat.outcome import Outcome
 from convmodel.chat.state import Chat
 from convmodel.chat.status import status_line
 from convmodel.chat.talk import ChatError, talk
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
 
 

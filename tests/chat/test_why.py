@@ -13,7 +13,7 @@ from convmodel.chat.state import Chat
 from convmodel.chat.terminal import TerminalScreen
 from convmodel.chat.why import candidate_table, why
 from convmodel.chat.wrapping import Wrapper
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
 
 HYBRID = Reply(

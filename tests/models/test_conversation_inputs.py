@@ -8,7 +8,7 @@ import pytest
 from convmodel.models.conversation_inputs import prepare
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.text_generation import write
-from convmodel.responder import Session
+from convmodel.responders.protocol import Session
 from tests.conftest import random_turns
 
 

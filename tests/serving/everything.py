@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convmodel.responder import Candidate, Session
+from convmodel.responders.protocol import Candidate, Session
 from convmodel.serving.conversations.opening import keep_conversations
 from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service, new_service

@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from starlette.testclient import TestClient
 
-from convmodel.responder import Responder
+from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
 from convmodel.serving.conversations.opening import Kept, keep_conversations
 from convmodel.serving.keys import Keys

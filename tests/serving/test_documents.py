@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from convmodel.document.writer import DocumentWriter
-from convmodel.responder import Candidate
+from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.protocol import Candidate
 from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service

@@ -227,7 +227,7 @@ def test_what_is_not_honoured_is_an_error(change: dict[str, Any], param: str | N
 
 @pytest.mark.parametrize(("finish", "reason"), [("end", "stop"), ("stop", "stop"), ("length", "length")])
 def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> None:
-    from convmodel.responder import Candidate, Reply
+    from convmodel.responders.protocol import Candidate, Reply
     from convmodel.serving.openai.translate import finish_reason
     from convmodel.serving.replying import Answer
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from convmodel.responder import Candidate
+from convmodel.responders.protocol import Candidate
 from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.words import WordList
 from convmodel.serving.service import new_service

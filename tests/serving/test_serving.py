@@ -15,10 +15,10 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.commands.serve import COMMAND, settings_of
+from convmodel.responders.writer import Writer
 from convmodel.serving.running import address_of, bind, is_loopback
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store, keys
-from convmodel.writer import Writer
 from tests.conftest import MakeModel
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of

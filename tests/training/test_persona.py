@@ -13,8 +13,8 @@ from convmodel.__main__ import main as convmodel
 from convmodel.data.conversation import read_conversations
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.rerankers import MutualInformation
+from convmodel.responders.writer import Writer
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.writer import Writer
 from tests.training.conftest import Workshop
 
 pytestmark = pytest.mark.machine

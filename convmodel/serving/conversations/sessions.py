@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from convmodel.responder import Session
+from convmodel.responders.protocol import Session
 from convmodel.serving.store import Stored
 
 

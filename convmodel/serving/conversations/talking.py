@@ -2,7 +2,7 @@
 
 import json
 
-from convmodel.responder import Session
+from convmodel.responders.protocol import Session
 from convmodel.serving.conversations.exchange import Exchange, Json
 from convmodel.serving.conversations.plan import Keep, Plan, outcome, plan
 from convmodel.serving.conversations.schemas import AskReply, Say

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from convmodel.serving.safety.words import WordList
 
 Side = Literal["input", "output"]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from convmodel.responders.option_values import parse_value, show_value
 from convmodel.serving.telegram import texts
 from convmodel.serving.telegram.chat_rows import ChatSettings
 from convmodel.serving.telegram.errors import Refused
@@ -12,7 +13,6 @@ from convmodel.serving.telegram.replies import Replies, told
 from convmodel.serving.telegram.server import Server, patiently
 from convmodel.serving.telegram.splitting import split
 from convmodel.serving.telegram.state import State, Task
-from convmodel.settings import parse_value, show_value
 
 
 class Mistake(ValueError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.responder import Candidate, Reply
+from convmodel.responders.protocol import Candidate, Reply
 from convmodel.serving.safety import Blocked, Policy, WordList
 
 WORDS = Blocked("input", "words")

@@ -16,9 +16,9 @@ from convmodel.errors import QueueFull
 from convmodel.generation import Engine
 from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.responder import Reply, Replying, Responder, Session
+from convmodel.responders.protocol import Reply, Replying, Responder, Session
+from convmodel.responders.writer import Writer
 from convmodel.tokens.conversation_layout import fit_in_steps, lay_out
-from convmodel.writer import Writer
 from tests.conftest import MakeModel, random_turns
 
 pytestmark = pytest.mark.machine

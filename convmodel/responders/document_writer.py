@@ -5,11 +5,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from convmodel.engine_thread import EngineThread
 from convmodel.generation.seeds import SEEDS
-from convmodel.in_progress import InProgress, Pieces
 from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument
 from convmodel.models.document_model import PRESETS, DocumentModel
+from convmodel.responders.engine_worker import EngineThread
+from convmodel.responders.handles import InProgress, Pieces
 
 
 class DocumentWriter(EngineThread[DocumentModel]):

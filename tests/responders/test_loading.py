@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from convmodel.chooser import Chooser
 from convmodel.commands import responder_options
 from convmodel.data.candidates import CandidateText
-from convmodel.document.protocol import WritesDocuments
-from convmodel.document.writer import DocumentWriter
-from convmodel.hybrid import Hybrid
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
-from convmodel.opening import Opened, open_all, open_responder
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.document_protocol import WritesDocuments
+from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.hybrid import Hybrid
+from convmodel.responders.loading import Opened, open_all, open_responder
+from convmodel.responders.writer import Writer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
-from convmodel.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.models.documents import make
 from tests.models.selection.models import ReadsTogether

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from convmodel.engine_thread import EngineThread
 from convmodel.generation.options import PRESETS
 from convmodel.generation.seeds import SEEDS
-from convmodel.in_progress import InProgress, Pieces
 from convmodel.models.conversation_inputs import PreparedReply, prepare, remember, without_repeats
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.rerankers import ScoredBy, name_of
 from convmodel.models.text_generation import Written
-from convmodel.responder import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
+from convmodel.responders.engine_worker import EngineThread
+from convmodel.responders.handles import InProgress, Pieces
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
 
 
 class Writer(EngineThread[ConversationModel]):

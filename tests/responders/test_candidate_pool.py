@@ -12,7 +12,7 @@ from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
 from convmodel.models.selection.search.exact import Best
 from convmodel.models.selection.selector import EncodedContexts
-from convmodel.pools import SearchedPool, listed_pool, pool_of
+from convmodel.responders.candidate_pool import SearchedPool, listed_pool, pool_of
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from convmodel.settings import parse_setting, parse_value, preset_options, show_value
+from convmodel.responders.option_values import parse_setting, parse_value, preset_options, show_value
 
 
 @pytest.mark.parametrize(

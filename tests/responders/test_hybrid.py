@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from convmodel.chooser import Chooser
-from convmodel.hybrid import Hybrid, merged
-from convmodel.in_one_piece import InOnePiece
 from convmodel.models.rerankers import Likelihood, MutualInformation, Scorer, SelectorScorer
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.responder import Candidate, QueueFull, Reply, Replying, Responder, Session
-from convmodel.writer import Writer
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.hybrid import Hybrid, merged
+from convmodel.responders.protocol import Candidate, QueueFull, Reply, Replying, Responder, Session
+from convmodel.responders.worker_thread import InOnePiece
+from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
 from tests.models.selection.models import ReadsTogether

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from convmodel.errors import QueueFull
 from convmodel.models.devices import release_openmp_threads
-from convmodel.responder import Candidate, Load, Reply
+from convmodel.responders.protocol import Candidate, Load, Reply
 
 NOTHING = Reply((Candidate(""),), finish="cancelled")
 """What is there of a reply that was given up before it was known."""

@@ -7,17 +7,17 @@ from typing import Any, cast
 
 import torch
 
-from convmodel.chooser import Chooser
 from convmodel.data.candidates import distinct_candidates
-from convmodel.document.writer import DocumentWriter
-from convmodel.hybrid import Hybrid, RankedBy
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import EncodingSelector, Selector
-from convmodel.pools import ReadPool, SearchedPool, listed_pool
-from convmodel.responder import MAX_RUNNING, MAX_WAITING
-from convmodel.writer import Writer
+from convmodel.responders.candidate_pool import ReadPool, SearchedPool, listed_pool
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.hybrid import Hybrid, RankedBy
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from convmodel.responders.writer import Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None

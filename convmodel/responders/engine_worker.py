@@ -17,11 +17,11 @@ import torch
 from convmodel.errors import QueueFull
 from convmodel.generation import Engine, Ticket
 from convmodel.generation.options import Decoding, check_names, options_of
-from convmodel.in_progress import InProgress
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import Written, write, written
-from convmodel.responder import MAX_RUNNING, MAX_WAITING, Load
+from convmodel.responders.handles import InProgress
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Load
 
 CLOSED = "the writer is closed; make a new one"
 

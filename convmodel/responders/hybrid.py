@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.deciding import DEFAULTS, DRAW_TEMPERATURE, check_choosing, decided, given
 from convmodel.generation.seeds import SEEDS
-from convmodel.in_one_piece import NOTHING, InOnePiece, OneThread
 from convmodel.models.rerankers import Likelihood, Scorer, name_of, scores_of
-from convmodel.responder import Candidate, Load, Reply, Replying, Responder, Searches, Session, TellsLoad
+from convmodel.responders.protocol import Candidate, Load, Reply, Replying, Responder, Searches, Session, TellsLoad
+from convmodel.responders.ranking import DEFAULTS, DRAW_TEMPERATURE, check_choosing, decided, given
+from convmodel.responders.worker_thread import NOTHING, InOnePiece, OneThread
 
 NUM_RETURN_SEQUENCES = "num_return_sequences"
 NUM_WRITTEN = 4

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from convmodel.chooser import Chooser
 from convmodel.generation import Engine
-from convmodel.hybrid import Hybrid
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.responder import Load, Searches, Session, TellsLoad
-from convmodel.writer import Writer
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.hybrid import Hybrid
+from convmodel.responders.protocol import Load, Searches, Session, TellsLoad
+from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
-from tests.test_writer import wait_until
+from tests.responders.test_writer import wait_until
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6, "min_new_tokens": 6}
 CONTEXT = ["Hello, how are you?", "I am fine, thanks."]

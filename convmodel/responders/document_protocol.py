@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from convmodel.data.document import Meta
-from convmodel.responder import Finish, Follows
+from convmodel.responders.protocol import Finish, Follows
 
 
 class Output(Protocol):

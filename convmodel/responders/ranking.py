@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from convmodel.responder import Candidate
+from convmodel.responders.protocol import Candidate
 
 NUM_CHOSEN, CHOOSE_AGAIN, DRAW_TEMPERATURE = "num_chosen", "choose_again", "draw_temperature"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from convmodel.chooser import Chooser
-from convmodel.deciding import decided
 from convmodel.errors import QueueFull
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.pools import listed_pool
-from convmodel.responder import Candidate
+from convmodel.responders.candidate_pool import listed_pool
+from convmodel.responders.chooser import Chooser
+from convmodel.responders.protocol import Candidate
+from convmodel.responders.ranking import decided
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 

@@ -10,7 +10,12 @@ from typing import Any
 import torch
 
 from convmodel.data.conversation import check_turns
-from convmodel.deciding import (
+from convmodel.generation.seeds import SEEDS
+from convmodel.models.rerankers import SelectorScorer
+from convmodel.models.selection.selector import Selector
+from convmodel.responders.candidate_pool import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
+from convmodel.responders.protocol import MAX_WAITING, Candidate, Load, Reply, Session
+from convmodel.responders.ranking import (
     CHOOSE_AGAIN,
     DEFAULTS,
     DRAW_TEMPERATURE,
@@ -19,12 +24,7 @@ from convmodel.deciding import (
     decided,
     given,
 )
-from convmodel.generation.seeds import SEEDS
-from convmodel.in_one_piece import InOnePiece, OneThread
-from convmodel.models.rerankers import SelectorScorer
-from convmodel.models.selection.selector import Selector
-from convmodel.pools import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
-from convmodel.responder import MAX_WAITING, Candidate, Load, Reply, Session
+from convmodel.responders.worker_thread import InOnePiece, OneThread
 
 
 class Chooser:
