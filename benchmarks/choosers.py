@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from convmodel.data.selection_example import ChoiceExample, ChoiceReader
-from convmodel.evaluation.pools import Pooled, Pools
-from convmodel.evaluation.scoring import scores_of
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.selector import Selector
+from convmodel.reports.evaluation.candidate_pools import Pooled, Pools
+from convmodel.reports.evaluation.scoring import scores_of
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3

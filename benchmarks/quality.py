@@ -139,8 +139,8 @@ def train_plain(job: Job, steps: int, output: Path) -> float:
 
 def tested(model: ConversationModel, file: Path) -> dict[str, float]:
     """What `python -m convmodel evaluate` and the trainer's `test` find, for both loops alike."""
-    from convmodel.evaluation.likelihood import likelihoods
-    from convmodel.evaluation.written import likelihood_metrics
+    from convmodel.reports.evaluation.likelihood import likelihoods
+    from convmodel.reports.evaluation.reply_metrics import likelihood_metrics
 
     read = likelihoods(model, list(ConversationReader(file)))
     found = {f"test_{metric.name}": metric.value for metric in likelihood_metrics(read)}

@@ -24,7 +24,7 @@ from benchmarks.common import (
 )
 from convmodel.data.conversation import read_conversations
 from convmodel.data.document import Document, write_documents
-from convmodel.evaluation import Options, evaluate
+from convmodel.reports.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 
 MODULE = "convmodel.training.document_module.DocumentModule"

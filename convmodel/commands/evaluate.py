@@ -65,10 +65,10 @@ def _add_documents(add: Callable[..., object]) -> None:
 
 def _run(options: Namespace) -> int:
     try:  # everything heavy is imported here, so that --help is instant
-        from convmodel.evaluation import Options, evaluate
-        from convmodel.evaluation.decoding import parse_decoding
-        from convmodel.evaluation.evaluating import check_output, default_output, kind_of, load_report
-        from convmodel.evaluation.terminal import show
+        from convmodel.reports.evaluation import Options, evaluate
+        from convmodel.reports.evaluation.evaluate import check_output, default_output, kind_of, load_report
+        from convmodel.reports.evaluation.model_facts import parse_decoding
+        from convmodel.reports.evaluation.terminal import show
     except ModuleNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from convmodel.commands.base import Command
 from convmodel.errors import brought_by
-from convmodel.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
+from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
 
 NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
 """What the extra brings."""
@@ -59,12 +59,12 @@ def _run(options: Namespace) -> int:
     with brought_by("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
         from rich.console import Console
 
-        from convmodel.inspection.fixing import check_writable, fix_files, outputs
-        from convmodel.inspection.report import inspect_files
-        from convmodel.inspection.terminal import show
+        from convmodel.reports.inspection.fix import check_writable, fix_files, outputs
+        from convmodel.reports.inspection.inspect import inspect_files
+        from convmodel.reports.inspection.terminal import show
 
         if options.html is not None:  # matplotlib takes its time
-            from convmodel.inspection.page import write_page
+            from convmodel.reports.inspection.page import write_page
     settings = Settings(
         model=options.model,
         max_length=options.max_length,

@@ -10,7 +10,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.commands.evaluate import TURNS
-from convmodel.evaluation import Evaluation
+from convmodel.reports.evaluation import Evaluation
 from convmodel.tokens.conversation_layout import targets
 from tests.test_package import ROOT
 

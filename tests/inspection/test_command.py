@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.inspection.findings import KINDS, share
-from convmodel.inspection.page import render
-from convmodel.inspection.settings import TOKENS_PER_BATCH, VOCABULARY, WINDOW
+from convmodel.reports.inspection.findings import KINDS, share
+from convmodel.reports.inspection.page import render
+from convmodel.reports.inspection.settings import TOKENS_PER_BATCH, VOCABULARY, WINDOW
 from tests.conftest import MakeModel
-from tests.inspection.conftest import Inspect, Write
+from tests.reports.inspection.conftest import Inspect, Write
 from tests.test_package import ROOT, run
 
 EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
@@ -190,7 +190,7 @@ def test_shares_are_never_rounded_to_none_or_all(count: int, total: int, said: s
 def test_without_its_libraries_it_says_how_to_get_them(
     library: str, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("convmodel.inspection", f"{library}."))]:
+    for name in [name for name in sys.modules if name.startswith(("convmodel.reports.inspection", f"{library}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SystemExit) as end:

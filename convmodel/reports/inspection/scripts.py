@@ -1,0 +1,169 @@
+"""Code points in, a class for each out: the script of a letter, or what is wrong with it."""
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from convmodel.reports.inspection.chunks import Chunk
+from convmodel.reports.inspection.findings import EXAMPLES, excerpt
+
+OTHER, REPLACEMENT, CONTROL, HIDDEN = range(4)
+"""The classes that are no script: digits, punctuation and the like; and three that ought not to be there."""
+
+HIDDEN_CHARACTERS = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\u202a-\u202e\u2066-\u2069"
+"""Zero-width characters and direction controls, as they stand in a character class. Joiners (U+200C, U+200D) and marks
+(U+200E, U+200F) are not among them: emoji and right-to-left scripts need those."""
+
+FIRST_SCRIPT = 4
+_CLASSES = 256
+_UNKNOWN = 255
+_CODE_POINTS = 0x110000
+_TO_BE_PASSED_OVER = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "MATHEMATICAL", "CIRCLED"}
+_NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana", "IDEOGRAPHIC": "Han"}
+_LATIN = {
+    "LETTER",
+    "SMALL",
+    "CAPITAL",
+    "MICRO",
+    "FEMININE",
+    "MASCULINE",
+    "BOLD",
+    "ITALIC",
+    "DOUBLE-STRUCK",
+    "SANS-SERIF",
+}
+
+
+class CharacterClasses:
+    """A table from code points to classes, filled for those that are met.
+
+    The script of a letter is the first word of its Unicode name ("CYRILLIC SMALL LETTER A"); unicodedata has no other.
+    """
+
+    def __init__(self) -> None:
+        self._table = np.full(_CODE_POINTS, _UNKNOWN, dtype=np.uint8)
+        self.scripts: list[str] = []
+        self._hidden = _expanded(HIDDEN_CHARACTERS)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(N,) code points in, the class of each out; class `script_class(n)` is `scripts[n]`."""
+        classes = self._table[points]
+        if (classes == _UNKNOWN).any():
+            for point in np.unique(points[classes == _UNKNOWN]).tolist():
+                self._table[point] = self._classify(chr(point))
+            classes = self._table[points]
+        return classes
+
+    @staticmethod
+    def script_class(number: int) -> int:
+        """The class of the script with this number."""
+        return number + FIRST_SCRIPT
+
+    def _classify(self, character: str) -> int:
+        if character in "\n\t\r":
+            return OTHER
+        if character == "\ufffd":
+            return REPLACEMENT
+        if character in self._hidden:
+            return HIDDEN
+        if unicodedata.category(character) == "Cc":
+            return CONTROL
+        if not character.isalpha():
+            return OTHER
+        script = script_of(character)
+        if script not in self.scripts:
+            if len(self.scripts) == _UNKNOWN - FIRST_SCRIPT:
+                return OTHER
+            self.scripts.append(script)
+        return self.script_class(self.scripts.index(script))
+
+
+def script_of(letter: str) -> str:
+    """The script of a letter: `Latin`, `Han`, `Kana`, ..."""
+    words = unicodedata.name(letter, "UNNAMED").split()
+    word = next((word for word in words if word not in _TO_BE_PASSED_OVER), "UNNAMED")
+    return "Latin" if word in _LATIN else _NAMES.get(word, word.title())
+
+
+def _expanded(character_class: str) -> frozenset[str]:
+    """The characters of a class such as `a-cx`."""
+    found: set[str] = set()
+    for i, character in enumerate(character_class):
+        if character == "-":
+            first, last = ord(character_class[i - 1]), ord(character_class[i + 1])
+            found.update(map(chr, range(first, last + 1)))
+        else:
+            found.add(character)
+    return frozenset(found)
+
+
+RARE = 0.01
+"""A script in which at most this share of a file's conversations is written is rare there."""
+
+JAPANESE = "Japanese"
+NO_LETTERS = "no letters"
+
+
+@dataclass(frozen=True)
+class ScriptShare:
+    """A script and how many conversations of a file are mainly written in it."""
+
+    script: str
+    conversations: int
+
+
+class ScriptTally:
+    """Counts conversations by the script that most of their letters are of; Han counts as Japanese beside kana.
+
+    Args:
+        classes: the table by which the chunks' characters were classified.
+    """
+
+    def __init__(self, classes: CharacterClasses) -> None:
+        self._classes = classes
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, list[tuple[int, str]]] = {}
+
+    def add(self, chunk: Chunk, classes: np.ndarray) -> None:
+        """Counts the conversations of a chunk, whose characters have these classes."""
+        rows = len(chunk.conversations)
+        width = FIRST_SCRIPT + len(self._classes.scripts)
+        owners = np.repeat(chunk.owners, np.diff(chunk.text_starts))
+        counts = np.bincount(owners * width + classes, minlength=rows * width).reshape(rows, width)[:, FIRST_SCRIPT:]
+        names = [*self._classes.scripts]
+        counts = self._with_japanese(counts, names)
+        main = np.where(counts.any(axis=1), counts.argmax(axis=1), len(names)) if names else np.zeros(rows, int)
+        names.append(NO_LETTERS)
+        for number in np.unique(main).tolist():
+            which = np.flatnonzero(main == number)
+            self._counts[names[number]] += len(which)
+            first = self._first.setdefault(names[number], [])
+            for row in which[: EXAMPLES - len(first)].tolist():
+                first.append((int(chunk.lines[row]), f"{names[number]}: {excerpt(chunk.conversations[row].turns[0])}"))
+
+    @staticmethod
+    def _with_japanese(counts: np.ndarray, names: list[str]) -> np.ndarray:
+        if "Kana" not in names:
+            return counts
+        kana = counts[:, names.index("Kana")]
+        japanese = kana.copy()
+        if "Han" in names:
+            han = counts[:, names.index("Han")]
+            japanese += np.where(kana > 0, han, 0)
+            han[kana > 0] = 0
+        names[names.index("Kana")] = JAPANESE
+        counts[:, names.index(JAPANESE)] = japanese
+        return counts
+
+    def shares(self) -> tuple[ScriptShare, ...]:
+        """The scripts, the most frequent first."""
+        return tuple(ScriptShare(script, count) for script, count in self._counts.most_common())
+
+    def rare(self) -> tuple[int, list[tuple[int, str]]]:
+        """How many conversations are in a rare script; the first ones as line and text."""
+        total = self._counts.total()
+        scripts = [s for s, count in self._counts.items() if s != NO_LETTERS and count <= RARE * total]
+        first = sorted(example for script in scripts for example in self._first[script])
+        return sum(self._counts[script] for script in scripts), first[:EXAMPLES]

@@ -1,0 +1,191 @@
+"""An inspection in, the tables and sentences that terminal and page share out."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from convmodel.reports.inspection.findings import KINDS, Finding, Kind, excerpt, plural, share
+from convmodel.reports.inspection.inspect import Inspection
+from convmodel.reports.inspection.lengths import RANDOM_BATCH, Lengths, round_edges
+from convmodel.reports.inspection.scan import FileReport
+
+BINS = 8
+"""Of a histogram, up to the window."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a header; the first column holds names."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bin of a histogram.
+
+    Args:
+        name: its bounds, both included.
+        count: how many are in it.
+        beyond: whether it lies beyond the window.
+    """
+
+    name: str
+    count: int
+    beyond: bool = False
+
+
+def short_names(sources: Sequence[str]) -> dict[str, str]:
+    """For each file its last name, or all of it where two would be called the same."""
+    last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
+    return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
+
+
+def file_table(inspection: Inspection) -> Table:
+    """What each file holds; one column for each."""
+    names = short_names([report.source for report in inspection.files])
+    columns = [_column(report, inspection) for report in inspection.files]
+    rows = tuple((rows[0][0], *(text for _, text in rows)) for rows in zip(*columns, strict=True))
+    return Table(("", *(names[report.source] for report in inspection.files)), rows)
+
+
+def _column(report: FileReport, inspection: Inspection) -> list[tuple[str, str]]:
+    first, second = report.speaker_tokens
+    return [
+        ("format", report.format),
+        ("conversations", f"{report.conversations:,}"),
+        ("with a persona", f"{report.personas:,}"),
+        ("turns", f"{report.turns.total:,}"),
+        ("turns each, mean", f"{report.turns.mean:.1f}"),
+        ("characters", f"{report.characters:,}"),
+        ("tokens", f"{report.conversation_tokens.total:,}"),
+        ("by second speaker", share(second, first + second)),
+        *_quantiles("tokens of a turn", report.turn_tokens),
+        *_quantiles("of a conversation", report.conversation_tokens),
+        (f"longer than {inspection.ruler.max_length}", share(report.split, report.conversations)),
+        ("windows", f"{len(report.windows):,}"),
+        ("padding in batches", ""),
+        (f"  {inspection.settings.tokens_per_batch:,} tokens", _percent(report.padding)),
+        (f"  {RANDOM_BATCH} at random", _percent(report.random_padding)),
+    ]
+
+
+def _quantiles(name: str, lengths: Lengths) -> list[tuple[str, str]]:
+    return [
+        (name, ""),
+        ("  half at most", f"{lengths.quantile(0.5):,}"),
+        ("  99% at most", f"{lengths.quantile(0.99):,}"),
+        ("  the longest", f"{lengths.longest:,}"),
+    ]
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.1f}%"
+
+
+def pair_table(inspection: Inspection) -> Table:
+    """What each two files share."""
+    names = short_names([report.source for report in inspection.files])
+    rows = tuple(
+        (
+            f"{names[pair.one]}, {names[pair.other]}",
+            _with_share(pair.leaks, pair.of),
+            _with_share(pair.near_leaks, pair.of),
+            _with_share(pair.replies, pair.replies_of),
+        )
+        for pair in inspection.pairs
+    )
+    return Table(("files", "same", "nearly", "replies"), rows)
+
+
+def _with_share(count: int, total: int) -> str:
+    return f"{count:,} ({share(count, total)})" if count else "0"
+
+
+def script_table(inspection: Inspection) -> Table:
+    """The scripts of each file."""
+    names = short_names([report.source for report in inspection.files])
+    rows = tuple(
+        (names[report.source], ", ".join(f"{s.script} {share(s.conversations, report.conversations)}" for s in scripts))
+        for report in inspection.files
+        if (scripts := report.scripts[:6])
+    )
+    return Table(("file", "conversations mainly in"), rows)
+
+
+def frequent_table(inspection: Inspection) -> Table:
+    """The most frequent turns of each file."""
+    names = short_names([report.source for report in inspection.files])
+    rows = tuple(
+        (names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
+        for report in inspection.files
+        if report.frequent
+    )
+    return Table(("file", "most frequent turns"), rows)
+
+
+def conversation_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
+    """A histogram of the tokens of conversations: equal steps up to the window, and what is beyond it."""
+    lengths = [report.conversation_tokens for report in reports]
+    longest = max(each.longest for each in lengths)
+    if 2 * longest <= window:
+        return _bars(lengths, [edge + 1 for edge in round_edges(longest, most=BINS)], window=window)
+    width = -(-window // BINS)
+    return _bars(lengths, [*range(1, window + 1, width), window + 1, 2 * window + 1], window=window)
+
+
+def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
+    """A histogram of the tokens of turns: equal steps for 99 of 100, and the rest."""
+    most = max((report.turn_tokens.quantile(0.99) for report in reports), default=0)
+    edges = [edge + 1 for edge in round_edges(max(most, 1), most=BINS)]
+    bars = _bars([report.turn_tokens for report in reports], [*edges, edges[-1] + edges[-1]], window=window)
+    while len(bars) > 1 and not bars[-1].count:
+        bars.pop()
+    return bars
+
+
+def _bars(lengths: Sequence[Lengths], edges: list[int], *, window: int) -> list[Bar]:
+    sums = [sum(counts) for counts in zip(*(each.between(edges) for each in lengths), strict=True)]
+    names = [f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in pairwise(edges)]
+    names.append(f"> {edges[-1] - 1}")
+    return [Bar(name, count, beyond=edge > window) for name, count, edge in zip(names, sums, edges, strict=True)]
+
+
+def grouped(inspection: Inspection) -> list[tuple[Kind, list[Finding]]]:
+    """The findings of each kind together, problems first."""
+    return [(KINDS[name], list(found)) for name, found in groupby(inspection.findings, key=lambda each: each.kind)]
+
+
+def sentence(finding: Finding, names: dict[str, str]) -> str:
+    """What was found in one file: `12 conversations of test.jsonl, from train.jsonl (0.4 %)`."""
+    other = f", from {names[finding.other]}" if finding.other not in ("", finding.source) else ""
+    found = plural(finding.count, KINDS[finding.kind].unit)
+    return f"{found} of {names[finding.source]}{other} ({share(finding.count, finding.total)})"
+
+
+def verdict(inspection: Inspection) -> str:
+    """One line about everything."""
+    kinds = {finding.kind for finding in inspection.findings}
+    problems = sum(KINDS[kind].severity == "problem" for kind in kinds)
+    if not kinds:
+        return "Nothing to remark."
+    told = plural(problems, "kind") + " of problem" if problems else "No problem"
+    return f"{told}, {plural(len(kinds) - problems, 'remark')}."
+
+
+def notes(inspection: Inspection) -> list[str]:
+    """How it was measured, and what is not exact."""
+    settings, ruler = inspection.settings, inspection.ruler
+    told = [
+        f"Tokens: {ruler.name}; a window of {ruler.max_length}.",
+        f"Nearly: at least {settings.near:.0%} of the pairs of neighbouring words shared (estimated).",
+    ]
+    conversations, replies = inspection.duplicates.one_in
+    if max(conversations, replies) > 1:
+        told.append(
+            f"Very many: of the conversations one in {conversations} was compared with others, of the replies one in "
+            f"{replies}. What is repeated is estimated, and what is nearly the same is more than was found."
+        )
+    return told

@@ -1,0 +1,58 @@
+"""Which turns are replied to, and what makes two sets of conversations the same."""
+
+import pytest
+
+from convmodel.data.conversation import Conversation
+from convmodel.reports.evaluation.examples import Example, Options, examples, fingerprint, spread
+
+TALKS = [Conversation(("a", "b", "c"), ("I am c.",)), Conversation(("d", "e"))]
+
+
+def test_the_last_turn_of_each_conversation_is_replied_to() -> None:
+    assert examples(TALKS, turns="last", limit=0) == [
+        Example(1, 3, ("I am c.",), ("a", "b"), "c"),
+        Example(2, 2, (), ("d",), "e"),
+    ]
+
+
+def test_a_persona_is_kept_from_the_other_speaker_and_no_first_turn_is_a_reply() -> None:
+    found = examples(TALKS, turns="all", limit=0)
+    assert [(one.conversation, one.turn, one.persona) for one in found] == [
+        (1, 2, ()),
+        (1, 3, ("I am c.",)),
+        (2, 2, ()),
+    ]
+    with pytest.raises(ValueError, match="no turn to reply to with turns=first_speaker"):
+        examples(TALKS[1:], turns="first_speaker", limit=0)
+
+
+def test_a_limit_spreads_over_the_file_and_takes_all_when_it_can() -> None:
+    assert spread(10, 5) == [0, 2, 4, 6, 8]
+    assert spread(3, 2) == [0, 1]
+    assert spread(3, 0) == spread(3, 3) == spread(3, 9) == [0, 1, 2]
+    for count in range(1, 30):
+        for limit in range(1, count):
+            assert len(set(spread(count, limit))) == limit and max(spread(count, limit)) < count
+    assert [one.conversation for one in examples(TALKS, turns="last", limit=1)] == [1]
+
+
+def test_the_fingerprint_is_of_what_was_said() -> None:
+    same = [Conversation(c.turns, c.persona, {"id": 7}) for c in TALKS]
+    assert fingerprint(same) == fingerprint(TALKS)
+    others = [TALKS[::-1], TALKS[:1], [Conversation(("a", "b", "c")), TALKS[1]], [Conversation(("a", "bc")), TALKS[1]]]
+    assert len({fingerprint(each) for each in [TALKS, *others]}) == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"limit": -1}, "limit=-1; it must be at least 0"),
+        ({"resamples": 0}, "resamples=0; it must be at least 1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"confidence": 1.0}, "confidence=1.0; allowed are numbers between 0 and 1"),
+        ({"turns": "odd"}, "allowed are all, last"),
+    ],
+)
+def test_an_option_out_of_range_is_told(values: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Options(**values)  # type: ignore[arg-type]

@@ -1,0 +1,307 @@
+"""Models that choose, end to end: their numbers against plain Python, their files, and what counts against them."""
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from convmodel.data.conversation import write_conversations
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.models.selection.registry import HOMES
+from convmodel.models.selection.selector import Selector
+from convmodel.reports.evaluation import Evaluation, Options, evaluate
+from convmodel.reports.evaluation.candidate_pools import read_pools
+from convmodel.reports.evaluation.formatting import ARROWS
+from convmodel.reports.evaluation.scoring import scores_of
+from convmodel.reports.evaluation.selection_metrics import Chosen, best_other, nominal_sizes, ranked
+from tests.fakes import WORDS
+from tests.reports.evaluation.conftest import lines_of, some_conversations
+from tests.reports.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
+from tests.reports.evaluation.test_evaluate import files_of
+from tests.test_package import ROOT
+
+QUICK = Options(resamples=100)
+
+
+def some_words(source: random.Random, count: int) -> str:
+    return " ".join(source.choice(WORDS) for _ in range(count))
+
+
+def given(pools: Sequence[int], seed: int = 0) -> list[dict[str, object]]:
+    """Examples with pools of these sizes, in threads of two, whose gold replies say some words of their contexts."""
+    source = random.Random(seed)
+    found: list[dict[str, object]] = []
+    context: list[str] = []
+    for number, pool in enumerate(pools):
+        context = [f"thread {number // 2} {some_words(source, 3)}"] if number % 2 == 0 else [*context, "and?"]
+        gold = f"gold {number} {source.choice(context[0].split()[2:])} {some_words(source, 2)}"
+        others = [f"other {number} {place} {some_words(source, 3)}" for place in range(pool - 1)]
+        found.append({"context": context, "response": gold, "distractors": others})
+    return found
+
+
+def write(path: Path, lines: Sequence[object]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the selectors `words`, `bi`, `poly` and two that are constant, `given.jsonl` and `talks.jsonl`."""
+    folder = tmp_path_factory.mktemp("choosing")
+    WordCounter(small_tokenizer()).save_pretrained(folder / "words")
+    small_selector().save_pretrained(folder / "bi")
+    small_selector(PolyEncoder).save_pretrained(folder / "poly")
+    for cls in (BiEncoder, PolyEncoder):
+        small_selector(cls, width=256, constant=True).save_pretrained(folder / f"constant-{cls.kind}")
+    write(folder / "given.jsonl", given([60] * 12 + [59, 10, 9, 3]))
+    write_conversations(some_conversations(count=30), folder / "talks.jsonl")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _word_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, home in HOME.items():
+        monkeypatch.setitem(HOMES, kind, home)
+
+
+def measured(place: Path, model: str, data: str = "given.jsonl", options: Options = QUICK) -> Evaluation:
+    return evaluate(place / model, place / data, options=options, device="cpu")
+
+
+def plain_rank(gold: float, others: Sequence[float]) -> int:
+    """1, and 1 more for each other one that is not certainly below."""
+    return 1 + sum(not other < gold for other in others)
+
+
+def test_the_numbers_are_those_of_plain_python(place: Path) -> None:
+    found = measured(place, "words")
+    lines = [json.loads(line) for line in (place / "given.jsonl").read_text().splitlines()]
+    golds = [shared_words(line["context"], (), line["response"]) for line in lines]
+    others = [[shared_words(line["context"], (), text) for text in line["distractors"]] for line in lines]
+    expected = {}
+    for pool, cut in {60: range(13), 10: range(15), 3: [15]}.items():  # 9 candidates count as 10, and 59 as 60
+        ranks = [plain_rank(golds[n], others[n][: pool - 1]) for n in cut]
+        expected[f"mrr/{pool}"] = sum(1 / rank for rank in ranks) / len(ranks)
+        for k in (k for k in (1, 2, 5) if k < pool):
+            expected[f"R_{pool}@{k}"] = sum(rank <= k for rank in ranks) / len(ranks)
+    expected["gold_score"] = sum(golds) / len(golds)
+    assert {metric.name: metric.value for metric in found.report.metrics} == pytest.approx(expected)
+    assert 0 < expected["R_60@5"] < 1 and 0 < expected["R_10@1"] < 1
+    for metric in found.report.metrics:
+        if metric.family == "Choosing among 3 candidates":  # one example: of its chance nothing is known
+            assert metric.low is metric.high is None
+        else:
+            assert metric.low is not None and metric.value is not None and metric.low <= metric.value
+    assert "2 of 16 pools are smaller than their group's name says" in found.report.notes[0]
+    assert found.report.summary == "16 replies chosen among 3 to 60 candidates in 8 conversations."
+
+
+def test_chance_is_told_beside_each_number(place: Path) -> None:
+    report = measured(place, "words").report
+    assert report["R_60@5"].meaning.endswith("; chance gives 0.083")
+    assert report["mrr/10"].meaning.endswith(f"; chance gives {sum(1 / rank for rank in range(1, 11)) / 10:.3f}")
+
+
+@pytest.mark.parametrize("model", ["bi", "poly"])
+def test_lines_hold_what_the_selector_says(place: Path, tmp_path: Path, model: str) -> None:
+    found = measured(place, model, "talks.jsonl", replace(QUICK, turns="all", pool=7))
+    found.save(tmp_path / "report")
+    selector = Selector.from_pretrained(place / model, "cpu", "float32")
+    for line in lines_of(tmp_path / "report" / "choices.jsonl"):
+        one = Chosen(**line)  # type: ignore[arg-type]
+        scores = selector.score([one.context], [one.candidates], personas=[one.persona])[0].tolist()
+        assert one.scores == pytest.approx(scores, abs=1e-4)
+        kept = [float(score) for score in one.scores if score is not None]
+        others = kept[: one.gold_at] + kept[one.gold_at + 1 :]
+        assert one.rank == plain_rank(kept[one.gold_at] - one.rounding, others)
+        assert kept[one.candidates.index(one.best)] >= max(kept) - one.rounding
+        assert 0 < one.rounding < 1e-3
+        assert one.gold == one.candidates[one.gold_at]
+        assert (one.gold == one.best) == (one.rank == 1)
+    loaded = Evaluation.load(tmp_path / "report")
+    assert loaded.report == found.report and loaded.lines == found.lines
+
+
+@pytest.mark.parametrize("model", ["words", "bi"])
+def test_the_same_model_and_data_give_the_same_bytes(place: Path, tmp_path: Path, model: str) -> None:
+    for name in ("one", "two"):
+        measured(place, model, "talks.jsonl").save(tmp_path / name)
+    one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
+    assert set(one) == {"report.json", "report.html", "choices.jsonl"}
+    assert one == two
+
+
+@pytest.mark.parametrize("kind", ["bi-encoder", "poly-encoder"])
+def test_a_model_that_makes_the_same_of_every_text_finds_nothing(place: Path, kind: str) -> None:
+    found = measured(place, f"constant-{kind}")
+    lines: Sequence[Chosen] = found.lines["choices.jsonl"]
+    for metric in found.report.metrics:
+        highest = None if "R_3@" in metric.name else 0.0  # of one example no interval is known
+        assert "@" not in metric.name or (metric.value, metric.high) == (0.0, highest), metric.name
+    assert all(one.rank == len(one.candidates) and one.best != one.gold for one in lines)
+    assert "In 16 of 16 pools all candidates have the same score: nothing was chosen." in found.report.notes
+
+
+def test_a_model_that_knows_only_some_words_does_not_win_by_ties(place: Path, tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"context": ["x"], "response": "a b", "distractors": ["c", "d", "e"]}] * 3)
+    report = evaluate(place / "words", data, options=QUICK, device="cpu").report
+    assert (report["R_4@1"].value, report["R_4@2"].value, report["mrr/4"].value) == (0.0, 0.0, 0.25)
+
+
+def test_scores_that_are_no_numbers_count_against_the_model(place: Path, tmp_path: Path) -> None:
+    lines = [
+        {"context": ["hello you"], "response": "hello you", "distractors": ["a", BROKEN]},
+        {"context": ["hello"], "response": BROKEN, "distractors": ["a", "b"]},
+        {"context": ["hello"], "response": "hello", "distractors": ["a", "b"]},
+    ]
+    found = evaluate(place / "words", write(tmp_path / "data.jsonl", lines), options=QUICK, device="cpu")
+    chosen: Sequence[Chosen] = found.lines["choices.jsonl"]
+    assert {one.context[0]: one.rank for one in chosen if one.gold != BROKEN} == {"hello you": 2, "hello": 1}
+    assert next(one.rank for one in chosen if one.gold == BROKEN) == 3
+    assert [one.scores.count(None) for one in sorted(chosen, key=lambda one: one.line)] == [1, 1, 0]
+    assert found.report["R_3@1"].value == pytest.approx(1 / 3)
+    assert found.report["gold_score"].value is None
+    assert "2 of 9 scores are no finite numbers (nan, inf); that counts against the model." in found.report.notes
+    found.save(tmp_path / "report")
+    assert "no score" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_text_is_encoded_once_and_a_cross_encoder_is_asked_context_by_context(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = read_pools(str(place / "talks.jsonl"), replace(QUICK, turns="all"), "stop")
+    selector = small_selector()
+    encoded: list[str] = []
+    plain = selector.encode_candidates
+
+    def spied(texts: Sequence[str]) -> Tensor:
+        encoded.extend(texts)
+        return plain(texts)
+
+    monkeypatch.setattr(selector, "encode_candidates", spied)
+    assert len(list(scores_of(selector, pools))) == len(pools.examples)
+    assert len(encoded) == len(set(encoded)) < sum(len(one.example.candidates) for one in pools.examples)
+    assert set(encoded) == {text for one in pools.examples for text in one.example.candidates}
+    counter = WordCounter(small_tokenizer())
+    assert len(list(scores_of(counter, pools))) == len(pools.examples)
+    assert counter.asked == [1] * len(pools.examples)
+
+
+def test_a_context_that_cannot_be_read_is_told_with_its_line(place: Path, tmp_path: Path) -> None:
+    lines = [{"context": ["a"], "response": "b", "distractors": ["c"]} for _ in range(4)]
+    lines[2]["persona"] = ["I am a person with far too much to tell. " * 9]
+    data = write(tmp_path / "data.jsonl", lines)
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(data))}:3: the model cannot read this example: 60 tokens leave"
+    ):
+        evaluate(place / "bi", data, options=QUICK, device="cpu")
+
+
+def test_replies_with_a_persona_are_counted_as_hits(place: Path) -> None:
+    names = [metric.name for metric in measured(place, "bi", "talks.jsonl", replace(QUICK, pool=4)).report.metrics]
+    assert names == ["hits@1/4", "hits@2/4", "mrr/4", "gold_score"]
+
+
+def test_the_better_of_two_is_found_and_nobody_is_better_than_himself(place: Path, tmp_path: Path) -> None:
+    lines = [{"context": [f"{n} tea"], "response": "tea", "distractors": ["yes", "no", "cats"]} for n in range(20)]
+    data = write(tmp_path / "data.jsonl", lines)
+    one, other = (
+        evaluate(place / name, data, options=QUICK, device="cpu") for name in ("words", "constant-bi-encoder")
+    )
+    one.save(tmp_path / "words")
+    for theirs, verdict in ((one, "no difference found"), (other, "worse")):
+        found = theirs.compared_with(tmp_path / "words").comparison
+        assert found is not None
+        verdicts = {each.name: each.verdict for each in found.differences}
+        assert verdicts.pop("gold_score") == "not comparable"
+        assert verdicts["R_4@1"] == verdicts["mrr/4"] == verdict
+
+
+def test_other_candidates_and_other_kinds_are_refused(place: Path, folder: Path, tmp_path: Path) -> None:
+    measured(place, "bi", "talks.jsonl").save(tmp_path / "one")
+    for options in (replace(QUICK, seed=1), replace(QUICK, pool=3), replace(QUICK, limit=4)):
+        with pytest.raises(ValueError, match="one: the other report is of other examples"):
+            measured(place, "bi", "talks.jsonl", options).compared_with(tmp_path / "one")
+    writer = evaluate(folder / "model", folder / "talks.jsonl", options=Options(resamples=5, limit=1), device="cpu")
+    with pytest.raises(ValueError, match="one: is of a model for choosing; this one is for writing"):
+        writer.compared_with(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (Options(decoding={"top_p": 0.5}), r"the options of decoding, {'top_p': 0.5}, mean nothing for a model for ch"),
+        (Options(bleu_tokenize="char"), "bleu_tokenize='char' means nothing for a model for choosing"),
+        (Options(perplexity_on="last"), "leave it out. Such a model follows turns, limit, pool, seed, resamples, conf"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(place: Path, options: Options, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        measured(place, "bi", options=options)
+
+
+def test_a_model_that_writes_has_no_pools(folder: Path) -> None:
+    with pytest.raises(ValueError, match="pool=10 means nothing for a model for writing"):
+        evaluate(folder / "model", folder / "talks.jsonl", options=Options(pool=10), device="cpu")
+
+
+def test_options_of_the_other_kind_are_not_in_the_report(place: Path) -> None:
+    report = measured(place, "bi").report
+    assert set(report.options) == {"turns", "limit", "pool", "seed", "resamples", "confidence"}
+    assert report.asked() == replace(QUICK, limit=0)
+    assert report.model["kind"] == "bi-encoder" and report.used == {"candidates": {"from": "the file"}}
+
+
+def test_the_docs_explain_every_number(place: Path) -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    arrows = {
+        name: arrow for names, arrow in re.findall(r"^\| (.*) ([↑↓]) \|", text, re.M) for name in names.split(", ")
+    }
+    for metric in measured(place, "words").report.metrics:
+        general = re.sub(r"\d+$", "n", re.sub(r"R_\d+@\d+", "R_n@k", metric.name))
+        assert arrows[f"`{general}`"] == ARROWS[metric.better]
+    assert "`hits@k/n`" in arrows
+
+
+def test_pools_of_nearly_the_same_size_are_counted_together() -> None:
+    assert nominal_sizes({100, 97, 90, 89, 10, 9, 8, 2}) == {
+        **{100: 100, 97: 100, 90: 100, 89: 89},
+        **{10: 10, 9: 10, 8: 8, 2: 2},
+    }
+
+
+def test_the_best_other_is_the_first_of_the_best() -> None:
+    assert best_other([3.0, None, 5.0, 9.0, 5.0], 3) == 2
+    assert best_other([3.0, None], 0) == 1
+    assert best_other([None, None, None], 1) == 0
+
+
+def test_rounding_is_no_choice_but_what_is_more_than_rounding_is_one() -> None:
+    assert ranked([1.0, 1.0 - 1e-7, 0.5], 0, 1e-6).ranks == (2,)
+    assert ranked([1.0, 1.0 - 1e-5, 0.5], 0, 1e-6).ranks == (1,)
+    assert ranked([1.0, None, 0.5], 0, 1e-6).ranks == (2,)
+    assert ranked([None, 1.0, None], 0, 0.0).ranks == (3,)
+
+
+def test_of_one_conversation_no_chance_is_known_and_no_verdict_is_given(place: Path, tmp_path: Path) -> None:
+    """All begin alike, so they are of one conversation; drawing it again and again would look like certainty."""
+    lines = [
+        {"context": ["Hello", f"sea {n}"], "response": f"sea {n}", "distractors": ["rain", "snow"]} for n in range(6)
+    ]
+    path = tmp_path / "alike.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    words, same = (
+        evaluate(place / name, path, options=QUICK, device="cpu") for name in ("words", "constant-bi-encoder")
+    )
+    same.save(tmp_path / "same")
+    compared = words.compared_with(tmp_path / "same").comparison
+    assert compared is not None and words.report.metrics[0].value == 1.0
+    assert all(each.low is None and each.verdict == "not comparable" for each in compared.differences)
+    assert all(metric.low is metric.high is None for metric in words.report.metrics)

@@ -1,0 +1,170 @@
+"""What stands there twice, against comparing every conversation with every other."""
+
+import random
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from convmodel.reports.inspection import minhash as module
+from convmodel.reports.inspection.minhash import Signatures, Table, similarity, words_of
+from convmodel.reports.inspection.tables import notes
+from tests.reports.inspection.conftest import Inspect, Write, found, talk
+
+
+def pairs_of(turns: list[str]) -> set[tuple[str, str]]:
+    """The pairs of neighbouring words."""
+    return set(zip(["", *words_of(turns)], words_of(turns), strict=False))
+
+
+def jaccard(one: set[tuple[str, str]], other: set[tuple[str, str]]) -> float:
+    """The share of pairs that both have."""
+    return len(one & other) / len(one | other)
+
+
+def changed(source: random.Random, turns: list[str], share: float) -> list[str]:
+    """The same conversation with about this share of its words replaced."""
+    return [
+        " ".join(source.choice(["x", "y", "zz"]) if source.random() < share else w for w in turn.split())
+        for turn in turns
+    ]
+
+
+def families(source: random.Random, number: int) -> list[list[str]]:
+    """Conversations, each with three more or less changed copies."""
+    originals = [talk(source, turns=8) for _ in range(number)]
+    return [c for o in originals for c in (o, *(changed(source, o, share) for share in (0.01, 0.05, 0.3)))]
+
+
+def test_similar_conversations_are_found_as_by_comparing_all_pairs(write: Write, inspect: Inspect) -> None:
+    conversations = families(random.Random(0), 80)
+    random.Random(1).shuffle(conversations)
+    pairs = list(map(pairs_of, conversations))
+    near = [max((jaccard(earlier, later) for earlier in pairs[:n]), default=0.0) for n, later in enumerate(pairs)]
+    exact = {n for n, c in enumerate(conversations) if c in conversations[:n]}
+    inspection = inspect(write("a", conversations))
+    repeats = inspection.duplicates.near[0, 0]
+    told = {line - 1 for line in repeats.lines.tolist()}
+    surely = {n for n, value in enumerate(near) if value >= 0.9} - exact
+    never = {n for n, value in enumerate(near) if value < 0.65}
+    mostly = {n for n, value in enumerate(near) if value >= 0.85} - exact
+    assert len(surely) > 30 and len(never) > 100
+    assert len(told & surely) >= 0.97 * len(surely)
+    assert not told & never
+    assert len(told & mostly) >= 0.9 * len(mostly) > 40
+    [duplicates] = found(inspection, "duplicate") if exact else [None]
+    assert (duplicates.count if duplicates else 0) == len(exact)
+
+
+def test_the_estimate_is_about_the_jaccard_similarity() -> None:
+    conversations = families(random.Random(2), 25)
+    signatures, _ = Signatures()(conversations)
+    pairs = list(combinations(range(len(conversations)), 2))
+    true = np.array([jaccard(pairs_of(conversations[a]), pairs_of(conversations[b])) for a, b in pairs])
+    told = similarity(signatures[[a for a, _ in pairs]], signatures[[b for _, b in pairs]])
+    assert np.abs(true - told).max() < 0.3
+    assert np.sqrt(((true - told) ** 2).mean()) < 0.07
+
+
+def test_case_punctuation_and_spaces_make_no_difference_but_are_no_word_for_word_repetition(
+    write: Write, inspect: Inspect
+) -> None:
+    path = write("a", [["Hello, you!", "Hi."], ["hello  you", "HI"], ["Hello, you!", "Hi."], ["Bye", "Bye"]])
+    inspection = inspect(path, near=1.0)
+    [near], [exact] = found(inspection, "near_duplicate"), found(inspection, "duplicate")
+    assert (near.count, near.examples[0].place, near.examples[0].text) == (1, f"{path}:2", f"same words as {path}:1")
+    assert (exact.count, exact.examples[0].place, exact.examples[0].text) == (1, f"{path}:3", f"as {path}:1")
+
+
+def test_a_persona_makes_two_of_the_same_turns(write: Write, inspect: Inspect) -> None:
+    lines = [{"turns": ["Hi", "Hello"], "persona": [name]} for name in ("I am Ann.", "I am Bob.", "I am Ann.")]
+    [finding] = found(inspect(write("a", lines)), "duplicate")
+    assert finding.count == 1
+
+
+def test_japanese_is_compared_by_characters(write: Write, inspect: Inspect) -> None:
+    one = "今日はとても天気がいいので公園を散歩してから友達と昼ご飯を食べました"
+    path = write("a", [[one, "いいですね"], [one.replace("友達", "先生"), "いいですね"], ["全然違う話です", "はい"]])
+    [finding] = found(inspect(path, near=0.7), "near_duplicate")
+    assert (finding.count, finding.examples[0].place) == (1, f"{path}:2")
+
+
+def test_conversations_without_words_are_not_alike(write: Write, inspect: Inspect) -> None:
+    assert not found(inspect(write("a", [["👍", "!"], ["?", "..."], ["🙂", "🙂 🙂"]])), "near_duplicate")
+
+
+def test_leaks_are_told_by_pair_of_files_under_the_earliest(write: Write, inspect: Inspect) -> None:
+    source = random.Random(5)
+    shared, both, alike, own = (talk(source, turns=6) for _ in range(4))
+    train = write("train", [shared, both, alike, talk(source)])
+    valid = write("valid", [talk(source), both, own])
+    test = write("test", [both, talk(source), changed(random.Random(8), alike, 0.02), own, shared, shared])
+    inspection = inspect(train, valid, test)
+    told = {(f.source, f.other): (f.count, f.total, [e.place for e in f.examples]) for f in found(inspection, "leak")}
+    assert told == {
+        (valid, train): (1, 3, [f"{valid}:2"]),
+        (test, train): (3, 6, [f"{test}:1", f"{test}:5", f"{test}:6"]),
+        (test, valid): (1, 6, [f"{test}:4"]),
+    }
+    [near] = found(inspection, "near_leak")
+    assert (near.source, near.other, near.count) == (test, train, 1)
+    assert near.examples[0].place == f"{test}:3" and near.examples[0].text.endswith(f"% like {train}:3")
+    assert [(p.one, p.other, p.leaks, p.near_leaks) for p in inspection.pairs] == [
+        (train, valid, 1, 0),
+        (train, test, 3, 1),
+        (valid, test, 1, 0),
+    ]
+
+
+def test_replies_and_beginnings_are_those_of_all_prefixes(write: Write, inspect: Inspect) -> None:
+    source = random.Random(6)
+    said = ["a", "b", "c"]
+    files = [[source.choices(said, k=source.randint(2, 5)) for _ in range(12)] for _ in range(2)]
+    paths = [write(f"file{n}", lines) for n, lines in enumerate(files)]
+    inspection = inspect(*paths)
+    replies = [[tuple(c[: n + 1]) for c in lines for n in range(1, len(c))] for lines in files]
+    [pair] = inspection.pairs
+    assert pair.replies == sum(reply in replies[0] for reply in replies[1]) > 0
+    assert pair.replies_of == len(replies[1])
+    beginnings = {f.source: f.count for f in found(inspection, "beginning")}
+    for path, lines in zip(paths, files, strict=True):
+        longer = {tuple(c[:n]) for c in lines for n in range(2, len(c))}
+        assert beginnings.get(path, 0) == sum(tuple(c) in longer for c in lines)
+
+
+def test_a_table_keeps_a_sample_by_key_of_bounded_size() -> None:
+    table = Table(100)
+    keys = np.random.default_rng(0).integers(0, 2**32, 5000)
+    for start in range(0, 5000, 250):
+        part = keys[start : start + 250]
+        table.add(part, twice=part * 2)
+    columns = table.columns()
+    assert table.one_in == 64 and 40 < len(columns["keys"]) <= 100
+    assert columns["keys"].tolist() == [key for key in keys.tolist() if key % 64 == 0]
+    assert (columns["twice"] == columns["keys"] * 2).all()
+
+
+def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
+    write: Write, inspect: Inspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(7)
+    conversations = [talk(source) for _ in range(1500)]
+    path = write("a", conversations + conversations[:1000])
+    monkeypatch.setattr(module, "MOST_CONVERSATIONS", 900)
+    inspection = inspect(path)
+    assert inspection.duplicates.one_in[0] == 4
+    [finding] = found(inspection, "duplicate")
+    assert 800 < finding.count < 1200 and finding.count % 4 == 0
+    assert any(note.startswith("Very many: of the conversations one in 4") for note in notes(inspection))
+
+
+@pytest.mark.parametrize("near", [0.4, 1.1])
+def test_a_share_out_of_range_is_refused(near: float, write: Write, inspect: Inspect) -> None:
+    with pytest.raises(ValueError, match=rf"near={near}; allowed are 0.5 .* to 1.0"):
+        inspect(write("a", [["a", "b"]]), near=near)
+
+
+def test_a_file_given_twice_is_refused(write: Write, inspect: Inspect) -> None:
+    path = write("a", [["a", "b"]])
+    with pytest.raises(ValueError, match="is given twice"):
+        inspect(path, path.replace("/a", "/./a"))

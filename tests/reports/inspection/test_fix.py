@@ -1,0 +1,102 @@
+"""What --fix writes, drops and says."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from convmodel.data.conversation import read_conversations
+from convmodel.reports.inspection.fix import FixReport, SeenHashes, fix_files, outputs
+from convmodel.reports.inspection.inspect import Inspection
+from tests.reports.inspection.conftest import Inspect, Write, talk
+from tests.reports.inspection.test_duplicates import changed
+
+
+def fix(inspection: Inspection, out: Path) -> list[FixReport]:
+    return fix_files(inspection, str(out), progress=lambda _: lambda _: None)
+
+
+def test_the_mended_file_has_no_problem_and_everything_dropped_is_told(
+    write: Write, inspect: Inspect, tmp_path: Path
+) -> None:
+    fine = {"turns": ["Hello", "Hi <b>you</b>"], "persona": ["I am Ann."], "id": 7}
+    path = write(
+        "data.jsonl",
+        [
+            fine,
+            ["Fine, thanks", "cafÃ©"],
+            ["So", "a\x07b\u200bc"],
+            b"nothing",
+            ["Lost", "\ufffd"],
+            ["What?", "\u200b\x00"],
+            ["So", "abc"],
+            ["alone"],
+            {"turns": ["a", "b"], "persona": ["far too long " * 30]},
+            fine,
+        ],
+    )
+    inspection = inspect(path, max_length=40)
+    assert {f.kind for f in inspection.problems} == {
+        *("unreadable", "duplicate", "long_persona", "replacement", "mojibake", "control", "hidden", "blank")
+    }
+    [report] = fix(inspection, tmp_path / "out.jsonl")
+    assert [(c.turns, c.persona, c.meta) for c in read_conversations(tmp_path / "out.jsonl")] == [
+        (("Hello", "Hi <b>you</b>"), ("I am Ann.",), {"id": 7}),
+        (("Fine, thanks", "café"), (), None),
+        (("So", "abc"), (), None),
+    ]
+    assert report.dropped == {"unreadable": 2, "replacement": 1, "blank": 1, "long_persona": 1, "duplicate": 2}
+    assert report.mended == {"mojibake": 1, "control": 2, "hidden": 2}
+    assert report.written + report.dropped.total() == 10
+    told = "\n".join(report.lines())
+    assert "3 conversations of" in told and "2 dropped: could not be read" in told and "1 text: mojibake undone" in told
+    again = inspect(str(tmp_path / "out.jsonl"), max_length=40)
+    assert again.problems == () and {f.kind for f in again.findings} == {"html"}
+
+
+def test_of_several_files_the_first_keeps_what_all_have(write: Write, inspect: Inspect, tmp_path: Path) -> None:
+    source = random.Random(0)
+    shared, alike, own = talk(source, turns=6), talk(source, turns=6), talk(source)
+    train = write("train.jsonl", [shared, alike, talk(source)])
+    test = write("test.jsonl.x", [own, shared, changed(random.Random(8), alike, 0.02)])
+    reports = fix(inspect(train, test), tmp_path / "new")
+    assert [Path(report.output).name for report in reports] == ["train.jsonl", "test.jsonl.jsonl"]
+    assert reports[0].written == 3 and not reports[0].dropped
+    assert reports[1].dropped == {"leak": 1, "near_leak": 1}
+    assert [c.turns for c in read_conversations(reports[1].output)] == [tuple(own)]
+    assert list(reports[0].lines())[1] == "  nothing dropped, nothing changed"
+    assert not inspect(*(report.output for report in reports)).problems
+
+
+def test_a_file_may_be_mended_in_place(write: Write, inspect: Inspect) -> None:
+    path = write("data.jsonl", [["a", "b\x00"], ["c", "d"]])
+    fix(inspect(path), Path(path))
+    assert [c.turns for c in read_conversations(path)] == [("a", "b"), ("c", "d")]
+
+
+def test_mending_goes_over_all_chunks(
+    write: Write, inspect: Inspect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convmodel.reports.inspection.chunks.CHUNK", 2)
+    source = random.Random(3)
+    lines = [[str(source.randint(0, 30)), "ok"] for _ in range(100)]
+    [report] = fix(inspect(write("data.jsonl", lines)), tmp_path / "out")
+    wanted = list(dict.fromkeys(map(tuple, lines)))
+    assert [c.turns for c in read_conversations(tmp_path / "out")] == wanted
+    assert report.dropped == {"duplicate": 100 - len(wanted)}
+
+
+def test_numbers_seen_are_those_of_a_set() -> None:
+    source, seen, wanted = random.Random(1), SeenHashes(), set()
+    for _ in range(60):
+        new = {source.randint(-50, 50) * 2**56 for _ in range(source.randint(0, 5))}
+        for number in range(-50, 51):
+            assert (number * 2**56 in seen) == (number * 2**56 in wanted)
+        seen.add(new)
+        wanted |= new
+
+
+def test_two_files_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two files would be written there"):
+        outputs(["a/x.csv", "b/x.jsonl.gz"], "out")
+    assert outputs(["a/x.csv"], "out") == ["out"]
