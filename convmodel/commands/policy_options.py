@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy, Side, Store
-from convmodel.serving.safety.words import WordList
+from convmodel.serving.safety.word_list import WordList
 
 if TYPE_CHECKING:
     from convmodel.models.text_classifier import TextClassifier

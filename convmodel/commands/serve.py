@@ -96,7 +96,7 @@ def _limits() -> dict[str, tuple[type, Any, str]]:
 
 def _run(options: Namespace) -> int:
     with brought_by("serve", EXTRA, needing="a server needs"):
-        from convmodel.serving import running
+        from convmodel.serving import server as running
         from convmodel.serving.store import Store
     settings = settings_of(options)
     store = None if options.store == "none" else Store(options.store)
@@ -111,9 +111,9 @@ def _run(options: Namespace) -> int:
 
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
-    from convmodel.serving.conversations.opening import keep_conversations
-    from convmodel.serving.keys import Keys
-    from convmodel.serving.running import prepare_process, run
+    from convmodel.serving.auth import Keys
+    from convmodel.serving.conversations.setup import keep_conversations
+    from convmodel.serving.server import prepare_process, run
 
     prepare_process()
     said = policy_options(options)

@@ -14,7 +14,7 @@ from convmodel.errors import brought_by
 if TYPE_CHECKING:
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
-    from convmodel.serving.telegram.running import BotSettings
+    from convmodel.serving.telegram.bot import BotSettings
 
 EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
 """What the extra brings."""
@@ -54,9 +54,9 @@ def _run(options: Namespace) -> int:
     with brought_by("telegram", EXTRA, needing="the bot needs"):
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
-        from convmodel.serving.telegram import here  # noqa: F401
-        from convmodel.serving.telegram.hiding import hide
-        from convmodel.serving.telegram.running import BotSettings, alone, check_address, check_token
+        from convmodel.serving.telegram import embedded_server as here  # noqa: F401
+        from convmodel.serving.telegram.bot import BotSettings, alone, check_address, check_token
+        from convmodel.serving.telegram.log_redaction import hide
     token = check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
     api = None if options.api is None else check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
@@ -74,11 +74,11 @@ def _run(options: Namespace) -> int:
 
 def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
     """Starts a server in this process; the bot talks to it as it would to any."""
-    from convmodel.serving.conversations.opening import keep_conversations
-    from convmodel.serving.running import prepare_process
+    from convmodel.serving.conversations.setup import keep_conversations
+    from convmodel.serving.server import prepare_process
     from convmodel.serving.settings import Settings
-    from convmodel.serving.telegram.here import own_key
-    from convmodel.serving.telegram.running import BotSettings
+    from convmodel.serving.telegram.bot import BotSettings
+    from convmodel.serving.telegram.embedded_server import own_key
 
     prepare_process()
     key, keys = own_key()
@@ -98,8 +98,8 @@ async def _talk(token: str, settings: "BotSettings", store: "Store", service: "S
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
-    from convmodel.serving.telegram.here import serving_here
-    from convmodel.serving.telegram.running import run_bot, until_signal
+    from convmodel.serving.telegram.bot import run_bot, until_signal
+    from convmodel.serving.telegram.embedded_server import serving_here
 
     async with AsyncExitStack() as stack:
         ending = stack.enter_context(until_signal())

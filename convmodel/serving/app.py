@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterable
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from convmodel.serving import about, candidates, documents, health, openapi, replies
+from convmodel.serving import openapi
 from convmodel.serving.conversations import routes as conversations
 from convmodel.serving.errors import add_handlers
-from convmodel.serving.gate import Gate
+from convmodel.serving.middleware import Gate
 from convmodel.serving.openai import routes as openai
-from convmodel.serving.page import page_router
+from convmodel.serving.routes import about, candidates, documents, health, replies
 from convmodel.serving.service import Service
+from convmodel.serving.static_page import page_router
 
 ROUTERS = [
     *(about.router, conversations.router, replies.router, documents.router, candidates.router),

@@ -8,8 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 import convmodel
-from convmodel.serving.asking import OFF
 from convmodel.serving.errors import Refusal
+from convmodel.serving.request_options import OFF
 from convmodel.serving.service import Service
 
 DESCRIPTION = """\

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from convmodel.responders.protocol import Candidate, Reply
-from convmodel.serving.replying import Answer, Blocked
+from convmodel.serving.reply_jobs import Answer, Blocked
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """A text that is not empty, nor only white space."""

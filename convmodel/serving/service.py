@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from convmodel.responders.protocol import Responder, Searches, TellsLoad
-from convmodel.serving.documenting import Documents, WritesDocuments
-from convmodel.serving.keys import Keys
+from convmodel.serving.auth import Keys
+from convmodel.serving.document_jobs import Documents, WritesDocuments
+from convmodel.serving.jobs import Makings
 from convmodel.serving.limits import Rate
-from convmodel.serving.making import Makings
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.replying import Policy, Replies
-from convmodel.serving.searching import Search
+from convmodel.serving.reply_jobs import Policy, Replies
+from convmodel.serving.search_jobs import Search
 from convmodel.serving.settings import Settings
 
 

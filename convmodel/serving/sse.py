@@ -5,12 +5,15 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from convmodel.serving.errors import Refusal
 
 STILL_THERE = b": \n\n"
 """A comment, which readers pass over."""
@@ -135,3 +138,39 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
+
+
+Result = TypeVar("Result")
+
+
+class ClientLeft(Refusal):
+    """Nobody waits any more; whatever is answered is not read."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "the client left", code="client_left")
+
+
+async def unless_left(request: Request, waiting: Coroutine[Any, Any, Result], stop: Callable[[], None]) -> Result:
+    """Waits for something as long as the client does.
+
+    Args:
+        request: of the client, whose body was read.
+        waiting: gives the result.
+        stop: ends what is being made; called when the client leaves and when anything else goes wrong.
+
+    Raises:
+        ClientLeft: when the client did.
+    """
+    coming = asyncio.ensure_future(waiting)
+    leaving = asyncio.ensure_future(left(request.receive))
+    both: set[asyncio.Future[Any]] = {coming, leaving}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if coming.done():
+            return coming.result()
+        raise ClientLeft()
+    finally:
+        stop()
+        for each in both:
+            each.cancel()
+        await asyncio.gather(*both, return_exceptions=True)

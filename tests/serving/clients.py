@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from convmodel.serving.app import create_app
-from convmodel.serving.running import Server, address_of, bind, new_config
+from convmodel.serving.server import Server, address_of, bind, new_config
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder

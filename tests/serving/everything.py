@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.responders.protocol import Candidate, Session
-from convmodel.serving.conversations.opening import keep_conversations
+from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convmodel.serving.conversations.opening import keep_conversations
-from convmodel.serving.running import address_of, bind, run
+from convmodel.serving.conversations.setup import keep_conversations
+from convmodel.serving.server import address_of, bind, run
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store

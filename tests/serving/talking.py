@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 
 from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
-from convmodel.serving.conversations.opening import Kept, keep_conversations
-from convmodel.serving.keys import Keys
-from convmodel.serving.running import bind
+from convmodel.serving.auth import Keys
+from convmodel.serving.conversations.setup import Kept, keep_conversations
+from convmodel.serving.server import bind
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store

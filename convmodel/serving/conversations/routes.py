@@ -8,18 +8,17 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query
 from fastapi import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
-from convmodel.serving.answering import unless_left
 from convmodel.serving.conversations import schemas
-from convmodel.serving.conversations.exchange import Exchange
-from convmodel.serving.conversations.opening import Kept
+from convmodel.serving.conversations.pending_reply import Exchange
+from convmodel.serving.conversations.persistence import Request
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.storing import Request
-from convmodel.serving.conversations.talking import Talking
+from convmodel.serving.conversations.setup import Kept
+from convmodel.serving.conversations.turns import Talking
 from convmodel.serving.errors import Refusal
-from convmodel.serving.replies import error_event
+from convmodel.serving.routes.replies import error_event
 from convmodel.serving.schemas import MAKING, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, event, json_response
+from convmodel.serving.sse import EventStream, event, json_response, unless_left
 from convmodel.serving.store.conversations import CURSOR
 
 

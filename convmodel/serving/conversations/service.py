@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from convmodel.data.lines import encode
-from convmodel.serving.asking import all_options, check_chars, check_persona
-from convmodel.serving.conversations.exchange import Exchange, Json
+from convmodel.serving.conversations.errors import conflict, missing, state, told
+from convmodel.serving.conversations.pending_reply import Exchange, Json
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
-from convmodel.serving.conversations.telling import conflict, missing, state, told
 from convmodel.serving.errors import Refusal
 from convmodel.serving.logs import log_defect
+from convmodel.serving.request_options import all_options, check_chars, check_persona
 from convmodel.serving.service import Service
 from convmodel.serving.store import (
     About,
@@ -30,7 +30,7 @@ from convmodel.serving.store import (
 )
 from convmodel.serving.store.conversations import Change
 from convmodel.serving.store.idempotency import Before
-from convmodel.serving.store.rows import now
+from convmodel.serving.store.records import now
 
 logger = logging.getLogger(__name__)
 

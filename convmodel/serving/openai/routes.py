@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from convmodel.serving.answering import unless_left
 from convmodel.serving.errors import Refusal
 from convmodel.serving.openai.schemas import (
     ChatRequest,
@@ -21,11 +20,11 @@ from convmodel.serving.openai.schemas import (
     ModelsBody,
 )
 from convmodel.serving.openai.translate import check_model, extras, finish_reason, requests, usage
-from convmodel.serving.replies import no_replies
-from convmodel.serving.replying import Answer, Making
+from convmodel.serving.reply_jobs import Answer, Making
+from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import MAKING, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, data, json_response
+from convmodel.serving.sse import DONE, EventStream, data, json_response, unless_left
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from convmodel.serving.asking import all_options, check_chars, check_persona, check_turns
 from convmodel.serving.errors import Refusal
 from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
-from convmodel.serving.replying import SEEDS, Answer, Asked
+from convmodel.serving.reply_jobs import SEEDS, Answer, Asked
+from convmodel.serving.request_options import all_options, check_chars, check_persona, check_turns
 from convmodel.serving.schemas import MOST_SEED
 from convmodel.serving.service import Service
 

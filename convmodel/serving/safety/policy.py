@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
 from convmodel.responders.protocol import Candidate, Reply
-from convmodel.serving.safety.words import WordList
+from convmodel.serving.safety.word_list import WordList
 
 Side = Literal["input", "output"]
 """What people say, or what the model says."""

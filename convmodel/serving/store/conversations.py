@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, select, tuple_, update
 
 from convmodel.serving.store.errors import Conflict, Missing
-from convmodel.serving.store.rows import About, Listed, Speaker, Stored, Turn, Whole, now
+from convmodel.serving.store.records import About, Listed, Speaker, Stored, Turn, Whole, now
 from convmodel.serving.store.tables import CONVERSATIONS, TURNS
 
 CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"

@@ -10,8 +10,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from convmodel.serving.store.engine import BUSY_SECONDS, open_engine, reason
 from convmodel.serving.store.errors import Taken, Unavailable
-from convmodel.serving.store.opening import BUSY_SECONDS, open_engine, reason
 
 T = TypeVar("T")
 

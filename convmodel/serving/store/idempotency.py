@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from convmodel.serving.store.rows import now
+from convmodel.serving.store.records import now
 from convmodel.serving.store.tables import IDEMPOTENCY
 
 _I = IDEMPOTENCY.c

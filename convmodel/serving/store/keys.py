@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select
 
 from convmodel.serving.store.errors import Taken
-from convmodel.serving.store.rows import now
+from convmodel.serving.store.records import now
 from convmodel.serving.store.tables import KEYS
 
 BEGINNING = "cm-"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select
 
 from convmodel.serving.store import idempotency
 from convmodel.serving.store.errors import Unavailable
-from convmodel.serving.store.rows import now
+from convmodel.serving.store.records import now
 from convmodel.serving.store.store import Store
 from convmodel.serving.store.tables import CONVERSATIONS
 

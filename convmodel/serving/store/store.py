@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from convmodel.serving.store import keys
 from convmodel.serving.store.database import Database
 from convmodel.serving.store.errors import Unavailable
-from convmodel.serving.store.threads import Threads
+from convmodel.serving.store.executor import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Store:
             logger.warning("what was deleted is not wiped from the file yet: %s", error)
 
     def digests(self) -> Mapping[str, str]:
-        """The SHA-256 of each key with whose it is; for `convmodel.serving.keys.Keys`."""
+        """The SHA-256 of each key with whose it is; for `convmodel.serving.auth.Keys`."""
         return self.read(keys.digests)
 
     def close(self) -> None:

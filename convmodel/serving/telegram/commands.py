@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convmodel.responders.option_values import parse_value, show_value
-from convmodel.serving.telegram import texts
-from convmodel.serving.telegram.chat_rows import ChatSettings
+from convmodel.serving.telegram import messages as texts
+from convmodel.serving.telegram.api_client import Server, patiently
+from convmodel.serving.telegram.chat_settings import ChatSettings
 from convmodel.serving.telegram.errors import Refused
+from convmodel.serving.telegram.message_split import split
 from convmodel.serving.telegram.replies import Replies, told
-from convmodel.serving.telegram.server import Server, patiently
-from convmodel.serving.telegram.splitting import split
-from convmodel.serving.telegram.state import State, Task
+from convmodel.serving.telegram.task_queue import State, Task
 
 
 class Mistake(ValueError):

@@ -16,13 +16,13 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from convmodel.serving.telegram.asking import KINDS, Asked, asked
-from convmodel.serving.telegram.asking import dispatcher as make_dispatcher
-from convmodel.serving.telegram.chats import Chats
 from convmodel.serving.telegram.errors import TokenRefused
+from convmodel.serving.telegram.rate_limit import backoff
 from convmodel.serving.telegram.sending import REFUSED, TIMEOUT
-from convmodel.serving.telegram.state import State
-from convmodel.serving.telegram.waiting import backoff
+from convmodel.serving.telegram.task_queue import State
+from convmodel.serving.telegram.updates import KINDS, Asked, asked
+from convmodel.serving.telegram.updates import dispatcher as make_dispatcher
+from convmodel.serving.telegram.workers import Chats
 
 LOG = logging.getLogger(__name__)
 

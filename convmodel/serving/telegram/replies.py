@@ -7,14 +7,14 @@ from typing import Any
 
 from aiogram.exceptions import TelegramMigrateToChat
 
-from convmodel.serving.telegram import texts
-from convmodel.serving.telegram.chat_rows import ChatSettings
+from convmodel.serving.telegram import messages as texts
+from convmodel.serving.telegram.api_client import Server, patiently
+from convmodel.serving.telegram.chat_settings import ChatSettings
+from convmodel.serving.telegram.drafts import Showing
 from convmodel.serving.telegram.errors import Gone, NotTaken, Refused
+from convmodel.serving.telegram.message_split import split
 from convmodel.serving.telegram.sending import Sender
-from convmodel.serving.telegram.server import Server, patiently
-from convmodel.serving.telegram.showing import Showing
-from convmodel.serving.telegram.splitting import split
-from convmodel.serving.telegram.state import State, Task
+from convmodel.serving.telegram.task_queue import State, Task
 
 LOG = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from aiogram.methods import SendChatAction, SendMessage, SendMessageDraft
 from aiogram.types import LinkPreviewOptions, ReplyParameters
 
 from convmodel.serving.telegram.errors import Gone, NotTaken, TokenRefused
-from convmodel.serving.telegram.waiting import Pace, backoff
+from convmodel.serving.telegram.rate_limit import Pace, backoff
 
 LOG = logging.getLogger(__name__)
 

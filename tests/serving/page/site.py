@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from convmodel.serving.app import create_app
-from convmodel.serving.conversations.opening import keep_conversations
+from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeDocuments, FakeResponder

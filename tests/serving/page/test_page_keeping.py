@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.data.conversation import read_conversations
-from convmodel.serving.keys import Keys
+from convmodel.serving.auth import Keys
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convmodel.serving.keys import Keys
+from convmodel.serving.auth import Keys
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 from tests.serving.page.conftest import NewPage, NewSite

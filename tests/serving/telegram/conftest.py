@@ -11,4 +11,4 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             await self._session.close()
 
     monkeypatch.setattr(AiohttpSession, "close", close)
-    monkeypatch.setattr("convmodel.serving.telegram.waiting.FIRST", 0.05)
+    monkeypatch.setattr("convmodel.serving.telegram.rate_limit.FIRST", 0.05)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convmodel.serving.store import Store
-from convmodel.serving.telegram.running import BotSettings, run_bot
+from convmodel.serving.telegram.bot import BotSettings, run_bot
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.served import Served
 

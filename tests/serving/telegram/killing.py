@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convmodel.serving.store import Store
-from convmodel.serving.telegram import waiting
-from convmodel.serving.telegram.running import BotSettings, run_bot
+from convmodel.serving.telegram import rate_limit as waiting
+from convmodel.serving.telegram.bot import BotSettings, run_bot
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.harness import bot_settings
 from tests.serving.telegram.served import Served

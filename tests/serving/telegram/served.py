@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.app import create_app
-from convmodel.serving.conversations.opening import keep_conversations
-from convmodel.serving.keys import Keys
+from convmodel.serving.auth import Keys
+from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.telegram import texts
+from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.errors import TokenRefused
-from convmodel.serving.telegram.state import State, Task
+from convmodel.serving.telegram.task_queue import State, Task
 from tests.serving.telegram.fake_api import ALICE, ME, TOKEN, Fault, group
 from tests.serving.telegram.harness import run, talk, world
 
@@ -140,7 +140,7 @@ def test_chats_do_not_wait_for_each_other(tmp_path: Path) -> None:
 def test_a_long_reply_comes_in_parts_and_order_and_is_shown_while_it_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convmodel.serving.telegram.showing.EVERY", 0.02)
+    monkeypatch.setattr("convmodel.serving.telegram.drafts.EVERY", 0.02)
 
     async def work() -> None:
         async with talk(tmp_path, seconds=0.03) as w:
@@ -157,7 +157,7 @@ def test_a_long_reply_comes_in_parts_and_order_and_is_shown_while_it_grows(
 
 
 def test_where_drafts_fail_there_is_typing_and_the_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convmodel.serving.telegram.showing.EVERY", 0.02)
+    monkeypatch.setattr("convmodel.serving.telegram.drafts.EVERY", 0.02)
 
     async def work() -> None:
         async with talk(tmp_path, seconds=0.03) as w:
@@ -410,7 +410,7 @@ def test_what_the_server_refuses_is_told_and_its_faults_are_not(tmp_path: Path) 
 
 
 def test_who_waits_long_is_told_that_the_message_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convmodel.serving.telegram.server.PATIENCE", 0.0)
+    monkeypatch.setattr("convmodel.serving.telegram.api_client.PATIENCE", 0.0)
 
     async def work() -> None:
         async with talk(tmp_path) as w:

@@ -16,9 +16,9 @@ import pytest
 from convmodel.__main__ import main
 from convmodel.commands import telegram
 from convmodel.serving.store import Store
-from convmodel.serving.telegram.here import own_key
-from convmodel.serving.telegram.hiding import Hiding
-from convmodel.serving.telegram.running import alone, check_address
+from convmodel.serving.telegram.bot import alone, check_address
+from convmodel.serving.telegram.embedded_server import own_key
+from convmodel.serving.telegram.log_redaction import Hiding
 from tests.fakes import FakeResponder
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.harness import World, run

@@ -1,0 +1,149 @@
+"""Documents and candidates over HTTP, with small models of random weights and with fakes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.protocol import Candidate
+from convmodel.serving.safety.policy import Policy
+from convmodel.serving.safety.word_list import WordList
+from convmodel.serving.service import new_service
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
+from tests.fakes import FakeDocuments, FakeResponder
+from tests.models.documents import RUSSIAN, make
+from tests.serving.clients import client_of, events_of, service_of
+
+BODY: dict[str, Any] = {"prompt": "Once", "meta": {"topics": ["cats", "dogs"], "year": 1999}, "seed": 5}
+
+
+@pytest.fixture
+def writer() -> Any:
+    with DocumentWriter(make(DocumentTokenizer.learn(RUSSIAN * 3, 360))) as writer:
+        yield writer
+
+
+def test_documents_are_those_that_the_model_writes(writer: DocumentWriter) -> None:
+    options = {"max_new_tokens": 8, "temperature": 0.8}
+    with client_of(new_service(writer=writer)) as client:
+        found = client.post("/documents", json={**BODY, "n": 3, "options": options}).json()
+        about = client.get("/about").json()
+    output = writer.start("Once", meta=BODY["meta"], seed=5, options={**options, "num_return_sequences": 3}).output()
+    assert [each["text"] for each in found["texts"]] == output.texts and len(output.texts) == 3
+    assert [each["score"] for each in found["texts"]] == pytest.approx(output.scores, rel=1e-3)
+    assert [each["tokens"] for each in found["texts"]] == list(output.tokens)
+    assert (found["tokens_read"], found["seed"], found["prompt"]) == (output.tokens_read, 5, "Once")
+    assert found["meta"] == BODY["meta"] and found["blocked"] is None
+    assert about["documents"] and about["writes"] and not about["chooses"] and "balanced" not in str(about["preset"])
+
+
+def test_presets_are_those_of_what_writes_the_documents() -> None:
+    class Writes(FakeDocuments):
+        presets: Mapping[str, Mapping[str, Any]] = {"long": {"max_new_tokens": 30}}
+
+    with client_of(new_service(FakeResponder(), writer=Writes())) as client:
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        told = {
+            name: schemas[name]["properties"]["preset"]["anyOf"][0]["enum"]
+            for name in ("DocumentRequest", "ChatRequest")
+        }
+        for preset in told["DocumentRequest"]:
+            assert client.post("/documents", json={"prompt": "a", "preset": preset}).status_code == 200
+    assert told["DocumentRequest"] == ["off", "long"] and "long" not in told["ChatRequest"]
+
+
+def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> None:
+    body = {**BODY, "stream": True, "options": {"max_new_tokens": 12, "min_new_tokens": 12}}
+    with client_of(new_service(writer=writer)) as client:
+        *pieces, (name, last) = events_of(client.post("/documents", json=body).text)
+        assert name == "documents"
+        assert "".join(json.loads(data)["text"] for _, data in pieces) == json.loads(last)["texts"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"n": 9}, "n"),
+        ({"n": 0}, "n"),
+        ({"meta": {"": 1}}, None),
+        ({"meta": {"a": {"b": 1}}}, None),
+        ({"options": {"num_chosen": 3}}, None),
+        ({"preset": "shy"}, "preset"),
+        ({"prompt": "a" * 20_001}, "prompt"),
+    ],
+)
+def test_a_document_that_cannot_be_written_is_an_error(
+    change: dict[str, Any], param: str | None, writer: DocumentWriter
+) -> None:
+    with client_of(new_service(writer=writer)) as client:
+        answer = client.post("/documents", json={**BODY, **change})
+    assert answer.status_code == 400
+    assert param is None or answer.json()["error"]["param"] == param
+
+
+def test_where_nothing_replies_or_writes_documents_or_chooses_it_is_404(writer: DocumentWriter) -> None:
+    chat = {"model": "model", "messages": [{"role": "user", "content": "a"}]}
+    with client_of(new_service(writer=writer)) as client:
+        for path, body in (("/replies", {"context": ["a"]}), ("/v1/chat/completions", chat)):
+            assert client.post(path, json=body).json()["error"]["code"] == "no_replies"
+        assert client.post("/candidates", json={"context": ["a"]}).json()["error"]["code"] == "no_candidates"
+    with client_of(service_of()) as client:
+        assert client.post("/documents", json=BODY).json()["error"]["code"] == "no_documents"
+
+
+def test_a_policy_sees_prompts_meta_and_texts(writer: DocumentWriter) -> None:
+    body = {**BODY, "n": 2, "options": {"max_new_tokens": 8}}
+    with client_of(new_service(writer=writer)) as client:
+        texts = [each["text"] for each in client.post("/documents", json=body).json()["texts"]]
+
+    class OneText:
+        def __contains__(self, text: str) -> bool:
+            return text == texts[1] or "cats" in text
+
+    policy = Policy(words=OneText())  # type: ignore[arg-type]
+    with client_of(new_service(writer=writer, policy=policy)) as client:
+        blocked = client.post("/documents", json=body).json()
+        shown = client.post("/documents", json={**body, "meta": None, "prompt": "cats"}).json()
+        assert blocked["texts"] == shown["texts"] == [] and blocked["blocked"]["side"] == "input"
+    policy = Policy(words=OneText(), sides=["output"])  # type: ignore[arg-type]
+    with client_of(new_service(writer=writer, policy=policy)) as client:
+        found = client.post("/documents", json=body).json()
+    assert [each["text"] for each in found["texts"]] == texts[:1] and found["blocked"]["side"] == "output"
+
+
+class FakeSearcher(FakeResponder):
+    """A fake that can search, too."""
+
+    searches = True
+
+    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
+        if any("too long" in turn for turn in context):
+            raise ValueError("the context does not fit")
+        texts = ["rain", "sun", "sea"]
+        return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]
+
+
+def test_candidates_are_those_that_are_found_best_first() -> None:
+    with client_of(service_of(FakeSearcher())) as client:
+        found = client.post("/candidates", json={"context": ["a", "b"], "k": 2}).json()["candidates"]
+        assert [(each["text"], each["score"], each["number"]) for each in found] == [("rain", 0, 0), ("sun", -1, 1)]
+        assert found[0]["metadata"] == {"of": "b"} and found[0]["source"] == "chosen"
+        assert client.post("/candidates", json={"context": ["too long"]}).status_code == 400
+        assert client.post("/candidates", json={"context": ["a"], "k": 101}).json()["error"]["param"] == "k"
+        assert client.get("/about").json()["candidates"] is True
+
+
+def test_as_many_candidates_as_is_usual_are_no_more_than_the_server_allows() -> None:
+    with client_of(service_of(FakeSearcher(), k=2)) as client:
+        assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
+        assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"
+
+
+def test_a_policy_sees_what_is_searched_and_found() -> None:
+    service = new_service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
+    with client_of(service) as client:
+        found = client.post("/candidates", json={"context": ["a"]}).json()["candidates"]
+        assert [each["text"] for each in found] == ["sun", "sea"]
+        assert client.post("/candidates", json={"context": ["rain?"]}).json() == {"candidates": []}
