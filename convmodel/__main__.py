@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from convmodel.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve, telegram
+from convmodel.cli.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve, telegram
 
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),

@@ -249,7 +249,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
-        ["import convmodel.chat.opening, convmodel.bulk.replying, convmodel.bulk.progress"],
+        ["import convmodel.cli.chat.start, convmodel.cli.bulk.replies, convmodel.cli.bulk.progress"],
         ["import convmodel.serving.safety, convmodel.responders.protocol, convmodel.responders.document_protocol"],
     ],
     ids=[

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.commands import responder_options
+from convmodel.cli import responder_options
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from convmodel.commands import serve
+from convmodel.cli.commands import serve
 from convmodel.serving.openai.schemas import ChatRequest
 from tests.serving.clients import served
 from tests.serving.everything import everything

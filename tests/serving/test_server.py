@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.commands.serve import COMMAND, settings_of
+from convmodel.cli.commands.serve import COMMAND, settings_of
 from convmodel.responders.writer import Writer
 from convmodel.serving.server import address_of, bind, is_loopback
 from convmodel.serving.service import new_service

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from convmodel.commands.telegram import COMMAND
+from convmodel.cli.commands.telegram import COMMAND
 from convmodel.serving.telegram.commands import COMMANDS
 
 DOCS = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text(encoding="utf-8")

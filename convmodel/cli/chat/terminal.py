@@ -1,0 +1,274 @@
+"""Keys in, colours out: a chat on a terminal that can do both, with prompt_toolkit and rich."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.shortcuts import CompleteStyle
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.control import Control
+from rich.segment import ControlType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from convmodel.cli.chat.completion import common_start, completions
+from convmodel.cli.chat.outcome import Outcome, Table
+from convmodel.cli.chat.state import Chat
+from convmodel.cli.chat.status import status_line
+from convmodel.cli.chat.text import one_line, printable
+from convmodel.cli.chat.wrapping import Wrapper
+from convmodel.responders.protocol import Reply
+
+PROMPT = "> "
+REPLY, NOTE, ERROR = "bold", "dim", "red"
+
+_ERASE_LINE = Control((ControlType.CURSOR_MOVE_TO_COLUMN, 0), (ControlType.ERASE_IN_LINE, 2))
+
+
+class TerminalScreen:
+    """A person at a terminal.
+
+    Args:
+        chat: for what the Tab key completes.
+        history: what was typed before, and where it is kept.
+        quiet: no status.
+        console: writes; made for stdout when left out.
+        input: keys; the terminal's when left out.
+        output: of the prompt; the terminal's when left out.
+    """
+
+    interactive = True
+
+    def __init__(
+        self,
+        chat: Chat,
+        *,
+        history: History | None = None,
+        quiet: bool = False,
+        console: Console | None = None,
+        input: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
+        self._reply: Reply | None = None
+        self._wrapper = Wrapper(80)
+        self._quiet = quiet
+        self._waits = False
+        self._unmuted = contextlib.ExitStack()
+        self._session: PromptSession[str] = PromptSession(
+            history=history or InMemoryHistory(),
+            multiline=True,
+            key_bindings=_keys(chat),
+            completer=_Completer(chat),
+            complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,  # no menu, for which lines would have to be kept free
+            prompt_continuation="  ",
+            bottom_toolbar=self._toolbar,
+            color_depth=ColorDepth.DEPTH_1_BIT if self._console.no_color else None,
+            input=input,
+            output=output,
+        )
+
+    def greet(self, text: str) -> None:
+        self._note(printable(text))
+        self._console.print()
+
+    def read(self) -> str | None:
+        while True:
+            try:
+                return self._session.prompt(PROMPT)
+            except EOFError:
+                return None
+            except KeyboardInterrupt:
+                if not self._session.default_buffer.text:
+                    self._note("(Ctrl-D or /quit leaves)")
+
+    def begin(self) -> None:
+        self._wrapper = Wrapper(self._console.width - 1)
+        self._unmuted.enter_context(_muted_keys())
+
+    def wait(self) -> None:
+        self._waits = True
+        self._console.print(Text("...", style=NOTE), end="")
+
+    def piece(self, text: str) -> None:
+        self._write(self._wrapper.add(text))
+
+    def end(self, reply: Reply | None) -> None:
+        self._write(self._wrapper.end())
+        self._unmuted.close()
+        if self._waits:
+            self._erase_waiting()
+        else:
+            self._console.print()
+        if reply is not None:
+            self._reply = reply
+            if reply.finish == "cancelled" and reply.text.strip():
+                self._note("[stopped]")
+        self._console.print()
+
+    def show(self, outcome: Outcome) -> None:
+        for n, (who, text) in enumerate(outcome.shown):
+            if n and who == "you":
+                self._console.print()
+            self._console.print(Text(f"{PROMPT}{printable(text)}") if who == "you" else Text(printable(text), REPLY))
+        if outcome.table:
+            self._table(outcome.table)
+        if outcome.text:
+            self._note(printable(outcome.text))
+        self._console.print()
+
+    def _table(self, table: Table) -> None:
+        if self._console.width >= table.least:
+            self._console.print(_rich(table))
+            return
+        for n, (start, text, beneath) in enumerate(table.stacked(self._console.width)):
+            self._console.print(Text(start + one_line(text), style=REPLY if n == table.marked else ""))
+            self._note(printable(beneath))
+
+    def error(self, message: str) -> None:
+        self._console.print(Text(printable(message), style=ERROR))
+        self._console.print()
+
+    def where(self) -> str:
+        return "the terminal"
+
+    def _note(self, text: str) -> None:
+        self._console.print(Text(text, style=NOTE))
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._erase_waiting()
+            self._console.print(Text(text, style=REPLY), end="", soft_wrap=True)
+
+    def _erase_waiting(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._console.control(_ERASE_LINE)
+
+    def _toolbar(self) -> FormattedText | None:
+        """What the Tab key offers, while it does; otherwise the status."""
+        offered = self._session.default_buffer.complete_state
+        if offered is not None and len(offered.completions) > 1:
+            now = offered.complete_index or 0
+            words = [completion.display_text for completion in offered.completions]
+            return FormattedText([("", "  ".join(words[now:] + words[:now])[: self._console.width])])
+        if self._reply is None or self._quiet:
+            return None
+        return FormattedText([("", status_line(self._reply, self._console.width - 2))])
+
+
+def kept_history(folder: Path | None = None) -> tuple[History, str]:
+    """What was typed in earlier chats, in a file that only its owner can read.
+
+    Args:
+        folder: of the state of programs; `$XDG_STATE_HOME`, or ~/.local/state, when left out.
+
+    Returns:
+        The history, and why it is not kept, which is empty when it is.
+    """
+    if folder is None:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    path = folder / "convmodel" / "chat_history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        return InMemoryHistory(), f"what you type is not remembered: {error.strerror}: {path}"
+    return _History(str(path)), ""
+
+
+class _History(FileHistory):
+    """Keeps going when the disk is full or a text cannot be written."""
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):
+            super().store_string(string.encode(errors="replace").decode())
+
+
+class _Completer(Completer):
+    """What `completions` finds."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        length, words = completions(self._chat, document.text_before_cursor)
+        return [Completion(word, start_position=-length) for word in words]
+
+
+def _keys(chat: Chat) -> KeyBindings:
+    """Enter sends, Alt-Enter and a backslash before Enter begin a new line, Tab completes."""
+    keys = KeyBindings()
+
+    @keys.add("tab")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.complete_state:
+            buffer.complete_next()
+            return
+        length, words = completions(chat, buffer.document.text_before_cursor)
+        buffer.insert_text(common_start(words)[length:])
+        if len(words) > 1:
+            buffer.start_completion()
+
+    @keys.add(Keys.Vt100MouseEvent)
+    def _(event: KeyPressEvent) -> None:
+        """Nothing: prompt_toolkit's own reading of it fails where a text holds the beginning of a sequence."""
+
+    @keys.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.text_before_cursor.endswith("\\"):
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return keys
+
+
+def _rich(table: Table) -> RichTable:
+    made = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style=NOTE, show_edge=False)
+    for name in table.head:
+        made.add_column(Text(name), overflow="fold")
+    for n, row in enumerate(table.rows):
+        made.add_row(*(Text(one_line(cell)) for cell in row), style=REPLY if n == table.marked else None)
+    return made
+
+
+@contextlib.contextmanager
+def _muted_keys() -> Iterator[None]:
+    """Keeps what is typed inside a block off the screen; it is there when the next line is read."""
+    try:
+        import termios
+
+        keyboard = sys.stdin.fileno()
+        before: list[Any] = termios.tcgetattr(keyboard)
+    except (ImportError, OSError, ValueError, termios.error):
+        yield
+        return
+    muted = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(keyboard, termios.TCSADRAIN, muted)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

@@ -1,0 +1,106 @@
+"""Conversation files in, what is wrong with them out: in the terminal, as HTML, as an exit status, and mended."""
+
+import io
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+
+from convmodel.cli.command import Command
+from convmodel.errors import brought_by
+from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
+
+NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
+"""What the extra brings."""
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, or hub://org/name?column=dialog&split=train")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="a model whose tokenizer and window are used "
+        f"(default: a vocabulary of {VOCABULARY:,} learned from the first file)",
+    )
+    parser.add_argument(
+        "--max_length",
+        "--n_positions",
+        type=int,
+        metavar="N",
+        help=f"tokens of a window (default: the model's; {WINDOW} without a model)",
+    )
+    parser.add_argument(
+        "--tokens_per_batch",
+        type=int,
+        default=TOKENS_PER_BATCH,
+        metavar="N",
+        help="of training, padding included (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--near",
+        type=float,
+        default=NEAR,
+        metavar="SHARE",
+        help="of the pairs of neighbouring words that two conversations share: from here on they are nearly the same; "
+        "0.5 to 1 (default: %(default)s)",
+    )
+    parser.add_argument("--html", metavar="FILE", help="write a page with pictures")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 1 when there is a problem; remarks pass"
+    )
+    parser.add_argument(
+        "--fix",
+        metavar="OUT",
+        help="write the file without what is a problem; of several files, into the folder OUT, where the file named "
+        "first keeps what several have",
+    )
+
+
+def _run(options: Namespace) -> int:
+    with brought_by("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
+        from rich.console import Console
+
+        from convmodel.reports.inspection.fix import check_writable, fix_files, outputs
+        from convmodel.reports.inspection.inspect import inspect_files
+        from convmodel.reports.inspection.terminal import show
+
+        if options.html is not None:  # matplotlib takes its time
+            from convmodel.reports.inspection.page import write_page
+    settings = Settings(
+        model=options.model,
+        max_length=options.max_length,
+        tokens_per_batch=options.tokens_per_batch,
+        near=options.near,
+    )
+    # What would fail at the end fails at the beginning.
+    if options.html is not None:
+        check_writable(options.html)
+    if options.fix is not None:
+        outputs(options.files, options.fix)
+    inspection = inspect_files(options.files, settings, progress=_progress)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the data may hold what the terminal cannot write
+    show(inspection, Console(highlight=False))
+    if options.html is not None:
+        write_page(inspection, options.html)
+        print(f"{options.html}: written")
+    if options.fix is not None:
+        for report in fix_files(inspection, options.fix, progress=_progress):
+            print(*report.lines(), sep="\n")
+    return 1 if options.strict and inspection.problems else 0
+
+
+def _progress(what: str) -> Callable[[int], object]:
+    """Counts conversations on a terminal, and is silent elsewhere."""
+    from tqdm import tqdm
+
+    unit = " conversations"
+    return tqdm(desc=what, unit=unit, unit_scale=True, disable=None, leave=False, delay=1).update
+
+
+COMMAND = Command(
+    name="inspect",
+    help="look at conversations before training on them",
+    description="Counts, lengths, duplicates, broken and suspicious text, scripts, padding. See docs/inspect.md.",
+    add_options=_add_options,
+    run=_run,
+)

@@ -1,0 +1,81 @@
+"""Names in, keys of a server out; each is shown once."""
+
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from convmodel.cli.command import Command
+from convmodel.errors import brought_by
+
+if TYPE_CHECKING:
+    from convmodel.serving.store import Store
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    _add_store(parser, "sqlite:///convmodel.db")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="add | list | remove")
+    add = actions.add_parser("add", help="make a key", description="Makes a key, and shows it this once.")
+    add.add_argument("name", help="whose it is; a new key of the same name sees the same conversations")
+    list_ = actions.add_parser("list", help="list the keys by name", description="Lists the names of the keys.")
+    remove = actions.add_parser(
+        "remove", help="take a key back", description="Takes a key back; its conversations stay."
+    )
+    remove.add_argument("name", help="whose it is")
+    for action in (add, list_, remove):  # it may stand before the action and after it
+        _add_store(action, SUPPRESS)
+
+
+def _add_store(parser: ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        default=default,
+        help="where the server keeps its keys: a file, or postgresql+psycopg://... (default: sqlite:///convmodel.db)",
+    )
+
+
+def _run(options: Namespace) -> int:
+    with brought_by("serve", ["sqlalchemy"], needing="keys need"):
+        from convmodel.serving.store import Store
+    with Store(options.store) as store:
+        return {"add": _add, "list": _list, "remove": _remove}[options.action](store, options)
+
+
+def _add(store: "Store", options: Namespace) -> int:
+    from convmodel.serving.store import keys
+
+    print(store.write(keys.add, options.name))
+    print(f"This key of {options.name} cannot be shown again: only its hash is kept.", file=sys.stderr)
+    return 0
+
+
+def _list(store: "Store", _: Namespace) -> int:
+    from convmodel.serving.store import keys
+
+    found = store.read(keys.listing)
+    for key in found:
+        print(f"{key.name}\tsince {datetime.fromtimestamp(key.created / 1e6, UTC):%Y-%m-%d}")
+    if not found:
+        print("there are no keys; python -m convmodel keys add NAME makes one", file=sys.stderr)
+    return 0
+
+
+def _remove(store: "Store", options: Namespace) -> int:
+    from convmodel.serving.store import keys
+
+    if not store.write(keys.remove, options.name):
+        known = ", ".join(key.name for key in store.read(keys.listing)) or "none"
+        raise ValueError(f"there is no key named {options.name!r}; there are: {known}")
+    print(f"The key of {options.name} is taken back; a server that runs knows within seconds.")
+    return 0
+
+
+COMMAND = Command(
+    name="keys",
+    help="make, list and take back the keys of a server",
+    description="Keys let people use a server that other machines can reach. Each sees its own conversations alone.",
+    add_options=_add_options,
+    run=_run,
+)
+"""The command."""

@@ -1,0 +1,56 @@
+"""A selector and a file of conversations in, a file of examples with hard negatives out."""
+
+from argparse import ArgumentParser, Namespace
+
+from convmodel.cli.command import Command
+from convmodel.cli.responder_options import print_choices
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="a trained bi- or poly-encoder, or ConveRT")
+    parser.add_argument("--input", required=True, metavar="FILE", help="conversations, or examples with candidates")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
+    parser.add_argument("--negatives", type=int, default=9, metavar="N", help="for each example (default: 9)")
+    parser.add_argument(
+        "--skip",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave the N best out: they may well be right (default: 0)",
+    )
+    parser.add_argument("--on_error", choices=("stop", "skip"), default="stop", help="with a line that cannot be read")
+    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
+
+
+def _run(options: Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from convmodel.models.selection.hard_negatives import mine
+    from convmodel.models.selection.selector import EncodingSelector, Selector
+
+    selector = Selector.from_pretrained(options.model, device=options.device)
+    if not isinstance(selector, EncodingSelector):
+        raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")
+    with tqdm(unit=" examples", disable=None, leave=False) as bar:
+        written = mine(
+            selector,
+            options.input,
+            options.output,
+            negatives=options.negatives,
+            skip=options.skip,
+            on_error=options.on_error,
+            progress=bar.update,
+        )
+    print_choices(options, "encoding", dtype="float32")
+    print(f"{options.output}: {written:,} examples written, each with up to {options.negatives} distractors")
+    return 0
+
+
+COMMAND = Command(
+    name="mine",
+    help="find hard negatives for a file of conversations",
+    description="Writes every response with those of the others that a trained selector likes best; train on them with "
+    "data.distractors. See docs/selection.md.",
+    add_options=_add_options,
+    run=_run,
+)

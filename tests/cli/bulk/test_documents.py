@@ -1,0 +1,157 @@
+"""Texts for a file of prompts: their form, their seeds, and going on after a kill."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convmodel.__main__ import main
+from convmodel.cli.bulk.documents import DocumentJob, write_to_file
+from convmodel.cli.bulk.journal import partial
+from convmodel.cli.bulk.progress import progress_bar
+from convmodel.data.document import read_documents
+from convmodel.models.document_model import DocumentModel
+from convmodel.responders.document_writer import DocumentWriter
+from convmodel.tokens.document_tokenizer import DocumentTokenizer
+from tests.conftest import TEXTS
+from tests.models.documents import make
+
+PROMPTS: list[Any] = [
+    {"prompt": "Hello, how", "meta": "cats", "id": 7},
+    {"meta": ["rain", "sea"]},
+    {"prompt": "Where do you"},
+    {"prompt": ""},
+    {"prompt": "I live in a", "meta": {"topic": "house"}},
+]
+QUICK = ["--set", "max_new_tokens=8", "--set", "min_new_tokens=2", "--set", "do_sample=true", "--dtype", "float32"]
+
+
+@pytest.fixture(scope="module")
+def model() -> DocumentModel:
+    return make(DocumentTokenizer.learn(TEXTS * 3, 320), ending=1.5)
+
+
+@pytest.fixture
+def here(model: DocumentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a model of documents, the same without its document.json, and prompts."""
+    for name in ("doc", "plain"):
+        model.save_pretrained(tmp_path / name)
+    (tmp_path / "plain" / "document.json").unlink()
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in PROMPTS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+    return tmp_path
+
+
+def generate(*more: str, model: str = "doc", output: str = "out.jsonl") -> int:
+    return main(["generate", "--model", model, "--input", "in.jsonl", "--output", output, *QUICK, *more])
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_prompt_gets_a_line_that_is_a_document_too(
+    here: Path, model: DocumentModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate() == 0
+    lines = lines_of(here / "out.jsonl")
+    assert set(lines[0]) == {"body", "prompt", "meta", "id", "texts", "finishes", "seed", "tokens_dropped"}
+    for asked, line in zip(PROMPTS, lines, strict=True):
+        prompt, meta = asked.get("prompt", ""), asked.get("meta")
+        assert (line["prompt"], line.get("meta"), line.get("id")) == (prompt, meta, asked.get("id"))
+        options = {"max_new_tokens": 8, "min_new_tokens": 2, "do_sample": True}
+        output = model.generate(prompt, meta=meta, seed=line["seed"], **options)
+        assert (line["texts"], line["finishes"]) == (output.texts, list(output.finishes))
+        assert line["body"] == prompt + line["texts"][0]
+    assert [document.body for document in read_documents(here / "out.jsonl")] == [line["body"] for line in lines]
+    out = capsys.readouterr().out
+    assert "in.jsonl: JSON Lines, 5 prompts, 3 with meta" in out and "out.jsonl: 5 lines; " in out
+    assert out.rstrip().endswith("prompts/s")
+
+
+def test_several_texts_stand_with_their_scores(here: Path) -> None:
+    assert generate("--num_replies", "3", "--preset", "lively") == 0
+    for line in lines_of(here / "out.jsonl"):
+        assert len(line["texts"]) == len(line["scores"]) == len(line["finishes"]) == 3
+        assert all(score < 0 and score == round(score, 4) for score in line["scores"])
+
+
+def test_texts_depend_neither_on_what_runs_beside_them_nor_on_a_kill(here: Path) -> None:
+    assert generate(output="whole") == 0
+    assert generate("--concurrency", "1", output="one") == 0
+    whole = (here / "whole").read_bytes()
+    assert (here / "one").read_bytes() == whole
+    (here / "whole").rename(partial(here / "whole"))
+    partial(here / "whole").write_bytes(whole[: len(whole) * 2 // 3])  # a line is torn
+    assert generate(output="whole") == 0
+    assert (here / "whole").read_bytes() == whole and not partial(here / "whole").exists()
+    assert generate("--seed", "1", output="other") == 0
+    assert (here / "other").read_bytes() != whole
+
+
+def test_what_was_written_otherwise_is_not_gone_on_with(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate() == generate() == 0
+    with pytest.raises(SystemExit):
+        generate("--seed", "1")
+    assert "is there already, made in another way" in capsys.readouterr().err
+    about = json.loads((here / "out.jsonl.about.json").read_text())
+    assert set(about) == {"named", "input", "model", "options", "seed"}
+
+
+def test_a_plain_gpt2_goes_on_with_prompts_when_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        generate(model="plain")
+    assert "in.jsonl:1: " in capsys.readouterr().err
+    assert generate("--as", "documents", model="plain") == 0
+    assert generate(output="same.jsonl") == 0
+    assert (here / "out.jsonl").read_bytes() == (here / "same.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--persona", "I am Ann."], "--persona means nothing for a model that writes documents (doc); leave it out"),
+        (["--selector", "s"], "--selector means nothing"),
+        (["--reranker", "likelihood"], "--reranker means nothing"),
+        (["--num_chosen", "2"], "--num_chosen means nothing"),
+        (["--last"], "--last means nothing"),
+        (["--preset", "wild"], "there is no preset 'wild'; there are balanced, careful, lively"),
+        (["--set", "said_again_penalty=0.5"], "said_again_penalty looks at what was said in earlier turns"),
+        (["--set", "max_new_tokens=63"], "max_new_tokens=63"),
+        (["--format", "python"], "format='python': allowed are jsonl, text, hub"),
+    ],
+    ids=" ".join,
+)
+def test_an_error_is_one_line(here: Path, capsys: pytest.CaptureFixture[str], more: list[str], told: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        generate(*more)
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and told in err and err.startswith("error: ") and err.count("\n") == 1
+    assert not (here / "out.jsonl").exists()
+
+
+def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: Path, model: DocumentModel) -> None:
+    with DocumentWriter(model) as writer:
+        long = {"max_new_tokens": 50}  # no room beside a long meta
+        lines = [{"prompt": "a", "meta": "cats and dogs and rain and sea " * 9}, {"prompt": "b"}]
+        (here / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        job = DocumentJob(input="in.jsonl", output="out.jsonl", options=long)
+        with pytest.raises(
+            ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or go on with --on_error skip"
+        ):
+            write_to_file(writer, job, digest="m", show=progress_bar)
+        job = DocumentJob(input="in.jsonl", output="out.jsonl", options=long, on_error="skip", overwrite=True)
+        result = write_to_file(writer, job, digest="m", show=progress_bar)
+    first, second = lines_of(here / "out.jsonl")
+    assert (result.lines, result.failed) == (2, 1) and "; 1 without a text" in result.summary("x")
+    assert set(first) == {"prompt", "meta", "error"} and second["prompt"] == "b" and "texts" in second
+
+
+def test_a_chat_with_a_model_of_documents_says_what_to_do(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["chat", "--model", "doc"])
+    assert end.value.code == 2
+    assert "doc: holds a model that writes documents, not one that replies; " in (err := capsys.readouterr().err)
+    assert "let it go on with prompts (python -m convmodel generate)" in err

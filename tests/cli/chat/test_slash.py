@@ -1,0 +1,248 @@
+"""Every slash command, completion, and files of conversations."""
+
+import gzip
+import random
+from pathlib import Path
+
+import pytest
+
+from convmodel.cli.chat import files as keeping
+from convmodel.cli.chat.completion import common_start, completions
+from convmodel.cli.chat.slash import COMMANDS, find, is_command, run_command, spoken
+from convmodel.cli.chat.state import Chat
+from convmodel.data.conversation import Conversation, read_conversations, write_conversations
+from tests.cli.chat.test_state import exchange
+from tests.fakes import FakeResponder
+
+
+@pytest.fixture
+def chat() -> Chat:
+    return Chat(FakeResponder(), source=random.Random(0))
+
+
+def test_one_slash_is_a_command_and_two_are_a_text() -> None:
+    assert is_command("/help") and is_command("/") and not is_command("//help") and not is_command(" /help")
+    assert (spoken("//help"), spoken("a/b"), spoken("///x")) == ("/help", "a/b", "//x")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("/rest", "there is no command /rest; did you mean /reset"),
+        ("/xyzzy", r"there is no command /xyzzy; /help lists them, .* is written //xyzzy"),
+        ("/", "there is no command /; "),
+        ("/reset now", "/reset takes no arguments, but 'now' followed"),
+        ("/undo", "there is nothing to take back"),
+        ("/retry", "nothing to reply to; say something first"),
+        ("/why", "no reply to look into"),
+        ("/persona add", "no sentence to add"),
+        ("/set temperature 0", "temperature=0: give a number above 0"),
+        ("/set tempo 1", "tempo: there is no such option"),
+        ("/set tempo", "tempo: there is no such option"),
+        ("/set temperature default", "temperature was not set"),
+        ("/preset shy", "there is no preset 'shy'; there are bold, sober"),
+        ("/seed x", "'x' is no seed; write a whole number from 0, or off"),
+        ("/seed -1", "'-1' is no seed"),
+        ("/save", "there is no file name"),
+        ("/save !", "there is no file name"),
+        ("/save talk.jsonl", "a conversation needs two turns"),
+        ("/load", "there is no file name"),
+        ("/load nowhere.jsonl", "nowhere.jsonl: there is no such file"),
+        ("/help xyzzy", "there is no command /xyzzy"),
+    ],
+)
+def test_what_cannot_be_followed_is_told_with_what_to_do(
+    chat: Chat, line: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, OSError), match=told):
+        run_command(chat, line)
+    assert (chat.turns, chat.own, chat.persona) == ((), {}, ())
+
+
+def test_commands_are_found_by_name_in_any_case_and_by_other_names() -> None:
+    assert find("HELP") is find("?") is find("help")
+    assert find("exit") is find("quit")
+
+
+def test_help_shows_every_command_and_one() -> None:
+    chat = Chat(FakeResponder())
+    shown = run_command(chat, "/help").table
+    assert shown is not None
+    assert [row[0].split()[0] for row in shown.rows] == [f"/{command.name}" for command in COMMANDS]
+    assert run_command(chat, "/help /seed").text.startswith("/seed [NUMBER | off]\n")
+
+
+def test_reset_undo_and_retry(chat: Chat) -> None:
+    reply = exchange(chat, "Hello")
+    assert run_command(chat, "/retry").reply and chat.waiting
+    assert chat.take(chat.start().reply())
+    undone = run_command(chat, "/undo")
+    assert undone.shown[0] == ("you", "Hello") and undone.shown[1][0] == "reply" and reply
+    assert undone.text == "taken back; no turns are left"
+    exchange(chat, "Hello")
+    assert run_command(chat, "/reset").text == "a new conversation; 2 turns are forgotten"
+    assert chat.turns == ()
+    assert run_command(chat, "/reset").text == "a new conversation"
+
+
+def test_quit_leaves() -> None:
+    assert run_command(Chat(FakeResponder()), "/quit").leave
+
+
+def test_a_persona_is_set_added_to_shown_and_cleared(chat: Chat) -> None:
+    assert "no persona" in run_command(chat, "/persona").text
+    assert run_command(chat, "/persona I like rain.").text == "I like rain."
+    assert run_command(chat, "/persona add I live in Rome.").text == "I like rain.\nI live in Rome."
+    assert run_command(chat, "/persona").text == "I like rain.\nI live in Rome."
+    assert run_command(chat, "/persona My name is Anna.").text == "My name is Anna."
+    run_command(chat, "/persona clear")
+    assert chat.persona == ()
+
+
+def test_options_are_shown_set_and_taken_back(chat: Chat) -> None:
+    shown = run_command(chat, "/set").table
+    assert shown is not None and ("temperature", "1.0", "model") in shown.rows
+    assert run_command(chat, "/set temperature 0.7").text == "temperature = 0.7"
+    assert run_command(chat, "/set top_k=5").text == "top_k = 5"
+    assert chat.own == {"temperature": 0.7, "top_k": 5}
+    assert run_command(chat, "/set temperature").text == "temperature = 0.7"
+    shown = run_command(chat, "/set").table
+    assert shown is not None and ("temperature", "0.7", "you") in shown.rows
+    assert run_command(chat, "/set temperature default").text == "temperature = 1.0"
+
+
+def test_presets_are_shown_and_used(chat: Chat) -> None:
+    run_command(chat, "/set top_k 5")
+    assert run_command(chat, "/preset bold").text == "preset bold"
+    assert chat.settings == {"temperature": 1.5}
+    shown = run_command(chat, "/preset").table
+    assert shown is not None and shown.rows[0] == ("bold", "temperature=1.5") and shown.marked == 0
+    options = run_command(chat, "/set").table
+    assert options is not None and ("temperature", "1.5", "preset") in options.rows
+    assert "no preset" in run_command(chat, "/preset off").text
+    assert chat.settings == {}
+
+
+def test_a_seed_is_fixed_shown_and_let_go(chat: Chat) -> None:
+    assert run_command(chat, "/seed").text == "each reply draws a seed"
+    assert run_command(chat, "/seed 7").text == "seed 7"
+    exchange(chat, "Hello")
+    assert run_command(chat, "/seed").text == "seed 7; the last one was 7"
+    run_command(chat, "/seed off")
+    assert chat.seed is None
+
+
+def test_why_shows_the_candidates_and_takes_another(chat: Chat) -> None:
+    exchange(chat, "Hello")
+    assert "/set num_return_sequences 4 compares several" in run_command(chat, "/why").text
+    run_command(chat, "/set num_return_sequences 3")
+    exchange(chat, "And?")
+    shown = run_command(chat, "/why").table
+    assert shown is not None and shown.marked == 0
+    assert [row[:3] for row in shown.rows] == [
+        ("1", "-1.000", "written"),
+        ("2", "-2.000", "written"),
+        ("3", "-3.000", "written"),
+    ]
+    taken = run_command(chat, "/why 2")
+    assert chat.turns[-1] == shown.rows[1][3] == taken.shown[0][1]
+    again = run_command(chat, "/why").table
+    assert again is not None and again.marked == 1
+    with pytest.raises(ValueError, match="no candidate 9; there are 1 to 3"):
+        run_command(chat, "/why 9")
+    with pytest.raises(ValueError, match="'x' is no number"):
+        run_command(chat, "/why x")
+
+
+# Files
+
+
+def test_a_saved_conversation_is_read_by_what_trains_and_loaded_again(
+    chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run_command(chat, "/persona I like rain.")
+    exchange(chat, "Hello\n日本語 \x1b[0m")
+    exchange(chat, "And?")
+    turns = chat.turns
+    assert run_command(chat, "/save ~/my talk.jsonl").text == "~/my talk.jsonl: written, 4 turns"
+    [read] = read_conversations(tmp_path / "my talk.jsonl")
+    assert read == Conversation(turns, ["I like rain."])
+    run_command(chat, "/reset")
+    run_command(chat, "/persona clear")
+    loaded = run_command(chat, "/load ~/my talk.jsonl")
+    assert chat.turns == turns and chat.persona == ("I like rain.",)
+    assert loaded.shown[-1] == ("reply", turns[-1])
+
+
+def test_a_file_is_replaced_or_added_to_only_when_asked(chat: Chat, tmp_path: Path) -> None:
+    name = str(tmp_path / "talk.jsonl.gz")
+    exchange(chat, "one")
+    run_command(chat, f"/save {name}")
+    before = Path(name).read_bytes()
+    with pytest.raises(ValueError, match=r"is there already; /save ! .* replaces it, /save \+ .* adds to it"):
+        run_command(chat, f"/save {name}")
+    assert Path(name).read_bytes() == before
+    exchange(chat, "two")
+    assert "conversation 2 of the file, 4 turns" in run_command(chat, f"/save + {name}").text
+    assert [len(c.turns) for c in read_conversations(name)] == [2, 4]
+    run_command(chat, f"/save ! {name}")
+    assert [len(c.turns) for c in read_conversations(name)] == [4]
+    assert gzip.decompress(Path(name).read_bytes()).count(b"\n") == 1
+
+
+def test_a_conversation_is_not_added_to_a_file_of_another_format(chat: Chat, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("context,response\nHello,Hi\n")
+    exchange(chat, "one")
+    with pytest.raises(ValueError, match="is csv, and only JSON Lines can be added to"):
+        run_command(chat, f"/save + {tmp_path / 'in.csv'}")
+
+
+def test_of_several_conversations_one_is_loaded_by_its_number(chat: Chat, tmp_path: Path) -> None:
+    name = str(tmp_path / "talks.jsonl")
+    write_conversations([Conversation(["a", "b"], meta={"id": 1}), Conversation(["c", "d", "e"])], name)
+    with pytest.raises(ValueError, match=r"several conversations in it; say which, such as /load .*talks.jsonl 1"):
+        run_command(chat, f"/load {name}")
+    assert "3 turns; the last one waits for a reply" in run_command(chat, f"/load {name} 2").text
+    assert chat.turns == ("c", "d", "e")
+    run_command(chat, f"/load {name} 1")
+    assert chat.conversation() == Conversation(["a", "b"], meta={"id": 1})
+    with pytest.raises(ValueError, match="there is no conversation 3"):
+        run_command(chat, f"/load {name} 3")
+    with pytest.raises(ValueError, match="counted from 1"):
+        keeping.load(name, 0)
+
+
+def test_a_file_with_one_turn_waits_for_a_reply(chat: Chat, tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('["Hello"]\n')
+    assert run_command(chat, f"/load {tmp_path / 'one.jsonl'}").text.startswith("1 turn; the last one waits")
+    assert chat.waiting
+
+
+# The Tab key
+
+
+def test_the_tab_key_completes_commands_options_presets_and_files(
+    chat: Chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.jsonl").touch()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "talks").mkdir()
+    assert completions(chat, "/se") == (3, ["/set", "/seed"])
+    assert completions(chat, "/set te") == (2, ["temperature"])
+    assert completions(chat, "/preset ") == (0, ["bold", "sober", "off"])
+    assert completions(chat, "/help pr") == (2, ["preset"])
+    assert completions(chat, "/save ta") == (2, ["talk.jsonl", "talks/"])
+    assert completions(chat, "/save ! ta") == (2, ["talk.jsonl", "talks/"])
+    assert completions(chat, "/load ") == (0, ["talk.jsonl", "talks/"])
+    assert completions(chat, "/load .h") == (2, [".hidden"])
+    for nothing in ("Hello", "//set", "", "/nope x", "/undo x", "/load nowhere/x", "/set\n"):
+        assert completions(chat, nothing)[1] == []
+
+
+def test_what_all_words_begin_with_is_typed_for_one() -> None:
+    assert common_start(["/save", "/set", "/seed"]) == "/s"
+    assert common_start(["/set", "/settings"]) == "/set"
+    assert common_start(["/why"]) == "/why" and common_start([]) == "" == common_start(["a", "b"])

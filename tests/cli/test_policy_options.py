@@ -1,0 +1,103 @@
+"""Command lines and the policies that they come to."""
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+
+from convmodel.cli.policy_options import PolicyOptions, add_policy_options, open_policy, policy_options
+from convmodel.serving.safety import Blocked, Policy
+from tests.models.test_text_classifier import saved
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(*arguments: str) -> PolicyOptions:
+    parser = ArgumentParser()
+    add_policy_options(parser)
+    return policy_options(parser.parse_args(arguments))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "words.txt").write_text("# of the weather\nrain\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_a_check_there_is_no_policy(here: Path) -> None:
+    assert said() == PolicyOptions() and open_policy(said()) is None
+    off = said("--blocked_words", "none.txt", "--classifier", "none", "--policy_say", "No.", "--no_policy")
+    assert off.off and open_policy(off) is None
+    assert open_policy(said("--no_policy", "--flag_labels", "rude")) is None
+
+
+def test_a_list_of_words_is_read_and_what_is_said_of_it_is_followed(here: Path) -> None:
+    policy = open_policy(said("--blocked_words", "words.txt"))
+    assert isinstance(policy, Policy) and policy.checks_input and policy.checks_output
+    assert policy.check_input(["RAIN"]) == Blocked("input", "words") and policy.stored("rain") == "[blocked]"
+    more = ["--policy_sides", "output", "--policy_say", "Let us talk of tea.", "--policy_store", "nothing"]
+    policy = open_policy(said("--blocked_words", "words.txt", *more))
+    assert policy is not None and policy.check_input(["rain"]) is None
+    assert (policy.say, policy.stored("rain")) == ("Let us talk of tea.", None)
+
+
+def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Path) -> None:
+    saved(here / "model", "bert")
+    options = said("--classifier", "model", "--flag_labels", " rude, sad,rude", "--flag_threshold", "0.01")
+    assert options == PolicyOptions(classifier="model", flag_labels=("rude", "sad"), flag_threshold=0.01)
+    policy = open_policy(options, device="cpu")
+    assert policy is not None
+    blocked = policy.check_input(["you are nice"])
+    assert blocked is not None and blocked.by == "classifier" and blocked.label in ("rude", "sad")
+    with pytest.raises(ValueError, match="model: nobody said which labels flag a text; the model has fine, rude, sad"):
+        open_policy(said("--classifier", "model"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--policy_say", "No."], "--policy_say means nothing without a check; give --blocked_words or --classifier"),
+        (["--policy_store", "text"], "--policy_store means nothing"),
+        (["--blocked_words", "words.txt", "--flag_labels", "a"], "--flag_labels is for a classifier, and there is"),
+        (["--blocked_words", "words.txt", "--flag_threshold", "0.5"], "--flag_threshold is for a classifier"),
+        (["--blocked_words", "none.txt"], "none.txt: there is no such file"),
+        (["--blocked_words", "words.txt", "--policy_say", " "], "there is nothing to say"),
+    ],
+)
+def test_what_cannot_be_followed_is_told(here: Path, arguments: list[str], told: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        open_policy(said(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--policy_sides", "inputs"], "'inputs'; allowed are input, output"),
+        (["--policy_sides", ","], "allowed are input, output"),
+        (["--flag_threshold", "0"], "'0' is no number above 0 and at most 1"),
+        (["--flag_threshold", "nan"], "'nan' is no number above 0"),
+        (["--flag_threshold", "high"], "'high' is no number above 0"),
+        (["--policy_store", "all"], "invalid choice: 'all'"),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_usage(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        said(*arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_a_list_of_words_needs_no_torch(here: Path) -> None:
+    program = (
+        "import sys; from convmodel.cli.policy_options import *;"
+        "policy = open_policy(PolicyOptions(blocked_words='words.txt'));"
+        "print(policy.check_input(['rain']).by, 'torch' in sys.modules)"
+    )
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=here, env=path)
+    assert done.stdout == "words False\n", done.stderr
