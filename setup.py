@@ -66,6 +66,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
+    entry_points={"console_scripts": ["convmodel = convmodel.__main__:main"]},
     packages=find_packages(include=["convmodel", "convmodel.*"]),
     package_data={
         "convmodel": ["py.typed"],

@@ -102,7 +102,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
     given["export_dir"] = fresh
     module = f"convmodel.training.selector_modules.{MODULES[kind]}"
     begun = time.perf_counter()
-    arguments = [f"--model={module}", "--data=convmodel.training.datamodules.selection.ChoiceDataModule"]
+    arguments = [f"--model={module}", "--data=convmodel.training.ChoiceDataModule"]
     main(["fit", *arguments, *(f"--{name}={value}" for name, value in given.items())])
     fresh.rename(output)
     return time.perf_counter() - begun

@@ -35,7 +35,8 @@ from benchmarks.common import (
 )
 from benchmarks.tokenization import load_tokenizer
 from convmodel.data.conversation import read_conversations
-from convmodel.generation import Row, generate_rows, to_int8
+from convmodel.generation.int8 import to_int8
+from convmodel.generation.padded import Row, generate_rows
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.devices import has_fast_bf16
 from convmodel.responders.protocol import Session

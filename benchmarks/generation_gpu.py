@@ -23,7 +23,9 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from convmodel.generation import Engine, Request, Row, generate_rows
+from convmodel.generation.engine import Engine
+from convmodel.generation.padded import Row, generate_rows
+from convmodel.generation.request import Request
 
 STREAMS = (1, 8, 64, 256)
 CONTEXT = 32

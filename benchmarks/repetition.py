@@ -27,8 +27,8 @@ from convmodel.data.document import Document, write_documents
 from convmodel.reports.evaluation import Options, evaluate
 from convmodel.trainer import main as trainer
 
-MODULE = "convmodel.training.document_module.DocumentModule"
-DATA = "convmodel.training.datamodules.document.DocumentDataModule"
+MODULE = "convmodel.training.DocumentModule"
+DATA = "convmodel.training.DocumentDataModule"
 
 SIZES: dict[str, Any] = {"n_layer": 2, "n_head": 4, "n_embd": 256, "n_positions": 512, "vocab_size": 4096}
 SMOKE: dict[str, Any] = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 128, "vocab_size": 400}

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from convmodel.responders.document_writer import DocumentWriter
     from convmodel.responders.hybrid import Hybrid
     from convmodel.responders.loading import open_responder
-    from convmodel.responders.protocol import Session
     from convmodel.responders.writer import Writer
     from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
     from convmodel.tokens.document_tokenizer import DocumentTokenizer
+    from convmodel.tokens.session import Session
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _HOMES = {
     "PRESETS": "convmodel.generation.options",
     "Selector": "convmodel.models.selection.selector",
     "SelectorScorer": "convmodel.models.rerankers",
-    "Session": "convmodel.responders.protocol",
+    "Session": "convmodel.tokens.session",
     "Writer": "convmodel.responders.writer",
     "open_responder": "convmodel.responders.loading",
 }

@@ -26,9 +26,9 @@ common options (every key of the config is an option too):
 fit --help, validate --help, test --help list every option with its meaning.
 
 models that write documents: --config examples/documents.yaml, or
-       --model convmodel.training.document_module.DocumentModule --data convmodel.training.datamodules.document.DocumentDataModule
+       --model convmodel.training.DocumentModule --data convmodel.training.DocumentDataModule
 models that choose replies: --config examples/bi-encoder.yaml, poly-encoder.yaml, cross-encoder.yaml, convert.yaml, or
-       --model convmodel.training.selector_modules.BiEncoderModule --data convmodel.training.datamodules.selection.ChoiceDataModule"""
+       --model convmodel.training.BiEncoderModule --data convmodel.training.ChoiceDataModule"""
 
 NEEDED = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
 """What the extra [train] brings and training cannot do without."""

@@ -1,1 +1,1 @@
-"""Options of a command line in, an exit status out: one file for each command of `python -m convmodel`."""
+"""Commands, the chat and bulk jobs: `python -m convmodel`."""

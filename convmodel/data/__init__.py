@@ -1,1 +1,1 @@
-"""Documents in, a model that writes documents of a kind you name out."""
+"""Files and Hub data sets in, conversations, documents and selection examples out."""

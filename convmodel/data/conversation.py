@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.data.formats import CONVERSATIONS
 from convmodel.data.formats.base import ConversationFileError, Problem, Record, kind
+from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.formats.jsonl import dump
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, replacing
 from convmodel.data.reader import OnError, Reader, Report, count

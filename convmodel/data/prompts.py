@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from convmodel.data.conversation import check_characters
 from convmodel.data.document import Meta, check_meta
 from convmodel.data.formats.base import FileFormat, Line, Problem, kind, listing
 from convmodel.data.formats.documents import BODY_KEYS, HUB, meta_of, sniff_jsonl
@@ -11,7 +12,6 @@ from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import Formats
 from convmodel.data.lines import encode, one_a_line, parse
 from convmodel.data.reader import Reader, Report, count
-from convmodel.tokens.document_tokenizer import check_prompt
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
 
@@ -139,3 +139,15 @@ class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
         report.prompts += 1
         report.with_meta += made.meta is not None
         return ((record.line, made),)
+
+
+def check_prompt(prompt: object) -> str:
+    """Checks how a document begins, which may be with nothing, and returns it untouched.
+
+    Raises:
+        TypeError: for no string.
+        ValueError: for a lone surrogate.
+    """
+    if not isinstance(prompt, str):
+        raise TypeError(f"the prompt is {kind(prompt)}; give a string, which may be empty")
+    return check_characters(prompt, "the prompt")

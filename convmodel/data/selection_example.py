@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader, check_turns
-from convmodel.data.formats import CONVERSATIONS
 from convmodel.data.formats.base import Asked, Problem, Record, kind
+from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.data.reader import OnError, Reader, Report, count
 

@@ -11,9 +11,8 @@ from convmodel.errors import QueueFull
 from convmodel.generation.cuda_graphs import Graphs
 from convmodel.generation.kv_cache import KeptRow
 from convmodel.generation.model_runner import KeyValues, Network, Piece
-from convmodel.generation.request import NO_TYPE, Request, Ticket
+from convmodel.generation.request import NO_TYPE, Finish, Request, Ticket
 from convmodel.generation.sampler import Decoder, choose
-from convmodel.responders.protocol import Finish
 
 WORTH_WAITING = 16
 """Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from convmodel.generation import is_understood
 from convmodel.generation import penalties as repetition
+from convmodel.generation.sampler import is_understood
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,

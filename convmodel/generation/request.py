@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from transformers import GenerationConfig
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
 
-from convmodel.responders.protocol import Finish
+
+Finish = Literal["end", "stop", "length", "cancelled"]
+"""Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
 
 NO_TYPE = -1
 """Stands for the type of a token that is read without one: what was read with types is not what was read without."""
@@ -29,7 +33,7 @@ class Request:
 
     input_ids: Sequence[int]
     token_type_ids: Sequence[int] | None
-    config: GenerationConfig
+    config: "GenerationConfig"
     seed: int | None = None
     stop: Callable[[int], bool] | None = None
     scored: bool = False

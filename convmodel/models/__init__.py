@@ -1,0 +1,1 @@
+"""Models: those that write, those that choose, their folders and cards."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation import Row
 from convmodel.generation.options import Decoding
+from convmodel.generation.padded import Row
 from convmodel.models.text_generation import Prepared, Written, prepare_row
-from convmodel.responders.protocol import Session
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
+from convmodel.tokens.session import Session
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 

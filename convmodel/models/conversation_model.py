@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation import Row, score_rows
 from convmodel.generation.options import Room, room_for_replies
+from convmodel.generation.padded import Row, score_rows
 from convmodel.models.card import CONVERSATIONS
 from convmodel.models.conversation_inputs import PreparedReply, prepare, without_repeats
 from convmodel.models.folder import DOCUMENT_FILE, has_file

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from convmodel.data.document import Meta, check_meta, meta_text
-from convmodel.generation import Row
+from convmodel.data.prompts import check_prompt
 from convmodel.generation.options import Decoding
+from convmodel.generation.padded import Row
+from convmodel.generation.request import Finish
 from convmodel.models.text_generation import Prepared, Written, prepare_row
-from convmodel.responders.protocol import Finish
-from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer, check_prompt
+from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer
 
 
 @dataclass(frozen=True)

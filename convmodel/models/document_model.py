@@ -11,9 +11,9 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from convmodel.data.document import Document, meta_text
-from convmodel.generation import Row, score_rows
 from convmodel.generation import penalties as repetition
 from convmodel.generation.options import Decoding, Room
+from convmodel.generation.padded import Row, score_rows
 from convmodel.models.card import DOCUMENTS
 from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument, prepare
 from convmodel.models.folder import DOCUMENT_FILE, local_file

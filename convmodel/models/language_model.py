@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Self, cast
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
-from convmodel.generation import is_int8, to_int8
+from convmodel.generation.int8 import is_int8, to_int8
 from convmodel.generation.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype

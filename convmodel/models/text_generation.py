@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation import Engine, Request, Row, Ticket, WhenGivenUp, generate_rows
+from convmodel.generation.engine import Engine
 from convmodel.generation.options import Decoding
+from convmodel.generation.padded import Row, WhenGivenUp, generate_rows
+from convmodel.generation.request import Finish, Request, Ticket
 from convmodel.generation.seeds import SEEDS, mixed_seed
-from convmodel.responders.protocol import Finish
 from convmodel.tokens.detokenizer import TextStream
 from convmodel.tokens.text_tokenizer import TextTokenizer
 

@@ -1,0 +1,1 @@
+"""Evaluation of models and inspection of data, as terminal output, JSON and HTML."""

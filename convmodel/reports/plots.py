@@ -5,7 +5,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -13,8 +13,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convmodel.reports.evaluation.task import Histogram
-from convmodel.reports.inspection.lengths import Lengths
+if TYPE_CHECKING:
+    from convmodel.reports.evaluation.task import Histogram
+    from convmodel.reports.inspection.lengths import Lengths
 
 # Stand-ins that matplotlib takes for colours; in the SVG they become the page's own.
 INK, FAINT, MODEL, GOLD = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -34,7 +35,7 @@ STYLE: Any = {
 }
 
 
-def svg(histogram: Histogram) -> str:
+def svg(histogram: "Histogram") -> str:
     """An `<svg>` element without size, to be scaled by the page; the same values give the same text."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")
@@ -57,7 +58,7 @@ def edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray
     return np.arange(low - 0.5, high + step + 0.5, step)
 
 
-def _draw(axes: Axes, histogram: Histogram) -> None:
+def _draw(axes: Axes, histogram: "Histogram") -> None:
     at = edges(histogram.series, histogram.bins)
     for place, (name, values) in enumerate(histogram.series.items()):
         known = [value for value in values if math.isfinite(value)]
@@ -104,7 +105,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def length_picture(title: str, files: Sequence[tuple[str, Lengths]], *, window: int | None = None) -> str:
+def length_picture(title: str, files: Sequence[tuple[str, "Lengths"]], *, window: int | None = None) -> str:
     """How long conversations or turns are, a line for each file.
 
     Args:
@@ -125,7 +126,7 @@ def length_picture(title: str, files: Sequence[tuple[str, Lengths]], *, window: 
         return _svg(figure, title)
 
 
-def _draw_lengths(axes: Any, files: Sequence[tuple[str, Lengths]], window: int | None) -> None:
+def _draw_lengths(axes: Any, files: Sequence[tuple[str, "Lengths"]], window: int | None) -> None:
     most = max([lengths.quantile(0.995) for _, lengths in files] + [window + window // 8 if window else 1, 8])
     edges = list(range(1, most + 2, -(-most // STEPS)))
     for number, (name, lengths) in enumerate(files):

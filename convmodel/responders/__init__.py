@@ -1,0 +1,1 @@
+"""Contexts in, replies out: generative, retrieval and hybrid responders."""

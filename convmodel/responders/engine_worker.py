@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import torch
 
 from convmodel.errors import QueueFull
-from convmodel.generation import Engine, Ticket
+from convmodel.generation.engine import Engine
 from convmodel.generation.options import Decoding, check_names, options_of
+from convmodel.generation.request import Ticket
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import Written, write, written

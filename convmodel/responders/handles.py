@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
-from convmodel.generation import Ticket
+from convmodel.generation.request import Ticket
 from convmodel.models.text_generation import Prepared, Written
 
 Pieces = queue.SimpleQueue[str | None]

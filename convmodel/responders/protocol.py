@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from convmodel.errors import QueueFull
+from convmodel.generation.request import Finish
+from convmodel.tokens.session import Session
 
 __all__ = [
     "Candidate",
@@ -23,10 +25,6 @@ __all__ = [
 
 MAX_RUNNING, MAX_WAITING = 32, 256
 """Texts that are written at once, and requests that are taken beside them, where nobody says."""
-
-Finish = Literal["end", "stop", "length", "cancelled"]
-"""Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
-
 
 Source = Literal["written", "chosen", "both"]
 """Whether a model wrote a reply, or chose it among candidates that were given, or did both."""
@@ -95,20 +93,6 @@ class Reply:
     def text(self) -> str:
         """The first candidate's text."""
         return self.candidates[0].text
-
-
-@dataclass(eq=False)
-class Session:
-    """What a conversation remembers of its replies beside their texts; kept with it and dropped with it.
-
-    A model's tokens can often write a text in several ways. A conversation whose replies are read again with the very
-    tokens that wrote them stays in the model's cache exactly.
-
-    Args:
-        ids: the tokens of a reply, by its place in the context and its text.
-    """
-
-    ids: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
 
 
 class Replying(Protocol):

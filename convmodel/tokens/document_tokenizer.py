@@ -4,9 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from convmodel.data.conversation import check_characters
 from convmodel.data.document import check_meta, meta_text
-from convmodel.data.formats.base import kind
+from convmodel.data.prompts import check_prompt
 from convmodel.tokens.document_layout import lay_out
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -92,15 +91,3 @@ class DocumentTokenizer(TextTokenizer):
         """Saves the transformers tokenizer without a chat template: documents are no chat."""
         self.hf_tokenizer.chat_template = None
         super().save_pretrained(folder)
-
-
-def check_prompt(prompt: object) -> str:
-    """Checks how a document begins, which may be with nothing, and returns it untouched.
-
-    Raises:
-        TypeError: for no string.
-        ValueError: for a lone surrogate.
-    """
-    if not isinstance(prompt, str):
-        raise TypeError(f"the prompt is {kind(prompt)}; give a string, which may be empty")
-    return check_characters(prompt, "the prompt")

@@ -23,8 +23,8 @@ from convmodel.training.run_logs import RunLog, RunLogs, listening
 from convmodel.training.samples import ReplySamples
 
 DEFAULT_PAIR = {
-    "model": {"class_path": "convmodel.training.conversation_module.ConversationModule"},
-    "data": {"class_path": "convmodel.training.datamodules.conversation.ConversationDataModule"},
+    "model": {"class_path": "convmodel.training.ConversationModule"},
+    "data": {"class_path": "convmodel.training.ConversationDataModule"},
 }
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,

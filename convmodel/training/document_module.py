@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any, Literal
 
 from convmodel.data.document import Document, Meta, check_meta, meta_text
+from convmodel.data.prompts import check_prompt
 from convmodel.models.document_model import DocumentModel, usual_meta_length
-from convmodel.tokens.document_tokenizer import check_prompt
 from convmodel.training.datamodules.document import DocumentDataModule
 from convmodel.training.language_module import WritingModule
 from convmodel.training.perplexity import Texts

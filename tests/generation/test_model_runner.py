@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation import to_int8
 from convmodel.generation.engine import Engine
+from convmodel.generation.int8 import to_int8
 from convmodel.generation.model_runner import keys_read
 from convmodel.generation.request import Request, Ticket
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
-from convmodel.generation import is_understood
 from convmodel.generation.options import (
     ALLOWED,
     DECODING_DEFAULTS,
@@ -21,7 +20,7 @@ from convmodel.generation.options import (
     room_for_replies,
     whole_config,
 )
-from convmodel.generation.sampler import UNDERSTOOD
+from convmodel.generation.sampler import UNDERSTOOD, is_understood
 from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64

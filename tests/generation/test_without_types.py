@@ -9,8 +9,10 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation import Engine, Request, Row, generate_rows, score_rows, to_int8
-from convmodel.generation.request import NO_TYPE
+from convmodel.generation.engine import Engine
+from convmodel.generation.int8 import to_int8
+from convmodel.generation.padded import Row, generate_rows, score_rows
+from convmodel.generation.request import NO_TYPE, Request
 
 END, POSITIONS = 31, 48
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.generation import Engine
+from convmodel.generation.engine import Engine
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid

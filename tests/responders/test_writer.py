@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from convmodel.errors import QueueFull
-from convmodel.generation import Engine
+from convmodel.generation.engine import Engine
 from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.protocol import Reply, Replying, Responder, Session

@@ -49,8 +49,8 @@ class Workshop:
         for name, lines in {"train": source[:14], "valid": source[14:20], "test": source[20:26]}.items():
             (self.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return {
-            "model": "convmodel.training.document_module.DocumentModule",
-            "data": "convmodel.training.datamodules.document.DocumentDataModule",
+            "model": "convmodel.training.DocumentModule",
+            "data": "convmodel.training.DocumentDataModule",
             "data__overlap": 8,
         }
 

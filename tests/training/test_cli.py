@@ -96,7 +96,7 @@ def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, caps
     ):
         assert explanation in printed
     values = yaml.safe_load(printed)
-    assert values["model"]["class_path"] == "convmodel.training.conversation_module.ConversationModule"
+    assert values["model"]["class_path"] == "convmodel.training.ConversationModule"
     assert values["model"]["init_args"]["from_scratch"]["n_embd"] == 16
     config = workshop.folder / "config.yaml"
     config.write_text(printed, encoding="utf-8")

@@ -71,7 +71,7 @@ def test_a_run_leaves_a_model_that_writes_and_what_it_wrote_on_the_way(
         assert one["options"] == {"do_sample": False, "max_new_tokens": 32}  # half of the window
         assert model.generate(one["prompt"], meta=one["meta"], **one["options"]).texts == one["texts"]
     told = description(workshop.folder / "run")
-    assert told["model"]["class"] == "convmodel.training.document_module.DocumentModule"
+    assert told["model"]["class"] == "convmodel.training.DocumentModule"
     assert "train.jsonl: JSON Lines, 14 documents" in told["data"]["train"] and told["state"] == "finished"
     card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "A model that writes documents" in card and "validation loss (nats per predicted token)" in card
@@ -148,7 +148,7 @@ def test_the_shipped_config_is_of_documents(capsys: pytest.CaptureFixture[str]) 
     with contextlib.chdir(ROOT), pytest.raises(SystemExit):
         main(["--config", "examples/documents.yaml", "--print_config"])
     values = yaml.safe_load(capsys.readouterr().out)
-    assert values["model"]["class_path"] == "convmodel.training.document_module.DocumentModule"
+    assert values["model"]["class_path"] == "convmodel.training.DocumentModule"
     assert all((ROOT / values["data"]["init_args"][f"{name}_file"]).is_file() for name in ("train", "valid", "test"))
     metas = [one["meta"] for one in values["samples"]["prompts"] if "meta" in one]
     kinds = {meta if isinstance(meta, str) else meta[-1] for meta in metas}

@@ -22,8 +22,8 @@ from tests.training.conftest import SIZES, Workshop
 from tests.training.test_resume import callback
 
 CHOOSING: dict[str, Any] = {
-    "model": "convmodel.training.selector_modules.BiEncoderModule",
-    "data": "convmodel.training.datamodules.selection.ChoiceDataModule",
+    "model": "convmodel.training.BiEncoderModule",
+    "data": "convmodel.training.ChoiceDataModule",
     "trainer__max_steps": 2,
     "trainer__val_check_interval": 2,
     **{f"model__from_scratch__{name}": ... for name in SIZES},
@@ -56,11 +56,11 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
     )
     assert datetime.fromisoformat(found["started"]) <= datetime.fromisoformat(found["ended"])
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
-    assert found["model"]["class"] == "convmodel.training.conversation_module.ConversationModule"
+    assert found["model"]["class"] == "convmodel.training.ConversationModule"
     assert found["model"]["parameters"] == found["model"]["learned"] == model.hf_model.num_parameters()
     assert found["model"]["options"]["from_scratch"]["n_embd"] == 16
     assert found["model"]["base_model"] is None
-    assert found["data"]["class"] == "convmodel.training.datamodules.conversation.ConversationDataModule"
+    assert found["data"]["class"] == "convmodel.training.ConversationDataModule"
     assert found["data"]["options"]["tokens_per_batch"] == 256
     assert "train.jsonl: JSON Lines" in found["data"]["train"] and "60 conversations" in found["data"]["train"]
     assert found["versions"]["convmodel"] == convmodel.__version__
@@ -80,7 +80,7 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
 def test_a_run_of_a_selector_is_described_and_logged_too(workshop: Workshop) -> None:
     workshop.train(**CHOOSING)
     found = description(workshop.folder / "run")
-    assert found["model"]["class"] == "convmodel.training.selector_modules.BiEncoderModule"
+    assert found["model"]["class"] == "convmodel.training.BiEncoderModule"
     assert found["model"]["options"]["new_encoder"]["width"] == 16
     assert found["state"] == "finished" and found["result"]["steps"] == 2
     assert found["result"]["best_val_recall"] is not None

@@ -157,7 +157,7 @@ def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None
 # Runs of the trainer
 
 BI, POLY, CROSS = (f"convmodel.training.selector_modules.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
-CONVERT = "convmodel.training.selector_modules.ConvertModule"
+CONVERT = "convmodel.training.ConvertModule"
 
 
 CONVERT_SIZES = {"vocab_size": 300, "width": 16, "projection": 8, "windows": [3, 5], "inner": 32, "encoding": 16}
@@ -175,7 +175,7 @@ def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str =
         sizes = {}
     given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
     first, *others = workshop.arguments(command, run=run, **given)
-    return [first, f"--model={kind}", "--data=convmodel.training.datamodules.selection.ChoiceDataModule", *others]
+    return [first, f"--model={kind}", "--data=convmodel.training.ChoiceDataModule", *others]
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -> None:
@@ -287,7 +287,7 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
 
     first, *others = workshop.arguments(data__tokens_per_batch=...)
     with pytest.raises(SystemExit):
-        main([first, "--data=convmodel.training.datamodules.selection.ChoiceDataModule", *others])
+        main([first, "--data=convmodel.training.ChoiceDataModule", *others])
     assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
 
 

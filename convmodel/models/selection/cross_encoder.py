@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convmodel.generation import is_int8, to_int8
+from convmodel.generation.int8 import is_int8, to_int8
 from convmodel.models.selection.encoder import (
     NewEncoder,
     TokenEncoder,

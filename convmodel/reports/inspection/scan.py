@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.data.formats import CONVERSATIONS
+from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.reports.inspection.chunks import Chunk, chunks
 from convmodel.reports.inspection.findings import EXAMPLES, Example, Finding, Tally, excerpt
 from convmodel.reports.inspection.lengths import Lengths, WindowTally, budget_padding, cut_turns, random_padding

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import ConversationFileError
-from convmodel.data.formats import FILE_FORMATS
+from convmodel.data.formats.conversations import FILE_FORMATS
 
 DOCS = Path(__file__).parents[3] / "docs" / "conversation-files.md"
 

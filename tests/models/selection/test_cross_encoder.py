@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 
-from convmodel.generation import is_int8
 from convmodel.generation.cpu import has_vnni
+from convmodel.generation.int8 import is_int8
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
 from convmodel.models.selection.encoder import Architecture, NewEncoder

@@ -1,0 +1,1 @@
+"""ConveRT: network, tokenizer, and inference without padding."""
