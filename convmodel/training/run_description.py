@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 import convmodel
+from convmodel import training
 from convmodel.data.atomic import atomic_file
 from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
 from convmodel.training.export import BestExport
@@ -102,8 +103,11 @@ def _data(module: Any) -> dict[str, Any]:
     return {"class": _name(module), "options": _plain(module.hparams), **getattr(module, "described", {})}
 
 
-def _name(one: object) -> str:
-    return f"{type(one).__module__}.{type(one).__qualname__}"
+def _name(instance: object) -> str:
+    """Return the path of an object's class: the public one where there is one, which later moves leave alone."""
+    name = type(instance).__qualname__
+    public = getattr(training, name, None) if name in training.__all__ else None
+    return f"{training.__name__ if public is type(instance) else type(instance).__module__}.{name}"
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from convmodel.data.atomic import atomic_file, atomic_folder
 FILES = 8
 WRITER = """
 import itertools, sys
-from convmodel import atomic
+from convmodel.data import atomic
 from pathlib import Path
 
 folder, file, exchanges = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "True"

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ STEPS = 255 if has_vnni() else 127
 """Into so many steps a row is rounded, from its largest number below 0 to that above."""
 
 
-def plain_int8(weight: Tensor, bias: Tensor, x: Tensor, zero: int) -> Tensor:
+def plain_int8(weight: Tensor, bias: Tensor, x: Tensor, zero: int, last: int = STEPS) -> Tensor:
     """(N, in) in, (N, out) out: every number rounded by itself, everything added in fp64; 0 is step `zero`."""
     scale = weight.abs().amax(1, keepdim=True) / 127
     whole = torch.where(scale > 0, weight / scale, 0).round().double()
     peaks = x.double().abs().amax(1, keepdim=True)
     steps = torch.where(peaks > 0, x.double() / peaks * (STEPS / 2), 0) + zero
-    rows = (steps.round().clamp(0, STEPS) - zero) / (STEPS / 2) * peaks
+    rows = (steps.round().clamp(0, last) - zero) / (STEPS / 2) * peaks
     return rows @ (whole * scale).t() + bias.double()
 
 
@@ -42,8 +43,9 @@ def test_a_product_is_that_of_plain_lines(width: int, out: int) -> None:
     x = torch.randn(300, width) * 10 ** torch.randn(300, 1)
     step = 2 / STEPS * x.abs().amax(1, keepdim=True).double() * weight.abs().amax(1).double()
     far = []
-    for zero in (STEPS // 2, STEPS // 2 + 1):  # the middle of an odd number of steps: a processor takes one of them
-        distance = (layer(x).double() - plain_int8(weight, bias, x, zero)).abs()
+    # The middle of an odd number of steps: a processor takes one of the two, and some have room for one step more.
+    for zero, last in product((STEPS // 2, STEPS // 2 + 1), {STEPS, min(STEPS + 1, 255)}):
+        distance = (layer(x).double() - plain_int8(weight, bias, x, zero, last)).abs()
         assert (distance <= 2 * step + 1e-5).all()
         far.append(int((distance > 0.01 * step + 1e-5).any(1).sum()))
     assert min(far) <= 3  # rows with a number so near half-way between two steps that it is rounded to the other
