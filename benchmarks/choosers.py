@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from convmodel.data.selection_example import ChoiceExample, ChoiceReader
+from convmodel.data.selection_example import SelectionExample, SelectionReader
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.selector import Selector
-from convmodel.reports.evaluation.candidate_pools import Pooled, Pools
+from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
 from convmodel.reports.evaluation.scoring import scores_of
 from convmodel.training.schedule import learning_rate_at
 
@@ -35,7 +35,7 @@ MODULES = {
     "ConveRT": "ConvertModule",
 }
 
-Score = Callable[[Sequence[ChoiceExample]], Iterator[np.ndarray]]
+Score = Callable[[Sequence[SelectionExample]], Iterator[np.ndarray]]
 """Examples in, (C,) scores of each one's candidates out."""
 
 
@@ -90,7 +90,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
         "trainer.enable_progress_bar": "false",
     }
     if cross:
-        given |= {"model.negatives": NEGATIVES, "model.compared": "true"}
+        given |= {"model.negatives": NEGATIVES, "model.compare_pooled": "true"}
     if kind != "ConveRT":
         given |= {"model.max_context": work.max_context, "model.max_candidate": work.max_candidate}
         given["model.pooling"] = "mean"
@@ -102,7 +102,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
     given["export_dir"] = fresh
     module = f"convmodel.training.selector_modules.{MODULES[kind]}"
     begun = time.perf_counter()
-    arguments = [f"--model={module}", "--data=convmodel.training.ChoiceDataModule"]
+    arguments = [f"--model={module}", "--data=convmodel.training.SelectionDataModule"]
     main(["fit", *arguments, *(f"--{name}={value}" for name, value in given.items())])
     fresh.rename(output)
     return time.perf_counter() - begun
@@ -112,8 +112,8 @@ def ours(folder: Path) -> Score:
     """Scores of a trained selector."""
     selector = Selector.from_pretrained(folder, device="cpu", dtype="float32")
 
-    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
-        numbered = [Pooled(number, number, one) for number, one in enumerate(examples, start=1)]
+    def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
+        numbered = [CandidatePool(number, number, one) for number, one in enumerate(examples, start=1)]
         pools = Pools(numbered, place="example {line}", data={}, candidates={})
         return (found.values for found in scores_of(selector, pools))
 
@@ -123,7 +123,7 @@ def ours(folder: Path) -> Score:
 # The peers
 
 
-def bm25(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+def bm25(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
     """Okapi BM25 of the context's distinct words, persona included, over all candidates of the file."""
     from rank_bm25 import BM25Okapi
 
@@ -139,7 +139,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def constant(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+def constant(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
     """The same score for every text: whatever is answered, it is always the same."""
     return (np.zeros(len(one.candidates)) for one in examples)
 
@@ -155,14 +155,14 @@ def export_encoder(base: Path, folder: Path, *, max_context: int) -> str:
     return tokenizer.sep_token
 
 
-def spoken(one: ChoiceExample, sep: str) -> str:
+def spoken(one: SelectionExample, sep: str) -> str:
     """A context as one text, its turns apart by the separator's token."""
     return f" {sep} ".join([*one.persona, *one.context])
 
 
-def drawn(path: Path, *, batch_size: int, steps: int, seed: int = 1) -> Iterator[list[ChoiceExample]]:
+def drawn(path: Path, *, batch_size: int, steps: int, seed: int = 1) -> Iterator[list[SelectionExample]]:
     """Random batches of examples, as many as there are steps."""
-    examples = list(ChoiceReader(path))
+    examples = list(SelectionReader(path))
     source = random.Random(seed)
     while True:
         source.shuffle(examples)
@@ -213,7 +213,7 @@ def sentence_bi(work: Work) -> tuple[Score, float]:
     seconds = time.perf_counter() - begun
     model.eval()
 
-    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+    def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
         texts = list({text for one in examples for text in one.candidates})
         places = {text: number for number, text in enumerate(texts)}
         vectors = model.encode(texts, batch_size=128, normalize_embeddings=True)
@@ -246,7 +246,7 @@ def sentence_cross(work: Work) -> tuple[Score, float]:
     seconds = time.perf_counter() - begun
     model.eval()
 
-    def score(examples: Sequence[ChoiceExample]) -> Iterator[np.ndarray]:
+    def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
         for one in examples:
             pairs = [(spoken(one, sep), text) for text in one.candidates]
             yield np.asarray(model.predict(pairs, batch_size=128, show_progress_bar=False))

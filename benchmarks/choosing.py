@@ -28,7 +28,7 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.data.conversation import Conversation
-from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
+from convmodel.data.selection_example import SelectionExample, SelectionReader, reader_of
 from convmodel.metrics.ranking import rank
 
 SETS = ("ubuntu_irc", "persona")
@@ -113,9 +113,9 @@ def _join(sources: Sequence[Path], target: Path, smoke: bool) -> None:
     """Conversations of several files in one, so that one vocabulary serves all; of an example its last two turns."""
     with open(target, "w", encoding="utf-8") as file:
         for source in sources:
-            found: Iterable[ChoiceExample | Conversation] = reader_of(source)
+            found: Iterable[SelectionExample | Conversation] = reader_of(source)
             for one in islice(found, 60 if smoke else None):
-                turns = (one.context[-1], one.response) if isinstance(one, ChoiceExample) else one.turns
+                turns = (one.context[-1], one.response) if isinstance(one, SelectionExample) else one.turns
                 file.write(json.dumps({"turns": turns}, ensure_ascii=False) + "\n")
 
 
@@ -151,7 +151,7 @@ def _set(name: str, options: argparse.Namespace, base: Path, convert: Path) -> l
     files = {split: options.data / name / f"{split}.jsonl" for split in ("train", "valid", "test")}
     work = _work(name, options, files, base)
     fewer = replace(work, steps=max(1, work.steps // CONVERT_SHARE))
-    examples = list(islice(ChoiceReader(work.test), options.test_examples))
+    examples = list(islice(SelectionReader(work.test), options.test_examples))
 
     def begun() -> Path:
         """What cross-encoders begin with, as in examples/: from less, they learn next to nothing in this time."""
@@ -179,7 +179,7 @@ def _ours(kind: str, work: Work, base: Path, **options: Any) -> tuple[Score, flo
 
 
 def _measured(
-    folder: Path, name: str, make: Callable[[], tuple[Score, float]], examples: Sequence[ChoiceExample]
+    folder: Path, name: str, make: Callable[[], tuple[Score, float]], examples: Sequence[SelectionExample]
 ) -> dict[str, Any]:
     kept = folder / f"{name}.json"
     if kept.is_file():
@@ -195,7 +195,7 @@ def _measured(
     return found
 
 
-def recalls(scores: Sequence[np.ndarray], examples: Sequence[ChoiceExample]) -> dict[str, float]:
+def recalls(scores: Sequence[np.ndarray], examples: Sequence[SelectionExample]) -> dict[str, float]:
     """R_n@1, R_n@2, R_n@5 and MRR of the whole pools and, where they are large, of the first nine distractors."""
     whole = max(len(one.candidates) for one in examples)
     found: dict[str, float] = {}

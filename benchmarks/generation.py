@@ -36,7 +36,7 @@ from benchmarks.common import (
 from benchmarks.tokenization import load_tokenizer
 from convmodel.data.conversation import read_conversations
 from convmodel.generation.int8 import to_int8
-from convmodel.generation.padded import Row, generate_rows
+from convmodel.generation.padded import ModelInput, generate_rows
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.devices import has_fast_bf16
 from convmodel.responders.protocol import Session
@@ -94,9 +94,9 @@ class Generate:
         with self._lock:
             return self.batch([context], count)[0]
 
-    def _row(self, context: Sequence[str], limit: int) -> Row:
+    def _row(self, context: Sequence[str], limit: int) -> ModelInput:
         encoding = self._model.tokenizer(context, max_length=limit)
-        return Row(encoding["input_ids"], encoding["token_type_ids"])
+        return ModelInput(encoding["input_ids"], encoding["token_type_ids"])
 
 
 class CTranslate2:

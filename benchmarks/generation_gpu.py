@@ -24,26 +24,26 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.generation.engine import Engine
-from convmodel.generation.padded import Row, generate_rows
-from convmodel.generation.request import Request
+from convmodel.generation.padded import ModelInput, generate_rows
+from convmodel.generation.request import GenerationRequest
 
 STREAMS = (1, 8, 64, 256)
 CONTEXT = 32
 
 
-def contexts(count: int, vocabulary: int) -> list[Row]:
+def contexts(count: int, vocabulary: int) -> list[ModelInput]:
     """Random ids: how fast a token is read does not depend on which it is."""
     source = random.Random(0)
-    return [Row([source.randrange(vocabulary) for _ in range(CONTEXT)], [0] * CONTEXT) for _ in range(count)]
+    return [ModelInput([source.randrange(vocabulary) for _ in range(CONTEXT)], [0] * CONTEXT) for _ in range(count)]
 
 
-def ours(engine: Engine, rows: Sequence[Row], config: GenerationConfig) -> int:
+def ours(engine: Engine, rows: Sequence[ModelInput], config: GenerationConfig) -> int:
     """Tokens written."""
-    tickets = engine.run(Request(row.input_ids, row.token_type_ids, config) for row in rows)
+    tickets = engine.run(GenerationRequest(row.input_ids, row.token_type_ids, config) for row in rows)
     return sum(len(ticket.tokens) for ticket in tickets)
 
 
-def generate(model: GPT2LMHeadModel, rows: Sequence[Row], config: GenerationConfig) -> int:
+def generate(model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig) -> int:
     """The same through transformers."""
     return sum(len(replies[0]) for replies in generate_rows(model, rows, config))
 

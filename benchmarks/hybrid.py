@@ -27,10 +27,10 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.data.conversation import ConversationReader
-from convmodel.data.selection_example import ChoiceExample, ChoiceReader, reader_of
-from convmodel.generation.seeds import mixed_seed
+from convmodel.data.selection_example import SelectionExample, SelectionReader, reader_of
+from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.bootstrap import interval, resampled
-from convmodel.metrics.diversity import distinct, sameness
+from convmodel.metrics.diversity import distinct, repeated_share
 from convmodel.metrics.metric import Metric, ratio
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.ranking import rank
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         tell(f"{len(examples):,} examples, {len(candidates):,} candidates")
         selector = Selector.from_pretrained(options.selector, dtype="float32")
         writer = stack.enter_context(Writer.from_pretrained(options.model, dtype="float32"))
-        chooser = stack.enter_context(Chooser(selector, candidates, options={"num_chosen": options.num_chosen}))
+        chooser = stack.enter_context(Chooser(selector, candidates, options={"num_candidates": options.num_candidates}))
         ranked = ranking(examples, Likelihood(writer.model), SelectorScorer(selector))
         replied = replying(examples, writer, chooser, num_replies=options.num_replies)
     for head, rows in (("the real reply in its pool", ranked), ("replies", replied)):
@@ -112,7 +112,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--most_candidates", type=int, default=20_000, help="of them at most (default: 20000)")
     parser.add_argument("--limit", type=int, default=200, help="held-out replies (default: 200)")
     parser.add_argument("--num_replies", type=int, default=4, help="that are written (default: 4)")
-    parser.add_argument("--num_chosen", type=int, default=10, help="that are chosen (default: 10)")
+    parser.add_argument("--num_candidates", type=int, default=10, help="that are chosen (default: 10)")
     add_common_options(parser, name="hybrid", rounds=1)
     options = parser.parse_args(arguments)
     if options.smoke:
@@ -120,10 +120,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def held_out(path: str) -> Iterator[ChoiceExample]:
+def held_out(path: str) -> Iterator[SelectionExample]:
     """Contexts with their real replies: those of the file, or the last turn of each conversation among others'."""
     reader = reader_of(path)
-    if isinstance(reader, ChoiceReader):
+    if isinstance(reader, SelectionReader):
         yield from reader
         return
     conversations = [one for one in reader if len(one.turns) > 1]
@@ -132,7 +132,7 @@ def held_out(path: str) -> Iterator[ChoiceExample]:
         gold = one.turns[-1].strip()
         drawn = random.Random(number).sample(lasts, min(POOL, len(lasts)))
         others = [text for text in drawn if text != gold][: POOL - 1]
-        yield ChoiceExample(one.turns[:-1], (*others, gold), len(others), one.persona)
+        yield SelectionExample(one.turns[:-1], (*others, gold), len(others), one.persona)
 
 
 def replies_of(path: str) -> list[str]:
@@ -145,7 +145,7 @@ def replies_of(path: str) -> list[str]:
 # The real reply in its pool
 
 
-def ranking(examples: Sequence[ChoiceExample], written: Scorer, chosen: Scorer) -> dict[str, dict[str, Found]]:
+def ranking(examples: Sequence[SelectionExample], written: Scorer, chosen: Scorer) -> dict[str, dict[str, Found]]:
     """hits@1 and the mean reciprocal rank of the real reply for each way of ranking its pool."""
     orders: dict[str, list[list[float]]] = {"writer": [], "chooser": [], "hybrid": [], "hybrid by likelihood": []}
     for example in examples:
@@ -180,7 +180,7 @@ def ranked_again(first: Sequence[float], second: Sequence[float]) -> list[float]
 
 
 def replying(
-    examples: Sequence[ChoiceExample], writer: Responder, chooser: Chooser, *, num_replies: int
+    examples: Sequence[SelectionExample], writer: Responder, chooser: Chooser, *, num_replies: int
 ) -> dict[str, dict[str, Found]]:
     """What is replied by each part and by both, where the real reply is not among the candidates."""
     several = {"num_return_sequences": num_replies}
@@ -197,11 +197,11 @@ def replying(
     return found
 
 
-def _measured(examples: Sequence[ChoiceExample], responder: Responder, options: dict[str, Any]) -> dict[str, Found]:
+def _measured(examples: Sequence[SelectionExample], responder: Responder, options: dict[str, Any]) -> dict[str, Found]:
     replies: list[Reply] = []
     for start in range(0, len(examples), GROUP):
         begun = [
-            responder.start(one.context, persona=one.persona, options=options, seed=mixed_seed(0, number) % 2**32)
+            responder.start(one.context, persona=one.persona, options=options, seed=derive_seed(0, number) % 2**32)
             for number, one in enumerate(examples[start : start + GROUP], start)
         ]
         replies += [each.reply() for each in begun]
@@ -209,14 +209,14 @@ def _measured(examples: Sequence[ChoiceExample], responder: Responder, options: 
     return _measures(examples, [reply.text for reply in replies], chosen)
 
 
-def _measures(examples: Sequence[ChoiceExample], texts: Sequence[str], chosen: Sequence[float]) -> dict[str, Found]:
+def _measures(examples: Sequence[SelectionExample], texts: Sequence[str], chosen: Sequence[float]) -> dict[str, Found]:
     said = [repeated_from(example.context, text, 4) for example, text in zip(examples, texts, strict=True)]
     units = [[text] for text in texts]
     return {
         "F1": _mean([f1(text, example.response) for text, example in zip(texts, examples, strict=True)]),
         "distinct-2": Found(distinct(units, 2)[0]),
         "said before": _interval(np.array(said, dtype=float)),
-        "the same": Found(sameness(units)[0]),
+        "the same": Found(repeated_share(units)[0]),
         "chosen": Found(sum(chosen) / len(chosen) if chosen else float("nan")),
     }
 

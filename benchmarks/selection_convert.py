@@ -18,7 +18,7 @@ from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.convert.model import Convert
 from convmodel.models.selection.convert.network import ConvertSizes
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
-from convmodel.models.selection.layout import Row, pad_rows
+from convmodel.models.selection.layout import EncoderInput, pad_rows
 
 BATCH = 64
 """Turns that the peer reads at once."""
@@ -33,7 +33,9 @@ PEER = f"padded, batches of {BATCH}, fp32"
 @torch.inference_mode()
 def padded(selector: Convert, texts: Sequence[str]) -> Tensor:
     """(N, D) vectors of the peer: the network as it is trained, on batches in the order in which they come."""
-    rows = [Row(ids, [0] * len(ids)) for ids in map(selector.candidate_row, selector.tokenizer.encode_many(texts))]
+    rows = [
+        EncoderInput(ids, [0] * len(ids)) for ids in map(selector.candidate_row, selector.tokenizer.encode_many(texts))
+    ]
     batches = (pad_rows(rows[first : first + BATCH], 0) for first in range(0, len(rows), BATCH))
     return torch.cat([selector.convert.encode_responses(batch.ids, batch.mask) for batch in batches])
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from benchmarks.common import ROOT, Ratio, conversation_files, interleave, tell
 from benchmarks.tokenization import load_tokenizer
 from convmodel.data.conversation import read_conversations
-from convmodel.data.selection_example import ChoiceExample, read_choices
+from convmodel.data.selection_example import SelectionExample, read_selection_examples
 from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.encoder import NewEncoder
-from convmodel.models.selection.layout import Row, pad_rows
+from convmodel.models.selection.layout import EncoderInput, pad_rows
 
 BATCH = 32
 """Pairs that the peer reads at once."""
@@ -40,7 +40,7 @@ SMOKE_SIZES = {"tiny": NewEncoder("gpt2", layers=2, heads=2, width=32, positions
 class Asked:
     """A context and the token ids of its candidates."""
 
-    context: Row
+    context: EncoderInput
     candidates: list[list[int]]
 
 
@@ -66,20 +66,20 @@ def data_folder() -> Path:
     return Path(os.environ.get("CONVMODEL_DATA") or ROOT.parent / "shared" / "data")
 
 
-def examples(data: Path, *, smoke: bool) -> list[ChoiceExample]:
+def examples(data: Path, *, smoke: bool) -> list[SelectionExample]:
     """Real ones of ubuntu_irc; where they are not there, contexts of conversations with others' turns."""
     file = data / "ubuntu_irc" / "test.jsonl"
     if not smoke and file.is_file():
-        return list(islice(read_choices(file), 400))
+        return list(islice(read_selection_examples(file), 400))
     if not smoke:
         tell("ubuntu_irc is not there (CONVMODEL_DATA): measured on examples/data instead")
     conversations = list(read_conversations(conversation_files(data, smoke=True)["test"]))
     turns = list(dict.fromkeys(turn.strip() for conversation in conversations for turn in conversation.turns))
     pool = tuple(turns[: 10 if smoke else 100])
-    return [ChoiceExample(conversation.turns[:-1], pool, 0) for conversation in conversations]
+    return [SelectionExample(conversation.turns[:-1], pool, 0) for conversation in conversations]
 
 
-def picked(given: Sequence[ChoiceExample], selector: CrossEncoder, count: int) -> list[Asked]:
+def picked(given: Sequence[SelectionExample], selector: CrossEncoder, count: int) -> list[Asked]:
     """Contexts of usual lengths: from so many equal shares of them, sorted by length, the one in the middle of each."""
     encode = selector.tokenizer.encode_many
     rows = [(selector.context_row(encode(example.context)), example) for example in given]

@@ -17,7 +17,7 @@ from benchmarks.common import Ratio, interleave, table, tell
 from benchmarks.job import Meter
 from benchmarks.selection_pairs import Material, Recipe, prepare, rows_of
 from convmodel.models.devices import has_fast_bf16
-from convmodel.models.selection.layout import Padded, pad_rows
+from convmodel.models.selection.layout import EncoderBatch, pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.selector_modules import BiEncoderModule
@@ -87,13 +87,13 @@ def ours(loop: Loop, seed: int) -> float:
     from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
     from convmodel.training.cli import TRAINER_DEFAULTS
-    from convmodel.training.datamodules.selection import ChoiceBatch, ChoiceDataModule
+    from convmodel.training.datamodules.selection import SelectionBatch, SelectionDataModule
 
     meter = Meter(WARM_UP, loop.seconds)
 
     class Metered(Callback):
         def on_train_batch_end(
-            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: ChoiceBatch, batch_idx: int
+            self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: SelectionBatch, batch_idx: int
         ) -> None:
             trainer.should_stop = not meter.step(len(batch.examples))
 
@@ -109,7 +109,9 @@ def ours(loop: Loop, seed: int) -> float:
         default_root_dir=loop.folder,
         callbacks=[Metered()],
     )
-    data = ChoiceDataModule(str(loop.material.file), batch_size=loop.batch_size, cache_dir=str(loop.folder / "cache"))
+    data = SelectionDataModule(
+        str(loop.material.file), batch_size=loop.batch_size, cache_dir=str(loop.folder / "cache")
+    )
     trainer.fit(RECIPE.build(loop.material.base), datamodule=data)
     return meter.tokens / (meter.end - meter.begin)
 
@@ -144,14 +146,14 @@ def padded_loss(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) ->
     return functional.cross_entropy(scores, torch.arange(len(scores)))
 
 
-def _hidden(selector: PolyEncoder, rows: Padded) -> Tensor:
+def _hidden(selector: PolyEncoder, rows: EncoderBatch) -> Tensor:
     """(B, T, D) hidden states as transformers gives them."""
     hf_model = selector.encoders.contexts.hf_model
     given = {"input_ids": rows.ids, "token_type_ids": rows.types, "attention_mask": rows.mask.long()}
     return cast(Tensor, hf_model(**given).last_hidden_state)
 
 
-def _attended(selector: PolyEncoder, rows: Padded) -> Tensor:
+def _attended(selector: PolyEncoder, rows: EncoderBatch) -> Tensor:
     """(B, M, D), what each code sees of a context."""
     hidden = _hidden(selector, rows)
     scores = cast(Tensor, selector.codes.codes) @ hidden.transpose(1, 2)

@@ -14,7 +14,7 @@ from convmodel.data.selection_example import every_example
 from convmodel.models.folder import quiet_progress
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import NewEncoder
-from convmodel.models.selection.layout import Row
+from convmodel.models.selection.layout import EncoderInput
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.selector_modules import BiEncoderModule, PolyEncoderModule
@@ -134,7 +134,9 @@ class Recipe:
         return module
 
 
-def rows_of(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> tuple[list[Row], list[Row]]:
+def rows_of(
+    module: BiEncoderModule, examples: Sequence[TokenisedChoice]
+) -> tuple[list[EncoderInput], list[EncoderInput]]:
     """Of contexts, and of responses."""
     selector = cast(BiEncoder, module.selector)
     contexts = [selector.context_row(one.turns) for one in examples]

@@ -26,7 +26,7 @@ from benchmarks.common import (
 from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.search.exact import search_bi, search_poly
 from convmodel.models.selection.search.int8 import quick_at_int8
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.vectors import CandidateMatrix
 
 K = 10
 SPREAD = 4.0
@@ -53,8 +53,8 @@ def usual(codes: Tensor, candidates: Tensor, part: int) -> Ids:
 
 def contenders_poly(codes: Tensor, candidates: Tensor) -> dict[str, Callable[[], Ids]]:
     """One context of M vectors, among all candidates."""
-    shelf, found = Searchable(candidates), torch.ones(1, len(codes), dtype=torch.bool)
-    once = Searchable(candidates, quantise=False)
+    shelf, found = CandidateMatrix(candidates), torch.ones(1, len(codes), dtype=torch.bool)
+    once = CandidateMatrix(candidates, quantise=False)
     return {
         "ours": lambda: search_poly(codes[None], found, shelf, K).ids.tolist(),
         "ours, fp32": lambda: search_poly(codes[None], found, once, K).ids.tolist(),
@@ -64,7 +64,7 @@ def contenders_poly(codes: Tensor, candidates: Tensor) -> dict[str, Callable[[],
 
 def contenders_bi(contexts: Tensor, candidates: Tensor, threads: int) -> dict[str, Callable[[], Ids]]:
     """Many contexts at once, among all candidates; what is not installed is left out."""
-    shelf, once = Searchable(candidates), Searchable(candidates, quantise=False)
+    shelf, once = CandidateMatrix(candidates), CandidateMatrix(candidates, quantise=False)
     found: dict[str, Callable[[], Ids]] = {
         "ours": lambda: search_bi(contexts, shelf, K).ids.tolist(),
         "ours, fp32": lambda: search_bi(contexts, once, K).ids.tolist(),

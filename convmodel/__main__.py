@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         train(given[1:])
         return 0
     options = _parser().parse_args(given)
-    from convmodel.errors import told_in_one_line
+    from convmodel.errors import report_errors
 
-    with told_in_one_line():
+    with report_errors():
         [command] = [command for command in COMMANDS if command.name == options.command]
         return command.run(options)
 

@@ -15,7 +15,7 @@ class QueueFull(RuntimeError):
 
 
 @contextlib.contextmanager
-def told_in_one_line() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Ends a command with `error: ...` and status 2 when this package raised because of what it was given.
 
     So does what the system says of a file, whoever asked for it: no permission, no such folder. Anything else raised
@@ -32,7 +32,7 @@ def told_in_one_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def brought_by(extra: str, libraries: Container[str], *, needing: str) -> Iterator[None]:
+def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Iterator[None]:
     """Ends a command with the cure and status 2 when a library cannot be imported that an extra brings.
 
     Args:

@@ -2,7 +2,7 @@
 
 import sys
 
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 
 USAGE = """\
 usage: python -m convmodel.trainer [fit] --config config.yaml      train (fit is the default)
@@ -28,7 +28,7 @@ fit --help, validate --help, test --help list every option with its meaning.
 models that write documents: --config examples/documents.yaml, or
        --model convmodel.training.DocumentModule --data convmodel.training.DocumentDataModule
 models that choose replies: --config examples/bi-encoder.yaml, poly-encoder.yaml, cross-encoder.yaml, convert.yaml, or
-       --model convmodel.training.BiEncoderModule --data convmodel.training.ChoiceDataModule"""
+       --model convmodel.training.BiEncoderModule --data convmodel.training.SelectionDataModule"""
 
 NEEDED = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
 """What the extra [train] brings and training cannot do without."""
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given in (["--help"], ["-h"]) or not given:
         print(USAGE)
         raise SystemExit(0 if given else 2)
-    with brought_by("train", NEEDED, needing="training needs"):  # here, so that --help is instant
+    with require_extra("train", NEEDED, needing="training needs"):  # here, so that --help is instant
         from convmodel.training.cli import run
     if given[0] not in SUBCOMMANDS:
         given.insert(0, "fit")

@@ -41,7 +41,7 @@ from benchmarks import (
 )
 from benchmarks.common import Ratio, interleave, table
 from convmodel.data.conversation import Conversation
-from convmodel.data.selection_example import ChoiceExample
+from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
@@ -325,7 +325,7 @@ def test_gradients_that_differ_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_that_always_answers_the_same_text_recalls_nothing() -> None:
-    examples = [ChoiceExample(("a",), tuple(map(str, range(100))), gold) for gold in (0, 57, 99)]
+    examples = [SelectionExample(("a",), tuple(map(str, range(100))), gold) for gold in (0, 57, 99)]
     found = choosing.recalls(list(choosers.constant(examples)), examples)
     assert found["R_10@1"] == found["R_10@5"] == found["R_100@1"] == 0.0
     assert found["mrr/10"] == pytest.approx(0.1) and found["mrr/100"] == pytest.approx(0.01)
@@ -334,7 +334,7 @@ def test_a_model_that_always_answers_the_same_text_recalls_nothing() -> None:
 
 
 def test_recall_among_ten_is_that_among_the_first_nine_distractors() -> None:
-    example = ChoiceExample(("a",), tuple(map(str, range(60))), 30)
+    example = SelectionExample(("a",), tuple(map(str, range(60))), 30)
     scores = np.where(np.arange(60) == 30, 0.5, np.where(np.arange(60) < 9, 0.0, 1.0))
     found = choosing.recalls([scores], [example])
     assert found["R_10@1"] == 1.0 and found["R_60@5"] == 0.0 and found["mrr/60"] == pytest.approx(1 / 51)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convmodel.models.devices import Work
     from convmodel.responders.chooser import Chooser
     from convmodel.responders.hybrid import Hybrid
-    from convmodel.responders.loading import Opened
+    from convmodel.responders.loading import LoadedModels
     from convmodel.responders.writer import Writer
 
 
@@ -60,7 +60,7 @@ def _add_decoding(parser: ArgumentParser, preset: str) -> None:
         "where something is chosen)",
     )
     decoding.add_argument(
-        "--num_chosen", type=count, metavar="N", help="choose N candidates and take the best (default: 10)"
+        "--num_candidates", type=count, metavar="N", help="choose N candidates and take the best (default: 10)"
     )
     decoding.add_argument(
         "--persona",
@@ -99,11 +99,11 @@ def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
     return opening.open_responder(writer_name(options), **_parts(options))
 
 
-def open_all(options: Namespace) -> "Opened":
+def open_all(options: Namespace) -> "LoadedModels":
     """Loads what the options name, those of `add_load_options` too; it is a context manager."""
     from convmodel.responders import loading as opening
 
-    return opening.open_all(
+    return opening.load_all(
         writer_name(options),
         documents=options.documents,
         max_running=options.max_running,
@@ -160,8 +160,8 @@ def own_options(options: Namespace) -> dict[str, Any]:
     own = dict(options.settings)
     if options.num_replies is not None:
         own["num_return_sequences"] = options.num_replies
-    if options.num_chosen is not None:
-        own["num_chosen"] = options.num_chosen
+    if options.num_candidates is not None:
+        own["num_candidates"] = options.num_candidates
     return own
 
 

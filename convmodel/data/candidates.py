@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import ConversationReader, check_turns
-from convmodel.data.formats.base import ConversationFileError, kind, listing
+from convmodel.data.formats.base import ConversationFileError, describe_type, quote_names
 from convmodel.data.lines import check_is_file, first_lines, read_lines
 
 __all__ = ["CandidateText", "distinct_candidates", "read_candidates"]
@@ -119,5 +119,7 @@ def _of_json(line: str) -> CandidateText:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is a ValueError
             return CandidateText(text, value or None)
         raise ValueError("the line is a conversation; to take each turn as a candidate, ask for turns (--turns)")
-    found = f"an object without text (its keys: {listing(value)})" if isinstance(value, dict) else kind(value)
+    found = (
+        f"an object without text (its keys: {quote_names(value)})" if isinstance(value, dict) else describe_type(value)
+    )
     raise ValueError(f"the line is {found}; {_WANTED}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.data.formats.base import ConversationFileError, Problem, Record, kind
+from convmodel.data.formats.base import ConversationFileError, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.formats.jsonl import dump
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, replacing
@@ -45,7 +45,7 @@ class Conversation:
         self, turns: Iterable[str], persona: Iterable[str] = (), meta: Mapping[str, Any] | None = None
     ) -> None:
         if meta is not None and not isinstance(meta, Mapping):
-            raise TypeError(f"meta is {kind(meta)}; give an object (dict) or None")
+            raise TypeError(f"meta is {describe_type(meta)}; give an object (dict) or None")
         object.__setattr__(self, "turns", check_turns(turns))
         object.__setattr__(self, "persona", check_turns(persona, what="persona sentence"))
         object.__setattr__(self, "meta", None if meta is None else dict(meta))
@@ -68,7 +68,7 @@ def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
             hold. Every message names the turn, counted from 1, what came, and what to do.
     """
     if not isinstance(turns, Iterable) or isinstance(turns, str | bytes | bytearray | Mapping | Set):
-        raise TypeError(f"the {what}s are {kind(turns)}, not a list; give a list of strings")
+        raise TypeError(f"the {what}s are {describe_type(turns)}, not a list; give a list of strings")
     checked = tuple(turns)
     if not checked and what == "turn":
         raise ValueError("there are no turns; give at least one")
@@ -93,7 +93,7 @@ def check_text(turn: object, name: str) -> str:
         TypeError, ValueError: as for one of the turns of `check_turns`.
     """
     if not isinstance(turn, str):
-        raise TypeError(f"{name} is {kind(turn)}, not a string; give each as one string")
+        raise TypeError(f"{name} is {describe_type(turn)}, not a string; give each as one string")
     if not turn.strip():
         raise ValueError(f"{name} is {'only white space' if turn else 'empty'}; remove it or give it text")
     return check_characters(turn, name)
@@ -209,7 +209,7 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
     with replacing(os.fspath(path)) as file:
         for written, conversation in enumerate(conversations, 1):
             if not isinstance(conversation, Conversation):
-                raise TypeError(f"conversation {written} is {kind(conversation)}; make it a Conversation")
+                raise TypeError(f"conversation {written} is {describe_type(conversation)}; make it a Conversation")
             if len(conversation.turns) < 2:
                 raise ValueError(f"conversation {written} has one turn; in a file each has at least two")
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.data.conversation import check_text
-from convmodel.data.formats.base import DataFileError, Problem, kind, listing, shorten
+from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
 from convmodel.data.formats.documents import DOCUMENTS, DocumentRecord, dump
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, replacing
 from convmodel.data.reader import OnError, Reader, Report, count, digest_of
@@ -80,7 +80,7 @@ def check_meta(meta: Any) -> Meta | None:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"meta has a field whose name is {kind(name)}; give it a name")
+        raise ValueError(f"meta has a field whose name is {describe_type(name)}; give it a name")
     return check_text(name, "the name of a field of meta")
 
 
@@ -98,7 +98,7 @@ def _value(value: Any, what: str) -> Value | None:
         return check_text(value, what)
     if isinstance(value, bool | int | float):
         return value
-    raise TypeError(f"{what} is {kind(value)}; give a string, or a list or an object of strings and numbers")
+    raise TypeError(f"{what} is {describe_type(value)}; give a string, or a list or an object of strings and numbers")
 
 
 def meta_text(meta: Meta | None) -> str:
@@ -144,7 +144,7 @@ class DocumentReport(Report):
     def found(self) -> str:
         """How many documents, how many with meta, and what was not used."""
         text = count(self.documents, "document") + (f", {self.with_meta:,} with meta" if self.with_meta else "")
-        return f"{text}, other keys not used: {listing(self.unused)}" if self.unused else text
+        return f"{text}, other keys not used: {quote_names(self.unused)}" if self.unused else text
 
     def add(self, record: DocumentRecord, made: Document) -> None:
         """Counts a document."""
@@ -242,7 +242,7 @@ def write_documents(documents: Iterable[Document], path: str | os.PathLike[str])
     with replacing(os.fspath(path)) as file:
         for written, document in enumerate(documents, 1):
             if not isinstance(document, Document):
-                raise TypeError(f"document {written} is {kind(document)}; make it a Document")
+                raise TypeError(f"document {written} is {describe_type(document)}; make it a Document")
             try:
                 line = dump(document.body, document.meta)
             except ValueError as error:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from convmodel.data.conversation import check_characters
 from convmodel.data.document import Meta, check_meta
-from convmodel.data.formats.base import FileFormat, Line, Problem, kind, listing
+from convmodel.data.formats.base import FileFormat, Line, Problem, describe_type, quote_names
 from convmodel.data.formats.documents import BODY_KEYS, HUB, meta_of, sniff_jsonl
 from convmodel.data.formats.hub import HubAddress, HubFormat
-from convmodel.data.formats.registry import Formats
+from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.lines import encode, one_a_line, parse
 from convmodel.data.reader import Reader, Report, count
 
@@ -61,13 +61,13 @@ def _read_text(lines: Iterator[Line]) -> Iterator[PromptRecord | Problem]:
 def _of_json(number: int, text: str) -> PromptRecord:
     value = parse(text, noun="prompt", wanted=WANTED)
     if not isinstance(value, dict):
-        raise ValueError(f"the line is {kind(value)}; {WANTED}")
+        raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
     if "prompt" not in value:
         body = next((key for key in BODY_KEYS if key in value), None)
         if body is not None:
             raise ValueError(f"the object is a document, with {body!r}, and has no prompt; {WANTED}")
         if "meta" not in value:
-            raise ValueError(f"the object has neither prompt nor meta (its keys: {listing(value)}); {WANTED}")
+            raise ValueError(f"the object has neither prompt nor meta (its keys: {quote_names(value)}); {WANTED}")
     others = {name: each for name, each in value.items() if name not in ("prompt", "meta") and name not in MADE}
     try:
         encode(others).encode()
@@ -84,7 +84,7 @@ def _whatever(first_lines: Sequence[str]) -> bool:
     return True
 
 
-PROMPTS: Formats[PromptRecord] = Formats(
+PROMPTS: FormatRegistry[PromptRecord] = FormatRegistry(
     "prompt",
     {
         "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), sniff_jsonl, _read_jsonl),
@@ -149,5 +149,5 @@ def check_prompt(prompt: object) -> str:
         ValueError: for a lone surrogate.
     """
     if not isinstance(prompt, str):
-        raise TypeError(f"the prompt is {kind(prompt)}; give a string, which may be empty")
+        raise TypeError(f"the prompt is {describe_type(prompt)}; give a string, which may be empty")
     return check_characters(prompt, "the prompt")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
-from convmodel.data.formats.registry import Formats
+from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
 
 OnError = Literal["stop", "skip"]
@@ -32,7 +32,7 @@ class Report(ABC):
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
 
-    formats: ClassVar[Formats[Any]]
+    formats: ClassVar[FormatRegistry[Any]]
     """What the reader knows."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Reader(ABC, Generic[RecordT, Made, Told]):
     noun: ClassVar[str]
     """What is looked for, as errors call it."""
 
-    formats: ClassVar[Formats[Any]]
+    formats: ClassVar[FormatRegistry[Any]]
     """What can be read; Formats[RecordT], which a class variable cannot say."""
 
     def __init__(

@@ -8,18 +8,18 @@ from itertools import islice
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader, check_turns
-from convmodel.data.formats.base import Asked, Problem, Record, kind
+from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES
 from convmodel.data.reader import OnError, Reader, Report, count
 
 __all__ = [
-    "ChoiceExample",
-    "ChoiceReader",
     "ChoiceReport",
+    "SelectionExample",
+    "SelectionReader",
     "every_example",
     "every_response",
-    "read_choices",
+    "read_selection_examples",
     "reader_of",
 ]
 
@@ -30,7 +30,7 @@ _NONE = 'it has no candidates; write {"context", "response", "distractors"} or {
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceExample:
+class SelectionExample:
     """A context and its candidates, of which one is the real response.
 
     Args:
@@ -55,7 +55,7 @@ class ChoiceExample:
         object.__setattr__(self, "candidates", check_turns(self.candidates, what="candidate"))
         object.__setattr__(self, "persona", check_turns(self.persona, what="persona sentence"))
         if isinstance(self.gold, bool) or not isinstance(self.gold, int):
-            raise TypeError(f"gold is {kind(self.gold)}; give the place of the response, counted from 0")
+            raise TypeError(f"gold is {describe_type(self.gold)}; give the place of the response, counted from 0")
         if not 0 <= self.gold < len(self.candidates):
             raise ValueError(f"gold={self.gold}: there are {count(len(self.candidates), 'candidate')}, counted from 0")
         if len(set(map(str.strip, self.candidates))) < len(self.candidates):
@@ -71,7 +71,7 @@ class ChoiceExample:
         """The other candidates, in their order."""
         return self.candidates[: self.gold] + self.candidates[self.gold + 1 :]
 
-    def among(self, candidates: int) -> "ChoiceExample":
+    def among(self, candidates: int) -> "SelectionExample":
         """The same with a smaller pool: the first distractors, then the response.
 
         Args:
@@ -83,7 +83,7 @@ class ChoiceExample:
         if candidates < 1:
             raise ValueError(f"candidates={candidates}: the response is always one of them; give 1 or more")
         kept = self.distractors[: candidates - 1]
-        return ChoiceExample(self.context, (*kept, self.response), len(kept), self.persona)
+        return SelectionExample(self.context, (*kept, self.response), len(kept), self.persona)
 
 
 @dataclass
@@ -111,7 +111,7 @@ class ChoiceReport(Report):
         return f"{text}, {count(self.repeated, 'repeated distractor')} left out" if self.repeated else text
 
 
-class ChoiceReader(Reader[Record, ChoiceExample, ChoiceReport]):
+class SelectionReader(Reader[Record, SelectionExample, ChoiceReport]):
     """Reads the examples of a file with given candidates, as often as wanted, in bounded memory.
 
     In ParlAI's formats every response that has a context and candidates is an example; in the others every line or row
@@ -138,7 +138,7 @@ class ChoiceReader(Reader[Record, ChoiceExample, ChoiceReport]):
     def _new_report(self) -> ChoiceReport:
         return ChoiceReport(self.source, self.format)
 
-    def _make(self, record: Record, report: ChoiceReport) -> Iterable[tuple[int, ChoiceExample] | Problem]:
+    def _make(self, record: Record, report: ChoiceReport) -> Iterable[tuple[int, SelectionExample] | Problem]:
         if not record.asked:
             yield Problem(record.line, _NONE)
         for asked in record.asked:
@@ -153,30 +153,30 @@ class ChoiceReader(Reader[Record, ChoiceExample, ChoiceReport]):
             yield asked.line, example
 
 
-def read_choices(
+def read_selection_examples(
     source: str | os.PathLike[str],
     *,
     format: str | None = None,
     on_error: OnError = "stop",
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
-) -> Iterator[ChoiceExample]:
-    """Yields the examples of a file with given candidates once; all else is as in `ChoiceReader`."""
-    return iter(ChoiceReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+) -> Iterator[SelectionExample]:
+    """Yields the examples of a file with given candidates once; all else is as in `SelectionReader`."""
+    return iter(SelectionReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
 
 
-def reader_of(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> "ChoiceReader | ConversationReader":
+def reader_of(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> "SelectionReader | ConversationReader":
     """What reads a source: as examples where it gives candidates, and else as conversations."""
-    choices = ChoiceReader(source, on_error=on_error)
+    choices = SelectionReader(source, on_error=on_error)
     return choices if choices.given() else ConversationReader(source, on_error=on_error)
 
 
-def every_example(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[ChoiceExample]:
+def every_example(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[SelectionExample]:
     """The examples of a file with candidates, or every response of its conversations."""
     for one in reader_of(source, on_error=on_error):
-        yield from [one] if isinstance(one, ChoiceExample) else every_response(one)
+        yield from [one] if isinstance(one, SelectionExample) else every_response(one)
 
 
-def every_response(conversation: Conversation) -> Iterator[ChoiceExample]:
+def every_response(conversation: Conversation) -> Iterator[SelectionExample]:
     """Every turn but the first as the response to those before it, with no other candidate.
 
     The persona stands before responses of the speaker of the last turn alone: it is that speaker's.
@@ -184,10 +184,10 @@ def every_response(conversation: Conversation) -> Iterator[ChoiceExample]:
     turns = conversation.turns
     for number in range(1, len(turns)):
         described = (len(turns) - 1 - number) % 2 == 0
-        yield ChoiceExample(turns[:number], (turns[number],), 0, conversation.persona if described else ())
+        yield SelectionExample(turns[:number], (turns[number],), 0, conversation.persona if described else ())
 
 
-def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:
+def _example(asked: CandidateExample, persona: Any) -> tuple[SelectionExample, int]:
     """The example, and how many distractors were left out because they say what another candidate says."""
     texts = check_turns(asked.candidates, what="candidate" if asked.complete else "distractor")
     if asked.complete and not texts:
@@ -198,7 +198,7 @@ def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:
         [response] = check_turns([asked.response], what="response")
         same = [i for i, text in enumerate(texts) if text.strip() == response.strip()]
         if asked.complete and not same:
-            raise ValueError(f"{kind(response)} is not among its candidates; add it to them")
+            raise ValueError(f"{describe_type(response)} is not among its candidates; add it to them")
         given = (*texts[: same[0]], None, *texts[same[0] + 1 :]) if asked.complete else (*texts, None)
     # The response keeps its place, which is marked by None.
     seen, gold = {response.strip()}, 0
@@ -210,5 +210,5 @@ def _example(asked: Asked, persona: Any) -> tuple[ChoiceExample, int]:
         elif text.strip() not in seen:
             seen.add(text.strip())
             candidates.append(text)
-    example = ChoiceExample(asked.context, tuple(candidates), gold, persona)
+    example = SelectionExample(asked.context, tuple(candidates), gold, persona)
     return example, len(given) - len(candidates)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.generation.model_runner import KeyValues, Network, Piece
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
 
 SHORTEST = 64
 """Graphs are made for attention over so many tokens, twice as many, and so on."""
 
 
-class Graphs:
+class CUDAGraphRunner:
     """Reads one token for each row, for all of the first rows of the cache together.
 
     There is a graph for each power of two of rows and of tokens attended to, with types and without, made when it is
@@ -30,14 +30,14 @@ class Graphs:
         cache: that is read and written.
     """
 
-    def __init__(self, network: Network, cache: KeyValues) -> None:
+    def __init__(self, network: ModelRunner, cache: KVCache) -> None:
         self._network, self._cache = network, cache
         self._made: dict[tuple[int, int, bool], tuple[Tensor, Callable[[], Tensor]]] = {}
         self._nowhere = cache.kept.shape[4] - 1
 
     @torch.inference_mode()
-    def read(self, pieces: Sequence[Piece]) -> Tensor:
-        """Reads pieces of one token, each of another row; see `Network.read`."""
+    def read(self, pieces: Sequence[SequenceChunk]) -> Tensor:
+        """Reads pieces of one token, each of another row; see `ModelRunner.read`."""
         rows = _power_of_two(max(piece.row for piece in pieces) + 1, 1, self._cache.kept.shape[2])
         length = _power_of_two(max(piece.start for piece in pieces) + 1, SHORTEST, self._nowhere)
         typed = pieces[0].token_type_ids is not None

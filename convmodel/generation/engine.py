@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.cuda_graphs import Graphs
-from convmodel.generation.kv_cache import KeptRow
-from convmodel.generation.model_runner import KeyValues, Network, Piece
-from convmodel.generation.request import NO_TYPE, Finish, Request, Ticket
-from convmodel.generation.sampler import Decoder, choose
+from convmodel.generation.cuda_graphs import CUDAGraphRunner
+from convmodel.generation.kv_cache import CacheSlot
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.request import NO_TYPE, Finish, GenerationRequest, RequestState
+from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
 """Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""
@@ -25,12 +25,12 @@ class Engine:
     holds nobody up. What was read stays until its row is needed: a request that begins as an older one did, as the
     next turn of a conversation does, only reads what is new, and one whose row is gone is read again.
 
-    Not to be shared between threads, but for `Ticket.cancel`.
+    Not to be shared between threads, but for `RequestState.cancel`.
 
     Args:
         model: in evaluation mode. GPT-2, read with token types or without, as each request says.
         max_running: requests that are replied to at once; the others wait.
-        max_kept: rows of the cache, running ones included, which bounds its memory (see `KeyValues`).
+        max_kept: rows of the cache, running ones included, which bounds its memory (see `KVCache`).
         max_waiting: requests that wait at most.
         read_per_step: tokens of contexts that are read in a step at most.
         packed: see `products.product`: quicker on a CPU, for a model whose weights do not change any more.
@@ -54,21 +54,21 @@ class Engine:
                 f"max_running={max_running}, max_kept={kept}, max_waiting={max_waiting}, "
                 f"read_per_step={read_per_step}; at least 1 must run, as many be kept as run, 0 wait and 1 be read"
             )
-        self._network, self._cache = Network(model, packed=packed), KeyValues(model, kept)
+        self._network, self._cache = ModelRunner(model, packed=packed), KVCache(model, kept)
         on_gpu = self._cache.device.type == "cuda"
-        self._graphs = Graphs(self._network, self._cache) if (on_gpu if graphs is None else graphs) else None
+        self._graphs = CUDAGraphRunner(self._network, self._cache) if (on_gpu if graphs is None else graphs) else None
         self._positions = int(model.config.n_positions)
         self._vocabulary = len(model.transformer.wte.weight)
         self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
-        self._waiting: deque[tuple[Ticket, Decoder]] = deque()
-        self._rows = [KeptRow(number) for number in range(kept)]
-        self._running: list[KeptRow] = []
+        self._waiting: deque[tuple[RequestState, SequenceSampler]] = deque()
+        self._rows = [CacheSlot(number) for number in range(kept)]
+        self._running: list[CacheSlot] = []
         self._clock = 0
         self.tokens_read = 0
         """All that went through the model: of contexts, and of replies."""
         self.context_tokens_read = self.context_tokens_cached = self.reply_tokens_written = 0
 
-    def submit(self, request: Request) -> Ticket:
+    def submit(self, request: GenerationRequest) -> RequestState:
         """Takes a request.
 
         Raises:
@@ -83,18 +83,18 @@ class Engine:
             )
         if len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, as many as are taken; try again later")
-        decoder = Decoder(
+        decoder = SequenceSampler(
             request.config,
             request.input_ids,
             request.seed,
             self._cache.device,
-            turns=request.turns,
-            said=request.said,
-            begun=request.begun,
+            turns=request.history_ids,
+            said=request.own_turn_ids,
+            begun=request.prefix_ids,
         )
         if decoder.penalizes:  # tried once, so that who asks is told of ids that the model has not, and nobody else
             decoder.penalize(torch.zeros(1, self._vocabulary, device=self._cache.device))
-        ticket = Ticket(request)
+        ticket = RequestState(request)
         self._waiting.append((ticket, decoder))
         return ticket
 
@@ -104,7 +104,7 @@ class Engine:
         return len(self._waiting)
 
     @property
-    def running(self) -> list[Ticket]:
+    def running(self) -> list[RequestState]:
         """The requests that have a place."""
         return [row.ticket for row in self._running if row.ticket is not None]
 
@@ -113,7 +113,7 @@ class Engine:
         """Whether anything is left to do."""
         return bool(self._waiting or self._running)
 
-    def run(self, requests: Iterable[Request]) -> list[Ticket]:
+    def run(self, requests: Iterable[GenerationRequest]) -> list[RequestState]:
         """Replies to all of them and returns when the last is over."""
         tickets = []
         for request in requests:
@@ -124,7 +124,7 @@ class Engine:
             self.step()
         return tickets
 
-    def step(self) -> list[Ticket]:
+    def step(self) -> list[RequestState]:
         """Reads one token for each reply that is being written, and pieces of new contexts.
 
         Returns:
@@ -150,7 +150,7 @@ class Engine:
         self._running = [row for row in self._running if row.ticket is not None]
         return changed
 
-    def _read(self, pieces: Sequence[Piece]) -> Tensor:
+    def _read(self, pieces: Sequence[SequenceChunk]) -> Tensor:
         """(W, V) logits after the W pieces where they are wanted: those that are read alike together."""
         alike: dict[tuple[bool, bool], list[int]] = {}
         for number, piece in enumerate(pieces):
@@ -168,9 +168,9 @@ class Engine:
         order = [number for numbers in alike.values() for number in numbers if pieces[number].wanted]
         return torch.cat(read)[torch.tensor(order, dtype=torch.long, device=read[0].device).argsort()]
 
-    def _reply(self, rows: Sequence[KeptRow], logits: Tensor) -> list[Ticket]:
+    def _reply(self, rows: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
         """Chooses the next token of rows that have read everything."""
-        tokens = choose([row.decoder for row in rows if row.decoder is not None], logits)
+        tokens = sample([row.decoder for row in rows if row.decoder is not None], logits)
         scored = [number for number, row in enumerate(rows) if row.ticket is not None and row.ticket.request.scored]
         if scored:
             chosen = torch.tensor([tokens[number] for number in scored], device=logits.device)
@@ -181,7 +181,7 @@ class Engine:
                 ticket.log_likelihood += nats
         return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
 
-    def _take(self, row: KeptRow, token: int) -> Ticket:
+    def _take(self, row: CacheSlot, token: int) -> RequestState:
         """Adds the next token to a row's reply."""
         ticket = row.ticket
         assert ticket is not None
@@ -201,13 +201,13 @@ class Engine:
         return ticket
 
     @staticmethod
-    def _finish(row: KeptRow, why: Finish) -> None:
+    def _finish(row: CacheSlot, why: Finish) -> None:
         assert row.ticket is not None
         row.ticket.finish = why
         row.ticket = row.decoder = None
         row.pending_ids, row.pending_types = [], []
 
-    def _leave_cancelled(self) -> list[Ticket]:
+    def _leave_cancelled(self) -> list[RequestState]:
         left = [ticket for ticket, _ in self._waiting if ticket.cancelled]
         if left:
             self._waiting = deque(each for each in self._waiting if not each[0].cancelled)
@@ -233,7 +233,7 @@ class Engine:
             row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.types[read:])
             self._running.append(row)
 
-    def _row_for(self, request: Request) -> KeptRow | None:
+    def _row_for(self, request: GenerationRequest) -> CacheSlot | None:
         """A row that holds as much of the request's beginning as any row does; None while waiting gives more."""
         shared = [row.shared_with(request) for row in self._rows]
         source = max(self._rows, key=lambda row: (shared[row.number], row.ticket is None))
@@ -250,7 +250,7 @@ class Engine:
         target.ids, target.types = source.ids[:count], source.types[:count]
         return target
 
-    def _pieces(self) -> tuple[list[KeptRow], list[Piece]]:
+    def _pieces(self) -> tuple[list[CacheSlot], list[SequenceChunk]]:
         """What is read in this step: every token that a reply waits for, and of contexts as much as fits."""
         rows, pieces, left = [], [], self._read_per_step
         for row in self._running:
@@ -261,5 +261,5 @@ class Engine:
             rows.append(row)
             types = None if row.pending_types[0] == NO_TYPE else row.pending_types[:count]
             wanted = count == len(row.pending_ids)
-            pieces.append(Piece(row.number, len(row.ids), row.pending_ids[:count], types, wanted))
+            pieces.append(SequenceChunk(row.number, len(row.ids), row.pending_ids[:count], types, wanted))
         return rows, pieces

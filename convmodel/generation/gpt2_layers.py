@@ -12,13 +12,13 @@ from transformers import GPT2Model
 from convmodel.generation.linear import Product, activation, normalise, product
 
 Attend = Callable[[Tensor, int, float], Tensor]
-"""See `Blocks`."""
+"""See `RaggedGPT2Layers`."""
 
 ROWS_AT_ONCE = 256
 """So many rows of the wide feed-forward layers stay in a CPU's cache; more would go to memory and back."""
 
 
-class Blocks:
+class RaggedGPT2Layers:
     """Every product over all tokens at once; only attention knows which of them belong together.
 
     The weights are the model's own modules: whatever type, device or replaced layer they have is used, and gradients

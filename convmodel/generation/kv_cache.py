@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convmodel.generation.request import Request, Ticket
-from convmodel.generation.sampler import Decoder
+from convmodel.generation.request import GenerationRequest, RequestState
+from convmodel.generation.sampler import SequenceSampler
 
 
 @dataclass(eq=False)
-class KeptRow:
+class CacheSlot:
     """A row of the cache: what it has read, what it is yet to read, and for whom."""
 
     number: int
@@ -17,22 +17,22 @@ class KeptRow:
     pending_ids: list[int] = field(default_factory=list)
     pending_types: list[int] = field(default_factory=list)
     used: int = 0
-    ticket: Ticket | None = None
-    decoder: Decoder | None = None
+    ticket: RequestState | None = None
+    decoder: SequenceSampler | None = None
 
     @property
     def replying(self) -> bool:
         """Whether its context was read, and tokens come."""
         return self.ticket is not None and bool(self.ticket.tokens)
 
-    def shared_with(self, request: Request) -> int:
+    def shared_with(self, request: GenerationRequest) -> int:
         """How many of the first tokens are those of a request; its last token is always read anew, for its logits."""
         most = min(len(self.ids), len(request.input_ids) - 1)
         return min(_common(self.ids, request.input_ids, most), _common(self.types, request.types, most))
 
-    def will_share_with(self, request: Request) -> int:
+    def will_share_with(self, request: GenerationRequest) -> int:
         """The same for when everything that is yet to read of this row's own context will have been read."""
-        future = KeptRow(self.number, self.ids + self.pending_ids, self.types + self.pending_types)
+        future = CacheSlot(self.number, self.ids + self.pending_ids, self.types + self.pending_types)
         return future.shared_with(request)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers
 from convmodel.generation.linear import normalise, product
 
 ALIGNED = 16
@@ -21,7 +21,7 @@ FUSED = 512
 """Keys that the CPU's attention kernel reads at once."""
 
 
-class KeyValues:
+class KVCache:
     """Keys and values of what was read, for a fixed number of rows of at most `n_positions` tokens.
 
     On a CPU, memory is taken as rows are first used; on a GPU, all of it at once.
@@ -57,7 +57,7 @@ class KeyValues:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SequenceChunk:
     """Tokens that one row reads in one step.
 
     Args:
@@ -75,7 +75,7 @@ class Piece:
     wanted: bool = True
 
 
-class Network:
+class ModelRunner:
     """Reads pieces of many rows in one pass, every product over all of their tokens at once.
 
     The weights are the model's own modules: whatever type, device or replaced layer they have is used.
@@ -87,12 +87,12 @@ class Network:
 
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
-        self.hidden = Blocks(model.transformer, packed=packed)
+        self.hidden = RaggedGPT2Layers(model.transformer, packed=packed)
         """Ids, types, positions and how they attend in, states out."""
         self._head = product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
-    def read(self, pieces: Sequence[Piece], cache: KeyValues) -> Tensor:
+    def read(self, pieces: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
         """Reads pieces, each of another row, and puts their keys and values into the cache.
 
         Args:
@@ -132,7 +132,7 @@ class _Attention:
     Each row attends by itself, over as much as it has read. Neither padding rows to the longest nor copying their keys
     and values together is quicker on a CPU: reading them is what takes time.
 
-    On a CPU each token attends by itself too (`_Alone`), so that its state is the same, bit for bit, however a context
+    On a CPU each token attends by itself too (`_TokenGroup`), so that its state is the same, bit for bit, however a context
     was cut into pieces and whoever else is replied to. A product of several queries is quicker, and sums in an order
     that depends on their number; it is for other devices.
 
@@ -141,7 +141,7 @@ class _Attention:
         cache: what they attend to, and where they are written.
     """
 
-    def __init__(self, pieces: Sequence[Piece], cache: KeyValues) -> None:
+    def __init__(self, pieces: Sequence[SequenceChunk], cache: KVCache) -> None:
         device, width = cache.device, cache.kept.shape[-1]
         ends = [0, *accumulate(len(piece.input_ids) for piece in pieces)]
         apart = device.type == "cpu" and cache.kept.dtype == torch.float32
@@ -151,7 +151,7 @@ class _Attention:
             if len(piece.input_ids) > 1 and not apart
         ]
         single = [n for n, piece in enumerate(pieces) if apart or len(piece.input_ids) == 1]
-        self._alone = [part for n in single for part in _alone(pieces[n], width if apart else None)]
+        self._alone = [part for n in single for part in _group_tokens(pieces[n], width if apart else None)]
         tokens = [token for n in single for token in range(ends[n], ends[n + 1])]
         self._tokens = torch.tensor(tokens, dtype=torch.long, device=device) if self._several else None
         places = [(part.row, place) for part in self._alone for place in range(part.start, part.stop)]
@@ -194,7 +194,7 @@ class _Attention:
 
 
 @dataclass(frozen=True, slots=True)
-class _Alone:
+class _TokenGroup:
     """Tokens of one row that attend each by itself, over the same number of keys.
 
     Args:
@@ -231,7 +231,7 @@ def keys_read(place: int, width: int) -> int | None:
     return keys if keys <= FUSED else None
 
 
-def _alone(piece: Piece, width: int | None) -> Iterator[_Alone]:
+def _group_tokens(piece: SequenceChunk, width: int | None) -> Iterator[_TokenGroup]:
     """A piece's tokens, those together that read equally many keys; `width` of a head, None where all read their own.
 
     Beyond `FUSED` keys each token has a call of its own, whose threads always share its heads alike.
@@ -240,11 +240,11 @@ def _alone(piece: Piece, width: int | None) -> Iterator[_Alone]:
     while place < end:
         keys = None if width is None else keys_read(place, width)
         if keys is None:
-            yield _Alone(piece.row, place, place + 1, place + 1, None)
+            yield _TokenGroup(piece.row, place, place + 1, place + 1, None)
             place += 1
         else:
             stop = min(end, keys)
-            yield _Alone(piece.row, place, stop, keys, _later()[place:stop, None, None, :keys])
+            yield _TokenGroup(piece.row, place, stop, keys, _later()[place:stop, None, None, :keys])
             place = stop
 
 

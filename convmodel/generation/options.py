@@ -10,7 +10,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 from convmodel.generation import penalties as repetition
-from convmodel.generation.sampler import is_understood
+from convmodel.generation.sampler import engine_supports
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -29,7 +29,7 @@ MAX_NEW_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class WindowBudget:
     """How what is read and what is written share a model's window.
 
     Args:
@@ -45,9 +45,9 @@ class Room:
     most: int
 
 
-def room_for_replies(n_positions: int) -> Room:
+def room_for_replies(n_positions: int) -> WindowBudget:
     """The room of a reply: a separator, a token of a turn and a separator are always read."""
-    return Room(n_positions, 3, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - 3)
+    return WindowBudget(n_positions, 3, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - 3)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ FROM_THE_CONTEXT = ("input_ids", "inputs", "inputs_embeds", "attention_mask", "t
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class DecodingConfig:
     """How a reply is written.
 
     Args:
@@ -119,7 +119,7 @@ class Decoding:
             ValueError: when an option of ours is asked for beside one of transformers' that the engine does not do.
         """
         several = self.config.do_sample or self.replies == 1
-        if not self.others and several and is_understood(self.config):
+        if not self.others and several and engine_supports(self.config):
             return True
         ours = [name for name in OURS if getattr(self.config, name, None)]
         if ours:
@@ -130,7 +130,7 @@ class Decoding:
         return False
 
 
-def whole_config(config: GenerationConfig, sep_token_id: int, room: Room) -> GenerationConfig:
+def complete_config(config: GenerationConfig, sep_token_id: int, room: WindowBudget) -> GenerationConfig:
     """Fills in how, how long, and where to end."""
     whole = copy.deepcopy(config)
     decided = ("do_sample", "num_beams", "temperature", "top_k", "top_p", "penalty_alpha", "repetition_penalty")
@@ -147,7 +147,9 @@ def whole_config(config: GenerationConfig, sep_token_id: int, room: Room) -> Gen
     return whole
 
 
-def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, room: Room) -> Decoding:
+def decoding(
+    default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, room: WindowBudget
+) -> DecodingConfig:
     """The decoding of one call.
 
     Args:
@@ -167,7 +169,7 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
     check_values(options)
     given = options.pop("generation_config", None)
     new_tokens_given = "max_new_tokens" in options
-    config = copy.deepcopy(default) if given is None else whole_config(given, sep_token_id, room)
+    config = copy.deepcopy(default) if given is None else complete_config(given, sep_token_id, room)
     if options.get("do_sample") is False:
         config.update(**{name: value for name, value in NEUTRAL.items() if name not in options})
     others = config.update(**options)
@@ -178,17 +180,17 @@ def decoding(default: GenerationConfig, options: Mapping[str, Any], *, sep_token
     if config.max_length is not None and not new_tokens_given:
         config.max_length = total = min(config.max_length, room.window)
         config.max_new_tokens = None
-        return Decoding(config, others, max(room.least, total - min(room.usual, total // 2)), stops)
+        return DecodingConfig(config, others, max(room.least, total - min(room.usual, total // 2)), stops)
     config.max_length = None
     if not 1 <= config.max_new_tokens <= room.most:
         raise ValueError(
             f"max_new_tokens={config.max_new_tokens}, but what is read and what is written share a window of "
             f"{room.window} tokens; allowed are 1 to {room.most}"
         )
-    return Decoding(config, others, room.window - config.max_new_tokens, stops)
+    return DecodingConfig(config, others, room.window - config.max_new_tokens, stops)
 
 
-def options_of(how: Decoding) -> dict[str, Any]:
+def options_of(how: DecodingConfig) -> dict[str, Any]:
     """The options that a decoding comes to, as one would give them; those too that turn a default off."""
     hidden = {"_from_model_config", "transformers_version", "eos_token_id", "bos_token_id", "pad_token_id", "use_cache"}
     config = how.config.to_dict()

@@ -10,14 +10,14 @@ from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelInput:
     """One laid-out context: ids and as many token types; None where it is read without, as all rows beside it are."""
 
     input_ids: list[int]
     token_type_ids: list[int] | None
 
 
-def left_pad(rows: Sequence[Row], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
+def left_pad(rows: Sequence[ModelInput], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
     """Stacks rows into (B, T) tensors with padding on the left, where a reply does not meet it."""
     longest = max(len(row.input_ids) for row in rows)
 
@@ -32,7 +32,7 @@ def left_pad(rows: Sequence[Row], *, pad_token_id: int, device: torch.device) ->
     return padded if types is None else padded | {"token_type_ids": stack(types, 0)}
 
 
-def _types(rows: Sequence[Row]) -> list[list[int]] | None:
+def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
     """The token types of all rows, or None where they have none."""
     types = [row.token_type_ids for row in rows if row.token_type_ids is not None]
     assert len(types) in (0, len(rows)), "rows with and without token types are read apart"
@@ -41,7 +41,7 @@ def _types(rows: Sequence[Row]) -> list[list[int]] | None:
 
 @torch.inference_mode()
 def generate_rows(
-    model: GPT2LMHeadModel, rows: Sequence[Row], config: GenerationConfig, **options: Any
+    model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
     """Continues each row until an end token of `config`.
 
@@ -63,7 +63,7 @@ def generate_rows(
     return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
 
 
-class WhenGivenUp(StoppingCriteria):
+class CancelCriteria(StoppingCriteria):
     """Ends all rows when somebody says so."""
 
     def __init__(self, given_up: Callable[[], bool]) -> None:
@@ -83,7 +83,7 @@ def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def score_rows(
-    model: GPT2LMHeadModel, rows: Sequence[Row], reply_lengths: Sequence[int], *, pad_token_id: int
+    model: GPT2LMHeadModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
 ) -> list[float]:
     """The log-likelihood of the last tokens of each row given those before them, in nats, summed in fp32 or better.
 

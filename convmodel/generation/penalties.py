@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 NO_REPEAT = "no_repeat_context_ngram_size"
 """An option of ours: runs of so many tokens that stand in any turn, or in the reply so far, are not written again."""
 
-SAID_AGAIN = "said_again_penalty"
+SAID_AGAIN = "self_repetition_penalty"
 """An option of ours: what a token's logit loses for each token of a run that it would continue as said before."""
 
 FREQUENCY = "frequency_penalty"
@@ -24,7 +24,7 @@ START = -1
 """Stands before the first token of a turn, so that beginnings are runs too."""
 
 
-class NoRepeatedNGrams:
+class NGramBlocker:
     """Forbids tokens that would complete an n-gram for the second time.
 
     Unlike transformers' `no_repeat_ngram_size` it never crosses the end of a turn, and never forbids to end one.
@@ -61,7 +61,7 @@ class NoRepeatedNGrams:
             self._add(self._reply[-self._size :])
 
 
-class SaidAgain:
+class SelfRepetitionPenalty:
     """Counts how long a run of something said before each token would continue.
 
     The run of a token t is the longest m, up to `LONGEST_RUN`, for which the last m tokens of the reply, its start
@@ -95,7 +95,7 @@ class SaidAgain:
         self._reply.append(token)
 
 
-class WrittenBefore:
+class FrequencyPenalty:
     """Keeps what the logit of each token of the reply so far loses: presence + frequency * count, as OpenAI has it.
 
     Args:

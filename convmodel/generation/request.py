@@ -16,13 +16,13 @@ NO_TYPE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GenerationRequest:
     """A context that is to be replied to.
 
     Args:
         input_ids: the laid-out context, at least one token and at most one less than the model's positions.
         token_type_ids: as many types, the last of which the reply's tokens get; None for a model that reads none.
-        config: whole: everything that matters is set, and nothing that `decoding.is_understood` denies.
+        config: whole: everything that matters is set, and nothing that `decoding.engine_supports` denies.
         seed: of this reply alone. The same request with the same seed gives the same reply in any company.
         stop: called with each token of the reply as it comes; the reply is over when it says so.
         scored: whether the reply's likelihood is wanted.
@@ -37,9 +37,9 @@ class Request:
     seed: int | None = None
     stop: Callable[[int], bool] | None = None
     scored: bool = False
-    turns: Sequence[Sequence[int]] = ()
-    said: Sequence[Sequence[int]] = ()
-    begun: Sequence[int] = ()
+    history_ids: Sequence[Sequence[int]] = ()
+    own_turn_ids: Sequence[Sequence[int]] = ()
+    prefix_ids: Sequence[int] = ()
 
     @property
     def types(self) -> Sequence[int]:
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(eq=False)
-class Ticket:
+class RequestState:
     """A request that was taken, and what became of it so far.
 
     Args:
@@ -59,7 +59,7 @@ class Ticket:
         cached: how many of the context's tokens were not read anew, because a row of the cache held them.
     """
 
-    request: Request
+    request: GenerationRequest
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
     log_likelihood: float = 0.0

@@ -29,7 +29,7 @@ NEUTRAL_ONES = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repet
 """Fields that ask for nothing when they are 1."""
 
 
-def asked_for(config: GenerationConfig) -> set[str]:
+def active_options(config: GenerationConfig) -> set[str]:
     """The fields of a configuration that ask for something; None, False and 0 do not."""
     usual = GenerationConfig()
     return {
@@ -41,12 +41,12 @@ def asked_for(config: GenerationConfig) -> set[str]:
     }
 
 
-def is_understood(config: GenerationConfig) -> bool:
+def engine_supports(config: GenerationConfig) -> bool:
     """Whether everything that a configuration asks for is done here."""
-    return asked_for(config) <= UNDERSTOOD
+    return active_options(config) <= UNDERSTOOD
 
 
-class Decoder:
+class SequenceSampler:
     """How the tokens of one reply are chosen.
 
     Args:
@@ -74,10 +74,10 @@ class Decoder:
         self._least = config.min_new_tokens or 0
         self._penalties = _penalties(config)
         size, self._said_again, *losses = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
-        self._ngrams = repetition.NoRepeatedNGrams(size, turns, begun) if size else None
-        self._runs = repetition.SaidAgain(said) if self._said_again else None
+        self._ngrams = repetition.NGramBlocker(size, turns, begun) if size else None
+        self._runs = repetition.SelfRepetitionPenalty(said) if self._said_again else None
         self._ends = frozenset(config.eos_token_id)
-        self.written = repetition.WrittenBefore(*losses, ends=self._ends) if any(losses) else None
+        self.written = repetition.FrequencyPenalty(*losses, ends=self._ends) if any(losses) else None
         """What tokens lose that were written before; None where they lose nothing."""
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
         """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
@@ -125,7 +125,7 @@ class Decoder:
 
 
 @torch.inference_mode()
-def choose(decoders: Sequence[Decoder], logits: Tensor) -> list[int]:
+def sample(decoders: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
     """The next token of each of B replies.
 
     Args:
@@ -156,7 +156,7 @@ def _likeliest(scores: Tensor) -> list[int]:
     return found
 
 
-def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
+def _penalized(decoders: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
     """(B, V) logits in, (B, V) out; where every token is forbidden, the reply ends."""
     scores = _less_what_was_written(decoders, logits)
     for number, decoder in enumerate(decoders):
@@ -173,7 +173,7 @@ def _penalized(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
     return scores
 
 
-def _less_what_was_written(decoders: Sequence[Decoder], logits: Tensor) -> Tensor:
+def _less_what_was_written(decoders: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
     """(B, V) logits in, (B, V) out, which are others where tokens lose something: of all replies at once."""
     rows, tokens, losses = list[int](), list[int](), list[float]()
     for number, decoder in enumerate(decoders):

@@ -22,7 +22,7 @@ def distinct(units: Units, n: int) -> Number:
 
     Source: arXiv:1510.03055, section 5.2 (Li et al. 2016).
     """
-    return tallies.number_and_influences(_said(units, n), tallies.different, tallies.share)
+    return tallies.jackknife(_said(units, n), tallies.different, tallies.share)
 
 
 def entropy(units: Units, n: int) -> Number:
@@ -32,16 +32,16 @@ def entropy(units: Units, n: int) -> Number:
 
     Source: arXiv:1809.05972, section 4.1 (Ent-n, Zhang et al. 2018).
     """
-    return tallies.number_and_influences(_said(units, n), tallies.c_log_c, tallies.entropy)
+    return tallies.jackknife(_said(units, n), tallies.c_log_c, tallies.entropy)
 
 
-def sameness(units: Units) -> Number:
+def repeated_share(units: Units) -> Number:
     """The share of replies that are said more than once, and each unit's influence; nan without replies.
 
     Replies of the same words are the same, whatever their case and punctuation; replies without a word are the same.
     """
     said: list[Counter[Hashable]] = [Counter(tuple(words(text)) for text in texts) for texts in units]
-    return tallies.number_and_influences(said, tallies.of_those_repeated, tallies.share)
+    return tallies.jackknife(said, tallies.repeated_count, tallies.share)
 
 
 def _said(units: Units, n: int) -> list[Counter[Hashable]]:

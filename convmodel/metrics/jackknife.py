@@ -23,7 +23,7 @@ Number = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """The total of all terms, and how often anything was said, in; the number out."""
 
 
-def number_and_influences(said: Sequence[Counter[Hashable]], term: Term, number: Number) -> tuple[float, np.ndarray]:
+def jackknife(said: Sequence[Counter[Hashable]], term: Term, number: Number) -> tuple[float, np.ndarray]:
     """A number of all that is said, and the pseudo-value of each of U units, moved so that their mean is the number.
 
     Args:
@@ -61,7 +61,7 @@ def c_log_c(counts: np.ndarray) -> np.ndarray:
     return counts * np.log(np.maximum(counts, 1.0))
 
 
-def of_those_repeated(counts: np.ndarray) -> np.ndarray:
+def repeated_count(counts: np.ndarray) -> np.ndarray:
     """c where a type was said more than once: their total is how many things were not said only once."""
     return np.where(counts > 1, counts, 0.0)
 

@@ -16,7 +16,7 @@ def repeated(tokens: Sequence[Token], n: int) -> tuple[int, int]:
     return len(found) - len(set(found)), len(found)
 
 
-def said_lately(said: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
+def in_last_n(said: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
     """For each token whether it stands among those just before it.
 
     Counted over a model's likeliest next tokens this is rep/l, with l the window.

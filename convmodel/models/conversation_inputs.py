@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.options import Decoding
-from convmodel.generation.padded import Row
-from convmodel.models.text_generation import Prepared, Written, prepare_row
+from convmodel.generation.options import DecodingConfig
+from convmodel.generation.padded import ModelInput
+from convmodel.models.text_generation import GeneratedText, GenerationJob, make_job
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer, Encoding
 from convmodel.tokens.session import Session
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedReply:
+class ReplyInputs:
     """A context that is ready to be replied to.
 
     Args:
@@ -26,21 +26,21 @@ class PreparedReply:
     context: list[str]
     persona: list[str]
     encoding: Encoding
-    prepared: Prepared
+    prepared: GenerationJob
 
 
 def prepare(
     tokenizer: ConversationTokenizer,
     context: Sequence[str],
     persona: Sequence[str],
-    decoding: Decoding,
+    decoding: DecodingConfig,
     *,
     seed: int | None = None,
     session: Session | None = None,
     keep: float = 1.0,
     scored: bool = False,
     sink: Callable[[str], None] | None = None,
-) -> PreparedReply:
+) -> ReplyInputs:
     """Lays a context out and makes a request for each of its replies.
 
     Args:
@@ -63,12 +63,12 @@ def prepare(
     spoken = encoded[len(sentences) :]
     if session is not None:
         spoken = [list(session.ids.get((place, turns[place]), ids)) for place, ids in enumerate(spoken)]
-    encoding = tokenizer.arrange(
+    encoding = tokenizer.encode_ids(
         spoken, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
     )
-    prepared = prepare_row(
+    prepared = make_job(
         tokenizer,
-        Row(encoding["input_ids"], encoding["token_type_ids"]),
+        ModelInput(encoding["input_ids"], encoding["token_type_ids"]),
         decoding,
         seed=seed,
         scored=scored,
@@ -76,19 +76,23 @@ def prepare(
         turns=spoken,
         said=spoken[-2::-2],
     )
-    return PreparedReply(list(turns), list(sentences), encoding, prepared)
+    return ReplyInputs(list(turns), list(sentences), encoding, prepared)
 
 
-def remember(session: Session, context: Sequence[str], replies: Sequence[Written], tokenizer: TextTokenizer) -> None:
+def store_reply_ids(
+    session: Session, context: Sequence[str], replies: Sequence[GeneratedText], tokenizer: TextTokenizer
+) -> None:
     """Keeps the ids of replies whose text is all that they say; others are encoded again when they are read."""
     for reply in replies:
         if reply.text.strip() and tokenizer.decode(reply.ids) == reply.text:
             session.ids[len(context), reply.text] = reply.ids
 
 
-def without_repeats(replies: Sequence[Written], scores: Sequence[float] | None) -> list[tuple[Written, float | None]]:
+def rank_and_deduplicate(
+    replies: Sequence[GeneratedText], scores: Sequence[float] | None
+) -> list[tuple[GeneratedText, float | None]]:
     """Replies with their scores, best first where there are scores, and no text twice."""
-    found: dict[str, tuple[Written, float | None]] = {}
+    found: dict[str, tuple[GeneratedText, float | None]] = {}
     order = list(range(len(replies)))
     if scores is not None:
         order.sort(key=lambda number: -scores[number])

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.options import Room, room_for_replies
-from convmodel.generation.padded import Row, score_rows
+from convmodel.generation.options import WindowBudget, room_for_replies
+from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
-from convmodel.models.conversation_inputs import PreparedReply, prepare, without_repeats
+from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.rerankers import ScoredBy, scores_of
-from convmodel.models.text_generation import ROWS_PER_BATCH, Written, evaluating, write
-from convmodel.tokens.conversation_layout import fit, lay_out, persona_length, room_for_turns
+from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, evaluating, write
+from convmodel.tokens.conversation_layout import lay_out, persona_length, room_for_turns, truncate
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 
@@ -69,7 +69,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     described = CONVERSATIONS
 
     @classmethod
-    def read_more(cls, source: str) -> dict[str, Any]:
+    def read_extra_config(cls, source: str) -> dict[str, Any]:
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
@@ -78,7 +78,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return {}
 
     @property
-    def _room(self) -> Room:
+    def _room(self) -> WindowBudget:
         return room_for_replies(self.n_positions)
 
     def generate(
@@ -147,16 +147,16 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return [self._output(one, replies, scorer) for one, replies in zip(prepared, found, strict=True)]
 
     def _output(
-        self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy | None
+        self, prepared: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
     ) -> ConversationModelOutput:
         dropped = prepared.encoding.turns_dropped
         if scorer is None:
             return ConversationModelOutput([reply.text for reply in replies], prepared.context, dropped)
-        ranked = without_repeats(replies, self.scores(prepared, replies, scorer))
+        ranked = rank_and_deduplicate(replies, self.scores(prepared, replies, scorer))
         scores = [score for _, score in ranked if score is not None]
         return ConversationModelOutput([reply.text for reply, _ in ranked], prepared.context, dropped, scores)
 
-    def scores(self, prepared: PreparedReply, replies: Sequence[Written], scorer: ScoredBy) -> list[float]:
+    def scores(self, prepared: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy) -> list[float]:
         """What a scorer finds of replies; one without text is the worst.
 
         Raises:
@@ -201,13 +201,13 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if cut:  # two separators, the end, and a token of the context beside it
             replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
         room = room_for_turns(persona_length(sentences), self.n_positions, least=2 + max(map(len, replies)) + 1)
-        window = fit([len(ids) for ids in turns], room - max(map(len, replies)) - 1)
+        window = truncate([len(ids) for ids in turns], room - max(map(len, replies)) - 1)
         kept = turns[window.first :]
         kept[-1] = kept[-1][window.cut :]
         base = lay_out(kept, sep, persona=sentences)
         reply_type = base.token_type_ids[-1]
         rows = [
-            Row([*base.input_ids, *ids, sep], [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type])
+            ModelInput([*base.input_ids, *ids, sep], [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type])
             for ids in replies
         ]
         lengths = [len(ids) + 1 for ids in replies]

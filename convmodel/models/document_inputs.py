@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from convmodel.data.document import Meta, check_meta, meta_text
 from convmodel.data.prompts import check_prompt
-from convmodel.generation.options import Decoding
-from convmodel.generation.padded import Row
+from convmodel.generation.options import DecodingConfig
+from convmodel.generation.padded import ModelInput
 from convmodel.generation.request import Finish
-from convmodel.models.text_generation import Prepared, Written, prepare_row
+from convmodel.models.text_generation import GeneratedText, GenerationJob, make_job
 from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer
 
 
@@ -63,9 +63,9 @@ class PreparedDocument:
     prompt: str
     meta: Meta | None
     encoding: DocumentEncoding
-    prepared: Prepared
+    prepared: GenerationJob
 
-    def output(self, written: Sequence[Written]) -> DocumentModelOutput:
+    def output(self, written: Sequence[GeneratedText]) -> DocumentModelOutput:
         """What became of it."""
         return DocumentModelOutput(
             [text.text for text in written],
@@ -86,7 +86,7 @@ def prepare(
     tokenizer: DocumentTokenizer,
     prompt: str,
     meta: object,
-    decoding: Decoding,
+    decoding: DecodingConfig,
     *,
     max_meta_length: int,
     max_body_length: int | None = None,
@@ -117,13 +117,13 @@ def prepare(
     if room < min(1, len(prompt_ids)):
         raise ValueError(_no_room(decoding, len(kept), bool(prompt_ids), max_body_length))
     encoding = tokenizer.arrange(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(meta_ids) - len(kept))
-    row = Row(encoding["input_ids"], None)
+    row = ModelInput(encoding["input_ids"], None)
     several = decoding.replies > 1
-    prepared = prepare_row(tokenizer, row, decoding, seed=seed, scored=several, sink=sink, begun=prompt_ids)
+    prepared = make_job(tokenizer, row, decoding, seed=seed, scored=several, sink=sink, begun=prompt_ids)
     return PreparedDocument(prompt, known, encoding, prepared)
 
 
-def _no_room(decoding: Decoding, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
+def _no_room(decoding: DecodingConfig, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
     limit = decoding.config.max_new_tokens
     asked = f"max_new_tokens={limit}" if limit is not None else f"max_length={decoding.config.max_length}"
     what = "a prompt" if has_prompt else "the meta"

@@ -12,8 +12,8 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.data.document import Document, meta_text
 from convmodel.generation import penalties as repetition
-from convmodel.generation.options import Decoding, Room
-from convmodel.generation.padded import Row, score_rows
+from convmodel.generation.options import DecodingConfig, WindowBudget
+from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import DOCUMENTS
 from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument, prepare
 from convmodel.models.folder import DOCUMENT_FILE, local_file
@@ -29,7 +29,7 @@ MAX_META_LENGTH = 64
 """Tokens of a meta at most, where a folder does not say; never more than a quarter of the window."""
 
 
-def usual_meta_length(n_positions: int) -> int:
+def default_meta_length(n_positions: int) -> int:
     """Tokens of a meta at most where nobody says, for a window of so many."""
     return min(MAX_META_LENGTH, n_positions // 4, n_positions - 4)
 
@@ -98,7 +98,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         max_body_length: int | None = None,
     ) -> None:
         window = int(hf_model.config.n_positions)
-        self._max_meta_length = usual_meta_length(window) if max_meta_length is None else max_meta_length
+        self._max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
         self._max_body_length = max_body_length
         if not 0 <= self._max_meta_length <= window - 4:
             raise ValueError(
@@ -121,23 +121,23 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         return self._max_body_length
 
     @classmethod
-    def read_more(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_more`: the limits of a folder of documents, if it is one."""
+    def read_extra_config(cls, source: str) -> dict[str, Any]:
+        """See `LanguageModel.read_extra_config`: the limits of a folder of documents, if it is one."""
         file = local_file(source, DOCUMENT_FILE)
         return {} if file is None else _limits(source, file.read_text(encoding="utf-8"))
 
-    def _write_more(self, folder: Path) -> None:
+    def _write_extra_config(self, folder: Path) -> None:
         limits = {"max_meta_length": self.max_meta_length, "max_body_length": self.max_body_length}
         (folder / DOCUMENT_FILE).write_text(json.dumps({"version": VERSION} | limits, indent=2) + "\n", "utf-8")
 
     @property
-    def _room(self) -> Room:
+    def _room(self) -> WindowBudget:
         longest = self.n_positions if self._max_body_length is None else self._max_body_length
         beside = min(self.n_positions - 2 - self._max_meta_length, longest)
         usual = max(1, min(MAX_NEW_TOKENS, beside // 2))
-        return Room(self.n_positions, least=2, usual=usual, most=min(self.n_positions - 2, longest))
+        return WindowBudget(self.n_positions, least=2, usual=usual, most=min(self.n_positions - 2, longest))
 
-    def decoding(self, **options: Any) -> Decoding:
+    def decoding(self, **options: Any) -> DecodingConfig:
         """See `LanguageModel.decoding`.
 
         Raises:
@@ -208,7 +208,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         self,
         prompt: str,
         meta: Any,
-        how: Decoding,
+        how: DecodingConfig,
         *,
         seed: int | None = None,
         sink: Callable[[str], None] | None = None,
@@ -256,7 +256,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         with evaluating(self._hf_model):
             for start in range(0, len(order), ROWS_PER_BATCH):
                 part = order[start : start + ROWS_PER_BATCH]
-                rows = [Row(window.input_ids.tolist(), None) for window in windows.read(part)]
+                rows = [ModelInput(window.input_ids.tolist(), None) for window in windows.read(part)]
                 found = score_rows(self._hf_model, rows, [int(counts[n]) for n in part], pad_token_id=sep)
                 for n, log_likelihood in zip(part, found, strict=True):
                     nats[windows.document[n]] -= log_likelihood

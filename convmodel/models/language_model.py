@@ -12,7 +12,15 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation.int8 import is_int8, to_int8
-from convmodel.generation.options import BAD_WORDS, NEUTRAL, Decoding, Room, check_values, decoding, whole_config
+from convmodel.generation.options import (
+    BAD_WORDS,
+    NEUTRAL,
+    DecodingConfig,
+    WindowBudget,
+    check_values,
+    complete_config,
+    decoding,
+)
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.models.folder import checked_source, load_config, quiet_progress, replaced_folder
@@ -40,7 +48,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         hf_model.config.pad_token_id = (
             None  # padding is told by masks and labels; an id would be mistaken for turns' ends
         )
-        self.generation_config = whole_config(hf_model.generation_config, sep, self._room)
+        self.generation_config = complete_config(hf_model.generation_config, sep, self._room)
 
     @classmethod
     def from_pretrained(
@@ -62,7 +70,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             ValueError: when it is no GPT-2, or one of another kind, or has no safetensors.
         """
         source = checked_source(name_or_path)
-        config, more = load_config(source), cls.read_more(source)
+        config, more = load_config(source), cls.read_extra_config(source)
         place = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, place, "replying")
         with quiet_progress():
@@ -76,19 +84,19 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
 
     @classmethod
     @abstractmethod
-    def read_more(cls, source: str) -> dict[str, Any]:
+    def read_extra_config(cls, source: str) -> dict[str, Any]:
         """What a folder or Hub name says beside transformers' files, as options of the class.
 
         Raises:
             ValueError: when it holds another kind of model.
         """
 
-    def _write_more(self, folder: Path) -> None:
+    def _write_extra_config(self, folder: Path) -> None:
         """Writes it into a folder."""
 
     @property
     @abstractmethod
-    def _room(self) -> Room:
+    def _room(self) -> WindowBudget:
         """For what is read and what is written."""
 
     @property
@@ -111,7 +119,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """The model's window in tokens: what is read and what is written together."""
         return int(self._hf_model.config.n_positions)
 
-    def decoding(self, **options: Any) -> Decoding:
+    def decoding(self, **options: Any) -> DecodingConfig:
         """How texts are written with some options, and for the rest with `generation_config`.
 
         Raises:
@@ -160,7 +168,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 config.update(**NEUTRAL)
             config.save_pretrained(fresh)
             self._tokenizer.save_pretrained(fresh)
-            self._write_more(fresh)
+            self._write_extra_config(fresh)
             text = (card or ModelCard()).markdown(
                 self.described,
                 sep_token=self._tokenizer.sep_token,

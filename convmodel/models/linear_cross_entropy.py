@@ -43,14 +43,14 @@ class CrossEntropy:
         """See `Criterion`; the gradient is softmax - onehot."""
         wanted = self._labels[part, None]
         chosen = logits.gather(1, wanted)
-        powers, total, normalizer = exponentials(logits)
+        powers, total, normalizer = softmax_numerators(logits)
         if needs_gradient:
             error = powers.mul_(1 / total)
             error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
         return (normalizer - chosen).sum()
 
 
-def exponentials(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def softmax_numerators(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Puts in place of (n, V) logits what is proportional to their probabilities.
 
     Returns:
@@ -169,7 +169,7 @@ def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def token_losses_and_guesses(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def token_losses_and_argmax(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The same, and (N,) the id that was likeliest for each token.
 
     Args:

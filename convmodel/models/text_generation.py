@@ -9,11 +9,11 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
-from convmodel.generation.options import Decoding
-from convmodel.generation.padded import Row, WhenGivenUp, generate_rows
-from convmodel.generation.request import Finish, Request, Ticket
-from convmodel.generation.seeds import SEEDS, mixed_seed
-from convmodel.tokens.detokenizer import TextStream
+from convmodel.generation.options import DecodingConfig
+from convmodel.generation.padded import CancelCriteria, ModelInput, generate_rows
+from convmodel.generation.request import Finish, GenerationRequest, RequestState
+from convmodel.generation.seeds import SEEDS, derive_seed
+from convmodel.tokens.detokenizer import StreamingDetokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 LAST = 32
@@ -21,7 +21,7 @@ LAST = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class GenerationJob:
     """What is ready to be gone on with.
 
     Args:
@@ -32,15 +32,15 @@ class Prepared:
         streams: each text, which grows with the engine's steps.
     """
 
-    row: Row
-    decoding: Decoding
+    row: ModelInput
+    decoding: DecodingConfig
     seed: int | None
-    requests: list[Request]
-    streams: list[TextStream]
+    requests: list[GenerationRequest]
+    streams: list[StreamingDetokenizer]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class GeneratedText:
     """A text as it was written.
 
     Args:
@@ -57,10 +57,10 @@ class Written:
     per_token: float | None = None
 
 
-def prepare_row(
+def make_job(
     tokenizer: TextTokenizer,
-    row: Row,
-    decoding: Decoding,
+    row: ModelInput,
+    decoding: DecodingConfig,
     *,
     seed: int | None = None,
     scored: bool = False,
@@ -68,7 +68,7 @@ def prepare_row(
     turns: Sequence[Sequence[int]] = (),
     said: Sequence[Sequence[int]] = (),
     begun: Sequence[int] = (),
-) -> Prepared:
+) -> GenerationJob:
     """Makes a request for each text that is to follow a row.
 
     Args:
@@ -86,27 +86,27 @@ def prepare_row(
     seed = _checked_seed(seed) if decoding.config.do_sample else None
     streams = [_stream(tokenizer, decoding, begun) for _ in range(decoding.replies)]
     requests = [
-        Request(
+        GenerationRequest(
             row.input_ids,
             row.token_type_ids,
             decoding.config,
-            seed=None if seed is None else mixed_seed(seed, number),
-            stop=_Feed(stream, None if number else sink) if decoding.stop_strings or sink else None,
+            seed=None if seed is None else derive_seed(seed, number),
+            stop=_StopOnString(stream, None if number else sink) if decoding.stop_strings or sink else None,
             scored=scored,
-            turns=turns,
-            said=said,
-            begun=begun,
+            history_ids=turns,
+            own_turn_ids=said,
+            prefix_ids=begun,
         )
         for number, stream in enumerate(streams)
     ]
-    return Prepared(row, decoding, seed, requests, streams)
+    return GenerationJob(row, decoding, seed, requests, streams)
 
 
 @dataclass(frozen=True, slots=True)
-class _Feed:
+class _StopOnString:
     """Gives tokens to their text, and says when a stop string came."""
 
-    stream: TextStream
+    stream: StreamingDetokenizer
     sink: Callable[[str], None] | None
 
     def __call__(self, token: int) -> bool:
@@ -116,7 +116,7 @@ class _Feed:
         return self.stream.stopped
 
 
-def written(prepared: Prepared, tickets: Sequence[Ticket]) -> list[Written]:
+def collect_texts(prepared: GenerationJob, tickets: Sequence[RequestState]) -> list[GeneratedText]:
     """What became of each request, when all are over."""
     found = []
     for request, stream, ticket in zip(prepared.requests, prepared.streams, tickets, strict=True):
@@ -126,14 +126,14 @@ def written(prepared: Prepared, tickets: Sequence[Ticket]) -> list[Written]:
         stream.finish()
         likelihood = ticket.per_token if request.scored else None
         finish = "stop" if stream.stopped else ticket.finish
-        found.append(Written(stream.text, tuple(ticket.tokens), finish, likelihood))
+        found.append(GeneratedText(stream.text, tuple(ticket.tokens), finish, likelihood))
     return found
 
 
-def as_written(tokenizer: TextTokenizer, prepared: Prepared, ids: Sequence[int]) -> Written:
+def text_from_ids(tokenizer: TextTokenizer, prepared: GenerationJob, ids: Sequence[int]) -> GeneratedText:
     """The same of a text that did not come from the engine, from its tokens without the end."""
     how = prepared.decoding
-    stream = _stream(tokenizer, how, prepared.requests[0].begun)
+    stream = _stream(tokenizer, how, prepared.requests[0].prefix_ids)
     for token in ids:
         stream.feed(token)
     stream.finish()
@@ -141,11 +141,11 @@ def as_written(tokenizer: TextTokenizer, prepared: Prepared, ids: Sequence[int])
     if most is None:
         most = how.config.max_length - len(prepared.row.input_ids)
     full = len(ids) >= most
-    return Written(stream.text, tuple(ids), "stop" if stream.stopped else "length" if full else "end")
+    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else "length" if full else "end")
 
 
-def _stream(tokenizer: TextTokenizer, decoding: Decoding, begun: Sequence[int]) -> TextStream:
-    return TextStream(tokenizer.hf_tokenizer, decoding.stop_strings, begun=begun[-LAST:])
+def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, begun: Sequence[int]) -> StreamingDetokenizer:
+    return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, begun=begun[-LAST:])
 
 
 def _checked_seed(seed: int | None) -> int:
@@ -163,10 +163,10 @@ ROWS_PER_BATCH = 32
 def write(
     model: GPT2LMHeadModel,
     tokenizer: TextTokenizer,
-    prepared: Sequence[Prepared],
+    prepared: Sequence[GenerationJob],
     *,
     given_up: Callable[[], bool] | None = None,
-) -> list[list[Written]]:
+) -> list[list[GeneratedText]]:
     """Writes what follows rows that are prepared with the same decoding.
 
     Args:
@@ -183,16 +183,16 @@ def write(
             return _by_transformers(model, tokenizer, prepared, how, given_up)
         requests = [request for one in prepared for request in one.requests]
         tickets = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
-        return [written(one, tickets[n * how.replies : (n + 1) * how.replies]) for n, one in enumerate(prepared)]
+        return [collect_texts(one, tickets[n * how.replies : (n + 1) * how.replies]) for n, one in enumerate(prepared)]
 
 
 def _by_transformers(
     model: GPT2LMHeadModel,
     tokenizer: TextTokenizer,
-    prepared: Sequence[Prepared],
-    how: Decoding,
+    prepared: Sequence[GenerationJob],
+    how: DecodingConfig,
     given_up: Callable[[], bool] | None,
-) -> list[list[Written]]:
+) -> list[list[GeneratedText]]:
     """The same through transformers' `generate`, rows of like length together."""
     counted = how.config.max_length is not None or bool(how.config.min_length)  # they count what is read too
     others = dict(how.others)
@@ -202,15 +202,15 @@ def _by_transformers(
         config.stop_strings = list(how.stop_strings)
         others.setdefault("tokenizer", tokenizer.hf_tokenizer)
     if given_up is not None:
-        others["stopping_criteria"] = [*others.get("stopping_criteria", ()), WhenGivenUp(given_up)]
-    found: dict[int, list[Written]] = {}
+        others["stopping_criteria"] = [*others.get("stopping_criteria", ()), CancelCriteria(given_up)]
+    found: dict[int, list[GeneratedText]] = {}
     lengths = [len(one.row.input_ids) for one in prepared]
     for numbers in _groups(lengths, same_length=counted, alone=config.do_sample):
         rows = [prepared[n].row for n in numbers]
         with _drawing_from(prepared[numbers[0]].seed):
             texts = generate_rows(model, rows, config, **others)
         for n, ids in zip(numbers, texts, strict=True):
-            found[n] = [as_written(tokenizer, prepared[n], each) for each in ids]
+            found[n] = [text_from_ids(tokenizer, prepared[n], each) for each in ids]
     return [found[n] for n in range(len(prepared))]
 
 

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from convmodel.models.selection.index.index import CandidateSet
 from convmodel.models.selection.inputs import checked_candidates
-from convmodel.models.selection.search.exact import Best
-from convmodel.models.selection.selector import EncodedContexts, EncodingSelector, Selector
+from convmodel.models.selection.search.exact import TopK
+from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
 
 Scored = list[tuple[int, float]]
 """Numbers of candidates and their scores, best first; of equal scores the smaller number first."""
@@ -18,7 +18,7 @@ class EncodedCandidates(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def search(self, contexts: EncodedContexts, k: int) -> Best:
+    def search(self, contexts: EncodedContexts, k: int) -> TopK:
         """The k best for each of B contexts; ids are the numbers of the candidates."""
 
     def text(self, number: int) -> str:
@@ -52,7 +52,7 @@ class SearchedPool:
         candidates: with their vectors.
     """
 
-    def __init__(self, selector: EncodingSelector[Any, Any], candidates: EncodedCandidates) -> None:
+    def __init__(self, selector: DualEncoderSelector[Any, Any], candidates: EncodedCandidates) -> None:
         self._selector, self._candidates = selector, candidates
         self.text, self.metadata = candidates.text, candidates.metadata
 
@@ -105,7 +105,7 @@ def listed_pool(
     selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
 ) -> SearchedPool | ReadPool:
     """A list of candidates: encoded now where the selector can, and otherwise read with every context."""
-    if isinstance(selector, EncodingSelector):
+    if isinstance(selector, DualEncoderSelector):
         return SearchedPool(selector, CandidateSet(selector, texts, metadata=metadata))
     return ReadPool(selector, texts, metadata)
 
@@ -121,7 +121,7 @@ def pool_of(selector: Selector, candidates: EncodedCandidates | SearchedPool | R
         return candidates
     if isinstance(candidates, Sequence):
         return listed_pool(selector, candidates)
-    if not isinstance(selector, EncodingSelector):
+    if not isinstance(selector, DualEncoderSelector):
         raise TypeError(
             f"a {selector.kind} reads context and candidate together and cannot search what was encoded; give the "
             "candidates as texts, or let another selector choose and this one rank: Hybrid(scorer=SelectorScorer(...))"

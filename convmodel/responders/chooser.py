@@ -21,19 +21,19 @@ from convmodel.responders.ranking import (
     DRAW_TEMPERATURE,
     NUM_CHOSEN,
     check_choosing,
-    decided,
-    given,
+    drop_none,
+    rank_or_sample,
 )
-from convmodel.responders.worker_thread import InOnePiece, OneThread
+from convmodel.responders.worker_thread import ReplyFuture, SingleWorker
 
 
 class Chooser:
     """Replies with the best of given candidates.
 
-    Its options: `num_chosen`, how many candidates a reply holds (10); `choose_again`, whether what was said in the
-    conversation may be chosen again (false, as long as there is anything else to say); `draw_temperature`: at 0 the
-    best is the reply, above it is drawn among the `num_chosen` with the probabilities softmax(score /
-    draw_temperature).
+    Its options: `num_candidates`, how many candidates a reply holds (10); `allow_repeats`, whether what was said in the
+    conversation may be chosen again (false, as long as there is anything else to say); `selection_temperature`: at 0 the
+    best is the reply, above it is drawn among the `num_candidates` with the probabilities softmax(score /
+    selection_temperature).
 
     Args:
         selector: of any kind.
@@ -59,10 +59,10 @@ class Chooser:
         options: Mapping[str, Any] | None = None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._defaults = {**DEFAULTS, **given(options or {})}
+        self._defaults = {**DEFAULTS, **drop_none(options or {})}
         self.check_options(self._defaults)
         self._selector, self._pool = selector, pool_of(selector, candidates)
-        self._thread = OneThread("chooser", max_waiting)
+        self._thread = SingleWorker("chooser", max_waiting)
 
     @classmethod
     def from_pretrained(
@@ -123,7 +123,7 @@ class Chooser:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> InOnePiece:
+    ) -> ReplyFuture:
         """Begins to choose and returns at once; see `Responder.start`. Nothing of it is remembered.
 
         Raises:
@@ -132,7 +132,7 @@ class Chooser:
             RuntimeError: when the chooser was closed.
         """
         self.check_options(options or {})
-        how = {**self._defaults, **given(options or {})}
+        how = {**self._defaults, **drop_none(options or {})}
         turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
         if not how[DRAW_TEMPERATURE]:
             seed = None
@@ -141,7 +141,7 @@ class Chooser:
         return self._thread.begin(partial(self._choose, turns, sentences, how, seed, time.perf_counter()))
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
-        """The `k` best candidates, best first, whatever the options say of a draw; see `Searches.search`."""
+        """The `k` best candidates, best first, whatever the options say of a draw; see `CandidateSearch.search`."""
         asked = {NUM_CHOSEN: k, DRAW_TEMPERATURE: 0.0}
         return self.start(context, persona=persona, options=asked).reply().candidates
 
@@ -161,7 +161,7 @@ class Chooser:
         ]
         seconds = time.perf_counter() - began
         return Reply(
-            decided(candidates, temperature=how[DRAW_TEMPERATURE], seed=seed),
+            rank_or_sample(candidates, temperature=how[DRAW_TEMPERATURE], seed=seed),
             seconds=seconds,
             first_seconds=seconds,
             seed=seed,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from convmodel.data.document import Meta
-from convmodel.responders.protocol import Finish, Follows
+from convmodel.responders.protocol import Finish, Generator
 
 
 class Output(Protocol):
@@ -34,7 +34,7 @@ class Output(Protocol):
     def seed(self) -> int | None: ...
 
 
-class Writing(Protocol):
+class DocumentHandle(Protocol):
     """A document that is being written, or several that go on from one prompt."""
 
     def __iter__(self) -> Iterator[str]:
@@ -47,7 +47,7 @@ class Writing(Protocol):
         """Waits for the end. Raises what went wrong."""
 
 
-class WritesDocuments(Follows, Protocol):
+class WritesDocuments(Generator, Protocol):
     """Goes on with prompts, such as a `DocumentWriter`."""
 
     def start(
@@ -57,7 +57,7 @@ class WritesDocuments(Follows, Protocol):
         meta: Any = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
-    ) -> Writing:
+    ) -> DocumentHandle:
         """Begins to write and returns at once.
 
         Args:

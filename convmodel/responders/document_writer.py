@@ -9,7 +9,7 @@ from convmodel.generation.seeds import SEEDS
 from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.responders.engine_worker import EngineThread
-from convmodel.responders.handles import InProgress, Pieces
+from convmodel.responders.handles import GenerationHandle, Pieces
 
 
 class DocumentWriter(EngineThread[DocumentModel]):
@@ -58,14 +58,14 @@ class DocumentWriter(EngineThread[DocumentModel]):
         return self._take(DocumentInProgress(asked, pieces, self._over))
 
 
-class DocumentInProgress(InProgress):
+class DocumentInProgress(GenerationHandle):
     """A document that is being written: iterate over it for pieces of its text as soon as they are certain.
 
     Of several documents the pieces are those of the first, in one piece when all are written.
 
     Args:
         asked: what is gone on with.
-        pieces, over: see `InProgress`.
+        pieces, over: see `GenerationHandle`.
     """
 
     def __init__(self, asked: PreparedDocument, pieces: Pieces, over: Callable[[], None]) -> None:

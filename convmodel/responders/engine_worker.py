@@ -16,18 +16,18 @@ import torch
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
-from convmodel.generation.options import Decoding, check_names, options_of
-from convmodel.generation.request import Ticket
+from convmodel.generation.options import DecodingConfig, check_names, options_of
+from convmodel.generation.request import RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import Written, write, written
-from convmodel.responders.handles import InProgress
+from convmodel.models.text_generation import GeneratedText, collect_texts, write
+from convmodel.responders.handles import GenerationHandle
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Load
 
 CLOSED = "the writer is closed; make a new one"
 
 AnyModel = TypeVar("AnyModel", bound=LanguageModel[Any])
-AnyInProgress = TypeVar("AnyInProgress", bound=InProgress)
+AnyInProgress = TypeVar("AnyInProgress", bound=GenerationHandle)
 
 
 class EngineThread(Generic[AnyModel]):
@@ -64,8 +64,8 @@ class EngineThread(Generic[AnyModel]):
         self._most_open, self._open = max_running + max_waiting, 0
         self._engine, self._done, self._followed = self._new_engine(), Load(), 0
         self._changed = threading.Condition()
-        self._arrived: deque[InProgress] = deque()
-        self._running: dict[Ticket, InProgress] = {}
+        self._arrived: deque[GenerationHandle] = deque()
+        self._running: dict[RequestState, GenerationHandle] = {}
         self._closed = False
         release_openmp_threads()  # of whoever loaded the model
         self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
@@ -113,7 +113,7 @@ class EngineThread(Generic[AnyModel]):
         """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
         self._decoding(options)
 
-    def _decoding(self, options: Mapping[str, Any]) -> Decoding:
+    def _decoding(self, options: Mapping[str, Any]) -> DecodingConfig:
         check_names(options)
         given = self._defaults | {name: value for name, value in options.items() if value is not None}
         how = self._model.decoding(**given)
@@ -184,7 +184,7 @@ class EngineThread(Generic[AnyModel]):
             if self._engine.busy:
                 self._step()
 
-    def _begin(self, writing: InProgress) -> None:
+    def _begin(self, writing: GenerationHandle) -> None:
         prepared = writing.prepared
         try:
             if prepared.decoding.through_engine:
@@ -193,7 +193,7 @@ class EngineThread(Generic[AnyModel]):
                 if writing.cancelled:
                     writing.cancel()
             elif writing.cancelled:
-                writing.succeed([Written("", (), "cancelled")])
+                writing.succeed([GeneratedText("", (), "cancelled")])
             else:
                 texts = self._write_at_once(writing)
                 if self._closed:
@@ -202,7 +202,7 @@ class EngineThread(Generic[AnyModel]):
         except Exception as error:  # whoever asked is told; the others go on
             writing.fail(error)
 
-    def _write_at_once(self, writing: InProgress) -> list[Written]:
+    def _write_at_once(self, writing: GenerationHandle) -> list[GeneratedText]:
         """What the engine does not do, while everybody else waits."""
         hf_model, tokenizer, asked = self._model.hf_model, self._model.tokenizer, writing.prepared
         self._followed += 1
@@ -226,7 +226,7 @@ class EngineThread(Generic[AnyModel]):
                 del self._running[ticket]
                 if not any(each in self._running for each in writing.tickets):
                     try:
-                        writing.succeed(written(writing.prepared, writing.tickets))
+                        writing.succeed(collect_texts(writing.prepared, writing.tickets))
                     except Exception as error:  # a tokenizer that cannot say it
                         writing.fail(error)
         self._followed = len({self._running[ticket] for ticket in self._engine.running})
@@ -267,6 +267,6 @@ def _close(writer: "weakref.ref[EngineThread[Any]]") -> None:
         there.close()
 
 
-def _given_up(text: Written) -> Written:
+def _given_up(text: GeneratedText) -> GeneratedText:
     """What transformers' `generate` had when it was told to end."""
     return replace(text, finish="cancelled") if text.finish == "end" else text

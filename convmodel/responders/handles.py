@@ -6,14 +6,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
-from convmodel.generation.request import Ticket
-from convmodel.models.text_generation import Prepared, Written
+from convmodel.generation.request import RequestState
+from convmodel.models.text_generation import GeneratedText, GenerationJob
 
 Pieces = queue.SimpleQueue[str | None]
 """Texts, and None when there are no more."""
 
 
-class InProgress(ABC):
+class GenerationHandle(ABC):
     """A request that is being followed.
 
     Args:
@@ -22,16 +22,16 @@ class InProgress(ABC):
         over: called once, from the engine's thread, when it is over.
     """
 
-    def __init__(self, prepared: Prepared, pieces: Pieces, over: Callable[[], None]) -> None:
+    def __init__(self, prepared: GenerationJob, pieces: Pieces, over: Callable[[], None]) -> None:
         self.prepared, self._pieces, self._over = prepared, pieces, over
-        self.tickets: list[Ticket] = []
+        self.tickets: list[RequestState] = []
         self.cancelled = False
         self.first: float | None = None
         """When the first token came."""
         self._began = time.perf_counter()
         self._ended = 0.0
         self._is_over = threading.Event()
-        self._written: list[Written] = []
+        self._written: list[GeneratedText] = []
         self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -54,7 +54,7 @@ class InProgress(ABC):
         for ticket in self.tickets:
             ticket.cancel()
 
-    def written(self) -> list[Written]:
+    def written(self) -> list[GeneratedText]:
         """Waits for the end. Raises what went wrong."""
         self._is_over.wait()
         if self._error is not None:
@@ -78,7 +78,7 @@ class InProgress(ABC):
 
     # From the engine's thread
 
-    def succeed(self, written: list[Written]) -> None:
+    def succeed(self, written: list[GeneratedText]) -> None:
         """It is over, and this is what was written."""
         self._written = written
         self._end()

@@ -10,9 +10,18 @@ from typing import Any, Literal, cast
 from convmodel.data.conversation import check_turns
 from convmodel.generation.seeds import SEEDS
 from convmodel.models.rerankers import Likelihood, Scorer, name_of, scores_of
-from convmodel.responders.protocol import Candidate, Load, Reply, Replying, Responder, Searches, Session, TellsLoad
-from convmodel.responders.ranking import DEFAULTS, DRAW_TEMPERATURE, check_choosing, decided, given
-from convmodel.responders.worker_thread import NOTHING, InOnePiece, OneThread
+from convmodel.responders.protocol import (
+    Candidate,
+    CandidateSearch,
+    Load,
+    Reply,
+    ReplyHandle,
+    ReportsLoad,
+    Responder,
+    Session,
+)
+from convmodel.responders.ranking import DEFAULTS, DRAW_TEMPERATURE, check_choosing, drop_none, rank_or_sample
+from convmodel.responders.worker_thread import NOTHING, ReplyFuture, SingleWorker
 
 NUM_RETURN_SEQUENCES = "num_return_sequences"
 NUM_WRITTEN = 4
@@ -29,7 +38,7 @@ class Hybrid:
     one, and otherwise what its own stage found better. A written reply without text comes last.
 
     Its options are those of both parts. `num_return_sequences` replies are written (4 where nobody says, 1 without a
-    draw), `num_chosen` are chosen; with a `draw_temperature` above 0 the reply is drawn among all of them by their
+    draw), `num_candidates` are chosen; with a `selection_temperature` above 0 the reply is drawn among all of them by their
     scores.
 
     Args:
@@ -61,9 +70,9 @@ class Hybrid:
             raise ValueError("there is nothing that replies; give a writer, a chooser, or both")
         self._writer, self._chooser = writer, chooser
         self._scorer = _scorer(writer, chooser, scorer)
-        self._defaults = {DRAW_TEMPERATURE: DEFAULTS[DRAW_TEMPERATURE], **given(options or {})}
+        self._defaults = {DRAW_TEMPERATURE: DEFAULTS[DRAW_TEMPERATURE], **drop_none(options or {})}
         self.check_options(self._defaults)
-        self._thread = OneThread("hybrid")  # the parts see to it that not too much is open
+        self._thread = SingleWorker("hybrid")  # the parts see to it that not too much is open
 
     def __enter__(self) -> "Hybrid":
         return self
@@ -83,7 +92,7 @@ class Hybrid:
     def _how(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All that is in effect; greedily there is only one reply to write."""
         of_parts = {name: value for part in self._parts for name, value in part.options.items()}
-        asked = {**self._defaults, **given(options)}
+        asked = {**self._defaults, **drop_none(options)}
         how = {**of_parts, **asked}
         if self._writer is not None and NUM_RETURN_SEQUENCES not in asked:
             beams = how.get("num_beams") or 1
@@ -100,19 +109,19 @@ class Hybrid:
     @property
     def load(self) -> Load:
         """How busy the busier of the parts is, and the tokens of the one that writes."""
-        loads = [part.load for part in self._parts if isinstance(part, TellsLoad)]
+        loads = [part.load for part in self._parts if isinstance(part, ReportsLoad)]
         busiest = max(loads, key=lambda load: load.running + load.waiting, default=Load())
-        tokens = self._writer.load if isinstance(self._writer, TellsLoad) else Load()
+        tokens = self._writer.load if isinstance(self._writer, ReportsLoad) else Load()
         return replace(tokens, running=busiest.running, waiting=busiest.waiting)
 
     @property
     def searches(self) -> bool:
         """Whether there is a part that searches candidates."""
-        return isinstance(self._chooser, Searches) and self._chooser.searches
+        return isinstance(self._chooser, CandidateSearch) and self._chooser.searches
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
-        """What the part that chooses finds, by its own scores; see `Searches.search`."""
-        if not isinstance(self._chooser, Searches):
+        """What the part that chooses finds, by its own scores; see `CandidateSearch.search`."""
+        if not isinstance(self._chooser, CandidateSearch):
             raise ValueError("there is nothing to search; give a chooser")
         return self._chooser.search(context, persona, k)
 
@@ -139,7 +148,7 @@ class Hybrid:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> "Together":
+    ) -> "HybridReplyHandle":
         """Begins to reply and returns at once; see `Responder.start`.
 
         Raises:
@@ -147,14 +156,14 @@ class Hybrid:
             QueueFull: when too many requests wait.
             RuntimeError: when the hybrid was closed.
         """
-        asked = {**self._defaults, **given(options or {})}
+        asked = {**self._defaults, **drop_none(options or {})}
         how = self._how(asked)
         if self._writer is not None:
             asked[NUM_RETURN_SEQUENCES] = how[NUM_RETURN_SEQUENCES]
         self.check_options(asked)
         turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
         seed = secrets.randbelow(SEEDS) if seed is None else seed
-        begun: list[Replying] = []
+        begun: list[ReplyHandle] = []
         try:
             for part, own in zip(self._parts, self._shared_out(asked), strict=True):
                 begun.append(part.start(turns, persona=sentences, options=own, seed=seed, session=session))
@@ -163,7 +172,7 @@ class Hybrid:
                 each.cancel()
             raise
         draw = (how[DRAW_TEMPERATURE], seed)
-        return Together(begun, lambda replies, into: self._begin(replies, into, turns, sentences, draw))
+        return HybridReplyHandle(begun, lambda replies, into: self._begin(replies, into, turns, sentences, draw))
 
     def close(self) -> None:
         """Closes both parts; twice is no error."""
@@ -174,7 +183,7 @@ class Hybrid:
     def _begin(
         self,
         replies: Sequence[Reply],
-        into: InOnePiece,
+        into: ReplyFuture,
         context: Sequence[str],
         persona: Sequence[str],
         draw: tuple[float, int],
@@ -182,12 +191,12 @@ class Hybrid:
         """Has the candidates of the parts' replies ranked."""
         chosen = () if self._chooser is None else replies[0].candidates
         written = () if self._writer is None else replies[-1].candidates
-        candidates = merged(written, chosen)
+        candidates = merge_candidates(written, chosen)
         temperature, seed = draw
 
         def rank() -> Reply:
             scored = candidates if self._scorer is None else _scored(self._scorer, context, persona, candidates)
-            ranked = decided(scored, temperature=temperature, seed=seed)
+            ranked = rank_or_sample(scored, temperature=temperature, seed=seed)
             own = replies[-1]  # the writer's, where there is one: it knows of tokens and windows
             return replace(
                 own,
@@ -201,18 +210,18 @@ class Hybrid:
         self._thread.begin(rank, into)
 
 
-class Together:
-    """A `Replying` of a Hybrid.
+class HybridReplyHandle:
+    """A `ReplyHandle` of a Hybrid.
 
     Args:
         parts: what is being written and chosen; the one that writes is the last.
         rank: has one Reply made of theirs.
     """
 
-    def __init__(self, parts: Sequence[Replying], rank: Callable[[Sequence[Reply], InOnePiece], None]) -> None:
+    def __init__(self, parts: Sequence[ReplyHandle], rank: Callable[[Sequence[Reply], ReplyFuture], None]) -> None:
         self._parts, self._rank = parts, rank
         self._began = time.perf_counter()
-        self._ranked = InOnePiece()
+        self._ranked = ReplyFuture()
         self._waiting = threading.Lock()
         self._reply: Reply | Exception | None = None
         self._cancelled = False
@@ -251,7 +260,7 @@ class Together:
         return replace(found, seconds=seconds, first_seconds=seconds)
 
 
-def merged(written: Iterable[Candidate], chosen: Iterable[Candidate]) -> list[Candidate]:
+def merge_candidates(written: Iterable[Candidate], chosen: Iterable[Candidate]) -> list[Candidate]:
     """The candidates of both, written ones first, no text twice, each with the scores of its stages.
 
     Texts that differ in nothing but white space at their ends are the same; the written one's is kept.

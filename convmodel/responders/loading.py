@@ -11,7 +11,7 @@ from convmodel.data.candidates import distinct_candidates
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.index.index import CandidateIndex
-from convmodel.models.selection.selector import EncodingSelector, Selector
+from convmodel.models.selection.selector import DualEncoderSelector, Selector
 from convmodel.responders.candidate_pool import ReadPool, SearchedPool, listed_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.document_writer import DocumentWriter
@@ -24,7 +24,7 @@ Device = str | torch.device | None
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class LoadedModels:
     """What was loaded to follow requests. It is a context manager, which closes both at its end.
 
     Args:
@@ -35,7 +35,7 @@ class Opened:
     responder: Writer | Chooser | Hybrid | None
     documents: DocumentWriter | None = None
 
-    def __enter__(self) -> "Opened":
+    def __enter__(self) -> "LoadedModels":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,7 +48,7 @@ class Opened:
                 each.close()
 
 
-def open_all(
+def load_all(
     model: Name | None = None,
     *,
     documents: Name | None = None,
@@ -58,7 +58,7 @@ def open_all(
     max_waiting: int = MAX_WAITING,
     max_kept: int | None = None,
     **others: Any,
-) -> Opened:
+) -> LoadedModels:
     """Loads what replies, what writes documents, or both.
 
     Args:
@@ -81,11 +81,13 @@ def open_all(
     if documents is None or model is not None or any(others.values()):
         responder = open_responder(model, dtype=dtype, max_kept=max_kept, **same, **others)
     if documents is None:
-        return Opened(responder)
+        return LoadedModels(responder)
     try:
-        return Opened(responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **same))
+        return LoadedModels(
+            responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **same)
+        )
     except BaseException:
-        Opened(responder).close()
+        LoadedModels(responder).close()
         raise
 
 
@@ -150,7 +152,7 @@ def _candidates(
     if candidates is not None:
         listed = distinct_candidates(candidates)
         return listed_pool(selector, [one.text for one in listed], [one.metadata for one in listed])
-    if not isinstance(selector, EncodingSelector):
+    if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and searches no index; give a few "
             "candidates (--candidates), or let another selector choose and this one rank (--reranker)"

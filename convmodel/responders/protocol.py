@@ -10,17 +10,17 @@ from convmodel.tokens.session import Session
 
 __all__ = [
     "Candidate",
+    "CandidateSearch",
     "Finish",
-    "Follows",
+    "Generator",
     "Load",
     "QueueFull",
     "Reply",
-    "Replying",
+    "ReplyHandle",
+    "ReportsLoad",
     "Responder",
-    "Searches",
     "Session",
     "Source",
-    "TellsLoad",
 ]
 
 MAX_RUNNING, MAX_WAITING = 32, 256
@@ -95,7 +95,7 @@ class Reply:
         return self.candidates[0].text
 
 
-class Replying(Protocol):
+class ReplyHandle(Protocol):
     """A reply that is being made."""
 
     def __iter__(self) -> Iterator[str]:
@@ -111,7 +111,7 @@ class Replying(Protocol):
         """Waits for the end. Raises what went wrong."""
 
 
-class Follows(Protocol):
+class Generator(Protocol):
     """Follows requests with options; several threads may use it at once."""
 
     @property
@@ -129,7 +129,7 @@ class Follows(Protocol):
         """Cancels what is running and frees what is held; twice is no error."""
 
 
-class Responder(Follows, Protocol):
+class Responder(Generator, Protocol):
     """Replies to contexts."""
 
     def start(
@@ -140,7 +140,7 @@ class Responder(Follows, Protocol):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> Replying:
+    ) -> ReplyHandle:
         """Begins to reply and returns at once.
 
         Args:
@@ -179,7 +179,7 @@ class Load:
 
 
 @runtime_checkable
-class TellsLoad(Protocol):
+class ReportsLoad(Protocol):
     """What can say how busy it is."""
 
     @property
@@ -188,7 +188,7 @@ class TellsLoad(Protocol):
 
 
 @runtime_checkable
-class Searches(Protocol):
+class CandidateSearch(Protocol):
     """What can tell candidates without making a reply of them."""
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from convmodel.responders.protocol import Candidate
 
-NUM_CHOSEN, CHOOSE_AGAIN, DRAW_TEMPERATURE = "num_chosen", "choose_again", "draw_temperature"
+NUM_CHOSEN, CHOOSE_AGAIN, DRAW_TEMPERATURE = "num_candidates", "allow_repeats", "selection_temperature"
 
 DEFAULTS: dict[str, Any] = {NUM_CHOSEN: 10, CHOOSE_AGAIN: False, DRAW_TEMPERATURE: 0.0}
 """How a reply is chosen, where nobody says."""
@@ -40,12 +40,12 @@ def check_choosing(options: Mapping[str, Any], *, known: Collection[str] = tuple
             raise ValueError(f"{name}={value!r}; allowed are {allowed}")
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
+def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without those that are None, which are as though not given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def decided(candidates: Iterable[Candidate], *, temperature: float, seed: int | None) -> tuple[Candidate, ...]:
+def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed: int | None) -> tuple[Candidate, ...]:
     """Puts the candidate first that is the reply, and the others best first behind it.
 
     Of equal scores, the one that came first stands first.

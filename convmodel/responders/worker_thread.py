@@ -12,8 +12,8 @@ NOTHING = Reply((Candidate(""),), finish="cancelled")
 """What is there of a reply that was given up before it was known."""
 
 
-class InOnePiece:
-    """A `Replying` whose reply somebody else makes. What comes first counts: the reply, an error, or `cancel`."""
+class ReplyFuture:
+    """A `ReplyHandle` whose reply somebody else makes. What comes first counts: the reply, an error, or `cancel`."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
@@ -47,7 +47,7 @@ class InOnePiece:
                 self._over.set()
 
 
-class OneThread:
+class SingleWorker:
     """Makes replies one after the other, so that each is the same whatever else is asked for.
 
     Args:
@@ -62,7 +62,7 @@ class OneThread:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"convmodel {name}")
 
-    def begin(self, make: Callable[[], Reply], into: InOnePiece | None = None) -> InOnePiece:
+    def begin(self, make: Callable[[], Reply], into: ReplyFuture | None = None) -> ReplyFuture:
         """Has a reply made.
 
         Args:
@@ -73,7 +73,7 @@ class OneThread:
             QueueFull: when too many wait.
             RuntimeError: after `close`.
         """
-        piece = into or InOnePiece()
+        piece = into or ReplyFuture()
         with self._lock:
             if self._max_waiting is not None and self._open >= self._max_waiting:
                 raise QueueFull(f"{self._open} requests are open, as many as are taken; try again later")
@@ -97,7 +97,7 @@ class OneThread:
         """Waits for what is being made, and fails what waits; twice is no error."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _work(self, make: Callable[[], Reply], piece: InOnePiece) -> None:
+    def _work(self, make: Callable[[], Reply], piece: ReplyFuture) -> None:
         if piece.is_over:
             return
         try:
@@ -107,7 +107,7 @@ class OneThread:
         finally:
             release_openmp_threads()  # which would slow down the one that writes
 
-    def _ended(self, done: "Future[None]", piece: InOnePiece) -> None:
+    def _ended(self, done: "Future[None]", piece: ReplyFuture) -> None:
         self._over()
         if done.cancelled():
             piece.come(RuntimeError(f"the {self._name} was closed before the reply was there"))

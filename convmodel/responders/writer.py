@@ -8,12 +8,12 @@ from typing import Any
 
 from convmodel.generation.options import PRESETS
 from convmodel.generation.seeds import SEEDS
-from convmodel.models.conversation_inputs import PreparedReply, prepare, remember, without_repeats
+from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate, store_reply_ids
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.rerankers import ScoredBy, name_of
-from convmodel.models.text_generation import Written
+from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineThread
-from convmodel.responders.handles import InProgress, Pieces
+from convmodel.responders.handles import GenerationHandle, Pieces
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
 
 
@@ -92,11 +92,11 @@ class Writer(EngineThread[ConversationModel]):
             scored=how.replies > 1 and self._scorer == "likelihood",
             sink=pieces.put if how.replies == 1 else None,
         )
-        rank = Rank(self._model, self._scorer)
+        rank = ReplyRanker(self._model, self._scorer)
         return self._take(ReplyInProgress(asked, pieces, self._over, rank, session))
 
 
-class Rank:
+class ReplyRanker:
     """Decides between several replies.
 
     Args:
@@ -108,24 +108,26 @@ class Rank:
         self.model, self._scorer = model, scorer
         self.name = name_of(scorer)
 
-    def __call__(self, asked: PreparedReply, replies: Sequence[Written]) -> list[tuple[Written, float | None]]:
+    def __call__(
+        self, asked: ReplyInputs, replies: Sequence[GeneratedText]
+    ) -> list[tuple[GeneratedText, float | None]]:
         """Replies with their scores, best first; without scores where there is one."""
         scores = self.model.scores(asked, replies, self._scorer) if len(replies) > 1 else None
-        return without_repeats(replies, scores)
+        return rank_and_deduplicate(replies, scores)
 
 
-class ReplyInProgress(InProgress):
-    """A `Replying` of the writer.
+class ReplyInProgress(GenerationHandle):
+    """A `ReplyHandle` of the writer.
 
     Args:
         asked: the context that is replied to.
-        pieces, over: see `InProgress`.
+        pieces, over: see `GenerationHandle`.
         rank: decides between several replies; called by whoever waits for them.
         session: that remembers them, if there is one.
     """
 
     def __init__(
-        self, asked: PreparedReply, pieces: Pieces, over: Callable[[], None], rank: Rank, session: Session | None
+        self, asked: ReplyInputs, pieces: Pieces, over: Callable[[], None], rank: ReplyRanker, session: Session | None
     ) -> None:
         super().__init__(asked.prepared, pieces, over)
         self._asked, self._rank, self._session = asked, rank, session
@@ -143,11 +145,11 @@ class ReplyInProgress(InProgress):
                 self._reply = self._ranked(replies)
         return self._reply
 
-    def _ranked(self, replies: list[Written]) -> Reply:
+    def _ranked(self, replies: list[GeneratedText]) -> Reply:
         asked, model = self._asked, self._rank.model
         ranked = self._rank(asked, replies)
         if self._session is not None:
-            remember(self._session, asked.context, replies, model.tokenizer)
+            store_reply_ids(self._session, asked.context, replies, model.tokenizer)
         best = ranked[0][0]
         return Reply(
             tuple(Candidate(each.text, score, finish=each.finish, tokens=len(each.ids)) for each, score in ranked),

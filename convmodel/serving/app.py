@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from convmodel.serving import openapi
 from convmodel.serving.conversations import routes as conversations
 from convmodel.serving.errors import add_handlers
-from convmodel.serving.middleware import Gate
+from convmodel.serving.middleware import RequestMiddleware
 from convmodel.serving.openai import routes as openai
 from convmodel.serving.routes import about, candidates, documents, health, replies
 from convmodel.serving.service import Service
@@ -45,7 +45,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
         app.include_router(router)
     app.openapi = openapi.Description(app, service)  # type: ignore[method-assign]
     add_handlers(app)
-    app.add_middleware(Gate, service=service)
+    app.add_middleware(RequestMiddleware, service=service)
     if service.settings.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import LOCAL, digest
 
@@ -88,10 +88,10 @@ class Keys:
         return found
 
 
-def _unreadable() -> Refusal:
+def _unreadable() -> APIError:
     said = "keys cannot be read now; try again later"
-    return Refusal(503, said, code="store_unavailable", headers={"Retry-After": "5"})
+    return APIError(503, said, code="store_unavailable", headers={"Retry-After": "5"})
 
 
-def _unknown(message: str, code: str) -> Refusal:
-    return Refusal(401, message, code=code, headers={"WWW-Authenticate": "Bearer"})
+def _unknown(message: str, code: str) -> APIError:
+    return APIError(401, message, code=code, headers={"WWW-Authenticate": "Bearer"})

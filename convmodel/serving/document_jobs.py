@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.responders.document_protocol import Output, WritesDocuments, Writing
-from convmodel.serving.jobs import Made, Makings, NotBegun, Ready
+from convmodel.responders.document_protocol import DocumentHandle, Output, WritesDocuments
+from convmodel.serving.jobs import CompletedJob, JobRunner, Made, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import SEEDS, Blocked, Policy
 
-__all__ = ["Begun", "Documents", "WritesDocuments", "Written"]
+__all__ = ["CheckedDocuments", "DocumentRequest", "Documents", "WritesDocuments"]
 
 
 @dataclass(frozen=True)
-class Begun:
+class DocumentRequest:
     """How a document begins.
 
     Args:
@@ -31,7 +31,7 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Written:
+class CheckedDocuments:
     """Documents that may be shown.
 
     Args:
@@ -45,7 +45,7 @@ class Written:
     blocked: Blocked | None = None
 
 
-class _PromptBlocked(NotBegun):
+class _PromptBlocked(RejectedBeforeStart):
     """Nothing is written."""
 
     def __init__(self, blocked: Blocked) -> None:
@@ -56,14 +56,14 @@ class Documents:
     """Has documents written; arguments as for `Replies`."""
 
     def __init__(
-        self, writer: WritesDocuments, *, makings: Makings, metrics: Metrics, policy: Policy | None = None
+        self, writer: WritesDocuments, *, makings: JobRunner, metrics: Metrics, policy: Policy | None = None
     ) -> None:
         self.writer = writer
         self._makings, self._metrics, self._policy = makings, metrics, policy
 
     async def begin(
-        self, begun: Begun, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> Made[Written] | Ready[Written]:
+        self, begun: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
+    ) -> Made[CheckedDocuments] | CompletedJob[CheckedDocuments]:
         """Begins to write; arguments and Refusals as those of `Replies.begin`.
 
         Whoever stops waiting calls `stop`, in a `finally`. There are no pieces where only the whole is checked, or
@@ -71,7 +71,7 @@ class Documents:
         """
         seed = secrets.randbelow(SEEDS) if begun.seed is None else begun.seed
 
-        def start() -> Writing:
+        def start() -> DocumentHandle:
             self._let_in(begun)
             return self.writer.start(begun.prompt, meta=begun.meta, options=begun.options, seed=seed)
 
@@ -80,11 +80,11 @@ class Documents:
         try:
             return await self._makings.begin(start, self._written, owner=owner, user=user, pieces=pieces and not held)
         except _PromptBlocked as error:
-            return Ready(Written(None, blocked=error.blocked))
+            return CompletedJob(CheckedDocuments(None, blocked=error.blocked))
 
     # In the threads
 
-    def _let_in(self, begun: Begun) -> None:
+    def _let_in(self, begun: DocumentRequest) -> None:
         if self._policy is None or not self._policy.checks_input:
             return
         texts = [text for text in (begun.prompt, *_texts(begun.meta)) if text.strip()]
@@ -92,14 +92,14 @@ class Documents:
         if blocked is not None:
             raise _PromptBlocked(blocked)
 
-    def _written(self, document: Writing) -> Written:
+    def _written(self, document: DocumentHandle) -> CheckedDocuments:
         output = document.output()
         self._metrics.read_and_written(output.tokens_read, sum(output.tokens))
         numbers = range(len(output.texts))
         if self._policy is None or not self._policy.checks_output:
-            return Written(output, numbers)
+            return CheckedDocuments(output, numbers)
         found = [self._policy.check_output([text]) for text in output.texts]
-        return Written(output, [n for n in numbers if found[n] is None], next(filter(None, found), None))
+        return CheckedDocuments(output, [n for n in numbers if found[n] is None], next(filter(None, found), None))
 
 
 def _texts(meta: Any) -> Iterator[str]:

@@ -19,7 +19,7 @@ PLACES = ("body", "query", "path", "header", "cookie")
 """Where a validator says that a field stands."""
 
 
-class Refusal(Exception):
+class APIError(Exception):
     """The one exception of whoever answers requests.
 
     Args:
@@ -56,20 +56,20 @@ class Refusal(Exception):
         return Response(content, self.status, self.headers, "application/json")
 
 
-def went_wrong() -> Refusal:
+def internal_error() -> APIError:
     """For a defect: says nothing of it."""
-    return Refusal(500, WENT_WRONG, code="internal")
+    return APIError(500, WENT_WRONG, code="internal")
 
 
 def add_handlers(app: FastAPI) -> None:
     """Has the application answer in our shape whatever goes wrong."""
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(APIError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_http)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, APIError)
     request.state.refused = error.code
     return error.response()
 
@@ -93,7 +93,7 @@ async def _of_http(request: Request, error: Exception) -> Response:
     if error.status_code == 405 and (allowed := _allowed(request)) is not None:
         headers["Allow"] = allowed
     code = codes.get(error.status_code)
-    return Refusal(error.status_code, message, code=code, headers=headers).response()
+    return APIError(error.status_code, message, code=code, headers=headers).response()
 
 
 def _allowed(request: Request) -> str | None:
@@ -106,12 +106,12 @@ def _allowed(request: Request) -> str | None:
     return None
 
 
-def refusal_of(problem: Mapping[str, Any]) -> Refusal:
+def refusal_of(problem: Mapping[str, Any]) -> APIError:
     """What a validator found, with the field's name."""
     loc = [str(part) for part in problem.get("loc", ())]
     param = ".".join(loc[1:] if loc[:1] and loc[0] in PLACES else loc) or None
     if problem.get("type") == "extra_forbidden":
-        return Refusal(
+        return APIError(
             400,
             f"{param}: there is no such field here, or it is not supported",
             param=param,
@@ -119,4 +119,4 @@ def refusal_of(problem: Mapping[str, Any]) -> Refusal:
         )
     code = "unsupported_parameter" if problem.get("type") == "unsupported_parameter" else "invalid_value"
     said = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ")
-    return Refusal(400, f"{param}: {said}" if param else said, param=param, code=code)
+    return APIError(400, f"{param}: {said}" if param else said, param=param, code=code)

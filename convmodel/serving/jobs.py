@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic
 
 from convmodel.errors import QueueFull
-from convmodel.serving.errors import Refusal, went_wrong
-from convmodel.serving.limits import Places, busy
+from convmodel.serving.errors import APIError, internal_error
+from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import AnyWork, Result, Running, Threads
+from convmodel.serving.thread_bridge import AnyWork, Result, ThreadedJob, Threads
 
 logger = logging.getLogger(__name__)
 
 
-class NotBegun(Exception):
+class RejectedBeforeStart(Exception):
     """Raised by what begins something, when there is nothing to be made; passed on as it is."""
 
 
-class Makings:
+class JobRunner:
     """Begins what is being made, whatever it is, and ends it when the server ends.
 
     Args:
@@ -28,14 +28,14 @@ class Makings:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.places = Places(
+        self.places = ConcurrencyLimit(
             running=settings.max_running,
             total=settings.max_open,
             per_owner=settings.open_per_key,
             per_user=settings.open_per_user,
         )
         self._threads = Threads(settings.max_open)
-        self._running: set[Running[Any]] = set()
+        self._running: set[ThreadedJob[Any]] = set()
         self.closing = False
 
     def take(self, count: int, *, owner: str, user: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Makings:
             Refusal: 429 when there are not so many, 503 when the server is ending.
         """
         if self.closing:
-            raise closing()
+            raise shutting_down()
         self.places.take(count, owner=owner, user=user)
 
     def give_back(self, count: int, *, owner: str, user: str | None = None) -> None:
@@ -84,29 +84,31 @@ class Makings:
                     pieces=pieces,
                     pause=self.settings.pause,
                 )
-        except (NotBegun, Refusal):
+        except (RejectedBeforeStart, APIError):
             raise
         except QueueFull:
             seconds = self.places.wait()
-            raise busy("the model has too much to do; try again later", code="queue_full", seconds=seconds) from None
+            raise too_many_requests(
+                "the model has too much to do; try again later", code="queue_full", seconds=seconds
+            ) from None
         except (TypeError, ValueError) as error:
-            raise Refusal(400, str(error), code="invalid_value") from None
+            raise APIError(400, str(error), code="invalid_value") from None
         except Exception as error:
-            raise (too_long() if beginning.expired() else self._told(error)) from None
+            raise (deadline_exceeded() if beginning.expired() else self._told(error)) from None
         self._running = {each for each in self._running if not each.over} | {running}
         if self.closing:
             running.stop()
-        running.end_by(until, too_long)
+        running.end_by(until, deadline_exceeded)
         return Made(running)
 
     def _told(self, error: Exception) -> Exception:
         """What a client may know of what went wrong."""
-        if isinstance(error, Refusal):
+        if isinstance(error, APIError):
             return error
         if self.closing:
-            return closing()
+            return shutting_down()
         log_defect(logger, error, texts=self.settings.log_texts)
-        return went_wrong()
+        return internal_error()
 
     async def end(self, grace: float) -> None:
         """Takes nothing new, gives what is being made so many seconds, and then stops it."""
@@ -133,7 +135,7 @@ class Made(Generic[Result]):
         running: the same, as the threads know it.
     """
 
-    def __init__(self, running: Running[Result]) -> None:
+    def __init__(self, running: ThreadedJob[Result]) -> None:
         self._running = running
 
     def pieces(self) -> AsyncIterator[str]:
@@ -153,12 +155,12 @@ class Made(Generic[Result]):
         self._running.stop()
 
 
-def too_long() -> Refusal:
+def deadline_exceeded() -> APIError:
     """For what was not over before its deadline."""
-    return Refusal(504, "it took longer than is allowed; ask for less", code="deadline")
+    return APIError(504, "it took longer than is allowed; ask for less", code="deadline")
 
 
-class Ready(Generic[Result]):
+class CompletedJob(Generic[Result]):
     """Something that need not be made; to whoever waits for it no different from `Made`.
 
     Args:
@@ -182,6 +184,6 @@ class Ready(Generic[Result]):
         """There is nothing to end."""
 
 
-def closing() -> Refusal:
+def shutting_down() -> APIError:
     """For whoever comes while the server ends."""
-    return Refusal(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})
+    return APIError(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})

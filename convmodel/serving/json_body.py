@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 
 MOST_DEEP = 32
 """Objects and lists within one another."""
@@ -74,13 +74,13 @@ def _no_number(name: str) -> Any:
     raise _refusal(f"{name} is no number of JSON; leave it out, or give null")
 
 
-def _too_large() -> Refusal:
+def _too_large() -> APIError:
     return _refusal("a number is too large; all must be below 1.8e308")
 
 
-def _too_deep() -> Refusal:
+def _too_deep() -> APIError:
     return _refusal(f"the body is nested deeper than {MOST_DEEP} levels")
 
 
-def _refusal(message: str) -> Refusal:
-    return Refusal(400, message, code="invalid_json")
+def _refusal(message: str) -> APIError:
+    return APIError(400, message, code="invalid_json")

@@ -10,18 +10,18 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 
 RECENT = 64
 """Replies from whose durations it is foretold when there will be a place."""
 
 
-def busy(message: str, *, code: str, seconds: float) -> Refusal:
+def too_many_requests(message: str, *, code: str, seconds: float) -> APIError:
     """For who should come again after so many seconds."""
-    return Refusal(429, message, code=code, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
+    return APIError(429, message, code=code, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
-class Places:
+class ConcurrencyLimit:
     """Counts the replies that are open: all, those of each key, and those of each of its users.
 
     Args:
@@ -55,16 +55,18 @@ class Places:
                 limits.append(("user", (owner, user), self._per_user))
             most = min([self._total, *(limit for _, _, limit in limits if limit is not None)])
             if count > most:  # waiting would not help
-                raise Refusal(400, f"{count} replies at once; {most} are allowed", param="n", code="too_much")
+                raise APIError(400, f"{count} replies at once; {most} are allowed", param="n", code="too_much")
             for what, who, limit in limits:
                 if limit is not None and self._by[who] + count > limit:
-                    raise busy(
+                    raise too_many_requests(
                         f"{self._by[who]} replies of this {what} are open, of {limit} that may be; wait for one",
                         code=f"too_many_of_this_{what}",
                         seconds=self._typical(),
                     )
             if self._open + count > self._total:
-                raise busy("the server has too much to do; try again later", code="queue_full", seconds=self.wait())
+                raise too_many_requests(
+                    "the server has too much to do; try again later", code="queue_full", seconds=self.wait()
+                )
             self._open += count
             for _, who, _ in limits:
                 self._by[who] += count
@@ -109,7 +111,7 @@ class Rate:
         if self._item is None or self._limiter.hit(self._item, owner):
             return
         reset, _ = self._limiter.get_window_stats(self._item, owner)
-        raise busy(
+        raise too_many_requests(
             f"there are more than {self._item.amount} requests of this key in a minute; wait",
             code="rate_limit_exceeded",
             seconds=reset - time.time(),

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responders.protocol import Reply, TellsLoad
+from convmodel.responders.protocol import Reply, ReportsLoad
 from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -48,7 +48,7 @@ class Metrics:
         """Shows a number that somebody else knows, such as how many replies are open."""
         Gauge(f"convmodel_{name}", told, registry=self._registry).set_function(number)
 
-    def watch_load(self, busy: TellsLoad) -> None:
+    def watch_load(self, busy: ReportsLoad) -> None:
         """Shows how busy what replies is."""
         self.watch("model_running", "Requests that the model follows.", lambda: busy.load.running)
         self.watch("model_waiting", "Requests that wait for the model.", lambda: busy.load.waiting)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from convmodel.serving.errors import Refusal, went_wrong
+from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.json_body import check_json
 from convmodel.serving.logs import REQUEST_ID, log_defect
 from convmodel.serving.service import Service
@@ -27,7 +27,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 logger = logging.getLogger(__name__)
 
 
-class Gate:
+class RequestMiddleware:
     """Middleware that lets requests in.
 
     Args:
@@ -42,37 +42,37 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passing = Passing(scope, send)
+        passing = RequestContext(scope, send)
         REQUEST_ID.set(passing.id)
         try:
             await self._pass(passing, receive)
-        except Refusal as refusal:
+        except APIError as refusal:
             passing.refused = refusal.code
             await passing.refuse(refusal)
         except Exception as error:
             log_defect(logger, error, texts=self._service.settings.log_texts)
             passing.refused = "internal"
-            await passing.refuse(went_wrong())
+            await passing.refuse(internal_error())
         finally:
             self._count(passing)
 
-    async def _pass(self, passing: "Passing", receive: Receive) -> None:
+    async def _pass(self, passing: "RequestContext", receive: Receive) -> None:
         settings, headers = self._service.settings, passing.headers
         if "\x00" in passing.scope["path"] or b"%00" in passing.scope.get("query_string", b""):
-            raise Refusal(400, "the address holds a NUL character; remove it", code="invalid_value")
+            raise APIError(400, "the address holds a NUL character; remove it", code="invalid_value")
         keys = self._service.keys
         if not keys.fresh:
-            opened = is_open(passing.scope["path"])
+            opened = is_public(passing.scope["path"])
             try:
                 async with asyncio.timeout(KEYS_SECONDS if opened else None):
                     await asyncio.to_thread(keys.refresh)
-            except (Refusal, TimeoutError):
+            except (APIError, TimeoutError):
                 if not opened:  # a server whose store is gone is alive
                     raise
         if not keys.required:
             self._check_names(headers)
         passing.scope["state"]["owner"] = ""
-        if not is_open(passing.scope["path"]):
+        if not is_public(passing.scope["path"]):
             owner = keys.owner(headers.get("authorization"))
             passing.scope["state"]["owner"] = passing.owner = owner
             self._service.rate.check(owner)
@@ -94,14 +94,14 @@ class Gate:
         if not hosts:
             return
         if _name(f"//{headers.get('host', '')}") not in hosts:
-            raise Refusal(
+            raise APIError(
                 403, "the server is not to be called by this name; use localhost, or start it with keys", code="host"
             )
         origin = headers.get("origin")
         if origin is not None and _name(origin) not in hosts and not {origin, "*"} & {*origins}:
-            raise Refusal(403, "pages of this origin may not use the server; see --cors", code="origin")
+            raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
 
-    def _count(self, passing: "Passing") -> None:
+    def _count(self, passing: "RequestContext") -> None:
         route, status = passing.route, passing.status
         seconds = time.perf_counter() - passing.began
         refused = passing.refused or passing.scope["state"].get("refused")
@@ -114,7 +114,7 @@ class Gate:
         )  # fmt: skip
 
 
-class Passing:
+class RequestContext:
     """A request on its way through the gate."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -143,7 +143,7 @@ class Passing:
             message = {**message, "headers": headers.raw}
         await self._send(message)
 
-    async def refuse(self, refusal: Refusal) -> None:
+    async def refuse(self, refusal: APIError) -> None:
         """Answers, unless something was answered already: then the connection must break off."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
@@ -151,7 +151,7 @@ class Passing:
         await response(self.scope, _nothing, self.send)
 
 
-def is_open(path: str) -> bool:
+def is_public(path: str) -> bool:
     """Whether an address needs no key."""
     return path in OPEN or path.startswith(OPEN_FOLDERS)
 
@@ -168,9 +168,9 @@ def _name(address: str) -> str | None:
         return None
 
 
-def _close(status: int, message: str, code: str) -> Refusal:
+def _close(status: int, message: str, code: str) -> APIError:
     """For who still sends: the connection cannot be used again."""
-    return Refusal(status, message, code=code, headers={"Connection": "close"})
+    return APIError(status, message, code=code, headers={"Connection": "close"})
 
 
 async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
@@ -196,7 +196,7 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
 def _check_kind(headers: Headers) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refusal(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
+        raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

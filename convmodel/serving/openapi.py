@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 import convmodel
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 from convmodel.serving.request_options import OFF
 from convmodel.serving.service import Service
 
@@ -57,7 +57,7 @@ async def begin() -> Response:
 def file(name: str) -> Response:
     """Swagger UI's own files, from the package that holds them."""
     if name not in KINDS:
-        raise Refusal(404, "there is no such file; see /docs", code="not_found")
+        raise APIError(404, "there is no such file; see /docs", code="not_found")
     content = (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
     return Response(content, media_type=KINDS[name], headers={"Cache-Control": "max-age=86400"})
 
@@ -109,7 +109,7 @@ def _narrow(schemas: dict[str, Any], service: Service) -> None:
             fields["preset"]["anyOf"][0]["enum"] = [OFF, *presets]
     schemas["ChatRequest"]["properties"]["model"]["enum"] = [service.model]
     options = schemas["Options"]["properties"]
-    most = {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_chosen": settings.k}
+    most = {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_candidates": settings.k}
     for name, limit in most.items():
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:

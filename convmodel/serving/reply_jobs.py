@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convmodel.responders.protocol import Candidate, Reply, Replying, Responder, Session
-from convmodel.serving.jobs import Made, Makings, NotBegun, Ready
+from convmodel.responders.protocol import Candidate, Reply, ReplyHandle, Responder, Session
+from convmodel.serving.jobs import CompletedJob, JobRunner, Made, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import Blocked, Policy
 
-__all__ = ["SEEDS", "Answer", "Asked", "Blocked", "Making", "Policy", "Replies"]
+__all__ = ["SEEDS", "Blocked", "CheckedReply", "Policy", "Replies", "ReplyJob", "ReplyRequest"]
 
 SEEDS = 2**31
 """Seeds that are drawn are below this: short enough to be told and sent again."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplyRequest:
     """What is to be replied to.
 
     Args:
@@ -36,7 +36,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckedReply:
     """What is said.
 
     Args:
@@ -60,27 +60,27 @@ class Answer:
         return self.reply.finish if self.blocked is None else "filtered"
 
 
-class _InputBlocked(NotBegun):
+class _InputBlocked(RejectedBeforeStart):
     """Nothing is made: the policy does not let the request in."""
 
     def __init__(self, blocked: Blocked) -> None:
         self.blocked = blocked
 
 
-class Making:
+class ReplyJob:
     """A reply that is being made. Whoever stops waiting for it calls `stop`, in a `finally`.
 
     Args:
         made: the reply.
     """
 
-    def __init__(self, made: Made[Answer] | Ready[Answer]) -> None:
+    def __init__(self, made: Made[CheckedReply] | CompletedJob[CheckedReply]) -> None:
         self._made = made
 
     @property
-    def ready(self) -> Answer | None:
+    def ready(self) -> CheckedReply | None:
         """The reply, where there was one already: the policy does not let the request in."""
-        return self._made.found if isinstance(self._made, Ready) else None
+        return self._made.found if isinstance(self._made, CompletedJob) else None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Pieces; once. Joined, they are the text.
@@ -95,7 +95,7 @@ class Making:
         if not given and (text := (await self.answer()).text):
             yield text
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> CheckedReply:
         """Waits for the end.
 
         Raises:
@@ -119,20 +119,20 @@ class Replies:
     """
 
     def __init__(
-        self, responder: Responder, *, makings: Makings, metrics: Metrics, policy: Policy | None = None
+        self, responder: Responder, *, makings: JobRunner, metrics: Metrics, policy: Policy | None = None
     ) -> None:
         self.responder = responder
         self._makings, self._metrics, self._policy = makings, metrics, policy
 
     async def begin(
         self,
-        asked: Asked,
+        asked: ReplyRequest,
         *,
         owner: str,
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> Making:
+    ) -> ReplyJob:
         """Begins a reply.
 
         Args:
@@ -151,16 +151,16 @@ class Replies:
 
     async def begin_several(
         self,
-        several: Sequence[Asked],
+        several: Sequence[ReplyRequest],
         *,
         owner: str,
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> list[Making]:
+    ) -> list[ReplyJob]:
         """Begins all of several replies, or none; see `begin`."""
         self._makings.take(len(several), owner=owner, user=user)
-        begun: list[Making] = []
+        begun: list[ReplyJob] = []
         try:
             for asked in several:
                 begun.append(await self._begin(asked, owner, user, session, pieces))
@@ -171,10 +171,12 @@ class Replies:
             raise
         return begun
 
-    async def _begin(self, asked: Asked, owner: str, user: str | None, session: Session | None, pieces: bool) -> Making:
+    async def _begin(
+        self, asked: ReplyRequest, owner: str, user: str | None, session: Session | None, pieces: bool
+    ) -> ReplyJob:
         seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
 
-        def start() -> Replying:
+        def start() -> ReplyHandle:
             self._let_in(asked)
             return self.responder.start(
                 asked.context, persona=asked.persona, options=asked.options, seed=seed, session=session
@@ -185,12 +187,12 @@ class Replies:
             made = await self._makings.begin(start, self._answer, owner=owner, user=user, pieces=pieces and not held)
         except _InputBlocked as error:
             assert self._policy is not None
-            return Making(Ready(Answer(Reply((Candidate(self._policy.say),)), error.blocked)))
-        return Making(made)
+            return ReplyJob(CompletedJob(CheckedReply(Reply((Candidate(self._policy.say),)), error.blocked)))
+        return ReplyJob(made)
 
     # In the threads
 
-    def _let_in(self, asked: Asked) -> None:
+    def _let_in(self, asked: ReplyRequest) -> None:
         """Raises what says that the policy does not."""
         if self._policy is None or not self._policy.checks_input:
             return
@@ -199,17 +201,17 @@ class Replies:
         if blocked is not None:
             raise _InputBlocked(blocked)
 
-    def _answer(self, replying: Replying) -> Answer:
+    def _answer(self, replying: ReplyHandle) -> CheckedReply:
         reply = replying.reply()
         self._metrics.replied(reply)
         return self._let_out(reply)
 
-    def _let_out(self, reply: Reply) -> Answer:
+    def _let_out(self, reply: Reply) -> CheckedReply:
         """The first candidate that may be said, and those others that may be."""
         if self._policy is None or not self._policy.checks_output:
-            return Answer(reply)
+            return CheckedReply(reply)
         picked, blocked = self._policy.pick(reply)
         if picked is not None:
-            return Answer(picked)
+            return CheckedReply(picked)
         instead = replace(reply, candidates=(Candidate(self._policy.say),), ranked_by="")
-        return Answer(instead, blocked, withheld=reply.text)
+        return CheckedReply(instead, blocked, withheld=reply.text)

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from convmodel.responders.option_values import preset_options
-from convmodel.serving.errors import Refusal
-from convmodel.serving.reply_jobs import Asked
+from convmodel.serving.errors import APIError
+from convmodel.serving.reply_jobs import ReplyRequest
 from convmodel.serving.service import Service
 
 OFF = "off"
 """The name that means no preset at all, where the server has one that is used otherwise."""
 
 
-def asked(
+def build_reply_request(
     service: Service,
     *,
     context: Sequence[str],
@@ -20,7 +20,7 @@ def asked(
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int | None = None,
-) -> Asked:
+) -> ReplyRequest:
     """Puts a request together.
 
     Args:
@@ -37,7 +37,7 @@ def asked(
     check_turns(service, context)
     persona = service.persona if persona is None else persona
     check_persona(service, persona)
-    return Asked(context, persona, all_options(service, preset, options), seed)
+    return ReplyRequest(context, persona, resolve_options(service, preset, options), seed)
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
@@ -60,7 +60,7 @@ def check_chars(text: str, most: int, *, param: str) -> None:
         raise _too_much(param, f"{param} has {len(text):,} characters; {most:,} are allowed")
 
 
-def all_options(
+def resolve_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
     """The options of the server, of a preset and of a request, as one, with no more than the server allows.
@@ -82,7 +82,7 @@ def all_options(
     try:
         of_preset = preset_options(service.presets if writer is None else writer.presets, name)
     except ValueError as error:
-        raise Refusal(400, str(error), param="preset", code="invalid_value") from None
+        raise APIError(400, str(error), param="preset", code="invalid_value") from None
     defaults = {**of_preset, **service.options} if preset is None and usual else of_preset
     in_effect = {} if talker is None else {**talker.options, **defaults}
     less = {name: limit for name, limit in _most(service).items() if (in_effect.get(name) or 0) > limit}
@@ -96,7 +96,7 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
         if options.get(name, 0) > limit:
             raise _too_much(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
     if options.get("num_beams", 1) > 1 and not settings.beams:
-        raise Refusal(
+        raise APIError(
             400,
             "num_beams: this server searches no beams, which would hold everybody else up; leave it out",
             param="options.num_beams",
@@ -107,8 +107,8 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
 def _most(service: Service) -> dict[str, int]:
     """Options of which there may only be so much, in what is usual too."""
     settings = service.settings
-    return {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_chosen": settings.k}
+    return {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_candidates": settings.k}
 
 
-def _too_much(param: str, message: str) -> Refusal:
-    return Refusal(400, message, param=param, code="too_much")
+def _too_much(param: str, message: str) -> APIError:
+    return APIError(400, message, param=param, code="too_much")

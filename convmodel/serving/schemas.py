@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from convmodel.responders.protocol import Candidate, Reply
-from convmodel.serving.reply_jobs import Answer, Blocked
+from convmodel.serving.reply_jobs import Blocked, CheckedReply
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """A text that is not empty, nor only white space."""
@@ -17,7 +17,7 @@ MOST_SEED = 2**53 - 1
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 
 
-class Body(BaseModel):
+class RequestModel(BaseModel):
     """What is sent to us: exactly the fields that there are, each of its own type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -29,13 +29,13 @@ class Body(BaseModel):
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """What we send."""
 
     model_config = ConfigDict(ser_json_inf_nan="null")
 
 
-class Options(Body):
+class Options(RequestModel):
     """How replies are written and chosen; every one may be left out or null, and is then as the server has it."""
 
     do_sample: bool | None = Field(None, description="true draws each token, false takes the likeliest")
@@ -57,7 +57,7 @@ class Options(Body):
     no_repeat_context_ngram_size: int | None = Field(
         None, ge=0, le=1000, description="0 (off) to 1000: runs that stand in any turn are not written again"
     )
-    said_again_penalty: float | None = Field(
+    self_repetition_penalty: float | None = Field(
         None, ge=0, le=100, description="0 (off) to 100: what a token loses that goes on with what was said before"
     )
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000, description="from 1 to the server's limit")
@@ -72,9 +72,9 @@ class Options(Body):
     bad_words: list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None = Field(
         None, max_length=200, description="texts that are not written"
     )
-    num_chosen: int | None = Field(None, ge=1, le=1000, description="1 to 1000: candidates that a reply holds")
-    choose_again: bool | None = Field(None, description="whether what was said may be chosen again")
-    draw_temperature: float | None = Field(
+    num_candidates: int | None = Field(None, ge=1, le=1000, description="1 to 1000: candidates that a reply holds")
+    allow_repeats: bool | None = Field(None, description="whether what was said may be chosen again")
+    selection_temperature: float | None = Field(
         None, ge=0, le=1e6, description="0 takes the best candidate, above it is drawn by the scores"
     )
 
@@ -83,7 +83,7 @@ class Options(Body):
         return self.model_dump(exclude_none=True)
 
 
-class ErrorDetail(Told):
+class ErrorDetail(ResponseModel):
     """What is wrong."""
 
     message: str = Field(description="what came, what is allowed, what to do", examples=["n: give 1 to 8"])
@@ -92,13 +92,13 @@ class ErrorDetail(Told):
     code: str | None = Field(description="names the case for a program", examples=["invalid_value"])
 
 
-class ErrorBody(Told):
+class ErrorBody(ResponseModel):
     """The one shape of every error."""
 
     error: ErrorDetail
 
 
-class BlockedBody(Told):
+class BlockedBody(ResponseModel):
     """Why something else is said."""
 
     side: Literal["input", "output"]
@@ -110,7 +110,7 @@ class BlockedBody(Told):
         return cls(side=blocked.side, by=blocked.by, label=blocked.label)
 
 
-class CandidateBody(Told):
+class CandidateBody(ResponseModel):
     """A text that could be the reply."""
 
     text: str
@@ -136,7 +136,7 @@ class CandidateBody(Told):
         )
 
 
-class ReplyBody(Told):
+class ReplyBody(ResponseModel):
     """A reply with all that is known of it."""
 
     text: str
@@ -157,7 +157,7 @@ class ReplyBody(Told):
     blocked: BlockedBody | None
 
     @classmethod
-    def of(cls, answer: Answer) -> "ReplyBody":
+    def of(cls, answer: CheckedReply) -> "ReplyBody":
         reply: Reply = answer.reply
         return cls(
             text=answer.text,

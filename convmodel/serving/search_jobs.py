@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from convmodel.responders.protocol import Candidate, Reply, Searches
-from convmodel.serving.jobs import Made, Makings, NotBegun
+from convmodel.responders.protocol import Candidate, CandidateSearch, Reply
+from convmodel.serving.jobs import JobRunner, Made, RejectedBeforeStart
 from convmodel.serving.safety.policy import Policy
 
 
-class _ContextBlocked(NotBegun):
+class _ContextBlocked(RejectedBeforeStart):
     """Nothing is searched."""
 
 
@@ -33,14 +33,14 @@ class Search:
         policy: what may be shown; None is everything.
     """
 
-    def __init__(self, searcher: Searches, *, makings: Makings, policy: Policy | None = None) -> None:
+    def __init__(self, searcher: CandidateSearch, *, makings: JobRunner, policy: Policy | None = None) -> None:
         self._searcher, self._makings, self._policy = searcher, makings, policy
 
     async def find(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
         """The best `k`; none where the policy does not let the context in.
 
         Raises:
-            Refusal: as `Replies.begin`, and `Making.answer`.
+            Refusal: as `Replies.begin`, and `ReplyJob.answer`.
         """
 
         def search() -> _Found:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import Responder, Searches, TellsLoad
+from convmodel.responders.protocol import CandidateSearch, ReportsLoad, Responder
 from convmodel.serving.auth import Keys
 from convmodel.serving.document_jobs import Documents, WritesDocuments
-from convmodel.serving.jobs import Makings
+from convmodel.serving.jobs import JobRunner
 from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import Policy, Replies
@@ -46,7 +46,7 @@ class Service:
     title: str
     model: str
     settings: Settings
-    makings: Makings
+    makings: JobRunner
     metrics: Metrics
     keys: Keys
     rate: Rate
@@ -100,13 +100,13 @@ def new_service(
         title, model, settings, keys, policy, others: see `Service`.
     """
     settings, metrics = settings or Settings(), Metrics()
-    makings = Makings(settings)
+    makings = JobRunner(settings)
     metrics.watch("open_replies", "Replies that are being made or wait.", lambda: makings.places.open)
     if policy is not None:
         metrics.watch_policy(policy)
 
     talker = responder or writer
-    if isinstance(talker, TellsLoad):
+    if isinstance(talker, ReportsLoad):
         metrics.watch_load(talker)
     return Service(
         title=title,
@@ -119,7 +119,7 @@ def new_service(
         replies=None if responder is None else Replies(responder, makings=makings, metrics=metrics, policy=policy),
         documents=None if writer is None else Documents(writer, makings=makings, metrics=metrics, policy=policy),
         search=Search(responder, makings=makings, policy=policy)
-        if isinstance(responder, Searches) and responder.searches
+        if isinstance(responder, CandidateSearch) and responder.searches
         else None,
         policy=policy,
         **others,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 
 STILL_THERE = b": \n\n"
 """A comment, which readers pass over."""
@@ -79,7 +79,7 @@ class EventStream(Response):
         """When the last one was."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(left(receive))
+        sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(wait_for_disconnect(receive))
         both: set[asyncio.Future[None]] = {sending, leaving}
         try:
             await self._watch(both, send)
@@ -124,7 +124,7 @@ class EventStream(Response):
             await asyncio.wait(both, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def left(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -143,14 +143,16 @@ def _finite(value: Any) -> Any:
 Result = TypeVar("Result")
 
 
-class ClientLeft(Refusal):
+class ClientLeft(APIError):
     """Nobody waits any more; whatever is answered is not read."""
 
     def __init__(self) -> None:
         super().__init__(499, "the client left", code="client_left")
 
 
-async def unless_left(request: Request, waiting: Coroutine[Any, Any, Result], stop: Callable[[], None]) -> Result:
+async def cancel_on_disconnect(
+    request: Request, waiting: Coroutine[Any, Any, Result], stop: Callable[[], None]
+) -> Result:
     """Waits for something as long as the client does.
 
     Args:
@@ -162,7 +164,7 @@ async def unless_left(request: Request, waiting: Coroutine[Any, Any, Result], st
         ClientLeft: when the client did.
     """
     coming = asyncio.ensure_future(waiting)
-    leaving = asyncio.ensure_future(left(request.receive))
+    leaving = asyncio.ensure_future(wait_for_disconnect(request.receive))
     both: set[asyncio.Future[Any]] = {coming, leaving}
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

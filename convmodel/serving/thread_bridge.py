@@ -13,8 +13,8 @@ READY = 0.0005
 """Seconds within which a piece was there already."""
 
 
-class Work(Protocol):
-    """What is being made: a `Replying`, or a document."""
+class WorkHandle(Protocol):
+    """What is being made: a `ReplyHandle`, or a document."""
 
     def __iter__(self) -> Iterator[str]:
         """Pieces."""
@@ -23,7 +23,7 @@ class Work(Protocol):
         """Ends it now; from any thread, more than once."""
 
 
-AnyWork = TypeVar("AnyWork", bound=Work)
+AnyWork = TypeVar("AnyWork", bound=WorkHandle)
 Result = TypeVar("Result")
 
 
@@ -46,7 +46,7 @@ class Threads:
         told: Callable[[Exception], Exception],
         pieces: bool,
         pause: float = 0.0,
-    ) -> "Running[Result]":
+    ) -> "ThreadedJob[Result]":
         """Begins something and returns when it has begun.
 
         Args:
@@ -60,7 +60,7 @@ class Threads:
         Raises:
             Exception: whatever `start` raises.
         """
-        running: Running[Result] = Running(asyncio.get_running_loop())
+        running: ThreadedJob[Result] = ThreadedJob(asyncio.get_running_loop())
         here = contextvars.copy_context()  # the request's id, for what is logged in the thread
         try:
             self._pool.submit(here.run, _pump, running, start, result, over, told, pause if pieces else None)
@@ -79,7 +79,7 @@ class Threads:
         self._pool.shutdown(cancel_futures=True)
 
 
-class Running(Generic[Result]):
+class ThreadedJob(Generic[Result]):
     """Something that is being made, as an event loop sees it; belongs to the loop that began it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -89,7 +89,7 @@ class Running(Generic[Result]):
         self._pieces: deque[str] = deque()
         self._news = asyncio.Event()
         self._rung = False
-        self._work: Work | None = None
+        self._work: WorkHandle | None = None
         self._stopped = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -128,7 +128,7 @@ class Running(Generic[Result]):
 
     # From the thread
 
-    def works(self, work: Work) -> None:
+    def works(self, work: WorkHandle) -> None:
         """It has begun."""
         self._work = work
         if self._stopped:
@@ -185,7 +185,7 @@ class Running(Generic[Result]):
 
 
 def _pump(
-    running: Running[Result],
+    running: ThreadedJob[Result],
     start: Callable[[], AnyWork],
     result: Callable[[AnyWork], Result],
     over: Callable[[float | None], None],
@@ -202,7 +202,7 @@ def _pump(
         began = asked
         running.works(work)
         if pause is not None:
-            for piece in gathered(work, pause):
+            for piece in coalesce(work, pause):
                 running.give(piece)
         found = result(work)
     except Exception as wrong:  # whoever asked is told
@@ -212,7 +212,7 @@ def _pump(
         running.end(found, error)
 
 
-def gathered(pieces: Work, pause: float) -> Iterator[str]:
+def coalesce(pieces: WorkHandle, pause: float) -> Iterator[str]:
     """The pieces, and after each for which there was a wait but the first, a pause: what comes meanwhile wakes nobody.
 
     Threads that are woken for every token of every client take turns with the one that writes.

@@ -25,7 +25,7 @@ LENGTH_STEP = 1.04
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which batches one of several processes reads: those whose number is `rank` modulo `world_size`."""
 
     rank: int = 0
@@ -60,7 +60,7 @@ class TokenBudgetSampler:
         tokens_per_batch: int,
         shuffle: bool,
         seed: int = 0,
-        share: Share = Share(),
+        share: Shard = Shard(),
         length_step: float = LENGTH_STEP,
         most_padding: float | None = None,
     ) -> None:
@@ -151,7 +151,7 @@ def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     return torch.from_numpy(values)
 
 
-class RandomBatches:
+class RandomBatchSampler:
     """Groups examples at random into batches of one size, the last one smaller.
 
     Args:
@@ -163,7 +163,7 @@ class RandomBatches:
     """
 
     def __init__(
-        self, examples: int, *, batch_size: int, seed: int = 0, share: Share = Share(), redraw: bool = True
+        self, examples: int, *, batch_size: int, seed: int = 0, share: Shard = Shard(), redraw: bool = True
     ) -> None:
         self._examples, self._batch_size = examples, batch_size
         self._seed, self._share, self._redraw = seed, share, redraw
@@ -183,7 +183,7 @@ class RandomBatches:
 Chosen = TypeVar("Chosen", covariant=True)
 
 
-class Batches(Protocol[Chosen]):
+class BatchSampler(Protocol[Chosen]):
     """What stands together in each batch of an epoch."""
 
     def __len__(self) -> int:
@@ -196,7 +196,7 @@ class Batches(Protocol[Chosen]):
 Made = TypeVar("Made")
 
 
-class BatchLoader(Generic[Made]):
+class ResumableDataLoader(Generic[Made]):
     """An iterable of batches that can be stopped after any batch and go on in another process, exactly.
 
     Args:
@@ -207,7 +207,7 @@ class BatchLoader(Generic[Made]):
     it back.
     """
 
-    def __init__(self, sampler: Batches[Any], read: Callable[[Any], Made]) -> None:
+    def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], Made]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0

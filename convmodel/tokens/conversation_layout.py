@@ -72,7 +72,7 @@ def room_for_turns(persona_tokens: int, max_length: int, *, least: int = 2) -> i
     return room
 
 
-def fit(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window:
+def truncate(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window:
     """The newest turns before `stop` that fit in `room` tokens; the newest is cut only when it alone is too long.
 
     Args:
@@ -91,7 +91,7 @@ def fit(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window
     return Window(first, stop - 1, stop)
 
 
-def fit_in_steps(lengths: Sequence[int], room: int, *, keep: float) -> Window:
+def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) -> Window:
     """As `fit`, but where turns must go, so many that those which stay take at most a share of the room.
 
     A growing conversation keeps its beginning for many turns, then loses several of the oldest at once: what a model
@@ -107,13 +107,13 @@ def fit_in_steps(lengths: Sequence[int], room: int, *, keep: float) -> Window:
     for stop, length in enumerate(lengths, 1):
         used += length + 1
         if used > room:
-            first = fit(lengths, max(int(room * keep), min(length + 1, room)), stop=stop).first
+            first = truncate(lengths, max(int(room * keep), min(length + 1, room)), stop=stop).first
             used = sum(lengths[first:stop]) + stop - first
     stop = len(lengths)
     return Window(first, stop - 1, stop, cut=max(0, used - room))
 
 
-def targets(train_on: TrainOn, turns: int) -> range:
+def target_turns(train_on: TrainOn, turns: int) -> range:
     """The numbers of the turns that are predicted in a conversation of so many turns.
 
     Raises:
@@ -132,7 +132,7 @@ def targets(train_on: TrainOn, turns: int) -> range:
     raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(get_args(TrainOn))}")
 
 
-def windows(
+def split_into_windows(
     lengths: Sequence[int], room: int, *, train_on: TrainOn = "all", context_share: float = 0.5
 ) -> list[Window]:
     """Splits a conversation so that every target turn is predicted in exactly one window.
@@ -147,7 +147,7 @@ def windows(
         context_share: from 0 to 1, the part of a later window that is kept for earlier turns. At 1 each later window
             predicts one turn with all the context that fits: the most context, and the most work.
     """
-    chosen = targets(train_on, len(lengths))
+    chosen = target_turns(train_on, len(lengths))
     found: list[Window] = []
     position, budget = 0, room
     while position < len(chosen):
@@ -165,7 +165,7 @@ def windows(
                 break
             stop = turn + 1
             position += 1
-        window = fit(lengths, room, stop=stop)
+        window = truncate(lengths, room, stop=stop)
         found.append(Window(window.first, end, stop, window.cut))
         budget = int(room * (1 - context_share))
     return found

@@ -4,7 +4,13 @@ import os
 from collections.abc import Sequence
 
 from convmodel.data.conversation import check_turns
-from convmodel.tokens.conversation_layout import Window, fit_in_steps, lay_out, persona_length, room_for_turns
+from convmodel.tokens.conversation_layout import (
+    Window,
+    lay_out,
+    persona_length,
+    room_for_turns,
+    truncate_with_hysteresis,
+)
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
@@ -51,9 +57,9 @@ class ConversationTokenizer(TextTokenizer):
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
         encoded = self.encode_many([*persona, *turns])
-        return self.arrange(encoded[len(persona) :], persona=encoded[: len(persona)], max_length=max_length)
+        return self.encode_ids(encoded[len(persona) :], persona=encoded[: len(persona)], max_length=max_length)
 
-    def arrange(
+    def encode_ids(
         self,
         turns: Sequence[Sequence[int]],
         *,
@@ -67,7 +73,7 @@ class ConversationTokenizer(TextTokenizer):
             turns: ids of each turn, at least one.
             persona: ids of each sentence.
             max_length: tokens at most.
-            keep: below 1, turns are left out in larger steps; see `layout.fit_in_steps`.
+            keep: below 1, turns are left out in larger steps; see `layout.truncate_with_hysteresis`.
 
         Raises:
             ValueError: when the persona leaves no room for a turn.
@@ -75,7 +81,7 @@ class ConversationTokenizer(TextTokenizer):
         window = Window(0, 0, len(turns))
         if max_length is not None:
             room = room_for_turns(persona_length(persona), max_length)
-            window = fit_in_steps([len(ids) for ids in turns], room, keep=keep)
+            window = truncate_with_hysteresis([len(ids) for ids in turns], room, keep=keep)
         kept = list(turns[window.first :])
         kept[-1] = kept[-1][window.cut :]
         laid_out = lay_out(kept, self._sep_token_id, persona=persona)

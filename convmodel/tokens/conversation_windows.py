@@ -6,7 +6,15 @@ from typing import Protocol
 
 import numpy as np
 
-from convmodel.tokens.conversation_layout import Sequences, TrainOn, Window, lay_out, room_for_turns, targets, windows
+from convmodel.tokens.conversation_layout import (
+    Sequences,
+    TrainOn,
+    Window,
+    lay_out,
+    room_for_turns,
+    split_into_windows,
+    target_turns,
+)
 from convmodel.tokens.store import TokenStore
 
 
@@ -33,7 +41,7 @@ class SegmentLengths(Protocol):
         """(C + 1,) the first segment of each conversation, and how many segments there are."""
 
     @property
-    def personas(self) -> np.ndarray:
+    def prefix_segments(self) -> np.ndarray:
         """(C,) persona sentences of each conversation."""
 
     def segment_lengths(self) -> np.ndarray:
@@ -47,7 +55,7 @@ class WindowPlan:
         segments: persona sentences and turns of all conversations.
         max_length: tokens of a window at most.
         train_on: which turns are predicted.
-        context_share: see `convmodel.tokens.conversation_layout.windows`.
+        context_share: see `convmodel.tokens.conversation_layout.split_into_windows`.
     """
 
     def __init__(
@@ -62,7 +70,7 @@ class WindowPlan:
         self.counts = WindowCounts()
         lengths = segments.segment_lengths()
         costs = np.append(0, np.cumsum(lengths + 1))
-        first_turn = segments.first[:-1] + segments.personas
+        first_turn = segments.first[:-1] + segments.prefix_segments
         self._first_turn, self._turns = first_turn, segments.first[1:] - first_turn
         persona = costs[first_turn] - costs[segments.first[:-1]]
         short = persona + costs[segments.first[1:]] - costs[first_turn] + 1 <= max_length
@@ -86,7 +94,7 @@ class WindowPlan:
 
     def _targets(self, n: int) -> range:
         """The numbers of the turns that window `n` predicts."""
-        chosen = targets(self._train_on, int(self._turns[self._conversation[n]]))
+        chosen = target_turns(self._train_on, int(self._turns[self._conversation[n]]))
         begin = max(self._predict_from[n] - chosen.start + chosen.step - 1, 0) // chosen.step
         end = max(self._stop[n] - chosen.start + chosen.step - 1, 0) // chosen.step
         return chosen[int(begin) : int(end)]
@@ -94,7 +102,7 @@ class WindowPlan:
     def _whole(self, numbers: np.ndarray) -> np.ndarray:
         """Rows of the conversations that fit into one window: read up to the last turn that is predicted."""
         lengths, kind = np.unique(self._turns[numbers], return_inverse=True)
-        chosen = [targets(self._train_on, int(turns)) for turns in lengths]
+        chosen = [target_turns(self._train_on, int(turns)) for turns in lengths]
         begin = np.array([c[0] if len(c) else -1 for c in chosen], dtype=np.int64)[kind]
         stop = np.array([c[-1] + 1 if len(c) else 0 for c in chosen], dtype=np.int64)[kind]
         zeros = np.zeros_like(numbers)
@@ -113,7 +121,7 @@ class WindowPlan:
                 continue
             start = self._first_turn[number]
             turn_lengths = lengths[start : start + self._turns[number]].tolist()
-            found = windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
+            found = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
             rows.extend(_row(number, window) for window in found)
             self.counts.split += len(found) > 1
             self.counts.cut_turns += sum(window.cut > 0 for window in found)

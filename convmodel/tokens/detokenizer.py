@@ -7,7 +7,7 @@ from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerBase
 
 
-class TextStream:
+class StreamingDetokenizer:
     """The text of a reply while it is being written. Its pieces, joined, are the whole text, whatever the script.
 
     Characters that a further token may yet complete or change are held back, and so is what may become a stop string.

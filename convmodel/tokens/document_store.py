@@ -4,10 +4,10 @@ import numpy as np
 
 from convmodel.data.document import Document, meta_text
 from convmodel.tokens.document_layout import DocumentWindows, Limits
-from convmodel.tokens.store import Parts, TokenStore
+from convmodel.tokens.store import Segments, TokenStore
 
 
-def parts(document: Document) -> Parts:
+def parts(document: Document) -> Segments:
     """What a store holds of a document: its meta, if it has one, and its body."""
     meta = meta_text(document.meta)
     return ([meta] if meta else []), [document.body], []
@@ -29,7 +29,7 @@ class StoredDocuments:
         self._bodies = store.first[1:] - 1
         lengths = store.segment_lengths()
         self.body_lengths = lengths[self._bodies]
-        self.meta_lengths = np.where(store.personas > 0, lengths[store.first[:-1]], 0) if len(store) else lengths
+        self.meta_lengths = np.where(store.prefix_segments > 0, lengths[store.first[:-1]], 0) if len(store) else lengths
         self.words = int(store.words[self._bodies].sum(dtype=np.int64))
         self.bytes = int(store.bytes[self._bodies].sum(dtype=np.int64))
 

@@ -30,7 +30,7 @@ class TokenisedChoice:
     distractors: list[Ids]
 
 
-class ChoiceSet:
+class SelectionDataset:
     """The examples of a store, read by number.
 
     Of a conversation every turn but the first is a response to those before it. A persona is that of who says the last
@@ -52,7 +52,7 @@ class ChoiceSet:
         if max_turns is not None and max_turns < 1:
             raise ValueError(f"max_turns={max_turns}; it must be at least 1")
         self._store, self._max_turns = store, max_turns
-        self._first_turn = store.first[:-1] + store.personas
+        self._first_turn = store.first[:-1] + store.prefix_segments
         self._turns = store.first[1:] - self._first_turn - store.candidates
         asked = np.where(store.candidates > 0, 1, np.maximum(self._turns - 1, 0))
         costs = np.append(0, np.cumsum(store.segment_lengths() + 1))

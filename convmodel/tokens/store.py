@@ -12,7 +12,7 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
-from convmodel.data.selection_example import ChoiceExample
+from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 VERSION = 3
@@ -26,7 +26,7 @@ CHUNK = 2048
 CHUNK_CHARACTERS = 2**22
 """Characters that go into it in one call, and those of one conversation or document beyond."""
 
-Parts = tuple[Sequence[str], Sequence[str], Sequence[str]]
+Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """The texts of one: what is pinned before it (persona sentences, a document's meta), what it says (turns, a document's
 body), and candidates of the reply, the real one first."""
 
@@ -47,8 +47,8 @@ class StoreSummary:
 class TokenStore:
     """Token ids of conversations or documents, memory-mapped.
 
-    Segments are the texts of all `Parts` in order. `ends` holds where each segment's ids end, `words` and `bytes` how
-    many words and UTF-8 bytes each has, `first`, `personas` and `candidates` the first segment and the numbers of
+    Segments are the texts of all `Segments` in order. `ends` holds where each segment's ids end, `words` and `bytes` how
+    many words and UTF-8 bytes each has, `first`, `prefix_segments` and `candidates` the first segment and the numbers of
     pinned texts and candidates of each conversation.
 
     Args:
@@ -65,10 +65,10 @@ class TokenStore:
         self.bytes = _map(folder / "bytes.bin", "int32")
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
-        self.personas, self.candidates = index[:, 1], index[:, 2]
+        self.prefix_segments, self.candidates = index[:, 1], index[:, 2]
 
     def __len__(self) -> int:
-        return len(self.personas)
+        return len(self.prefix_segments)
 
     def segments(self, start: int, stop: int) -> list[list[int]]:
         """The ids of the persona sentences and turns from `start` up to `stop`, in one read."""
@@ -93,7 +93,7 @@ class TokenStore:
         tokenizer: TextTokenizer,
         folder: Path,
         *,
-        parts: Callable[[Any], Parts] | None = None,
+        parts: Callable[[Any], Segments] | None = None,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
         """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
@@ -131,7 +131,7 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _write(conversations: Iterable[Parts], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
+def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
     segments = tokens = count = 0
     with (
         open(folder / "ids.bin", "wb") as ids_file,
@@ -158,15 +158,15 @@ def _write(conversations: Iterable[Parts], tokenizer: TextTokenizer, folder: Pat
     return count
 
 
-def _parts(one: Conversation | ChoiceExample) -> Parts:
+def _parts(one: Conversation | SelectionExample) -> Segments:
     if isinstance(one, Conversation):
         return one.persona, one.turns, ()
     return one.persona, one.context, (one.response, *one.distractors)
 
 
-def _chunks(conversations: Iterable[Parts]) -> Iterator[list[Parts]]:
+def _chunks(conversations: Iterable[Segments]) -> Iterator[list[Segments]]:
     """As they stream by, so many at a time as go into the tokenizer in one call."""
-    chunk: list[Parts] = []
+    chunk: list[Segments] = []
     characters = 0
     for one in conversations:
         chunk.append(one)

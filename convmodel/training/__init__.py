@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from convmodel.training.conversation_module import ConversationModule
     from convmodel.training.datamodules.conversation import ConversationDataModule
     from convmodel.training.datamodules.document import DocumentDataModule
-    from convmodel.training.datamodules.selection import ChoiceDataModule
+    from convmodel.training.datamodules.selection import SelectionDataModule
     from convmodel.training.document_module import DocumentModule
     from convmodel.training.selector_modules import (
         BiEncoderModule,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BiEncoderModule": "selector_modules",
-    "ChoiceDataModule": "datamodules.selection",
+    "SelectionDataModule": "datamodules.selection",
     "ConversationDataModule": "datamodules.conversation",
     "ConversationModule": "conversation_module",
     "ConvertModule": "selector_modules",
@@ -33,7 +33,6 @@ _HOMES = {
 
 __all__ = [
     "BiEncoderModule",
-    "ChoiceDataModule",
     "ConversationDataModule",
     "ConversationModule",
     "ConvertModule",
@@ -41,6 +40,7 @@ __all__ = [
     "DocumentDataModule",
     "DocumentModule",
     "PolyEncoderModule",
+    "SelectionDataModule",
 ]
 
 

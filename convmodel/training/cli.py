@@ -13,13 +13,13 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.errors import told_in_one_line
+from convmodel.errors import report_errors
 from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
-from convmodel.training.config import check_no_key_twice, merge_hyperparameters
+from convmodel.training.config import check_duplicate_keys, merge_hyperparameters
 from convmodel.training.export import BestExport
 from convmodel.training.run_description import RunDescription
-from convmodel.training.run_logs import RunLog, RunLogs, listening
+from convmodel.training.run_logs import RunLog, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
 
 DEFAULT_PAIR = {
@@ -130,13 +130,13 @@ def run(arguments: list[str]) -> None:
 
     The arguments are put into `sys.argv`, because Lightning starts further processes with what it finds there.
     """
-    quieten()
+    silence_library_warnings()
     before = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
     try:
-        with told_in_one_line(), listening() as log:
+        with report_errors(), capture_logs() as log:
             for path in _config_files(arguments):
-                check_no_key_twice(path)
+                check_duplicate_keys(path)
             ConversationCLI(
                 LightningModule,
                 LightningDataModule,
@@ -172,7 +172,7 @@ def _config_files(arguments: list[str]) -> list[str]:
     return named + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
 
 
-def quieten() -> None:
+def silence_library_warnings() -> None:
     """Leaves out what a library says about itself in every run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip:" not in r.getMessage())
     warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecation)")  # Lightning's

@@ -76,7 +76,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, list(value) if isinstance(value, tuple) else value
 
 
-def check_no_key_twice(path: str | Path) -> None:
+def check_duplicate_keys(path: str | Path) -> None:
     """Refuses a file in which a mapping has a key twice: YAML would silently keep the last one.
 
     Raises:

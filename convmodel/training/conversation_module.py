@@ -7,22 +7,22 @@ from typing import Any, Literal
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.training.datamodules.conversation import ConversationDataModule
-from convmodel.training.language_module import WritingModule
-from convmodel.training.perplexity import Texts
-from convmodel.training.samples import Asking, Sample
+from convmodel.training.language_module import LanguageModule
+from convmodel.training.perplexity import CorpusStats
+from convmodel.training.samples import Sample, SampleRequest
 
 Question = tuple[Sequence[str], Sequence[str]]
 """A context, and a persona to reply as."""
 
 
-class ConversationModule(WritingModule[ConversationModel]):
+class ConversationModule(LanguageModule[ConversationModel]):
     """Trains a GPT-2 to write the next turn.
 
     Args:
         pretrained_model_name_or_path: A Hub name (gpt2) or a folder to fine-tune; then `from_scratch` is not used.
         train_on: Which turns are predicted: "all", "last", or those of one speaker: "last_speaker" (who says the last
             turn, and whom a persona describes), "first_speaker", "second_speaker".
-        options: See `WritingModule`.
+        options: See `LanguageModule`.
     """
 
     model_class = ConversationModel
@@ -33,15 +33,15 @@ class ConversationModule(WritingModule[ConversationModel]):
         super().__init__(pretrained_model_name_or_path, **options)
         self.train_on: TrainOn = train_on
 
-    def texts(self, split: Literal["valid", "test"]) -> Texts | None:
-        """See `WritingModule.texts`."""
+    def texts(self, split: Literal["valid", "test"]) -> CorpusStats | None:
+        """See `LanguageModule.texts`."""
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, ConversationDataModule):
             return None
         windows = data.window_set(split)
-        return Texts("conversations", windows.conversations, {"word": windows.words()})
+        return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
-    def asked(self, asking: Asking) -> list[Question]:
+    def asked(self, asking: SampleRequest) -> list[Question]:
         """See `convmodel.training.samples.WritesSamples`: contexts, each with a persona."""
         if asking.contexts is not None:
             return [(context, ()) for context in asking.contexts]

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from convmodel.data.document import Document, Meta, check_meta, meta_text
 from convmodel.data.prompts import check_prompt
-from convmodel.models.document_model import DocumentModel, usual_meta_length
+from convmodel.models.document_model import DocumentModel, default_meta_length
 from convmodel.training.datamodules.document import DocumentDataModule
-from convmodel.training.language_module import WritingModule
-from convmodel.training.perplexity import Texts
-from convmodel.training.samples import Asking, Sample
+from convmodel.training.language_module import LanguageModule
+from convmodel.training.perplexity import CorpusStats
+from convmodel.training.samples import Sample, SampleRequest
 
 BEGINNING = re.compile(r"\s*(?:\S+\s+){0,5}\S+")
 """The first words of a document, as many as say little of its kind."""
@@ -23,7 +23,7 @@ Question = tuple[str, Meta | None]
 """How a document begins, and what is known of it."""
 
 
-class DocumentModule(WritingModule[DocumentModel]):
+class DocumentModule(LanguageModule[DocumentModel]):
     """Trains a GPT-2 to write documents of the kind that their meta names.
 
     How much of a meta and of a body it reads is said by the data module; the exported folder tells it.
@@ -34,12 +34,12 @@ class DocumentModule(WritingModule[DocumentModel]):
     @property
     def max_meta_length(self) -> int:
         """Tokens of a meta that the checkpoint or the pretrained model reads; the usual number where neither says."""
-        return int(self.more.get("max_meta_length", usual_meta_length(self.n_positions)))
+        return int(self.extra_config.get("max_meta_length", default_meta_length(self.n_positions)))
 
     @property
     def max_body_length(self) -> int | None:
         """Tokens of a body that they read together; None is what fits."""
-        return self.more.get("max_body_length")
+        return self.extra_config.get("max_body_length")
 
     def setup(self, stage: str) -> None:
         """Takes the limits of what is to be read, so that the exported model has them."""
@@ -53,14 +53,14 @@ class DocumentModule(WritingModule[DocumentModel]):
         data = getattr(self.trainer, "datamodule", None)
         return data if isinstance(data, DocumentDataModule) else None
 
-    def texts(self, split: Literal["valid", "test"]) -> Texts | None:
-        """See `WritingModule.texts`."""
+    def texts(self, split: Literal["valid", "test"]) -> CorpusStats | None:
+        """See `LanguageModule.texts`."""
         if self._data is None:
             return None
         windows = self._data.window_set(split)
-        return Texts("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
+        return CorpusStats("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
 
-    def asked(self, asking: Asking) -> list[Question]:
+    def asked(self, asking: SampleRequest) -> list[Question]:
         """See `convmodel.training.samples.WritesSamples`: beginnings with what is known of them, and nothing at all."""
         if asking.prompts is not None:
             return [_question(number, given) for number, given in enumerate(asking.prompts, 1)]

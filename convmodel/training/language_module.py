@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 from convmodel.models.card import ModelCard
 from convmodel.models.folder import checked_source, load_config
 from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
@@ -21,7 +21,7 @@ from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
 from convmodel.training.datamodules.conversation import LearnVocabulary
-from convmodel.training.perplexity import MeasuredModule
+from convmodel.training.perplexity import PerplexityModule
 from convmodel.training.schedule import Schedule
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_before
@@ -29,7 +29,7 @@ from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, seen_
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
-class WritingModule(MeasuredModule, Generic[ModelT]):
+class LanguageModule(PerplexityModule, Generic[ModelT]):
     """What all modules that train models that write share.
 
     Args:
@@ -116,11 +116,11 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
         return int(self._config.n_positions) if self._config is not None else self._from_scratch.n_positions
 
     @property
-    def more(self) -> dict[str, Any]:
+    def extra_config(self) -> dict[str, Any]:
         """What the model says beside transformers' files, as options of its class: the checkpoint's or folder's."""
         if self._more is None:
             named = self._pretrained
-            self._more = {} if named is None else self.model_class.read_more(checked_source(named))
+            self._more = {} if named is None else self.model_class.read_extra_config(checked_source(named))
         return self._more
 
     def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
@@ -159,7 +159,7 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
             sizes = asdict(self._from_scratch) | {"vocab_size": len(self._tokenizer)}
             sep = self._tokenizer.sep_token_id
             model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
-        self.hf_model = self.model_class(model, self._tokenizer, **self.more).hf_model.train()
+        self.hf_model = self.model_class(model, self._tokenizer, **self.extra_config).hf_model.train()
         rank_zero_info(f"model: {self._describe()}")
 
     def _describe(self) -> str:
@@ -181,7 +181,7 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
     def language_model(self) -> ModelT:
         """The model as it is now, ready to write."""
         assert self.hf_model is not None and self._tokenizer is not None
-        return self.model_class(self.hf_model, self._tokenizer, **self.more)
+        return self.model_class(self.hf_model, self._tokenizer, **self.extra_config)
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Saves the model as it is in `weights`, which were gathered from all processes."""
@@ -246,7 +246,7 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
         """Whether this optimiser step is one of the model's own texts: the same in all processes, and when resumed."""
         if not self._own.share:
             return False
-        drawn = mixed_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "own texts", self.trainer.global_step)
+        drawn = derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "own texts", self.trainer.global_step)
         return random.Random(drawn).random() < self._own.share
 
     def _own_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -285,7 +285,7 @@ class WritingModule(MeasuredModule, Generic[ModelT]):
             "tokenizer": tokenizer_files(self._tokenizer),
             "config": self.hf_model.config.to_diff_dict(),
             "base_model": self._base_model,
-            "more": self.more,
+            "more": self.extra_config,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Adadelta, Adamax, AdamW, Optimizer
 
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]
 """AdamW; Adamax, of the bi- and poly-encoder's recipes; ADADELTA, ConveRT's."""
 
 
-class OptimisedModule(LightningModule):
+class OptimizedModule(LightningModule):
     """A LightningModule whose optimiser steps depend on the step, the seed and the gradients alone.
 
     Args:
@@ -54,7 +54,7 @@ class OptimisedModule(LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Makes dropout a function of the step alone, so that a resumed run draws what the first would have drawn."""
         torch.manual_seed(
-            mixed_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
+            derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -12,11 +12,11 @@ from torch import Tensor
 from convmodel.metrics.likelihood import TokenCounts, bits
 from convmodel.tokens.batching import Batch
 from convmodel.training.distributed import over_all_processes
-from convmodel.training.optimization import OptimisedModule
+from convmodel.training.optimization import OptimizedModule
 
 
 @dataclass(frozen=True)
-class Texts:
+class CorpusStats:
     """What a file holds beside tokens.
 
     Args:
@@ -30,11 +30,11 @@ class Texts:
     units: Mapping[str, int] = field(default_factory=dict)
 
 
-class MeasuredModule(OptimisedModule):
+class PerplexityModule(OptimizedModule):
     """What is measured by the likelihood of texts, whatever else it learns from.
 
     Args:
-        options: See `OptimisedModule`.
+        options: See `OptimizedModule`.
     """
 
     monitor = "val_loss"
@@ -81,7 +81,7 @@ class MeasuredModule(OptimisedModule):
         self._report("test", "test", with_table=True)
 
     @abstractmethod
-    def texts(self, split: Literal["valid", "test"]) -> Texts | None:
+    def texts(self, split: Literal["valid", "test"]) -> CorpusStats | None:
         """What a file that was set up holds beside tokens; None where the data module does not know."""
 
     def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:

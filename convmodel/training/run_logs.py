@@ -67,7 +67,7 @@ class RunLog(logging.Handler):
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[RunLog]:
+def capture_logs() -> Iterator[RunLog]:
     """Everything that is said in the block through loggers and warnings reaches the log, and whoever else listens."""
     log, level = RunLog(), OWN.level
     loggers = [logging.getLogger(name) for name in SPEAKING]

@@ -14,7 +14,7 @@ from convmodel.training.progress import show
 
 
 @dataclass(frozen=True)
-class Asking:
+class SampleRequest:
     """What a person wants to see samples of.
 
     Args:
@@ -50,7 +50,7 @@ class WritesSamples(Protocol):
     def n_positions(self) -> int:
         """Tokens that the model can read at once."""
 
-    def asked(self, asking: Asking) -> Sequence[Any]:
+    def asked(self, asking: SampleRequest) -> Sequence[Any]:
         """What is asked after each validation."""
 
     def samples(self, asked: Sequence[Any], *, seeds: Sequence[int], options: Mapping[str, Any]) -> list[Sample]:
@@ -79,7 +79,7 @@ class ReplySamples(Callback):
         max_new_tokens: int = 40,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self._asking = Asking(contexts, prompts, number)
+        self._asking = SampleRequest(contexts, prompts, number)
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens} | (options or {})
         self.latest: list[tuple[Sequence[str], str]] = []
         self._asked: Sequence[Any] | None = None

@@ -22,9 +22,9 @@ from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
 from convmodel.training.datamodules.conversation import LearnVocabulary
-from convmodel.training.datamodules.selection import ChoiceBatch
+from convmodel.training.datamodules.selection import SelectionBatch
 from convmodel.training.distributed import summed_over_processes
-from convmodel.training.optimization import OptimisedModule, OptimizerName
+from convmodel.training.optimization import OptimizedModule, OptimizerName
 from convmodel.training.progress import show
 from convmodel.training.schedule import Schedule
 
@@ -33,7 +33,7 @@ SAMPLES = 3
 
 
 @dataclass
-class Pools:
+class RankingSums:
     """What validations sum up: counts, and sums over examples."""
 
     examples: float = 0
@@ -49,7 +49,7 @@ class Pools:
         self.loss += float(losses.double().sum())
 
 
-class SelectorModule(OptimisedModule):
+class SelectorModule(OptimizedModule):
     """What all modules that train selectors share.
 
     Args:
@@ -112,7 +112,7 @@ class SelectorModule(OptimisedModule):
         self._selector: Selector | None = None
         self._tokenizer: TextTokenizer | None = None
         self._options: dict[str, Any] | None = None
-        self._pools, self._pool = Pools(), 0
+        self._pools, self._pool = RankingSums(), 0
         self._samples: list[tuple[Sequence[str], str]] = []
 
     # What is trained
@@ -207,7 +207,7 @@ class SelectorModule(OptimisedModule):
     def pool_scores(self, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]) -> Tensor:
         """Scores pools of equal size n: (B, n)."""
 
-    def training_step(self, batch: ChoiceBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SelectionBatch, batch_idx: int) -> Tensor:
         """The mean loss of the batch."""
         if not batch.examples:  # another process has one more: all take part in the step, and this one adds nothing
             return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
@@ -226,16 +226,16 @@ class SelectorModule(OptimisedModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts the counts over."""
-        self._pools, self._pool, self._samples = Pools(), 0, []
+        self._pools, self._pool, self._samples = RankingSums(), 0, []
 
     on_test_epoch_start = on_validation_epoch_start
 
     @torch.no_grad()
-    def validation_step(self, batch: ChoiceBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: SelectionBatch, batch_idx: int) -> None:
         """Ranks each response in its pool; nothing is divided before the end."""
         if not batch.examples:
             return
-        pools, there = even([[one.response, *one.distractors] for one in batch.examples])
+        pools, there = pad_pools([[one.response, *one.distractors] for one in batch.examples])
         self._pool = max(self._pool, there.shape[1])
         with self.full_precision():
             scores = self.pool_scores(batch.examples, pools).float().cpu()
@@ -264,7 +264,7 @@ class SelectorModule(OptimisedModule):
         self._report("test")
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
-        sums = Pools(*summed_over_processes(list(asdict(self._pools).values()), self.trainer.strategy))
+        sums = RankingSums(*summed_over_processes(list(asdict(self._pools).values()), self.trainer.strategy))
         if not sums.examples:
             rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
             return
@@ -309,7 +309,7 @@ def _end_of(text: str, width: int = 100) -> str:
     return text if len(text) <= width else f"...{text[3 - width :]}"
 
 
-def even(pools: Sequence[Sequence[Ids]]) -> tuple[list[list[Ids]], Tensor]:
+def pad_pools(pools: Sequence[Sequence[Ids]]) -> tuple[list[list[Ids]], Tensor]:
     """Pools filled up with their first candidate to the size of the largest, and (B, C) which candidates are theirs."""
     longest = max(map(len, pools))
     there = torch.arange(longest) < torch.tensor([[len(pool)] for pool in pools])

@@ -15,19 +15,19 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.losses import in_batch_loss, pool_losses
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
-from convmodel.models.selection.selector import EncodingSelector, Selector
+from convmodel.models.selection.selector import DualEncoderSelector, Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.optimization import OptimizerName
-from convmodel.training.selector_module import SelectorModule, even
+from convmodel.training.selector_module import SelectorModule, pad_pools
 
 
-class EncodesApart(SelectorModule):
+class DualEncoderModule(SelectorModule):
     """Trains what encodes contexts and candidates apart: each response against the others of its batch."""
 
     @property
-    def _encoding(self) -> EncodingSelector[Any, Any]:
-        return cast("EncodingSelector[Any, Any]", self.selector)
+    def _encoding(self) -> DualEncoderSelector[Any, Any]:
+        return cast("DualEncoderSelector[Any, Any]", self.selector)
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
         """Each response against all candidates of the batch; equal texts are encoded once, and never negatives."""
@@ -115,7 +115,7 @@ class EncoderModule(SelectorModule):
         return cast("type[BiEncoder | CrossEncoder]", self.kind)
 
 
-class BiEncoderModule(EncoderModule, EncodesApart):
+class BiEncoderModule(EncoderModule, DualEncoderModule):
     """Trains a bi-encoder: each response against the other responses of its batch. Source: arXiv:1905.01969.
 
     Args:
@@ -154,16 +154,16 @@ class CrossEncoderModule(EncoderModule):
     Args:
         negatives: How many other candidates a response is found among: first those that `data.distractors` reads from
             the file, then other responses of the batch.
-        compared: Whether the score comes from comparing context and candidate, each as it reads beside the other, in
+        compare_pooled: Whether the score comes from comparing context and candidate, each as it reads beside the other, in
             place of the pair's one vector as in the paper: learns several times quicker from scratch.
         options: See `EncoderModule`.
     """
 
     kind: ClassVar[type[Selector]] = CrossEncoder
 
-    def __init__(self, negatives: int = 15, compared: bool = False, **options: Any) -> None:
+    def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self._given |= {"compared": compared}
+        self._given |= {"compare_pooled": compare_pooled}
         if negatives < 1:
             raise ValueError(f"model.negatives={negatives}; it must be at least 1")
         self._negatives = negatives
@@ -174,7 +174,7 @@ class CrossEncoderModule(EncoderModule):
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
         """Each response among its own candidates, drawn anew for every step."""
-        pools, there = even([[one.response, *self._drawn(one, examples)] for one in examples])
+        pools, there = pad_pools([[one.response, *self._drawn(one, examples)] for one in examples])
         scores = self._scores(examples, pools, recompute=self._recompute)
         own = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         return pool_losses(scores, there.to(scores.device), own, label_smoothing=self._smoothing).mean()
@@ -196,7 +196,7 @@ class CrossEncoderModule(EncoderModule):
         return self._cross.score_rows(rows, pools, recompute=recompute)
 
 
-class ConvertModule(EncodesApart):
+class ConvertModule(DualEncoderModule):
     """Trains ConveRT: each response against the other responses of its batch. Source: arXiv:1911.03688.
 
     Args:
@@ -249,7 +249,7 @@ class ConvertModule(EncodesApart):
         raise ValueError(f"{source}: is no ConveRT, which is learned from scratch or goes on from one of its own kind")
 
     def rows_loss(self, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor) -> Tensor:
-        """See `EncodesApart.rows_loss`."""
+        """See `DualEncoderModule.rows_loss`."""
         return cast(Convert, self.selector).training_loss(
             contexts,
             [candidates[number] for number in order.tolist()],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convmodel.models.linear_cross_entropy import CrossEntropy, exponentials
+from convmodel.models.linear_cross_entropy import CrossEntropy, softmax_numerators
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Unlikelihood(CrossEntropy):
         candidate = (self._order < self._counts[part, None]) & (seen != wanted)
         ids = seen.where(candidate, wanted)  # where there is none, the label's place is written twice
         chosen = logits.gather(1, wanted)
-        powers, total, normalizer = exponentials(logits)
+        powers, total, normalizer = softmax_numerators(logits)
         losses = normalizer - chosen
         chances = (powers.gather(1, ids) / total).masked_fill_(~candidate, 0)
         likeliest, place = chances.max(1, keepdim=True)
@@ -110,7 +110,7 @@ class OwnUnlikelihood:
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
         """See `convmodel.models.linear_cross_entropy.Criterion`."""
         ids = self._written[part, None]
-        powers, total, _ = exponentials(logits)
+        powers, total, _ = softmax_numerators(logits)
         chances = powers.gather(1, ids) / total
         rest = _sum_without(powers, ids, total)
         if needs_gradient:

@@ -87,17 +87,17 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
 @pytest.mark.parametrize(
     ("more", "shown"),
     [
-        ([], "said_again_penalty = 0.3"),
-        (["--preset", "off"], "said_again_penalty is not set"),
-        (["--set", "num_beams=2"], "said_again_penalty is not set"),
-        (["--preset", "lively", "--set", "top_k=7"], "said_again_penalty = 0.6"),
+        ([], "self_repetition_penalty = 0.3"),
+        (["--preset", "off"], "self_repetition_penalty is not set"),
+        (["--set", "num_beams=2"], "self_repetition_penalty is not set"),
+        (["--preset", "lively", "--set", "top_k=7"], "self_repetition_penalty = 0.6"),
     ],
     ids=" ".join,
 )
 def test_a_chat_begins_with_the_preset_that_repeats_itself_least_unless_something_else_is_said(
     folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str], shown: str
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Stdin("/set said_again_penalty\n"))
+    monkeypatch.setattr(sys, "stdin", Stdin("/set self_repetition_penalty\n"))
     assert main(["chat", "--model", folder, *more]) == 0
     assert shown in capsys.readouterr().err
 
@@ -136,10 +136,15 @@ WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set"
     ("arguments", "sources", "ranked_by", "count"),
     [
         (CHOSEN, {"chosen"}, "bi-encoder", 6),
-        ([*CHOSEN, "--num_chosen", "3"], {"chosen"}, "bi-encoder", 3),
+        ([*CHOSEN, "--num_candidates", "3"], {"chosen"}, "bi-encoder", 3),
         ([*CHOSEN, "--reranker", "chooser"], {"chosen"}, "bi-encoder", 6),
         ([*WRITTEN, *CHOSEN, "--num_replies", "2"], {"written", "chosen"}, "bi-encoder", 8),
-        ([*WRITTEN, *CHOSEN, "--num_chosen", "1", "--reranker", "likelihood"], {"written", "chosen"}, "likelihood", 5),
+        (
+            [*WRITTEN, *CHOSEN, "--num_candidates", "1", "--reranker", "likelihood"],
+            {"written", "chosen"},
+            "likelihood",
+            5,
+        ),
         ([*WRITTEN, "--selector", "chooser"], {"written"}, "bi-encoder", 4),
         ([*WRITTEN, "--reranker", "chooser", "--num_replies", "3"], {"written"}, "bi-encoder", 3),
         ([*WRITTEN, "--reranker", "likelihood", "--num_replies", "3"], {"written"}, "likelihood", 3),
@@ -173,7 +178,7 @@ def test_replies_to_a_file_go_on_only_with_the_same_candidates(parts: Path) -> N
     with pytest.raises(SystemExit):
         main(given)
     about = json.loads((parts / "out.jsonl.about.json").read_text())
-    assert about["named"]["model"] == "chooser + list.txt" and about["options"]["num_chosen"] == 10
+    assert about["named"]["model"] == "chooser + list.txt" and about["options"]["num_candidates"] == 10
 
 
 def test_a_chat_chooses_and_shows_the_field(
@@ -181,10 +186,10 @@ def test_a_chat_chooses_and_shows_the_field(
 ) -> None:
     said = "your persona: I live in Rome.\nHello\n/why\n/set\n/reset\nyour persona: I like rain.\nHello\n/persona\n"
     monkeypatch.setattr(sys, "stdin", Stdin(said))
-    assert main(["chat", *WRITTEN, *CHOSEN, "--num_chosen", "2", "--seed", "1"]) == 0
+    assert main(["chat", *WRITTEN, *CHOSEN, "--num_candidates", "2", "--seed", "1"]) == 0
     seen = capsys.readouterr()
     assert seen.out.count("\n") == 2
-    for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "draw_temperature"):
+    for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "selection_temperature"):
         assert part in seen.err
     assert seen.err.rstrip().endswith("I like rain.") and "of 64 tokens" in seen.err
 
@@ -201,7 +206,7 @@ def test_a_chat_chooses_and_shows_the_field(
         ([*CHOSEN, "--preset", "balanced"], "there is no preset 'balanced'; this model has none"),
         (["--selector", "chooser", "--candidates", "none.txt"], "none.txt: there is no such file"),
         (["--selector", "none", "--candidates", "list.txt"], "none"),
-        ([*WRITTEN, "--num_chosen", "2"], "there is no option 'num_chosen'"),
+        ([*WRITTEN, "--num_candidates", "2"], "there is no option 'num_candidates'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import ConversationFileError, read_conversations
-from convmodel.data.selection_example import ChoiceExample, ChoiceReader
+from convmodel.data.selection_example import SelectionExample, SelectionReader
 
 CONVAI2 = (
     "1 your persona: i fly .\n"
@@ -28,15 +28,15 @@ UBUNTU_TEST = (
 )
 UBUNTU_TRAIN = "Context,Utterance,Label\na __eou__ __eot__,b __eou__ __eot__,1\na __eot__,c,0\nd,e,1.0\n"
 
-MakeChoices = Callable[..., ChoiceReader]
+MakeChoices = Callable[..., SelectionReader]
 
 
 @pytest.fixture
 def choices(tmp_path: Path) -> MakeChoices:
-    def make(content: str | bytes, *, name: str = "choices", **options: Any) -> ChoiceReader:
+    def make(content: str | bytes, *, name: str = "choices", **options: Any) -> SelectionReader:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return ChoiceReader(path, **options)
+        return SelectionReader(path, **options)
 
     return make
 
@@ -45,8 +45,8 @@ def choices(tmp_path: Path) -> MakeChoices:
 
 
 def test_an_example_keeps_tuples_and_knows_its_response() -> None:
-    example = ChoiceExample(["a"], ["x", "y", "z"], 1, ["p"])  # type: ignore[arg-type]
-    assert example == ChoiceExample(("a",), ("x", "y", "z"), 1, ("p",))
+    example = SelectionExample(["a"], ["x", "y", "z"], 1, ["p"])  # type: ignore[arg-type]
+    assert example == SelectionExample(("a",), ("x", "y", "z"), 1, ("p",))
     assert (example.response, example.distractors) == ("y", ("x", "z"))
     with pytest.raises(FrozenInstanceError):
         example.gold = 0  # type: ignore[misc]
@@ -67,12 +67,12 @@ def test_an_example_keeps_tuples_and_knows_its_response() -> None:
 )
 def test_an_example_that_cannot_be_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        ChoiceExample(*arguments)
+        SelectionExample(*arguments)
 
 
 def test_a_smaller_pool_has_the_first_distractors_and_the_response() -> None:
-    example = ChoiceExample(("a",), ("x", "y", "z"), 0, ("p",))
-    assert example.among(2) == ChoiceExample(("a",), ("y", "x"), 1, ("p",))
+    example = SelectionExample(("a",), ("x", "y", "z"), 0, ("p",))
+    assert example.among(2) == SelectionExample(("a",), ("y", "x"), 1, ("p",))
     assert example.among(1).candidates == ("x",)
     assert set(example.among(9).candidates) == {"x", "y", "z"}
     with pytest.raises(ValueError, match="candidates=0"):
@@ -88,28 +88,28 @@ def test_a_response_stands_after_its_distractors(choices: MakeChoices) -> None:
         '{"context": "a", "response": "b", "distractors": []}\n'
     )
     assert list(choices(content)) == [
-        ChoiceExample(("a", "b"), ("d", "e", "c"), 2),
-        ChoiceExample(("a",), ("b",), 0),
+        SelectionExample(("a", "b"), ("d", "e", "c"), 2),
+        SelectionExample(("a",), ("b",), 0),
     ]
 
 
 def test_the_last_candidate_is_the_response_where_nothing_else_says_it(choices: MakeChoices) -> None:
     content = '{"persona": ["p"], "turns": ["a"], "candidates": ["d", "e", "c"]}\n'
-    assert list(choices(content)) == [ChoiceExample(("a",), ("d", "e", "c"), 2, ("p",))]
+    assert list(choices(content)) == [SelectionExample(("a",), ("d", "e", "c"), 2, ("p",))]
 
 
 def test_a_named_response_keeps_its_place_among_its_candidates(choices: MakeChoices) -> None:
     content = '{"context": ["a"], "response": "c", "candidates": ["d", "c", "e"]}\n'
-    assert list(choices(content)) == [ChoiceExample(("a",), ("d", "c", "e"), 1)]
+    assert list(choices(content)) == [SelectionExample(("a",), ("d", "c", "e"), 1)]
 
 
 def test_every_response_of_numbered_lines_is_an_example(choices: MakeChoices) -> None:
     reader = choices(CONVAI2)
     persona = ("i fly .", "i have a dog .")
     assert list(reader.numbered()) == [
-        (3, ChoiceExample(("hello",), ("no .", "hi , you ?", "a dog"), 1, persona)),
-        (4, ChoiceExample(("hello", "hi , you ?", "fine"), ("no .", "good for you", "yes"), 1, persona)),
-        (6, ChoiceExample(("hey",), ("bye", "hey !"), 1, ("i swim .",))),
+        (3, SelectionExample(("hello",), ("no .", "hi , you ?", "a dog"), 1, persona)),
+        (4, SelectionExample(("hello", "hi , you ?", "fine"), ("no .", "good for you", "yes"), 1, persona)),
+        (6, SelectionExample(("hey",), ("bye", "hey !"), 1, ("i swim .",))),
     ]
     assert (reader.format, reader.report.repeated, dict(reader.report.pools)) == ("fbdialog", 1, {3: 2, 2: 1})
     assert reader.report.summary().endswith(
@@ -119,7 +119,7 @@ def test_every_response_of_numbered_lines_is_an_example(choices: MakeChoices) ->
 
 def test_a_response_without_context_or_candidates_is_only_context(choices: MakeChoices) -> None:
     content = "1 __SILENCE__\thi\t\thi|ho\n2 hey\tyes\n3 so?\tno\t\tno|ja\n"
-    assert list(choices(content)) == [ChoiceExample(("hi", "hey", "yes", "so?"), ("no", "ja"), 0)]
+    assert list(choices(content)) == [SelectionExample(("hi", "hey", "yes", "so?"), ("no", "ja"), 0)]
 
 
 def test_parlai_text_is_read_too_and_further_labels_are_no_distractors(choices: MakeChoices) -> None:
@@ -128,19 +128,19 @@ def test_parlai_text_is_read_too_and_further_labels_are_no_distractors(choices: 
         "text:e\tlabels:f\tlabel_candidates:f|g\tepisode_done:True\n"
     )
     assert list(choices(content).numbered()) == [
-        (1, ChoiceExample(("a",), ("d|", "b"), 1, ("p",))),
-        (2, ChoiceExample(("a", "b", "e"), ("f", "g"), 0, ("p",))),
+        (1, SelectionExample(("a",), ("d|", "b"), 1, ("p",))),
+        (2, SelectionExample(("a", "b", "e"), ("f", "g"), 0, ("p",))),
     ]
 
 
 def test_the_marks_of_ubuntu_part_turns_and_utterances(choices: MakeChoices) -> None:
     reader = choices(UBUNTU_TEST)
-    assert list(reader) == [ChoiceExample(("a , b\nc", "d"), ("h", 'i "j"', "e , f\ng"), 2)]
+    assert list(reader) == [SelectionExample(("a , b\nc", "d"), ("h", 'i "j"', "e , f\ng"), 2)]
     assert reader.report.summary().endswith("Ubuntu V2 CSV, 1 example of 3 candidates")
 
 
 def test_ubuntu_train_gives_what_is_labelled_1(choices: MakeChoices) -> None:
-    assert list(choices(UBUNTU_TRAIN)) == [ChoiceExample(("a",), ("b",), 0), ChoiceExample(("d",), ("e",), 0)]
+    assert list(choices(UBUNTU_TRAIN)) == [SelectionExample(("a",), ("b",), 0), SelectionExample(("d",), ("e",), 0)]
 
 
 def test_ubuntu_files_are_conversations_too(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_the_real_examples_are_read(data_folder: Path, name: str, examples: int,
     path = data_folder / name
     if not path.is_file():
         pytest.skip(f"{path} is not there")
-    reader = ChoiceReader(path)
+    reader = SelectionReader(path)
     with open(path, encoding="utf-8") as file:
         for example, line in zip(reader, map(json.loads, file), strict=True):
             given = [*line["distractors"], line["response"]] if "response" in line else line["candidates"]

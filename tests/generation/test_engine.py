@@ -11,9 +11,9 @@ import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.engine import WORTH_WAITING, Engine, Request, Ticket
-from convmodel.generation.model_runner import KeyValues, Network, Piece
-from convmodel.generation.sampler import is_understood
+from convmodel.generation.engine import WORTH_WAITING, Engine, GenerationRequest, RequestState
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.sampler import engine_supports
 
 pytestmark = pytest.mark.machine
 
@@ -54,7 +54,7 @@ def logits_of(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int]
         return network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0, -1]
 
 
-def greedy(network: GPT2LMHeadModel, request: Request) -> tuple[list[int], str]:
+def greedy(network: GPT2LMHeadModel, request: GenerationRequest) -> tuple[list[int], str]:
     """The reply of a plain loop, and why it is over."""
     ids, types, reply = list(request.input_ids), list(request.types), list[int]()
     while True:
@@ -68,7 +68,7 @@ def greedy(network: GPT2LMHeadModel, request: Request) -> tuple[list[int], str]:
         types.append(types[-1])
 
 
-def check_greedy(network: GPT2LMHeadModel, ticket: Ticket) -> None:
+def check_greedy(network: GPT2LMHeadModel, ticket: RequestState) -> None:
     """That a reply is the greedy one, and is over for the right reason, from one uncached pass over all of it."""
     request, reply = ticket.request, ticket.tokens
     ids = [*request.input_ids, *reply][:POSITIONS]
@@ -86,10 +86,10 @@ def check_greedy(network: GPT2LMHeadModel, ticket: Ticket) -> None:
         assert ticket.finish == "cancelled" and not full
 
 
-def random_request(source: random.Random, longest: int = POSITIONS - 14, **options: Any) -> Request:
+def random_request(source: random.Random, longest: int = POSITIONS - 14, **options: Any) -> GenerationRequest:
     count = source.randint(1, longest)
     types = sorted(source.randint(0, 1) for _ in range(count))
-    return Request([source.randrange(31) for _ in range(count)], types, config(**options))
+    return GenerationRequest([source.randrange(31) for _ in range(count)], types, config(**options))
 
 
 # The network
@@ -98,7 +98,7 @@ def random_request(source: random.Random, longest: int = POSITIONS - 14, **optio
 @pytest.mark.parametrize("seed", range(10))
 def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network: GPT2LMHeadModel, seed: int) -> None:
     source = random.Random(seed)
-    cache, reader = KeyValues(network, 4), Network(network)
+    cache, reader = KVCache(network, 4), ModelRunner(network)
     rows = [random_request(source, POSITIONS) for _ in range(4)]
     read = [0] * 4
     while any(read[n] < len(rows[n].input_ids) for n in range(4)):
@@ -107,7 +107,7 @@ def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network
             size = min(source.randint(1, 9), len(rows[n].input_ids) - read[n])
             if size:
                 part = slice(read[n], read[n] + size)
-                pieces.append(Piece(n, read[n], rows[n].input_ids[part], rows[n].types[part]))
+                pieces.append(SequenceChunk(n, read[n], rows[n].input_ids[part], rows[n].types[part]))
                 read[n] += size
         if not pieces:
             continue
@@ -140,9 +140,9 @@ class Talk:
         self.source = source
         self.ids: list[int] = [END]
         self.types: list[int] = [0]
-        self.ticket: Ticket | None = None
+        self.ticket: RequestState | None = None
 
-    def say(self) -> Request:
+    def say(self) -> GenerationRequest:
         """Adds a turn and asks for a reply; begins anew when there is no more room."""
         if len(self.ids) > POSITIONS - 20:
             self.ids, self.types = [END], [0]
@@ -150,7 +150,7 @@ class Talk:
         kind = self.types[-1]
         self.ids += [*turn, END]
         self.types += [*[kind] * len(turn), 1 - kind]
-        return Request(tuple(self.ids), tuple(self.types), config(max_new_tokens=self.source.randint(1, 10)))
+        return GenerationRequest(tuple(self.ids), tuple(self.types), config(max_new_tokens=self.source.randint(1, 10)))
 
     def hear(self, reply: list[int]) -> None:
         """Takes the reply, as the next context holds it."""
@@ -166,7 +166,7 @@ class Counting(Engine):
         super().__init__(*args, **options)
         self.happened: Counter[str] = Counter()
 
-    def _row_for(self, request: Request) -> Any:
+    def _row_for(self, request: GenerationRequest) -> Any:
         before = [list(row.ids) for row in self._rows]
         row = super()._row_for(request)
         if row is None:
@@ -279,9 +279,9 @@ def test_greedy_options_do_what_they_do_in_transformers(network: GPT2LMHeadModel
 
 
 def test_what_the_engine_does_not_do_is_known() -> None:
-    assert is_understood(config(do_sample=True, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1, pad_token_id=3))
+    assert engine_supports(config(do_sample=True, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1, pad_token_id=3))
     for options in ({"num_beams": 2}, {"stop_strings": ["a"]}, {"penalty_alpha": 0.6}, {"guidance_scale": 2.0}):
-        assert not is_understood(config(**options))
+        assert not engine_supports(config(**options))
 
 
 def test_a_cancelled_request_frees_its_place_at_the_next_step(network: GPT2LMHeadModel) -> None:
@@ -307,7 +307,7 @@ def test_the_queue_is_bounded_and_bad_requests_are_refused(network: GPT2LMHeadMo
     assert len(engine.run([request] * 9)) == 9  # run waits for places by working
     for ids, types in (([], []), ([1], [0, 0]), ([1] * POSITIONS, [0] * POSITIONS)):
         with pytest.raises(ValueError, match="there must be as many of both, from 1 to 47"):
-            engine.submit(Request(ids, types, config()))
+            engine.submit(GenerationRequest(ids, types, config()))
     with pytest.raises(ValueError, match="max_running=3, max_kept=2"):
         Engine(network, max_running=3, max_kept=2)
 
@@ -326,7 +326,7 @@ def test_several_replies_to_one_context_read_it_once(network: GPT2LMHeadModel, p
 
 
 def test_a_beginning_that_is_given_up_while_others_wait_for_it_is_read_by_them(network: GPT2LMHeadModel) -> None:
-    request = Request([3] * 30, [0] * 30, config())
+    request = GenerationRequest([3] * 30, [0] * 30, config())
     engine = Engine(network, max_running=4, read_per_step=5)
     tickets = [engine.submit(request) for _ in range(3)]
     engine.step()

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation import gpt2_layers as blocks
-from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers
 from convmodel.generation.linear import normalise
 
 ROWS, LENGTH, HEADS = 3, 7, 2
@@ -33,7 +33,7 @@ def states(model: GPT2Model, **options: Any) -> tuple[Tensor, Tensor]:
     """Ours, (N, D), and transformers' own."""
     ids, types = torch.randint(20, (ROWS, LENGTH)), torch.randint(2, (ROWS, LENGTH))
     places = torch.arange(LENGTH).repeat(ROWS)
-    found = Blocks(model)(ids.flatten(), types.flatten(), places, attend, **options)
+    found = RaggedGPT2Layers(model)(ids.flatten(), types.flatten(), places, attend, **options)
     expected = model(ids, token_type_ids=types).last_hidden_state.flatten(0, 1)
     return normalise(model.ln_f, found), expected
 
@@ -63,7 +63,9 @@ def test_what_transformers_drops_in_training_is_dropped() -> None:
         layer.p = 0.5
         torch.manual_seed(0)
         places, ids = torch.arange(LENGTH).repeat(ROWS), torch.zeros(ROWS * LENGTH, dtype=torch.long)
-        first, second = (Blocks(model)(ids, ids, places, attend) for _ in range(2))
+        first, second = (RaggedGPT2Layers(model)(ids, ids, places, attend) for _ in range(2))
         assert not torch.allclose(first, second), part
         model.eval()
-        assert torch.equal(Blocks(model)(ids, ids, places, attend), Blocks(model)(ids, ids, places, attend))
+        assert torch.equal(
+            RaggedGPT2Layers(model)(ids, ids, places, attend), RaggedGPT2Layers(model)(ids, ids, places, attend)
+        )

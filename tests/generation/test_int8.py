@@ -13,7 +13,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 from convmodel.generation.cpu import has_vnni
-from convmodel.generation.engine import Engine, Request
+from convmodel.generation.engine import Engine, GenerationRequest
 from convmodel.generation.int8 import Int8Linear, is_int8, to_int8
 from convmodel.models.conversation_model import ConversationModel
 from tests.conftest import MakeModel
@@ -175,7 +175,7 @@ def test_replies_are_the_same_alone_and_among_32() -> None:
         context = [source.randrange(22) for _ in range(source.randint(1, 16))]
         options: dict[str, Any] = {"do_sample": seed % 2 == 0, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}
         how = GenerationConfig(eos_token_id=[23], **options)
-        requests.append(Request(context, [0] * len(context), how, seed=seed))
+        requests.append(GenerationRequest(context, [0] * len(context), how, seed=seed))
     alone = [Engine(model, max_running=1).run([request])[0].tokens for request in requests]
     for pieces in (5, 256):
         together = Engine(model, read_per_step=pieces, packed=True).run(requests)

@@ -11,7 +11,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
 from convmodel.generation.model_runner import keys_read
-from convmodel.generation.request import Request, Ticket
+from convmodel.generation.request import GenerationRequest, RequestState
 
 pytestmark = pytest.mark.machine
 
@@ -26,7 +26,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def requests(positions: int) -> list[Request]:
+def requests(positions: int) -> list[GenerationRequest]:
     """Half of them sampled; many begin alike, so that rows are gone on with and copied."""
     source = random.Random(1)
     shared = [source.randrange(END) for _ in range(positions // 2)]
@@ -37,11 +37,13 @@ def requests(positions: int) -> list[Request]:
         ids = begun + [source.randrange(END) for _ in range(length - len(begun))]
         options: dict[str, Any] = {"do_sample": seed % 2 == 0, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}
         types = [place // 8 % 2 for place in range(len(ids))]
-        made.append(Request(ids, types, GenerationConfig(eos_token_id=[END], **options), seed=seed, scored=True))
+        made.append(
+            GenerationRequest(ids, types, GenerationConfig(eos_token_id=[END], **options), seed=seed, scored=True)
+        )
     return made
 
 
-def outcome(tickets: list[Ticket]) -> list[tuple[list[int], float]]:
+def outcome(tickets: list[RequestState]) -> list[tuple[list[int], float]]:
     return [(ticket.tokens, ticket.log_likelihood) for ticket in tickets]
 
 

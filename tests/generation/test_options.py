@@ -12,25 +12,25 @@ from convmodel.generation.options import (
     NEUTRAL,
     OURS,
     PRESETS,
-    Decoding,
+    DecodingConfig,
     check_names,
     check_values,
+    complete_config,
     decoding,
     options_of,
     room_for_replies,
-    whole_config,
 )
-from convmodel.generation.sampler import UNDERSTOOD, is_understood
+from convmodel.generation.sampler import UNDERSTOOD, engine_supports
 from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64
 
 
 def default(**options: Any) -> GenerationConfig:
-    return whole_config(GenerationConfig(**options), SEP, room_for_replies(POSITIONS))
+    return complete_config(GenerationConfig(**options), SEP, room_for_replies(POSITIONS))
 
 
-def decided(options: dict[str, Any], **defaults: Any) -> Decoding:
+def decided(options: dict[str, Any], **defaults: Any) -> DecodingConfig:
     return decoding(default(**defaults), options, sep_token_id=SEP, room=room_for_replies(POSITIONS))
 
 
@@ -45,7 +45,7 @@ WRONG: dict[str, list[Any]] = {
     "top_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
     "typical_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
     "min_p": [*NOT_NUMBERS, -0.1, 1.01],
-    "said_again_penalty": [*NOT_NUMBERS, -0.1],
+    "self_repetition_penalty": [*NOT_NUMBERS, -0.1],
     **{key: [*NOT_NUMBERS, -2.01, 3] for key in ("frequency_penalty", "presence_penalty")},
     "top_k": [*NOT_WHOLE, -1],
     "no_repeat_ngram_size": [*NOT_WHOLE, -1],
@@ -67,7 +67,7 @@ RIGHT: dict[str, list[Any]] = {
     "top_p": [1e-9, 0.9, 1, 1.0],
     "typical_p": [0.2, 1],
     "min_p": [0, 0.0, 0.1, 1],
-    "said_again_penalty": [0, 0.3, 100],
+    "self_repetition_penalty": [0, 0.3, 100],
     **{key: [-2, -0.5, 0, 0.0, 1, 2.0] for key in ("frequency_penalty", "presence_penalty")},
     "top_k": [0, 1, 50, 10**6],
     "no_repeat_ngram_size": [0, 1, 3],
@@ -138,7 +138,7 @@ def test_what_is_made_from_the_context_is_refused(name: str) -> None:
         ("topp", "; did you mean top_p?"),
         ("max_tokens", "; did you mean max_new_tokens?"),
         ("no_repeat_context_ngram", "; did you mean no_repeat_context_ngram_size?"),
-        ("said_again", "; did you mean said_again_penalty?"),
+        ("said_again", "; did you mean self_repetition_penalty?"),
         ("zzz", "; the options are those of transformers' generate"),
         ("", "; the options are those of transformers' generate"),
     ],
@@ -211,7 +211,7 @@ def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transfo
             continue
         how = default()
         setattr(how, name, 17)
-        assert not is_understood(how), name
+        assert not engine_supports(how), name
 
 
 @pytest.mark.parametrize("ours", [dict([one]) for one in zip(OURS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
@@ -230,7 +230,7 @@ def test_an_option_of_ours_with_beams_is_an_error(
 # What a decoding comes to
 
 
-def decisions(how: Decoding) -> tuple[dict[str, Any], int, tuple[str, ...]]:
+def decisions(how: DecodingConfig) -> tuple[dict[str, Any], int, tuple[str, ...]]:
     """Everything that a decoding decides; what a sample is drawn from only where one is drawn."""
     config = how.config.to_dict()
     for name in () if config["do_sample"] else NEUTRAL:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.engine import Engine, Request
+from convmodel.generation.engine import Engine, GenerationRequest
 from convmodel.generation.penalties import (
     FREQUENCY,
     LONGEST_RUN,
@@ -16,10 +16,10 @@ from convmodel.generation.penalties import (
     OPTIONS,
     PRESENCE,
     SAID_AGAIN,
-    NoRepeatedNGrams,
-    SaidAgain,
+    NGramBlocker,
+    SelfRepetitionPenalty,
 )
-from convmodel.generation.sampler import Decoder, choose
+from convmodel.generation.sampler import SequenceSampler, sample
 
 END, WORDS = 7, 8
 
@@ -61,7 +61,7 @@ def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(
     forbidden = 0
     for _ in range(150):
         turns = [random_ids(source) for _ in range(source.randint(0, 4))]
-        watching, reply = NoRepeatedNGrams(size, turns), list[int]()
+        watching, reply = NGramBlocker(size, turns), list[int]()
         for token in random_ids(source, 20):
             seen = set().union(ngrams(size, reply), *(ngrams(size, turn) for turn in turns))
             expected = {t for t in range(4) if len(reply) + 1 >= size and tuple([*reply, t][-size:]) in seen}
@@ -73,7 +73,7 @@ def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(
 
 
 def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
-    watching = NoRepeatedNGrams(2, [[1, 2], [3, 4]])
+    watching = NGramBlocker(2, [[1, 2], [3, 4]])
     assert watching.forbidden() == set()  # 4 then anything: that would be an n-gram over the end of a turn
     watching.take(2)
     assert watching.forbidden() == set()  # 2 3 stands there over the end of a turn only
@@ -87,7 +87,7 @@ def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> Non
     for _ in range(80):
         whole = random_ids(source, 24)
         begun = whole[: source.randint(0, len(whole))]
-        going_on, from_the_start = NoRepeatedNGrams(size, [[0, 1, 2]], begun), NoRepeatedNGrams(size, [[0, 1, 2]])
+        going_on, from_the_start = NGramBlocker(size, [[0, 1, 2]], begun), NGramBlocker(size, [[0, 1, 2]])
         for token in begun:
             from_the_start.take(token)
         for token in whole[len(begun) :]:
@@ -102,7 +102,7 @@ def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
     longest = 0
     for _ in range(150):
         said = [random_ids(source, 16, words) for _ in range(source.randint(0, 4))]
-        watching, reply = SaidAgain(said), list[int]()
+        watching, reply = SelfRepetitionPenalty(said), list[int]()
         for token in [*(source.choice(said) if said else []), *random_ids(source, 6, words)]:
             expected = {t: m for t in range(words) if (m := longest_run(said, reply, t))}
             assert watching.runs() == expected
@@ -121,7 +121,7 @@ def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing
     for _ in range(60):
         said = [[*random_ids(source, 8), END] for _ in range(3)]
         penalty = source.choice([0.3, 1.0, 7.5])
-        decoder = Decoder(config(**{SAID_AGAIN: penalty}), [1], None, torch.device("cpu"), said=said)
+        decoder = SequenceSampler(config(**{SAID_AGAIN: penalty}), [1], None, torch.device("cpu"), said=said)
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -139,7 +139,7 @@ def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_n
     source = random.Random(4)
     for _ in range(60):
         turns = [[*random_ids(source), END] for _ in range(3)]
-        decoder = Decoder(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), turns=turns)
+        decoder = SequenceSampler(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), turns=turns)
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -156,8 +156,8 @@ def test_where_everything_is_forbidden_the_reply_ends() -> None:
     turns = [list(range(WORDS))]
     for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
         how = config(**{NO_REPEAT: 1}, **options)
-        decoders = [Decoder(how, [1], 0, torch.device("cpu"), turns=turns) for _ in range(2)]
-        assert choose(decoders, torch.randn(2, WORDS)) == [END, END]
+        decoders = [SequenceSampler(how, [1], 0, torch.device("cpu"), turns=turns) for _ in range(2)]
+        assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
 
 
 # Whole replies
@@ -176,18 +176,18 @@ def network() -> GPT2LMHeadModel:
 def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
     """Only the last turn is in the window: what fell out of it counts too. Without the option there are many."""
     source = random.Random(size)
-    requests, plain = list[Request](), list[Request]()
+    requests, plain = list[GenerationRequest](), list[GenerationRequest]()
     for seed in range(40):
         turns = [random_ids(source, 10 if size > 1 else 1, WORDS - 1) or [0] for _ in range(4)]
         context = [END, *turns[-1], END]
         options: dict[str, Any] = {"max_new_tokens": 16, "do_sample": sampled, "temperature": 1.5}
         for asked, penalty in ((requests, size), (plain, None)):
             how = config(**options, **{NO_REPEAT: penalty})
-            asked.append(Request(context, [0] * len(context), how, seed=seed, turns=turns))
+            asked.append(GenerationRequest(context, [0] * len(context), how, seed=seed, history_ids=turns))
     repeated = [0, 0]
     for number, asked in enumerate((requests, plain)):
         for request, ticket in zip(asked, Engine(network).run(asked), strict=True):
-            seen = set().union(*(ngrams(size, turn) for turn in request.turns))
+            seen = set().union(*(ngrams(size, turn) for turn in request.history_ids))
             repeated[number] += bool(seen & ngrams(size, ticket.tokens))
             repeated[number] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
     assert repeated[0] == 0 and repeated[1] > 20
@@ -199,8 +199,10 @@ def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LM
     for _ in range(15):
         said = [random_ids(source, 12, WORDS - 1) or [0] for _ in range(3)]
         context = [END, *random_ids(source, 6, WORDS - 1), END]
-        [ticket] = Engine(network).run([Request(context, [0] * len(context), config(**{SAID_AGAIN: 1.5}), said=said)])
-        [other] = Engine(network).run([Request(context, [0] * len(context), config())])
+        [ticket] = Engine(network).run(
+            [GenerationRequest(context, [0] * len(context), config(**{SAID_AGAIN: 1.5}), own_turn_ids=said)]
+        )
+        [other] = Engine(network).run([GenerationRequest(context, [0] * len(context), config())])
         reply: list[int] = []
         while len(reply) < 12 and (not reply or reply[-1] != END):
             ids = torch.tensor([context + reply])
@@ -249,14 +251,14 @@ def penalized(frequency: float, presence: float, **options: Any) -> GenerationCo
 
 def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
     source = random.Random(7)
-    decoders = [Decoder(penalized(*how), [1, 2, 2], None, torch.device("cpu")) for how in PENALTIES * 3]
+    decoders = [SequenceSampler(penalized(*how), [1, 2, 2], None, torch.device("cpu")) for how in PENALTIES * 3]
     replies: list[list[int]] = [[] for _ in decoders]
     for _ in range(15):
         logits = torch.randn(len(decoders), WORDS)
         given = logits.clone()
         how = zip(logits, replies, PENALTIES * 3, strict=True)
         expected = [int(plainly_penalized(row, reply, *penalty).argmax()) for row, reply, penalty in how]
-        assert choose(decoders, logits) == expected and logits.equal(given)
+        assert sample(decoders, logits) == expected and logits.equal(given)
         for decoder, reply, token in zip(decoders, replies, expected, strict=True):
             for taken in [source.randrange(WORDS)] * source.randint(0, 2):
                 decoder.take(taken)
@@ -272,7 +274,7 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
     source, changed = random.Random(8), 0
     contexts = [[END, *random_ids(source, 6, WORDS - 1), END] for _ in range(12)]
     how = penalized(frequency, presence)
-    asked = [Request(context, [0] * len(context), each) for context in contexts for each in (how, config())]
+    asked = [GenerationRequest(context, [0] * len(context), each) for context in contexts for each in (how, config())]
     found = Engine(network, max_running=5).run(asked)
     for context, ticket, other in zip(contexts, found[::2], found[1::2], strict=True):
         assert ticket.tokens == plain_reply(network, context, frequency, presence)
@@ -283,16 +285,19 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
 
 def test_a_sample_with_penalties_by_count_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
     how = penalized(1.0, 0.5, do_sample=True, temperature=1.2)
-    asked = [Request([END, n % 7, END], [0, 0, 0], how, seed=n) for n in range(16)]
+    asked = [GenerationRequest([END, n % 7, END], [0, 0, 0], how, seed=n) for n in range(16)]
     alone = [Engine(network, max_running=1).run([each])[0].tokens for each in asked]
     assert [ticket.tokens for ticket in Engine(network, max_running=16).run(asked)] == alone
-    plain = [Request([END, n % 7, END], [0, 0, 0], config(do_sample=True, temperature=1.2), seed=n) for n in range(16)]
+    plain = [
+        GenerationRequest([END, n % 7, END], [0, 0, 0], config(do_sample=True, temperature=1.2), seed=n)
+        for n in range(16)
+    ]
     assert [ticket.tokens for ticket in Engine(network).run(plain)] != alone
 
 
 def test_the_likelihood_is_that_without_the_penalties(network: GPT2LMHeadModel) -> None:
     context = [END, 1, 2, END]
-    [ticket] = Engine(network).run([Request(context, [0] * 4, penalized(2.0, 2.0), scored=True)])
+    [ticket] = Engine(network).run([GenerationRequest(context, [0] * 4, penalized(2.0, 2.0), scored=True)])
     ids = torch.tensor([[*context, *ticket.tokens, *[END] * (ticket.finish == "end")]])
     with torch.no_grad():
         nats = network(ids, token_type_ids=torch.zeros_like(ids)).logits[0, 3:-1].log_softmax(-1)

@@ -11,8 +11,8 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
-from convmodel.generation.padded import Row, generate_rows, score_rows
-from convmodel.generation.request import NO_TYPE, Request
+from convmodel.generation.padded import ModelInput, generate_rows, score_rows
+from convmodel.generation.request import NO_TYPE, GenerationRequest
 
 END, POSITIONS = 31, 48
 
@@ -69,7 +69,7 @@ def test_with_and_without_types_side_by_side_each_is_read_as_transformers_reads_
     """The same ids with types 0, 1 and none share nothing but their ids, in whatever rows they lie."""
     requests = []
     for ids in contexts(running, 8):
-        requests += [Request(ids, types, config()) for types in (None, [0] * len(ids), [1] * len(ids))]
+        requests += [GenerationRequest(ids, types, config()) for types in (None, [0] * len(ids), [1] * len(ids))]
     random.Random(0).shuffle(requests)
     engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces, graphs=graphs)
     found = [ticket.tokens for ticket in engine.run(requests + requests)]
@@ -80,24 +80,24 @@ def test_with_and_without_types_side_by_side_each_is_read_as_transformers_reads_
 
 def test_a_text_that_goes_on_is_not_read_again_and_one_with_types_is(network: GPT2LMHeadModel) -> None:
     engine, ids = Engine(network, max_running=1, max_kept=2), list(range(20))
-    engine.run([Request(ids, None, config(max_new_tokens=1))])
+    engine.run([GenerationRequest(ids, None, config(max_new_tokens=1))])
     before = engine.tokens_read
-    engine.run([Request([*ids, 5], None, config(max_new_tokens=1))])
+    engine.run([GenerationRequest([*ids, 5], None, config(max_new_tokens=1))])
     assert engine.tokens_read - before == 1
-    engine.run([Request([*ids, 5], [0] * 21, config(max_new_tokens=1))])
+    engine.run([GenerationRequest([*ids, 5], [0] * 21, config(max_new_tokens=1))])
     assert engine.tokens_read - before == 22
-    assert Request(ids, None, config()).types == [NO_TYPE] * 20
+    assert GenerationRequest(ids, None, config()).types == [NO_TYPE] * 20
 
 
 def test_samples_are_the_same_alone_and_among_others(network: GPT2LMHeadModel) -> None:
     how = config(do_sample=True, temperature=1.4, top_p=0.95, max_new_tokens=16)
-    requests = [Request(ids, None, how, seed=n, scored=True) for n, ids in enumerate(contexts(5, 20))]
+    requests = [GenerationRequest(ids, None, how, seed=n, scored=True) for n, ids in enumerate(contexts(5, 20))]
     alone = [Engine(network, max_running=1).run([request])[0] for request in requests]
     together = Engine(network, max_running=20, read_per_step=31).run(requests)
     assert [ticket.tokens for ticket in together] == [ticket.tokens for ticket in alone]
     for ticket in together:
         said = [*ticket.tokens, *[END][: ticket.finish == "end"]]
-        row = Row([*ticket.request.input_ids, *said], None)
+        row = ModelInput([*ticket.request.input_ids, *said], None)
         assert ticket.log_likelihood == pytest.approx(score_rows(network, [row], [len(said)], pad_token_id=END)[0])
     assert [each.tokens for each in Engine(network).run([replace(one, seed=99) for one in requests])] != [
         ticket.tokens for ticket in alone
@@ -106,14 +106,14 @@ def test_samples_are_the_same_alone_and_among_others(network: GPT2LMHeadModel) -
 
 def test_int8_gives_the_same_alone_and_among_others(network: GPT2LMHeadModel) -> None:
     to_int8(network)
-    requests = [Request(ids, None, config()) for ids in contexts(7, 12)]
+    requests = [GenerationRequest(ids, None, config()) for ids in contexts(7, 12)]
     alone = [Engine(network, max_running=1).run([request])[0].tokens for request in requests]
     assert [ticket.tokens for ticket in Engine(network, max_running=12).run(requests)] == alone
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"repetition_penalty": 1.3}], ids=str)
 def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
-    rows = [Row(ids, None) for ids in contexts(2, 9)]
+    rows = [ModelInput(ids, None) for ids in contexts(2, 9)]
     found = generate_rows(network, rows, config(**options))
     for row, [reply] in zip(rows, found, strict=True):
         ids = torch.tensor([row.input_ids])
@@ -124,7 +124,7 @@ def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadM
 
 
 def test_likelihoods_are_those_of_one_plain_pass(network: GPT2LMHeadModel) -> None:
-    rows = [Row(ids, None) for ids in contexts(4, 9) if len(ids) > 2]
+    rows = [ModelInput(ids, None) for ids in contexts(4, 9) if len(ids) > 2]
     lengths = [max(1, len(row.input_ids) // 2) for row in rows]
     for row, length, found in zip(rows, lengths, score_rows(network, rows, lengths, pad_token_id=END), strict=True):
         with torch.no_grad():

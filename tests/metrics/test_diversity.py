@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convmodel.metrics.bootstrap import interval, resampled
-from convmodel.metrics.diversity import Number, Units, distinct, entropy, sameness
+from convmodel.metrics.diversity import Number, Units, distinct, entropy, repeated_share
 from convmodel.metrics.metric import Metric, ratio
 
 
@@ -39,7 +39,7 @@ def plain_sameness(texts: list[str], n: int) -> float:
 FAMILIES = [
     (lambda n: partial(distinct, n=n), plain_distinct),
     (lambda n: partial(entropy, n=n), plain_entropy),
-    (lambda n: sameness, plain_sameness),
+    (lambda n: repeated_share, plain_sameness),
 ]
 
 
@@ -60,16 +60,16 @@ def test_the_number_and_the_influences_are_those_of_leaving_each_unit_out(
 
 def test_a_model_that_always_says_the_same_is_seen_through() -> None:
     constant = [["I do not know."]] * 50
-    assert sameness(constant)[0] == 1.0
+    assert repeated_share(constant)[0] == 1.0
     assert distinct(constant, 1)[0] == 4 / 200
     assert entropy(constant, 1)[0] == pytest.approx(math.log(4))
     assert entropy(constant, 4)[0] == 0.0
 
 
 def test_case_and_punctuation_do_not_make_a_reply_another() -> None:
-    assert sameness([["Yes!"], ["yes"], ["No."]])[0] == pytest.approx(2 / 3)
-    assert sameness([["!"], ["..."]])[0] == 1.0
-    assert sameness([["yes"], ["no"]])[0] == 0.0
+    assert repeated_share([["Yes!"], ["yes"], ["No."]])[0] == pytest.approx(2 / 3)
+    assert repeated_share([["!"], ["..."]])[0] == 1.0
+    assert repeated_share([["yes"], ["no"]])[0] == 0.0
 
 
 @pytest.mark.parametrize("units", [[], [[]], [[""], ["?"]]])
@@ -77,7 +77,7 @@ def test_without_words_there_is_nothing_to_measure(units: Units) -> None:
     assert math.isnan(distinct(units, 1)[0])
     assert math.isnan(entropy(units, 1)[0])
     assert math.isnan(distinct([["one"]], 2)[0])
-    assert math.isnan(sameness([])[0]) and math.isnan(sameness([[]])[0])
+    assert math.isnan(repeated_share([])[0]) and math.isnan(repeated_share([[]])[0])
 
 
 def test_a_unit_without_which_nothing_is_said_has_the_influence_of_the_number() -> None:
@@ -100,7 +100,7 @@ def test_the_interval_is_as_wide_as_the_true_spread_of_fresh_samples(name: str) 
         return [[" ".join(f"w{word}" for word in reply)] for reply in drawn]
 
     families: dict[str, Callable[[Units], Number]]
-    families = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": sameness}
+    families = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": repeated_share}
     number = families[name]
     values = np.array([number(sample())[0] for _ in range(300)])
     covered = wide = 0.0

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.metrics.repetition import repeated, repeated_from, repeated_within, said_lately
+from convmodel.metrics.repetition import in_last_n, repeated, repeated_from, repeated_within
 
 
 def texts(seed: int, count: int) -> list[str]:
@@ -50,7 +50,7 @@ def test_what_was_said_lately_stands_among_the_last_tokens(window: int) -> None:
         before = [source.randint(0, 6) for _ in range(source.randint(0, 12))]
         said = [source.randint(0, 6) for _ in range(len(before) + source.randint(0, 1))]
         expected = [token in before[max(0, place - window) : place] for place, token in enumerate(said)]
-        assert said_lately(said, before, window) == expected
+        assert in_last_n(said, before, window) == expected
 
 
 def test_a_loop_of_tokens_is_repetition() -> None:

@@ -24,8 +24,8 @@ def test_repetition_sees_every_turn_and_what_the_one_who_replies_said(model: Con
     prepared = prepare(model.tokenizer, turns, ["I like rain."], how, seed=1, session=session)
     said = [ids for number, ids in enumerate(spoken) if number % 2 == len(turns) % 2]
     for request in prepared.prepared.requests:
-        assert request.turns == spoken
-        assert sorted(map(list, request.said)) == sorted(said)
+        assert request.history_ids == spoken
+        assert sorted(map(list, request.own_turn_ids)) == sorted(said)
     assert len({request.seed for request in prepared.prepared.requests}) == 3
 
 

@@ -301,7 +301,7 @@ def test_a_gold_reply_scores_higher_once_it_was_learned(model: ConversationModel
 DRAWN: list[dict[str, Any]] = [
     {"temperature": 1.5, "top_p": 0.95},
     {"temperature": 1.5, "num_return_sequences": 3},
-    {"top_k": 0, "min_p": 0.05, "typical_p": 0.9, "no_repeat_context_ngram_size": 2, "said_again_penalty": 0.5},
+    {"top_k": 0, "min_p": 0.05, "typical_p": 0.9, "no_repeat_context_ngram_size": 2, "self_repetition_penalty": 0.5},
     {"num_beams": 2, "temperature": 2.0},  # from here on by transformers' generate
     {"eta_cutoff": 0.01, "temperature": 1.5},
     {"epsilon_cutoff": 0.01, "temperature": 1.5, "num_return_sequences": 2},

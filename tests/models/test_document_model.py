@@ -268,7 +268,7 @@ def test_a_preset_is_options_that_the_engine_follows_and_repeats_with_its_seed(m
         (lambda m: m.generate(max_new_tokens=63), ValueError, "allowed are 1 to 62"),
         (lambda m: m.generate("a", max_new_tokens=62), ValueError, "leaves no room for a prompt; ask for fewer"),
         (lambda m: m.generate(meta="Cats", max_new_tokens=62), ValueError, "of 4 tokens; ask for fewer, or a shorter"),
-        (lambda m: m.generate(said_again_penalty=0.5), ValueError, "a document has none; use no_repeat_context"),
+        (lambda m: m.generate(self_repetition_penalty=0.5), ValueError, "a document has none; use no_repeat_context"),
         (lambda m: m.generate(token_type_ids=[0]), TypeError, "'token_type_ids' is made from the context"),
         (lambda m: m.score("Hello"), TypeError, "put it in a list"),
         (lambda m: m.score([""]), ValueError, "body is empty"),
@@ -350,7 +350,7 @@ def test_a_folder_that_says_something_else_is_refused(model: DocumentModel, tmp_
 
 def test_a_plain_gpt2_and_one_that_replied_become_models_of_documents(make_model: MakeModel, tmp_path: Path) -> None:
     talks = make_model()
-    setattr(talks.generation_config, "said_again_penalty", 0.3)  # noqa: B010 (no field of transformers)
+    setattr(talks.generation_config, "self_repetition_penalty", 0.3)  # noqa: B010 (no field of transformers)
     talks.save_pretrained(tmp_path / "talks")
     model = DocumentModel.from_pretrained(tmp_path / "talks", device="cpu", dtype="float32")
     assert model.max_meta_length == 16 and model.generate("Hello", **GREEDY).texts

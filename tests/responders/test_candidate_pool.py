@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
-from convmodel.models.selection.search.exact import Best
+from convmodel.models.selection.search.exact import TopK
 from convmodel.models.selection.selector import EncodedContexts
 from convmodel.responders.candidate_pool import SearchedPool, listed_pool, pool_of
 from tests.conftest import TEXTS, MakeSelector
@@ -30,10 +30,10 @@ class Kept:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def search(self, contexts: EncodedContexts, k: int) -> Best:
+    def search(self, contexts: EncodedContexts, k: int) -> TopK:
         scores = contexts.vectors[:, 0] @ self.vectors.T
         found = scores.topk(min(k, len(self)))
-        return Best(found.indices * 10 + 3, found.values)
+        return TopK(found.indices * 10 + 3, found.values)
 
     def text(self, number: int) -> str:
         return self.texts[(number - 3) // 10]

@@ -13,7 +13,7 @@ from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.responders.candidate_pool import listed_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.protocol import Candidate
-from convmodel.responders.ranking import decided
+from convmodel.responders.ranking import rank_or_sample
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 
@@ -43,7 +43,7 @@ def by_hand(
 
 def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
     pool = listed_pool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
-    with Chooser(selector, pool, options={"num_chosen": 4}) as chooser:
+    with Chooser(selector, pool, options={"num_candidates": 4}) as chooser:
         choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
         assert list(choosing) == [choosing.reply().text]
         reply = choosing.reply()
@@ -67,14 +67,14 @@ def test_a_selector_that_encodes_nothing_chooses_the_same(selector: BiEncoder, c
 
 def test_nothing_is_said_again_while_there_is_something_else(selector: BiEncoder) -> None:
     texts = ["Yes", "YES ", "No", "no", "Maybe"]
-    with Chooser(selector, texts, options={"num_chosen": 1}) as chooser:
+    with Chooser(selector, texts, options={"num_candidates": 1}) as chooser:
         said = ["yes"]
         while len(said) < 4:
             reply = chooser.start(said).reply()
             said.append(reply.text)
         assert sorted(text.strip().lower() for text in said[:3]) == ["maybe", "no", "yes"]
         assert said[3].strip().lower() in ("yes", "no", "maybe")  # rather that than nothing
-        again = chooser.start(said[:1], options={"choose_again": True}).reply()
+        again = chooser.start(said[:1], options={"allow_repeats": True}).reply()
         assert again.text == by_hand(selector, ["yes"], texts)[0]
 
 
@@ -85,8 +85,8 @@ def test_no_text_stands_twice(selector: BiEncoder) -> None:
 
 
 def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Chooser) -> None:
-    options = {"draw_temperature": 3.0, "num_chosen": 3}
-    best = chooser.start(CONTEXT, options={"num_chosen": 3}).reply()
+    options = {"selection_temperature": 3.0, "num_candidates": 3}
+    best = chooser.start(CONTEXT, options={"num_candidates": 3}).reply()
     first, again = (chooser.start(CONTEXT, options=options, seed=5).reply() for _ in range(2))
     assert first.candidates == again.candidates and first.seed == 5
     assert {c.text for c in first.candidates} == {c.text for c in best.candidates}
@@ -97,33 +97,35 @@ def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Choose
 
 def test_draws_follow_the_softmax_of_the_scores() -> None:
     candidates = [Candidate("a", 0.0), Candidate("b", 1.0), Candidate("c", -math.inf), Candidate("d", 2.0)]
-    counts = Counter(decided(candidates, temperature=2.0, seed=seed)[0].text for seed in range(4000))
+    counts = Counter(rank_or_sample(candidates, temperature=2.0, seed=seed)[0].text for seed in range(4000))
     weights = {"a": 1.0, "b": math.exp(0.5), "d": math.exp(1.0)}
     for text, weight in weights.items():
         assert counts[text] / 4000 == pytest.approx(weight / sum(weights.values()), abs=0.03)
     assert counts["c"] == 0
-    drawn = next(found for seed in range(99) if (found := decided(candidates, temperature=2, seed=seed))[0].text == "a")
+    drawn = next(
+        found for seed in range(99) if (found := rank_or_sample(candidates, temperature=2, seed=seed))[0].text == "a"
+    )
     assert [each.text for each in drawn] == ["a", "d", "b", "c"]
 
 
 def test_of_equal_scores_the_first_is_taken_and_scores_of_nothing_are_not_drawn_from() -> None:
     same = [Candidate(text, 1.0) for text in "abc"]
-    assert [each.text for each in decided(same, temperature=0, seed=None)] == ["a", "b", "c"]
+    assert [each.text for each in rank_or_sample(same, temperature=0, seed=None)] == ["a", "b", "c"]
     nothing = [Candidate(text, -math.inf) for text in "ab"]
-    assert [each.text for each in decided(nothing, temperature=1.0, seed=0)] == ["a", "b"]
-    assert decided([], temperature=1.0, seed=0) == ()
+    assert [each.text for each in rank_or_sample(nothing, temperature=1.0, seed=0)] == ["a", "b"]
+    assert rank_or_sample([], temperature=1.0, seed=0) == ()
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"num_chosen": 0}, "num_chosen=0; allowed are whole numbers from 1"),
-        ({"num_chosen": True}, "num_chosen=True; allowed are whole numbers from 1"),
-        ({"choose_again": 1}, "choose_again=1; allowed are true and false"),
-        ({"draw_temperature": -1}, r"draw_temperature=-1; allowed are numbers from 0 \(the best\)"),
-        ({"draw_temperature": math.nan}, "draw_temperature=nan; allowed are numbers from 0"),
-        ({"num_choosen": 3}, "there is no option 'num_choosen'; did you mean num_chosen?"),
-        ({"top_p": 0.9}, "there is no option 'top_p'; where replies are only chosen, there are num_chosen, choose"),
+        ({"num_candidates": 0}, "num_candidates=0; allowed are whole numbers from 1"),
+        ({"num_candidates": True}, "num_candidates=True; allowed are whole numbers from 1"),
+        ({"allow_repeats": 1}, "allow_repeats=1; allowed are true and false"),
+        ({"selection_temperature": -1}, r"selection_temperature=-1; allowed are numbers from 0 \(the best\)"),
+        ({"selection_temperature": math.nan}, "selection_temperature=nan; allowed are numbers from 0"),
+        ({"num_choosen": 3}, "there is no option 'num_choosen'; did you mean num_candidates?"),
+        ({"top_p": 0.9}, "there is no option 'top_p'; where replies are only chosen, there are num_candidates, choose"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
@@ -136,7 +138,7 @@ def test_options_that_mean_nothing_are_refused(
     ):
         with pytest.raises(ValueError, match=told):
             refuse()
-    chooser.check_options({"num_chosen": None})
+    chooser.check_options({"num_candidates": None})
 
 
 def test_turns_that_are_none_are_refused_at_once(chooser: Chooser) -> None:
@@ -233,4 +235,4 @@ def test_a_saved_selector_is_loaded_and_chooses(selector: BiEncoder, chooser: Ch
     selector.save_pretrained(tmp_path / "selector")
     with Chooser.from_pretrained(tmp_path / "selector", CANDIDATES, dtype="float32") as loaded:
         assert loaded.start(CONTEXT).reply().text == chooser.start(CONTEXT).reply().text
-        assert len(loaded) == len(CANDIDATES) and loaded.presets == {} and loaded.options["num_chosen"] == 10
+        assert len(loaded) == len(CANDIDATES) and loaded.presets == {} and loaded.options["num_candidates"] == 10

@@ -71,7 +71,7 @@ def test_options_presets_and_bad_requests_are_told_at_once(model: DocumentModel)
         for options, message in (
             ({"top_p": 2}, "top_p=2; allowed"),
             ({"top_b": 2}, "there is no option 'top_b'"),
-            ({"said_again_penalty": 1}, "a document has none"),
+            ({"self_repetition_penalty": 1}, "a document has none"),
             ({"num_beams": 2, "no_repeat_context_ngram_size": 3}, "goes with greedy decoding and sampling only"),
         ):
             with pytest.raises(ValueError, match=message):

@@ -10,9 +10,9 @@ import pytest
 from convmodel.models.rerankers import Likelihood, MutualInformation, Scorer, SelectorScorer
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.hybrid import Hybrid, merged
-from convmodel.responders.protocol import Candidate, QueueFull, Reply, Replying, Responder, Session
-from convmodel.responders.worker_thread import InOnePiece
+from convmodel.responders.hybrid import Hybrid, merge_candidates
+from convmodel.responders.protocol import Candidate, QueueFull, Reply, ReplyHandle, Responder, Session
+from convmodel.responders.worker_thread import ReplyFuture
 from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
@@ -26,23 +26,23 @@ PERSONA = ["I like rain."]
 class Chosen:
     """A Responder that chooses what it is told to."""
 
-    options: Mapping[str, Any] = {"num_chosen": 10}
+    options: Mapping[str, Any] = {"num_candidates": 10}
     presets: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(self, *texts: str, error: Exception | None = None) -> None:
         self.texts, self.error, self.closed = texts, error, 0
         self.asked: list[dict[str, Any]] = []
-        self.begun: list[InOnePiece] = []
+        self.begun: list[ReplyFuture] = []
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        if options.get("num_chosen") == 0:
-            raise ValueError("num_chosen=0")
+        if options.get("num_candidates") == 0:
+            raise ValueError("num_candidates=0")
 
-    def start(self, context: Sequence[str], **how: Any) -> InOnePiece:
+    def start(self, context: Sequence[str], **how: Any) -> ReplyFuture:
         if isinstance(self.error, QueueFull):
             raise self.error
         self.asked.append({"context": context, **how})
-        piece = InOnePiece()
+        piece = ReplyFuture()
         candidates = [Candidate(text, 5.0 - n, "chosen", n, {"id": n}) for n, text in enumerate(self.texts)]
         piece.come(self.error or Reply(tuple(candidates), ranked_by="fake"))
         self.begun.append(piece)
@@ -132,14 +132,14 @@ def test_candidates_are_put_together_once_each_and_keep_what_is_known_of_them() 
         Candidate("c", 1.0, "chosen", 8),
         Candidate("c ", 0.5, "chosen"),
     ]
-    found = merged(written, chosen)
+    found = merge_candidates(written, chosen)
     assert [(c.text, c.source, c.number, dict(c.scores)) for c in found] == [
         ("a", "written", None, {"written": -1.0}),
         ("b", "both", 7, {"chosen": 2.0}),
         ("c", "chosen", 8, {"chosen": 1.0}),
     ]
     assert found[0].finish == "length" and found[0].tokens == 3 and found[1].metadata == {"id": 7}
-    assert merged([], []) == []
+    assert merge_candidates([], []) == []
 
 
 def test_of_equal_scores_a_written_one_is_taken_and_then_what_its_stage_found_better() -> None:
@@ -182,7 +182,7 @@ def test_each_part_and_every_scorer_goes_with_the_others(
         "cross-encoder": SelectorScorer(ReadsTogether(selector)),
         "object": Longest(),
     }
-    chooser = Chooser(selector, CANDIDATES, options={"num_chosen": 3})
+    chooser = Chooser(selector, CANDIDATES, options={"num_candidates": 3})
     if (by == "likelihood" and parts == "chooser") or (by == "selector" and parts == "writer"):
         with pytest.raises(ValueError, match=rf"scorer='{by}': there is no"):
             Hybrid(writer if parts != "chooser" else None, chooser if parts != "writer" else None, scorer=by)  # type: ignore[arg-type]
@@ -236,13 +236,13 @@ def test_the_same_request_gives_the_same_reply_alone_and_among_others(writer: Wr
 
 def test_a_reply_is_drawn_among_all_and_repeats_with_its_seed() -> None:
     writing = writes("aaa", "bb")
-    options = {"num_return_sequences": 2, "draw_temperature": 1.0, "do_sample": False}
+    options = {"num_return_sequences": 2, "selection_temperature": 1.0, "do_sample": False}
     with Hybrid(writing, Chosen("c", "dddd"), scorer=Longest(), options=options) as hybrid:
         first = [hybrid.start(CONTEXT, seed=seed).reply() for seed in range(30)]
         again = [hybrid.start(CONTEXT, seed=seed).reply() for seed in range(30)]
     assert [reply.candidates for reply in first] == [reply.candidates for reply in again]
     assert len({reply.text for reply in first}) >= 3 and [reply.seed for reply in first] == list(range(30))
-    assert all("draw_temperature" not in (asked["options"] or {}) for asked in writing.asked)
+    assert all("selection_temperature" not in (asked["options"] or {}) for asked in writing.asked)
 
 
 # Options
@@ -252,17 +252,17 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
     writing, choosing = writes("a"), Chosen("b")
     with Hybrid(writing, choosing, scorer=Longest()) as hybrid:
         assert hybrid.options == {
-            **{"num_chosen": 10, "do_sample": True, "num_return_sequences": 4, "temperature": 1.0, "top_k": 50},
-            "draw_temperature": 0.0,
+            **{"num_candidates": 10, "do_sample": True, "num_return_sequences": 4, "temperature": 1.0, "top_k": 50},
+            "selection_temperature": 0.0,
         }
         assert hybrid.presets == writing.presets
-        hybrid.start(CONTEXT, options={"num_chosen": 3, "temperature": 0.5, "top_k": None}).reply()
-        assert choosing.asked[0]["options"] == {"num_chosen": 3}
+        hybrid.start(CONTEXT, options={"num_candidates": 3, "temperature": 0.5, "top_k": None}).reply()
+        assert choosing.asked[0]["options"] == {"num_candidates": 3}
         assert writing.asked[0]["options"] == {"temperature": 0.5, "num_return_sequences": 4}
         refused: list[tuple[dict[str, Any], str]] = [
             ({"temperature": 0}, "temperature=0"),
-            ({"num_chosen": 0}, "num_chosen=0"),
-            ({"draw_temperature": "warm"}, "draw_temperature='warm'; allowed are numbers from 0"),
+            ({"num_candidates": 0}, "num_candidates=0"),
+            ({"selection_temperature": "warm"}, "selection_temperature='warm'; allowed are numbers from 0"),
             ({"nothing": 1}, "nothing: there is no such option"),
         ]
         for wrong, told in refused:
@@ -271,7 +271,7 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
             with pytest.raises(ValueError, match=told):
                 hybrid.start(CONTEXT, options=wrong)
     with Hybrid(None, choosing, scorer=Longest()) as hybrid:
-        assert hybrid.options == {"num_chosen": 10, "draw_temperature": 0.0} and hybrid.presets == {}
+        assert hybrid.options == {"num_candidates": 10, "selection_temperature": 0.0} and hybrid.presets == {}
 
 
 def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: Writer) -> None:
@@ -310,7 +310,7 @@ def test_a_session_remembers_what_was_written(writer: Writer) -> None:
 # What goes wrong
 
 
-def cancel_when(event: threading.Event, replying: Replying) -> None:
+def cancel_when(event: threading.Event, replying: ReplyHandle) -> None:
     """Cancels it, twice, from another thread."""
 
     def cancel() -> None:

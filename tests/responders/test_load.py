@@ -10,7 +10,7 @@ from convmodel.generation.engine import Engine
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid
-from convmodel.responders.protocol import Load, Searches, Session, TellsLoad
+from convmodel.responders.protocol import CandidateSearch, Load, ReportsLoad, Session
 from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
@@ -89,7 +89,7 @@ def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
 ) -> None:
     gate = Gate(monkeypatch, rows=2)
     with Writer(small, options=GREEDY, max_running=2) as writer:
-        assert isinstance(writer, TellsLoad) and writer.load == Load()
+        assert isinstance(writer, ReportsLoad) and writer.load == Load()
         begun = [writer.start([f"Hello {n}"]) for n in range(5)]
         wait_until(lambda: writer.load.running == 2)
         assert writer.load.waiting == 3
@@ -157,13 +157,13 @@ def chooser(make_selector: MakeSelector) -> Iterator[Chooser]:
 
 
 def test_a_search_gives_the_best_without_a_draw(chooser: Chooser) -> None:
-    assert isinstance(chooser, Searches) and chooser.searches and isinstance(chooser, TellsLoad)
-    expected = chooser.start(CONTEXT, persona=["I am."], options={"num_chosen": 4}).reply().candidates
-    with Hybrid(FakeResponder(), chooser, options={"draw_temperature": 5.0}) as hybrid:
-        assert isinstance(hybrid, Searches) and hybrid.searches
+    assert isinstance(chooser, CandidateSearch) and chooser.searches and isinstance(chooser, ReportsLoad)
+    expected = chooser.start(CONTEXT, persona=["I am."], options={"num_candidates": 4}).reply().candidates
+    with Hybrid(FakeResponder(), chooser, options={"selection_temperature": 5.0}) as hybrid:
+        assert isinstance(hybrid, CandidateSearch) and hybrid.searches
         assert hybrid.search(CONTEXT, ["I am."], 4) == chooser.search(CONTEXT, ["I am."], 4) == expected
         assert len(hybrid.search(CONTEXT, k=100)) == 6  # one of the seven was said
-        with pytest.raises(ValueError, match="num_chosen=0; allowed are whole numbers from 1"):
+        with pytest.raises(ValueError, match="num_candidates=0; allowed are whole numbers from 1"):
             hybrid.search(CONTEXT, k=0)
         with pytest.raises(ValueError, match="there are no turns"):
             hybrid.search([])
@@ -174,7 +174,7 @@ def test_where_nothing_chooses_there_is_nothing_to_search(small: ConversationMod
         assert not hybrid.searches
         with pytest.raises(ValueError, match="there is nothing to search; give a chooser"):
             hybrid.search(CONTEXT)
-    assert not isinstance(FakeResponder(), Searches)
+    assert not isinstance(FakeResponder(), CandidateSearch)
 
 
 def test_a_hybrid_is_as_busy_as_the_busier_of_its_parts(

@@ -15,7 +15,7 @@ from convmodel.responders.chooser import Chooser
 from convmodel.responders.document_protocol import WritesDocuments
 from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid
-from convmodel.responders.loading import Opened, open_all, open_responder
+from convmodel.responders.loading import LoadedModels, load_all, open_responder
 from convmodel.responders.writer import Writer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
@@ -91,7 +91,7 @@ def test_nothing_and_too_much_are_refused() -> None:
 # Everything that is served
 
 
-def opened_by(*arguments: str) -> Opened:
+def opened_by(*arguments: str) -> LoadedModels:
     parser = ArgumentParser()
     responder_options.add_responder_options(parser, preset="none")
     responder_options.add_load_options(parser)
@@ -165,4 +165,4 @@ def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
 )
 def test_what_does_not_go_together_is_told(parts: Path, given: dict[str, Any], told: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=told):
-        open_all(**given, device="cpu")
+        load_all(**given, device="cpu")

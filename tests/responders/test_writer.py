@@ -16,9 +16,9 @@ from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.responders.protocol import Reply, Replying, Responder, Session
+from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.conversation_layout import fit_in_steps, lay_out
+from convmodel.tokens.conversation_layout import lay_out, truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
 
 pytestmark = pytest.mark.machine
@@ -63,7 +63,7 @@ def contexts(count: int) -> list[list[str]]:
 
 def test_a_writer_is_a_responder(writer: Writer) -> None:
     responder: Responder = writer
-    replying: Replying = responder.start(["Hello"])
+    replying: ReplyHandle = responder.start(["Hello"])
     assert isinstance(replying.reply(), Reply) and responder.presets is PRESETS
 
 
@@ -151,7 +151,12 @@ def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
         (["Hello"], {"options": {"temprature": 1}}, ValueError, "did you mean temperature"),
         (["Hello"], {"options": {"temperature": "hot"}}, ValueError, "temperature='hot'; allowed are"),
         (["Hello"], {"options": {"max_new_tokens": 62}}, ValueError, "allowed are 1 to 61"),
-        (["Hello"], {"options": {"num_beams": 2, "said_again_penalty": 1}}, ValueError, "said_again_penalty goes with"),
+        (
+            ["Hello"],
+            {"options": {"num_beams": 2, "self_repetition_penalty": 1}},
+            ValueError,
+            "self_repetition_penalty goes with",
+        ),
         (["Hello"], {"seed": -1}, ValueError, "seed=-1; allowed are whole numbers from 0"),
         (["Hello"], {"seed": 2**63}, ValueError, "seed=9223372036854775808; allowed"),
         (["Hello"], {"seed": True}, ValueError, "seed=True; allowed"),
@@ -275,7 +280,7 @@ class Talk:
     def expected(self, model: ConversationModel) -> list[int]:
         sentences = model.tokenizer.encode_many(self.persona)
         room = 64 - 8 - 1 - sum(len(ids) + 1 for ids in sentences)
-        window = fit_in_steps([len(ids) for ids in self.ids], room, keep=0.5)
+        window = truncate_with_hysteresis([len(ids) for ids in self.ids], room, keep=0.5)
         kept = [list(ids) for ids in self.ids[window.first :]]
         kept[-1] = kept[-1][window.cut :]
         whole = lay_out(kept, model.tokenizer.sep_token_id, persona=sentences)
@@ -553,7 +558,7 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
     next(iter(running[0]))
     heard: list[Exception] = []
 
-    def hear(each: Replying) -> None:
+    def hear(each: ReplyHandle) -> None:
         try:
             "".join(each)
         except RuntimeError as error:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.conversations.setup import Kept, keep_conversations
+from convmodel.serving.conversations.setup import ConversationServices, keep_conversations
 from convmodel.serving.server import bind
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
@@ -36,9 +36,9 @@ class Talk:
     store: Store
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> ConversationServices:
         """What the service keeps conversations with."""
-        assert isinstance(self.service.conversations, Kept)
+        assert isinstance(self.service.conversations, ConversationServices)
         return self.service.conversations
 
     def create(self, **body: Any) -> str:

@@ -10,8 +10,8 @@ import httpx2 as httpx
 import pytest
 
 from convmodel.serving.auth import Keys
-from convmodel.serving.errors import Refusal
-from convmodel.serving.limits import Places, Rate
+from convmodel.serving.errors import APIError
+from convmodel.serving.limits import ConcurrencyLimit, Rate
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.errors import Unavailable
@@ -67,7 +67,7 @@ def test_a_key_that_is_taken_back_works_no_longer_than_a_few_seconds(
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert not known.fresh
     known.refresh()
-    with pytest.raises(Refusal, match="not known"):
+    with pytest.raises(APIError, match="not known"):
         known.owner("Bearer cm-anna")
 
 
@@ -83,7 +83,7 @@ def test_who_waits_for_keys_that_cannot_be_read_does_not_try_in_turn() -> None:
     known = Keys(hanging, required=True)
 
     def refresh() -> None:
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(APIError) as refused:
             known.refresh()
         codes.append(refused.value.code)
 
@@ -110,7 +110,7 @@ def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.Monkey
 
 
 def test_whoever_must_have_a_key_needs_one_even_when_there_are_none() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(APIError):
         Keys(required=True).owner(None)
     assert Keys().owner(None) == "local" and Keys(lambda: {}).owner("Bearer x") == "local"
 
@@ -306,19 +306,19 @@ def test_more_requests_of_a_key_in_a_minute_than_are_allowed_must_wait(keys: dic
 
 
 def test_places_are_given_to_all_or_none_and_come_back() -> None:
-    places = Places(running=2, total=4, per_owner=3, per_user=2)
+    places = ConcurrencyLimit(running=2, total=4, per_owner=3, per_user=2)
     places.take(2, owner="a", user="x")
     for count, owner, user, code in (
         (1, "a", "x", "too_many_of_this_user"),
         (2, "a", "y", "too_many_of_this_key"),
         (3, "b", None, "queue_full"),
     ):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(APIError) as refused:
             places.take(count, owner=owner, user=user)
         assert refused.value.code == code and refused.value.status == 429
         assert places.open == 2
     for count, owner, user in ((3, "a", "x"), (4, "a", None), (5, "b", None)):  # which waiting would not help
-        with pytest.raises(Refusal, match=f"{count} replies at once; ") as refused:
+        with pytest.raises(APIError, match=f"{count} replies at once; ") as refused:
             places.take(count, owner=owner, user=user)
         assert refused.value.status == 400
     places.take(2, owner="b")
@@ -329,7 +329,7 @@ def test_places_are_given_to_all_or_none_and_come_back() -> None:
 
 def test_the_wait_that_is_told_grows_with_what_is_open_and_how_long_it_takes() -> None:
     def wait(open: int, seconds: float) -> float:
-        places = Places(running=2, total=100)
+        places = ConcurrencyLimit(running=2, total=100)
         for _ in range(3):
             places.take(1, owner="a")
             places.free(owner="a", seconds=seconds)
@@ -345,7 +345,7 @@ def test_a_rate_without_a_limit_lets_everything_through() -> None:
         rate.check("a")
     strict = Rate(1)
     strict.check("a")
-    with pytest.raises(Refusal):
+    with pytest.raises(APIError):
         strict.check("a")
 
 

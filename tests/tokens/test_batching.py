@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from convmodel.tokens.batching import LENGTH_STEP, Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.tokens.batching import LENGTH_STEP, Batch, ResumableDataLoader, Shard, TokenBudgetSampler, pad
 from convmodel.tokens.conversation_layout import IGNORED, Sequences
 
 SEEDS = range(20)
@@ -111,7 +111,7 @@ def test_shares_are_disjoint_complete_and_of_equally_many_steps(seed: int, world
     whole = drawn(sampler(lengths, budget), 2)
     shares = []
     for rank in range(world_size):
-        share = Share(rank, world_size)
+        share = Shard(rank, world_size)
         made = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, share=share)
         shares.append(drawn(made, 2))
         assert len(shares[-1]) == len(made) == -(-len(whole) // world_size)
@@ -175,10 +175,10 @@ def test_no_rows_are_one_row_of_padding() -> None:
 # BatchLoader
 
 
-def loader(*, shuffle: bool = True) -> BatchLoader:
+def loader(*, shuffle: bool = True) -> ResumableDataLoader:
     """A loader of 12 batches, which are the numbers of their sequences."""
     made = sampler([random.Random(i).randint(1, 30) for i in range(60)], 100, shuffle=shuffle)
-    return BatchLoader(made, lambda indices: {"input_ids": torch.from_numpy(indices)})
+    return ResumableDataLoader(made, lambda indices: {"input_ids": torch.from_numpy(indices)})
 
 
 def shown(batch: Batch) -> list[int]:
@@ -186,7 +186,7 @@ def shown(batch: Batch) -> list[int]:
     return numbers
 
 
-def read(made: BatchLoader) -> list[list[int]]:
+def read(made: ResumableDataLoader) -> list[list[int]]:
     return [shown(batch) for batch in made]
 
 

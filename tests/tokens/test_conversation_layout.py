@@ -8,13 +8,13 @@ from convmodel.tokens.conversation_layout import (
     IGNORED,
     TrainOn,
     Window,
-    fit,
-    fit_in_steps,
     lay_out,
     persona_length,
     room_for_turns,
-    targets,
-    windows,
+    split_into_windows,
+    target_turns,
+    truncate,
+    truncate_with_hysteresis,
 )
 
 SEP = 0
@@ -98,9 +98,9 @@ def test_fit_takes_the_longest_run_of_newest_turns_and_cuts_only_a_newest_turn_t
     stop = source.randint(1, len(lengths))
     fitting = [first for first in range(stop) if cost(lengths[first:stop]) <= room]
     if fitting:
-        assert fit(lengths, room, stop=stop) == Window(min(fitting), stop - 1, stop)
+        assert truncate(lengths, room, stop=stop) == Window(min(fitting), stop - 1, stop)
     else:
-        assert fit(lengths, room, stop=stop) == Window(stop - 1, stop - 1, stop, cut=lengths[stop - 1] + 1 - room)
+        assert truncate(lengths, room, stop=stop) == Window(stop - 1, stop - 1, stop, cut=lengths[stop - 1] + 1 - room)
 
 
 # room_for_turns
@@ -123,12 +123,12 @@ def test_room_is_what_persona_and_last_separator_leave() -> None:
 @pytest.mark.parametrize("train_on", TRAIN_ON)
 def test_targets_are_the_turns_that_the_choice_names(train_on: TrainOn) -> None:
     for turns in range(1, 9):
-        assert list(targets(train_on, turns)) == [t for t in range(turns) if is_target(train_on, t, turns)]
+        assert list(target_turns(train_on, turns)) == [t for t in range(turns) if is_target(train_on, t, turns)]
 
 
 def test_an_unknown_choice_is_told_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="train_on='most'; allowed are all, last, last_speaker"):
-        targets("most", 3)  # type: ignore[arg-type]
+        target_turns("most", 3)  # type: ignore[arg-type]
 
 
 # windows
@@ -141,7 +141,7 @@ def test_every_target_turn_is_predicted_in_exactly_one_window_that_fits(train_on
     several = 0
     for _ in range(300):
         lengths, room = random_lengths(source), source.randint(2, 60)
-        found = windows(lengths, room, train_on=train_on, context_share=share)
+        found = split_into_windows(lengths, room, train_on=train_on, context_share=share)
         wanted = [t for t in range(len(lengths)) if is_target(train_on, t, len(lengths))]
         predicted = [t for w in found for t in range(w.predict_from, w.stop) if t in wanted]
         assert predicted == wanted
@@ -161,7 +161,7 @@ def test_at_share_1_each_further_window_predicts_one_turn_with_the_longest_conte
     source = random.Random(train_on)
     for _ in range(300):
         lengths, room = random_lengths(source), source.randint(2, 60)
-        for window in windows(lengths, room, train_on=train_on, context_share=1.0)[1:]:
+        for window in split_into_windows(lengths, room, train_on=train_on, context_share=1.0)[1:]:
             newest = window.stop - 1
             starts = [first for first in range(newest + 1) if cost(lengths[first : newest + 1]) <= room]
             assert window.predict_from == newest
@@ -173,25 +173,29 @@ def test_a_conversation_that_fits_is_one_window(share: float) -> None:
     source = random.Random(1)
     for _ in range(100):
         lengths = random_lengths(source)
-        assert windows(lengths, cost(lengths), context_share=share) == [Window(0, 0, len(lengths))]
+        assert split_into_windows(lengths, cost(lengths), context_share=share) == [Window(0, 0, len(lengths))]
 
 
 def test_at_share_0_no_turn_is_read_twice_unless_room_is_left() -> None:
-    assert windows([4] * 6, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(4, 4, 6)]
-    assert windows([4] * 5, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(3, 4, 5)]
+    assert split_into_windows([4] * 6, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(4, 4, 6)]
+    assert split_into_windows([4] * 5, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(3, 4, 5)]
 
 
 def test_at_share_one_half_a_further_window_is_half_context() -> None:
-    assert windows([4] * 8, 20, context_share=0.5) == [Window(0, 0, 4), Window(2, 4, 6), Window(4, 6, 8)]
+    assert split_into_windows([4] * 8, 20, context_share=0.5) == [Window(0, 0, 4), Window(2, 4, 6), Window(4, 6, 8)]
 
 
 def test_a_turn_longer_than_a_window_is_cut_and_stands_alone() -> None:
-    assert windows([2, 30, 2], 10, context_share=0.0) == [Window(0, 0, 1), Window(1, 1, 2, cut=21), Window(2, 2, 3)]
+    assert split_into_windows([2, 30, 2], 10, context_share=0.0) == [
+        Window(0, 0, 1),
+        Window(1, 1, 2, cut=21),
+        Window(2, 2, 3),
+    ]
 
 
 def test_turns_that_are_not_predicted_fill_what_is_left_of_the_first_window() -> None:
-    assert windows([9, 3, 3, 3], 9, train_on="last") == [Window(2, 3, 4)]
-    assert windows([9, 3, 3, 3], 13, train_on="second_speaker", context_share=1.0) == [Window(1, 1, 4)]
+    assert split_into_windows([9, 3, 3, 3], 9, train_on="last") == [Window(2, 3, 4)]
+    assert split_into_windows([9, 3, 3, 3], 13, train_on="second_speaker", context_share=1.0) == [Window(1, 1, 4)]
 
 
 # fit_in_steps
@@ -201,7 +205,7 @@ def test_turns_that_are_not_predicted_fill_what_is_left_of_the_first_window() ->
 def test_keeping_everything_is_the_window_of_fit(seed: int) -> None:
     source = random.Random(seed)
     lengths, room = random_lengths(source) * source.randint(1, 4), source.randint(2, 60)
-    assert fit_in_steps(lengths, room, keep=1.0) == fit(lengths, room)
+    assert truncate_with_hysteresis(lengths, room, keep=1.0) == truncate(lengths, room)
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.3, 0.5, 0.75, 1.0])
@@ -212,7 +216,7 @@ def test_a_window_in_steps_fits_moves_forward_only_and_leaves_the_share_when_it_
         lengths, room = random_lengths(source) * source.randint(1, 5), source.randint(2, 60)
         first = 0
         for stop in range(1, len(lengths) + 1):
-            window = fit_in_steps(lengths[:stop], room, keep=keep)
+            window = truncate_with_hysteresis(lengths[:stop], room, keep=keep)
             if cost(lengths[first:stop]) > room:
                 limit = int(room * keep)
                 fitting = [n for n in range(stop) if cost(lengths[n:stop]) <= limit]
@@ -230,7 +234,7 @@ def test_a_conversation_that_grows_is_read_from_its_beginning_again_only_now_and
     room = 300
     moves, read = {}, {}
     for keep in (1.0, 0.5):
-        firsts = [fit_in_steps(lengths[:stop], room, keep=keep).first for stop in range(1, 401)]
+        firsts = [truncate_with_hysteresis(lengths[:stop], room, keep=keep).first for stop in range(1, 401)]
         moved = [n for n in range(1, 400) if firsts[n] != firsts[n - 1]]
         moves[keep] = len(moved)
         read[keep] = sum(cost(lengths[firsts[n] : n + 1]) if n in moved else lengths[n] + 1 for n in range(400))

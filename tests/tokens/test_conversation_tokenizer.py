@@ -235,7 +235,7 @@ def test_ids_are_arranged_as_the_texts_that_they_encode(family: PreTrainedTokeni
     persona = [source.choice(PLAIN) for _ in range(source.randint(0, 2))]
     spoken, sentences = tokenizer.encode_many(turns), tokenizer.encode_many(persona)
     for limit in (None, persona_length(sentences) + 3 + source.randint(0, 60)):
-        found = tokenizer.arrange(spoken, persona=sentences, max_length=limit)
+        found = tokenizer.encode_ids(spoken, persona=sentences, max_length=limit)
         expected = tokenizer(turns, persona=persona, max_length=limit)
         assert found == expected
         assert (found.turns_dropped, found.tokens_dropped) == (expected.turns_dropped, expected.tokens_dropped)
@@ -247,14 +247,14 @@ def test_turns_are_left_out_in_steps_beside_a_persona(tokenizer: ConversationTok
     head, limit = persona_length(sentences), 80
     dropped = []
     for count in range(1, 60):
-        found = tokenizer.arrange([turn] * count, persona=sentences, max_length=limit, keep=0.5)
+        found = tokenizer.encode_ids([turn] * count, persona=sentences, max_length=limit, keep=0.5)
         assert found["input_ids"][:head] == [tokenizer.sep_token_id, *sentences[0]]
         assert len(found["input_ids"]) == head + 1 + (count - found.turns_dropped) * (len(turn) + 1) <= limit
         assert found.tokens_dropped == found.turns_dropped * len(turn)
         dropped.append(found.turns_dropped)
     assert dropped == sorted(dropped) and 3 < len(set(dropped)) < 30
     with pytest.raises(ValueError, match="leave no room for a turn"):
-        tokenizer.arrange([turn], persona=sentences, max_length=head + 2, keep=0.5)
+        tokenizer.encode_ids([turn], persona=sentences, max_length=head + 2, keep=0.5)
 
 
 # Bad input

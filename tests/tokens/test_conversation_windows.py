@@ -65,9 +65,11 @@ def one_by_one(
     room = max_length - 1 - sum(len(sentence) + 1 for sentence in persona)
     if room < 2:
         return [], []
-    targets = layout.targets(train_on, len(turns))
+    targets = layout.target_turns(train_on, len(turns))
     laid_out, predicted = [], []
-    for window in layout.windows([len(t) for t in turns], room, train_on=train_on, context_share=context_share):
+    for window in layout.split_into_windows(
+        [len(t) for t in turns], room, train_on=train_on, context_share=context_share
+    ):
         kept = turns[window.first : window.stop]
         kept[-1] = kept[-1][window.cut :]
         chosen = [n for n in range(window.first, window.stop) if n >= window.predict_from and n in targets]

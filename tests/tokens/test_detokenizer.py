@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.detokenizer import TextStream, decode
+from convmodel.tokens.detokenizer import StreamingDetokenizer, decode
 from tests.conftest import TEXTS, random_text
 from tests.vocabularies import FAMILIES, Letters
 
@@ -62,7 +62,7 @@ def test_joined_pieces_are_the_text_of_all_ids(family: str) -> None:
             ids = tokenizer.encode(random_text(source), add_special_tokens=False)
         else:
             ids = random_ids(source, size)
-        stream = TextStream(tokenizer)
+        stream = StreamingDetokenizer(tokenizer)
         pieces = [stream.feed(token) for token in ids]
         pieces.append(stream.finish())
         assert "".join(pieces) == stream.text == decode(tokenizer, ids), (number, ids)
@@ -77,7 +77,7 @@ def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: 
         begun = tokenizer.encode(random_text(source), add_special_tokens=False)
         more = tokenizer.encode(random_text(source), add_special_tokens=False)
         before, whole = decode(tokenizer, begun), decode(tokenizer, [*begun, *more])
-        stream = TextStream(tokenizer, begun=begun)
+        stream = StreamingDetokenizer(tokenizer, begun=begun)
         pieces = [stream.feed(token) for token in more]
         streamed += any(pieces)
         text = "".join(pieces) + stream.finish()
@@ -92,7 +92,7 @@ def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: 
 def test_a_stop_string_begins_after_what_was_there_before() -> None:
     tokenizer = ALL["byte level"]()
     begun, more = (tokenizer.encode(text, add_special_tokens=False) for text in ("stop st", "op it, stop now"))
-    stream = TextStream(tokenizer, ["stop"], begun=begun)
+    stream = StreamingDetokenizer(tokenizer, ["stop"], begun=begun)
     pieces = [stream.feed(token) for token in more]
     assert "".join(pieces) + stream.finish() == stream.text == "op it, " and stream.stopped
 
@@ -105,7 +105,7 @@ def test_a_decoder_that_changes_what_it_said_before_loses_nothing_of_what_follow
     for _ in range(300):
         ids = [byte + source.choice([0x41, 0x42, 0xC3, 0xFF]) for _ in range(source.randint(1, 8))]
         ids.append(hello)
-        stream = TextStream(tokenizer)
+        stream = StreamingDetokenizer(tokenizer)
         text = "".join(map(stream.feed, ids)) + stream.finish()
         changed += text != decode(tokenizer, ids)
         assert text == stream.text and text.endswith("hello")
@@ -119,7 +119,7 @@ def test_japanese_and_emoji_come_as_soon_as_they_are_certain_and_never_broken(fa
     held = 0
     for text in JAPANESE + [random_text(source) for _ in range(60)]:
         ids = tokenizer.encode(text, add_special_tokens=False)
-        stream = TextStream(tokenizer)
+        stream = StreamingDetokenizer(tokenizer)
         for token, known in zip(ids, certain(tokenizer, ids), strict=True):
             piece = stream.feed(token)
             assert BROKEN not in piece and stream.text == known
@@ -134,7 +134,7 @@ def test_half_a_character_at_the_end_is_told_as_transformers_tells_it() -> None:
     ids = tokenizer.encode("é", add_special_tokens=False)[:1]
     if decode(tokenizer, ids) == "é":
         ids = tokenizer.encode("ж", add_special_tokens=False)[:1]
-    stream = TextStream(tokenizer)
+    stream = StreamingDetokenizer(tokenizer)
     assert stream.feed(ids[0]) == "" and stream.finish() == decode(tokenizer, ids) == BROKEN
 
 
@@ -160,7 +160,7 @@ def test_stop_strings_cut_where_a_plain_search_finds_them_and_nothing_more_is_he
         else:
             ids = random_ids(source, size)
         stops = random_stops(source, decode(tokenizer, ids))
-        stream, known = TextStream(tokenizer, stops), ""
+        stream, known = StreamingDetokenizer(tokenizer, stops), ""
         for token, known in zip(ids, certain(tokenizer, ids), strict=True):
             stream.feed(token)
             assert stream.stopped == any(stop in known for stop in stops)
@@ -183,7 +183,7 @@ def told(text: str, *stops: str) -> tuple[list[str], bool]:
     """The pieces of a text whose every character is a token, and whether it was stopped."""
     tokenizer = FAMILIES["byte level"]()
     vocabulary = tokenizer.get_vocab()
-    stream = TextStream(tokenizer, stops)
+    stream = StreamingDetokenizer(tokenizer, stops)
     pieces = [stream.feed(vocabulary[letter]) for letter in text]
     return [*pieces, stream.finish()], stream.stopped
 
@@ -209,7 +209,7 @@ def test_stop_strings_by_hand(text: str, stops: tuple[str, ...], pieces: list[st
 
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(ValueError, match=r"stop_strings=\['a', ''\] holds an empty string"):
-        TextStream(learned(), ["a", ""])
+        StreamingDetokenizer(learned(), ["a", ""])
 
 
 class JoinedLetters(Letters):
@@ -222,10 +222,10 @@ class JoinedLetters(Letters):
 def test_a_tokenizer_without_rust_part_gives_its_text_at_the_end() -> None:
     tokenizer = JoinedLetters()
     ids = tokenizer.encode("Hello, how are you?", add_special_tokens=False)
-    stream = TextStream(tokenizer)
+    stream = StreamingDetokenizer(tokenizer)
     assert [stream.feed(token) for token in ids] == [""] * len(ids)
     assert stream.finish() == stream.text == "Hello, how are you?"
-    stream = TextStream(tokenizer, ["how", "are"])
+    stream = StreamingDetokenizer(tokenizer, ["how", "are"])
     assert not any(map(stream.feed, ids)) and not stream.stopped
     assert stream.finish() == stream.text == "Hello, " and stream.stopped
 
@@ -234,6 +234,6 @@ def test_control_tokens_are_left_out_wherever_they_stand() -> None:
     tokenizer = ConversationTokenizer.learn(TEXTS, 320)
     hello = tokenizer.encode("Hello")
     for ids in ([2, *hello], [*hello, 2], [0, *hello[:1], 1, *hello[1:], 0], [0, 1, 2]):
-        stream = TextStream(tokenizer.hf_tokenizer, ["!"])
+        stream = StreamingDetokenizer(tokenizer.hf_tokenizer, ["!"])
         text = "".join(map(stream.feed, ids)) + stream.finish()
         assert text == ("" if ids == [0, 1, 2] else "Hello")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.data.selection_example import ChoiceExample
+from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.selection_dataset import ChoiceSet, TokenisedChoice
+from convmodel.tokens.selection_dataset import SelectionDataset, TokenisedChoice
 from convmodel.tokens.store import TokenStore
 
 CONVERSATIONS = [
@@ -16,8 +16,8 @@ CONVERSATIONS = [
     Conversation(("a", "b")),
 ]
 CHOICES = [
-    ChoiceExample(("Hello", "Hi"), ("no", "yes", "rain"), 1, ("I like rain",)),
-    ChoiceExample(("a",), ("b",), 0),
+    SelectionExample(("Hello", "Hi"), ("no", "yes", "rain"), 1, ("I like rain",)),
+    SelectionExample(("a",), ("b",), 0),
 ]
 
 
@@ -31,7 +31,7 @@ def texts(tokenizer: ConversationTokenizer, one: TokenisedChoice) -> tuple[list[
 def test_every_turn_is_a_response_to_those_before_it_and_a_persona_speaks_for_its_own_turns(
     tokenizer: ConversationTokenizer, tmp_path: Path
 ) -> None:
-    choices = ChoiceSet(TokenStore.build(CONVERSATIONS, tokenizer, tmp_path / "store"), max_context=60)
+    choices = SelectionDataset(TokenStore.build(CONVERSATIONS, tokenizer, tmp_path / "store"), max_context=60)
     found = [texts(tokenizer, one) for one in choices.read(range(len(choices)), distractors=9)]
     assert found == [
         (["Hello"], [], "Hi you", []),
@@ -42,7 +42,7 @@ def test_every_turn_is_a_response_to_those_before_it_and_a_persona_speaks_for_it
 
 
 def test_given_candidates_are_read_with_the_response_first(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
-    choices = ChoiceSet(TokenStore.build(CHOICES, tokenizer, tmp_path / "store"), max_context=60)
+    choices = SelectionDataset(TokenStore.build(CHOICES, tokenizer, tmp_path / "store"), max_context=60)
     assert choices.pools.tolist() == [3, 1]
     for number, distractors in ((9, ["no", "rain"]), (1, ["no"]), (0, [])):
         found = [texts(tokenizer, one) for one in choices.read([0, 1], distractors=number)]
@@ -50,21 +50,21 @@ def test_given_candidates_are_read_with_the_response_first(tokenizer: Conversati
 
 
 def test_only_the_newest_turns_are_read_when_told_so(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
-    choices = ChoiceSet(
+    choices = SelectionDataset(
         TokenStore.build([CONVERSATIONS[0], *CHOICES], tokenizer, tmp_path / "store"), max_context=60, max_turns=1
     )
     found = [texts(tokenizer, one) for one in choices.read(range(4), distractors=1)]
     assert [one[0] for one in found] == [["Hello"], ["Hi you"], ["Hi"], ["a"]]
     assert [one[2] for one in found] == ["Hi you", "How are you?", "yes", "b"]
     with pytest.raises(ValueError, match="max_turns=0; it must be at least 1"):
-        ChoiceSet(TokenStore(tmp_path / "store"), max_context=60, max_turns=0)
+        SelectionDataset(TokenStore(tmp_path / "store"), max_context=60, max_turns=0)
 
 
 def test_what_has_a_persona_that_leaves_no_room_is_dropped(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
     store = TokenStore.build([*CONVERSATIONS, *CHOICES], tokenizer, tmp_path / "store")
     room = 1 + len(tokenizer.encode("I am fine"))  # with its separator
-    assert ChoiceSet(store, max_context=60).dropped.tolist() == []
-    assert ChoiceSet(store, max_context=room + 3).dropped.tolist() == []
-    assert ChoiceSet(store, max_context=room + 2).dropped.tolist() == [0]
-    choices = ChoiceSet(store, max_context=4)  # conversation 1 has no response anyhow
+    assert SelectionDataset(store, max_context=60).dropped.tolist() == []
+    assert SelectionDataset(store, max_context=room + 3).dropped.tolist() == []
+    assert SelectionDataset(store, max_context=room + 2).dropped.tolist() == [0]
+    choices = SelectionDataset(store, max_context=4)  # conversation 1 has no response anyhow
     assert choices.dropped.tolist() == [0, 3] and [choices.conversation(n) for n in range(len(choices))] == [2, 4]

@@ -64,7 +64,7 @@ def test_a_store_holds_what_encoding_text_by_text_gives(
     for n, conversation in enumerate(conversations):
         start, stop = store.first[n], store.first[n + 1]
         texts = [*conversation.persona, *conversation.turns]
-        assert store.personas[n] == len(conversation.persona)
+        assert store.prefix_segments[n] == len(conversation.persona)
         assert store.segments(start, stop) == [tokenizer.encode(text) for text in texts]
         assert store.words[start:stop].tolist() == [len(text.split()) for text in texts]
         assert store.bytes[start:stop].tolist() == [len(text.encode()) for text in texts]
@@ -101,7 +101,11 @@ def test_anything_whose_texts_one_can_tell_is_stored(tmp_path: Path) -> None:
     store = TokenStore.build([1, 2], code_points(), tmp_path / "store", parts=told.__getitem__)
     texts = ["".join(map(chr, ids)) for ids in store.segments(0, 6)]
     assert texts == ["pinned", "one", "two", "three", "four", "five"]
-    assert (store.first.tolist(), store.personas.tolist(), store.candidates.tolist()) == ([0, 3, 6], [1, 0], [0, 2])
+    assert (store.first.tolist(), store.prefix_segments.tolist(), store.candidates.tolist()) == (
+        [0, 3, 6],
+        [1, 0],
+        [0, 2],
+    )
 
 
 def test_long_texts_go_into_the_tokenizer_in_smaller_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

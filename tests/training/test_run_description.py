@@ -17,13 +17,13 @@ import transformers
 import convmodel
 from convmodel.data.conversation import read_conversations
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.training.run_logs import RunLog, listening
+from convmodel.training.run_logs import RunLog, capture_logs
 from tests.training.conftest import SIZES, Workshop
 from tests.training.test_resume import callback
 
 CHOOSING: dict[str, Any] = {
     "model": "convmodel.training.BiEncoderModule",
-    "data": "convmodel.training.ChoiceDataModule",
+    "data": "convmodel.training.SelectionDataModule",
     "trainer__max_steps": 2,
     "trainer__val_check_interval": 2,
     **{f"model__from_scratch__{name}": ... for name in SIZES},
@@ -142,7 +142,7 @@ def test_a_run_without_a_warning_has_no_file_of_warnings_and_a_test_has_no_logs(
 def test_what_listens_is_put_away_after_the_run(tmp_path: Path) -> None:
     root, shown = logging.getLogger(), warnings.showwarning
     handlers = list(root.handlers)
-    with contextlib.suppress(RuntimeError), listening() as log:
+    with contextlib.suppress(RuntimeError), capture_logs() as log:
         log.open(tmp_path)
         root.warning("%s", "within")
         raise RuntimeError

@@ -16,7 +16,7 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.datamodules.selection import ChoiceBatch
+from convmodel.training.datamodules.selection import SelectionBatch
 from convmodel.training.schedule import Plateau
 from convmodel.training.selector_modules import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from tests.training.conftest import SIZES, Workshop, difference
@@ -108,7 +108,7 @@ def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
         replace(one, distractors=[other.response for other in examples(tokenizer) if other.response != one.response])
         for one in examples(tokenizer)
     ]
-    made.validation_step(ChoiceBatch(pools, pool=5), 0)
+    made.validation_step(SelectionBatch(pools, pool=5), 0)
     ranks, scores = [], made.selector.score([[c] for c in CONTEXTS], RESPONSES)
     for n, row in enumerate(scores.tolist()):
         others = [score for score, text in zip(row, RESPONSES, strict=True) if text != RESPONSES[n]]
@@ -121,7 +121,7 @@ def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
     with torch.no_grad():
         for weights in made.network.parameters():
             weights.zero_()  # every score is the same
-    made.validation_step(ChoiceBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
+    made.validation_step(SelectionBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
     assert made._pools.first == 0 and made._pools.examples == 5
     assert made._pools.loss == pytest.approx(5 * math.log(3), rel=1e-5)
 
@@ -175,7 +175,7 @@ def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str =
         sizes = {}
     given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
     first, *others = workshop.arguments(command, run=run, **given)
-    return [first, f"--model={kind}", "--data=convmodel.training.ChoiceDataModule", *others]
+    return [first, f"--model={kind}", "--data=convmodel.training.SelectionDataModule", *others]
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -> None:
@@ -287,7 +287,7 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
 
     first, *others = workshop.arguments(data__tokens_per_batch=...)
     with pytest.raises(SystemExit):
-        main([first, "--data=convmodel.training.ChoiceDataModule", *others])
+        main([first, "--data=convmodel.training.SelectionDataModule", *others])
     assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
 
 

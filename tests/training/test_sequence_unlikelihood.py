@@ -18,7 +18,7 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.training.language_module import WritingModule
+from convmodel.training.language_module import LanguageModule
 from convmodel.training.sequence_unlikelihood import Continued, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel
 from tests.training.conftest import Workshop, difference
@@ -200,7 +200,7 @@ def test_gradients_of_own_texts_reach_all_weights_under_bf16_autocast(tokenizer:
     assert all(weights.grad is not None and weights.grad.any() for weights in module.hf_model.parameters())
 
 
-def fit(module: WritingModule[Any], batch: Batch, *, steps: int, **options: Any) -> None:
+def fit(module: LanguageModule[Any], batch: Batch, *, steps: int, **options: Any) -> None:
     """Trains on one batch again and again."""
     trainer = Trainer(
         max_steps=steps,
@@ -221,7 +221,7 @@ def loops(model: LanguageModel[Any], batch: Batch) -> float:
     return float(found.candidates(4, sep_token_id=sep).sum() / found.written.sum())
 
 
-def before_and_after_own_texts(module: WritingModule[Any], batch: Batch) -> tuple[float, float]:
+def before_and_after_own_texts(module: LanguageModule[Any], batch: Batch) -> tuple[float, float]:
     """The share of repeated 4-grams when a batch was learned, and when some steps of own texts have followed."""
     fit(module, batch, steps=60)
     before = loops(module.language_model(), batch)

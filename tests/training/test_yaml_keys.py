@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.training.config import check_no_key_twice
+from convmodel.training.config import check_duplicate_keys
 
 
 def check(folder: Path, content: str | bytes) -> None:
     path = folder / "config.yaml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    check_no_key_twice(path)
+    check_duplicate_keys(path)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, content: str | byte
 def test_a_missing_file_is_told_how_to_make_one(tmp_path: Path) -> None:
     for path in (tmp_path / "no.yaml", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"no such config file; make one with --print_config > "):
-            check_no_key_twice(path)
+            check_duplicate_keys(path)

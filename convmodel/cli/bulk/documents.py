@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.cli.bulk.job import Job
-from convmodel.cli.bulk.runner import Asking, Line, Result, ShowProgress, fill, rounded
+from convmodel.cli.bulk.runner import BatchTask, Line, Result, ShowProgress, rounded, run_job
 from convmodel.data.lines import encode
 from convmodel.data.prompts import Prompt, PromptReader
-from convmodel.responders.document_protocol import WritesDocuments, Writing
+from convmodel.responders.document_protocol import DocumentHandle, WritesDocuments
 
 
 @dataclass(frozen=True, kw_only=True)
-class DocumentJob(Job):
+class DocumentFileJob(Job):
     """Texts for a file of prompts."""
 
     def reader(self) -> PromptReader:
@@ -19,21 +19,21 @@ class DocumentJob(Job):
         return PromptReader(self.input, format=self.format, on_error=self.on_error)
 
 
-def write_to_file(writer: WritesDocuments, job: DocumentJob, *, digest: str, show: ShowProgress) -> Result:
+def write_to_file(writer: WritesDocuments, job: DocumentFileJob, *, digest: str, show: ShowProgress) -> Result:
     """Goes on with each prompt of a file; see `fill`."""
-    return fill(_Texts(writer, job), digest=digest, show=show)
+    return run_job(_Texts(writer, job), digest=digest, show=show)
 
 
-class _Texts(Asking[WritesDocuments, DocumentJob, Prompt, Writing]):
+class _Texts(BatchTask[WritesDocuments, DocumentFileJob, Prompt, DocumentHandle]):
     """Texts for each prompt."""
 
     noun = "prompt"
     nouns = ("text", "prompts")
 
-    def begin(self, number: int, item: Prompt) -> Writing:
+    def begin(self, number: int, item: Prompt) -> DocumentHandle:
         return self.maker.start(item.prompt, meta=item.meta, options=self.job.options, seed=self.job.seed_of(number))
 
-    def line(self, item: Prompt, work: Writing) -> Line:
+    def line(self, item: Prompt, work: DocumentHandle) -> Line:
         output = work.output()
         found = _asked(item) | {"texts": list(output.texts)}
         if any(score is not None for score in output.scores):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convmodel.data.reader import Reader
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Job(ABC):
         Args:
             number: of the line, from 0.
         """
-        return mixed_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
+        return derive_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
 
 
 def folder_digest(name: str) -> str:

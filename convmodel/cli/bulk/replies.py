@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.cli.bulk.job import Job
-from convmodel.cli.bulk.runner import Asking, Line, Result, ShowProgress, fill, rounded
+from convmodel.cli.bulk.runner import BatchTask, Line, Result, ShowProgress, rounded, run_job
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
-from convmodel.responders.protocol import Candidate, Reply, Replying, Responder
+from convmodel.responders.protocol import Candidate, Reply, ReplyHandle, Responder
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplyJob(Job):
+class ReplyFileJob(Job):
     """Replies for a file of conversations of any format, which may have one turn.
 
     Args:
@@ -38,18 +38,18 @@ class ReplyJob(Job):
         return conversation.turns[:-1] if self.last else conversation.turns
 
 
-def reply_to_file(responder: Responder, job: ReplyJob, *, digest: str, show: ShowProgress) -> Result:
+def reply_to_file(responder: Responder, job: ReplyFileJob, *, digest: str, show: ShowProgress) -> Result:
     """Writes a reply for each conversation of a file; see `fill`."""
-    return fill(_Replies(responder, job), digest=digest, show=show)
+    return run_job(_Replies(responder, job), digest=digest, show=show)
 
 
-class _Replies(Asking[Responder, ReplyJob, Conversation, Replying]):
+class _Replies(BatchTask[Responder, ReplyFileJob, Conversation, ReplyHandle]):
     """A reply for each conversation."""
 
     noun = "conversation"
     nouns = ("reply", "replies")
 
-    def begin(self, number: int, item: Conversation) -> Replying:
+    def begin(self, number: int, item: Conversation) -> ReplyHandle:
         return self.maker.start(
             self.job.context(item),
             persona=item.persona or self.job.persona,
@@ -57,14 +57,14 @@ class _Replies(Asking[Responder, ReplyJob, Conversation, Replying]):
             seed=self.job.seed_of(number),
         )
 
-    def line(self, item: Conversation, work: Replying) -> Line:
+    def line(self, item: Conversation, work: ReplyHandle) -> Line:
         return _written(self.job, item, work.reply())
 
     def line_without(self, item: Conversation, error: str) -> str:
         return dump(self.job.context(item), item.persona, {**(item.meta or {}), "error": error})
 
 
-def _written(job: ReplyJob, conversation: Conversation, reply: Reply) -> Line:
+def _written(job: ReplyFileJob, conversation: Conversation, reply: Reply) -> Line:
     """A conversation that ends with the reply; one without text cannot be a turn, and is left out of the turns."""
     texts = [candidate.text for candidate in reply.candidates]
     said = next((text for text in texts if text.strip()), None)

@@ -15,7 +15,7 @@ from convmodel.cli.bulk.job import Job
 from convmodel.cli.bulk.journal import open_journal
 from convmodel.data.reader import count
 from convmodel.errors import QueueFull
-from convmodel.responders.protocol import Follows
+from convmodel.responders.protocol import Generator
 
 _PATIENCE = 0.05
 """Seconds until a full queue, in which nothing is ours, is tried again."""
@@ -77,20 +77,20 @@ class Line:
     failed: bool
 
 
-class InWork(Protocol):
+class BatchHandle(Protocol):
     """What was asked for and is being made."""
 
     def cancel(self) -> None:
         """Ends it now."""
 
 
-MakerT = TypeVar("MakerT", bound=Follows)
+MakerT = TypeVar("MakerT", bound=Generator)
 JobT = TypeVar("JobT", bound=Job)
 Item = TypeVar("Item")
-InWorkT = TypeVar("InWorkT", bound=InWork)
+InWorkT = TypeVar("InWorkT", bound=BatchHandle)
 
 
-class Asking(ABC, Generic[MakerT, JobT, Item, InWorkT]):
+class BatchTask(ABC, Generic[MakerT, JobT, Item, InWorkT]):
     """What is asked for each item of a job's input, and what line it comes to.
 
     Args:
@@ -139,7 +139,7 @@ class Asking(ABC, Generic[MakerT, JobT, Item, InWorkT]):
         """The line of an item for which nothing could be made."""
 
 
-def fill(asking: Asking[Any, Any, Any, Any], *, digest: str, show: ShowProgress) -> Result:
+def run_job(asking: BatchTask[Any, Any, Any, Any], *, digest: str, show: ShowProgress) -> Result:
     """Writes a line for each item of a file.
 
     The input is read once to its end before anything is asked, so that what cannot be read is told at once.
@@ -180,7 +180,7 @@ class _Asked:
     work: Any
 
 
-def _lines(asking: Asking[Any, Any, Any, Any], *, first: int) -> Iterator[Line]:
+def _lines(asking: BatchTask[Any, Any, Any, Any], *, first: int) -> Iterator[Line]:
     """The lines of the output from the given one on."""
     asked: deque[_Asked] = deque()
     try:
@@ -201,7 +201,7 @@ def _lines(asking: Asking[Any, Any, Any, Any], *, first: int) -> Iterator[Line]:
                 one.work.cancel()
 
 
-def _ask(asking: Asking[Any, Any, Any, Any], number: int, item: Any) -> _Asked | None:
+def _ask(asking: BatchTask[Any, Any, Any, Any], number: int, item: Any) -> _Asked | None:
     """Begins with an item; None when there is too much to do."""
     try:
         return _Asked(number, item, asking.begin(number, item))
@@ -211,7 +211,7 @@ def _ask(asking: Asking[Any, Any, Any, Any], number: int, item: Any) -> _Asked |
         return _Asked(number, item, error)
 
 
-def _line(asking: Asking[Any, Any, Any, Any], asked: _Asked) -> Line:
+def _line(asking: BatchTask[Any, Any, Any, Any], asked: _Asked) -> Line:
     """Waits for what was asked for and makes it a line."""
     try:
         if isinstance(asked.work, ValueError):

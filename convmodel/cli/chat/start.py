@@ -11,7 +11,7 @@ from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
 from convmodel.cli.chat.slash import last_turns, loaded
 from convmodel.cli.chat.state import Chat
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 from convmodel.responders.protocol import Responder
 
 MakeScreen = Callable[[Chat], Screen]
@@ -34,7 +34,7 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
         return lambda chat: PipeScreen(sys.stdin.buffer, replies=sys.stdout, notes=notes)
     if not sys.stdout.isatty():
         return lambda chat: PlainScreen(sys.stdin.buffer, out=sys.stdout, notes=sys.stderr, quiet=quiet)
-    with brought_by("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
+    with require_extra("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
         from convmodel.cli.chat.wrapping import Wrapper
 
         if _only_writes():

@@ -7,7 +7,7 @@ from typing import Any
 
 from convmodel.data.conversation import Conversation, check_turns
 from convmodel.responders.option_values import preset_options
-from convmodel.responders.protocol import Reply, Replying, Responder, Session
+from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 
 _SEEDS = 1_000_000
 """Seeds that are drawn are below this: short enough to be typed again."""
@@ -90,7 +90,7 @@ class Chat:
         self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}") if self.waiting else (*self.turns, text)
         self.last, self.chosen, self._attempt, self._telling = None, 0, 0, False
 
-    def start(self) -> Replying:
+    def start(self) -> ReplyHandle:
         """Has the waiting turn replied to.
 
         Raises:

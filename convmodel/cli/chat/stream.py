@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from convmodel.responders.protocol import Candidate, Reply, Replying
+from convmodel.responders.protocol import Candidate, Reply, ReplyHandle
 
 _PATIENCE = 0.3
 """Seconds without a piece after which a person is told that something goes on."""
@@ -15,7 +15,7 @@ _INTERRUPTED = object()
 
 
 def follow(
-    replying: Replying, show: Callable[[str], None], *, wait: Callable[[], None] = lambda: None, interruptible: bool
+    replying: ReplyHandle, show: Callable[[str], None], *, wait: Callable[[], None] = lambda: None, interruptible: bool
 ) -> Reply:
     """Shows a reply while it is being made.
 
@@ -54,7 +54,7 @@ def follow(
     return Reply((Candidate("".join(shown)),), finish="cancelled")
 
 
-def _fetch(replying: Replying, events: "SimpleQueue[object]") -> None:
+def _fetch(replying: ReplyHandle, events: "SimpleQueue[object]") -> None:
     try:
         for piece in replying:
             events.put(piece)

@@ -20,7 +20,7 @@ from convmodel.cli.responder_options import (
 if TYPE_CHECKING:
     from convmodel.cli.bulk.runner import Result
 
-OF_REPLIES = ("last", "persona", "selector", "index", "candidates", "reranker", "num_chosen")
+OF_REPLIES = ("last", "persona", "selector", "index", "candidates", "reranker", "num_candidates")
 """Options that a model of documents refuses."""
 
 
@@ -64,17 +64,17 @@ def _run(options: Namespace) -> int:
 
 def _reply(options: Namespace) -> "Result":
     from convmodel.cli.bulk.progress import progress_bar
-    from convmodel.cli.bulk.replies import ReplyJob, reply_to_file
+    from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
 
     with open_responder(options) as responder:
-        job = ReplyJob(
+        job = ReplyFileJob(
             last=options.last, persona=tuple(options.persona), **_same(options, title(options), responder.presets)
         )
         return reply_to_file(responder, job, digest=_digest(options), show=progress_bar)
 
 
 def _write_documents(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.documents import DocumentJob, write_to_file
+    from convmodel.cli.bulk.documents import DocumentFileJob, write_to_file
     from convmodel.cli.bulk.job import folder_digest
     from convmodel.cli.bulk.progress import progress_bar
     from convmodel.responders.document_writer import DocumentWriter
@@ -84,7 +84,7 @@ def _write_documents(options: Namespace) -> "Result":
         if getattr(options, option):
             raise ValueError(f"--{option} means nothing for a model that writes documents ({name}); leave it out")
     with DocumentWriter.from_pretrained(name, device=options.device, dtype=options.dtype) as writer:
-        job = DocumentJob(**_same(options, name, writer.presets))
+        job = DocumentFileJob(**_same(options, name, writer.presets))
         digest = f"{folder_digest(name)} {options.dtype} documents"
         return write_to_file(writer, job, digest=digest, show=partial(progress_bar, unit="prompts"))
 

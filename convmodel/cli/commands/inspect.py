@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from convmodel.cli.command import Command
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
 
 NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
@@ -56,7 +56,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    with brought_by("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
+    with require_extra("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
         from rich.console import Console
 
         from convmodel.reports.inspection.fix import check_writable, fix_files, outputs

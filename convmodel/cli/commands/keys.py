@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convmodel.cli.command import Command
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 
 if TYPE_CHECKING:
     from convmodel.serving.store import Store
@@ -36,7 +36,7 @@ def _add_store(parser: ArgumentParser, default: str) -> None:
 
 
 def _run(options: Namespace) -> int:
-    with brought_by("serve", ["sqlalchemy"], needing="keys need"):
+    with require_extra("serve", ["sqlalchemy"], needing="keys need"):
         from convmodel.serving.store import Store
     with Store(options.store) as store:
         return {"add": _add, "list": _list, "remove": _remove}[options.action](store, options)

@@ -26,10 +26,10 @@ def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
     from convmodel.models.selection.hard_negatives import mine
-    from convmodel.models.selection.selector import EncodingSelector, Selector
+    from convmodel.models.selection.selector import DualEncoderSelector, Selector
 
     selector = Selector.from_pretrained(options.model, device=options.device)
-    if not isinstance(selector, EncodingSelector):
+    if not isinstance(selector, DualEncoderSelector):
         raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")
     with tqdm(unit=" examples", disable=None, leave=False) as bar:
         written = mine(

@@ -21,12 +21,12 @@ from convmodel.cli.responder_options import (
     title,
     writer_name,
 )
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from convmodel.responders.document_protocol import WritesDocuments
-    from convmodel.responders.loading import Opened
+    from convmodel.responders.loading import LoadedModels
     from convmodel.responders.protocol import Responder
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
@@ -95,7 +95,7 @@ def _limits() -> dict[str, tuple[type, Any, str]]:
 
 
 def _run(options: Namespace) -> int:
-    with brought_by("serve", EXTRA, needing="a server needs"):
+    with require_extra("serve", EXTRA, needing="a server needs"):
         from convmodel.serving import server as running
         from convmodel.serving.store import Store
     settings = settings_of(options)
@@ -132,7 +132,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
-def service_of(options: Namespace, opened: "Opened", **others: Any) -> "Service":
+def service_of(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
     """A service on what is opened, which replies as the options say.
 
     Args:

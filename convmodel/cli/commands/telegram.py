@@ -9,7 +9,7 @@ from convmodel.cli.command import Command
 from convmodel.cli.commands import serve
 from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
 from convmodel.cli.responder_options import add_load_options, add_responder_options, open_all, print_choices
-from convmodel.errors import brought_by
+from convmodel.errors import require_extra
 
 if TYPE_CHECKING:
     from convmodel.serving.service import Service
@@ -51,17 +51,17 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    with brought_by("telegram", EXTRA, needing="the bot needs"):
+    with require_extra("telegram", EXTRA, needing="the bot needs"):
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
         from convmodel.serving.telegram import embedded_server as here  # noqa: F401
-        from convmodel.serving.telegram.bot import BotSettings, alone, check_address, check_token
+        from convmodel.serving.telegram.bot import BotSettings, check_address, check_token, single_instance_lock
         from convmodel.serving.telegram.log_redaction import hide
     token = check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
     api = None if options.api is None else check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
     hide(token)
-    with Store(options.store) as store, alone(options.store):
+    with Store(options.store) as store, single_instance_lock(options.store):
         if options.url is not None:
             _check_alone(options)
             url = check_address(options.url, what="a convmodel server")

@@ -31,7 +31,7 @@ class Line(NamedTuple):
     problem: str | None = None
 
 
-class Asked(NamedTuple):
+class CandidateExample(NamedTuple):
     """A response with the candidates among which it is to be found, not yet checked.
 
     Args:
@@ -64,7 +64,7 @@ class Record(NamedTuple):
     turns: Any
     persona: Any = ()
     meta: Mapping[str, Any] | None = None
-    asked: Sequence[Asked] = ()
+    asked: Sequence[CandidateExample] = ()
 
 
 class Problem(NamedTuple):
@@ -111,7 +111,7 @@ class FileFormat(Format, Generic[RecordT]):
     read: Callable[[Iterator[Line]], Iterator[RecordT | Problem]]
 
 
-def kind(value: object) -> str:
+def describe_type(value: object) -> str:
     """Names a value that came where something else was wanted, for people who write JSON or Python."""
     if value is None:
         return "null (None)"
@@ -129,7 +129,7 @@ def kind(value: object) -> str:
     return f"of type {type(value).__name__}"
 
 
-def listing(names: Iterable[str]) -> str:
+def quote_names(names: Iterable[str]) -> str:
     """Names out of a file: quoted, for anything may stand in them, and ten at most."""
     first = [repr(shorten(name)) for name in islice(names, 11)]
     return ", ".join([*first[:10], "..."] if len(first) > 10 else first) or "none"

@@ -10,7 +10,7 @@ from convmodel.data.formats.fbdialog import FBDIALOG
 from convmodel.data.formats.hub import HUB
 from convmodel.data.formats.jsonl import JSONL
 from convmodel.data.formats.parlai import PARLAI
-from convmodel.data.formats.registry import Formats
+from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.formats.ubuntu import UBUNTU
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "DataFileError",
     "FileFormat",
     "Format",
-    "Formats",
+    "FormatRegistry",
     "Line",
     "Problem",
     "Record",
@@ -30,5 +30,5 @@ __all__ = [
 FILE_FORMATS: dict[str, FileFormat[Record]] = {each.name: each for each in (PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL)}
 """In the order in which they are asked whether a file is theirs: the most particular first."""
 
-CONVERSATIONS = Formats("conversation", FILE_FORMATS, HUB)
+CONVERSATIONS = FormatRegistry("conversation", FILE_FORMATS, HUB)
 """What readers of conversations know."""

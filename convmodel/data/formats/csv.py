@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, Record, listing
+from convmodel.data.formats.base import FileFormat, Line, Problem, Record, quote_names
 
 _NEEDED = ("context", "response")
 
@@ -62,7 +62,7 @@ def read_fields(
 def _header(row: Sequence[str]) -> list[str]:
     names = [name.strip() for name in row]
     if not set(_NEEDED) <= {name.lower() for name in names}:
-        raise ValueError(f"the columns are {listing(row)}; call two of them context and response")
+        raise ValueError(f"the columns are {quote_names(row)}; call two of them context and response")
     return [name.lower() if name.lower() in _NEEDED else name for name in names]
 
 

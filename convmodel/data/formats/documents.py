@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, kind, listing
+from convmodel.data.formats.base import FileFormat, Line, Problem, describe_type, quote_names
 from convmodel.data.formats.hub import HubAddress, HubFormat
-from convmodel.data.formats.registry import Formats
+from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.lines import encode, one_a_line, parse
 
 BODY_KEYS = ("body", "text", "content")
@@ -43,10 +43,10 @@ def record_of(line: int, value: Any) -> DocumentRecord:
         ValueError: when it is no object, or there is no body in it.
     """
     if not isinstance(value, Mapping):
-        raise ValueError(f"the line is {kind(value)}; {WANTED}")
+        raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
     key = next((key for key in BODY_KEYS if key in value), None)
     if key is None:
-        raise ValueError(f"the object has no body (its keys: {listing(map(str, value))}); {WANTED}")
+        raise ValueError(f"the object has no body (its keys: {quote_names(map(str, value))}); {WANTED}")
     unused = [str(name) for name in value if name not in (key, "meta")]
     return DocumentRecord(line, value[key], value.get("meta"), unused)
 
@@ -234,7 +234,7 @@ FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {each.name: each for each 
 """In the order in which they are asked whether a file is theirs: the most particular first."""
 
 
-class DocumentFormats(Formats[DocumentRecord]):
+class DocumentFormats(FormatRegistry[DocumentRecord]):
     """Files, data sets, and folders of text files."""
 
     def find(self, source: str, name: str | None) -> str:

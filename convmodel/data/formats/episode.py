@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convmodel.data.formats.base import Asked, Record
+from convmodel.data.formats.base import CandidateExample, Record
 
 _PERSONA = "your persona:"
 _PARTNER = "partner's persona:"
@@ -23,7 +23,7 @@ class Episode:
         self._turns: list[str] = []
         self._persona: list[str] = []
         self._meta: dict[str, Any] = {}
-        self._asked: list[Asked] = []
+        self._asked: list[CandidateExample] = []
 
     def hear(self, text: str) -> None:
         """Takes what one side says before the other answers; its persona lines are set aside."""
@@ -53,7 +53,7 @@ class Episode:
             self._turns = [*context, label]
             if candidates:
                 others = [each for each in candidates if each == label or each not in labels]
-                self._asked.append(Asked(line, context, label, others))
+                self._asked.append(CandidateExample(line, context, label, others))
         elif self._turns:
             self._turns[-1] += "\n" + label
         else:

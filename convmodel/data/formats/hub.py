@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, kind
+from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
 from convmodel.data.formats.messages import turns_of
 
 SCHEME = "hub://"
@@ -129,7 +129,7 @@ def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
         turns, persona = turns_of(value)
         return Record(number, turns, persona)
     if not isinstance(value, list):
-        raise ValueError(f"the column holds {kind(value)}; needed is a list of strings or of messages")
+        raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")
     return Record(number, value)
 
 

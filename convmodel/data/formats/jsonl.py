@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.data.formats.base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from convmodel.data.formats.base import CandidateExample, FileFormat, Line, Problem, Record, describe_type, quote_names
 from convmodel.data.formats.messages import turns_of
 from convmodel.data.lines import decode, encode, one_a_line, parse
 
@@ -58,7 +58,7 @@ def _record(number: int, text: str) -> Record:
     if isinstance(value, list):
         return _list(number, value)
     if not isinstance(value, dict):
-        raise ValueError(f"the line is {kind(value)}; {_WANTED}")
+        raise ValueError(f"the line is {describe_type(value)}; {_WANTED}")
     record = _object(number, value)
     if record.meta and ("\\ud" in text or "\\uD" in text):
         _check_surrogates(record.meta)
@@ -91,18 +91,18 @@ def _object(number: int, value: dict[str, Any]) -> Record:
         turns = [*context, response]
         response = "" if response is None else response  # null is no response, rather than the last candidate
     else:
-        raise ValueError(f"the object has no turns (its keys: {listing(value)}); {_WANTED}")
+        raise ValueError(f"the object has no turns (its keys: {quote_names(value)}); {_WANTED}")
     if value.keys() == {"meta"} and (value["meta"] is None or isinstance(value["meta"], dict)):
         return Record(number, turns, persona, value["meta"])
     return Record(number, turns, persona, value or None, _asked(number, context, response, value))
 
 
-def _asked(number: int, context: Any, response: Any, value: Mapping[str, Any]) -> Sequence[Asked]:
+def _asked(number: int, context: Any, response: Any, value: Mapping[str, Any]) -> Sequence[CandidateExample]:
     """What is to be chosen: the response among its distractors, or else the last candidate after the turns."""
     if response is not None and "distractors" in value:
-        return [Asked(number, context, response, value["distractors"], complete=False)]
+        return [CandidateExample(number, context, response, value["distractors"], complete=False)]
     if context is not None and "candidates" in value:
-        return [Asked(number, context, response, value["candidates"])]
+        return [CandidateExample(number, context, response, value["candidates"])]
     return ()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convmodel.data.formats.base import kind, shorten
+from convmodel.data.formats.base import describe_type, shorten
 
 _SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 _ALLOWED = "user or human, assistant or gpt, system"
@@ -24,7 +24,7 @@ def turns_of(messages: Any) -> tuple[list[str], list[str]]:
         ValueError: when the messages cannot be read; the text says which message and what to do.
     """
     if not isinstance(messages, list):
-        raise ValueError(f"messages is {kind(messages)}, not a list; write a list of messages")
+        raise ValueError(f"messages is {describe_type(messages)}, not a list; write a list of messages")
     turns: list[str] = []
     persona: list[str] = []
     last = None
@@ -46,7 +46,7 @@ def turns_of(messages: Any) -> tuple[list[str], list[str]]:
 
 def _role_and_text(message: Any, i: int) -> tuple[str, str]:
     if not isinstance(message, Mapping):
-        raise ValueError(f"message {i} is {kind(message)}; write an object with role and content")
+        raise ValueError(f"message {i} is {describe_type(message)}; write an object with role and content")
     role_key, text_key = ("role", "content") if message.get("role") is not None else ("from", "value")
     role, content = message.get(role_key), message.get(text_key)
     if role is None:
@@ -56,7 +56,9 @@ def _role_and_text(message: Any, i: int) -> tuple[str, str]:
     if isinstance(content, list):
         content = "\n".join(_text_parts(content, i))
     if not isinstance(content, str):
-        raise ValueError(f"message {i}: its {text_key} is {kind(content)}, not text; remove it or give it text")
+        raise ValueError(
+            f"message {i}: its {text_key} is {describe_type(content)}, not text; remove it or give it text"
+        )
     if not content.strip():
         raise ValueError(f"message {i} is empty; remove it or give it text")
     return role, content
@@ -66,7 +68,7 @@ def _text_parts(parts: Sequence[Any], i: int) -> list[str]:
     for part in parts:
         given = part if isinstance(part, Mapping) else {}
         if given.get("type") != "text" or not isinstance(given.get("text"), str):
-            found = shorten(repr(given["type"])) if "type" in given else kind(part)
+            found = shorten(repr(given["type"])) if "type" in given else describe_type(part)
             allowed = '{"type": "text", "text": ...}'
             raise ValueError(f"message {i} has a part that is not text ({found}); allowed is {allowed}")
     return [part["text"] for part in parts]

@@ -7,7 +7,7 @@ it says, and labels are unescaped too.
 
 from collections.abc import Iterator, Sequence
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, Record, listing, shorten
+from convmodel.data.formats.base import FileFormat, Line, Problem, Record, quote_names, shorten
 from convmodel.data.formats.episode import Episode
 
 _LABELS = ("labels", "eval_labels")
@@ -53,7 +53,7 @@ def _exchange(line: Line, episode: Episode) -> None:
     label = next((fields.pop(name) for name in _LABELS if name in fields), None)
     if "text" not in fields or label is None:
         missing = "labels" if "text" in fields else "text"
-        raise ValueError(f"there is no {missing} (found: {listing(fields)}); write text:...<TAB>labels:...")
+        raise ValueError(f"there is no {missing} (found: {quote_names(fields)}); write text:...<TAB>labels:...")
     text, labels = _unescape(fields.pop("text")), [_unescape(each) for each in label.split("|")]
     if not text.strip() or not labels[0].strip():
         raise ValueError(f"{'labels' if text.strip() else 'text'} is empty; fill it or remove the episode")

@@ -11,7 +11,7 @@ from convmodel.data.lines import check_is_file, first_lines
 
 
 @dataclass(frozen=True)
-class Formats(Generic[RecordT]):
+class FormatRegistry(Generic[RecordT]):
     """The formats that a kind of reader knows.
 
     Args:

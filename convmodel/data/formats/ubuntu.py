@@ -7,7 +7,7 @@ Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utteran
 import re
 from collections.abc import Iterator, Sequence
 
-from convmodel.data.formats.base import Asked, FileFormat, Line, Problem, Record, kind, listing
+from convmodel.data.formats.base import CandidateExample, FileFormat, Line, Problem, Record, describe_type, quote_names
 from convmodel.data.formats.csv import columns, read_fields
 
 _CONTEXT, _RESPONSE, _UTTERANCE, _LABEL = "context", "ground truth utterance", "utterance", "label"
@@ -30,7 +30,7 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
             continue
         label = fields.get(_LABEL, "1").strip()
         if _RESPONSE not in fields and label not in ("0", "1", "0.0", "1.0"):
-            yield Problem(number, f"the label is {kind(label)}; allowed are 1 (the response) and 0 (another)")
+            yield Problem(number, f"the label is {describe_type(label)}; allowed are 1 (the response) and 0 (another)")
         elif _RESPONSE in fields or label.startswith("1"):
             yield _record(number, fields)
 
@@ -39,7 +39,9 @@ def _record(number: int, fields: dict[str, str]) -> Record:
     context = [turn for each in fields[_CONTEXT].split("__eot__") if (turn := _utterances(each))]
     response = _utterances(fields[_RESPONSE if _RESPONSE in fields else _UTTERANCE])
     distractors = [_utterances(text) for name, text in fields.items() if _DISTRACTOR.fullmatch(name)]
-    return Record(number, [*context, response], asked=[Asked(number, context, response, distractors, complete=False)])
+    return Record(
+        number, [*context, response], asked=[CandidateExample(number, context, response, distractors, complete=False)]
+    )
 
 
 def _utterances(text: str) -> str:
@@ -51,7 +53,7 @@ def _header(row: Sequence[str]) -> list[str]:
     names = [name.strip().lower() for name in row]
     if not any(header <= set(names) for header in _HEADERS):
         wanted = "Context and Ground Truth Utterance, or Context, Utterance and Label"
-        raise ValueError(f"the columns are {listing(row)}; there must be {wanted}")
+        raise ValueError(f"the columns are {quote_names(row)}; there must be {wanted}")
     return names
 
 

@@ -12,21 +12,21 @@ from torch.nn import functional
 from convmodel.models.selection.encoder import (
     NewEncoder,
     TokenEncoder,
-    described,
+    default_pooling,
+    encode_in_batches,
     fit_vocabulary,
-    in_chunks,
     new_encoder,
-    own_pooling,
     row_layout,
+    to_config,
 )
-from convmodel.models.selection.layout import Padded, Row
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.scoring import Pooling, pool
-from convmodel.models.selection.selector import EncodedContexts, EncodingSelector
+from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
-class TwoEncoders(nn.Module):
+class DualEncoder(nn.Module):
     """The encoder of contexts and that of candidates, which may be one.
 
     Args:
@@ -45,7 +45,7 @@ class TwoEncoders(nn.Module):
         return self.contexts if self.separate is None else self.separate
 
 
-class BiEncoder(EncodingSelector[Row, Row]):
+class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
     """Compares one vector of the context with one of the candidate. Source: arXiv:1905.01969, section 4.2.
 
     Args:
@@ -81,8 +81,8 @@ class BiEncoder(EncodingSelector[Row, Row]):
         max_context: int = 360,
         max_candidate: int = 72,
     ) -> None:
-        super().__init__(TwoEncoders(encoder, candidate_encoder), tokenizer)
-        self.pooling = own_pooling(encoder, pooling)
+        super().__init__(DualEncoder(encoder, candidate_encoder), tokenizer)
+        self.pooling = default_pooling(encoder, pooling)
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale={cosine_scale}; it must be above 0, or None")
         self.cosine_scale = cosine_scale
@@ -126,7 +126,7 @@ class BiEncoder(EncodingSelector[Row, Row]):
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
         return {
-            "encoder": described(self.encoders.contexts),
+            "encoder": to_config(self.encoders.contexts),
             "shared": self.encoders.separate is None,
             "pooling": self.pooling,
             "cosine_scale": self.cosine_scale,
@@ -135,39 +135,39 @@ class BiEncoder(EncodingSelector[Row, Row]):
         }
 
     @property
-    def encoders(self) -> TwoEncoders:
+    def encoders(self) -> DualEncoder:
         """The network as what it is."""
-        return cast(TwoEncoders, self.network)
+        return cast(DualEncoder, self.network)
 
-    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> Row:
-        """See `EncodingSelector.context_row`."""
+    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
+        """See `DualEncoderSelector.context_row`."""
         return self.layout.context(turns, persona)
 
-    def candidate_row(self, ids: Sequence[int]) -> Row:
-        """See `EncodingSelector.candidate_row`."""
+    def candidate_row(self, ids: Sequence[int]) -> EncoderInput:
+        """See `DualEncoderSelector.candidate_row`."""
         return self.layout.candidate(ids)
 
-    def encode_context_rows(self, rows: Sequence[Row], *, recompute: bool = False) -> EncodedContexts:
-        """See `EncodingSelector.encode_context_rows`."""
+    def encode_context_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> EncodedContexts:
+        """See `DualEncoderSelector.encode_context_rows`."""
         vectors, found = self._in_chunks(rows, self._context_vectors, recompute=recompute)
         if self.cosine_scale is not None:
             vectors = self.cosine_scale * functional.normalize(vectors, dim=-1)
         return EncodedContexts(vectors, found)
 
-    def encode_candidate_rows(self, rows: Sequence[Row], *, recompute: bool = False) -> Tensor:
-        """See `EncodingSelector.encode_candidate_rows`."""
+    def encode_candidate_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
+        """See `DualEncoderSelector.encode_candidate_rows`."""
         [vectors] = self._in_chunks(rows, self._candidate_vectors, recompute=recompute)
         return vectors if self.cosine_scale is None else functional.normalize(vectors, dim=-1)
 
-    def _context_vectors(self, rows: Padded) -> tuple[Tensor, Tensor]:
+    def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
         """(B, M, D) vectors, and the (B, M) mask of those that are there."""
         vectors = pool(self.encoders.contexts(rows), rows.mask, self.pooling)[:, None]
         return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
-    def _candidate_vectors(self, rows: Padded) -> tuple[Tensor]:
+    def _candidate_vectors(self, rows: EncoderBatch) -> tuple[Tensor]:
         return (pool(self.encoders.candidates(rows), rows.mask, self.pooling),)
 
-    def _in_chunks(self, rows: Sequence[Row], encode: Any, *, recompute: bool) -> tuple[Tensor, ...]:
-        return in_chunks(
+    def _in_chunks(self, rows: Sequence[EncoderInput], encode: Any, *, recompute: bool) -> tuple[Tensor, ...]:
+        return encode_in_batches(
             rows, encode, pad_token_id=self.tokenizer.sep_token_id, device=self.device, recompute=recompute
         )

@@ -12,15 +12,15 @@ from convmodel.generation.int8 import is_int8, to_int8
 from convmodel.models.selection.encoder import (
     NewEncoder,
     TokenEncoder,
-    described,
+    default_pooling,
+    encode_in_batches,
     fit_vocabulary,
-    in_chunks,
     new_encoder,
-    own_pooling,
     row_layout,
+    to_config,
 )
 from convmodel.models.selection.inputs import Candidates, checked_pools, context_ids
-from convmodel.models.selection.layout import Padded, Row
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput
 from convmodel.models.selection.prefix_sharing import can_share, shared_states
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.scoring import Pooling, pool
@@ -37,28 +37,30 @@ class CrossNetwork(nn.Module):
     Args:
         encoder: reads pairs.
         pooling: which tokens the head looks at.
-        compared: whether it looks at the product of two vectors of length 1, the context's and the candidate's, number
+        compare_pooled: whether it looks at the product of two vectors of length 1, the context's and the candidate's, number
             by number, in place of the pair's vector. It begins as the cosine.
     """
 
-    def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compared: bool = False) -> None:
+    def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compare_pooled: bool = False) -> None:
         super().__init__()
-        self.encoder, self.pooling, self.compared = encoder, pooling, compared
+        self.encoder, self.pooling, self.compare_pooled = encoder, pooling, compare_pooled
         self.head = nn.Linear(encoder.width, 1)
-        if compared:
+        if compare_pooled:
             nn.init.constant_(self.head.weight, COMPARED_SCALE)
             nn.init.zeros_(self.head.bias)
 
-    def forward(self, pairs: Padded) -> Tensor:
+    def forward(self, pairs: EncoderBatch) -> Tensor:
         """B pairs in, (B,) scores out."""
         hidden = self.encoder(pairs)
-        scores: Tensor = self.head(self._product(hidden, pairs) if self.compared else self._pooled(hidden, pairs.mask))
+        scores: Tensor = self.head(
+            self._product(hidden, pairs) if self.compare_pooled else self._pooled(hidden, pairs.mask)
+        )
         return scores[:, 0]
 
     def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
         return pool(hidden, mask, self.pooling)
 
-    def _product(self, hidden: Tensor, pairs: Padded) -> Tensor:
+    def _product(self, hidden: Tensor, pairs: EncoderBatch) -> Tensor:
         candidates = torch.arange(hidden.shape[1], device=hidden.device) >= pairs.begins[:, None]
         of_context, of_candidate = (self._pooled(hidden, pairs.mask & part) for part in (~candidates, candidates))
         return functional.normalize(of_context, dim=-1) * functional.normalize(of_candidate, dim=-1)
@@ -76,7 +78,7 @@ class CrossEncoder(Selector):
             when left out.
         max_context: tokens of a context at most; whole turns go, oldest first. Persona sentences stay.
         max_candidate: tokens of a candidate at most, its separators included.
-        compared: whether the head compares context and candidate, each as it reads beside the other, in place of
+        compare_pooled: whether the head compares context and candidate, each as it reads beside the other, in place of
             looking at the pair as one. Where no encoder was trained on millions of pairs this learns several times
             quicker: what a bi-encoder learned is where it begins. Every pair is then read whole.
 
@@ -100,9 +102,9 @@ class CrossEncoder(Selector):
         pooling: Pooling | None = None,
         max_context: int = 360,
         max_candidate: int = 72,
-        compared: bool = False,
+        compare_pooled: bool = False,
     ) -> None:
-        how = own_pooling(encoder, pooling)
+        how = default_pooling(encoder, pooling)
         if encoder.causal and how == "first":
             raise ValueError("pooling='first': a decoder's first token sees no other; allowed are last and mean")
         if max_context + max_candidate > encoder.positions:
@@ -110,7 +112,7 @@ class CrossEncoder(Selector):
                 f"max_context={max_context} and max_candidate={max_candidate} together; "
                 f"this encoder reads {encoder.positions} tokens"
             )
-        super().__init__(CrossNetwork(encoder, how, compared=compared), tokenizer)
+        super().__init__(CrossNetwork(encoder, how, compare_pooled=compare_pooled), tokenizer)
         fit_vocabulary(encoder, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
 
@@ -144,11 +146,11 @@ class CrossEncoder(Selector):
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
         return {
-            "encoder": described(self.cross.encoder),
+            "encoder": to_config(self.cross.encoder),
             "pooling": self.cross.pooling,
             "max_context": self.layout.max_context,
             "max_candidate": self.layout.max_candidate,
-            "compared": self.cross.compared,
+            "compare_pooled": self.cross.compare_pooled,
         }
 
     @property
@@ -160,15 +162,15 @@ class CrossEncoder(Selector):
     def shares_contexts(self) -> bool:
         """Whether a context is read once for all its candidates."""
         cross = self.cross
-        return cross.pooling == "last" and not cross.compared and can_share(cross.encoder.hf_model)
+        return cross.pooling == "last" and not cross.compare_pooled and can_share(cross.encoder.hf_model)
 
-    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> Row:
+    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
         """Lays out the ids of a context's turns and persona sentences."""
         return self.layout.context(turns, persona)
 
     def score_rows(
         self,
-        contexts: Sequence[Row],
+        contexts: Sequence[EncoderInput],
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         recompute: bool = False,
@@ -178,13 +180,13 @@ class CrossEncoder(Selector):
         Args:
             contexts: B of them, of `context_row`.
             candidates: the token ids of C candidates for each.
-            recompute: trades time for memory when gradients come back, see `encoder.in_chunks`.
+            recompute: trades time for memory when gradients come back, see `encoder.encode_in_batches`.
 
         Returns:
             (B, C), higher is better.
         """
         if self.shares_contexts:
-            nothing = Row([], [])
+            nothing = EncoderInput([], [])
             distinct = {id(texts): [self.layout.pair(nothing, ids) for ids in texts] for texts in candidates}
             states = shared_states(
                 cast(Any, self.cross.encoder.hf_model),
@@ -198,9 +200,9 @@ class CrossEncoder(Selector):
         ]
         return self.score_pairs(pairs, recompute=recompute).view(len(contexts), -1)
 
-    def score_pairs(self, pairs: Sequence[Row], *, recompute: bool = False) -> Tensor:
+    def score_pairs(self, pairs: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
         """N pairs of a `RowLayout`, each read by itself, in; (N,) scores out."""
-        [scores] = in_chunks(
+        [scores] = encode_in_batches(
             pairs,
             lambda padded: (self.cross(padded),),
             pad_token_id=self.tokenizer.sep_token_id,

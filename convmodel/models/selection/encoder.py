@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from convmodel.models.folder import checked_source, quiet_progress
-from convmodel.models.selection.layout import Padded, Row, RowLayout, length_chunks, pad_rows
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout, batches_by_length, pad_rows
 from convmodel.models.selection.scoring import Pooling
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -117,7 +117,7 @@ class TokenEncoder(nn.Module):
         padding = getattr(table, "padding_idx", None)  # RoBERTa and its like count from behind it
         return int(self.hf_model.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
-    def forward(self, rows: Padded) -> Tensor:
+    def forward(self, rows: EncoderBatch) -> Tensor:
         """B rows in, (B, T, D) out. What is said of padding means nothing."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
         if not self.causal and not rows.mask.all():  # no token sees what stands to its right: padding is there
@@ -152,7 +152,7 @@ def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
     return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)), described_by=names)
 
 
-def described(encoder: TokenEncoder) -> dict[str, Any]:
+def to_config(encoder: TokenEncoder) -> dict[str, Any]:
     """What `new_encoder` makes one of the same sizes of; the same wherever it came from, in every transformers.
 
     What a later transformers adds to its configurations is left out of the description of an older model: an index
@@ -170,7 +170,7 @@ def fit_vocabulary(encoder: TokenEncoder, tokenizer: TextTokenizer) -> None:
         encoder.hf_model.resize_token_embeddings(len(tokenizer))
 
 
-def own_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
+def default_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
     """What was asked for; else the last token of decoders, which saw all others, and the first one of encoders."""
     return pooling or ("last" if encoder.causal else "first")
 
@@ -188,9 +188,9 @@ def row_layout(encoder: TokenEncoder, tokenizer: TextTokenizer, *, max_context: 
     return RowLayout(tokenizer.sep_token_id, first, max_context=max_context, max_candidate=max_candidate)
 
 
-def in_chunks(
-    rows: Sequence[Row],
-    encode: Callable[[Padded], tuple[Tensor, ...]],
+def encode_in_batches(
+    rows: Sequence[EncoderInput],
+    encode: Callable[[EncoderBatch], tuple[Tensor, ...]],
     *,
     pad_token_id: int,
     device: torch.device,
@@ -215,7 +215,7 @@ def in_chunks(
         tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     found: list[tuple[Tensor, ...]] = []
     order: list[int] = []
-    for numbers in length_chunks([len(row) for row in rows], tokens):
+    for numbers in batches_by_length([len(row) for row in rows], tokens):
         padded = pad_rows([rows[number] for number in numbers], pad_token_id).to(device)
         found.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
         order += numbers

@@ -8,8 +8,8 @@ import torch
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.conversation import OnError
-from convmodel.data.selection_example import ChoiceExample, every_example
-from convmodel.models.selection.selector import EncodingSelector
+from convmodel.data.selection_example import SelectionExample, every_example
+from convmodel.models.selection.selector import DualEncoderSelector
 from convmodel.tokens.store import chunks
 
 AT_ONCE = 256
@@ -20,7 +20,7 @@ Progress = Callable[[int], object]
 
 
 def mine(
-    selector: EncodingSelector,
+    selector: DualEncoderSelector,
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -70,6 +70,6 @@ def mine(
     return written
 
 
-def _line(one: ChoiceExample, distractors: Sequence[str]) -> str:
+def _line(one: SelectionExample, distractors: Sequence[str]) -> str:
     value = {"context": one.context, "response": one.response, "distractors": distractors}
     return json.dumps(value | ({"persona": one.persona} if one.persona else {}), ensure_ascii=False)

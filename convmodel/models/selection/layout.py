@@ -4,7 +4,8 @@
     [CLS] I  am  Ann  [SEP] Hello  [SEP] Hi  [SEP]    [CLS] Hi  [SEP]       [CLS] ... Hi  [SEP] Hi  [SEP]
       1   1  1   1      1     1      0   0    1         1   1    1            1        0    1   1    1
 
-A separator stands where `convmodel.tokens.conversation_layout` puts it; the first one becomes the encoder's own first token, if it has one.
+Separators are placed by `convmodel.tokens.conversation_layout`; the first one becomes the own first token of an
+encoder that has one.
 Types tell who speaks: 1 is whoever replies, its persona and its candidates, 0 the other one.
 """
 
@@ -15,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.tokens.conversation_layout import fit, lay_out, persona_length, room_for_turns
+from convmodel.tokens.conversation_layout import lay_out, persona_length, room_for_turns, truncate
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EncoderInput:
     """One laid-out text.
 
     Args:
@@ -36,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Padded:
+class EncoderBatch:
     """Rows padded on the right.
 
     Args:
@@ -50,10 +51,10 @@ class Padded:
     mask: Tensor
     begins: Tensor
 
-    def to(self, device: torch.device) -> "Padded":
+    def to(self, device: torch.device) -> "EncoderBatch":
         """The same on a device."""
         tensors = (self.ids, self.types, self.mask, self.begins)
-        return Padded(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        return EncoderBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +73,36 @@ class RowLayout:
     max_context: int = 360
     max_candidate: int = 72
 
-    def context(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> Row:
+    def context(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
         """Lays a context out; whole turns go, oldest first, until it fits. The persona stays.
 
         Raises:
             ValueError: when the persona leaves no room for a turn.
         """
-        window = fit([len(ids) for ids in turns], room_for_turns(persona_length(persona), self.max_context))
+        window = truncate([len(ids) for ids in turns], room_for_turns(persona_length(persona), self.max_context))
         kept = list(turns[window.first :])
         kept[-1] = kept[-1][window.cut :]
         laid_out = lay_out(kept, self.sep_token_id, persona=persona)
         replies = laid_out.token_type_ids[-1]
         return self._row(laid_out.input_ids, [int(type_id == replies) for type_id in laid_out.token_type_ids])
 
-    def candidate(self, ids: Sequence[int]) -> Row:
+    def candidate(self, ids: Sequence[int]) -> EncoderInput:
         """Lays a candidate out alone; what is too long loses its end."""
         kept = [self.sep_token_id, *ids[: max(self.max_candidate - 2, 0)], self.sep_token_id]
         return self._row(kept, [1] * len(kept))
 
-    def pair(self, context: Row, candidate: Sequence[int]) -> Row:
+    def pair(self, context: EncoderInput, candidate: Sequence[int]) -> EncoderInput:
         """Lays a candidate out behind its context."""
         kept = [*candidate[: max(self.max_candidate - 2, 0)], self.sep_token_id]
-        return Row([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
+        return EncoderInput([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
 
-    def _row(self, ids: list[int], types: list[int]) -> Row:
+    def _row(self, ids: list[int], types: list[int]) -> EncoderInput:
         if self.first_token_id is not None:
             ids[0] = self.first_token_id
-        return Row(ids, types)
+        return EncoderInput(ids, types)
 
 
-def pad_rows(rows: Sequence[Row], pad_token_id: int) -> Padded:
+def pad_rows(rows: Sequence[EncoderInput], pad_token_id: int) -> EncoderBatch:
     """Pads at least one row on the right."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     mask = np.arange(lengths.max()) < lengths[:, None]
@@ -109,10 +110,10 @@ def pad_rows(rows: Sequence[Row], pad_token_id: int) -> Padded:
     ids[mask] = np.concatenate([row.ids for row in rows])
     types[mask] = np.concatenate([row.types for row in rows])
     begins = torch.tensor([row.begins for row in rows])
-    return Padded(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), begins)
+    return EncoderBatch(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), begins)
 
 
-def length_chunks(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
     """Numbers of rows, from short to long, in chunks of at most so many tokens, padding included; at least one row."""
     chunk: list[int] = []
     for number in sorted(range(len(lengths)), key=lengths.__getitem__):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import TokenEncoder
-from convmodel.models.selection.layout import Padded
+from convmodel.models.selection.layout import EncoderBatch
 from convmodel.models.selection.scoring import PolyContext, PolyType
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -40,6 +40,6 @@ class PolyEncoder(BiEncoder):
         """See `Selector.options`."""
         return super().options() | {"num_codes": self.codes.num_codes, "codes": self.codes.kind}
 
-    def _context_vectors(self, rows: Padded) -> tuple[Tensor, Tensor]:
+    def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor, Tensor] = self.codes(self.encoders.contexts(rows), rows.mask)
         return found

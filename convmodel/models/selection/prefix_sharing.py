@@ -15,9 +15,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-from convmodel.generation.gpt2_layers import Blocks
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers
 from convmodel.generation.linear import normalise
-from convmodel.models.selection.layout import Row
+from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048
 """Tokens that are read at once: what a layer makes of them still fits into a CPU's caches, or nearly."""
@@ -30,8 +30,8 @@ def can_share(hf_model: torch.nn.Module) -> bool:
 
 def shared_states(
     transformer: GPT2Model,
-    contexts: Sequence[Row],
-    pools: Sequence[Sequence[Row]],
+    contexts: Sequence[EncoderInput],
+    pools: Sequence[Sequence[EncoderInput]],
     *,
     tokens: int = TOKENS_PER_CHUNK,
     recompute: bool = False,
@@ -43,12 +43,12 @@ def shared_states(
         contexts: B rows, at least one.
         pools: for each context C rows to stand behind it, at least one.
         tokens: that are read at once, unless a context and one candidate have more.
-        recompute: see `encoder.in_chunks`.
+        recompute: see `encoder.encode_in_batches`.
 
     Returns:
         (B, C, D)
     """
-    blocks, device = Blocks(transformer), transformer.device
+    blocks, device = RaggedGPT2Layers(transformer), transformer.device
     found: list[Tensor] = []
     order: list[int] = []
     for parts in _chunks(contexts, pools, tokens):
@@ -60,7 +60,7 @@ def shared_states(
 
 
 def _chunks(
-    contexts: Sequence[Row], pools: Sequence[Sequence[Row]], tokens: int
+    contexts: Sequence[EncoderInput], pools: Sequence[Sequence[EncoderInput]], tokens: int
 ) -> Iterator[list[tuple[int, int, int]]]:
     """Contexts, from short to long, each with the first and last of its candidates, as many as are read at once."""
     chunk: list[tuple[int, int, int]] = []
@@ -127,7 +127,7 @@ class _Chunk:
     """
 
     def __init__(
-        self, items: Sequence[tuple[Row, Sequence[Row]]], transformer: GPT2Model, device: torch.device
+        self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model, device: torch.device
     ) -> None:
         candidates = [row for _, pool in items for row in pool]
         rows = [context for context, _ in items] + candidates
@@ -153,13 +153,13 @@ class _Chunk:
         self._heads = transformer.config.n_head
         self._transformer = transformer
 
-    def read(self, blocks: Blocks) -> Tensor:
+    def read(self, blocks: RaggedGPT2Layers) -> Tensor:
         """(C, D), after the last layer norm, of all candidates in their order."""
         hidden = blocks(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
         return normalise(self._transformer.ln_f, hidden)
 
     def _attend(self, mixed: Tensor, number: int, scale: float) -> Tensor:
-        """See `Blocks`."""
+        """See `RaggedGPT2Layers`."""
         split = mixed.view(len(mixed), 3, self._heads, -1)
         config = self._transformer.config
         drop = config.attn_pdrop if self._transformer.training else 0.0

@@ -27,7 +27,7 @@ def class_of(kind: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def described(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     """The kind and the options of a saved selector.
 
     Raises:
@@ -42,7 +42,7 @@ def described(folder: Path) -> dict[str, Any]:
     raise ValueError(f"{folder / SELECTOR}: {STRANGE}")
 
 
-def saved_weights(folder: Path) -> dict[str, Tensor]:
+def load_weights(folder: Path) -> dict[str, Tensor]:
     """The weights of a saved selector.
 
     Raises:

@@ -16,10 +16,10 @@ from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
 from convmodel.models.folder import checked_source, local_folder, replaced_folder, weights_digest
 from convmodel.models.selection.inputs import Candidates, checked_candidates, checked_pools, context_ids
-from convmodel.models.selection.registry import SELECTOR, STRANGE, WEIGHTS, class_of, described, saved_weights
+from convmodel.models.selection.registry import SELECTOR, STRANGE, WEIGHTS, class_of, load_weights, read_config
 from convmodel.models.selection.scoring import bi_scores, poly_scores
-from convmodel.models.selection.search.exact import Best, search_bi, search_poly
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.exact import TopK, search_bi, search_poly
+from convmodel.models.selection.search.vectors import CandidateMatrix
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -35,7 +35,7 @@ class EncodedContexts:
     """
 
     vectors: Tensor
-    found: Tensor
+    mask: Tensor
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -161,7 +161,7 @@ class Selector(ABC):
             ValueError: when it is no selector, or one of another kind, or cannot be int8, or for a dtype that is none.
         """
         folder = local_folder(checked_source(name_or_path, needs=SELECTOR))
-        saved = described(folder)
+        saved = read_config(folder)
         home: type[Selector] = class_of(saved["kind"])
         if not issubclass(home, cls):
             raise ValueError(f"{folder}: holds a {home.kind}; load it with {home.__name__}, or with Selector")
@@ -171,7 +171,7 @@ class Selector(ABC):
             found = home.build(home.tokenizer_class.from_pretrained(folder), saved["options"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({error!r})") from error
-        found.load_weights(saved_weights(folder), folder)
+        found.load_weights(load_weights(folder), folder)
         if kept != torch.float32:  # weights that are rounded cannot tell what they were
             found._saved_fingerprint = found.fingerprint()
         if kept is None:
@@ -242,7 +242,7 @@ ContextRow = TypeVar("ContextRow")
 CandidateRow = TypeVar("CandidateRow")
 
 
-class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
+class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
     """A selector that encodes contexts and candidates apart, so that candidates can be cached and searched.
 
     Training goes through rows: what `context_row` and `candidate_row` lay out, the two `encode_..._rows` encode with
@@ -259,7 +259,7 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
 
     @abstractmethod
     def encode_context_rows(self, rows: Sequence[ContextRow], *, recompute: bool = False) -> EncodedContexts:
-        """B rows in; `recompute` trades time for memory when gradients come back, see `encoder.in_chunks`."""
+        """B rows in; `recompute` trades time for memory when gradients come back, see `encoder.encode_in_batches`."""
 
     @abstractmethod
     def encode_candidate_rows(self, rows: Sequence[CandidateRow], *, recompute: bool = False) -> Tensor:
@@ -296,14 +296,14 @@ class EncodingSelector(Selector, Generic[ContextRow, CandidateRow]):
         """
         if contexts.vectors.shape[1] == 1:
             return bi_scores(contexts.vectors[:, 0], candidates)
-        return poly_scores(contexts.vectors, contexts.found, candidates)
+        return poly_scores(contexts.vectors, contexts.mask, candidates)
 
     @staticmethod
-    def search_encoded(contexts: EncodedContexts, candidates: Tensor | Searchable, k: int) -> Best:
+    def search_encoded(contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
         """The exact k best of (N, D) encoded candidates for each context."""
         if contexts.vectors.shape[1] == 1:
             return search_bi(contexts.vectors[:, 0], candidates, k)
-        return search_poly(contexts.vectors, contexts.found, candidates, k)
+        return search_poly(contexts.vectors, contexts.mask, candidates, k)
 
     @torch.inference_mode()
     def score(

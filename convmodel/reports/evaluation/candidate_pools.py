@@ -8,17 +8,17 @@ from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import count
-from convmodel.data.selection_example import ChoiceExample, ChoiceReader
-from convmodel.generation.seeds import mixed_seed
+from convmodel.data.selection_example import SelectionExample, SelectionReader
+from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.words import words
-from convmodel.reports.evaluation.examples import Example, Options, digest, examples, fingerprint, spread
+from convmodel.reports.evaluation.examples import Example, Options, digest, evenly_spaced, examples, fingerprint
 
 POOL = 20
 """Candidates of a reply where neither the file nor the options say how many, as in Persona-Chat."""
 
 
 @dataclass(frozen=True)
-class Pooled:
+class CandidatePool:
     """A reply among candidates.
 
     Args:
@@ -29,7 +29,7 @@ class Pooled:
 
     conversation: int
     line: int
-    example: ChoiceExample
+    example: SelectionExample
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Pools:
         notes: what a reader of the numbers should know.
     """
 
-    examples: Sequence[Pooled]
+    examples: Sequence[CandidatePool]
     place: str
     data: dict[str, Any]
     candidates: dict[str, Any]
@@ -58,14 +58,14 @@ def read_pools(data: str, options: Options, on_error: OnError) -> Pools:
         FileNotFoundError, ValueError: when it cannot be read, when there is nothing to choose between, and for options
             that mean nothing for a file with candidates.
     """
-    reader = ChoiceReader(data, on_error=on_error)
+    reader = SelectionReader(data, on_error=on_error)
     return _given(reader, options) if reader.given() else _drawn(data, options, on_error)
 
 
 # Candidates of the file
 
 
-def _given(reader: ChoiceReader, options: Options) -> Pools:
+def _given(reader: SelectionReader, options: Options) -> Pools:
     for name, left_out in (("turns", "last"), ("pool", None)):
         if (value := getattr(options, name)) != left_out:
             raise ValueError(
@@ -78,7 +78,7 @@ def _given(reader: ChoiceReader, options: Options) -> Pools:
         # Those of one thread begin alike, wherever in the file they stand.
         number = numbers.setdefault((example.persona, example.context[0]), len(numbers) + 1)
         if len(example.candidates) > 1:
-            found.append(Pooled(number, line, example))
+            found.append(CandidatePool(number, line, example))
         else:
             pairs += 1
     if not found:
@@ -98,10 +98,10 @@ def _given(reader: ChoiceReader, options: Options) -> Pools:
     return Pools(kept, reader.place(0)[:-1] + "{line}", facts, {"from": "the file"}, notes)
 
 
-def _some(found: Sequence[Pooled], limit: int) -> list[Pooled]:
+def _some(found: Sequence[CandidatePool], limit: int) -> list[CandidatePool]:
     """The examples of `limit` conversations at even distances."""
     numbers = sorted({one.conversation for one in found})
-    kept = {numbers[place] for place in spread(len(numbers), limit)}
+    kept = {numbers[place] for place in evenly_spaced(len(numbers), limit)}
     return [one for one in found if one.conversation in kept]
 
 
@@ -120,8 +120,8 @@ def _drawn(data: str, options: Options, on_error: OnError) -> Pools:
     for one in examples(conversations, turns=options.turns, limit=options.limit or 0):
         distractors = draw.distractors(one)
         if distractors:
-            example = ChoiceExample(one.context, (*distractors, one.gold), len(distractors), one.persona)
-            found.append(Pooled(one.conversation, lines[one.conversation - 1], example))
+            example = SelectionExample(one.context, (*distractors, one.gold), len(distractors), one.persona)
+            found.append(CandidatePool(one.conversation, lines[one.conversation - 1], example))
     if not found:
         raise ValueError(
             f"{data}: there are no candidates in it, and no other conversations from which distractors could be drawn; "
@@ -137,7 +137,7 @@ def _drawn(data: str, options: Options, on_error: OnError) -> Pools:
     return Pools(found, reader.place(0)[:-1] + "{line}", facts, candidates, _told(found, pool, options.seed))
 
 
-def _told(found: Sequence[Pooled], pool: int, seed: int) -> list[str]:
+def _told(found: Sequence[CandidatePool], pool: int, seed: int) -> list[str]:
     sizes = Counter(len(one.example.candidates) for one in found)
     notes = [
         f"The file gives no candidates: each reply stands among {pool - 1:,} replies of other conversations, drawn "
@@ -167,7 +167,7 @@ class _Draw:
 
     def distractors(self, one: Example) -> list[str]:
         """Distractors that say something else than the reply and than each other; the same for the same seed."""
-        source = random.Random(mixed_seed(self._seed, one.conversation, one.turn))
+        source = random.Random(derive_seed(self._seed, one.conversation, one.turn))
         everything = range(len(self._replies))
         some = source.sample(everything, min(len(everything), 2 * self._wanted + 10))
         found = self._distinct(one, some)

@@ -68,7 +68,7 @@ def variety(
         metric("distinct_2", partial(diversity.distinct, n=2), f"different 2-grams of all {what} / all their 2-grams"),
         metric("entropy_1", partial(diversity.entropy, n=1), f"entropy of the words of all {what}, in nats"),
         metric("entropy_4", partial(diversity.entropy, n=4), f"entropy of the 4-grams of all {what}, in nats"),
-        metric("said_again", diversity.sameness, f"share of the {what} that are said more than once"),
+        metric("said_again", diversity.repeated_share, f"share of the {what} that are said more than once"),
     ]
 
 

@@ -11,7 +11,7 @@ from convmodel.metrics.bootstrap import holm, interval, p_value, resampled
 from convmodel.metrics.metric import Metric
 from convmodel.reports.evaluation.examples import Options
 from convmodel.reports.evaluation.report import finite
-from convmodel.reports.evaluation.task import Kind, Lines
+from convmodel.reports.evaluation.task import EvaluationTask, Lines
 
 SAME = "no difference found"
 NOT_COMPARABLE = "not comparable"
@@ -63,7 +63,7 @@ class Comparison:
     differences: Sequence[Difference]
 
 
-def compare(kind: Kind, mine: Lines, theirs: Lines, *, other: dict[str, Any], options: Options) -> Comparison:
+def compare(kind: EvaluationTask, mine: Lines, theirs: Lines, *, other: dict[str, Any], options: Options) -> Comparison:
     """Compares by paired bootstrap: both are computed on the same draws of conversations.
 
     Both models' numbers are made from their lines here and now, by the same rules.

@@ -8,18 +8,26 @@ from convmodel.data.document import Document, DocumentReader, meta_text
 from convmodel.data.reader import count
 from convmodel.generation import penalties as repetition
 from convmodel.generation.options import check_names, options_of
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.words import end_of_words, words
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.text_generation import LAST
-from convmodel.reports.evaluation.document_metrics import Continued, find, seq_rep
-from convmodel.reports.evaluation.examples import digest, spread
-from convmodel.reports.evaluation.model_facts import decoding_of, facts, in_groups
-from convmodel.reports.evaluation.next_token import Foretold, foretold
-from convmodel.reports.evaluation.task import Card, Histogram, Kind, Lines, Measured, Task, check_same
-from convmodel.tokens.detokenizer import TextStream
+from convmodel.reports.evaluation.document_metrics import ContinuationResult, find, seq_rep
+from convmodel.reports.evaluation.examples import digest, evenly_spaced
+from convmodel.reports.evaluation.model_facts import decoding_of, in_groups, model_facts
+from convmodel.reports.evaluation.next_token import NextTokenStats, next_token_stats
+from convmodel.reports.evaluation.task import (
+    Card,
+    EvaluationRun,
+    EvaluationTask,
+    Histogram,
+    Lines,
+    RunResult,
+    check_same,
+)
+from convmodel.tokens.detokenizer import StreamingDetokenizer
 
 CONTINUATIONS, DOCUMENTS = "continuations.jsonl", "documents.jsonl"
 
@@ -58,14 +66,14 @@ class Beginning:
     rest: str
 
 
-def run(task: Task) -> Measured:
+def run(task: EvaluationRun) -> RunResult:
     """Loads the model in float32, reads every document and goes on with the beginnings of some."""
     options, reader = task.options, DocumentReader(task.data, on_error=task.on_error)
     given = list(reader)
     fingerprint = digest([one.body, one.meta] for one in given)
     documents = given if options.meta else [Document(one.body) for one in given]
     long = _long(documents, options.prompt_words)
-    chosen = [long[number] for number in spread(len(long), options.limit or 0)]
+    chosen = [long[number] for number in evenly_spaced(len(long), options.limit or 0)]
     check_names(options.decoding)
     model = DocumentModel.from_pretrained(task.model, task.device, "float32")
     decoding = _decoding(model, options.decoding)
@@ -75,7 +83,7 @@ def run(task: Task) -> Measured:
             f"num_return_sequences={how['num_return_sequences']}, but one continuation of each document is measured; "
             "leave it out"
         )
-    read = foretold(model, documents, overlap=options.overlap, tokens_per_batch=options.tokens_per_batch)
+    read = next_token_stats(model, documents, overlap=options.overlap, tokens_per_batch=options.tokens_per_batch)
     lines: Lines = {CONTINUATIONS: list(_continued(model, chosen, decoding, options.seed)), DOCUMENTS: read}
     data = {
         "source": task.data,
@@ -84,11 +92,11 @@ def run(task: Task) -> Measured:
         "with_meta": sum(one.meta is not None for one in given),
         "skipped": reader.report.skipped,
     }
-    about = facts(model, task.model, model.max_meta_length, model.max_body_length)
-    return Measured(about, data, lines, {"decoding": how}, _notes(task, documents, len(long)))
+    about = model_facts(model, task.model, model.max_meta_length, model.max_body_length)
+    return RunResult(about, data, lines, {"decoding": how}, _notes(task, documents, len(long)))
 
 
-def _notes(task: Task, documents: Sequence[Document], long: int) -> list[str]:
+def _notes(task: EvaluationRun, documents: Sequence[Document], long: int) -> list[str]:
     notes = []
     if long < len(documents):
         notes.append(
@@ -133,10 +141,10 @@ def _decoding(model: DocumentModel, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _continued(
     model: DocumentModel, chosen: Sequence[Beginning], decoding: Mapping[str, Any], seed: int
-) -> Iterator[Continued]:
+) -> Iterator[ContinuationResult]:
     most = decoding.get("max_new_tokens")
     for group in in_groups(chosen, desc="Continuations"):
-        seeds = [mixed_seed(seed, one.document) for one in group]
+        seeds = [derive_seed(seed, one.document) for one in group]
         prompts, metas = [one.prompt for one in group], [one.meta for one in group]
         try:
             outputs = model.generate_batch(prompts, metas=metas, seeds=seeds, **decoding)
@@ -150,10 +158,10 @@ def _continued(
             yield _one(model, one, its_seed, output, room)
 
 
-def _one(model: DocumentModel, one: Beginning, seed: int, output: DocumentModelOutput, room: int) -> Continued:
+def _one(model: DocumentModel, one: Beginning, seed: int, output: DocumentModelOutput, room: int) -> ContinuationResult:
     prompt, rest = _ids(model, one)
     ends = len(rest) < room  # the token that ends it must be written too
-    return Continued(
+    return ContinuationResult(
         document=one.document,
         meta=meta_text(one.meta),
         prompt=one.prompt,
@@ -176,7 +184,7 @@ def _ids(model: DocumentModel, one: Beginning) -> tuple[list[int], list[int]]:
 
 def _text(model: DocumentModel, prompt: Sequence[int], ids: Sequence[int]) -> str:
     """The text of what follows a beginning, as that of the model is made."""
-    stream = TextStream(model.hf_tokenizer, begun=prompt[-LAST:])
+    stream = StreamingDetokenizer(model.hf_tokenizer, begun=prompt[-LAST:])
     for token in ids:
         stream.feed(token)
     stream.finish()
@@ -193,7 +201,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
 
 def _histograms(lines: Lines) -> list[Histogram]:
     """Lengths, repetition, and how likely documents are."""
-    continued: Sequence[Continued] = lines[CONTINUATIONS]
+    continued: Sequence[ContinuationResult] = lines[CONTINUATIONS]
     said, gold = (
         [seq_rep(ids, 4) for ids in each] for each in zip(*((o.ids, o.gold_ids) for o in continued), strict=True)
     )
@@ -230,12 +238,12 @@ def _ranked(lines: Lines) -> list[Card]:
     return [_card(*pair) for pair in sorted(pairs, key=_order)]
 
 
-def _order(pair: tuple[Continued, Foretold]) -> tuple[float, float]:
+def _order(pair: tuple[ContinuationResult, NextTokenStats]) -> tuple[float, float]:
     one, document = pair
     return seq_rep(one.ids, 4) or 0.0, document.nats / document.tokens
 
 
-def _card(one: Continued, document: Foretold) -> Card:
+def _card(one: ContinuationResult, document: NextTokenStats) -> Card:
     share = seq_rep(one.ids, 4)
     facts = {
         "seq-rep-4": "–" if share is None else f"{share:.2f}",
@@ -247,7 +255,7 @@ def _card(one: Continued, document: Foretold) -> Card:
     return Card(context, {"gold": one.gold, "model": one.text}, [one.meta] if one.meta else [], facts)
 
 
-WRITING_DOCUMENTS = Kind(
+WRITING_DOCUMENTS = EvaluationTask(
     name="documents",
     made_of=DOCUMENT_FILE,
     options=frozenset(
@@ -258,7 +266,7 @@ WRITING_DOCUMENTS = Kind(
     ),
     limit=500,
     sides=("Repeats itself least", "Repeats itself most"),
-    files={CONTINUATIONS: Continued, DOCUMENTS: Foretold},
+    files={CONTINUATIONS: ContinuationResult, DOCUMENTS: NextTokenStats},
     run=run,
     find=lambda lines, options: find(lines[CONTINUATIONS], lines[DOCUMENTS]),
     alike=_alike,

@@ -14,15 +14,15 @@ from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.repetition import repeated
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.common_metrics import influences, likelihood, variety
-from convmodel.reports.evaluation.next_token import LATELY, Foretold
-from convmodel.reports.evaluation.task import Found
+from convmodel.reports.evaluation.next_token import LATELY, NextTokenStats
+from convmodel.reports.evaluation.task import MetricResults
 
 NGRAMS = (2, 3, 4)
 """The n of seq-rep-n."""
 
 
 @dataclass(frozen=True)
-class Continued:
+class ContinuationResult:
     """How a model went on with the beginning of a document, beside how the document went on.
 
     Args:
@@ -51,7 +51,7 @@ class Continued:
     ids: list[int]
 
 
-def find(continued: Sequence[Continued], read: Sequence[Foretold]) -> Found:
+def find(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
     """All metrics of a model of documents.
 
     Args:
@@ -66,26 +66,26 @@ def find(continued: Sequence[Continued], read: Sequence[Foretold]) -> Found:
         *variety(said, gold, what="continuations", alike=alike),
         *_length(continued, alike),
     ]
-    return Found(_summary(continued, read), [[*_likelihood(read), *_next_token(read)], together])
+    return MetricResults(_summary(continued, read), [[*_likelihood(read), *_next_token(read)], together])
 
 
-def _summary(continued: Sequence[Continued], read: Sequence[Foretold]) -> str:
+def _summary(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> str:
     return (
         f"{count(len(continued), 'document')} continued from the beginning, beside how they went on; "
         f"likelihood of {count(len(read), 'document')} ({sum(one.tokens for one in read):,} tokens)."
     )
 
 
-def _likelihood(read: Sequence[Foretold]) -> list[Metric]:
+def _likelihood(read: Sequence[NextTokenStats]) -> list[Metric]:
     columns = ([getattr(one, name) for one in read] for name in ("nats", "tokens", "words", "bytes"))
     return likelihood(*columns, size="byte")
 
 
-def _next_token(read: Sequence[Foretold]) -> list[Metric]:
+def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
     """Of the likeliest next token, after what the document says so far. Source: arXiv:1908.04319, section 6."""
     units = range(len(read))
 
-    def rows(number: Callable[[Foretold], int]) -> np.ndarray:
+    def rows(number: Callable[[NextTokenStats], int]) -> np.ndarray:
         return rows_of([(number(one), one.tokens) for one in read], units, columns=2)
 
     metric = partial(Metric, divide=ratio, family="Likeliest next token", shared=1)
@@ -107,7 +107,7 @@ def _next_token(read: Sequence[Foretold]) -> list[Metric]:
     ]
 
 
-def _repetition(continued: Sequence[Continued], alike: Sequence[int]) -> list[Metric]:
+def _repetition(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> list[Metric]:
     """Source: arXiv:1908.04319, section 6; they are means over continuations."""
     return [
         *(
@@ -135,9 +135,9 @@ def _share(ids: Sequence[int], n: int) -> tuple[float, int]:
     return (0.0, 0) if found is None else (found, 1)
 
 
-def _different_tokens(continued: Sequence[Continued], alike: Sequence[int]) -> Metric:
+def _different_tokens(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> Metric:
     said, gold = (
-        tallies.number_and_influences([Counter(ids) for ids in each], tallies.different, lambda total, _: total)[1]
+        tallies.jackknife([Counter(ids) for ids in each], tallies.different, lambda total, _: total)[1]
         for each in ([one.ids for one in continued], [one.gold_ids for one in continued])
     )
     meaning = "how many different tokens all continuations have together"
@@ -145,7 +145,7 @@ def _different_tokens(continued: Sequence[Continued], alike: Sequence[int]) -> M
     return influences("uniq_seq", said, gold, family="Variety", meaning=meaning, shared=shared)
 
 
-def _length(continued: Sequence[Continued], alike: Sequence[int]) -> list[Metric]:
+def _length(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> list[Metric]:
     mean = partial(_mean, alike=alike, family="Length")
     lengths = [((len(words(one.text)), 1), (len(words(one.gold)), 1)) for one in continued]
     ends = [((one.finish == "end", 1), (one.gold_ends, 1)) for one in continued]

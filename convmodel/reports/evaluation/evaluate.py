@@ -10,7 +10,7 @@ import convmodel
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import OnError
 from convmodel.data.document import DataFileError, DocumentReader
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.bootstrap import interval, resampled
 from convmodel.models.folder import check_replaceable, has_file
 from convmodel.reports.evaluation.comparison import Comparison, compare
@@ -31,9 +31,9 @@ from convmodel.reports.evaluation.report import (
     write_lines,
 )
 from convmodel.reports.evaluation.response_selection import CHOOSING
-from convmodel.reports.evaluation.task import Found, Kind, Lines, Task
+from convmodel.reports.evaluation.task import EvaluationRun, EvaluationTask, Lines, MetricResults
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
+KINDS: dict[str, EvaluationTask] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
 """By the name that stands in reports. The last one is taken for what has the file of none."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
@@ -67,7 +67,7 @@ class Evaluation:
         return cls(report, load_lines(place, KINDS[report.kind]))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> EvaluationTask:
         """Of the model."""
         return KINDS[self.report.kind]
 
@@ -142,7 +142,7 @@ def evaluate(
     which = kind_of(model, kind)
     options = _followed(which, options)
     try:
-        measured = which.run(Task(os.fspath(model), os.fspath(data), options, device, on_error))
+        measured = which.run(EvaluationRun(os.fspath(model), os.fspath(data), options, device, on_error))
     except DataFileError as error:
         if which is WRITING and _holds_documents(data):
             raise ValueError(f"{data}: holds documents; measure this model on them with --as documents") from error
@@ -163,7 +163,7 @@ def evaluate(
     return Evaluation(report, measured.lines)
 
 
-def kind_of(model: str | os.PathLike[str], asked: str | None = None) -> Kind:
+def kind_of(model: str | os.PathLike[str], asked: str | None = None) -> EvaluationTask:
     """The kind of a model.
 
     Args:
@@ -196,7 +196,7 @@ def _holds_documents(data: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _followed(kind: Kind, options: Options) -> Options:
+def _followed(kind: EvaluationTask, options: Options) -> Options:
     """Options with the kind's own limit where none is given.
 
     Raises:
@@ -228,7 +228,7 @@ def check_output(folder: str | os.PathLike[str]) -> None:
 def default_output(report: Report) -> Path:
     """Where a report goes when nobody says: another model, data or options go elsewhere, so that older ones stay."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
-    name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{mixed_seed(*parts):016x}"
+    name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
     return Path("evaluation") / name[:-8]
 
 
@@ -237,7 +237,7 @@ def _stem(name: str) -> str:
     return last.removesuffix(".gz").rpartition(".")[0] or last
 
 
-def _numbers(found: Found, options: Options) -> Sequence[Number]:
+def _numbers(found: MetricResults, options: Options) -> Sequence[Number]:
     numbers = []
     for group in found.groups:
         drawn = resampled(group, resamples=options.resamples, seed=options.seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation
-from convmodel.tokens.conversation_layout import TrainOn, targets
+from convmodel.tokens.conversation_layout import TrainOn, target_turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Options:
     tokens_per_batch: int = 4096
 
     def __post_init__(self) -> None:
-        targets(self.turns, 2), targets(self.perplexity_on, 2)
+        target_turns(self.turns, 2), target_turns(self.perplexity_on, 2)
         least = {
             "limit": 0,
             "pool": 2,
@@ -92,10 +92,10 @@ def examples(conversations: Sequence[Conversation], *, turns: TrainOn, limit: in
         ValueError: when there are none.
     """
     found = []
-    for number in spread(len(conversations), limit):
+    for number in evenly_spaced(len(conversations), limit):
         conversation = conversations[number]
         last = len(conversation.turns) - 1
-        for turn in targets(turns, last + 1):
+        for turn in target_turns(turns, last + 1):
             if turn > 0:
                 persona = conversation.persona if (last - turn) % 2 == 0 else ()
                 context, gold = conversation.turns[:turn], conversation.turns[turn]
@@ -105,7 +105,7 @@ def examples(conversations: Sequence[Conversation], *, turns: TrainOn, limit: in
     return found
 
 
-def spread(count: int, limit: int) -> list[int]:
+def evenly_spaced(count: int, limit: int) -> list[int]:
     """`limit` numbers below `count` at even distances, or all of them when `limit` is 0 or not less."""
     if not 0 < limit < count:
         return list(range(count))

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from convmodel.generation.options import PRESETS, Decoding, check_names, check_values
+from convmodel.generation.options import PRESETS, DecodingConfig, check_names, check_values
 from convmodel.models.devices import dtype_name
 from convmodel.models.folder import weights_digest
 from convmodel.models.language_model import LanguageModel
@@ -18,7 +18,7 @@ GROUP = 128
 Item = TypeVar("Item")
 
 
-def facts(model: LanguageModel[Any], source: str, *also: object) -> dict[str, Any]:
+def model_facts(model: LanguageModel[Any], source: str, *also: object) -> dict[str, Any]:
     """What a report says of a model.
 
     Args:
@@ -43,7 +43,7 @@ def model_fingerprint(model: LanguageModel[Any], *also: object) -> str:
     return weights_digest((store_key("", model.tokenizer), unseen, *also), model.hf_model.state_dict())
 
 
-def decoding_of(model: LanguageModel[Any], options: Mapping[str, Any]) -> Decoding:
+def decoding_of(model: LanguageModel[Any], options: Mapping[str, Any]) -> DecodingConfig:
     """How the model decodes.
 
     Raises:

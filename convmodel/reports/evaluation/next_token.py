@@ -10,9 +10,9 @@ import torch
 from tqdm.auto import tqdm
 
 from convmodel.data.document import Document
-from convmodel.metrics.repetition import said_lately
+from convmodel.metrics.repetition import in_last_n
 from convmodel.models.document_model import DocumentModel
-from convmodel.models.linear_cross_entropy import token_losses_and_guesses
+from convmodel.models.linear_cross_entropy import token_losses_and_argmax
 from convmodel.reports.evaluation.likelihood import check_finite, predicting
 from convmodel.tokens.batching import TokenBudgetSampler, padded
 from convmodel.tokens.conversation_layout import IGNORED
@@ -25,7 +25,7 @@ LATELY = 128
 
 
 @dataclass(frozen=True)
-class Foretold:
+class NextTokenStats:
     """What a model makes of a document. Everything is counted over its predicted tokens.
 
     Args:
@@ -51,9 +51,9 @@ class Foretold:
     gold_again: int
 
 
-def foretold(
+def next_token_stats(
     model: DocumentModel, documents: Sequence[Document], *, overlap: int = 64, tokens_per_batch: int = 4096
-) -> list[Foretold]:
+) -> list[NextTokenStats]:
     """Reads each document in windows as training does, so that each token is predicted exactly once.
 
     Args:
@@ -94,17 +94,19 @@ def _read(model: DocumentModel, windows: DocumentWindows, numbers: np.ndarray) -
         "labels": padded([row.labels for row in rows], IGNORED),
     }
     states, wanted = predicting(model.hf_model, batch)
-    losses, likeliest = token_losses_and_guesses(states, model.hf_model.lm_head.weight, wanted)
+    losses, likeliest = token_losses_and_argmax(states, model.hf_model.lm_head.weight, wanted)
     found = losses.cpu().double().numpy()
     check_finite(found, "a document")
     return found, likeliest.cpu().numpy()
 
 
-def _counted(number: int, document: Document, nats: float, body: np.ndarray, guesses: np.ndarray, sep: int) -> Foretold:
+def _counted(
+    number: int, document: Document, nats: float, body: np.ndarray, guesses: np.ndarray, sep: int
+) -> NextTokenStats:
     came = np.append(body, sep)
     before = body.tolist()
-    again, right = np.array(said_lately(guesses.tolist(), before, LATELY)), guesses == came
-    return Foretold(
+    again, right = np.array(in_last_n(guesses.tolist(), before, LATELY)), guesses == came
+    return NextTokenStats(
         document=number,
         nats=nats,
         tokens=len(came),
@@ -113,5 +115,5 @@ def _counted(number: int, document: Document, nats: float, body: np.ndarray, gue
         right=int(right.sum()),
         again=int(again.sum()),
         wrongly_again=int((again & ~right).sum()),
-        gold_again=sum(said_lately(came.tolist(), before, LATELY)),
+        gold_again=sum(in_last_n(came.tolist(), before, LATELY)),
     )

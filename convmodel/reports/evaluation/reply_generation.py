@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.generation.options import check_names, options_of
-from convmodel.generation.seeds import mixed_seed
+from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import rows_of
 from convmodel.metrics.overlap import f1, rouge_l
@@ -13,14 +13,22 @@ from convmodel.metrics.words import words
 from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
 from convmodel.reports.evaluation.examples import Example, Options, examples, fingerprint
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
-from convmodel.reports.evaluation.model_facts import decoding_of, facts, in_groups
-from convmodel.reports.evaluation.reply_metrics import NGRAM, Written, find
-from convmodel.reports.evaluation.task import Card, Histogram, Kind, Lines, Measured, Task, check_same
+from convmodel.reports.evaluation.model_facts import decoding_of, in_groups, model_facts
+from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, find
+from convmodel.reports.evaluation.task import (
+    Card,
+    EvaluationRun,
+    EvaluationTask,
+    Histogram,
+    Lines,
+    RunResult,
+    check_same,
+)
 
 REPLIES, LIKELIHOODS = "replies.jsonl", "likelihoods.jsonl"
 
 
-def run(task: Task) -> Measured:
+def run(task: EvaluationRun) -> RunResult:
     """Loads the model in float32, reads every conversation and replies to the chosen turns."""
     options, reader = task.options, ConversationReader(task.data, on_error=task.on_error)
     conversations = list(reader)
@@ -37,14 +45,14 @@ def run(task: Task) -> Measured:
         "conversations": len(conversations),
         "skipped": reader.report.skipped,
     }
-    return Measured(facts(model, task.model), data, lines, {"decoding": decoding})
+    return RunResult(model_facts(model, task.model), data, lines, {"decoding": decoding})
 
 
 def _replies(
     model: ConversationModel, chosen: Sequence[Example], read: Sequence[Likelihoods], options: Options
-) -> Iterator[Written]:
+) -> Iterator[ReplyResult]:
     for group in in_groups(chosen, desc="Replies"):
-        seeds = [mixed_seed(options.seed, example.conversation, example.turn) for example in group]
+        seeds = [derive_seed(options.seed, example.conversation, example.turn) for example in group]
         outputs = _reply(model, group, seeds, options)
         for example, seed, output in zip(group, seeds, outputs, strict=True):
             yield _written(example, seed, output, read[example.conversation - 1])
@@ -70,10 +78,10 @@ def _reply(
         ) from error
 
 
-def _written(example: Example, seed: int, output: ConversationModelOutput, read: Likelihoods) -> Written:
+def _written(example: Example, seed: int, output: ConversationModelOutput, read: Likelihoods) -> ReplyResult:
     reply, gold = output.responses[0], example.gold
     place = read.turns.index(example.turn) if example.turn in read.turns else None
-    return Written(
+    return ReplyResult(
         conversation=example.conversation,
         turn=example.turn,
         persona=list(example.persona),
@@ -100,7 +108,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
 
 def _histograms(lines: Lines) -> list[Histogram]:
     """Lengths, F1, log-likelihood and repetition, reply by reply."""
-    replies: Sequence[Written] = lines[REPLIES]
+    replies: Sequence[ReplyResult] = lines[REPLIES]
     said, gold = [len(words(one.reply)) for one in replies], [len(words(one.gold)) for one in replies]
     nats = [
         one.gold_log_likelihood / one.gold_tokens
@@ -124,16 +132,16 @@ def _histograms(lines: Lines) -> list[Histogram]:
 
 def _ranked(lines: Lines) -> list[Card]:
     """By F1, then chrF, then how likely the gold reply was."""
-    replies: Sequence[Written] = lines[REPLIES]
+    replies: Sequence[ReplyResult] = lines[REPLIES]
     return [_card(one) for one in sorted(replies, key=_merit, reverse=True)]
 
 
-def _merit(one: Written) -> tuple[float, float, float]:
+def _merit(one: ReplyResult) -> tuple[float, float, float]:
     tokens = one.gold_tokens or 1
     return one.f1, one.chrf, (one.gold_log_likelihood or 0.0) / tokens
 
 
-def _card(one: Written) -> Card:
+def _card(one: ReplyResult) -> Card:
     facts = {"F1": f"{one.f1:.2f}", "chrF": f"{one.chrf:.0f}"}
     if one.gold_log_likelihood is not None and one.gold_tokens:
         facts["gold"] = f"{one.gold_log_likelihood / one.gold_tokens:.2f} nats/token"
@@ -141,7 +149,7 @@ def _card(one: Written) -> Card:
     return Card(one.context, {"gold": one.gold, "model": one.reply}, one.persona, facts)
 
 
-WRITING = Kind(
+WRITING = EvaluationTask(
     name="writing",
     made_of="config.json",
     options=frozenset(
@@ -152,7 +160,7 @@ WRITING = Kind(
     ),
     limit=500,
     sides=("Most like the gold reply", "Least like the gold reply"),
-    files={REPLIES: Written, LIKELIHOODS: Likelihoods},
+    files={REPLIES: ReplyResult, LIKELIHOODS: Likelihoods},
     run=run,
     find=lambda lines, options: find(lines[REPLIES], lines[LIKELIHOODS], bleu_tokenize=options.bleu_tokenize),
     alike=_alike,

@@ -14,14 +14,14 @@ from convmodel.metrics.repetition import repeated_from, repeated_within
 from convmodel.metrics.words import spaceless_share, words
 from convmodel.reports.evaluation.common_metrics import likelihood, variety
 from convmodel.reports.evaluation.likelihood import Likelihoods
-from convmodel.reports.evaluation.task import Found
+from convmodel.reports.evaluation.task import MetricResults
 
 NGRAM = 2
 """The n-grams of repetition: single words are repeated by everybody, replies are too short for many longer ones."""
 
 
 @dataclass(frozen=True)
-class Written:
+class ReplyResult:
     """A reply beside the gold one.
 
     Args:
@@ -55,7 +55,7 @@ class Written:
     gold_tokens: int | None
 
 
-def find(replies: Sequence[Written], read: Sequence[Likelihoods], *, bleu_tokenize: str) -> Found:
+def find(replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str) -> MetricResults:
     """All metrics of a model that writes.
 
     Args:
@@ -72,10 +72,10 @@ def find(replies: Sequence[Written], read: Sequence[Likelihoods], *, bleu_tokeni
     counted = bleu.Bleu(bleu_tokenize)
     together = [*_likeness(replies, counted), *_variety(replies), *_repetition(replies)]
     signatures = {"bleu": counted.signature, "chrf": bleu.chrf_signature()}
-    return Found(_summary(replies, read), [likelihood_metrics(read), together], signatures, notes)
+    return MetricResults(_summary(replies, read), [likelihood_metrics(read), together], signatures, notes)
 
 
-def _summary(replies: Sequence[Written], read: Sequence[Likelihoods]) -> str:
+def _summary(replies: Sequence[ReplyResult], read: Sequence[Likelihoods]) -> str:
     turns, tokens = sum(len(one.turns) for one in read), sum(sum(one.tokens) for one in read)
     return (
         f"{len(replies):,} replies in {len(_units(replies)):,} conversations, beside the gold ones; "
@@ -90,7 +90,7 @@ def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
     return likelihood(nats, tokens, spoken, [sum(one.characters) for one in read], size="character")
 
 
-def _likeness(replies: Sequence[Written], counted: bleu.Bleu) -> list[Metric]:
+def _likeness(replies: Sequence[ReplyResult], counted: bleu.Bleu) -> list[Metric]:
     metric = partial(Metric, better="higher", family="Likeness to the gold replies")
 
     def rows(count: Callable[[str, str], Sequence[float]], columns: int) -> np.ndarray:
@@ -124,13 +124,13 @@ def _likeness(replies: Sequence[Written], counted: bleu.Bleu) -> list[Metric]:
     ]
 
 
-def _variety(replies: Sequence[Written]) -> list[Metric]:
+def _variety(replies: Sequence[ReplyResult]) -> list[Metric]:
     units = _units(replies)
     said, gold = [[one.reply for one in unit] for unit in units], [[one.gold for one in unit] for unit in units]
     return variety(said, gold, what="replies")
 
 
-def _repetition(replies: Sequence[Written]) -> list[Metric]:
+def _repetition(replies: Sequence[ReplyResult]) -> list[Metric]:
     def metric(name: str, count: Callable[[Sequence[str], str], Sequence[float]], meaning: str) -> Metric:
         rows = _rows(replies, lambda one: count(one.context, one.reply), columns=2)
         gold_rows = _rows(replies, lambda one: count(one.context, one.gold), columns=2)
@@ -151,11 +151,13 @@ def _repetition(replies: Sequence[Written]) -> list[Metric]:
     ]
 
 
-def _units(replies: Sequence[Written]) -> list[list[Written]]:
+def _units(replies: Sequence[ReplyResult]) -> list[list[ReplyResult]]:
     return [list(unit) for _, unit in groupby(replies, key=lambda one: one.conversation)]
 
 
-def _rows(replies: Sequence[Written], count: Callable[[Written], Sequence[float]], *, columns: int) -> np.ndarray:
+def _rows(
+    replies: Sequence[ReplyResult], count: Callable[[ReplyResult], Sequence[float]], *, columns: int
+) -> np.ndarray:
     """(U, K) the counts of the replies of each conversation."""
     units = [number for number, unit in enumerate(_units(replies)) for _ in unit]
     return rows_of([count(one) for one in replies], units, columns=columns)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.reports.evaluation.examples import Options
-from convmodel.reports.evaluation.task import Kind, Lines
+from convmodel.reports.evaluation.task import EvaluationTask, Lines
 
 REPORT, PAGE, COMPARISON = "report.json", "report.html", "comparison.json"
 
@@ -129,7 +129,7 @@ def load_report(path: str | os.PathLike[str]) -> tuple[Report, Path]:
     return report, file.parent
 
 
-def load_lines(folder: Path, kind: Kind) -> Lines:
+def load_lines(folder: Path, kind: EvaluationTask) -> Lines:
     """Reads the lines of a report.
 
     Raises:

@@ -9,21 +9,29 @@ import numpy as np
 from convmodel.metrics.words import words
 from convmodel.models.selection.registry import SELECTOR
 from convmodel.models.selection.selector import Selector
-from convmodel.reports.evaluation.candidate_pools import Pooled, read_pools
+from convmodel.reports.evaluation.candidate_pools import CandidatePool, read_pools
 from convmodel.reports.evaluation.scoring import Scores, scores_of
-from convmodel.reports.evaluation.selection_metrics import Chosen, best_other, find, margin, ranked
-from convmodel.reports.evaluation.task import Card, Histogram, Kind, Lines, Measured, Task, check_same
+from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, find, margin, ranked
+from convmodel.reports.evaluation.task import (
+    Card,
+    EvaluationRun,
+    EvaluationTask,
+    Histogram,
+    Lines,
+    RunResult,
+    check_same,
+)
 
 CHOICES = "choices.jsonl"
 
 
-def run(task: Task) -> Measured:
+def run(task: EvaluationRun) -> RunResult:
     """Loads the model in float32 and scores the candidates of every reply."""
     pools = read_pools(task.data, task.options, task.on_error)
     selector = Selector.from_pretrained(task.model, task.device, "float32")
     found = zip(pools.examples, scores_of(selector, pools), strict=True)
     lines: Lines = {CHOICES: [_chosen(one, scores) for one, scores in found]}
-    return Measured(_facts(selector, task.model), pools.data, lines, {"candidates": pools.candidates}, pools.notes)
+    return RunResult(_facts(selector, task.model), pools.data, lines, {"candidates": pools.candidates}, pools.notes)
 
 
 def _facts(selector: Selector, source: str) -> dict[str, Any]:
@@ -37,13 +45,13 @@ def _facts(selector: Selector, source: str) -> dict[str, Any]:
     }
 
 
-def _chosen(one: Pooled, found: Scores) -> Chosen:
+def _chosen(one: CandidatePool, found: Scores) -> SelectionResult:
     example = one.example
     # The shortest digits that tell a float32 from all others.
     scores = [float(str(value)) if math.isfinite(value) else None for value in found.values.astype(np.float32)]
     rounding = float(f"{found.rounding:.3g}")
     rank = ranked(scores, example.gold, rounding).ranks[0]
-    return Chosen(
+    return SelectionResult(
         conversation=one.conversation,
         line=one.line,
         persona=list(example.persona),
@@ -67,7 +75,7 @@ def _alike(mine: Lines, theirs: Lines) -> None:
 
 def _histograms(lines: Lines) -> list[Histogram]:
     """Ranks, margins, the scores of gold and other candidates, and lengths."""
-    chosen: Sequence[Chosen] = lines[CHOICES]
+    chosen: Sequence[SelectionResult] = lines[CHOICES]
     others = [s for one in chosen for place, s in enumerate(one.scores) if place != one.gold_at and s is not None]
     gold = [score for one in chosen if (score := one.scores[one.gold_at]) is not None]
     return [
@@ -92,12 +100,12 @@ def _ranked(lines: Lines) -> list[Card]:
     return [_card(one) for one in sorted(lines[CHOICES], key=_merit, reverse=True)]
 
 
-def _merit(one: Chosen) -> tuple[float, float]:
+def _merit(one: SelectionResult) -> tuple[float, float]:
     above = margin(one)
     return -(one.rank - 1) / (len(one.scores) - 1), -math.inf if math.isnan(above) else above
 
 
-def _card(one: Chosen) -> Card:
+def _card(one: SelectionResult) -> Card:
     other = best_other(one.scores, one.gold_at)
     if one.rank == 1:
         said = {"gold and model": one.gold, "next best": one.candidates[other]}
@@ -116,13 +124,13 @@ def _score(score: float | None) -> str:
     return "no score" if score is None else f"{score:.3f}".replace("-", "−")
 
 
-CHOOSING = Kind(
+CHOOSING = EvaluationTask(
     name="choosing",
     made_of=SELECTOR,
     options=frozenset({"turns", "limit", "pool", "seed", "resamples", "confidence"}),
     limit=0,
     sides=("The gold reply found most clearly", "The gold reply missed most clearly"),
-    files={CHOICES: Chosen},
+    files={CHOICES: SelectionResult},
     run=run,
     find=lambda lines, options: find(lines[CHOICES]),
     alike=_alike,

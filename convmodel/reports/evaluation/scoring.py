@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from convmodel.models.selection.selector import EncodedContexts, EncodingSelector, Selector
-from convmodel.reports.evaluation.candidate_pools import Pooled, Pools
+from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
+from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
 
 TEXTS, CONTEXTS = 2_048, 128
 """Texts and contexts that are tokenized at once; the encoder reads those of like length together."""
@@ -38,7 +38,7 @@ def scores_of(selector: Selector, pools: Pools) -> Iterator[Scores]:
         ValueError: for a context that the model cannot read, with its line.
     """
     with tqdm(total=len(pools.examples), desc="Contexts", unit="", disable=None, leave=False) as progress:
-        found = _encoded(selector, pools) if isinstance(selector, EncodingSelector) else _together(selector, pools)
+        found = _encoded(selector, pools) if isinstance(selector, DualEncoderSelector) else _together(selector, pools)
         for scores in found:
             yield scores
             progress.update()
@@ -56,7 +56,7 @@ def _together(selector: Selector, pools: Pools) -> Iterator[Scores]:
         yield Scores(values, _rounding(float(np.abs(values).max())))
 
 
-def _encoded(selector: EncodingSelector, pools: Pools) -> Iterator[Scores]:
+def _encoded(selector: DualEncoderSelector, pools: Pools) -> Iterator[Scores]:
     """For models whose candidates can be kept."""
     texts = dict.fromkeys(text for one in pools.examples for text in one.example.candidates)
     # Blocks of texts of like length leave the encoder little to pad.
@@ -69,13 +69,13 @@ def _encoded(selector: EncodingSelector, pools: Pools) -> Iterator[Scores]:
         contexts = _encoded_contexts(selector, pools, block)
         for row, one in enumerate(block):
             places = torch.tensor([numbers[text] for text in one.example.candidates], device=vectors.device)
-            context = EncodedContexts(contexts.vectors[row : row + 1], contexts.found[row : row + 1])
+            context = EncodedContexts(contexts.vectors[row : row + 1], contexts.mask[row : row + 1])
             found = selector.score_encoded(context, vectors[places])[0].float().cpu().numpy()
-            size = float(context.vectors[context.found].float().norm(dim=-1).max() * sizes[places].max())
+            size = float(context.vectors[context.mask].float().norm(dim=-1).max() * sizes[places].max())
             yield Scores(found, _rounding(size))
 
 
-def _encoded_candidates(selector: EncodingSelector, texts: Sequence[str]) -> Tensor:
+def _encoded_candidates(selector: DualEncoderSelector, texts: Sequence[str]) -> Tensor:
     with tqdm(total=len(texts), desc="Candidates", unit="", disable=None, leave=False) as progress:
         found = []
         for start in range(0, len(texts), TEXTS):
@@ -85,9 +85,9 @@ def _encoded_candidates(selector: EncodingSelector, texts: Sequence[str]) -> Ten
 
 
 def _encoded_contexts(
-    selector: EncodingSelector,
+    selector: DualEncoderSelector,
     pools: Pools,
-    block: Sequence[Pooled],
+    block: Sequence[CandidatePool],
 ) -> EncodedContexts:
     contexts, personas = [one.example.context for one in block], [one.example.persona for one in block]
     try:
@@ -100,7 +100,7 @@ def _encoded_contexts(
         raise
 
 
-def _unread(pools: Pools, one: Pooled, error: ValueError) -> ValueError:
+def _unread(pools: Pools, one: CandidatePool, error: ValueError) -> ValueError:
     return ValueError(f"{pools.place.format(line=one.line)}: the model cannot read this example: {error}")
 
 

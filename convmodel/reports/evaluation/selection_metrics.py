@@ -9,7 +9,7 @@ import numpy as np
 from convmodel.data.reader import count
 from convmodel.metrics.metric import Metric, ratio, rows_of
 from convmodel.metrics.ranking import Ranked, Ranking, gold_ranks
-from convmodel.reports.evaluation.task import Found
+from convmodel.reports.evaluation.task import MetricResults
 
 KS = (1, 2, 5)
 """The k of R_n@k and hits@k/n."""
@@ -22,7 +22,7 @@ FEW, MANY = 10, 50
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectionResult:
     """A reply among its candidates.
 
     Args:
@@ -66,13 +66,13 @@ def best_other(scores: Sequence[float | None], gold_at: int) -> int:
     return max(others, key=lambda place: _value(scores[place]))
 
 
-def margin(one: Chosen) -> float:
+def margin(one: SelectionResult) -> float:
     """By how much the gold reply is above the best other one; nan where either has no score."""
     gold, other = one.scores[one.gold_at], one.scores[best_other(one.scores, one.gold_at)]
     return math.nan if gold is None or other is None else gold - other
 
 
-def find(chosen: Sequence[Chosen]) -> Found:
+def find(chosen: Sequence[SelectionResult]) -> MetricResults:
     """All metrics of a model that chooses.
 
     Args:
@@ -88,12 +88,12 @@ def find(chosen: Sequence[Chosen]) -> Found:
         f"{len(chosen):,} {'reply' if len(chosen) == 1 else 'replies'} chosen among {among} candidates in "
         f"{count(conversations, 'conversation')}."
     )
-    return Found(summary, [*groups, [_gold_score(chosen)]], notes=_notes(chosen))
+    return MetricResults(summary, [*groups, [_gold_score(chosen)]], notes=_notes(chosen))
 
 
-def _readings(chosen: Sequence[Chosen]) -> dict[int, list[tuple[Chosen, Ranked]]]:
+def _readings(chosen: Sequence[SelectionResult]) -> dict[int, list[tuple[SelectionResult, Ranked]]]:
     """The examples that are counted for each size of pool."""
-    found: dict[int, list[tuple[Chosen, Ranked]]] = {}
+    found: dict[int, list[tuple[SelectionResult, Ranked]]] = {}
     nominal = nominal_sizes({len(one.scores) for one in chosen})
     for one in chosen:
         size = nominal[len(one.scores)]
@@ -116,7 +116,7 @@ def nominal_sizes(sizes: set[int]) -> dict[int, int]:
     return found
 
 
-def _ranking(pool: int, of: Sequence[tuple[Chosen, Ranked]], style: str) -> list[Metric]:
+def _ranking(pool: int, of: Sequence[tuple[SelectionResult, Ranked]], style: str) -> list[Metric]:
     """The metrics of one size of pool."""
     ks = [k for k in KS if k < pool]
     counted = Ranking(recall_at=ks if style == "R" else (), hits_at=ks if style == "hits" else (), pool=pool)
@@ -135,7 +135,7 @@ def _ranking(pool: int, of: Sequence[tuple[Chosen, Ranked]], style: str) -> list
     ]
 
 
-def _gold_score(chosen: Sequence[Chosen]) -> Metric:
+def _gold_score(chosen: Sequence[SelectionResult]) -> Metric:
     """The mean score of the gold replies. The scales of two models differ, so the last column is equal to nothing."""
     counts = [(_value(one.scores[one.gold_at], missing=math.nan), 1.0, math.nan) for one in chosen]
     numbers = {number: place for place, number in enumerate(dict.fromkeys(one.conversation for one in chosen))}
@@ -149,7 +149,7 @@ def _gold_score(chosen: Sequence[Chosen]) -> Metric:
     )
 
 
-def _notes(chosen: Sequence[Chosen]) -> list[str]:
+def _notes(chosen: Sequence[SelectionResult]) -> list[str]:
     notes = []
     nominal = nominal_sizes({len(one.scores) for one in chosen})
     if odd := [one for one in chosen if len(one.scores) < nominal[len(one.scores)]]:

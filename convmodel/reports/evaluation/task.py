@@ -14,7 +14,7 @@ Lines = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationRun:
     """What is to be measured.
 
     Args:
@@ -33,7 +33,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunResult:
     """What running a model left.
 
     Args:
@@ -52,7 +52,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Found:
+class MetricResults:
     """What the lines come to.
 
     Args:
@@ -120,7 +120,7 @@ def check_same(what: str, mine: Sequence[Any], theirs: Sequence[Any], *, cure: s
 
 
 @dataclass(frozen=True)
-class Kind:
+class EvaluationTask:
     """A kind of model.
 
     Args:
@@ -145,8 +145,8 @@ class Kind:
     limit: int
     sides: tuple[str, str]
     files: Mapping[str, type]
-    run: Callable[[Task], Measured]
-    find: Callable[[Lines, Options], Found]
+    run: Callable[[EvaluationRun], RunResult]
+    find: Callable[[Lines, Options], MetricResults]
     alike: Callable[[Lines, Lines], None]
     histograms: Callable[[Lines], Sequence[Histogram]]
     ranked: Callable[[Lines], Sequence[Card]]

@@ -79,7 +79,7 @@ class SegmentTokens:
     """The tokens of a chunk's segments, as `WindowPlan` asks for them."""
 
     first: np.ndarray
-    personas: np.ndarray
+    prefix_segments: np.ndarray
     tokens: np.ndarray
 
     def segment_lengths(self) -> np.ndarray:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from convmodel.serving.reply_jobs import Making
+from convmodel.serving.reply_jobs import ReplyJob
 
 Json = Mapping[str, Any]
 
 
-class Exchange:
+class PendingReply:
     """What was said, and the reply to it.
 
     Args:
@@ -18,13 +18,13 @@ class Exchange:
         answer: what is answered in the end, when it is there.
     """
 
-    def __init__(self, said: Json | None = None, *, making: Making | None = None, answer: Json | None = None) -> None:
+    def __init__(self, said: Json | None = None, *, making: ReplyJob | None = None, answer: Json | None = None) -> None:
         self.said = said
         self.task: asyncio.Task[Json] | None = None
         self._making, self._answer = making, answer
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Pieces of the reply, once. Raises as `Making`."""
+        """Pieces of the reply, once. Raises as `ReplyJob`."""
         if self._making is None:
             assert self._answer is not None
             if text := self._answer["reply"]["text"]:
@@ -37,7 +37,7 @@ class Exchange:
         """Waits until the reply is stored.
 
         Raises:
-            Refusal: 409 when somebody changed the conversation meanwhile, and whatever `Making` and the store say.
+            Refusal: 409 when somebody changed the conversation meanwhile, and whatever `ReplyJob` and the store say.
         """
         if self.task is None:
             assert self._answer is not None

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from convmodel.serving.conversations.schemas import AskReply, turn_json
-from convmodel.serving.conversations.turn_plan import Outcome, What
-from convmodel.serving.store import Stored, Turn, conversations, idempotency
-from convmodel.serving.store.conversations import Change
-from convmodel.serving.store.idempotency import Before
+from convmodel.serving.conversations.turn_plan import TurnResult, What
+from convmodel.serving.store import ConversationHeader, Turn, conversations, idempotency
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.idempotency import IdempotencyRecord
 
 Json = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExpectedVersion:
     """How a conversation must still stand when a reply to it is stored.
 
     Args:
@@ -59,13 +59,13 @@ class Standing:
     kept: bool = False
 
 
-def store_said(connection: Connection, request: Request, said: Turn, standing: Standing) -> Standing:
+def store_said(connection: Connection, request: Request, said: Turn, standing: ExpectedVersion) -> ExpectedVersion:
     """Stores what was said, and the request's key with it.
 
     Raises:
         Missing, Conflict: see `conversations.change`; and what says that the key is there already.
     """
-    wanted = Change(
+    wanted = ConversationUpdate(
         version=standing.version if standing.exact else None,
         turns_version=standing.turns_version,
         keep=said.number - 1,
@@ -74,14 +74,14 @@ def store_said(connection: Connection, request: Request, said: Turn, standing: S
     stored = conversations.change(connection, request.owner, request.id, wanted)
     told = {"turn": turn_json(said), "version": stored.version}
     if request.key is not None:
-        before = Before(request.digest, request.id, stored.turns_version, told, None)
+        before = IdempotencyRecord(request.digest, request.id, stored.turns_version, told, None)
         idempotency.begin(connection, request.owner, request.key, before)
-    return Standing(stored.version, stored.turns_version, said=told, kept=request.key is not None)
+    return ExpectedVersion(stored.version, stored.turns_version, said=told, kept=request.key is not None)
 
 
 def store_outcome(
-    connection: Connection, request: Request, outcome: Outcome, reply: Json, standing: Standing
-) -> tuple[Stored, Json]:
+    connection: Connection, request: Request, outcome: TurnResult, reply: Json, standing: ExpectedVersion
+) -> tuple[ConversationHeader, Json]:
     """Stores a reply, and what is answered under the request's key.
 
     Args:
@@ -97,14 +97,14 @@ def store_outcome(
     Raises:
         Missing, Conflict: see `conversations.change`; and what says that the key is there already.
     """
-    wanted = Change(
+    wanted = ConversationUpdate(
         version=standing.version if standing.exact else None,
         turns_version=standing.turns_version,
         keep=outcome.keep,
         add=outcome.add,
     )
     if outcome.keep is None:
-        stored: Stored = conversations.load(connection, request.owner, request.id, replies=False)
+        stored: ConversationHeader = conversations.load(connection, request.owner, request.id, replies=False)
     else:
         stored = conversations.change(connection, request.owner, request.id, wanted)
     answer = {
@@ -120,12 +120,14 @@ def store_outcome(
     return stored, answer
 
 
-def _keep(connection: Connection, request: Request, stored: Stored, answer: Json, standing: Standing) -> None:
+def _keep(
+    connection: Connection, request: Request, stored: ConversationHeader, answer: Json, standing: ExpectedVersion
+) -> None:
     """Keeps an answer; where nothing was written, the same request is to try again."""
     assert request.key is not None
     if standing.kept:
         idempotency.finish(connection, request.owner, request.key, answer)
         return
     said = {"turn": answer["said"], "version": stored.version} if "said" in answer else None
-    before = Before(request.digest, request.id, stored.turns_version, said, answer)
+    before = IdempotencyRecord(request.digest, request.id, stored.turns_version, said, answer)
     idempotency.begin(connection, request.owner, request.key, before)

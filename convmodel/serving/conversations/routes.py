@@ -9,23 +9,23 @@ from fastapi import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from convmodel.serving.conversations import schemas
-from convmodel.serving.conversations.pending_reply import Exchange
+from convmodel.serving.conversations.pending_reply import PendingReply
 from convmodel.serving.conversations.persistence import Request
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.setup import Kept
-from convmodel.serving.conversations.turns import Talking
-from convmodel.serving.errors import Refusal
+from convmodel.serving.conversations.setup import ConversationServices
+from convmodel.serving.conversations.turns import TurnService
+from convmodel.serving.errors import APIError
 from convmodel.serving.routes.replies import error_event
 from convmodel.serving.schemas import MAKING, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, event, json_response, unless_left
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
 from convmodel.serving.store.conversations import CURSOR
 
 
 @contextlib.asynccontextmanager
 async def _working(app: FastAPI) -> AsyncIterator[None]:
     kept = app.state.service.conversations
-    if not isinstance(kept, Kept):
+    if not isinstance(kept, ConversationServices):
         yield
         return
     async with kept.working():
@@ -39,20 +39,20 @@ async def _conversations(service: TheService) -> Conversations:
     return _kept(service).conversations
 
 
-async def _talking(service: TheService) -> Talking:
+async def _talking(service: TheService) -> TurnService:
     return _kept(service).talking
 
 
-def _kept(service: Service) -> Kept:
-    if not isinstance(service.conversations, Kept):
-        raise Refusal(404, "this server keeps no conversations; see /replies", code="no_conversations")
+def _kept(service: Service) -> ConversationServices:
+    if not isinstance(service.conversations, ConversationServices):
+        raise APIError(404, "this server keeps no conversations; see /replies", code="no_conversations")
     return service.conversations
 
 
-Here = Annotated[Conversations, Depends(_conversations)]
-Talks = Annotated[Talking, Depends(_talking)]
-Id = Annotated[str, Path(description="of the conversation", examples=["q2Vd5JmS0xYJm1l8cGZ3Zw"])]
-Key = Annotated[
+ConversationsDep = Annotated[Conversations, Depends(_conversations)]
+TurnsDep = Annotated[TurnService, Depends(_talking)]
+ConversationId = Annotated[str, Path(description="of the conversation", examples=["q2Vd5JmS0xYJm1l8cGZ3Zw"])]
+IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
@@ -75,7 +75,9 @@ ANSWERED = """`said` with `{"turn", "version"}` as soon as what was said is stor
     response_model=schemas.ConversationBody,
     responses=refusals(*CHANGED[1:]),
 )
-async def create(here: Here, owner: Owner, body: schemas.NewConversation | None = None, key: Key = None) -> Response:
+async def create(
+    here: ConversationsDep, owner: Owner, body: schemas.NewConversation | None = None, key: IdempotencyKey = None
+) -> Response:
     """Makes a conversation, empty or with turns that were said elsewhere; with a key that came before, tells of it."""
     made = await here.create(owner, body or schemas.NewConversation.model_validate({}), key)
     return json_response(schemas.conversation_json(made), 201)
@@ -83,7 +85,7 @@ async def create(here: Here, owner: Owner, body: schemas.NewConversation | None 
 
 @router.get("", summary="List conversations", response_model=schemas.ListBody, responses=refusals(*KEPT))
 async def listing(
-    here: Here,
+    here: ConversationsDep,
     owner: Owner,
     limit: Annotated[int, Query(ge=1, le=200, description="conversations on a page")] = 50,
     before: Annotated[str | None, Query(pattern=f"^{CURSOR}$", description="`next` of the page before")] = None,
@@ -94,7 +96,7 @@ async def listing(
 
 
 @router.delete("", status_code=204, summary="Delete all conversations", responses=refusals(*KEPT))
-async def delete_all(here: Here, owner: Owner) -> Response:
+async def delete_all(here: ConversationsDep, owner: Owner) -> Response:
     """Deletes all of your conversations for good."""
     await here.delete_all(owner)
     return Response(status_code=204)
@@ -114,7 +116,7 @@ JSON_LINES: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses={**refusals(*KEPT), **JSON_LINES},
 )
-async def export_all(here: Here, owner: Owner) -> Response:
+async def export_all(here: ConversationsDep, owner: Owner) -> Response:
     """Your conversations as JSON Lines that can be trained on: without what was blocked, and what waits for a reply."""
     lines = here.export_all(owner)
     first = await anext(lines)  # what goes wrong at once is told
@@ -128,19 +130,21 @@ async def export_all(here: Here, owner: Owner) -> Response:
 
 
 @router.get("/{id}", summary="Read a conversation", response_model=schemas.ConversationBody, responses=refusals(*KEPT))
-async def read(here: Here, owner: Owner, id: Id) -> Response:
+async def read(here: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """A conversation with all of its turns."""
     return json_response(schemas.conversation_json(await here.load(owner, id)))
 
 
 @router.patch("/{id}", summary="Change settings", response_model=schemas.ConversationBody, responses=refusals(*CHANGED))
-async def change(here: Here, owner: Owner, id: Id, body: schemas.ConversationChange) -> Response:
+async def change(
+    here: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ConversationChange
+) -> Response:
     """Changes title, persona, options and the like. A reply that is being made goes on as it was begun."""
     return json_response(schemas.conversation_json(await here.change(owner, id, body)))
 
 
 @router.delete("/{id}", status_code=204, summary="Delete a conversation", responses=refusals(*KEPT))
-async def delete(here: Here, owner: Owner, id: Id) -> Response:
+async def delete(here: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Deletes a conversation for good; a reply that is being made in it ends."""
     await here.delete(owner, id)
     return Response(status_code=204)
@@ -152,7 +156,7 @@ async def delete(here: Here, owner: Owner, id: Id) -> Response:
     response_class=Response,
     responses={**refusals(*KEPT), **JSON_LINES},
 )
-async def export(here: Here, owner: Owner, id: Id) -> Response:
+async def export(here: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """A conversation as a line that can be trained on; nothing when it has no exchange yet."""
     return Response(await here.export(owner, id), media_type="application/x-ndjson", headers=_file("conversation"))
 
@@ -163,7 +167,14 @@ async def export(here: Here, owner: Owner, id: Id) -> Response:
     response_model=schemas.SaidBody,
     responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.SaidBody, ANSWERED, *EVENTS)},
 )
-async def say(talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.Say, key: Key = None) -> Response:
+async def say(
+    talks: TurnsDep,
+    request: HttpRequest,
+    owner: Owner,
+    id: ConversationId,
+    body: schemas.Say,
+    key: IdempotencyKey = None,
+) -> Response:
     """Stores what you say, and then has it replied to.
 
     What was said is on the disk before anything of the reply is sent, and the reply when you have it. When it is
@@ -179,7 +190,12 @@ async def say(talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: sc
     responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED, *EVENTS)},
 )
 async def reply(
-    talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.AskReply | None = None, key: Key = None
+    talks: TurnsDep,
+    request: HttpRequest,
+    owner: Owner,
+    id: ConversationId,
+    body: schemas.AskReply | None = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Makes the reply to a turn that waits for it."""
     return await _answered(
@@ -194,7 +210,12 @@ async def reply(
     responses={**refusals(*CHANGED, *MAKING), **streamed(schemas.AnswerBody, ANSWERED, *EVENTS)},
 )
 async def retry(
-    talks: Talks, request: HttpRequest, owner: Owner, id: Id, body: schemas.AskReply | None = None, key: Key = None
+    talks: TurnsDep,
+    request: HttpRequest,
+    owner: Owner,
+    id: ConversationId,
+    body: schemas.AskReply | None = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Makes another reply, with another seed, in place of the last one, which stays until the new one is there."""
     return await _answered(
@@ -209,14 +230,14 @@ async def retry(
     response_model=schemas.StoppedBody,
     responses=refusals(*CHANGED),
 )
-async def stop(here: Here, owner: Owner, id: Id) -> Response:
+async def stop(here: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Ends the reply that is being made; who asked for it gets what was written so far, which is stored."""
     await here.stop(owner, id)
     return json_response({"stopped": True}, 202)
 
 
 @router.post("/{id}/undo", summary="Take back", response_model=schemas.UndoneBody, responses=refusals(*CHANGED))
-async def undo(here: Here, owner: Owner, id: Id, body: schemas.Undo | None = None) -> Response:
+async def undo(here: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.Undo | None = None) -> Response:
     """Takes back the last exchange, or the turn that still waits for its reply."""
     taken, left = await here.undo(owner, id, version=None if body is None else body.version)
     return json_response(
@@ -230,28 +251,28 @@ async def undo(here: Here, owner: Owner, id: Id, body: schemas.Undo | None = Non
     response_model=schemas.ConversationBody,
     responses=refusals(*CHANGED),
 )
-async def choose(here: Here, owner: Owner, id: Id, body: schemas.Choose) -> Response:
+async def choose(here: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.Choose) -> Response:
     """Makes another candidate of the last reply what was said."""
     chosen = await here.choose(owner, id, body.candidate, version=body.version)
     return json_response(schemas.conversation_json(chosen))
 
 
-async def _answered(talks: Talking, request: HttpRequest, asked: Request) -> Response:
+async def _answered(talks: TurnService, request: HttpRequest, asked: Request) -> Response:
     exchange = await talks.begin(asked)
     service: Service = request.app.state.service
     if asked.ask.stream:
         return EventStream(_events(exchange, service), keep_alive=service.settings.keep_alive)
-    return json_response(await unless_left(request, exchange.answer(), exchange.stop))
+    return json_response(await cancel_on_disconnect(request, exchange.answer(), exchange.stop))
 
 
-async def _events(exchange: Exchange, service: Service) -> AsyncGenerator[bytes, None]:
+async def _events(exchange: PendingReply, service: Service) -> AsyncGenerator[bytes, None]:
     try:
         if exchange.said is not None:
             yield event("said", exchange.said)
         async for piece in exchange.pieces():
             yield event("piece", {"text": piece})
         yield event("reply", await exchange.answer())
-    except Refusal as refusal:
+    except APIError as refusal:
         yield error_event(refusal, service)
     finally:
         exchange.stop()

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from convmodel.serving.schemas import MOST_SEED, Body, Options, ReplyBody, Seed, Text, Told
-from convmodel.serving.store import Listed, Stored, Turn, Whole
+from convmodel.serving.schemas import MOST_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
+from convmodel.serving.store import ConversationHeader, ConversationRecord, ConversationSummary, Turn
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
@@ -19,7 +19,7 @@ BEGINNING = 100
 """Characters of the last turn that a list shows."""
 
 
-class NewConversation(Body):
+class NewConversation(RequestModel):
     """What a conversation begins with; everything may be left out."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Pets", "persona": ["I have two cats."]}]})
@@ -33,7 +33,7 @@ class NewConversation(Body):
     turns: list[Text] | None = Field(None, description="that were said elsewhere: the first is the user's")
 
 
-class ConversationChange(Body):
+class ConversationChange(RequestModel):
     """What is to be different; what is left out stays, null is as if it had never been set."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Cats", "seed": 3}]})
@@ -47,7 +47,7 @@ class ConversationChange(Body):
     version: Version | None = None
 
 
-class AskReply(Body):
+class AskReply(RequestModel):
     """How the reply is made, where not as the conversation says."""
 
     version: Version | None = None
@@ -68,20 +68,20 @@ class Say(AskReply):
     )
 
 
-class Undo(Body):
+class Undo(RequestModel):
     """Which version is to lose its last exchange."""
 
     version: Version | None = None
 
 
-class Choose(Body):
+class Choose(RequestModel):
     """Which candidate of the last reply is to be said."""
 
     candidate: Annotated[int, Field(ge=1, le=1_000_000, description="its number, from 1")]
     version: Version | None = None
 
 
-class TurnBody(Told):
+class TurnBody(ResponseModel):
     """One turn."""
 
     number: int = Field(description="from 1")
@@ -93,7 +93,7 @@ class TurnBody(Told):
     blocked: bool = Field(description="whether the exchange was blocked; later replies do not know of it")
 
 
-class _About(Told):
+class _About(ResponseModel):
     id: str
     title: str | None
     created: str = Field(description="ISO 8601, UTC")
@@ -120,14 +120,14 @@ class ListedBody(_About):
     last: str | None = Field(description="the beginning of the last turn")
 
 
-class ListBody(Told):
+class ListBody(ResponseModel):
     """A page of conversations, the youngest first."""
 
     conversations: list[ListedBody]
     next: str | None = Field(description="give it as `before` for the next page; null on the last")
 
 
-class AnswerBody(Told):
+class AnswerBody(ResponseModel):
     """What came of asking for a reply."""
 
     turn: TurnBody | None = Field(description="the model's; null when nothing was written")
@@ -142,14 +142,14 @@ class SaidBody(AnswerBody):
     said: TurnBody
 
 
-class UndoneBody(Told):
+class UndoneBody(ResponseModel):
     """What was taken back, and what is left."""
 
     taken: list[TurnBody]
     conversation: ConversationBody
 
 
-class StoppedBody(Told):
+class StoppedBody(ResponseModel):
     """The reply that is being made ends."""
 
     stopped: bool = True
@@ -167,12 +167,12 @@ def turn_json(turn: Turn) -> dict[str, Any]:
     return {**vars(turn), "created": moment(turn.created), "reply": reply}
 
 
-def conversation_json(whole: Whole) -> dict[str, Any]:
+def conversation_json(whole: ConversationRecord) -> dict[str, Any]:
     """A `ConversationBody`."""
     return {**_about(whole), "waiting": whole.waiting, "turns": [turn_json(turn) for turn in whole.turns]}
 
 
-def listed_json(listed: Listed) -> dict[str, Any]:
+def listed_json(listed: ConversationSummary) -> dict[str, Any]:
     """A `ListedBody`."""
     last = listed.last
     return {
@@ -183,7 +183,7 @@ def listed_json(listed: Listed) -> dict[str, Any]:
     }
 
 
-def _about(stored: Stored) -> Mapping[str, Any]:
+def _about(stored: ConversationHeader) -> Mapping[str, Any]:
     about = stored.about
     return {
         "id": stored.id,

@@ -9,27 +9,27 @@ from sqlalchemy import Connection
 
 from convmodel.data.lines import encode
 from convmodel.serving.conversations.errors import conflict, missing, state, told
-from convmodel.serving.conversations.pending_reply import Exchange, Json
+from convmodel.serving.conversations.pending_reply import Json, PendingReply
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 from convmodel.serving.logs import log_defect
-from convmodel.serving.request_options import all_options, check_chars, check_persona
+from convmodel.serving.request_options import check_chars, check_persona, resolve_options
 from convmodel.serving.service import Service
 from convmodel.serving.store import (
-    About,
     Conflict,
-    Listed,
+    ConversationHeader,
+    ConversationRecord,
+    ConversationSettings,
+    ConversationSummary,
+    KeyAlreadyUsed,
     Store,
-    Stored,
-    Taken,
     Turn,
-    Whole,
     conversations,
     idempotency,
 )
-from convmodel.serving.store.conversations import Change
-from convmodel.serving.store.idempotency import Before
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.idempotency import IdempotencyRecord
 from convmodel.serving.store.records import now
 
 logger = logging.getLogger(__name__)
@@ -49,12 +49,12 @@ class Conversations:
     def __init__(self, store: Store, service: Service) -> None:
         self.store, self.service = store, service
         self.sessions = Sessions()
-        self.running: dict[str, Exchange] = {}
+        self.running: dict[str, PendingReply] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # What is asked for
 
-    async def create(self, owner: str, new: NewConversation, key: str | None = None) -> Whole:
+    async def create(self, owner: str, new: NewConversation, key: str | None = None) -> ConversationRecord:
         """Makes a conversation; where the same request came with the same key before, finds the one that it made.
 
         Raises:
@@ -66,7 +66,7 @@ class Conversations:
             return before
         options = {} if new.options is None else new.options.given()
         persona = self.service.persona if new.persona is None else new.persona
-        about = About(new.title, tuple(persona), new.preset, options, new.seed, new.meta)
+        about = ConversationSettings(new.title, tuple(persona), new.preset, options, new.seed, new.meta)
         self._check_turns(new.turns or ())
         await self._check(about, persona if new.persona else (), new.turns or ())
         at = now()
@@ -74,14 +74,14 @@ class Conversations:
         try:
             with told():
                 return await self.store.writing(_create, owner, key, digest, about, turns)
-        except Taken:  # by the same request, at the same moment
+        except KeyAlreadyUsed:  # by the same request, at the same moment
             assert key is not None
             made = await self._made(owner, key, digest)
             if made is None:
                 raise missing() from None
             return made
 
-    async def asked_before(self, owner: str, key: str, digest: str) -> Before | None:
+    async def asked_before(self, owner: str, key: str, digest: str) -> IdempotencyRecord | None:
         """The same request that came with this key before; None for a new one.
 
         Raises:
@@ -93,12 +93,14 @@ class Conversations:
             raise state("another request came with this Idempotency-Key; take a new key", "idempotency")
         return before
 
-    async def _made(self, owner: str, key: str, digest: str) -> Whole | None:
+    async def _made(self, owner: str, key: str, digest: str) -> ConversationRecord | None:
         """What the same request made before."""
         before = await self.asked_before(owner, key, digest)
         return None if before is None else await self.load(owner, before.conversation)
 
-    async def load(self, owner: str, id: str, *, version: int | None = None, replies: bool = True) -> Whole:
+    async def load(
+        self, owner: str, id: str, *, version: int | None = None, replies: bool = True
+    ) -> ConversationRecord:
         """A conversation.
 
         Raises:
@@ -110,7 +112,9 @@ class Conversations:
             raise conflict()
         return whole
 
-    async def listing(self, owner: str, *, limit: int, before: str | None) -> tuple[list[Listed], str | None]:
+    async def listing(
+        self, owner: str, *, limit: int, before: str | None
+    ) -> tuple[list[ConversationSummary], str | None]:
         """A page of conversations, and the cursor of the next one.
 
         Raises:
@@ -120,9 +124,9 @@ class Conversations:
             with told():
                 return await self.store.reading(conversations.listing, owner, limit=limit, before=before)
         except ValueError as error:
-            raise Refusal(400, str(error), param="before", code="invalid_value") from None
+            raise APIError(400, str(error), param="before", code="invalid_value") from None
 
-    async def change(self, owner: str, id: str, wanted: ConversationChange) -> Whole:
+    async def change(self, owner: str, id: str, wanted: ConversationChange) -> ConversationRecord:
         """Changes what is set of a conversation.
 
         Raises:
@@ -135,11 +139,11 @@ class Conversations:
             values["options"] = {} if wanted.options is None else wanted.options.given()
         if "persona" in given:
             values["persona"] = list(self.service.persona if wanted.persona is None else wanted.persona)
-        about = About(**{**vars(whole.about), **values})
+        about = ConversationSettings(**{**vars(whole.about), **values})
         await self._check(about, values.get("persona", ()), ())
         if not given:
             return whole
-        stored = await self._write(owner, id, Change(version=wanted.version, about=values))
+        stored = await self._write(owner, id, ConversationUpdate(version=wanted.version, about=values))
         if stored.turns_version != whole.turns_version:  # a turn was stored meanwhile
             return await self.load(owner, id)
         return _whole(stored, whole.turns)
@@ -164,7 +168,9 @@ class Conversations:
             if gone:
                 await self.store.cleaning()
 
-    async def undo(self, owner: str, id: str, *, version: int | None = None) -> tuple[Sequence[Turn], Whole]:
+    async def undo(
+        self, owner: str, id: str, *, version: int | None = None
+    ) -> tuple[Sequence[Turn], ConversationRecord]:
         """Takes back the last exchange, or the turn that still waits for its reply.
 
         Returns:
@@ -177,12 +183,12 @@ class Conversations:
         if not whole.turns:
             raise state("there is nothing to take back", "nothing_said")
         keep = len(whole.turns) - (1 if whole.waiting else 2)
-        stored = await self._write(owner, id, Change(turns_version=whole.turns_version, keep=keep))
+        stored = await self._write(owner, id, ConversationUpdate(turns_version=whole.turns_version, keep=keep))
         self._forget(id)
         self.store.unclean = True
         return whole.turns[keep:], _whole(stored, whole.turns[:keep])
 
-    async def choose(self, owner: str, id: str, number: int, *, version: int | None = None) -> Whole:
+    async def choose(self, owner: str, id: str, number: int, *, version: int | None = None) -> ConversationRecord:
         """Makes another candidate of the last reply the turn, counted from 1.
 
         Raises:
@@ -195,13 +201,13 @@ class Conversations:
         candidates: Sequence[Mapping[str, Any]] = last.reply["candidates"]
         if number > len(candidates):
             said = f"there is no candidate {number}; there are 1 to {len(candidates)}"
-            raise Refusal(400, said, param="candidate", code="invalid_value")
+            raise APIError(400, said, param="candidate", code="invalid_value")
         text = candidates[number - 1]["text"]
         if not text.strip():
             said = f"candidate {number} has no text; choose another"
-            raise Refusal(400, said, param="candidate", code="invalid_value")
+            raise APIError(400, said, param="candidate", code="invalid_value")
         turn = Turn(last.number, "model", text, last.created, last.reply, number - 1)
-        wanted = Change(turns_version=whole.turns_version, keep=last.number - 1, add=[turn])
+        wanted = ConversationUpdate(turns_version=whole.turns_version, keep=last.number - 1, add=[turn])
         stored = await self._write(owner, id, wanted)
         self.sessions.drop(id)
         return _whole(stored, (*whole.turns[:-1], turn))
@@ -244,14 +250,14 @@ class Conversations:
     async def _line(self, owner: str, id: str) -> bytes:
         try:
             return await self.export(owner, id)
-        except Refusal as refusal:
+        except APIError as refusal:
             if refusal.status == 404:  # deleted since it was listed
                 return b""
             raise
 
     # What is being made
 
-    def run(self, id: str, exchange: Exchange, storing: Coroutine[Any, Any, Json]) -> None:
+    def run(self, id: str, exchange: PendingReply, storing: Coroutine[Any, Any, Json]) -> None:
         """Stores a reply when it is over, whoever listens."""
         self.running[id] = exchange
         exchange.task = task = asyncio.get_running_loop().create_task(storing)
@@ -262,7 +268,7 @@ class Conversations:
             if self.running.get(id) is exchange:
                 del self.running[id]
             error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, Refusal):
+            if error is not None and not isinstance(error, APIError):
                 log_defect(logger, error, texts=self.service.settings.log_texts)
 
         task.add_done_callback(over)
@@ -284,7 +290,7 @@ class Conversations:
         if ended is not None:
             ended.stop()
 
-    async def _write(self, owner: str, id: str, wanted: Change) -> Stored:
+    async def _write(self, owner: str, id: str, wanted: ConversationUpdate) -> ConversationHeader:
         try:
             with told():
                 return await self.store.writing(conversations.change, owner, id, wanted)
@@ -295,19 +301,19 @@ class Conversations:
         settings = self.service.settings
         if len(turns) > settings.turns:
             said = f"there are {len(turns):,} turns; {settings.turns:,} are allowed"
-            raise Refusal(400, said, param="turns", code="too_much")
+            raise APIError(400, said, param="turns", code="too_much")
         for number, turn in enumerate(turns):
             check_chars(turn, settings.turn_chars, param=f"turns.{number}")
 
-    async def _check(self, about: About, persona: Sequence[str], turns: Sequence[str]) -> None:
+    async def _check(self, about: ConversationSettings, persona: Sequence[str], turns: Sequence[str]) -> None:
         """Raises Refusal 400 for what cannot be followed, or what the policy does not let in."""
         check_persona(self.service, about.persona)
-        options = all_options(self.service, about.preset, about.options)
+        options = resolve_options(self.service, about.preset, about.options)
         if self.service.replies is not None:
             try:
                 self.service.replies.responder.check_options(options)
             except ValueError as error:
-                raise Refusal(400, str(error), param="options", code="invalid_value") from None
+                raise APIError(400, str(error), param="options", code="invalid_value") from None
         policy = self.service.policy
         if policy is None:
             return
@@ -317,10 +323,10 @@ class Conversations:
             (policy.check_output, turns[1::2], "turns"),
         ):
             if texts and await asyncio.to_thread(check, texts) is not None:
-                raise Refusal(400, f"{param}: a text is not allowed here", param=param, code="blocked")
+                raise APIError(400, f"{param}: a text is not allowed here", param=param, code="blocked")
 
 
-def line(whole: Whole) -> bytes:
+def line(whole: ConversationRecord) -> bytes:
     """A conversation as one line of JSON: its exchanges, without those that were blocked and what still waits.
 
     A persona describes who speaks last; with a last turn of the user's, a model would learn that it is the user's.
@@ -338,8 +344,8 @@ def line(whole: Whole) -> bytes:
 
 
 def _create(
-    connection: Connection, owner: str, key: str | None, digest: str, about: About, turns: Sequence[Turn]
-) -> Whole:
+    connection: Connection, owner: str, key: str | None, digest: str, about: ConversationSettings, turns: Sequence[Turn]
+) -> ConversationRecord:
     """Makes a conversation, and keeps the key of the request that asked for it.
 
     Raises:
@@ -347,9 +353,9 @@ def _create(
     """
     made = conversations.create(connection, owner, about=about, turns=turns)
     if key is not None:
-        idempotency.begin(connection, owner, key, Before(digest, made.id, made.turns_version, None, None))
+        idempotency.begin(connection, owner, key, IdempotencyRecord(digest, made.id, made.turns_version, None, None))
     return made
 
 
-def _whole(stored: Stored, turns: Sequence[Turn]) -> Whole:
-    return Whole(**vars(stored), turns=tuple(turns))
+def _whole(stored: ConversationHeader, turns: Sequence[Turn]) -> ConversationRecord:
+    return ConversationRecord(**vars(stored), turns=tuple(turns))

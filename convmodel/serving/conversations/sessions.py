@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from convmodel.responders.protocol import Session
-from convmodel.serving.store import Stored
+from convmodel.serving.store import ConversationHeader
 
 
 class Sessions:
@@ -17,12 +17,12 @@ class Sessions:
         self._most = most
         self._kept: OrderedDict[str, tuple[int, Session]] = OrderedDict()
 
-    def of(self, stored: Stored) -> Session:
+    def of(self, stored: ConversationHeader) -> Session:
         """The session of a conversation; a new one when somebody else changed its turns."""
         version, session = self._kept.get(stored.id, (0, Session()))
         return session if version == stored.turns_version else Session()
 
-    def keep(self, stored: Stored, session: Session) -> None:
+    def keep(self, stored: ConversationHeader, session: Session) -> None:
         """Keeps a session for the next reply."""
         self._kept[stored.id] = (stored.turns_version, session)
         self._kept.move_to_end(stored.id)

@@ -9,13 +9,13 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turns import Talking
+from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.service import Service
 from convmodel.serving.store import Store, keep_purging
 
 
 @dataclass(frozen=True)
-class Kept:
+class ConversationServices:
     """What stands in `Service.conversations`.
 
     Args:
@@ -25,7 +25,7 @@ class Kept:
     """
 
     conversations: Conversations
-    talking: Talking
+    talking: TurnService
     keep_for: timedelta | None = None
 
     @contextlib.asynccontextmanager
@@ -49,7 +49,7 @@ def keep_conversations(service: Service, store: Store, *, keep_for: timedelta | 
         keep_for: after which time without a change a conversation is deleted; None is never.
     """
     conversations = Conversations(store, service)
-    service.conversations = Kept(conversations, Talking(conversations), keep_for)
+    service.conversations = ConversationServices(conversations, TurnService(conversations), keep_for)
     service.ready = {**service.ready, "store": lambda: store.read(_answers)}
     service.closing.append(store.close)
 

@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from convmodel.serving.conversations.errors import state
 from convmodel.serving.conversations.schemas import AskReply, Say
-from convmodel.serving.errors import Refusal
-from convmodel.serving.reply_jobs import Answer, Asked
-from convmodel.serving.request_options import all_options, check_chars
+from convmodel.serving.errors import APIError
+from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
+from convmodel.serving.request_options import check_chars, resolve_options
 from convmodel.serving.safety.policy import PLACEHOLDER
 from convmodel.serving.safety.policy import Store as Keep
 from convmodel.serving.schemas import MOST_SEED
 from convmodel.serving.service import Service
-from convmodel.serving.store import Turn, Whole
+from convmodel.serving.store import ConversationRecord, Turn
 from convmodel.serving.store.records import now
 
 Json = Mapping[str, Any]
@@ -23,7 +23,7 @@ What = Literal["turns", "reply", "retry"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TurnPlan:
     """What is to be replied to.
 
     Args:
@@ -34,14 +34,14 @@ class Plan:
         asked: of the responder.
     """
 
-    whole: Whole
+    whole: ConversationRecord
     said: Turn
     stored: bool
     replaces: bool
-    asked: Asked
+    asked: ReplyRequest
 
 
-def plan(service: Service, whole: Whole, what: What, ask: AskReply) -> Plan:
+def plan(service: Service, whole: ConversationRecord, what: What, ask: AskReply) -> TurnPlan:
     """Decides what is to be done.
 
     Raises:
@@ -53,17 +53,17 @@ def plan(service: Service, whole: Whole, what: What, ask: AskReply) -> Plan:
     else:
         said = _replied_to(whole, what)
     context = [turn.text for turn in whole.turns[: said.number - 1] if not turn.blocked]
-    asked = Asked(
+    asked = ReplyRequest(
         [*context, said.text],
         persona=whole.about.persona,
         options=_options(service, whole, ask),
         seed=_seed(whole, what, ask),
         unchecked=1,
     )
-    return Plan(whole, said, what != "turns", what == "retry" and not whole.waiting, asked)
+    return TurnPlan(whole, said, what != "turns", what == "retry" and not whole.waiting, asked)
 
 
-def _said(service: Service, whole: Whole, ask: Say) -> Turn:
+def _said(service: Service, whole: ConversationRecord, ask: Say) -> Turn:
     """The user's new turn."""
     number, text = len(whole.turns) + 1, ask.text
     if whole.waiting:
@@ -73,11 +73,11 @@ def _said(service: Service, whole: Whole, ask: Say) -> Turn:
     check_chars(text, service.settings.turn_chars, param="text")
     if number + 1 > service.settings.turns:
         said = f"the conversation has {len(whole.turns):,} turns; {service.settings.turns:,} are allowed: begin another"
-        raise Refusal(400, said, code="too_much")
+        raise APIError(400, said, code="too_much")
     return Turn(number, "user", text, now())
 
 
-def _replied_to(whole: Whole, what: What) -> Turn:
+def _replied_to(whole: ConversationRecord, what: What) -> Turn:
     """The turn that waits for a reply, or is to get another one."""
     if not whole.turns:
         raise state("there is nothing to reply to; say something first", "nothing_said")
@@ -91,14 +91,14 @@ def _replied_to(whole: Whole, what: What) -> Turn:
     return said
 
 
-def _options(service: Service, whole: Whole, ask: AskReply) -> dict[str, object]:
+def _options(service: Service, whole: ConversationRecord, ask: AskReply) -> dict[str, object]:
     given = {} if ask.options is None else ask.options.given()
     if ask.preset is not None:
-        return all_options(service, ask.preset, given)
-    return all_options(service, whole.about.preset, {**(whole.about.options or {}), **given})
+        return resolve_options(service, ask.preset, given)
+    return resolve_options(service, whole.about.preset, {**(whole.about.options or {}), **given})
 
 
-def _seed(whole: Whole, what: What, ask: AskReply) -> int | None:
+def _seed(whole: ConversationRecord, what: What, ask: AskReply) -> int | None:
     """None where the bridge is to draw one."""
     if ask.seed is not None or whole.about.seed is None:
         return ask.seed
@@ -109,7 +109,7 @@ def _seed(whole: Whole, what: What, ask: AskReply) -> int | None:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TurnResult:
     """What became of a plan.
 
     Args:
@@ -127,7 +127,7 @@ class Outcome:
     waiting: bool
 
 
-def outcome(plan: Plan, answer: Answer, reply: Json, keep: Keep, *, stored: bool) -> Outcome:
+def outcome(plan: TurnPlan, answer: CheckedReply, reply: Json, keep: Keep, *, stored: bool) -> TurnResult:
     """Decides what is stored of a reply.
 
     Args:
@@ -141,22 +141,22 @@ def outcome(plan: Plan, answer: Answer, reply: Json, keep: Keep, *, stored: bool
     if answer.blocked is not None:
         return _blocked(plan, answer, reply, keep, stored=stored)
     if not answer.text.strip():
-        return Outcome(plan.said, None, None, (), waiting=not plan.replaces)
+        return TurnResult(plan.said, None, None, (), waiting=not plan.replaces)
     turn = Turn(plan.said.number + 1, "model", answer.text, now(), reply)
     if stored and not plan.said.blocked:
-        return Outcome(plan.said, turn, before + 1, [turn], waiting=False)
+        return TurnResult(plan.said, turn, before + 1, [turn], waiting=False)
     said = replace(plan.said, blocked=False)  # its last reply was blocked, and this one is not
-    return Outcome(said, turn, before, [said, turn], waiting=False)
+    return TurnResult(said, turn, before, [said, turn], waiting=False)
 
 
-def _blocked(plan: Plan, answer: Answer, reply: Json, keep: Keep, *, stored: bool) -> Outcome:
+def _blocked(plan: TurnPlan, answer: CheckedReply, reply: Json, keep: Keep, *, stored: bool) -> TurnResult:
     assert answer.blocked is not None
     unsaid = answer.blocked.side == "input" and keep != "text"
     said = replace(plan.said, blocked=True, text=PLACEHOLDER if unsaid else plan.said.text)
     withheld = {"withheld": answer.withheld} if keep == "text" and answer.withheld is not None else {}
     turn = Turn(plan.said.number + 1, "model", answer.text, now(), {**reply, **withheld}, blocked=True)
     if keep != "nothing":
-        return Outcome(said, turn, plan.said.number - 1, [said, turn], waiting=False)
+        return TurnResult(said, turn, plan.said.number - 1, [said, turn], waiting=False)
     if plan.replaces or not stored:
-        return Outcome(said, turn, None, (), waiting=plan.whole.waiting)
-    return Outcome(said, turn, plan.said.number - 1, (), waiting=False)
+        return TurnResult(said, turn, None, (), waiting=plan.whole.waiting)
+    return TurnResult(said, turn, plan.said.number - 1, (), waiting=False)

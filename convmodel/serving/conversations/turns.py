@@ -4,19 +4,19 @@ import json
 
 from convmodel.responders.protocol import Session
 from convmodel.serving.conversations.errors import conflict, state, told
-from convmodel.serving.conversations.pending_reply import Exchange, Json
-from convmodel.serving.conversations.persistence import Request, Standing, store_outcome, store_said
+from convmodel.serving.conversations.pending_reply import Json, PendingReply
+from convmodel.serving.conversations.persistence import ExpectedVersion, Request, store_outcome, store_said
 from convmodel.serving.conversations.schemas import AskReply, Say
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turn_plan import Keep, Plan, outcome, plan
-from convmodel.serving.reply_jobs import Answer, Making
+from convmodel.serving.conversations.turn_plan import Keep, TurnPlan, outcome, plan
+from convmodel.serving.reply_jobs import CheckedReply, ReplyJob
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import ReplyBody
 from convmodel.serving.sse import dump
-from convmodel.serving.store import Conflict, Taken, idempotency
+from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
 
 
-class Talking:
+class TurnService:
     """Has replies made in conversations, and stores them.
 
     Args:
@@ -29,7 +29,7 @@ class Talking:
         self._open: set[tuple[str, str]] = set()
         """Owners and keys of the requests that are being answered."""
 
-    async def begin(self, request: Request) -> Exchange:
+    async def begin(self, request: Request) -> PendingReply:
         """Stores what is said, and begins the reply; or finds what was answered to the same request before.
 
         Raises:
@@ -39,20 +39,22 @@ class Talking:
             return exchange
         try:
             return await self._first(request)
-        except (Conflict, Taken):
+        except (Conflict, KeyAlreadyUsed):
             # It may be this very request that was quicker, elsewhere.
             if (exchange := await self._again(request)) is not None:
                 return exchange
             raise conflict() from None
 
-    async def _first(self, request: Request) -> Exchange:
+    async def _first(self, request: Request) -> PendingReply:
         ask = request.ask
         whole = await self._of.load(request.owner, request.id, version=ask.version, replies=request.what == "retry")
         superseded = self._of.running.get(request.id)
         if superseded is not None and not (isinstance(ask, Say) and whole.waiting):
             raise state("a reply is being made in this conversation; wait for it, or stop it", "running")
         planned = plan(self._service, whole, request.what, ask)
-        standing = Standing(whole.version, whole.turns_version, exact=ask.version is not None and not planned.stored)
+        standing = ExpectedVersion(
+            whole.version, whole.turns_version, exact=ask.version is not None and not planned.stored
+        )
         making, session = await self._make(request, planned)
         try:
             if making.ready is not None:  # the policy does not let it in
@@ -60,7 +62,7 @@ class Talking:
                 if not body["waiting"]:  # a turn that a reply was being made to is gone
                     self._of.end_reply(request.id)
                 said = {"turn": body["said"], "version": body["version"]} if request.what == "turns" else None
-                return Exchange(said, answer=body)
+                return PendingReply(said, answer=body)
             if not planned.stored:
                 with told():
                     standing = await self._store.writing(store_said, request, planned.said, standing)
@@ -71,7 +73,7 @@ class Talking:
             superseded.stop()
         return self._run(request, planned, making, session, standing)
 
-    async def _again(self, request: Request) -> Exchange | None:
+    async def _again(self, request: Request) -> PendingReply | None:
         """What was answered before under the same key, or the reply to what was said then; None for a new request.
 
         Raises:
@@ -84,7 +86,7 @@ class Talking:
         if before is None:
             return None
         if before.answer is not None:
-            return Exchange(before.said, answer=before.answer)
+            return PendingReply(before.said, answer=before.answer)
         if (request.owner, request.key) in self._open:
             raise state("the first request with this Idempotency-Key is still being answered", "idempotency")
         whole = await self._of.load(request.owner, request.id, replies=False)
@@ -93,10 +95,10 @@ class Talking:
         ask = AskReply(**{name: getattr(request.ask, name) for name in AskReply.model_fields})
         planned = plan(self._service, whole, "reply", ask)
         making, session = await self._make(request, planned)
-        standing = Standing(whole.version, whole.turns_version, said=before.said, kept=True)
+        standing = ExpectedVersion(whole.version, whole.turns_version, said=before.said, kept=True)
         return self._run(request, planned, making, session, standing)
 
-    async def _make(self, request: Request, planned: Plan) -> tuple[Making, Session]:
+    async def _make(self, request: Request, planned: TurnPlan) -> tuple[ReplyJob, Session]:
         if self._service.replies is None:
             raise no_replies()
         session = self._of.sessions.of(planned.whole)
@@ -105,20 +107,22 @@ class Talking:
         )
         return making, session
 
-    def _run(self, request: Request, planned: Plan, making: Making, session: Session, standing: Standing) -> Exchange:
+    def _run(
+        self, request: Request, planned: TurnPlan, making: ReplyJob, session: Session, standing: ExpectedVersion
+    ) -> PendingReply:
         if request.key is not None:
             self._open.add((request.owner, request.key))
-        exchange = Exchange(standing.said, making=making)
+        exchange = PendingReply(standing.said, making=making)
         self._of.run(request.id, exchange, self._finish(request, planned, making, session, standing))
         return exchange
 
     async def _finish(
-        self, request: Request, planned: Plan, making: Making, session: Session, standing: Standing
+        self, request: Request, planned: TurnPlan, making: ReplyJob, session: Session, standing: ExpectedVersion
     ) -> Json:
         """Waits for the reply, and stores it."""
         try:
             return await self._end(request, planned, await making.answer(), session, standing)
-        except (Conflict, Taken):
+        except (Conflict, KeyAlreadyUsed):
             if request.key is not None:
                 with told():
                     before = await self._store.reading(idempotency.find, request.owner, request.key)
@@ -129,7 +133,9 @@ class Talking:
             if request.key is not None:
                 self._open.discard((request.owner, request.key))
 
-    async def _end(self, request: Request, planned: Plan, answer: Answer, session: Session, standing: Standing) -> Json:
+    async def _end(
+        self, request: Request, planned: TurnPlan, answer: CheckedReply, session: Session, standing: ExpectedVersion
+    ) -> Json:
         """Stores what became of it.
 
         Raises:

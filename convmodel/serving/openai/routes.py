@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
@@ -20,11 +20,11 @@ from convmodel.serving.openai.schemas import (
     ModelsBody,
 )
 from convmodel.serving.openai.translate import check_model, extras, finish_reason, requests, usage
-from convmodel.serving.reply_jobs import Answer, Making
+from convmodel.serving.reply_jobs import CheckedReply, ReplyJob
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import MAKING, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, data, json_response, unless_left
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, data, json_response
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -43,13 +43,13 @@ async def complete(body: ChatRequest, request: Request, service: TheService, own
     if service.replies is None:
         raise no_replies()
     if body.stream_options is not None and not body.stream:
-        raise Refusal(400, "stream_options goes with stream", param="stream_options", code="invalid_value")
+        raise APIError(400, "stream_options goes with stream", param="stream_options", code="invalid_value")
     several = requests(service, body, draw=secrets.randbelow)
     makings = await service.replies.begin_several(several, owner=owner, user=body.user, pieces=bool(body.stream))
     chat = Chat(service, body, makings)
     if body.stream:
         return EventStream(chat.events(), keep_alive=service.settings.keep_alive)
-    return json_response(await unless_left(request, chat.completion(), chat.stop))
+    return json_response(await cancel_on_disconnect(request, chat.completion(), chat.stop))
 
 
 @router.get("/models", summary="The model that there is", response_model=ModelsBody, responses=refusals())
@@ -78,7 +78,7 @@ class Chat:
         makings: one for each choice.
     """
 
-    def __init__(self, service: Service, body: ChatRequest, makings: Sequence[Making]) -> None:
+    def __init__(self, service: Service, body: ChatRequest, makings: Sequence[ReplyJob]) -> None:
         self._service, self._makings = service, makings
         self._usage = bool(body.stream_options and body.stream_options.include_usage)
         self._head: dict[str, Any] = {
@@ -109,7 +109,7 @@ class Chat:
         try:
             for index in range(len(self._makings)):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-            answers: dict[int, Answer] = {}
+            answers: dict[int, CheckedReply] = {}
             async with contextlib.aclosing(_together(self._makings)) as coming:
                 async for index, came in coming:
                     if isinstance(came, str):
@@ -121,13 +121,13 @@ class Chat:
                 total = usage(answers[index] for index in sorted(answers))
                 yield data({**self._head, "choices": [], "usage": total.model_dump()})
             yield DONE
-        except Refusal as refusal:
+        except APIError as refusal:
             self._service.metrics.refused(refusal.code or "other")
             yield data(refusal.body())
         finally:
             self.stop()
 
-    def _chunk(self, index: int, delta: dict[str, Any], over: Answer | None = None) -> bytes:
+    def _chunk(self, index: int, delta: dict[str, Any], over: CheckedReply | None = None) -> bytes:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         if over is not None:
             choice |= {"finish_reason": finish_reason(over), "convmodel": extras(over).model_dump()}
@@ -135,7 +135,7 @@ class Chat:
         return data({**chunk, "usage": None} if self._usage else chunk)
 
 
-def _choice(index: int, answer: Answer) -> Choice:
+def _choice(index: int, answer: CheckedReply) -> Choice:
     return Choice(
         index=index,
         message=ChoiceMessage(content=answer.text),
@@ -144,15 +144,15 @@ def _choice(index: int, answer: Answer) -> Choice:
     )
 
 
-async def _together(makings: Sequence[Making]) -> AsyncGenerator[tuple[int, str | Answer], None]:
+async def _together(makings: Sequence[ReplyJob]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
     """Pieces of several replies as they come, each reply's own in their order, and in its end the answer."""
     if len(makings) == 1:
         async for each in _pieces(makings[0]):
             yield 0, each
         return
-    came: asyncio.Queue[tuple[int, str | Answer | BaseException | None]] = asyncio.Queue()
+    came: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
 
-    async def read(index: int, making: Making) -> None:
+    async def read(index: int, making: ReplyJob) -> None:
         try:
             async for each in _pieces(making):
                 came.put_nowait((index, each))
@@ -177,7 +177,7 @@ async def _together(makings: Sequence[Making]) -> AsyncGenerator[tuple[int, str 
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _pieces(making: Making) -> AsyncIterator[str | Answer]:
+async def _pieces(making: ReplyJob) -> AsyncIterator[str | CheckedReply]:
     async for piece in making:
         yield piece
     yield await making.answer()

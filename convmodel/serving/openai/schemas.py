@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from convmodel.serving.schemas import Body, Options, Seed, Text, Told
+from convmodel.serving.schemas import Options, RequestModel, ResponseModel, Seed, Text
 
 Role = Literal["system", "developer", "user", "assistant"]
 
@@ -41,14 +41,14 @@ Only = Annotated[T | None, WrapValidator(_only)]
 """A field that may have a value that asks for nothing, and no other."""
 
 
-class TextPart(Body):
+class TextPart(RequestModel):
     """A part of a message."""
 
     type: Literal["text"]
     text: Text
 
 
-class Message(Body):
+class Message(RequestModel):
     """Something that was said, or, of the system, who replies."""
 
     role: Role
@@ -65,13 +65,13 @@ class Message(Body):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class StreamOptions(Body):
+class StreamOptions(RequestModel):
     """What a stream holds beside the text."""
 
     include_usage: bool | None = Field(None, description="a last chunk with the usage and no choices")
 
 
-class TextFormat(Body):
+class TextFormat(RequestModel):
     """The one format that there is."""
 
     type: Literal["text"]
@@ -80,7 +80,7 @@ class TextFormat(Body):
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class Neutral(Body):
+class Neutral(RequestModel):
     """Fields that clients send though they ask for nothing; with any other value they are refused."""
 
     logprobs: Only[No] = None
@@ -154,13 +154,13 @@ class ChatRequest(Neutral):
     options: Options | None = Field(None, description="ours: any option of decoding; the fields above come first")
 
 
-class TokensDetails(Told):
+class TokensDetails(ResponseModel):
     """More on the prompt's tokens."""
 
     cached_tokens: int = Field(description="that did not have to be computed again")
 
 
-class Usage(Told):
+class Usage(ResponseModel):
     """Tokens that were read and written."""
 
     prompt_tokens: int
@@ -169,7 +169,7 @@ class Usage(Told):
     prompt_tokens_details: TokensDetails
 
 
-class ChoiceMessage(Told):
+class ChoiceMessage(ResponseModel):
     """What is said."""
 
     role: Literal["assistant"] = "assistant"
@@ -180,7 +180,7 @@ class ChoiceMessage(Told):
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
-class Extras(Told):
+class Extras(ResponseModel):
     """Ours: what else is known of a reply."""
 
     seed: int | None = Field(description="with it the same request gives the same reply")
@@ -191,7 +191,7 @@ class Extras(Told):
     blocked: bool
 
 
-class Choice(Told):
+class Choice(ResponseModel):
     """One reply."""
 
     index: int
@@ -201,7 +201,7 @@ class Choice(Told):
     convmodel: Extras
 
 
-class Completion(Told):
+class Completion(ResponseModel):
     """The whole answer."""
 
     id: str = Field(examples=["chatcmpl-5f1c0a1d"])
@@ -212,7 +212,7 @@ class Completion(Told):
     usage: Usage
 
 
-class ModelBody(Told):
+class ModelBody(ResponseModel):
     """The model."""
 
     id: str
@@ -221,7 +221,7 @@ class ModelBody(Told):
     owned_by: Literal["convmodel"] = "convmodel"
 
 
-class ModelsBody(Told):
+class ModelsBody(ResponseModel):
     """All models: one."""
 
     object: Literal["list"] = "list"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from convmodel.serving.errors import Refusal
+from convmodel.serving.errors import APIError
 from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
-from convmodel.serving.reply_jobs import SEEDS, Answer, Asked
-from convmodel.serving.request_options import all_options, check_chars, check_persona, check_turns
+from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
+from convmodel.serving.request_options import check_chars, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import MOST_SEED
 from convmodel.serving.service import Service
 
@@ -21,7 +21,7 @@ FINISHES: dict[str, FinishReason] = {
 }
 
 
-def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[Asked]:
+def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[ReplyRequest]:
     """What is asked for, once for each choice, with seeds that follow each other.
 
     Args:
@@ -35,7 +35,7 @@ def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[Asked]:
     check_model(service, body.model)
     n = body.n or 1
     if n > service.settings.n:
-        raise Refusal(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
+        raise APIError(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
     persona, context = split(body.messages)
     persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
@@ -43,19 +43,19 @@ def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[Asked]:
         check_chars(stop, service.settings.turn_chars, param="stop")
     if persona:
         check_persona(service, persona)
-    options = all_options(service, body.preset, None if body.options is None else body.options.given())
+    options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     options |= _decoding(service, body, options)
     first = draw(SEEDS) if body.seed is None else body.seed
     if first + n - 1 > MOST_SEED:
         raise _wrong("seed", f"seed={first}; with n={n} it may be {MOST_SEED - n + 1} at most")
     persona = persona or tuple(service.persona)
-    return [Asked(context, persona, options, first + k) for k in range(n)]
+    return [ReplyRequest(context, persona, options, first + k) for k in range(n)]
 
 
 def check_model(service: Service, name: str) -> None:
     """Raises Refusal 404 for a model that is not the one that there is."""
     if name != service.model:
-        raise Refusal(
+        raise APIError(
             404,
             f"there is no model of this name; this server has {service.model!r}",
             param="model",
@@ -118,18 +118,18 @@ def _limit(service: Service, body: ChatRequest) -> int | None:
     return min((value for _, value in limits), default=None)
 
 
-def finish_reason(answer: Answer) -> FinishReason:
+def finish_reason(answer: CheckedReply) -> FinishReason:
     """Why a reply is over.
 
     Raises:
         Refusal: 503 for one that was ended by the server, for which there is no name.
     """
     if answer.finish not in FINISHES:
-        raise Refusal(503, "the reply was ended before it was over", code="cancelled")
+        raise APIError(503, "the reply was ended before it was over", code="cancelled")
     return FINISHES[answer.finish]
 
 
-def extras(answer: Answer) -> Extras:
+def extras(answer: CheckedReply) -> Extras:
     """What else is known."""
     reply = answer.reply
     return Extras(
@@ -142,7 +142,7 @@ def extras(answer: Answer) -> Extras:
     )
 
 
-def usage(answers: Iterable[Answer]) -> Usage:
+def usage(answers: Iterable[CheckedReply]) -> Usage:
     """Tokens of one request: the context counts once, however many replies there are."""
     replies = [answer.reply for answer in answers]
     read, written = replies[0].context_tokens, sum(reply.reply_tokens for reply in replies)
@@ -152,5 +152,5 @@ def usage(answers: Iterable[Answer]) -> Usage:
     )
 
 
-def _wrong(param: str, message: str) -> Refusal:
-    return Refusal(400, message, param=param, code="invalid_value")
+def _wrong(param: str, message: str) -> APIError:
+    return APIError(400, message, param=param, code="invalid_value")

@@ -7,15 +7,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 import convmodel
-from convmodel.serving.request_options import all_options
-from convmodel.serving.schemas import Options, Told, refusals
+from convmodel.serving.request_options import resolve_options
+from convmodel.serving.schemas import Options, ResponseModel, refusals
 from convmodel.serving.service import Service, TheService
 from convmodel.serving.sse import json_response
 
 router = APIRouter(tags=["Server"])
 
 
-class LimitsBody(Told):
+class LimitsBody(ResponseModel):
     """What requests may ask for at most."""
 
     body_bytes: int
@@ -27,7 +27,7 @@ class LimitsBody(Told):
     k: int
 
 
-class AboutBody(Told):
+class AboutBody(ResponseModel):
     """What this server is."""
 
     title: str
@@ -68,7 +68,7 @@ def _about(service: Service) -> AboutBody:
         conversations=service.conversations is not None,
         preset=service.preset,
         presets=presets,
-        options={**of_talker, **all_options(service, None, None)},
+        options={**of_talker, **resolve_options(service, None, None)},
         option_help=option_help(service),
         limits=LimitsBody(
             body_bytes=settings.body_bytes,

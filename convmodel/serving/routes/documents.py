@@ -7,14 +7,23 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from convmodel.serving.document_jobs import Begun, Written
-from convmodel.serving.errors import Refusal
-from convmodel.serving.jobs import Made, Ready
-from convmodel.serving.request_options import all_options, check_chars, check_options
+from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
+from convmodel.serving.errors import APIError
+from convmodel.serving.jobs import CompletedJob, Made
+from convmodel.serving.request_options import check_chars, check_options, resolve_options
 from convmodel.serving.routes.replies import error_event
-from convmodel.serving.schemas import MAKING, BlockedBody, Body, Options, Seed, Told, refusals, streamed
+from convmodel.serving.schemas import (
+    MAKING,
+    BlockedBody,
+    Options,
+    RequestModel,
+    ResponseModel,
+    Seed,
+    refusals,
+    streamed,
+)
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, event, json_response, unless_left
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
 
 router = APIRouter(tags=["Documents"])
 
@@ -30,7 +39,7 @@ Meta = (
 )
 
 
-class DocumentRequest(Body):
+class DocumentRequestBody(RequestModel):
     """How a document begins."""
 
     model_config = ConfigDict(
@@ -46,7 +55,7 @@ class DocumentRequest(Body):
     stream: bool = Field(False, description="whether the first text comes piece by piece, as text/event-stream")
 
 
-class TextBody(Told):
+class TextBody(ResponseModel):
     """One text that was written."""
 
     text: str = Field(description="what follows the prompt")
@@ -55,7 +64,7 @@ class TextBody(Told):
     score: float | None = Field(description="log-likelihood for each token, in nats; null of a single text")
 
 
-class DocumentsBody(Told):
+class DocumentsBody(ResponseModel):
     """What was written."""
 
     prompt: str
@@ -82,42 +91,44 @@ class DocumentsBody(Told):
         ),
     },
 )
-async def write(body: DocumentRequest, request: Request, service: TheService, owner: Owner) -> Response:
+async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Goes on from a prompt, `n` times, with what is known of the document. 404 where the model writes no documents."""
     if service.documents is None:
-        raise Refusal(404, "this server writes no documents; see /about for what it does", code="no_documents")
+        raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
     begun = _begun(service, body)
     writing = await service.documents.begin(begun, owner=owner, pieces=body.stream)
     if body.stream:
         return EventStream(_events(writing, body, service), keep_alive=service.settings.keep_alive)
-    return json_response(_body(body, await unless_left(request, writing.result(), writing.stop)))
+    return json_response(_body(body, await cancel_on_disconnect(request, writing.result(), writing.stop)))
 
 
-def _begun(service: Service, body: DocumentRequest) -> Begun:
+def _begun(service: Service, body: DocumentRequestBody) -> DocumentRequest:
     check_chars(body.prompt, service.settings.turn_chars, param="prompt")
     options = {} if body.options is None else body.options.given()
     check_options(service, options)
     if "n" in body.model_fields_set:
         options["num_return_sequences"] = body.n
     if body.n > service.settings.n:
-        raise Refusal(400, f"n={body.n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
-    return Begun(body.prompt, body.meta, all_options(service, body.preset, options, documents=True), body.seed)
+        raise APIError(400, f"n={body.n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
+    return DocumentRequest(
+        body.prompt, body.meta, resolve_options(service, body.preset, options, documents=True), body.seed
+    )
 
 
 async def _events(
-    writing: Made[Written] | Ready[Written], body: DocumentRequest, service: Service
+    writing: Made[CheckedDocuments] | CompletedJob[CheckedDocuments], body: DocumentRequestBody, service: Service
 ) -> AsyncGenerator[bytes, None]:
     try:
         async for piece in writing.pieces():
             yield event("piece", {"text": piece})
         yield event("documents", _body(body, await writing.result()))
-    except Refusal as refusal:
+    except APIError as refusal:
         yield error_event(refusal, service)
     finally:
         writing.stop()
 
 
-def _body(asked: DocumentRequest, written: Written) -> DocumentsBody:
+def _body(asked: DocumentRequestBody, written: CheckedDocuments) -> DocumentsBody:
     output, blocked = written.output, written.blocked
     return DocumentsBody(
         prompt=asked.prompt,

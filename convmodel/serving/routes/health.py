@@ -9,10 +9,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 from starlette.responses import Response
 
-from convmodel.serving.errors import Refusal
-from convmodel.serving.jobs import closing
+from convmodel.serving.errors import APIError
+from convmodel.serving.jobs import shutting_down
 from convmodel.serving.logs import log_defect
-from convmodel.serving.schemas import Told, refusals
+from convmodel.serving.schemas import ResponseModel, refusals
 from convmodel.serving.service import TheService
 from convmodel.serving.sse import json_response
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["Server"])
 logger = logging.getLogger(__name__)
 
 
-class HealthBody(Told):
+class HealthBody(ResponseModel):
     """It lives."""
 
     status: Literal["ok"] = Field(examples=["ok"])
@@ -39,13 +39,13 @@ async def health() -> Response:
 async def ready(service: TheService) -> Response:
     """200 when requests can be answered; 503 while the server ends, or when something it needs does not work."""
     if service.makings.closing:
-        raise closing()
+        raise shutting_down()
     for name, check in service.ready.items():
         try:
             await asyncio.to_thread(check)
         except Exception as error:
             log_defect(logger, error, texts=service.settings.log_texts)
-            raise Refusal(503, f"{name} does not work; the log says why", code="not_ready") from None
+            raise APIError(503, f"{name} does not work; the log says why", code="not_ready") from None
     return json_response(HealthBody(status="ok"))
 
 

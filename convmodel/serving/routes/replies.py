@@ -7,17 +7,17 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from convmodel.serving.errors import Refusal
-from convmodel.serving.reply_jobs import Making
-from convmodel.serving.request_options import asked
-from convmodel.serving.schemas import MAKING, Body, Options, ReplyBody, Seed, Text, refusals, streamed
+from convmodel.serving.errors import APIError
+from convmodel.serving.reply_jobs import ReplyJob
+from convmodel.serving.request_options import build_reply_request
+from convmodel.serving.schemas import MAKING, Options, ReplyBody, RequestModel, Seed, Text, refusals, streamed
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, event, json_response, unless_left
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
 
 router = APIRouter(tags=["Replies"])
 
 
-class ReplyRequest(Body):
+class ReplyRequestBody(RequestModel):
     """What is to be replied to."""
 
     model_config = ConfigDict(
@@ -49,7 +49,7 @@ class ReplyRequest(Body):
         ),
     },
 )
-async def reply(body: ReplyRequest, request: Request, service: TheService, owner: Owner) -> Response:
+async def reply(body: ReplyRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Replies to a context that the client keeps. Nothing is stored.
 
     With `stream` the answer is a stream of events: `piece` with `{"text"}`, again and again, then `reply` with the
@@ -57,7 +57,7 @@ async def reply(body: ReplyRequest, request: Request, service: TheService, owner
     """
     if service.replies is None:
         raise no_replies()
-    what = asked(
+    what = build_reply_request(
         service,
         context=body.context,
         persona=body.persona,
@@ -68,26 +68,26 @@ async def reply(body: ReplyRequest, request: Request, service: TheService, owner
     making = await service.replies.begin(what, owner=owner, pieces=body.stream)
     if body.stream:
         return EventStream(_events(making, service), keep_alive=service.settings.keep_alive)
-    return json_response(ReplyBody.of(await unless_left(request, making.answer(), making.stop)))
+    return json_response(ReplyBody.of(await cancel_on_disconnect(request, making.answer(), making.stop)))
 
 
-async def _events(making: Making, service: Service) -> AsyncGenerator[bytes, None]:
+async def _events(making: ReplyJob, service: Service) -> AsyncGenerator[bytes, None]:
     try:
         async for piece in making:
             yield event("piece", {"text": piece})
         yield event("reply", ReplyBody.of(await making.answer()))
-    except Refusal as refusal:
+    except APIError as refusal:
         yield error_event(refusal, service)
     finally:
         making.stop()
 
 
-def error_event(refusal: Refusal, service: Service) -> bytes:
+def error_event(refusal: APIError, service: Service) -> bytes:
     """What ends a stream of ours that could not be finished."""
     service.metrics.refused(refusal.code or "other")
     return event("error", refusal.body())
 
 
-def no_replies() -> Refusal:
+def no_replies() -> APIError:
     """Where nothing replies."""
-    return Refusal(404, "this server writes documents and does not reply; see /documents", code="no_replies")
+    return APIError(404, "this server writes documents and does not reply; see /documents", code="no_replies")

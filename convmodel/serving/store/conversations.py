@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, select, tuple_, update
 
 from convmodel.serving.store.errors import Conflict, Missing
-from convmodel.serving.store.records import About, Listed, Speaker, Stored, Turn, Whole, now
+from convmodel.serving.store.records import (
+    ConversationHeader,
+    ConversationRecord,
+    ConversationSettings,
+    ConversationSummary,
+    Speaker,
+    Turn,
+    now,
+)
 from convmodel.serving.store.tables import CONVERSATIONS, TURNS
 
 CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
@@ -17,11 +25,13 @@ CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _C, _T = CONVERSATIONS.c, TURNS.c
-_ABOUT = tuple(field.name for field in fields(About))
+_ABOUT = tuple(field.name for field in fields(ConversationSettings))
 _WITHOUT_REPLIES = [column for column in TURNS.c if column.name != "reply"]
 
 
-def create(connection: Connection, owner: str, *, about: About, turns: Sequence[Turn] = ()) -> Whole:
+def create(
+    connection: Connection, owner: str, *, about: ConversationSettings, turns: Sequence[Turn] = ()
+) -> ConversationRecord:
     """Makes a conversation of version 1.
 
     Args:
@@ -38,10 +48,10 @@ def create(connection: Connection, owner: str, *, about: About, turns: Sequence[
     }
     row = connection.execute(insert(CONVERSATIONS).values(values).returning(*CONVERSATIONS.c)).one()
     _add(connection, row.id, turns)
-    return Whole(**_stored(row), turns=tuple(turns))
+    return ConversationRecord(**_stored(row), turns=tuple(turns))
 
 
-def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -> Whole:
+def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -> ConversationRecord:
     """A conversation with its turns.
 
     Args:
@@ -58,12 +68,12 @@ def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -
         raise Missing(id)
     columns = TURNS.c if replies else _WITHOUT_REPLIES
     turns = connection.execute(select(*columns).where(_T.conversation == id).order_by(_T.number))
-    return Whole(**_stored(row), turns=tuple(map(_turn, turns)))
+    return ConversationRecord(**_stored(row), turns=tuple(map(_turn, turns)))
 
 
 def listing(
     connection: Connection, owner: str, *, limit: int, before: str | None = None
-) -> tuple[list[Listed], str | None]:
+) -> tuple[list[ConversationSummary], str | None]:
     """A page of an owner's conversations, the youngest first.
 
     Args:
@@ -90,13 +100,13 @@ def listing(
         .order_by(_C.created.desc(), _C.id.desc())
         .limit(limit + 1)
     ).all()
-    found = [Listed(**_stored(row), last=_last(row)) for row in rows[:limit]]
+    found = [ConversationSummary(**_stored(row), last=_last(row)) for row in rows[:limit]]
     more = len(rows) > limit
     return found, _as_cursor(found[-1]) if more else None
 
 
 @dataclass(frozen=True)
-class Change:
+class ConversationUpdate:
     """What is to be different about a conversation.
 
     Args:
@@ -114,7 +124,7 @@ class Change:
     add: Sequence[Turn] = ()
 
 
-def change(connection: Connection, owner: str, id: str, wanted: Change) -> Stored:
+def change(connection: Connection, owner: str, id: str, wanted: ConversationUpdate) -> ConversationHeader:
     """Changes a conversation, all of it or nothing.
 
     Returns:
@@ -145,7 +155,7 @@ def change(connection: Connection, owner: str, id: str, wanted: Change) -> Store
     if wanted.keep is not None:
         connection.execute(delete(TURNS).where(_T.conversation == id, _T.number > wanted.keep))
     _add(connection, id, wanted.add)
-    return Stored(**_stored(row))
+    return ConversationHeader(**_stored(row))
 
 
 def remove(connection: Connection, owner: str, id: str) -> None:
@@ -178,8 +188,8 @@ def _stored(row: Row[Any]) -> dict[str, Any]:
     known = row._mapping
     about = {name: known[name] for name in _ABOUT} | {"persona": tuple(known["persona"])}
     return {
-        "about": About(**about),
-        **{field.name: known[field.name] for field in fields(Stored) if field.name != "about"},
+        "about": ConversationSettings(**about),
+        **{field.name: known[field.name] for field in fields(ConversationHeader) if field.name != "about"},
     }
 
 
@@ -195,7 +205,7 @@ def _last(row: Row[Any]) -> Turn | None:
     return Turn(row.turn_number, speaker, row.turn_text, row.turn_created, None, row.turn_chosen, row.turn_blocked)
 
 
-def _as_cursor(last: Stored) -> str:
+def _as_cursor(last: ConversationHeader) -> str:
     return f"{last.created}.{last.id}"
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from convmodel.serving.store.engine import BUSY_SECONDS, open_engine, reason
-from convmodel.serving.store.errors import Taken, Unavailable
+from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def _within(connection: Connection, work: Work[T]) -> T | Exception:
         with connection.begin_nested():
             return work(connection)
     except IntegrityError:
-        return Taken("it is there already")
+        return KeyAlreadyUsed("it is there already")
     except SQLAlchemyError:
         raise
     except Exception as error:
@@ -143,6 +143,6 @@ def _told() -> Iterator[None]:
     try:
         yield
     except IntegrityError:
-        raise Taken("it is there already") from None
+        raise KeyAlreadyUsed("it is there already") from None
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise Unavailable(f"the store cannot be used now: {reason(error)}") from None

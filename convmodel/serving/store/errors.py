@@ -17,5 +17,5 @@ class Conflict(RuntimeError):
     """Somebody else changed it first."""
 
 
-class Taken(ValueError):
+class KeyAlreadyUsed(ValueError):
     """A name or a key of idempotency that is already in use."""

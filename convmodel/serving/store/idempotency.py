@@ -14,7 +14,7 @@ _I = IDEMPOTENCY.c
 
 
 @dataclass(frozen=True)
-class Before:
+class IdempotencyRecord:
     """A request that came before with the same key.
 
     Args:
@@ -37,19 +37,19 @@ def sha256(*parts: str) -> str:
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def find(connection: Connection, owner: str, key: str) -> Before | None:
+def find(connection: Connection, owner: str, key: str) -> IdempotencyRecord | None:
     """The request that came with this key before."""
     row = connection.execute(select(IDEMPOTENCY).where(_is(owner, key))).one_or_none()
     if row is None:
         return None
-    return Before(row.request, row.conversation, row.turns_version, row.said, row.answer)
+    return IdempotencyRecord(row.request, row.conversation, row.turns_version, row.said, row.answer)
 
 
-def begin(connection: Connection, owner: str, key: str, before: Before) -> None:
+def begin(connection: Connection, owner: str, key: str, before: IdempotencyRecord) -> None:
     """Keeps a request.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: when there is one of that key; `Database.write` makes `Taken` of it.
+        sqlalchemy.exc.IntegrityError: when there is one of that key; `Database.write` makes `KeyAlreadyUsed` of it.
     """
     connection.execute(insert(IDEMPOTENCY).values(owner=owner, key=sha256(key), created=now(), **vars(before)))
 

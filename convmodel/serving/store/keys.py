@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from convmodel.serving.store.errors import Taken
+from convmodel.serving.store.errors import KeyAlreadyUsed
 from convmodel.serving.store.records import now
 from convmodel.serving.store.tables import KEYS
 
@@ -54,7 +54,7 @@ def add(connection: Connection, name: str) -> str:
             f"{name!r} cannot be the name of a key; use up to 64 letters, digits and . _ @ - (and not {LOCAL!r})"
         )
     if connection.execute(select(KEYS.c.name).where(KEYS.c.name == name)).one_or_none():
-        raise Taken(f"there is a key named {name!r} already; remove it first, or take another name")
+        raise KeyAlreadyUsed(f"there is a key named {name!r} already; remove it first, or take another name")
     key = new_key()
     connection.execute(insert(KEYS).values(name=name, digest=digest(key), created=now()))
     return key

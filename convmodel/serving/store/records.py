@@ -32,7 +32,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class About:
+class ConversationSettings:
     """What can be set of a conversation.
 
     Args:
@@ -53,7 +53,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Stored:
+class ConversationHeader:
     """A conversation without its turns.
 
     Args:
@@ -68,7 +68,7 @@ class Stored:
 
     id: str
     owner: str
-    about: About
+    about: ConversationSettings
     created: int
     updated: int
     version: int
@@ -77,7 +77,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Whole(Stored):
+class ConversationRecord(ConversationHeader):
     """A conversation with its turns, in order."""
 
     turns: tuple[Turn, ...] = ()
@@ -89,7 +89,7 @@ class Whole(Stored):
 
 
 @dataclass(frozen=True)
-class Listed(Stored):
+class ConversationSummary(ConversationHeader):
     """A conversation in a list, with its last turn."""
 
     last: Turn | None = None

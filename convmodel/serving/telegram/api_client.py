@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from convmodel.serving.telegram.errors import Away, Refused
+from convmodel.serving.telegram.errors import Refused, ServerUnavailable
 from convmodel.serving.telegram.rate_limit import backoff
 
 LOG = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Server:
                     return data
                 elif name == "error":
                     raise _refusal(500, data)
-        raise Away("the server's stream ended before the reply did")
+        raise ServerUnavailable("the server's stream ended before the reply did")
 
     def _request(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
         return self._session.request(
@@ -96,7 +96,7 @@ class Server:
         )
 
 
-async def patiently(
+async def retry_with_backoff(
     call: Callable[[], Awaitable[T]],
     *,
     longer: Callable[[], Awaitable[None]] | None = None,
@@ -117,7 +117,7 @@ async def patiently(
     while True:
         try:
             return await call()
-        except Away as error:
+        except ServerUnavailable as error:
             LOG.warning("the server is asked again later: %s", error)
             await (waits.asleep() if error.seconds is None else asyncio.sleep(error.seconds))
         except Refused as error:
@@ -139,7 +139,7 @@ class _network:
 
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, aiohttp.ClientError | OSError | TimeoutError):
-            raise Away(type(error).__name__) from None
+            raise ServerUnavailable(type(error).__name__) from None
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
@@ -151,7 +151,9 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         body = {}
     told = _refusal(response.status, body)
     if response.status in (401, 403, 429, 502, 503):
-        raise Away(told.message, seconds=_seconds(response.headers.get("Retry-After")), status=response.status)
+        raise ServerUnavailable(
+            told.message, seconds=_seconds(response.headers.get("Retry-After")), status=response.status
+        )
     raise told
 
 
@@ -160,7 +162,7 @@ def _refusal(status: int, body: Any) -> Refused:
     if not isinstance(error, dict):
         error = {"message": error}
     if error.get("type") == "rate_limit_error" and status == 500:
-        raise Away("the server has too much to do")
+        raise ServerUnavailable("the server has too much to do")
     if error.get("type") == "invalid_request_error" and status == 500:
         status = 400
     code = error.get("code")
@@ -176,9 +178,9 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except ValueError:
-        raise Away("the server's answer is no JSON") from None
+        raise ServerUnavailable("the server's answer is no JSON") from None
     if not isinstance(found, dict):
-        raise Away("the server's answer is no JSON object")
+        raise ServerUnavailable("the server's answer is no JSON object")
     return found
 
 

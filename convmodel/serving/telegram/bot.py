@@ -27,14 +27,14 @@ from aiogram.utils.token import TokenValidationError, validate_token
 
 from convmodel.serving.store import Store
 from convmodel.serving.telegram.api_client import Server
-from convmodel.serving.telegram.commands import COMMANDS, Desk
-from convmodel.serving.telegram.errors import Away, Refused, TokenRefused
+from convmodel.serving.telegram.commands import COMMANDS, CommandContext
+from convmodel.serving.telegram.errors import Refused, ServerUnavailable, TokenRefused
 from convmodel.serving.telegram.polling import Poller
-from convmodel.serving.telegram.rate_limit import Pace, backoff
+from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 from convmodel.serving.telegram.replies import Replies
 from convmodel.serving.telegram.sending import REFUSED, TIMEOUT, Sender
 from convmodel.serving.telegram.task_queue import State
-from convmodel.serving.telegram.workers import Chats, Working
+from convmodel.serving.telegram.workers import Chats, WorkerContext
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class BotSettings:
         key: that it wants, or None.
         api: the address of a Bot API server; None is Telegram's own.
         poll_seconds: for which Telegram waits for something to tell.
-        gap, group_gap, per_second: see `waiting.Pace`.
+        gap, group_gap, per_second: see `waiting.RateLimiter`.
         grace: seconds for what has been begun when the bot is told to end.
     """
 
@@ -117,10 +117,10 @@ async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: as
         opening = asyncio.ensure_future(_introduce(bot, server, settings.url))
         if not await _unless(ending, opening):
             return
-        pace = Pace(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
+        pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
         sender = Sender(bot, pace)
-        desk = Desk(state, server, Replies(state, server, sender, bot=bot.id))
-        chats = Chats(Working(state, sender, desk, opening.result()))
+        desk = CommandContext(state, server, Replies(state, server, sender, bot=bot.id))
+        chats = Chats(WorkerContext(state, sender, desk, opening.result()))
         poller = asyncio.ensure_future(Poller(bot, state, chats, seconds=settings.poll_seconds).run())
         try:
             await _unless(ending, poller, chats.refused)
@@ -193,7 +193,7 @@ async def _about(server: Server, url: str) -> dict[str, Any]:
     while True:
         try:
             about: dict[str, Any] = await server.ask("GET", "/about")
-        except Away as error:
+        except ServerUnavailable as error:
             if error.status in (401, 403):
                 raise ValueError(
                     f"{url} lets nobody in without its key, in $CONVMODEL_API_KEY; it says: {error}"
@@ -209,7 +209,7 @@ async def _about(server: Server, url: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone(store: str) -> Iterator[None]:
+def single_instance_lock(store: str) -> Iterator[None]:
     """Sees to it that no other bot works on a SQLite store: both would send what is waiting there.
 
     The lock ends with the process. With PostgreSQL it is for whoever starts the bots.

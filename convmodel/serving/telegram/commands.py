@@ -7,7 +7,7 @@ from typing import Any
 
 from convmodel.responders.option_values import parse_value, show_value
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.api_client import Server, patiently
+from convmodel.serving.telegram.api_client import Server, retry_with_backoff
 from convmodel.serving.telegram.chat_settings import ChatSettings
 from convmodel.serving.telegram.errors import Refused
 from convmodel.serving.telegram.message_split import split
@@ -15,12 +15,12 @@ from convmodel.serving.telegram.replies import Replies, told
 from convmodel.serving.telegram.task_queue import State, Task
 
 
-class Mistake(ValueError):
+class CommandError(ValueError):
     """A command that cannot be followed; says what to do."""
 
 
 @dataclass(frozen=True)
-class Desk:
+class CommandContext:
     """What commands work with."""
 
     state: State
@@ -59,7 +59,7 @@ class BotCommand:
     name: str
     arguments: str
     help: str
-    run: Callable[[Desk, Task, str], Awaitable[Answer]]
+    run: Callable[[CommandContext, Task, str], Awaitable[Answer]]
 
     @property
     def usage(self) -> str:
@@ -67,7 +67,7 @@ class BotCommand:
         return f"/{self.name} {self.arguments}".rstrip()
 
 
-async def answer_command(desk: Desk, task: Task) -> list[str]:
+async def answer_command(desk: CommandContext, task: Task) -> list[str]:
     """Follows a command and keeps what came of it.
 
     Returns:
@@ -76,7 +76,7 @@ async def answer_command(desk: Desk, task: Task) -> list[str]:
     name, rest = task.command
     try:
         answer = await find(name).run(desk, task, rest)
-    except Mistake as error:
+    except CommandError as error:
         answer = Answer(str(error))
     except Refused as error:
         gone = error.status == 404  # deleted on the server, by its age or by hand
@@ -100,27 +100,27 @@ def find(name: str) -> BotCommand:
         return COMMANDS[names.index(name.lower())]
     near = difflib.get_close_matches(name.lower(), names, n=1)
     guess = f"did you mean /{near[0]}? " if near else ""
-    raise Mistake(f"There is no command /{name}; {guess}/help lists them, and //{name} says /{name}")
+    raise CommandError(f"There is no command /{name}; {guess}/help lists them, and //{name} says /{name}")
 
 
-async def _start(desk: Desk, task: Task, rest: str) -> Answer:
+async def _start(desk: CommandContext, task: Task, rest: str) -> Answer:
     return Answer(texts.HELLO)
 
 
-async def _help(desk: Desk, task: Task, rest: str) -> Answer:
+async def _help(desk: CommandContext, task: Task, rest: str) -> Answer:
     if rest:
         command = find(rest.removeprefix("/"))
         return Answer(f"{command.usage}\n{command.help}")
     return Answer("\n".join(f"{command.usage} - {command.help}" for command in COMMANDS) + f"\n\n{texts.HINTS}")
 
 
-async def _reset(desk: Desk, task: Task, rest: str) -> Answer:
+async def _reset(desk: CommandContext, task: Task, rest: str) -> Answer:
     return Answer("A new conversation; persona and options stay.", {"conversation": None})
 
 
-async def _forget(desk: Desk, task: Task, rest: str) -> Answer:
+async def _forget(desk: CommandContext, task: Task, rest: str) -> Answer:
     for conversation in await desk.state.conversations(task.chat):
-        await patiently(lambda one=conversation: _delete(desk.server, one))  # type: ignore[misc]
+        await retry_with_backoff(lambda one=conversation: _delete(desk.server, one))  # type: ignore[misc]
     await desk.state.forget(task, [texts.FORGOTTEN])
     await desk.state.clean()
     return Answer(texts.FORGOTTEN, kept=True)
@@ -134,36 +134,38 @@ async def _delete(server: Server, conversation: str) -> None:
             raise
 
 
-async def _undo(desk: Desk, task: Task, rest: str) -> Answer:
+async def _undo(desk: CommandContext, task: Task, rest: str) -> Answer:
     conversation = (await desk.state.settings(task.chat)).conversation
     if conversation is None:
-        raise Mistake(texts.NOTHING_TO_UNDO)
+        raise CommandError(texts.NOTHING_TO_UNDO)
     path, plan = f"/conversations/{conversation}", task.plan
     if plan is None:
         # Which version is undone is kept before it is: a second time, the server sees that it is done.
-        now = await patiently(lambda: desk.server.ask("GET", path))
+        now = await retry_with_backoff(lambda: desk.server.ask("GET", path))
         if not now["turns"]:
-            raise Mistake(texts.NOTHING_TO_UNDO)
+            raise CommandError(texts.NOTHING_TO_UNDO)
         plan = {"version": now["version"], "turns": len(now["turns"])}
         await desk.state.attempt(task, plan=plan, attempt=0)
     try:
         body = {"version": plan["version"]}
-        after = (await patiently(lambda: desk.server.ask("POST", f"{path}/undo", body), conflicts={}))["conversation"]
+        after = (await retry_with_backoff(lambda: desk.server.ask("POST", f"{path}/undo", body), conflicts={}))[
+            "conversation"
+        ]
     except Refused as error:
         if error.code != "conflict":
             raise
-        after = await patiently(lambda: desk.server.ask("GET", path))
+        after = await retry_with_backoff(lambda: desk.server.ask("GET", path))
         if after["version"] != plan["version"] + 1 or len(after["turns"]) >= plan["turns"]:
-            raise Mistake(texts.CHANGED_ELSEWHERE) from None
+            raise CommandError(texts.CHANGED_ELSEWHERE) from None
     left = len(after["turns"])
     return Answer(f"Taken back; {left or 'no'} turn{'' if left == 1 else 's'} {'is' if left == 1 else 'are'} left.")
 
 
-async def _retry(desk: Desk, task: Task, rest: str) -> Answer:
+async def _retry(desk: CommandContext, task: Task, rest: str) -> Answer:
     return Answer(parts=await desk.replies.reply(task))
 
 
-async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
+async def _persona(desk: CommandContext, task: Task, rest: str) -> Answer:
     settings = await desk.state.settings(task.chat)
     word, _, text = rest.partition(" ")
     persona = settings.persona
@@ -174,26 +176,26 @@ async def _persona(desk: Desk, task: Task, rest: str) -> Answer:
     elif word == "add" and text.strip():
         persona = (*persona, text.strip())
     elif word == "add":
-        raise Mistake("There is no sentence to add; write /persona add I like rain.")
+        raise CommandError("There is no sentence to add; write /persona add I like rain.")
     elif rest:
         persona = (rest,)
     shown = "\n".join(persona) or "There is no persona; /persona I like rain. gives one."
     return await _changed(desk, task, replace(settings, persona=persona), shown) if rest else Answer(shown)
 
 
-async def _usual_persona(desk: Desk, task: Task) -> tuple[str, ...]:
+async def _usual_persona(desk: CommandContext, task: Task) -> tuple[str, ...]:
     """The server's, kept before it is changed: a second time, the server would tell what the first time made of it."""
     if task.plan is None:
         path = f"/conversations/{await desk.replies.conversation(task)}"
-        persona = (await patiently(lambda: desk.server.ask("GET", path)))["persona"]
+        persona = (await retry_with_backoff(lambda: desk.server.ask("GET", path)))["persona"]
         await desk.state.attempt(task, plan={"persona": persona}, attempt=0)
         return tuple(persona)
     return tuple(task.plan["persona"])
 
 
-async def _set(desk: Desk, task: Task, rest: str) -> Answer:
+async def _set(desk: CommandContext, task: Task, rest: str) -> Answer:
     settings = await desk.state.settings(task.chat)
-    about = await patiently(lambda: desk.server.ask("GET", "/about"))
+    about = await retry_with_backoff(lambda: desk.server.ask("GET", "/about"))
     in_effect = _in_effect(about, settings)
     name, _, value = rest.replace("=", " ", 1).partition(" ") if "=" in rest.split(" ")[0] else rest.partition(" ")
     if not name:
@@ -202,7 +204,7 @@ async def _set(desk: Desk, task: Task, rest: str) -> Answer:
         return Answer("\n".join(f"{key} = {show_value(value)} ({who})" for key, value, who in own_to_set))
     if not value.strip():
         if name not in about.get("option_help", {}):
-            raise Mistake(f"There is no option {name}; /set lists those in effect")
+            raise CommandError(f"There is no option {name}; /set lists those in effect")
         return Answer(_shown(name, in_effect))
     own = dict(settings.options)
     if value.strip() != "default":
@@ -210,18 +212,18 @@ async def _set(desk: Desk, task: Task, rest: str) -> Answer:
     elif name in own:
         del own[name]
     else:
-        raise Mistake(f"{name} was not set")
+        raise CommandError(f"{name} was not set")
     settings = replace(settings, options=own)
     return await _changed(desk, task, settings, _shown(name, _in_effect(about, settings)))
 
 
-async def _preset(desk: Desk, task: Task, rest: str) -> Answer:
-    about = await patiently(lambda: desk.server.ask("GET", "/about"))
+async def _preset(desk: CommandContext, task: Task, rest: str) -> Answer:
+    about = await retry_with_backoff(lambda: desk.server.ask("GET", "/about"))
     settings, presets = await desk.state.settings(task.chat), about.get("presets", {})
     if rest:
         if rest != "off" and rest not in presets:
             known = f"there are {', '.join(presets)}" if presets else "this model has none"
-            raise Mistake(f"There is no preset {rest!r}; {known}")
+            raise CommandError(f"There is no preset {rest!r}; {known}")
         shown = "No preset: the model's own options." if rest == "off" else f"Preset {rest}."
         return await _changed(desk, task, replace(settings, preset=rest, options={}), shown)
     now = about.get("preset") if settings.preset is None else settings.preset
@@ -233,11 +235,11 @@ async def _preset(desk: Desk, task: Task, rest: str) -> Answer:
     return Answer("\n".join(lines) or "This model has no presets.")
 
 
-async def _changed(desk: Desk, task: Task, settings: ChatSettings, shown: str) -> Answer:
+async def _changed(desk: CommandContext, task: Task, settings: ChatSettings, shown: str) -> Answer:
     """Has the server see whether settings can be followed; what it refuses is not kept."""
     conversation = await desk.replies.conversation(task)
     body = told(settings)
-    await patiently(lambda: desk.server.ask("PATCH", f"/conversations/{conversation}", body))
+    await retry_with_backoff(lambda: desk.server.ask("PATCH", f"/conversations/{conversation}", body))
     return Answer(shown, {"persona": settings.persona, "preset": settings.preset, "options": dict(settings.options)})
 
 

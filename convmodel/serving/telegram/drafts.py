@@ -18,7 +18,7 @@ TYPING = 4.0
 """Seconds after which it is shown again that one is typing; Telegram shows it for five."""
 
 
-class Showing:
+class DraftUpdater:
     """Shows that a reply is being made, for as long as it is entered.
 
     Args:
@@ -43,7 +43,7 @@ class Showing:
         """Begins anew: what was written does not count."""
         self._pieces.clear()
 
-    async def __aenter__(self) -> "Showing":
+    async def __aenter__(self) -> "DraftUpdater":
         self._loop = asyncio.create_task(self._show())
         return self
 

@@ -5,15 +5,15 @@ class TokenRefused(ValueError):
     """The Bot API does not know the token; nothing can be done but to give another one."""
 
 
-class Gone(Exception):
+class ChatUnavailable(Exception):
     """The bot may not write to a chat: it was blocked, or removed."""
 
 
-class NotTaken(Exception):
+class MessageRejected(Exception):
     """Telegram does not take this message, however often it is sent."""
 
 
-class Away(Exception):
+class ServerUnavailable(Exception):
     """The server cannot be reached, or has too much to do: ask again later.
 
     Args:

@@ -9,7 +9,7 @@ LOGGERS = ("convmodel.serving", "uvicorn")
 """Whose handlers write; see `convmodel.serving.logs`."""
 
 
-class Hiding(logging.Filter):
+class RedactTokenFilter(logging.Filter):
     """Takes a token out of every line: it is part of each address of the Bot API, and errors like to name addresses.
 
     Args:
@@ -33,4 +33,4 @@ def hide(token: str) -> None:
     """Hides a token in what is logged from now on, by us and, where nobody else listens, by what we stand on."""
     found = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
     for handler in filter(None, [*found, logging.lastResort]):
-        handler.addFilter(Hiding(token))
+        handler.addFilter(RedactTokenFilter(token))

@@ -14,7 +14,7 @@ def backoff() -> Backoff:
     return Backoff(BackoffConfig(min_delay=FIRST, max_delay=LONGEST, factor=2.0, jitter=FIRST / 5))
 
 
-class Pace:
+class RateLimiter:
     """Messages of everybody and of each chat at a pace that Telegram allows.
 
     Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this

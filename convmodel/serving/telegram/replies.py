@@ -8,10 +8,10 @@ from typing import Any
 from aiogram.exceptions import TelegramMigrateToChat
 
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.api_client import Server, patiently
+from convmodel.serving.telegram.api_client import Server, retry_with_backoff
 from convmodel.serving.telegram.chat_settings import ChatSettings
-from convmodel.serving.telegram.drafts import Showing
-from convmodel.serving.telegram.errors import Gone, NotTaken, Refused
+from convmodel.serving.telegram.drafts import DraftUpdater
+from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused
 from convmodel.serving.telegram.message_split import split
 from convmodel.serving.telegram.sending import Sender
 from convmodel.serving.telegram.task_queue import State, Task
@@ -45,14 +45,14 @@ class Replies:
         settings = await self._state.settings(chat)
         if settings.conversation is None:
             body, key = {"meta": {"from": "telegram"}}, f"{self._key(task)}-begin"
-            begun = await patiently(lambda: self._server.ask("POST", "/conversations", body, key=key))
+            begun = await retry_with_backoff(lambda: self._server.ask("POST", "/conversations", body, key=key))
             await self._state.begin_conversation(chat, str(begun["id"]))
             settings = await self._state.settings(chat)
         assert settings.conversation is not None
         if not settings.told:
             path = f"/conversations/{settings.conversation}"
             if any(told(settings).values()) or settings.persona is not None:
-                await patiently(lambda: self._server.ask("PATCH", path, told(settings)))
+                await retry_with_backoff(lambda: self._server.ask("PATCH", path, told(settings)))
             await self._state.change(chat, told=True)
         return settings.conversation
 
@@ -63,7 +63,7 @@ class Replies:
         request, with the same key, finds it; then it is made anew by another request, whose number is kept first.
         """
         gone = 0
-        async with Showing(self._sender, task) as showing:
+        async with DraftUpdater(self._sender, task) as showing:
             while True:
                 try:
                     answer = await self._request(task, showing)
@@ -83,7 +83,7 @@ class Replies:
         """What names a task to the server."""
         return f"telegram-{self._bot}-{task.update}"
 
-    async def _request(self, task: Task, showing: Showing) -> dict[str, Any]:
+    async def _request(self, task: Task, showing: DraftUpdater) -> dict[str, Any]:
         path = _path(task)
         conversation = (
             await self.conversation(task) if path == "turns" else (await self._state.settings(task.chat)).conversation
@@ -99,10 +99,12 @@ class Replies:
             return await self._server.reply(url, body, key=key, piece=showing.piece)
 
         async def longer() -> None:
-            with contextlib.suppress(Gone, NotTaken, TelegramMigrateToChat):  # the reply will find out, too
+            with contextlib.suppress(
+                ChatUnavailable, MessageRejected, TelegramMigrateToChat
+            ):  # the reply will find out, too
                 await self._sender.send(task.chat, texts.LONGER, group=task.group, thread=task.thread)
 
-        return await patiently(once, longer=longer)
+        return await retry_with_backoff(once, longer=longer)
 
     async def _not_whole(self, task: Task, answer: dict[str, Any]) -> str | None:
         """The path of the next request where a reply was cut off, and not because the person wanted it."""

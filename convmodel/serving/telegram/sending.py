@@ -19,8 +19,8 @@ from aiogram.exceptions import (
 from aiogram.methods import SendChatAction, SendMessage, SendMessageDraft
 from aiogram.types import LinkPreviewOptions, ReplyParameters
 
-from convmodel.serving.telegram.errors import Gone, NotTaken, TokenRefused
-from convmodel.serving.telegram.rate_limit import Pace, backoff
+from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, TokenRefused
+from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Sender:
         pace: at which it may.
     """
 
-    def __init__(self, bot: Bot, pace: Pace) -> None:
+    def __init__(self, bot: Bot, pace: RateLimiter) -> None:
         self._bot, self._pace = bot, pace
         self.drafts = True
 
@@ -72,7 +72,7 @@ class Sender:
                     return
                 if not _passing(error):
                     if thread is None and answers is None:
-                        raise NotTaken(type(error).__name__) from None
+                        raise MessageRejected(type(error).__name__) from None
                     thread = answers = None  # the thread may be closed, the message deleted; the text still counts
                 else:
                     LOG.warning("a message is not taken yet: %s", type(error).__name__)
@@ -123,7 +123,7 @@ def _accepted(error: ClientDecodeError) -> bool:
 def _passing(error: Exception) -> bool:
     """Whether it may go better another time; raises what somebody else has to deal with."""
     if isinstance(error, TelegramForbiddenError):
-        raise Gone from None
+        raise ChatUnavailable from None
     if isinstance(error, TelegramUnauthorizedError):
         raise TokenRefused(REFUSED) from None
     if isinstance(error, TelegramMigrateToChat):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from aiogram.exceptions import TelegramMigrateToChat
 
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.commands import Desk, answer_command
-from convmodel.serving.telegram.errors import Away, Gone, NotTaken, Refused, TokenRefused
+from convmodel.serving.telegram.commands import CommandContext, answer_command
+from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused, ServerUnavailable, TokenRefused
 from convmodel.serving.telegram.rate_limit import backoff
 from convmodel.serving.telegram.sending import Sender
 from convmodel.serving.telegram.task_queue import State, Task
@@ -23,7 +23,7 @@ DEFECTS = 3
 
 
 @dataclass(frozen=True)
-class Working:
+class WorkerContext:
     """What tasks are done with.
 
     Args:
@@ -32,7 +32,7 @@ class Working:
 
     state: State
     sender: Sender
-    desk: Desk
+    desk: CommandContext
     characters: int
 
 
@@ -43,7 +43,7 @@ class Chats:
         working: what tasks are done with.
     """
 
-    def __init__(self, working: Working) -> None:
+    def __init__(self, working: WorkerContext) -> None:
         self._working = working
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._more: set[int] = set()
@@ -142,7 +142,7 @@ class Chats:
         for number, text in enumerate(parts[task.sent :], task.sent):
             try:
                 await self._send(task, text, first=number == 0)
-            except Gone:
+            except ChatUnavailable:
                 LOG.info("update %s: the bot may not write to its chat", task.update)
                 await state.change(task.chat, left=True)
                 break
@@ -159,14 +159,14 @@ class Chats:
         sender = self._working.sender
         try:
             await sender.send(task.chat, text, group=task.group, thread=task.thread, answers=answers)
-        except NotTaken as error:
+        except MessageRejected as error:
             LOG.warning("update %s: Telegram does not take a message: %s", task.update, error)
             if task.kind == "say":
-                with contextlib.suppress(NotTaken):
+                with contextlib.suppress(MessageRejected):
                     await sender.send(task.chat, texts.UNSHOWN, group=task.group)
 
     async def _stop(self, chat: int) -> None:
-        with contextlib.suppress(Away, Refused, OSError):  # nothing is running any more
+        with contextlib.suppress(ServerUnavailable, Refused, OSError):  # nothing is running any more
             conversation = (await self._working.state.settings(chat)).conversation
             if conversation is not None:
                 await self._working.desk.server.ask("POST", f"/conversations/{conversation}/stop")

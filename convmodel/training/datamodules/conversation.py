@@ -15,13 +15,13 @@ from tqdm.auto import tqdm
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import Reader
-from convmodel.data.selection_example import ChoiceExample
+from convmodel.data.selection_example import SelectionExample
 from convmodel.models.devices import best_device
-from convmodel.tokens.batching import Batch, BatchLoader, Share, TokenBudgetSampler, pad
+from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard, TokenBudgetSampler, pad
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
-from convmodel.tokens.store import Parts, TokenStore, store_key
+from convmodel.tokens.store import Segments, TokenStore, store_key
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 SetT = TypeVar("SetT")
@@ -79,7 +79,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """What a file comes to for the model, described to a person in `described`."""
 
     @abstractmethod
-    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[BatchT]:
+    def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
         """The batches of a file that is laid out: in a new order each epoch, or always the same."""
 
     def setup(self, stage: str) -> None:
@@ -88,15 +88,15 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
             if split not in self._sets:
                 self._sets[split] = self._laid_out(split)
 
-    def train_dataloader(self) -> BatchLoader[BatchT]:
+    def train_dataloader(self) -> ResumableDataLoader[BatchT]:
         """Batches in a new order each epoch."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> BatchLoader[BatchT] | list[BatchLoader[BatchT]]:
+    def val_dataloader(self) -> ResumableDataLoader[BatchT] | list[ResumableDataLoader[BatchT]]:
         """Always the same batches; none without a `valid_file`."""
         return self._loader("valid", shuffle=False) if "valid" in self._sets else []
 
-    def test_dataloader(self) -> BatchLoader[BatchT]:
+    def test_dataloader(self) -> ResumableDataLoader[BatchT]:
         """Always the same batches."""
         return self._loader("test", shuffle=False)
 
@@ -105,10 +105,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     @property
-    def _share(self) -> Share:
+    def _share(self) -> Shard:
         """Which of the batches are this process's."""
         assert self.trainer is not None
-        return Share(self.trainer.global_rank, self.trainer.world_size)
+        return Shard(self.trainer.global_rank, self.trainer.world_size)
 
     def _by_length(
         self, lengths: np.ndarray, tokens_per_batch: int, *, shuffle: bool, **options: float
@@ -141,13 +141,13 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def _reader(self, file: str) -> Reader[Any, Any, Any]:
         return ConversationReader(file, on_error=self._on_error)
 
-    _parts: Callable[[Any], Parts] | None = None
+    _parts: Callable[[Any], Segments] | None = None
     """Gives the texts of what is read; see `TokenStore.build`."""
 
     @staticmethod
     def _texts(one: Any) -> Iterator[str]:
         """What a vocabulary is learned from."""
-        assert isinstance(one, Conversation | ChoiceExample)
+        assert isinstance(one, Conversation | SelectionExample)
         yield from one.persona
         yield from one.turns if isinstance(one, Conversation) else (*one.context, one.response)
 
@@ -267,10 +267,10 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         rank_zero_info(f"{split}: {self.described[split]}")
         return found
 
-    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
+    def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
         sampler = self._by_length(windows.lengths, self._tokens_per_batch, shuffle=shuffle)
-        return BatchLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
+        return ResumableDataLoader(sampler, partial(_read, windows, self._tokenizer.sep_token_id))
 
 
 def too_long_persona(file: str | None, number: int, limit: int, option: str) -> str:

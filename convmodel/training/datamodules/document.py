@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.data.document import Document, DocumentReader, meta_text
 from convmodel.data.reader import count
-from convmodel.tokens.batching import Batch, Batches, BatchLoader, padded
+from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, padded
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import DocumentWindows, Limits
 from convmodel.tokens.document_store import StoredDocuments, StoredWindows, parts
@@ -53,7 +53,7 @@ class ChosenWindows:
     without_meta: np.ndarray
 
 
-class SometimesWithoutMeta:
+class MetaDropout:
     """Batches of windows, some of which lose their meta: drawn for each epoch and window, whatever is read before.
 
     Args:
@@ -63,7 +63,7 @@ class SometimesWithoutMeta:
         seed: what is drawn from.
     """
 
-    def __init__(self, batches: Batches[np.ndarray], windows: int, *, probability: float, seed: int) -> None:
+    def __init__(self, batches: BatchSampler[np.ndarray], windows: int, *, probability: float, seed: int) -> None:
         self._batches, self._windows, self._probability, self._seed = batches, windows, probability, seed
 
     def __len__(self) -> int:
@@ -180,7 +180,7 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         rank_zero_info(f"{split}: {self.described[split]}")
         return found
 
-    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[Batch]:
+    def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
         sampler = self._by_length(
             windows.lengths,
@@ -190,8 +190,8 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
             most_padding=MOST_PADDING,
         )
         probability = self._ignore_meta_prob if shuffle else 0.0
-        batches = SometimesWithoutMeta(sampler, len(windows), probability=probability, seed=self._seed)
-        return BatchLoader(batches, partial(read_batch, windows, self._tokenizer.sep_token_id))
+        batches = MetaDropout(sampler, len(windows), probability=probability, seed=self._seed)
+        return ResumableDataLoader(batches, partial(read_batch, windows, self._tokenizer.sep_token_id))
 
 
 def read_batch(windows: DocumentWindows, pad_token_id: int, chosen: ChosenWindows) -> Batch:

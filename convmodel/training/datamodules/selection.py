@@ -9,14 +9,14 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.data.selection_example import ChoiceReader, reader_of
-from convmodel.tokens.batching import Batches, BatchLoader, RandomBatches
-from convmodel.tokens.selection_dataset import ChoiceSet, Ids, TokenisedChoice
+from convmodel.data.selection_example import SelectionReader, reader_of
+from convmodel.tokens.batching import BatchSampler, RandomBatchSampler, ResumableDataLoader
+from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
 from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, too_long_persona
 
 
 @dataclass(frozen=True)
-class ChoiceBatch:
+class SelectionBatch:
     """Examples that are read together.
 
     Args:
@@ -35,7 +35,7 @@ class ReadsChoices(AsksForTokenizer, Protocol):
     max_context: int
 
 
-class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
+class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
     """Contexts and responses for a model that chooses replies.
 
     Any conversation file does: each turn is a response to the turns before it, and the other responses of its batch are
@@ -83,22 +83,24 @@ class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
         assert self.trainer is not None
         if not isinstance(self.trainer.lightning_module, ReadsChoices):
             raise ValueError(
-                f"data is a ChoiceDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
+                f"data is a SelectionDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
                 "leave --data out, or choose a model of convmodel.training.selector_modules"
             )
         super().setup(stage)
 
-    def transfer_batch_to_device(self, batch: ChoiceBatch, device: torch.device, dataloader_idx: int) -> ChoiceBatch:
+    def transfer_batch_to_device(
+        self, batch: SelectionBatch, device: torch.device, dataloader_idx: int
+    ) -> SelectionBatch:
         """Leaves the ids where they are: rows are laid out and padded first."""
         return batch
 
-    def _reader(self, file: str) -> ConversationReader | ChoiceReader:
+    def _reader(self, file: str) -> ConversationReader | SelectionReader:
         return reader_of(file, on_error=self._on_error)
 
-    def _laid_out(self, split: str) -> ChoiceSet:
+    def _laid_out(self, split: str) -> SelectionDataset:
         store = self._store(split)
         module = cast(ReadsChoices, self._asks)
-        found = ChoiceSet(store, max_context=module.max_context, max_turns=self._max_turns)
+        found = SelectionDataset(store, max_context=module.max_context, max_turns=self._max_turns)
         if len(found.dropped) and self._on_error == "stop":
             raise ValueError(
                 too_long_persona(self._files[split], found.dropped[0], module.max_context, "model.max_context")
@@ -110,31 +112,31 @@ class ChoiceDataModule(FilesDataModule[ChoiceSet, ChoiceBatch]):
         rank_zero_info(f"{split}: {self.described[split]}")
         return found
 
-    def _loader(self, split: str, *, shuffle: bool) -> BatchLoader[ChoiceBatch]:
+    def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
         choices, share = self._sets[split], self._share
         if shuffle:
-            batches: Batches[np.ndarray] = RandomBatches(
+            batches: BatchSampler[np.ndarray] = RandomBatchSampler(
                 len(choices), batch_size=self._batch_size, seed=self._seed, share=share
             )
-            return BatchLoader(batches, lambda numbers: self._read(choices, numbers))
+            return ResumableDataLoader(batches, lambda numbers: self._read(choices, numbers))
         # Drawn once: neighbours in a file are of one conversation, and would be hard to tell apart.
-        batches = RandomBatches(len(choices), batch_size=self._rank_at_once(), seed=0, share=share, redraw=False)
-        return BatchLoader(batches, lambda numbers: self._rank(choices, numbers))
+        batches = RandomBatchSampler(len(choices), batch_size=self._rank_at_once(), seed=0, share=share, redraw=False)
+        return ResumableDataLoader(batches, lambda numbers: self._rank(choices, numbers))
 
     def _rank_at_once(self) -> int:
         """Examples of a batch in validation: whole pools."""
         return max(1, self._batch_size // self._pool) * self._pool
 
-    def _read(self, choices: ChoiceSet, numbers: np.ndarray) -> ChoiceBatch:
-        return ChoiceBatch(choices.read(numbers, distractors=self._distractors))
+    def _read(self, choices: SelectionDataset, numbers: np.ndarray) -> SelectionBatch:
+        return SelectionBatch(choices.read(numbers, distractors=self._distractors))
 
-    def _rank(self, choices: ChoiceSet, numbers: np.ndarray) -> ChoiceBatch:
+    def _rank(self, choices: SelectionDataset, numbers: np.ndarray) -> SelectionBatch:
         examples = choices.read(numbers, distractors=self._pool - 1)
         spare: list[Ids] = []
         if len(examples) < self._pool:
             missing = np.setdiff1d(np.arange(min(self._pool, len(choices))), numbers)
             spare = [one.response for one in choices.read(missing, distractors=0)]
-        return ChoiceBatch(list(_among(examples, spare, self._pool)), pool=self._pool)
+        return SelectionBatch(list(_among(examples, spare, self._pool)), pool=self._pool)
 
 
 def _among(examples: Sequence[TokenisedChoice], spare: Sequence[Ids], pool: int) -> Iterator[TokenisedChoice]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.cli.bulk.documents import DocumentJob, write_to_file
+from convmodel.cli.bulk.documents import DocumentFileJob, write_to_file
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.progress import progress_bar
 from convmodel.data.document import read_documents
@@ -115,10 +115,10 @@ def test_a_plain_gpt2_goes_on_with_prompts_when_asked(here: Path, capsys: pytest
         (["--persona", "I am Ann."], "--persona means nothing for a model that writes documents (doc); leave it out"),
         (["--selector", "s"], "--selector means nothing"),
         (["--reranker", "likelihood"], "--reranker means nothing"),
-        (["--num_chosen", "2"], "--num_chosen means nothing"),
+        (["--num_candidates", "2"], "--num_candidates means nothing"),
         (["--last"], "--last means nothing"),
         (["--preset", "wild"], "there is no preset 'wild'; there are balanced, careful, lively"),
-        (["--set", "said_again_penalty=0.5"], "said_again_penalty looks at what was said in earlier turns"),
+        (["--set", "self_repetition_penalty=0.5"], "self_repetition_penalty looks at what was said in earlier turns"),
         (["--set", "max_new_tokens=63"], "max_new_tokens=63"),
         (["--format", "python"], "format='python': allowed are jsonl, text, hub"),
     ],
@@ -137,12 +137,12 @@ def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: P
         long = {"max_new_tokens": 50}  # no room beside a long meta
         lines = [{"prompt": "a", "meta": "cats and dogs and rain and sea " * 9}, {"prompt": "b"}]
         (here / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        job = DocumentJob(input="in.jsonl", output="out.jsonl", options=long)
+        job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long)
         with pytest.raises(
             ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or go on with --on_error skip"
         ):
             write_to_file(writer, job, digest="m", show=progress_bar)
-        job = DocumentJob(input="in.jsonl", output="out.jsonl", options=long, on_error="skip", overwrite=True)
+        job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long, on_error="skip", overwrite=True)
         result = write_to_file(writer, job, digest="m", show=progress_bar)
     first, second = lines_of(here / "out.jsonl")
     assert (result.lines, result.failed) == (2, 1) and "; 1 without a text" in result.summary("x")

@@ -18,7 +18,7 @@ import pytest
 from convmodel.cli.bulk.job import files_digest, folder_digest
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.progress import progress_bar
-from convmodel.cli.bulk.replies import ReplyJob, reply_to_file
+from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
 from convmodel.cli.bulk.runner import Progress, Result
 from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.responders.protocol import Candidate, Reply
@@ -55,7 +55,7 @@ def many(count: int) -> list[Any]:
 
 def run(tmp_path: Path, responder: FakeResponder | None = None, **fields: Any) -> Result:
     digest = fields.pop("digest", "m")
-    job = ReplyJob(**({"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl")} | fields))
+    job = ReplyFileJob(**({"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl")} | fields))
     return reply_to_file(responder or FakeResponder(), job, digest=digest, show=Count().show)
 
 
@@ -308,7 +308,7 @@ def test_there_is_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
     from convmodel.cli.bulk.replies import _written
 
-    job = ReplyJob(input="in", output="out")
+    job = ReplyFileJob(input="in", output="out")
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
     line = json.loads(_written(job, Conversation(["a"]), reply).text)
     assert line["scores"] == [0.1235, None] and line["seed"] is None
@@ -323,7 +323,7 @@ def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> N
         Candidate("", -math.inf, "written", None, None, {"written": -math.inf}),
     )
     line = json.loads(
-        _written(ReplyJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
+        _written(ReplyFileJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
     )
     assert line["turns"] == ["a", "x"] and line["responses"] == ["x", "y", ""]
     assert line["scores"] == [2.1235, 1.0, None] and line["ranked_by"] == "x"
@@ -358,10 +358,10 @@ def test_the_digest_of_files_is_that_of_all_of_them(tmp_path: Path) -> None:
 PROGRAM = """\
 import sys
 from convmodel.cli.bulk.progress import progress_bar
-from convmodel.cli.bulk.replies import ReplyJob, reply_to_file
+from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
 from tests.fakes import FakeResponder
 
-job = ReplyJob(input=sys.argv[1], output=sys.argv[2], concurrency=5)
+job = ReplyFileJob(input=sys.argv[1], output=sys.argv[2], concurrency=5)
 reply_to_file(FakeResponder(seconds=0.001), job, digest="m", show=progress_bar)
 """
 

@@ -16,9 +16,9 @@ import pytest
 from convmodel.__main__ import main
 from convmodel.cli.commands import telegram
 from convmodel.serving.store import Store
-from convmodel.serving.telegram.bot import alone, check_address
+from convmodel.serving.telegram.bot import check_address, single_instance_lock
 from convmodel.serving.telegram.embedded_server import own_key
-from convmodel.serving.telegram.log_redaction import Hiding
+from convmodel.serving.telegram.log_redaction import RedactTokenFilter
 from tests.fakes import FakeResponder
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.harness import World, run
@@ -123,12 +123,12 @@ def test_a_server_that_wants_a_key_gets_it_and_one_that_gets_another_is_told_of_
 
 def test_two_bots_do_not_share_a_store(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'bot.db'}"
-    with alone(address):
-        with pytest.raises(ValueError, match="another bot works with it"), alone(address):
+    with single_instance_lock(address):
+        with pytest.raises(ValueError, match="another bot works with it"), single_instance_lock(address):
             pass
-        with alone("postgresql://x/y"), alone(f"sqlite:///{tmp_path / 'other.db'}"):
+        with single_instance_lock("postgresql://x/y"), single_instance_lock(f"sqlite:///{tmp_path / 'other.db'}"):
             pass
-    with alone(address):
+    with single_instance_lock(address):
         pass
 
 
@@ -141,7 +141,7 @@ def test_addresses_are_cut_of_their_last_slash_and_hold_nothing_else() -> None:
 
 def test_a_token_is_hidden_wherever_it_stands_in_a_line() -> None:
     record = logging.LogRecord("x", 30, "", 0, "%s and %d", (f"https://api/bot{TOKEN}/getMe", 3), None)
-    assert Hiding(TOKEN).filter(record)
+    assert RedactTokenFilter(TOKEN).filter(record)
     assert record.getMessage() == "https://api/bot42:.../getMe and 3"
 
 
@@ -153,6 +153,6 @@ def test_a_token_is_hidden_in_what_an_error_says_too() -> None:
             raise RuntimeError(f"no answer from bot{TOKEN}")  # noqa: B904 - as libraries do
     except RuntimeError:
         record = logging.LogRecord("x", 40, "", 0, "Task exception was never retrieved", (), sys.exc_info())
-    assert Hiding(TOKEN).filter(record)
+    assert RedactTokenFilter(TOKEN).filter(record)
     line = logging.Formatter().format(record)
     assert "RuntimeError\n" in line and TOKEN.partition(":")[2] not in line

@@ -13,7 +13,7 @@ from convmodel.generation.int8 import is_int8
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
 from convmodel.models.selection.encoder import Architecture, NewEncoder
-from convmodel.models.selection.layout import Row, pad_rows
+from convmodel.models.selection.layout import EncoderInput, pad_rows
 from convmodel.models.selection.prefix_sharing import shared_states
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -34,7 +34,7 @@ def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **op
     return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
 
 
-def alone(selector: CrossEncoder, pair: Row) -> Tensor:
+def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
     """The score of one pair, by transformers' own forward without padding."""
     network = selector.cross
     inputs = {"input_ids": torch.tensor([pair.ids])}
@@ -73,9 +73,9 @@ def test_a_score_is_that_of_the_pair_alone_without_padding(
 def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_the_other(
     make_selector: MakeSelector, architecture: Architecture, pooling: str
 ) -> None:
-    selector = cross(make_selector, architecture, pooling=pooling, compared=True)
+    selector = cross(make_selector, architecture, pooling=pooling, compare_pooled=True)
     assert not selector.shares_contexts
-    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compared=True).head
+    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compare_pooled=True).head
     assert set(begins.weight[0].tolist()) == {20.0} and begins.bias.item() == 0  # 20 times the cosine
     torch.nn.init.normal_(head.weight)
     scores = selector.score(CONTEXTS, CANDIDATES)
@@ -92,7 +92,7 @@ def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_th
 
 
 def test_a_head_that_compares_is_loaded_as_it_was_saved(make_selector: MakeSelector, tmp_path: Path) -> None:
-    selector = cross(make_selector, "bert", compared=True)
+    selector = cross(make_selector, "bert", compare_pooled=True)
     selector.save_pretrained(tmp_path)
     loaded = Selector.from_pretrained(tmp_path, "cpu", "float32")
     assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
@@ -117,7 +117,9 @@ def test_one_pool_for_all_and_pools_for_each_score_alike_and_a_context_alone_as_
     assert selector.score([], CANDIDATES).shape == (0, 5)
 
 
-def rows_of(selector: CrossEncoder, source: int, contexts: int, candidates: int) -> tuple[list[Row], list[Any]]:
+def rows_of(
+    selector: CrossEncoder, source: int, contexts: int, candidates: int
+) -> tuple[list[EncoderInput], list[Any]]:
     """Random contexts and pools; a candidate may be too long, or empty."""
     torch.manual_seed(source)
 
@@ -137,7 +139,7 @@ def test_a_context_read_once_gives_the_states_of_padded_pairs_however_they_are_c
 ) -> None:
     selector = cross(make_selector)
     contexts, candidates = rows_of(selector, source, 1 + 2 * source, 9 - 2 * source)
-    pools = [[selector.layout.pair(Row([], []), ids) for ids in texts] for texts in candidates]
+    pools = [[selector.layout.pair(EncoderInput([], []), ids) for ids in texts] for texts in candidates]
     found = shared_states(cast(Any, selector.cross.encoder.hf_model), contexts, pools, tokens=tokens)
     for b, context in enumerate(contexts):
         pairs = [selector.layout.pair(context, ids) for ids in candidates[b]]
@@ -210,7 +212,7 @@ def test_what_is_dropped_in_training_leaves_the_mean_where_it_is() -> None:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"n_positions": 32, "n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 30}
     model = GPT2Model(GPT2Config(**sizes, attn_pdrop=0.3, resid_pdrop=0.0, embd_pdrop=0.0, initializer_range=0.3))
-    contexts, pools = [Row([3, 4, 5], [0, 0, 1])] * 500, [[Row([6, 7], [1, 1])]] * 500
+    contexts, pools = [EncoderInput([3, 4, 5], [0, 0, 1])] * 500, [[EncoderInput([6, 7], [1, 1])]] * 500
     with torch.no_grad():
         dropping = shared_states(model.train(), contexts, pools)
         exact = shared_states(model.eval(), contexts, pools)

@@ -6,7 +6,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.data.conversation import Conversation, write_conversations
-from convmodel.data.selection_example import read_choices
+from convmodel.data.selection_example import read_selection_examples
 from convmodel.models.selection.hard_negatives import mine
 from tests.models.selection.conftest import MakeSelector
 
@@ -29,7 +29,7 @@ def test_the_hardest_are_those_that_score_best_of_what_was_neither_said_nor_is_t
             mine(selector, tmp_path / "in.jsonl", tmp_path / "out.jsonl", negatives=2, skip=skip, progress=told.append)
             == 7
         )
-        found = list(read_choices(tmp_path / "out.jsonl"))
+        found = list(read_selection_examples(tmp_path / "out.jsonl"))
         assert [one.response for one in found] == [
             "Hi",
             "How are you?",
@@ -57,7 +57,7 @@ def test_examples_with_candidates_get_new_ones_by_the_command(
     arguments = ["--model", str(tmp_path / "model"), "--input", str(tmp_path / "in.jsonl")]
     assert main(["mine", *arguments, "--output", str(tmp_path / "out.jsonl"), "--negatives", "3"]) == 0
     assert "5 examples written" in capsys.readouterr().out
-    for number, one in enumerate(read_choices(tmp_path / "out.jsonl")):
+    for number, one in enumerate(read_selection_examples(tmp_path / "out.jsonl")):
         assert len(set(one.distractors)) == 3 and {*one.distractors} <= {f"b{n}" for n in range(5)} - {f"b{number}"}
 
 

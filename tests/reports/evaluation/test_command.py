@@ -11,7 +11,7 @@ import pytest
 from convmodel.__main__ import main
 from convmodel.cli.commands.evaluate import TURNS
 from convmodel.reports.evaluation import Evaluation
-from convmodel.tokens.conversation_layout import targets
+from convmodel.tokens.conversation_layout import target_turns
 from tests.test_package import ROOT
 
 QUICK = ["--resamples", "20", "--limit", "3", "--device", "cpu", "--option", "max_new_tokens=4"]
@@ -98,9 +98,9 @@ def test_what_was_measured_is_kept_when_it_cannot_be_compared(here: Path, capsys
 
 def test_the_turns_of_the_help_are_those_of_the_layout() -> None:
     for turns in TURNS:
-        assert targets(turns, 4)  # type: ignore[arg-type]
+        assert target_turns(turns, 4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"allowed are {', '.join(TURNS)}"):
-        targets("none", 4)  # type: ignore[arg-type]
+        target_turns("none", 4)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", ["sacrebleu", "matplotlib"])

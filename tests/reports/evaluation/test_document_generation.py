@@ -15,9 +15,9 @@ from convmodel.metrics.words import words
 from convmodel.models.document_model import DocumentModel
 from convmodel.reports.evaluation import Evaluation, Options, evaluate
 from convmodel.reports.evaluation.document_generation import CONTINUATIONS, DOCUMENTS
-from convmodel.reports.evaluation.document_metrics import Continued
+from convmodel.reports.evaluation.document_metrics import ContinuationResult
 from convmodel.reports.evaluation.evaluate import kind_of
-from convmodel.reports.evaluation.next_token import LATELY, foretold
+from convmodel.reports.evaluation.next_token import LATELY, next_token_stats
 from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
@@ -84,7 +84,7 @@ def test_each_token_is_foretold_once_whatever_the_windows_and_batches(
     model: DocumentModel, overlap: int, tokens_per_batch: int
 ) -> None:
     documents = some_documents()
-    read = foretold(model, documents, overlap=overlap, tokens_per_batch=tokens_per_batch)
+    read = next_token_stats(model, documents, overlap=overlap, tokens_per_batch=tokens_per_batch)
     scores = model.score([d.body for d in documents], metas=[d.meta for d in documents], overlap=overlap)
     assert [one.nats for one in read] == pytest.approx(scores.nats, rel=1e-5)
     assert [one.tokens for one in read] == scores.tokens
@@ -154,7 +154,7 @@ def test_the_same_model_data_and_options_give_the_same_bytes(here: Path, evaluat
 
 def test_beginnings_are_continued_greedily_beside_how_they_went_on(model: DocumentModel, evaluated: Evaluation) -> None:
     documents = some_documents()
-    lines: Sequence[Continued] = evaluated.lines[CONTINUATIONS]
+    lines: Sequence[ContinuationResult] = evaluated.lines[CONTINUATIONS]
     over = ("Hello, how are you?", "Too short.")  # after four words, or before
     assert [line.document for line in lines] == [n for n, d in enumerate(documents, 1) if d.body not in over]
     for line in lines:
@@ -232,7 +232,10 @@ def _saved(evaluated: Evaluation, here: Path) -> Path:
         ({"pool": 5}, "pool=5 means nothing"),
         ({"prompt_words": 500}, "no document is longer than 500 words.* use --prompt_words below"),
         ({"prompt_words": -1}, "prompt_words=-1; it must be at least 0"),
-        ({"decoding": {"said_again_penalty": 0.5}}, "said_again_penalty looks at what was said in earlier turns"),
+        (
+            {"decoding": {"self_repetition_penalty": 0.5}},
+            "self_repetition_penalty looks at what was said in earlier turns",
+        ),
         ({"decoding": {"num_return_sequences": 2, "do_sample": True}}, "one continuation of each document is measured"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

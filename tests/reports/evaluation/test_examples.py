@@ -3,7 +3,7 @@
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.reports.evaluation.examples import Example, Options, examples, fingerprint, spread
+from convmodel.reports.evaluation.examples import Example, Options, evenly_spaced, examples, fingerprint
 
 TALKS = [Conversation(("a", "b", "c"), ("I am c.",)), Conversation(("d", "e"))]
 
@@ -27,12 +27,12 @@ def test_a_persona_is_kept_from_the_other_speaker_and_no_first_turn_is_a_reply()
 
 
 def test_a_limit_spreads_over_the_file_and_takes_all_when_it_can() -> None:
-    assert spread(10, 5) == [0, 2, 4, 6, 8]
-    assert spread(3, 2) == [0, 1]
-    assert spread(3, 0) == spread(3, 3) == spread(3, 9) == [0, 1, 2]
+    assert evenly_spaced(10, 5) == [0, 2, 4, 6, 8]
+    assert evenly_spaced(3, 2) == [0, 1]
+    assert evenly_spaced(3, 0) == evenly_spaced(3, 3) == evenly_spaced(3, 9) == [0, 1, 2]
     for count in range(1, 30):
         for limit in range(1, count):
-            assert len(set(spread(count, limit))) == limit and max(spread(count, limit)) < count
+            assert len(set(evenly_spaced(count, limit))) == limit and max(evenly_spaced(count, limit)) < count
     assert [one.conversation for one in examples(TALKS, turns="last", limit=1)] == [1]
 
 

@@ -8,7 +8,7 @@ import torch
 from convmodel.data.conversation import Conversation
 from convmodel.reports.evaluation.likelihood import likelihoods
 from convmodel.reports.evaluation.reply_metrics import likelihood_metrics
-from convmodel.tokens.conversation_layout import TrainOn, targets
+from convmodel.tokens.conversation_layout import TrainOn, target_turns
 from tests.reports.evaluation.conftest import small_model, some_conversations
 
 
@@ -62,7 +62,7 @@ def test_every_target_is_predicted_once_even_where_windows_split(predict: TrainO
     read = likelihoods(model, conversations, predict=predict)
     assert any(sum(len(model.tokenizer.encode(turn)) for turn in c.turns) > 64 for c in conversations)
     for number, (conversation, one) in enumerate(zip(conversations, read, strict=True), 1):
-        expected = [turn + 1 for turn in targets(predict, len(conversation.turns))]
+        expected = [turn + 1 for turn in target_turns(predict, len(conversation.turns))]
         assert (one.conversation, one.turns) == (number, expected)
 
 

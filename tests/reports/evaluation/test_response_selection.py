@@ -19,7 +19,7 @@ from convmodel.reports.evaluation import Evaluation, Options, evaluate
 from convmodel.reports.evaluation.candidate_pools import read_pools
 from convmodel.reports.evaluation.formatting import ARROWS
 from convmodel.reports.evaluation.scoring import scores_of
-from convmodel.reports.evaluation.selection_metrics import Chosen, best_other, nominal_sizes, ranked
+from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, nominal_sizes, ranked
 from tests.fakes import WORDS
 from tests.reports.evaluation.conftest import lines_of, some_conversations
 from tests.reports.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
@@ -115,7 +115,7 @@ def test_lines_hold_what_the_selector_says(place: Path, tmp_path: Path, model: s
     found.save(tmp_path / "report")
     selector = Selector.from_pretrained(place / model, "cpu", "float32")
     for line in lines_of(tmp_path / "report" / "choices.jsonl"):
-        one = Chosen(**line)  # type: ignore[arg-type]
+        one = SelectionResult(**line)  # type: ignore[arg-type]
         scores = selector.score([one.context], [one.candidates], personas=[one.persona])[0].tolist()
         assert one.scores == pytest.approx(scores, abs=1e-4)
         kept = [float(score) for score in one.scores if score is not None]
@@ -141,7 +141,7 @@ def test_the_same_model_and_data_give_the_same_bytes(place: Path, tmp_path: Path
 @pytest.mark.parametrize("kind", ["bi-encoder", "poly-encoder"])
 def test_a_model_that_makes_the_same_of_every_text_finds_nothing(place: Path, kind: str) -> None:
     found = measured(place, f"constant-{kind}")
-    lines: Sequence[Chosen] = found.lines["choices.jsonl"]
+    lines: Sequence[SelectionResult] = found.lines["choices.jsonl"]
     for metric in found.report.metrics:
         highest = None if "R_3@" in metric.name else 0.0  # of one example no interval is known
         assert "@" not in metric.name or (metric.value, metric.high) == (0.0, highest), metric.name
@@ -162,7 +162,7 @@ def test_scores_that_are_no_numbers_count_against_the_model(place: Path, tmp_pat
         {"context": ["hello"], "response": "hello", "distractors": ["a", "b"]},
     ]
     found = evaluate(place / "words", write(tmp_path / "data.jsonl", lines), options=QUICK, device="cpu")
-    chosen: Sequence[Chosen] = found.lines["choices.jsonl"]
+    chosen: Sequence[SelectionResult] = found.lines["choices.jsonl"]
     assert {one.context[0]: one.rank for one in chosen if one.gold != BROKEN} == {"hello you": 2, "hello": 1}
     assert next(one.rank for one in chosen if one.gold == BROKEN) == 3
     assert [one.scores.count(None) for one in sorted(chosen, key=lambda one: one.line)] == [1, 1, 0]

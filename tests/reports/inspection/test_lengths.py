@@ -18,7 +18,7 @@ from convmodel.reports.inspection.lengths import (
     round_edges,
 )
 from convmodel.tokens.batching import TokenBudgetSampler, pad
-from convmodel.tokens.conversation_layout import lay_out, room_for_turns, windows
+from convmodel.tokens.conversation_layout import lay_out, room_for_turns, split_into_windows
 
 
 def lengths_of(values: list[int]) -> Lengths:
@@ -91,7 +91,7 @@ def test_windows_are_those_that_training_cuts() -> None:
         except ValueError:
             without.append(number)
             continue
-        for window in windows([len(turn) for turn in turns], room):
+        for window in split_into_windows([len(turn) for turn in turns], room):
             kept = turns[window.first : window.stop]
             kept[-1] = kept[-1][window.cut :]
             wanted.append(len(lay_out(kept, 0, persona=persona).input_ids))

@@ -11,8 +11,16 @@ from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.settings import Settings
-from convmodel.serving.store import About, Store, Stored, Turn, Unavailable, conversations, keys
-from convmodel.serving.store.conversations import Change
+from convmodel.serving.store import (
+    ConversationHeader,
+    ConversationSettings,
+    Store,
+    Turn,
+    Unavailable,
+    conversations,
+    keys,
+)
+from convmodel.serving.store.conversations import ConversationUpdate
 from tests.fakes import FakeResponder
 from tests.serving.talking import Talk, events, served
 
@@ -289,7 +297,7 @@ def test_a_change_of_settings_tells_the_turns_that_were_stored_meanwhile(
     check = talk.kept.conversations._check
 
     async def while_a_reply_is_stored(*given: Any) -> None:
-        more = Change(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
+        more = ConversationUpdate(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
         await talk.store.writing(conversations.change, "local", id, more)
         await check(*given)
 
@@ -545,8 +553,8 @@ def test_a_conversation_has_one_session_until_its_turns_change_otherwise(talk: T
 def test_only_the_sessions_that_were_used_last_are_kept() -> None:
     sessions = Sessions(2)
 
-    def stored(id: str) -> Stored:
-        return Stored(id, "anna", About(), 0, 0, 1, 1, 0)
+    def stored(id: str) -> ConversationHeader:
+        return ConversationHeader(id, "anna", ConversationSettings(), 0, 0, 1, 1, 0)
 
     kept = {id: sessions.of(stored(id)) for id in "abc"}
     for id in "abc":

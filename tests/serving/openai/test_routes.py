@@ -229,9 +229,9 @@ def test_what_is_not_honoured_is_an_error(change: dict[str, Any], param: str | N
 def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> None:
     from convmodel.responders.protocol import Candidate, Reply
     from convmodel.serving.openai.translate import finish_reason
-    from convmodel.serving.reply_jobs import Answer
+    from convmodel.serving.reply_jobs import CheckedReply
 
-    assert finish_reason(Answer(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
+    assert finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
 
 
 def test_a_blocked_reply_is_a_content_filter() -> None:

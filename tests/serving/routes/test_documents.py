@@ -69,7 +69,7 @@ def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> N
         ({"n": 0}, "n"),
         ({"meta": {"": 1}}, None),
         ({"meta": {"a": {"b": 1}}}, None),
-        ({"options": {"num_chosen": 3}}, None),
+        ({"options": {"num_candidates": 3}}, None),
         ({"preset": "shy"}, "preset"),
         ({"prompt": "a" * 20_001}, "prompt"),
     ],

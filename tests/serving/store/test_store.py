@@ -16,36 +16,36 @@ import pytest
 from sqlalchemy import Connection, text
 
 from convmodel.serving.store import (
-    About,
     Conflict,
+    ConversationRecord,
+    ConversationSettings,
+    KeyAlreadyUsed,
     Missing,
     Store,
     StoreError,
-    Taken,
     Turn,
     Unavailable,
-    Whole,
     conversations,
     idempotency,
     keep_purging,
     keys,
     purge,
 )
-from convmodel.serving.store.conversations import Change
-from convmodel.serving.store.idempotency import Before
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.idempotency import IdempotencyRecord
 from tests.conftest import random_text
 
 
-def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> Whole:
+def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> ConversationRecord:
     turns = [Turn(n, "user" if n % 2 else "model", said, 10 + n) for n, said in enumerate(texts, 1)]
-    return store.write(conversations.create, owner, about=About(**about), turns=turns)
+    return store.write(conversations.create, owner, about=ConversationSettings(**about), turns=turns)
 
 
-def change(store: Store, made: Whole, **wanted: Any) -> Any:
-    return store.write(conversations.change, "anna", made.id, Change(**wanted))
+def change(store: Store, made: ConversationRecord, **wanted: Any) -> Any:
+    return store.write(conversations.change, "anna", made.id, ConversationUpdate(**wanted))
 
 
-def load(store: Store, id: str, owner: str = "anna") -> Whole:
+def load(store: Store, id: str, owner: str = "anna") -> ConversationRecord:
     return store.read(conversations.load, owner, id)
 
 
@@ -61,7 +61,7 @@ def test_a_conversation_comes_back_as_it_was_stored_whatever_characters_are_in_i
     again = load(store, made.id)
     assert again == made
     assert [turn.text for turn in again.turns] == texts
-    assert again.about == About(**about, options={"top_k": None, "x": [1.5, "ü"]}, meta=meta)
+    assert again.about == ConversationSettings(**about, options={"top_k": None, "x": [1.5, "ü"]}, meta=meta)
     assert (again.version, again.turns_version, again.turn_count, again.waiting) == (1, 1, 22, False)
 
 
@@ -125,7 +125,7 @@ def test_somebody_elses_conversation_is_as_one_that_is_not_there(store: Store) -
         with pytest.raises(Missing):
             store.write(conversations.remove, "bob", id)
         with pytest.raises(Missing):
-            store.write(conversations.change, "bob", id, Change(keep=0))
+            store.write(conversations.change, "bob", id, ConversationUpdate(keep=0))
     assert store.read(conversations.listing, "bob", limit=5) == ([], None)
     assert store.write(conversations.remove_all, "bob") == []
     assert load(store, made.id) == made
@@ -166,7 +166,7 @@ def test_what_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     made = create(store, "anna", "Hello")
 
     def fails(connection: Connection) -> None:
-        conversations.change(connection, "anna", made.id, Change(keep=0))
+        conversations.change(connection, "anna", made.id, ConversationUpdate(keep=0))
         raise KeyError("in the middle")
 
     with pytest.raises(KeyError):
@@ -178,17 +178,17 @@ def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None
     made = create(store, "anna", "Hello")
 
     def works(connection: Connection) -> int:
-        about = About(title="made together")
+        about = ConversationSettings(title="made together")
         return len(conversations.create(connection, "anna", about=about).id)
 
     def conflicts(connection: Connection) -> int:
-        conversations.create(connection, "anna", about=About(title="never"))
-        conversations.change(connection, "anna", made.id, Change(version=7, keep=0))
+        conversations.create(connection, "anna", about=ConversationSettings(title="never"))
+        conversations.change(connection, "anna", made.id, ConversationUpdate(version=7, keep=0))
         return 0
 
     def taken(connection: Connection) -> int:
         for _ in range(2):
-            idempotency.begin(connection, "anna", "key", Before("r", made.id, 1, None, None))
+            idempotency.begin(connection, "anna", "key", IdempotencyRecord("r", made.id, 1, None, None))
         return 0
 
     async def all_at_once() -> list[Any]:
@@ -198,7 +198,7 @@ def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None
         return await asyncio.gather(blocked, *rest, return_exceptions=True)
 
     outcomes = asyncio.run(all_at_once())
-    assert [type(outcome) for outcome in outcomes] == [bool, int, Conflict, Taken, int]
+    assert [type(outcome) for outcome in outcomes] == [bool, int, Conflict, KeyAlreadyUsed, int]
     listed, _ = store.read(conversations.listing, "anna", limit=9)
     assert [each.about.title for each in listed] == ["made together", "made together", None]
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_the_name_of_a_key_is_refused(tmp_path: Path, name: str) 
 
 def test_a_name_has_one_key(store: Store) -> None:
     store.write(keys.add, "anna")
-    with pytest.raises(Taken, match="there is a key named 'anna' already"):
+    with pytest.raises(KeyAlreadyUsed, match="there is a key named 'anna' already"):
         store.write(keys.add, "anna")
 
 
@@ -257,7 +257,7 @@ def test_a_name_has_one_key(store: Store) -> None:
 
 def test_what_was_answered_is_found_under_its_key_until_it_is_forgotten(store: Store) -> None:
     made = create(store)
-    before = Before("digest", made.id, 2, {"text": "x"}, None)
+    before = IdempotencyRecord("digest", made.id, 2, {"text": "x"}, None)
     store.write(idempotency.begin, "anna", "k" * 300, before)
     assert store.read(idempotency.find, "anna", "k" * 300) == before
     assert store.read(idempotency.find, "bob", "k" * 300) is None
@@ -276,8 +276,10 @@ def test_what_was_answered_is_found_under_its_key_until_it_is_forgotten(store: S
 def test_old_conversations_are_purged_and_young_ones_stay(store: Store) -> None:
     turn = Turn(1, "user", "old", 1)
 
-    def make(connection: Connection) -> list[Whole]:
-        return [conversations.create(connection, "anna", about=About(), turns=[turn]) for _ in range(450)]
+    def make(connection: Connection) -> list[ConversationRecord]:
+        return [
+            conversations.create(connection, "anna", about=ConversationSettings(), turns=[turn]) for _ in range(450)
+        ]
 
     old = store.write(make)
     aged = text("update convmodel_conversations set updated = updated - 3600000000")
@@ -307,7 +309,7 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
                 number = source.randrange(10**6)
                 said = f"<m{number:06}>" + "x" * source.choice([5, 60, 900, 6000])
                 turns = [Turn(n, "user", said, n) for n in range(1, source.randint(2, 6))]
-                alive[conversations.create(connection, "anna", about=About(), turns=turns).id] = number
+                alive[conversations.create(connection, "anna", about=ConversationSettings(), turns=turns).id] = number
             for id in source.sample(sorted(alive), 150):
                 conversations.remove(connection, "anna", id)
                 del alive[id]
@@ -440,17 +442,17 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
 
         def full(connection: Connection) -> Any:
             connection.execute(text(f"pragma max_page_count = {page}"))
-            return conversations.create(connection, "anna", about=About(title="x" * 100_000))
+            return conversations.create(connection, "anna", about=ConversationSettings(title="x" * 100_000))
 
         with pytest.raises(Unavailable, match="database or disk is full"):
             store.write(full)
         outcomes = database.write_together([lambda connection: create_small(connection), full])
-        assert [type(outcome) for outcome in outcomes] == [Whole, Unavailable]
+        assert [type(outcome) for outcome in outcomes] == [ConversationRecord, Unavailable]
         assert load(store, made.id) == made
 
 
-def create_small(connection: Connection) -> Whole:
-    return conversations.create(connection, "anna", about=About(title="small"))
+def create_small(connection: Connection) -> ConversationRecord:
+    return conversations.create(connection, "anna", about=ConversationSettings(title="small"))
 
 
 def test_a_store_that_another_process_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,7 +473,7 @@ def test_no_text_is_in_what_is_told_of_an_error(store: Store) -> None:
     def wrong(connection: Connection) -> None:
         connection.execute(text("insert into convmodel_turns (text) values (:said)"), {"said": "my secret"})
 
-    with pytest.raises((Unavailable, Taken)) as error:
+    with pytest.raises((Unavailable, KeyAlreadyUsed)) as error:
         store.write(wrong)
     assert "my secret" not in "".join(traceback.format_exception(error.value))
 

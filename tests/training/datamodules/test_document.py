@@ -16,7 +16,7 @@ from convmodel.data.document import Document, write_documents
 from convmodel.tokens.batching import TokenBudgetSampler
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, SometimesWithoutMeta
+from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, MetaDropout
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]
 
@@ -127,7 +127,7 @@ def test_always_and_never_are_meant(folder: Path, probability: float, share: int
 def test_which_window_loses_its_meta_depends_on_seed_epoch_and_window_alone() -> None:
     def lost(order_seed: int, seed: int, epoch: int) -> set[int]:
         sampler = TokenBudgetSampler([10] * 200, tokens_per_batch=40, shuffle=True, seed=order_seed)
-        chosen = SometimesWithoutMeta(sampler, 200, probability=0.5, seed=seed).epoch(epoch)
+        chosen = MetaDropout(sampler, 200, probability=0.5, seed=seed).epoch(epoch)
         return {int(n) for batch in chosen for n in batch.numbers[batch.without_meta]}
 
     assert lost(0, 1, 2) == lost(5, 1, 2)

@@ -13,11 +13,11 @@ from torch.nn import functional
 from convmodel.models.selection.convert.inference import Packed, is_current
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, EightBitEmbedding, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
-from convmodel.models.selection.encoder import in_chunks
-from convmodel.models.selection.layout import Row
+from convmodel.models.selection.encoder import encode_in_batches
+from convmodel.models.selection.layout import EncoderInput
 from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.registry import WEIGHTS
-from convmodel.models.selection.selector import EncodedContexts, EncodingSelector
+from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts
 
 MAX_TOKENS = 60
 """Of a text, as in the paper."""
@@ -43,7 +43,7 @@ class ConvertContext:
         return len(self.newest) + len(self.extra)
 
 
-class Convert(EncodingSelector[ConvertContext, list[int]]):
+class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     """Compares a unit vector of the context with one of the candidate: scores are cosines. Source: arXiv:1911.03688.
 
     With extra contexts, the vector is the mean, brought to length 1, of three: of the newest message, of what came
@@ -134,7 +134,7 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
     # Layout
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> ConvertContext:
-        """See `EncodingSelector.context_row`.
+        """See `DualEncoderSelector.context_row`.
 
         The newest message keeps its end. The persona stands first among the extra contexts, whose end goes. Where
         there are none it stands before the message, of which at least half of `max_tokens` stay.
@@ -148,19 +148,19 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
         return ConvertContext([*told, *newest[len(told) - self.max_tokens :]], [])
 
     def candidate_row(self, ids: Sequence[int]) -> list[int]:
-        """See `EncodingSelector.candidate_row`; what is too long loses its end."""
+        """See `DualEncoderSelector.candidate_row`; what is too long loses its end."""
         return list(ids[: self.max_tokens])
 
     # Encoding
 
     def encode_context_rows(self, rows: Sequence[ConvertContext], *, recompute: bool = False) -> EncodedContexts:
-        """See `EncodingSelector.encode_context_rows`; (B, 1, D) of length 1."""
+        """See `DualEncoderSelector.encode_context_rows`; (B, 1, D) of length 1."""
         vectors, found = self._three(rows, recompute=recompute)
         joined = functional.normalize((vectors * found[..., None]).sum(1), dim=-1)[:, None]
         return EncodedContexts(joined, torch.ones_like(found[:, :1]))
 
     def encode_candidate_rows(self, rows: Sequence[list[int]], *, recompute: bool = False) -> Tensor:
-        """See `EncodingSelector.encode_candidate_rows`; (C, D) of length 1."""
+        """See `DualEncoderSelector.encode_candidate_rows`; (C, D) of length 1."""
         return self._side("response", self._reduced(rows, recompute=recompute))
 
     def training_loss(
@@ -180,7 +180,7 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
             responses: (B,) numbers that are equal where the texts are.
             batch: how many batches there were before, from which the factor of the cosine comes.
             label_smoothing: see `in_batch_loss`.
-            recompute: see `encoder.in_chunks`.
+            recompute: see `encoder.encode_in_batches`.
 
         Returns:
             () in nats; with extra contexts the sum over the three vectors, of the contexts that have them.
@@ -217,8 +217,8 @@ class Convert(EncodingSelector[ConvertContext, list[int]]):
             if self._packed is None or not is_current(self._packed, self.convert):
                 self._packed = Packed(self.convert, int8=self._int8)
             return self._packed.reduced(rows)
-        laid_out = [Row(ids, [0] * len(ids)) for ids in rows]
-        return in_chunks(
+        laid_out = [EncoderInput(ids, [0] * len(ids)) for ids in rows]
+        return encode_in_batches(
             laid_out,
             lambda padded: (self.convert.reduced(padded.ids, padded.mask),),
             pad_token_id=self.tokenizer.sep_token_id,

@@ -26,7 +26,7 @@ Encoded = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildResult:
     """What came of building.
 
     Args:
@@ -39,7 +39,7 @@ class Built:
     added: int
     repeated: int
     resumed: int
-    state: files.State
+    state: files.IndexManifest
 
 
 def build_index(
@@ -52,7 +52,7 @@ def build_index(
     batch: int = BATCH,
     approximately: bool | None = None,
     progress: Encoded = lambda done, total: None,
-) -> Built:
+) -> BuildResult:
     """Makes an index, or adds to one.
 
     Nothing of an older index changes until all is encoded; then `index.json` is replaced. After a kill, the same call
@@ -94,7 +94,7 @@ def build_index(
         state = with_graph(where, state, before, selector, approximately)
         state.write(where)
         (where / files.PENDING).unlink(missing_ok=True)
-    return Built(work.added, work.repeated, done, state)
+    return BuildResult(work.added, work.repeated, done, state)
 
 
 def remove_candidates(
@@ -103,7 +103,7 @@ def remove_candidates(
     *,
     numbers: Iterable[int] = (),
     texts: Iterable[str] = (),
-) -> files.State:
+) -> files.IndexManifest:
     """Removes candidates from an index; those that stay keep their numbers, and nothing is encoded again.
 
     Args:
@@ -156,7 +156,7 @@ class _Work:
     key: str
 
 
-def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> files.State:
+def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> files.IndexManifest:
     """What is so before anything is done; nothing where there is no index yet."""
     if (folder / files.INDEX).is_file():
         if not append:
@@ -176,7 +176,7 @@ def _before(folder: Path, selector: Selector, *, append: bool, dtype: str) -> fi
     strange = folder.is_dir() and any(not files.is_ours(path.name) for path in folder.iterdir())
     if folder.is_file() or strange:
         raise FileExistsError(f"{folder}: is no index, and something is there; give another name")
-    return files.State(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
+    return files.IndexManifest(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
 
 
 def _begun(candidates: Iterable[CandidateText], *, needed: bool) -> Iterable[CandidateText]:
@@ -192,7 +192,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
 
 
-def _known(folder: Path, state: files.State) -> dict[bytes, int]:
+def _known(folder: Path, state: files.IndexManifest) -> dict[bytes, int]:
     """The numbers of candidates that are there, by the digests of their texts."""
     digests = files.mapped(folder / files.DIGESTS, files.DIGEST, (state.count,)).tobytes()
     numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
@@ -204,7 +204,12 @@ def _known(folder: Path, state: files.State) -> dict[bytes, int]:
 
 
 def _write_texts(
-    folder: Path, state: files.State, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
+    folder: Path,
+    state: files.IndexManifest,
+    known: dict[bytes, int],
+    candidates: Iterable[CandidateText],
+    *,
+    batch: int,
 ) -> _Work:
     """Writes what is new behind what is there."""
     computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
@@ -213,7 +218,7 @@ def _write_texts(
     with (
         files.PieceWriter(folder, "texts", state.count) as texts,
         files.PieceWriter(folder, "metadata", state.count) as metadata,
-        files.Rows(folder / files.DIGESTS, 16, state.count) as digests,
+        files.AppendOnlyFile(folder / files.DIGESTS, 16, state.count) as digests,
     ):
         for candidate in candidates:
             digest = _digest(candidate.text)
@@ -252,13 +257,13 @@ def _done(folder: Path, work: _Work) -> int:
 
 
 def _encode(
-    model: Any, folder: Path, state: files.State, work: _Work, done: int, *, batch: int, progress: Encoded
+    model: Any, folder: Path, state: files.IndexManifest, work: _Work, done: int, *, batch: int, progress: Encoded
 ) -> int:
     """Encodes what is left, a batch at a time; returns D."""
-    texts = files.Pieces(folder, "texts", work.first + work.added)
+    texts = files.ByteStrings(folder, "texts", work.first + work.added)
     width = state.width or _pending_width(folder, done)
     progress(done, work.added)
-    rows: files.Rows | None = None
+    rows: files.AppendOnlyFile | None = None
     try:
         while done < work.added:
             stop = min(done + batch, work.added)
@@ -266,7 +271,7 @@ def _encode(
             vectors = _vectors(model, some, state.dtype, first=work.first + done)
             width = vectors.shape[1]
             if rows is None:
-                rows = files.Rows(folder / files.VECTORS, vectors[0].nbytes, work.first + done)
+                rows = files.AppendOnlyFile(folder / files.VECTORS, vectors[0].nbytes, work.first + done)
             rows.add(vectors.data)
             rows.sync()
             done = stop

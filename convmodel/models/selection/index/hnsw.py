@@ -13,8 +13,8 @@ from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
 from convmodel.models.selection.index import storage as files
-from convmodel.models.selection.search.exact import Best, rescored, search_poly
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.exact import TopK, rescored, search_poly
+from convmodel.models.selection.search.vectors import CandidateMatrix
 
 MANY = 1_000_000
 """From so many candidates on, a search with one vector for each context is approximate unless it is told otherwise."""
@@ -47,7 +47,7 @@ def _usearch() -> Any:
         raise ValueError('approximate search needs usearch; pip install "convmodel[index]"') from error
 
 
-def make(folder: Path, name: str, candidates: Searchable) -> None:
+def make(folder: Path, name: str, candidates: CandidateMatrix) -> None:
     """Makes the graph's file of all candidates that are there.
 
     Inner products are turned into angles. Without their mean, candidates keep their order for every context, and are
@@ -73,11 +73,11 @@ def make(folder: Path, name: str, candidates: Searchable) -> None:
         index.save(str(fresh))
 
 
-def _centred(candidates: Searchable, mean: Tensor, start: int) -> Tensor:
+def _centred(candidates: CandidateMatrix, mean: Tensor, start: int) -> Tensor:
     return candidates.block(start, CHUNK, mean) - mean
 
 
-def opened(folder: Path, state: files.State) -> OpenGraph:
+def opened(folder: Path, state: files.IndexManifest) -> OpenGraph:
     """Opens the graph's file without reading it."""
     assert state.graph is not None
     usearch, path = _usearch(), folder / state.graph.file
@@ -86,7 +86,7 @@ def opened(folder: Path, state: files.State) -> OpenGraph:
     return OpenGraph(usearch.Index.restore(str(path), view=True))
 
 
-def search(graph: OpenGraph, vectors: Tensor, found: Tensor, candidates: Searchable, k: int) -> Best:
+def search(graph: OpenGraph, vectors: Tensor, found: Tensor, candidates: CandidateMatrix, k: int) -> TopK:
     """The best of those that a context's vectors lead to, by exact scores; of all where these are too few."""
     if k >= 1 and candidates.left > 4 * k:
         rows, codes = found.nonzero(as_tuple=True)

@@ -15,8 +15,12 @@ RECALL_AT = 10
 
 
 def with_graph(
-    folder: Path, state: files.State, before: files.State, selector: Selector, approximately: bool | None
-) -> files.State:
+    folder: Path,
+    state: files.IndexManifest,
+    before: files.IndexManifest,
+    selector: Selector,
+    approximately: bool | None,
+) -> files.IndexManifest:
     """The state with a graph, if there is to be one; its file is made, and measured, where what is there does not fit.
 
     Args:
@@ -44,7 +48,7 @@ def with_graph(
     return replace(state, graph=replace(graph, recall=approximate.recall(*ids), sample=len(contexts)))
 
 
-def _contexts(folder: Path, state: files.State, selector: Selector, most: int) -> EncodedContexts:
+def _contexts(folder: Path, state: files.IndexManifest, selector: Selector, most: int) -> EncodedContexts:
     """Contexts to measure with: candidates here and there, each as the only turn."""
     index = CandidateIndex(folder, state)
     left = index.numbers()

@@ -13,9 +13,9 @@ import torch
 from convmodel.models.selection.index import hnsw as approximate
 from convmodel.models.selection.index import storage as files
 from convmodel.models.selection.inputs import checked_candidates
-from convmodel.models.selection.search.exact import Best, search_poly
-from convmodel.models.selection.search.vectors import Searchable
-from convmodel.models.selection.selector import EncodedContexts, EncodingSelector, Selector
+from convmodel.models.selection.search.exact import TopK, search_poly
+from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
 
 
 class CandidateIndex:
@@ -28,16 +28,16 @@ class CandidateIndex:
         state: what is so there.
     """
 
-    def __init__(self, folder: Path, state: files.State) -> None:
+    def __init__(self, folder: Path, state: files.IndexManifest) -> None:
         self.folder, self.state = folder, state
         gone = torch.zeros(state.count, dtype=torch.bool)
         gone[torch.from_numpy(files.removed_numbers(state, folder))] = True
         shape, dtype = (state.count, state.width), np.dtype(state.dtype)
         vectors = torch.from_numpy(files.mapped(folder / files.VECTORS, dtype, shape))
-        self.candidates = Searchable(vectors, gone=gone)
+        self.candidates = CandidateMatrix(vectors, gone=gone)
         self._gone = gone
-        self._texts = files.Pieces(folder, "texts", state.count)
-        self._metadata = files.Pieces(folder, "metadata", state.count)
+        self._texts = files.ByteStrings(folder, "texts", state.count)
+        self._metadata = files.ByteStrings(folder, "metadata", state.count)
         self._graph = approximate.opened(folder, state) if state.graph else None
 
     @classmethod
@@ -71,7 +71,7 @@ class CandidateIndex:
     def __len__(self) -> int:
         return self.candidates.left
 
-    def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> Best:
+    def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> TopK:
         """The best candidates.
 
         Args:
@@ -85,7 +85,7 @@ class CandidateIndex:
         Raises:
             ValueError: for an empty index, k below 1, or exact=False without what that needs.
         """
-        vectors, found = contexts.vectors.cpu(), contexts.found.cpu()
+        vectors, found = contexts.vectors.cpu(), contexts.mask.cpu()
         if exact is False and self._graph is None:
             raise ValueError(f"{self.folder}: was made without approximate search; make it anew with --approximate")
         if exact or self._graph is None:
@@ -146,15 +146,15 @@ class CandidateSet:
         first = {text.strip(): number for number, text in reversed(list(enumerate(self._all)))}
         self._numbers = torch.tensor(sorted(first.values()))
         kept = [self._all[number] for number in self._numbers.tolist()]
-        self.candidates = Searchable(selector.encode_candidates(kept))
+        self.candidates = CandidateMatrix(selector.encode_candidates(kept))
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def search(self, contexts: EncodedContexts, k: int) -> Best:
+    def search(self, contexts: EncodedContexts, k: int) -> TopK:
         """See `CandidateIndex.search`; always exact."""
-        best = search_poly(contexts.vectors, contexts.found, self.candidates, k)
-        return Best(self._numbers.to(best.ids.device)[best.ids], best.scores)
+        best = search_poly(contexts.vectors, contexts.mask, self.candidates, k)
+        return TopK(self._numbers.to(best.ids.device)[best.ids], best.scores)
 
     def text(self, number: int) -> str:
         """See `CandidateIndex.text`."""
@@ -171,7 +171,7 @@ class CandidateSet:
         return number
 
 
-def check_model(folder: Path, state: files.State, selector: Selector) -> str:
+def check_model(folder: Path, state: files.IndexManifest, selector: Selector) -> str:
     """The fingerprint of the model that an index was made with.
 
     Raises:
@@ -186,13 +186,13 @@ def check_model(folder: Path, state: files.State, selector: Selector) -> str:
     return mine
 
 
-def encoding(selector: Selector) -> EncodingSelector[Any, Any]:
+def encoding(selector: Selector) -> DualEncoderSelector[Any, Any]:
     """A model that encodes candidates.
 
     Raises:
         ValueError: when it does not.
     """
-    if not isinstance(selector, EncodingSelector):
+    if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"a {selector.kind} reads context and candidate together, so there is nothing of a candidate to keep; "
             "make the index with a bi-encoder, a poly-encoder or ConveRT"

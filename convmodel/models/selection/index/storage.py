@@ -39,7 +39,7 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class IndexManifest:
     """What stands in `index.json`. It is replaced in one step; rows from `count` on are none yet.
 
     Args:
@@ -80,7 +80,7 @@ class State:
                 path.unlink(missing_ok=True)
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> IndexManifest:
     """What is so.
 
     Raises:
@@ -93,7 +93,7 @@ def read_state(folder: Path) -> State:
                 f"{folder}: is an index of version {values['version']}, and {VERSION} is read; make it anew"
             )
         graph = values.pop("graph")
-        return State(**values, graph=Graph(**graph) if graph else None)
+        return IndexManifest(**values, graph=Graph(**graph) if graph else None)
     except FileNotFoundError:
         if (folder / PENDING).is_file():
             raise ValueError(f"{folder}: the index is not finished; give the command that began it once more") from None
@@ -102,7 +102,7 @@ def read_state(folder: Path) -> State:
         raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); make the index anew") from None
 
 
-def with_removed(state: State, folder: Path, numbers: np.ndarray) -> State:
+def with_removed(state: IndexManifest, folder: Path, numbers: np.ndarray) -> IndexManifest:
     """The state after candidates were removed; not yet written."""
     gone = np.union1d(removed_numbers(state, folder), numbers)
     if len(gone) == state.removed:
@@ -113,7 +113,7 @@ def with_removed(state: State, folder: Path, numbers: np.ndarray) -> State:
     return replace(state, removed=len(gone), removed_file=name)
 
 
-def removed_numbers(state: State, folder: Path) -> np.ndarray:
+def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
     """The numbers of those that were removed, in order."""
     if state.removed_file is None:
         return np.zeros(0, dtype=np.int64)
@@ -140,7 +140,7 @@ def is_ours(name: str) -> bool:
     return name in {INDEX, PENDING, LOCK, VECTORS, DIGESTS} or name.endswith(endings) or name.startswith(beginnings)
 
 
-class Pieces:
+class ByteStrings:
     """Byte strings of any length, memory-mapped.
 
     Args:
@@ -164,7 +164,7 @@ class PieceWriter:
     def __init__(self, folder: Path, name: str, count: int) -> None:
         ends = folder / f"{name}.ends"
         self._end = int(mapped(ends, np.dtype(np.int64), (count,))[-1]) if count else 0
-        self._ends, self._bytes = Rows(ends, 8, count), Rows(folder / f"{name}.bytes", 1, self._end)
+        self._ends, self._bytes = AppendOnlyFile(ends, 8, count), AppendOnlyFile(folder / f"{name}.bytes", 1, self._end)
 
     def add(self, piece: bytes) -> None:
         """Adds one."""
@@ -180,7 +180,7 @@ class PieceWriter:
         self._ends.close()
 
 
-class Rows:
+class AppendOnlyFile:
     """Adds rows behind the first `count`; what stood there is cut off.
 
     Args:

@@ -8,15 +8,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.int8 import BLOCK, ROUNDING, Rounded, above, span
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.int8 import BLOCK, ROUNDING, QuantizedVectors, range_row, upper_bound
+from convmodel.models.selection.search.vectors import CandidateMatrix
 
 COARSE = 2.0**-7
 """What is lost of a product where torch was allowed less than float32 for it (`set_float32_matmul_precision`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Queries:
+class SearchQueries:
     """What candidates are compared with, at least one vector for each context.
 
     Args:
@@ -41,13 +41,13 @@ class Queries:
 
 
 @dataclass(frozen=True, slots=True)
-class Approximate:
+class BoundedScores:
     """Approximate scores of n candidates for B contexts.
 
     Args:
         start: the number of the first candidate.
         scores: (B, n), -inf for those that are not to be found.
-        norms, residuals: (n,), see `Rounded`.
+        norms, residuals: (n,), see `QuantizedVectors`.
     """
 
     start: int
@@ -57,7 +57,7 @@ class Approximate:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ScoreBounds:
     """One way to approximate scores.
 
     A score is at most the approximate one plus its error, which is `of_norm` * norm + `of_residual` * residual of the
@@ -68,8 +68,8 @@ class Pass:
         candidates: all that are scored.
     """
 
-    queries: Queries
-    candidates: Searchable
+    queries: SearchQueries
+    candidates: CandidateMatrix
 
     @property
     def of_norm(self) -> Tensor:
@@ -81,7 +81,7 @@ class Pass:
         """(B,)"""
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Approximate]:
+    def __iter__(self) -> Iterator[BoundedScores]:
         raise NotImplementedError
 
     def _of_contexts(self, values: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Pass:
         return values.view(len(self.queries), self.queries.codes).amax(1)
 
 
-class Int8Pass(Pass):
+class Int8Pass(ScoreBounds):
     """The largest of the products of rounded vectors.
 
     With y, c the vectors and y', c' the rounded ones: y c - y' c' = (y - y') c + y' (c - c'), and neither is more than
@@ -98,9 +98,9 @@ class Int8Pass(Pass):
     """
 
     @cached_property
-    def _rounded(self) -> Rounded:
+    def _rounded(self) -> QuantizedVectors:
         # One scale for all vectors of a context lets the largest product be found before they are scaled.
-        return Rounded.of(self.queries.filled(), one_scale=self.queries.codes > 1)
+        return QuantizedVectors.of(self.queries.filled(), one_scale=self.queries.codes > 1)
 
     @property
     def of_norm(self) -> Tensor:
@@ -111,20 +111,20 @@ class Int8Pass(Pass):
     def of_residual(self) -> Tensor:
         return self._of_contexts(self._rounded.norms + self._rounded.residuals) * (1 + 16 * ROUNDING)
 
-    def __iter__(self) -> Iterator[Approximate]:
+    def __iter__(self) -> Iterator[BoundedScores]:
         rounded, count = self._rounded, len(self.queries)
-        rows = torch.cat([rounded.whole, span(rounded.whole.shape[1])])
+        rows = torch.cat([rounded.whole, range_row(rounded.whole.shape[1])])
         scales = rounded.scales.view(count, -1)[:, :1]
         for number, block in enumerate(self.candidates.quantised() or ()):
             products = block.products(rows)
             if self.queries.codes > 1:
                 products = products.view(count, self.queries.codes, -1).amax(1)
             scores = self.candidates.without(number * BLOCK, products.mul_(scales))
-            yield Approximate(number * BLOCK, scores, block.norms, block.residuals)
+            yield BoundedScores(number * BLOCK, scores, block.norms, block.residuals)
 
 
 @dataclass(frozen=True)
-class Float32Pass(Pass):
+class Float32Pass(ScoreBounds):
     """The scores as float32 has them.
 
     A sum of D products is off by at most D * 2^-24 of the product of the norms. In |s_m| <= z, products that are off by
@@ -140,7 +140,7 @@ class Float32Pass(Pass):
     @property
     def of_norm(self) -> Tensor:
         width, codes = self.queries.vectors.shape[2], self.queries.codes
-        norms = self._of_contexts(above(torch.linalg.vector_norm(self.queries.filled(), dim=1), width))
+        norms = self._of_contexts(upper_bound(torch.linalg.vector_norm(self.queries.filled(), dim=1), width))
         coarse = 0.0 if torch.get_float32_matmul_precision() == "highest" else COARSE
         lost = 1.02 * (width + 8) * ROUNDING + coarse
         if codes == 1:
@@ -157,7 +157,7 @@ class Float32Pass(Pass):
     def _of_softmax(self) -> float:
         return 4 * (self.queries.codes + 4) * ROUNDING
 
-    def __iter__(self) -> Iterator[Approximate]:
+    def __iter__(self) -> Iterator[BoundedScores]:
         queries = self.queries
         rows = queries.filled()
         missing = None if queries.found.all() else ~queries.found[..., None]
@@ -166,7 +166,7 @@ class Float32Pass(Pass):
             products = (rows @ block.T).view(len(queries), queries.codes, -1)
             norms = self.candidates.norms()[start : start + len(block)].to(rows.device)
             scores = self.candidates.without(start, softmax_sum(products, missing))
-            yield Approximate(start, scores, norms, torch.ones_like(norms))
+            yield BoundedScores(start, scores, norms, torch.ones_like(norms))
 
 
 def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:

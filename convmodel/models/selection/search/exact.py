@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, Pass, Queries, softmax_sum
+from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, SearchQueries, softmax_sum
 from convmodel.models.selection.search.pruning import Pairs, best_of_each, survivors
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.vectors import CandidateMatrix
 
 CHUNK = 8_192
 """Candidates that are multiplied at once: what is built for them stays in the caches of a CPU."""
@@ -22,7 +22,7 @@ SPARSE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class TopK:
     """The k best candidates of each of B contexts.
 
     Args:
@@ -34,13 +34,13 @@ class Best:
     scores: Tensor
 
 
-def search_bi(contexts: Tensor, candidates: Tensor | Searchable, k: int, *, chunk: int = CHUNK) -> Best:
+def search_bi(contexts: Tensor, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = CHUNK) -> TopK:
     """The best by dot product.
 
     Args:
         contexts: (B, D).
         candidates: (N, D), cached; may be memory-mapped. Those that are searched more than once are best made
-            `Searchable` first.
+            `CandidateMatrix` first.
         k: how many; all when there are fewer.
         chunk: candidates that are multiplied at once.
 
@@ -55,7 +55,9 @@ def search_bi(contexts: Tensor, candidates: Tensor | Searchable, k: int, *, chun
     return search_poly(contexts[:, None], found, candidates, k, chunk=chunk)
 
 
-def search_poly(vectors: Tensor, found: Tensor, candidates: Tensor | Searchable, k: int, *, chunk: int = CHUNK) -> Best:
+def search_poly(
+    vectors: Tensor, found: Tensor, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = CHUNK
+) -> TopK:
     """The best by the poly-encoder's score.
 
     Args:
@@ -68,22 +70,26 @@ def search_poly(vectors: Tensor, found: Tensor, candidates: Tensor | Searchable,
     Raises:
         ValueError: for no candidates, or k below 1.
     """
-    shelf = candidates if isinstance(candidates, Searchable) else Searchable(candidates, quantise=False)
+    shelf = candidates if isinstance(candidates, CandidateMatrix) else CandidateMatrix(candidates, quantise=False)
     if k < 1 or not shelf.left:
         raise ValueError(f"k={k} of {shelf.left} candidates; ask for at least 1 of at least 1")
     if vectors.dtype != torch.float64:
         vectors = vectors.float()
     many = max(1, ROWS // vectors.shape[1])
     parts = [
-        _search(Queries(vectors[start : start + many], found[start : start + many]), shelf, min(k, shelf.left), chunk)
+        _search(
+            SearchQueries(vectors[start : start + many], found[start : start + many]), shelf, min(k, shelf.left), chunk
+        )
         for start in range(0, len(vectors), many)
     ]
     if not parts:
-        return Best(torch.empty(0, min(k, shelf.left), dtype=torch.long), vectors.new_empty(0, min(k, shelf.left)))
-    return Best(torch.cat([ids for ids, _ in parts]), torch.cat([scores for _, scores in parts]))
+        return TopK(torch.empty(0, min(k, shelf.left), dtype=torch.long), vectors.new_empty(0, min(k, shelf.left)))
+    return TopK(torch.cat([ids for ids, _ in parts]), torch.cat([scores for _, scores in parts]))
 
 
-def rescored(vectors: Tensor, found: Tensor, candidates: Searchable, rows: Tensor, ids: Tensor, k: int) -> Best | None:
+def rescored(
+    vectors: Tensor, found: Tensor, candidates: CandidateMatrix, rows: Tensor, ids: Tensor, k: int
+) -> TopK | None:
     """The best of some pairs, by exact scores.
 
     Args:
@@ -98,12 +104,12 @@ def rescored(vectors: Tensor, found: Tensor, candidates: Searchable, rows: Tenso
         rows, ids = rows[left], ids[left]
     if int(torch.bincount(rows, minlength=len(vectors)).min()) < k:
         return None
-    queries = Queries(vectors if vectors.dtype == torch.float64 else vectors.float(), found)
+    queries = SearchQueries(vectors if vectors.dtype == torch.float64 else vectors.float(), found)
     nothing = torch.empty(len(rows))
-    return Best(*_narrowed(queries, candidates, Pairs(rows, ids, nothing, nothing), k))
+    return TopK(*_narrowed(queries, candidates, Pairs(rows, ids, nothing, nothing), k))
 
 
-def _search(queries: Queries, candidates: Searchable, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+def _search(queries: SearchQueries, candidates: CandidateMatrix, k: int, chunk: int) -> tuple[Tensor, Tensor]:
     """Narrows down by the quickest pass that leaves few enough, and scores those that are left exactly."""
     limit = len(queries) * len(candidates) // SPARSE
     for each in _passes(queries, candidates, chunk) if k * SPARSE < len(candidates) else ():
@@ -113,7 +119,7 @@ def _search(queries: Queries, candidates: Searchable, k: int, chunk: int) -> tup
     return _all(queries, candidates, k, chunk)
 
 
-def _passes(queries: Queries, candidates: Searchable, chunk: int) -> Iterator[Pass]:
+def _passes(queries: SearchQueries, candidates: CandidateMatrix, chunk: int) -> Iterator[ScoreBounds]:
     if queries.vectors.dtype == torch.float64:
         return
     if queries.vectors.device.type == "cpu" and candidates.quantised() is not None:
@@ -121,14 +127,14 @@ def _passes(queries: Queries, candidates: Searchable, chunk: int) -> Iterator[Pa
     yield Float32Pass(queries, candidates, chunk)
 
 
-def _narrowed(queries: Queries, candidates: Searchable, pairs: Pairs, k: int) -> tuple[Tensor, Tensor]:
+def _narrowed(queries: SearchQueries, candidates: CandidateMatrix, pairs: Pairs, k: int) -> tuple[Tensor, Tensor]:
     """The best of some pairs."""
     scores = _exact(queries, candidates, pairs.rows, pairs.ids).to(queries.vectors.dtype)
     places, _ = best_of_each(pairs.rows, scores, count=len(queries), k=k)
     return pairs.ids[places], scores[places]
 
 
-def _exact(queries: Queries, candidates: Searchable, rows: Tensor, ids: Tensor) -> Tensor:
+def _exact(queries: SearchQueries, candidates: CandidateMatrix, rows: Tensor, ids: Tensor) -> Tensor:
     """(P,) scores of pairs, which are in the order of their contexts, as float64 has them."""
     vectors = queries.vectors.to(_exact_type(queries.vectors.device))
     numbers = ids.split(torch.bincount(rows, minlength=len(queries)).tolist())
@@ -145,10 +151,10 @@ def _scores(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
     return softmax_sum(products, None if found.all() else ~found[..., None])
 
 
-def _all(queries: Queries, candidates: Searchable, k: int, chunk: int) -> tuple[Tensor, Tensor]:
+def _all(queries: SearchQueries, candidates: CandidateMatrix, k: int, chunk: int) -> tuple[Tensor, Tensor]:
     """Scores all of them exactly, and keeps the best so far."""
     vectors = queries.vectors.to(_exact_type(queries.vectors.device))
-    filled = Queries(vectors, queries.found).filled().view_as(vectors)
+    filled = SearchQueries(vectors, queries.found).filled().view_as(vectors)
     ids = torch.empty(len(vectors), 0, dtype=torch.long, device=vectors.device)
     scores = queries.vectors.new_empty(len(vectors), 0)
     for start in range(0, len(candidates), chunk):

@@ -20,7 +20,7 @@ ROUNDING = 2.0**-24
 
 
 @dataclass(frozen=True, slots=True)
-class Rounded:
+class QuantizedVectors:
     """Rows of vectors as whole numbers times a scale.
 
     Args:
@@ -36,32 +36,32 @@ class Rounded:
     residuals: Tensor
 
     @classmethod
-    def of(cls, rows: Tensor, *, one_scale: bool = False) -> "Rounded":
+    def of(cls, rows: Tensor, *, one_scale: bool = False) -> "QuantizedVectors":
         """Rounds (R, D) float32 rows, each by a scale of its own, or all by one."""
         peaks = rows.abs().amax(1, keepdim=True)
         if one_scale:
             peaks = peaks.amax().expand_as(peaks)
         scales = (peaks / FULL).clamp(min=1e-30)
         whole = (rows / scales).round_().clamp_(-FULL, FULL)
-        norms = above(torch.linalg.vector_norm(rows, dim=1), rows.shape[1])
+        norms = upper_bound(torch.linalg.vector_norm(rows, dim=1), rows.shape[1])
         # The difference is itself rounded, by at most so much of what is subtracted.
         lost = torch.linalg.vector_norm(torch.addcmul(rows, whole, scales, value=-1), dim=1)
-        residuals = above(lost, rows.shape[1]) + 4 * ROUNDING * norms
+        residuals = upper_bound(lost, rows.shape[1]) + 4 * ROUNDING * norms
         return cls(whole, scales, norms, residuals)
 
 
-def above(computed: Tensor, terms: int) -> Tensor:
+def upper_bound(computed: Tensor, terms: int) -> Tensor:
     """A number that is at least a norm of so many terms, which float32 computed."""
     return computed * (1 + 2 * terms * ROUNDING) + 1e-30
 
 
 @dataclass(frozen=True, slots=True)
-class QuantisedBlock:
+class QuantizedBlock:
     """Some candidates, packed for multiplication.
 
     Args:
         packed: as torch's quantised linear layer keeps its weights.
-        norms, residuals: see `Rounded`.
+        norms, residuals: see `QuantizedVectors`.
     """
 
     packed: object
@@ -69,9 +69,9 @@ class QuantisedBlock:
     residuals: Tensor
 
     @classmethod
-    def of(cls, candidates: Tensor) -> "QuantisedBlock":
+    def of(cls, candidates: Tensor) -> "QuantizedBlock":
         """Packs (n, D) float32 candidates."""
-        rounded = Rounded.of(candidates)
+        rounded = QuantizedVectors.of(candidates)
         return cls(_packed(rounded.whole, rounded.scales[:, 0]), rounded.norms, rounded.residuals)
 
     def products(self, whole: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class QuantisedBlock:
         return found[:-1]
 
 
-def span(width: int) -> Tensor:
+def range_row(width: int) -> Tensor:
     """A row that makes the kernel's own rounding of rows from -127 to 127 leave every whole number as it is.
 
     The kernel takes the range of all rows for 255 steps: from -128 to 127, a step is 1.
@@ -107,8 +107,8 @@ def quick_at_int8() -> bool:
     candidates[0] = contexts[0] = contexts[1] = FULL
     candidates[1] = -FULL
     try:
-        block = QuantisedBlock(_packed(candidates, torch.ones(64)), torch.ones(64), torch.ones(64))
-        found = block.products(torch.cat([contexts, span(256)]))
+        block = QuantizedBlock(_packed(candidates, torch.ones(64)), torch.ones(64), torch.ones(64))
+        found = block.products(torch.cat([contexts, range_row(256)]))
     except (RuntimeError, AttributeError):
         return False
     return torch.equal(found.double(), contexts.double() @ candidates.double().T)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.models.selection.search.bounds import Approximate, Pass
+from convmodel.models.selection.search.bounds import BoundedScores, ScoreBounds
 
 GROUP = 32
 """Candidates whose largest score stands for all of them until it is large enough."""
@@ -44,7 +44,7 @@ Exact = Callable[[Tensor, Tensor], Tensor]
 """(P,) numbers of contexts, in order, and (P,) of candidates in, their scores out."""
 
 
-def survivors(scored: Pass, k: int, *, exact: Exact, limit: int) -> Pairs | None:
+def survivors(scored: ScoreBounds, k: int, *, exact: Exact, limit: int) -> Pairs | None:
     """All pairs that may be among the k best of their context.
 
     Args:
@@ -84,14 +84,14 @@ class _Grouped:
 
     Args:
         block: the candidates.
-        of_norm, of_residual: (B, 1), see `Pass`.
+        of_norm, of_residual: (B, 1), see `ScoreBounds`.
         scores: (B, size * G), -inf where there is no candidate.
         size: of a group.
         tops: (B, G), the largest of each group.
         errors: (B, G), at least the error of each score in the group.
     """
 
-    block: Approximate
+    block: BoundedScores
     of_norm: Tensor
     of_residual: Tensor
     scores: Tensor
@@ -100,7 +100,7 @@ class _Grouped:
     errors: Tensor
 
     @classmethod
-    def of(cls, block: Approximate, of_norm: Tensor, of_residual: Tensor, *, size: int) -> "_Grouped":
+    def of(cls, block: BoundedScores, of_norm: Tensor, of_residual: Tensor, *, size: int) -> "_Grouped":
         groups = -(-block.scores.shape[1] // size)
         missing = groups * size - block.scores.shape[1]
         scores = functional.pad(block.scores, (0, missing), value=-torch.inf) if missing else block.scores
@@ -125,7 +125,7 @@ class _Grouped:
         return Pairs(rows[:, None].expand_as(places)[kept], block.start + places[kept], scores[kept], above[kept])
 
 
-def _spans(scored: Pass, k: int) -> Iterator[list[_Grouped]]:
+def _spans(scored: ScoreBounds, k: int) -> Iterator[list[_Grouped]]:
     """Blocks, as many at a time as memory is to hold the scores of."""
     of_norm, of_residual = scored.of_norm[:, None], scored.of_residual[:, None]
     size = GROUP if len(scored.candidates) >= 8 * GROUP * k else 1

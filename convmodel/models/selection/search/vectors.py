@@ -5,13 +5,13 @@ import threading
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.int8 import BLOCK, QuantisedBlock, above, quick_at_int8
+from convmodel.models.selection.search.int8 import BLOCK, QuantizedBlock, quick_at_int8, upper_bound
 
 MOST_QUANTISED = 8 * 2**30
 """Bytes that a quantised copy takes at most; more candidates are read as they are."""
 
 
-class Searchable:
+class CandidateMatrix:
     """Candidates that are searched more than once.
 
     On a processor that is quick at 8 bits, the first search makes a rounded copy of a quarter of their size, in memory;
@@ -34,7 +34,7 @@ class Searchable:
         self.left = len(vectors) - (0 if self.gone is None else int(self.gone.sum()))
         self._quantise = quantise
         self._lock = threading.Lock()
-        self._quantised: list[QuantisedBlock] | None = None
+        self._quantised: list[QuantizedBlock] | None = None
         self._norms: Tensor | None = None
 
     def __len__(self) -> int:
@@ -68,17 +68,17 @@ class Searchable:
                 like = self.vectors.new_empty(0, dtype=torch.float32)
                 blocks = (self.block(start, BLOCK, like) for start in range(0, len(self), BLOCK))
                 self._norms = torch.cat(
-                    [above(torch.linalg.vector_norm(each, dim=1), each.shape[1]) for each in blocks]
+                    [upper_bound(torch.linalg.vector_norm(each, dim=1), each.shape[1]) for each in blocks]
                 )
             return self._norms
 
-    def quantised(self) -> list[QuantisedBlock] | None:
+    def quantised(self) -> list[QuantizedBlock] | None:
         """The rounded copy, in blocks of `BLOCK`; None where it would not be quick or would not fit."""
         with self._lock:
             if self._quantised is None and self._can_be_quantised():
                 like = torch.empty(0, dtype=torch.float32)
                 starts = range(0, len(self), BLOCK)
-                self._quantised = [QuantisedBlock.of(self.block(start, BLOCK, like)) for start in starts]
+                self._quantised = [QuantizedBlock.of(self.block(start, BLOCK, like)) for start in starts]
             return self._quantised
 
     def _can_be_quantised(self) -> bool:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from convmodel.models.selection.convert.model import Convert, ConvertContext
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
-from convmodel.models.selection.layout import Row, pad_rows
+from convmodel.models.selection.layout import EncoderInput, pad_rows
 from convmodel.models.selection.selector import Selector
 from tests.conftest import TEXTS
 
@@ -41,7 +41,7 @@ def ids(selector: Convert, texts: list[str]) -> list[list[int]]:
 
 
 def padded(*rows: list[int]) -> tuple[Tensor, Tensor]:
-    found = pad_rows([Row(row, [0] * len(row)) for row in rows], 0)
+    found = pad_rows([EncoderInput(row, [0] * len(row)) for row in rows], 0)
     return found.ids, found.mask
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from convmodel.models.selection.scoring import poly_scores
 from convmodel.models.selection.search import exact as search
 from convmodel.models.selection.search import pruning as survivors
-from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, Pass, Queries
-from convmodel.models.selection.search.exact import Best, search_bi, search_poly
-from convmodel.models.selection.search.int8 import FULL, QuantisedBlock, Rounded, quick_at_int8, span
-from convmodel.models.selection.search.vectors import Searchable
+from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, SearchQueries
+from convmodel.models.selection.search.exact import TopK, search_bi, search_poly
+from convmodel.models.selection.search.int8 import FULL, QuantizedBlock, QuantizedVectors, quick_at_int8, range_row
+from convmodel.models.selection.search.vectors import CandidateMatrix
 
 pytestmark = pytest.mark.machine
 
@@ -36,7 +36,7 @@ def sorted_all(scores: Tensor, k: int) -> list[list[int]]:
     return [sorted(range(len(row)), key=lambda n: (-row[n], n))[:k] for row in scores.float().tolist()]
 
 
-def check(best: Best, scores: Tensor, k: int) -> None:
+def check(best: TopK, scores: Tensor, k: int) -> None:
     """Numbers and scores are those of sorting all."""
     assert best.ids.tolist() == sorted_all(scores, k)
     torch.testing.assert_close(best.scores, scores.float().gather(1, best.ids), rtol=1e-6, atol=1e-6)
@@ -50,8 +50,8 @@ def some_found(rows: int, codes: int) -> Tensor:
 def ready(request: pytest.FixtureRequest) -> object:
     """Makes candidates searchable in each of the ways."""
     ways = {
-        "quantised": Searchable,
-        "plain": lambda candidates: Searchable(candidates, quantise=False),
+        "quantised": CandidateMatrix,
+        "plain": lambda candidates: CandidateMatrix(candidates, quantise=False),
         "as they come": lambda candidates: candidates,
     }
     return ways[request.param]
@@ -124,29 +124,29 @@ def test_those_that_are_gone_are_not_found() -> None:
     gone[scores.topk(50).indices.flatten()] = True
     left = scores.masked_fill(gone, -torch.inf)
     for quantise in (True, False):
-        shelf = Searchable(candidates, gone=gone, quantise=quantise)
+        shelf = CandidateMatrix(candidates, gone=gone, quantise=quantise)
         check(search_poly(vectors, found, shelf, 10), left, 10)
         everything = search_poly(vectors, found, shelf, 10_000)
         assert everything.ids.shape[1] == shelf.left == int((~gone).sum())
         assert not gone[everything.ids].any()
     with pytest.raises(ValueError, match="k=1 of 0 candidates"):
-        search_bi(vectors[:, 0], Searchable(candidates, gone=torch.ones(5_000, dtype=torch.bool)), 1)
+        search_bi(vectors[:, 0], CandidateMatrix(candidates, gone=torch.ones(5_000, dtype=torch.bool)), 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_what_is_kept_in_16_bits_is_searched_as_it_is_kept(dtype: torch.dtype) -> None:
     candidates, contexts = torch.randn(5_000, 20).to(dtype), torch.randn(3, 20).to(dtype)
     scores = contexts.double() @ candidates.double().T
-    for shelf in (candidates, Searchable(candidates)):
+    for shelf in (candidates, CandidateMatrix(candidates)):
         check(search_bi(contexts, shelf, 7), scores, 7)
 
 
 def test_neither_block_nor_span_decides_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates, vectors, found = torch.randn(20_000, 8), torch.randn(3, 4, 8), some_found(3, 4)
-    wanted = search_poly(vectors, found, Searchable(candidates), 6)
+    wanted = search_poly(vectors, found, CandidateMatrix(candidates), 6)
     monkeypatch.setattr(survivors, "SPAN", 1)
     monkeypatch.setattr(search, "ROWS", 4)
-    for again in (Searchable(candidates), candidates):
+    for again in (CandidateMatrix(candidates), candidates):
         best = search_poly(vectors, found, again, 6, chunk=700)
         assert torch.equal(best.ids, wanted.ids) and torch.equal(best.scores, wanted.scores)
 
@@ -158,7 +158,7 @@ def test_no_contexts_find_nothing() -> None:
 
 def test_vectors_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"vectors of shape \(3,\); give \(N, D\)"):
-        Searchable(torch.randn(3))
+        CandidateMatrix(torch.randn(3))
 
 
 # What is proven
@@ -166,13 +166,13 @@ def test_vectors_of_another_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("make", PASSES)
 @pytest.mark.parametrize("codes", [1, 6])
-def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type[Pass], codes: int) -> None:
+def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type[ScoreBounds], codes: int) -> None:
     vectors, found = (
         torch.randn(5, codes, 30) * torch.tensor([1e-3, 0.1, 1, 3, 30])[:, None, None],
         some_found(5, codes),
     )
     candidates = torch.randn(5_000, 30) * torch.logspace(-4, 4, 5_000)[:, None]
-    scored = make(Queries(vectors, found), Searchable(candidates))
+    scored = make(SearchQueries(vectors, found), CandidateMatrix(candidates))
     scores = exact(vectors, found, candidates)
     seen = 0
     for block in scored:
@@ -195,10 +195,10 @@ def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
     steps[0, 1::2] = -0.5
     candidates = (torch.randint(-90, 90, (3, 64)).float() + steps).clamp(-FULL, FULL)
     candidates[:, 0] = FULL
-    rounded = Rounded.of(candidates)
+    rounded = QuantizedVectors.of(candidates)
     lost = candidates - rounded.whole * rounded.scales
     contexts = lost * FULL / lost.abs().amax(1, keepdim=True)
-    scored = Int8Pass(Queries(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), Searchable(candidates))
+    scored = Int8Pass(SearchQueries(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), CandidateMatrix(candidates))
     [block] = scored
     error = scored.of_norm[:, None] * block.norms + scored.of_residual[:, None] * block.residuals
     shares = ((contexts.double() @ candidates.double().T - block.scores) / error).diagonal()
@@ -211,12 +211,14 @@ def test_products_in_8_bits_are_those_of_whole_numbers(width: int) -> None:
     whole = torch.randint(-FULL, FULL + 1, (70, width)).float()
     whole[0] = FULL
     whole[1] = -FULL
-    block = QuantisedBlock.of(whole / FULL)
+    block = QuantizedBlock.of(whole / FULL)
     scales = whole.abs().amax(1) / FULL
     rows = torch.randint(-FULL, FULL + 1, (9, width)).float()
     rows[0] = FULL
     wanted = rows.double() @ ((whole / scales[:, None]).round() * scales[:, None] / FULL).double().T
-    torch.testing.assert_close(block.products(torch.cat([rows, span(width)])).double(), wanted, rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(
+        block.products(torch.cat([rows, range_row(width)])).double(), wanted, rtol=1e-6, atol=1e-4
+    )
 
 
 def test_the_score_lies_between_the_largest_product_and_that_less_the_logarithm() -> None:
@@ -227,8 +229,8 @@ def test_the_score_lies_between_the_largest_product_and_that_less_the_logarithm(
 
 
 def test_coarser_products_are_answered_by_a_larger_error() -> None:
-    queries = Queries(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
-    scored = Float32Pass(queries, Searchable(torch.randn(3, 8)))
+    queries = SearchQueries(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
+    scored = Float32Pass(queries, CandidateMatrix(torch.randn(3, 8)))
     fine = scored.of_norm
     before = torch.get_float32_matmul_precision()
     try:
@@ -245,9 +247,11 @@ def test_few_pairs_survive_and_the_best_are_among_them() -> None:
     def known(rows: Tensor, ids: Tensor) -> Tensor:
         return poly_scores(vectors.double(), found, candidates[ids].double())[rows, torch.arange(len(ids))]
 
-    shelf = Searchable(candidates)
+    shelf = CandidateMatrix(candidates)
     scored = (
-        Int8Pass(Queries(vectors, found), shelf) if quick_at_int8() else Float32Pass(Queries(vectors, found), shelf)
+        Int8Pass(SearchQueries(vectors, found), shelf)
+        if quick_at_int8()
+        else Float32Pass(SearchQueries(vectors, found), shelf)
     )
     pairs = survivors.survivors(scored, 10, exact=known, limit=2_500)
     assert pairs is not None and len(pairs.rows) < 1_000
