@@ -14,7 +14,7 @@ from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.rerankers import ScoredBy, scores_of
 from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, evaluating, write
-from convmodel.tokens.conversation_layout import lay_out, persona_length, room_for_turns, truncate
+from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 
@@ -200,14 +200,15 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         )
         if cut:  # two separators, the end, and a token of the context beside it
             replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
-        room = room_for_turns(persona_length(sentences), self.n_positions, least=2 + max(map(len, replies)) + 1)
-        window = truncate([len(ids) for ids in turns], room - max(map(len, replies)) - 1)
-        kept = turns[window.first :]
-        kept[-1] = kept[-1][window.cut :]
-        base = lay_out(kept, sep, persona=sentences)
+        base, _ = lay_out_context(
+            turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
+        )
         reply_type = base.token_type_ids[-1]
         rows = [
-            ModelInput([*base.input_ids, *ids, sep], [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type])
+            ModelInput(
+                [*base.input_ids, *place_separators([ids], sep, leading=False)],
+                [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type],
+            )
             for ids in replies
         ]
         lengths = [len(ids) + 1 for ids in replies]

@@ -1,34 +1,38 @@
-"""Turns as token ids in, one laid-out sequence of ids and types out: the picture that training and replying share.
+"""Lay out a conversation as one sequence of token ids, token types and labels, for training and generation alike.
 
     persona sentence    turn 1        turn 2           the reply
     <sep> I  am  Ann  <sep> Hello  <sep> How are you  <sep> ...
       t   t  t   t      0    0       1    1   1   1     t   t      t: the type of the speaker who replies
 
-A separator stands before each persona sentence and each turn, and one at the end. The type alternates by turn, from 0.
-The last separator already belongs to the next speaker, so the reply's tokens simply follow it. What is left out is
-left out by whole turns from the oldest, and the rest is laid out as though the dropped turns had never been said.
+There is a separator before each persona sentence and before each turn, and one at the end. The type alternates by
+turn, starting from 0. The last separator already belongs to the next speaker, so the reply's tokens simply follow it.
+A context that is too long loses whole turns, oldest first, and the rest is laid out as though the dropped turns had
+never existed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 TrainOn = Literal["all", "last", "last_speaker", "first_speaker", "second_speaker"]
-"""Which turns are learned: all of them, the last one, or those of one speaker."""
+"""The turns to predict: all of them, the last one, or those of one speaker."""
 
 IGNORED = -100
 """The label of a token that is not predicted, as in transformers."""
 
+MIN_ROOM = 2
+"""The smallest useful room for turns: one token and its separator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A run of turns of one conversation that is laid out and read together.
+    """A run of turns of one conversation that is laid out as one sequence.
 
     Args:
-        first: the first turn that is read.
-        predict_from: the first turn that may be predicted; those before it are only context.
-        stop: the turn after the last one.
-        cut: tokens taken from the start of the newest turn, because it alone is too long.
+        first: index of the first turn in the window.
+        predict_from: index of the first turn that may be predicted; the turns before it are only context.
+        stop: index after the last turn.
+        cut: number of tokens cut from the start of the newest turn, because that turn alone is too long.
     """
 
     first: int
@@ -39,11 +43,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """One laid-out conversation: three lists of the same length T; labels are -100 where nothing is predicted.
+    """The layout of one conversation: three lists of the same length T.
 
     Args:
-        input_ids, token_type_ids, labels: T of each.
-        metadata: how many of the first tokens are about the text and no part of it, as a persona is.
+        input_ids: T token ids.
+        token_type_ids: T token types, 0 or 1.
+        labels: T labels, -100 where nothing is predicted.
+        metadata: number of leading tokens that describe the text without being part of it, such as a persona.
     """
 
     input_ids: list[int]
@@ -53,15 +59,15 @@ class Sequences:
 
 
 def persona_length(persona: Sequence[Sequence[int]]) -> int:
-    """Tokens that a persona takes in the layout, its separators included."""
+    """Return the number of tokens that a persona takes in the layout, including its separators."""
     return sum(len(sentence) + 1 for sentence in persona)
 
 
-def room_for_turns(persona_tokens: int, max_length: int, *, least: int = 2) -> int:
-    """Tokens left for turns (each with its separator) when persona and last separator are laid out.
+def room_for_turns(persona_tokens: int, max_length: int, *, least: int = MIN_ROOM) -> int:
+    """Return the number of tokens left for turns and their separators, beside the persona and the last separator.
 
     Raises:
-        ValueError: when not even `least` tokens are left.
+        ValueError: when fewer than `least` tokens are left.
     """
     room = max_length - 1 - persona_tokens
     if room < least:
@@ -73,18 +79,21 @@ def room_for_turns(persona_tokens: int, max_length: int, *, least: int = 2) -> i
 
 
 def truncate(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window:
-    """The newest turns before `stop` that fit in `room` tokens; the newest is cut only when it alone is too long.
+    """Select the newest turns before `stop` that fit in `room` tokens.
+
+    The newest turn is cut only when it alone is too long.
 
     Args:
-        lengths: tokens of each turn, without separators.
-        room: tokens that the turns and their separators may take.
-        stop: the turn after the newest; all turns when left out.
+        lengths: number of tokens of each turn, without separators.
+        room: number of tokens that the turns and their separators may take.
+        stop: index after the newest turn; all turns by default.
     """
     stop = len(lengths) if stop is None else stop
     newest = lengths[stop - 1] + 1
     if newest > room:
         return Window(stop - 1, stop - 1, stop, cut=newest - room)
-    first, used = stop - 1, newest
+    first = stop - 1
+    used = newest
     while first > 0 and used + lengths[first - 1] + 1 <= room:
         first -= 1
         used += lengths[first] + 1
@@ -92,16 +101,16 @@ def truncate(lengths: Sequence[int], room: int, *, stop: int | None = None) -> W
 
 
 def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) -> Window:
-    """As `fit`, but where turns must go, so many that those which stay take at most a share of the room.
+    """Like `truncate`, but when turns must be dropped, drop enough that the rest takes at most `keep` of the room.
 
-    A growing conversation keeps its beginning for many turns, then loses several of the oldest at once: what a model
-    has read of it stays valid in between. The window of a conversation depends on its turns alone, not on who asked
-    when.
+    A growing conversation keeps its beginning for many turns and then loses several of the oldest at once, so a
+    key-value cache of its beginning stays valid in between. The window depends on the turns alone, not on the moments
+    at which it was computed before.
 
     Args:
-        lengths: tokens of each turn, without separators.
-        room: tokens that the turns and their separators may take.
-        keep: above 0, the share of the room that stays; 1 gives the windows of `fit`.
+        lengths: number of tokens of each turn, without separators.
+        room: number of tokens that the turns and their separators may take.
+        keep: share of the room to fill after dropping turns, above 0; 1 gives the same windows as `truncate`.
     """
     first = used = 0
     for stop, length in enumerate(lengths, 1):
@@ -114,7 +123,7 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
 
 def target_turns(train_on: TrainOn, turns: int) -> range:
-    """The numbers of the turns that are predicted in a conversation of so many turns.
+    """Return the indices of the turns to predict in a conversation of `turns` turns.
 
     Raises:
         ValueError: when `train_on` is not one of the choices.
@@ -135,40 +144,54 @@ def target_turns(train_on: TrainOn, turns: int) -> range:
 def split_into_windows(
     lengths: Sequence[int], room: int, *, train_on: TrainOn = "all", context_share: float = 0.5
 ) -> list[Window]:
-    """Splits a conversation so that every target turn is predicted in exactly one window.
+    """Split a conversation so that every target turn is predicted in exactly one window.
 
-    A conversation that fits is one window. Of a longer one, the first window takes all that fits; each later one takes
-    new turns up to `1 - context_share` of the room (at least one) and fills what is left with the turns before them.
+    A conversation that fits is one window. Of a longer one, the first window takes all turns that fit; each later
+    window takes new turns up to `1 - context_share` of the room (at least one) and fills the rest with earlier turns.
 
     Args:
-        lengths: tokens of each turn, without separators.
-        room: tokens that the turns and their separators may take in a window.
-        train_on: which turns are predicted.
-        context_share: from 0 to 1, the part of a later window that is kept for earlier turns. At 1 each later window
-            predicts one turn with all the context that fits: the most context, and the most work.
+        lengths: number of tokens of each turn, without separators.
+        room: number of tokens that the turns and their separators may take in a window.
+        train_on: the turns to predict.
+        context_share: share of a later window that is reserved for earlier turns, from 0 to 1. At 1 each later window
+            predicts one turn with all the context that fits: the most context, and the most computation.
     """
-    chosen = target_turns(train_on, len(lengths))
-    found: list[Window] = []
-    position, budget = 0, room
-    while position < len(chosen):
-        start = end = chosen[position]
-        if not found:  # nothing before the first window has been predicted: its context counts against the room
+    targets = target_turns(train_on, len(lengths))
+    windows: list[Window] = []
+    position = 0
+    budget = room
+    while position < len(targets):
+        start = end = targets[position]
+        if not windows:  # nothing before the first window has been predicted: its context counts against the room
             start = 0
             if sum(lengths[: end + 1]) + end + 1 > room:
                 start = end
         used = sum(lengths[start:end]) + end - start
         stop = end
-        while position < len(chosen):
-            turn = chosen[position]
+        while position < len(targets):
+            turn = targets[position]
             used += sum(lengths[stop : turn + 1]) + turn + 1 - stop
             if used > budget and stop > end:
                 break
             stop = turn + 1
             position += 1
         window = truncate(lengths, room, stop=stop)
-        found.append(Window(window.first, end, stop, window.cut))
+        windows.append(Window(window.first, end, stop, window.cut))
         budget = int(room * (1 - context_share))
-    return found
+    return windows
+
+
+def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
+    """Join segments with a separator after each one and, if `leading`, one before the first.
+
+    All layouts of conversations get their separators here. Segments that continue a laid-out context need no leading
+    separator: the context's last separator already stands before them.
+    """
+    ids = [sep_token_id] if leading else []
+    for segment in segments:
+        ids.extend(segment)
+        ids.append(sep_token_id)
+    return ids
 
 
 def lay_out(
@@ -178,35 +201,61 @@ def lay_out(
     persona: Sequence[Sequence[int]] = (),
     persona_type: int | None = None,
     predicted: Sequence[bool] | None = None,
+    cut: int = 0,
 ) -> Sequences:
-    """Lays turns out; the only place where separators, types and labels are put.
+    """Lay out turns that fit, with separators, types and labels.
 
     Args:
-        turns: token ids of each turn that is kept.
-        sep_token_id: the separator.
+        turns: token ids of each turn.
+        sep_token_id: id of the separator.
         persona: token ids of each persona sentence.
-        persona_type: the type of the speaker whom the persona describes; the one who replies when left out.
-        predicted: for each turn, whether its tokens and the separator that ends it are labels; none when left out.
+        persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
+        predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
+        cut: number of tokens to cut from the start of the newest turn; see `Window`.
     """
+    turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
     reply_type = len(turns) % 2
-    persona_type = reply_type if persona_type is None else persona_type
-    ids: list[int] = []
-    types: list[int] = []
-    labels: list[int] = []
-    for sentence in persona:
-        ids.append(sep_token_id)
-        ids.extend(sentence)
-    types.extend([persona_type] * len(ids))
-    ids.append(sep_token_id)
-    labels.extend([IGNORED] * len(ids))
-    for number, turn in enumerate(turns):
-        ids.extend(turn)
-        ids.append(sep_token_id)
-        types.extend([number % 2] * (len(turn) + 1))
-        if predicted is not None and predicted[number]:
+    metadata = persona_length(persona)
+    types = [reply_type if persona_type is None else persona_type] * metadata
+    labels = [IGNORED] * (metadata + 1)
+    for index, turn in enumerate(turns):
+        types.extend([index % 2] * (len(turn) + 1))
+        if predicted is not None and predicted[index]:
             labels.extend(turn)
             labels.append(sep_token_id)
         else:
             labels.extend([IGNORED] * (len(turn) + 1))
     types.append(reply_type)
-    return Sequences(ids, types, labels, persona_length(persona))
+    return Sequences(place_separators([*persona, *turns], sep_token_id), types, labels, metadata)
+
+
+def lay_out_context(
+    turns: Sequence[Sequence[int]],
+    sep_token_id: int,
+    *,
+    persona: Sequence[Sequence[int]] = (),
+    max_length: int | None = None,
+    reserved: int = 0,
+    keep: float = 1.0,
+) -> tuple[Sequences, Window]:
+    """Drop the oldest turns of a context until it fits and lay out the rest, without labels.
+
+    Args:
+        turns: token ids of each turn so far, at least one.
+        sep_token_id: id of the separator.
+        persona: token ids of each persona sentence; they are never dropped.
+        max_length: maximum number of tokens; None keeps all turns.
+        reserved: number of these tokens to leave free behind the context.
+        keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
+
+    Returns:
+        The layout, and the window of turns that it holds.
+
+    Raises:
+        ValueError: when persona and reserved tokens leave no room for a turn.
+    """
+    window = Window(0, 0, len(turns))
+    if max_length is not None:
+        room = room_for_turns(persona_length(persona), max_length, least=MIN_ROOM + reserved) - reserved
+        window = truncate_with_hysteresis([len(ids) for ids in turns], room, keep=keep)
+    return lay_out(turns[window.first :], sep_token_id, persona=persona, cut=window.cut), window

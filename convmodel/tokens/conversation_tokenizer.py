@@ -4,13 +4,7 @@ import os
 from collections.abc import Sequence
 
 from convmodel.data.conversation import check_turns
-from convmodel.tokens.conversation_layout import (
-    Window,
-    lay_out,
-    persona_length,
-    room_for_turns,
-    truncate_with_hysteresis,
-)
+from convmodel.tokens.conversation_layout import lay_out_context
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
@@ -78,13 +72,7 @@ class ConversationTokenizer(TextTokenizer):
         Raises:
             ValueError: when the persona leaves no room for a turn.
         """
-        window = Window(0, 0, len(turns))
-        if max_length is not None:
-            room = room_for_turns(persona_length(persona), max_length)
-            window = truncate_with_hysteresis([len(ids) for ids in turns], room, keep=keep)
-        kept = list(turns[window.first :])
-        kept[-1] = kept[-1][window.cut :]
-        laid_out = lay_out(kept, self._sep_token_id, persona=persona)
+        laid_out, window = lay_out_context(turns, self._sep_token_id, persona=persona, max_length=max_length, keep=keep)
         return Encoding(
             {
                 "input_ids": laid_out.input_ids,

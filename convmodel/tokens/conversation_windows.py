@@ -170,7 +170,6 @@ class WindowSet(WindowPlan):
         conversation, first, stop = self._conversation[n], int(self._first[n]), int(self._stop[n])
         start = int(self._first_turn[conversation])
         turns = self._store.segments(start + first, start + stop)
-        turns[-1] = turns[-1][int(self._cut[n]) :]
         predicted = set(self._targets(n))
         return lay_out(
             turns,
@@ -178,6 +177,7 @@ class WindowSet(WindowPlan):
             persona=self._store.segments(int(self._store.first[conversation]), start),
             persona_type=(int(self._turns[conversation]) - 1 - first) % 2,
             predicted=[turn in predicted for turn in range(first, stop)],
+            cut=int(self._cut[n]),
         )
 
 

@@ -9,7 +9,9 @@ from convmodel.tokens.conversation_layout import (
     TrainOn,
     Window,
     lay_out,
+    lay_out_context,
     persona_length,
+    place_separators,
     room_for_turns,
     split_into_windows,
     target_turns,
@@ -86,6 +88,43 @@ def test_without_a_word_about_it_nothing_is_predicted_and_the_persona_is_of_the_
         laid_out = lay_out(turns, SEP, persona=[[9]])
         assert set(laid_out.labels) == {IGNORED}
         assert laid_out.token_type_ids[0] == laid_out.token_type_ids[-1] == len(turns) % 2
+
+
+def test_separators_end_each_segment_and_lead_the_first_one_unless_the_segments_continue_a_layout() -> None:
+    context = place_separators([[1, 2], [3]], SEP)
+    assert context == [SEP, 1, 2, SEP, 3, SEP]
+    assert context + place_separators([[4]], SEP, leading=False) == place_separators([[1, 2], [3], [4]], SEP)
+
+
+# lay_out_context
+
+
+@pytest.mark.parametrize("keep", [0.3, 1.0])
+@pytest.mark.parametrize("seed", range(50))
+def test_a_context_is_the_layout_of_the_turns_that_truncation_leaves(seed: int, keep: float) -> None:
+    source = random.Random(seed)
+    turns = [[source.randint(1, 99) for _ in range(n)] for n in random_lengths(source)]
+    persona = [[source.randint(1, 99) for _ in range(2)] for _ in range(source.randint(0, 2))]
+    reserved = source.randint(0, 5)
+    room = source.randint(2, 60)
+    max_length = room + persona_length(persona) + 1 + reserved
+    laid_out, window = lay_out_context(turns, SEP, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
+    assert window == truncate_with_hysteresis([len(turn) for turn in turns], room, keep=keep)
+    kept = turns[window.first :]
+    kept[-1] = kept[-1][window.cut :]
+    assert laid_out == lay_out(kept, SEP, persona=persona)
+    assert len(laid_out.input_ids) + reserved <= max_length
+
+
+def test_a_context_without_a_limit_keeps_all_its_turns() -> None:
+    turns = [[1], [2, 3], []]
+    assert lay_out_context(turns, SEP) == (lay_out(turns, SEP), Window(0, 0, 3))
+
+
+def test_a_context_needs_room_for_a_turn_beside_persona_and_reserved_tokens() -> None:
+    lay_out_context([[1]], SEP, persona=[[2, 3]], max_length=9, reserved=3)
+    with pytest.raises(ValueError, match="at least 9 tokens"):
+        lay_out_context([[1]], SEP, persona=[[2, 3]], max_length=8, reserved=3)
 
 
 # fit

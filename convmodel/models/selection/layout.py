@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.tokens.conversation_layout import lay_out, persona_length, room_for_turns, truncate
+from convmodel.tokens.conversation_layout import lay_out_context, place_separators
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +79,18 @@ class RowLayout:
         Raises:
             ValueError: when the persona leaves no room for a turn.
         """
-        window = truncate([len(ids) for ids in turns], room_for_turns(persona_length(persona), self.max_context))
-        kept = list(turns[window.first :])
-        kept[-1] = kept[-1][window.cut :]
-        laid_out = lay_out(kept, self.sep_token_id, persona=persona)
+        laid_out, _ = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=self.max_context)
         replies = laid_out.token_type_ids[-1]
         return self._row(laid_out.input_ids, [int(type_id == replies) for type_id in laid_out.token_type_ids])
 
     def candidate(self, ids: Sequence[int]) -> EncoderInput:
         """Lays a candidate out alone; what is too long loses its end."""
-        kept = [self.sep_token_id, *ids[: max(self.max_candidate - 2, 0)], self.sep_token_id]
+        kept = place_separators([ids[: max(self.max_candidate - 2, 0)]], self.sep_token_id)
         return self._row(kept, [1] * len(kept))
 
     def pair(self, context: EncoderInput, candidate: Sequence[int]) -> EncoderInput:
         """Lays a candidate out behind its context."""
-        kept = [*candidate[: max(self.max_candidate - 2, 0)], self.sep_token_id]
+        kept = place_separators([candidate[: max(self.max_candidate - 2, 0)]], self.sep_token_id, leading=False)
         return EncoderInput([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
 
     def _row(self, ids: list[int], types: list[int]) -> EncoderInput:
