@@ -31,8 +31,8 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
     target = Path(os.path.realpath(path))
     if target.is_file():
         raise FileExistsError(f"{target}: is a file, and a folder is to be written; choose another name, or move it")
-    with _workplace(target) as work:
-        fresh = work / target.name
+    with _temporary_folder(target) as folder:
+        fresh = folder / target.name
         fresh.mkdir()
         yield fresh
         for inside in fresh.rglob("*"):
@@ -51,8 +51,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: where the file is to stand; a link stays a link. Folders above it are made.
     """
     target = Path(os.path.realpath(path))
-    with _workplace(target) as work:
-        fresh = work / target.name
+    with _temporary_folder(target) as folder:
+        fresh = folder / target.name
         yield fresh
         _flush(fresh)
         os.replace(fresh, target)
@@ -60,56 +60,72 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _workplace(target: Path) -> Iterator[Path]:
-    """Gives a new folder beside `target`, locked while this process works in it, and gone afterwards.
+def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "is locked") -> Iterator[bool]:
+    """Hold the exclusive advisory lock (flock) of an existing file or folder.
 
-    The lock ends with the process: what a killed one left is known by it, and removed by the next one that comes.
+    The system releases the lock when the process ends, however it ends. Windows has no such lock: there the block
+    runs without one.
+
+    Args:
+        path: the file or folder to lock; a file must be writable.
+        wait: whether to wait until the lock is free.
+        busy: the message of the error when the lock is not free.
+
+    Yields:
+        Whether the lock is held.
+
+    Raises:
+        ValueError: when another process, or another block of this one, holds the lock and `wait` is false.
+        OSError: when the path cannot be opened, or its file system has no locks.
+    """
+    if sys.platform == "win32":
+        yield False
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise ValueError(busy) from None
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """Create a folder beside `target`, lock it while this process works in it, and remove it afterwards.
+
+    The lock ends with the process, so the next writer recognises the folder of a killed one and removes it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     while True:
-        work = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
-        work.mkdir()
-        lock = _lock(work, wait=True)
-        if work.is_dir():  # otherwise it was taken for a leftover before it was locked
-            break
-        _unlock(lock)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        _unlock(lock)
+        folder = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
+        folder.mkdir()
+        with contextlib.ExitStack() as lock:
+            with contextlib.suppress(OSError):  # without locks leftovers are never removed, and no lock is needed
+                lock.enter_context(file_lock(folder, wait=True))
+            if not folder.is_dir():  # another writer removed it as a leftover before it was locked
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Removes what killed processes left beside `target`; an old version only while `target` is there."""
+    """Remove the folders that killed processes left beside `target`; an old version only while `target` exists."""
     leftover = re.compile(rf"\.{re.escape(target.name)}\.(new|old)-[0-9a-f]{{12}}")
-    found = list(filter(None, map(leftover.fullmatch, os.listdir(target.parent))))
-    replaced = target.exists()  # asked after the listing: an old version that is listed has been replaced by then
-    for match in found:
-        folder = target.with_name(match[0])
-        if (match[1] == "new" or replaced) and (lock := _lock(folder, wait=False)) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            _unlock(lock)
-
-
-def _lock(folder: Path, *, wait: bool) -> int | None:
-    """Locks a folder until `_unlock` or the end of the process; None where it is locked, gone, or cannot be locked."""
-    if sys.platform == "win32":
-        return None
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            return descriptor
-        except OSError:
-            os.close(descriptor)
-    return None
-
-
-def _unlock(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)
+    matches = list(filter(None, map(leftover.fullmatch, os.listdir(target.parent))))
+    replaced = target.exists()  # checked after the listing: a listed old version has been replaced by then
+    for match in matches:
+        if match[1] == "new" or replaced:
+            folder = target.with_name(match[0])
+            with contextlib.suppress(OSError, ValueError), file_lock(folder) as locked:
+                if locked:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

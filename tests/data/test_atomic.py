@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from convmodel.data import atomic
-from convmodel.data.atomic import atomic_file, atomic_folder
+from convmodel.data.atomic import atomic_file, atomic_folder, file_lock
 
 FILES = 8
 WRITER = """
@@ -330,16 +330,15 @@ def test_an_old_version_that_was_moved_aside_goes_only_when_a_new_one_is_in_its_
 def test_a_place_that_another_takes_for_a_leftover_before_it_is_locked_is_left_for_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = atomic._lock
     taken: list[Path] = []
 
-    def late(folder: Path, *, wait: bool) -> int | None:
+    def late(folder: Path, *, wait: bool = False) -> AbstractContextManager[bool]:
         if not taken:
             taken.append(folder)
             shutil.rmtree(folder)
-        return real(folder, wait=wait)
+        return file_lock(folder, wait=wait)
 
-    monkeypatch.setattr(atomic, "_lock", late)
+    monkeypatch.setattr(atomic, "file_lock", late)
     write(tmp_path / "model", "1")
     assert len(taken) == 1
     assert versions(tmp_path / "model") == {"1"}
@@ -347,7 +346,7 @@ def test_a_place_that_another_takes_for_a_leftover_before_it_is_locked_is_left_f
 
 def test_where_nothing_can_be_locked_leftovers_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".model.new-0123456789ab").mkdir()
-    monkeypatch.setattr(atomic, "_lock", lambda folder, wait: None)
+    monkeypatch.setattr(atomic, "file_lock", lambda folder, wait=False: nullcontext(False))
     write(tmp_path / "model", "1")
     assert sorted(os.listdir(tmp_path)) == [".model.new-0123456789ab", "model"]
 
@@ -361,3 +360,23 @@ def test_several_may_write_the_same_folder_at_the_same_time(tmp_path: Path) -> N
         list(pool.map(often, "abc"))
     assert len(versions(tmp_path / "model")) == 1
     assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_lock_is_held_by_one_block_at_a_time(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    (path.touch if kind == "file" else path.mkdir)()
+    with file_lock(path) as locked:
+        assert locked
+        with pytest.raises(ValueError, match="come back later"), file_lock(path, busy="come back later"):
+            pass
+    with file_lock(path, wait=True) as locked:
+        assert locked
+
+
+def test_a_lock_makes_no_file(tmp_path: Path) -> None:
+    if sys.platform != "win32":
+        with pytest.raises(FileNotFoundError), file_lock(tmp_path / "missing"):
+            pass
+    assert os.listdir(tmp_path) == []

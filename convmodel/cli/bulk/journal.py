@@ -9,10 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convmodel.data.atomic import atomic_file
-
-if sys.platform != "win32":
-    import fcntl
+from convmodel.data.atomic import atomic_file, file_lock
 
 _SYNC_SECONDS = 2.0
 
@@ -85,8 +82,8 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
         if not work.exists():
             yield Journal(output, None, 0)
             return
-    with open(work, "ab+") as file:
-        _lock(file, work)
+    busy = f"{work}: another process is writing it; wait for its end, or give another name"
+    with open(work, "ab+") as file, file_lock(work, busy=busy):
         if overwrite:
             kept.unlink(missing_ok=True)
             file.truncate(0)
@@ -157,15 +154,6 @@ def _difference(before: Mapping[str, Any] | None, about: Mapping[str, Any]) -> s
     if names == ["options"]:  # the usual case deserves more
         names = _differing(before["options"], about["options"])
     return f"another {' and another '.join(names)}"
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keeps others from writing the file until it is closed."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{path}: another process is writing it; wait for its end, or give another name") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -25,6 +25,7 @@ from aiogram.types import BotCommand as MenuEntry
 from aiogram.types import User
 from aiogram.utils.token import TokenValidationError, validate_token
 
+from convmodel.data.atomic import file_lock
 from convmodel.serving.store import Store
 from convmodel.serving.telegram.api_client import Server
 from convmodel.serving.telegram.commands import COMMANDS, CommandContext
@@ -214,22 +215,13 @@ def single_instance_lock(store: str) -> Iterator[None]:
 
     The lock ends with the process. With PostgreSQL it is for whoever starts the bots.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
     if store.startswith("postgresql"):
         yield
         return
     path = Path(store.removeprefix("sqlite:///") + ".bot")
     try:
-        file = path.open("a")
+        path.touch()
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"{store}: another bot works with it; end that one, or give another --store") from None
+    with file_lock(path, busy=f"{store}: another bot works with it; end that one, or give another --store"):
         yield

@@ -12,10 +12,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from convmodel.data.atomic import atomic_file
-
-if sys.platform != "win32":
-    import fcntl
+from convmodel.data.atomic import atomic_file, file_lock
 
 VERSION = 1
 INDEX, PENDING, LOCK = "index.json", "pending.json", "lock"
@@ -230,10 +227,6 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: while another process changes it.
     """
-    with open(folder / LOCK, "ab") as file:
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{folder}: another process changes this index; wait for its end") from None
+    (folder / LOCK).touch()
+    with file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end"):
         yield
