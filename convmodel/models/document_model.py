@@ -19,6 +19,7 @@ from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocume
 from convmodel.models.folder import DOCUMENT_FILE, local_file
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import ROWS_PER_BATCH, evaluating, write
+from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments, Limits
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 
@@ -252,10 +253,8 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         windows = DocumentWindows(encoded, sep_token_id=sep, limits=self.limits(overlap))
         counts = windows.stop - windows.predict_from + windows.ends
         nats, tokens = [0.0] * len(documents), [0] * len(documents)
-        order = sorted(range(len(windows)), key=lambda n: int(windows.lengths[n]))
         with evaluating(self._hf_model):
-            for start in range(0, len(order), ROWS_PER_BATCH):
-                part = order[start : start + ROWS_PER_BATCH]
+            for part in batches_by_length(windows.lengths, max_rows=ROWS_PER_BATCH):
                 rows = [ModelInput(window.input_ids.tolist(), None) for window in windows.read(part)]
                 found = score_rows(self._hf_model, rows, [int(counts[n]) for n in part], pad_token_id=sep)
                 for n, log_likelihood in zip(part, found, strict=True):

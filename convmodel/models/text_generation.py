@@ -13,6 +13,7 @@ from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import CancelCriteria, ModelInput, generate_rows
 from convmodel.generation.request import Finish, GenerationRequest, RequestState
 from convmodel.generation.seeds import SEEDS, derive_seed
+from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.detokenizer import StreamingDetokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -205,25 +206,14 @@ def _by_transformers(
         others["stopping_criteria"] = [*others.get("stopping_criteria", ()), CancelCriteria(given_up)]
     found: dict[int, list[GeneratedText]] = {}
     lengths = [len(one.row.input_ids) for one in prepared]
-    for numbers in _groups(lengths, same_length=counted, alone=config.do_sample):
+    max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # a sampled row draws from its own seed
+    for numbers in batches_by_length(lengths, max_rows=max_rows, equal_lengths=counted):
         rows = [prepared[n].row for n in numbers]
         with _drawing_from(prepared[numbers[0]].seed):
             texts = generate_rows(model, rows, config, **others)
         for n, ids in zip(numbers, texts, strict=True):
             found[n] = [text_from_ids(tokenizer, prepared[n], each) for each in ids]
     return [found[n] for n in range(len(prepared))]
-
-
-def _groups(lengths: Sequence[int], *, same_length: bool, alone: bool) -> Iterator[list[int]]:
-    """Numbers of rows to be read together: of like length, so that little is padding."""
-    group: list[int] = []
-    for n in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if group and (alone or len(group) == ROWS_PER_BATCH or (same_length and lengths[n] != lengths[group[0]])):
-            yield group
-            group = []
-        group.append(n)
-    if group:
-        yield group
 
 
 @contextlib.contextmanager

@@ -151,6 +151,37 @@ def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     return torch.from_numpy(values)
 
 
+def batches_by_length(
+    lengths: Sequence[int] | np.ndarray,
+    *,
+    max_tokens: int | None = None,
+    max_rows: int | None = None,
+    equal_lengths: bool = False,
+) -> Iterator[list[int]]:
+    """Yield the indices of rows in batches of similar length, from short to long.
+
+    Args:
+        lengths: number of tokens of each row.
+        max_tokens: maximum number of tokens of a batch, padding included; a longer row is a batch of its own.
+        max_rows: maximum number of rows of a batch, at least 1.
+        equal_lengths: whether all rows of a batch must have the same length.
+    """
+    batch: list[int] = []
+    for index in np.argsort(np.asarray(lengths), kind="stable").tolist():
+        length = int(lengths[index])
+        is_full = len(batch) > 0 and (
+            len(batch) == max_rows
+            or (max_tokens is not None and (len(batch) + 1) * length > max_tokens)
+            or (equal_lengths and length != lengths[batch[0]])
+        )
+        if is_full:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
 class RandomBatchSampler:
     """Groups examples at random into batches of one size, the last one smaller.
 

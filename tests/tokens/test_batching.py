@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from convmodel.tokens.batching import LENGTH_STEP, Batch, ResumableDataLoader, Shard, TokenBudgetSampler, pad
+from convmodel.tokens.batching import (
+    LENGTH_STEP,
+    Batch,
+    ResumableDataLoader,
+    Shard,
+    TokenBudgetSampler,
+    batches_by_length,
+    pad,
+)
 from convmodel.tokens.conversation_layout import IGNORED, Sequences
 
 SEEDS = range(20)
@@ -275,3 +283,20 @@ def test_lightning_finds_whom_to_tell_of_an_epoch() -> None:
     made = loader()
     made.batch_sampler.sampler.set_epoch(1)
     assert read(made) == epochs(2)[1]
+
+
+# batches_by_length
+
+
+def test_chunks_hold_every_row_once_and_no_more_tokens_than_asked_for() -> None:
+    lengths = [5, 1, 9, 2, 2, 30, 7]
+    chunks = list(batches_by_length(lengths, max_tokens=10))
+    assert sorted(number for chunk in chunks for number in chunk) == list(range(7))
+    assert all(len(chunk) == 1 or len(chunk) * max(lengths[n] for n in chunk) <= 10 for chunk in chunks)
+
+
+def test_batches_by_length_have_a_number_of_rows_or_one_length() -> None:
+    lengths = np.array([5, 1, 5, 2, 2, 5])
+    assert list(batches_by_length(lengths, max_rows=4)) == [[1, 3, 4, 0], [2, 5]]
+    assert list(batches_by_length(lengths, max_rows=2, equal_lengths=True)) == [[1], [3, 4], [0, 2], [5]]
+    assert list(batches_by_length([])) == []

@@ -13,8 +13,9 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from convmodel.models.folder import checked_source, quiet_progress
-from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout, batches_by_length, pad_rows
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout, pad_rows
 from convmodel.models.selection.scoring import Pooling
+from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 TOKENS_PER_CHUNK = 4_096
@@ -215,7 +216,7 @@ def encode_in_batches(
         tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     found: list[tuple[Tensor, ...]] = []
     order: list[int] = []
-    for numbers in batches_by_length([len(row) for row in rows], tokens):
+    for numbers in batches_by_length([len(row) for row in rows], max_tokens=tokens):
         padded = pad_rows([rows[number] for number in numbers], pad_token_id).to(device)
         found.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
         order += numbers

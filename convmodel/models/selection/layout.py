@@ -9,7 +9,7 @@ encoder that has one.
 Types tell who speaks: 1 is whoever replies, its persona and its candidates, 0 the other one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,15 +108,3 @@ def pad_rows(rows: Sequence[EncoderInput], pad_token_id: int) -> EncoderBatch:
     types[mask] = np.concatenate([row.types for row in rows])
     begins = torch.tensor([row.begins for row in rows])
     return EncoderBatch(torch.from_numpy(ids), torch.from_numpy(types), torch.from_numpy(mask), begins)
-
-
-def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Numbers of rows, from short to long, in chunks of at most so many tokens, padding included; at least one row."""
-    chunk: list[int] = []
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if chunk and (len(chunk) + 1) * lengths[number] > tokens:
-            yield chunk
-            chunk = []
-        chunk.append(number)
-    if chunk:
-        yield chunk

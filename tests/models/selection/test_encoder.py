@@ -20,7 +20,7 @@ from transformers import (
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.encoder import NewEncoder, load_encoder, new_encoder
-from convmodel.models.selection.layout import RowLayout, batches_by_length, pad_rows
+from convmodel.models.selection.layout import RowLayout, pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import poly_scores
 from convmodel.models.selection.selector import Selector
@@ -53,13 +53,6 @@ def test_a_persona_stays_when_old_turns_are_dropped_whole() -> None:
     assert layout.context([[3] * 50], [[4]]).ids == [9, 4, 9, *[3] * 6, 9]
     with pytest.raises(ValueError, match="leave no room for a turn"):
         layout.context([[3]], [[4] * 9])
-
-
-def test_chunks_hold_every_row_once_and_no_more_tokens_than_asked_for() -> None:
-    lengths = [5, 1, 9, 2, 2, 30, 7]
-    chunks = list(batches_by_length(lengths, 10))
-    assert sorted(number for chunk in chunks for number in chunk) == list(range(7))
-    assert all(len(chunk) == 1 or len(chunk) * max(lengths[n] for n in chunk) <= 10 for chunk in chunks)
 
 
 @pytest.mark.parametrize(("cls", "architecture"), ALL)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from convmodel.generation.int8 import Int8Linear
 from convmodel.models.selection.convert.network import Block, ConvertNetwork, Reduction
-from convmodel.models.selection.layout import batches_by_length
+from convmodel.tokens.batching import batches_by_length
 
 TOKENS = 1_024
 """Tokens that go through the network at once: what is built for them stays in the caches of a CPU."""
@@ -49,7 +49,7 @@ class Packed:
 
     def reduced(self, rows: Sequence[Sequence[int]], *, tokens: int = TOKENS) -> Tensor:
         """B rows of at least one id each in, (B, heads x D) out; at least one row."""
-        chunks = list(batches_by_length([len(row) for row in rows], tokens))
+        chunks = list(batches_by_length([len(row) for row in rows], max_tokens=tokens))
         found = torch.cat(_side_by_side([partial(self._chunk, [rows[n] for n in numbers]) for numbers in chunks]))
         back = torch.empty(len(rows), dtype=torch.long)
         back[torch.tensor(list(chain.from_iterable(chunks)))] = torch.arange(len(rows))
