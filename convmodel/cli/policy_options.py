@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy, Side, Store
+from convmodel.serving.safety.policy import SAY, SIDES, STORES, BlockedStorage, Policy, Side
 from convmodel.serving.safety.word_list import WordList
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PolicyOptions:
     flag_threshold: float | None = None
     sides: tuple[Side, ...] = SIDES
     say: str = SAY
-    store: Store = "placeholder"
+    store: BlockedStorage = "placeholder"
     off: bool = False
 
 

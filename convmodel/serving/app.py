@@ -1,4 +1,4 @@
-"""A Service in, an application that answers requests out."""
+"""The ASGI application of a service."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from convmodel.serving import openapi
 from convmodel.serving.conversations import routes as conversations
+from convmodel.serving.conversations.setup import open_conversations
 from convmodel.serving.errors import add_handlers
 from convmodel.serving.middleware import RequestMiddleware
 from convmodel.serving.openai import routes as openai
@@ -20,30 +21,31 @@ ROUTERS = [
     *(about.router, conversations.router, replies.router, documents.router, candidates.router),
     *(openai.router, health.router),
 ]
-"""What every server answers, beside the page."""
+"""The routers of every server, beside the page's."""
 
 
 def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAPI:
-    """Makes the application.
+    """Create the application.
 
-    Without keys it answers only those that call it by a name of `service.settings.hosts`: a test client needs
+    Without API keys it answers only requests to a host name of `service.settings.hosts`: a test client needs
     `base_url="http://localhost"`.
 
     Args:
-        service: all that requests need; it stands in `app.state.service`, and is closed when the application ends.
-        routers: what is answered beside `ROUTERS` and the page.
+        service: the service, available as `app.state.service` and closed with the application.
+        routers: additional routers.
     """
     app = FastAPI(
         title="convmodel",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_closing_at_the_end,
+        lifespan=_lifespan,
     )
     app.state.service = service
+    app.state.conversations = open_conversations(service)
     for router in (*ROUTERS, page_router(), *routers, openapi.router):
         app.include_router(router)
-    app.openapi = openapi.Description(app, service)  # type: ignore[method-assign]
+    app.openapi = openapi.OpenAPIDescription(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(RequestMiddleware, service=service)
     if service.settings.origins:
@@ -58,8 +60,8 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
 
 
 @contextlib.asynccontextmanager
-async def _closing_at_the_end(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     service: Service = app.state.service
-    await service.makings.end(0)
+    await service.jobs.shut_down(0)
     await asyncio.to_thread(service.close)

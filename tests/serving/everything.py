@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.responders.protocol import Candidate, Session
-from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
@@ -52,6 +51,5 @@ class WillingDocuments(FakeDocuments):
 
 def everything(folder: Path, **settings: Any) -> Service:
     """A service that replies, writes documents, searches candidates, and keeps conversations."""
-    service = new_service(WillingResponder(), writer=WillingDocuments(), settings=Settings(**settings))
-    keep_conversations(service, Store(f"sqlite:///{folder / 'store.db'}"))
-    return service
+    store = Store(f"sqlite:///{folder / 'store.db'}")
+    return new_service(WillingResponder(), writer=WillingDocuments(), settings=Settings(**settings), store=store)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.server import address_of, bind, run
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
@@ -62,8 +61,7 @@ class Process:
 
 def serve(store: str, seconds: float) -> None:
     """Serves until a signal comes."""
-    service = new_service(FakeResponder(seconds=seconds), settings=Settings(grace=0.2))
-    keep_conversations(service, Store(store))
+    service = new_service(FakeResponder(seconds=seconds), settings=Settings(grace=0.2), store=Store(store))
     bound = bind("127.0.0.1", 0)
     run(service, bound, started=lambda _: print(address_of(bound), flush=True))
 

@@ -9,12 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.conversations.setup import ConversationServices, keep_conversations
+from convmodel.serving.conversations.setup import ConversationServices
 from convmodel.serving.server import bind
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
@@ -29,17 +30,13 @@ class Talk:
         http: sends requests.
         service: of the server.
         store: of the service.
+        kept: of the application.
     """
 
     http: TestClient
     service: Service
     store: Store
-
-    @property
-    def kept(self) -> ConversationServices:
-        """What the service keeps conversations with."""
-        assert isinstance(self.service.conversations, ConversationServices)
-        return self.service.conversations
+    kept: ConversationServices
 
     def create(self, **body: Any) -> str:
         """Makes a conversation, and gives its id."""
@@ -81,25 +78,25 @@ def served(
 ) -> Iterator[Talk]:
     """Serves a Responder to a client in this process."""
     store = Store(address)
-    service = new_service(responder, settings=settings, keys=Keys(store.digests) if keys else None, **others)
-    keep_conversations(service, store, keep_for=keep_for)
-    with TestClient(create_app(service), base_url="http://localhost") as http:
-        yield Talk(http, service, store)
+    known = Keys(store.digests) if keys else None
+    service = new_service(responder, settings=settings, keys=known, store=store, keep_for=keep_for, **others)
+    app = create_app(service)
+    with TestClient(app, base_url="http://localhost") as http:
+        yield Talk(http, service, store, app.state.conversations)
 
 
 @contextlib.contextmanager
-def listening(responder: Responder, address: str, **others: Any) -> Iterator[tuple[str, Service]]:
-    """Serves a Responder on a port, and gives the address: for clients that read a stream while it comes, or leave."""
-    service = new_service(responder, **others)
-    keep_conversations(service, Store(address))
-    config = uvicorn.Config(create_app(service), log_config=None, timeout_graceful_shutdown=5)
+def listening(responder: Responder, address: str, **others: Any) -> Iterator[tuple[str, FastAPI]]:
+    """Serve a Responder on a port; yield the address and the application. For clients that stream, or disconnect."""
+    app = create_app(new_service(responder, store=Store(address), **others))
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     bound = bind("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([bound],))
     with bound:
         thread.start()
         try:
-            yield f"http://localhost:{bound.getsockname()[1]}", service
+            yield f"http://localhost:{bound.getsockname()[1]}", app
         finally:
             server.should_exit = True
             thread.join()

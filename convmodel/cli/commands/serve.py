@@ -25,7 +25,7 @@ from convmodel.errors import require_extra
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
-    from convmodel.responders.document_protocol import WritesDocuments
+    from convmodel.responders.document_protocol import DocumentGenerator
     from convmodel.responders.loading import LoadedModels
     from convmodel.responders.protocol import Responder
     from convmodel.serving.service import Service
@@ -112,7 +112,6 @@ def _run(options: Namespace) -> int:
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
     from convmodel.serving.auth import Keys
-    from convmodel.serving.conversations.setup import keep_conversations
     from convmodel.serving.server import prepare_process, run
 
     prepare_process()
@@ -125,9 +124,9 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
             policy=open_policy(said, device=options.device),
+            store=store,
+            keep_for=options.keep_days,
         )
-        if store is not None and service.replies is not None:
-            keep_conversations(service, store, keep_for=options.keep_days)
         print_choices(options)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
@@ -144,7 +143,7 @@ def service_of(options: Namespace, opened: "LoadedModels", **others: Any) -> "Se
     """
     from convmodel.serving.service import new_service
 
-    talker: Responder | WritesDocuments | None = opened.responder or opened.documents
+    talker: Responder | DocumentGenerator | None = opened.responder or opened.documents
     assert talker is not None
     preset = preset_of(options, talker.presets)
     talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})

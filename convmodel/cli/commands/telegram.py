@@ -74,7 +74,6 @@ def _run(options: Namespace) -> int:
 
 def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
     """Starts a server in this process; the bot talks to it as it would to any."""
-    from convmodel.serving.conversations.setup import keep_conversations
     from convmodel.serving.server import prepare_process
     from convmodel.serving.settings import Settings
     from convmodel.serving.telegram.bot import BotSettings
@@ -86,10 +85,11 @@ def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -
     said = policy_options(options)
     with open_all(options) as opened:
         policy = open_policy(said, device=options.device)
-        service = serve.service_of(options, opened, settings=settings, keys=keys, policy=policy)
+        service = serve.service_of(
+            options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
+        )
         if service.replies is None:
             raise ValueError("that model writes documents; the bot needs one that replies")
-        keep_conversations(service, store, keep_for=options.keep_days)
         print_choices(options)
         asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
 

@@ -1,1 +1,1 @@
-"""Conversations that the server keeps: their turns, what is known of them, and the replies that are made in them."""
+"""Conversations stored on the server: turns, settings, and generation of replies."""

@@ -1,4 +1,4 @@
-"""What a store raises in, what a client is told out."""
+"""API errors of stored conversations, and the translation of store errors into them."""
 
 import contextlib
 import logging
@@ -11,34 +11,34 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Raises Refusals instead of the store's errors, but for `Conflict` and `KeyAlreadyUsed`: another was quicker."""
+def store_errors_as_api_errors() -> Iterator[None]:
+    """Translate store errors into API errors, except `Conflict` and `KeyAlreadyUsed`, which callers handle."""
     try:
         yield
     except Missing:
-        raise missing() from None
+        raise not_found() from None
     except Unavailable as error:
         logger.error("%s", error)
         raise APIError(
             503,
-            "nothing can be kept now, and nothing was changed; try again later",
+            "the store is not available, and nothing was changed; try again later",
             code="store_unavailable",
             headers={"Retry-After": "5"},
         ) from None
 
 
-def missing() -> APIError:
-    """For a conversation that is not there, and in the same words for somebody else's."""
-    return APIError(404, "there is no conversation of this id", code="no_conversation")
+def not_found() -> APIError:
+    """Return the error for an unknown conversation; another owner's conversation gets the same message."""
+    return APIError(404, "there is no conversation with this id", code="no_conversation")
 
 
-def conflict() -> APIError:
-    """For who was not the first."""
+def version_conflict() -> APIError:
+    """Return the error for a request that lost against a concurrent change."""
     return APIError(
-        409, "the conversation was changed meanwhile; read it again, and decide on its newest version", code="conflict"
+        409, "the conversation has changed meanwhile; read it again and retry with its newest version", code="conflict"
     )
 
 
-def state(message: str, code: str) -> APIError:
-    """For what does not go with how the conversation stands."""
+def invalid_state(message: str, code: str) -> APIError:
+    """Return the error for an operation that the conversation's current state does not allow."""
     return APIError(409, message, code=code)

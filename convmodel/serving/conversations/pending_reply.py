@@ -1,43 +1,48 @@
-"""A reply that is being made in a conversation; it is stored in the end, whoever listens until then."""
+"""A reply in progress; it is stored when it ends, even if the client has disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from convmodel.serving.reply_jobs import ReplyJob
+from convmodel.serving.reply_jobs import CheckedReply, stream_text
+from convmodel.serving.thread_bridge import Job
 
 Json = Mapping[str, Any]
 
 
 class PendingReply:
-    """What was said, and the reply to it.
+    """A stored user turn and the reply to it.
 
     Args:
-        said: the turn that was stored for it, as JSON, and the version then; None where the turn was there before.
-        making: the reply; None when everything is there.
-        answer: what is answered in the end, when it is there.
+        said: the stored user turn as JSON, with the conversation's version after storing it; None if this request
+            stored no turn.
+        job: the job that generates the reply; None if the answer is known already.
+        answer: the response body; given if there is no job.
     """
 
-    def __init__(self, said: Json | None = None, *, making: ReplyJob | None = None, answer: Json | None = None) -> None:
+    def __init__(
+        self, said: Json | None = None, *, job: Job[CheckedReply] | None = None, answer: Json | None = None
+    ) -> None:
         self.said = said
         self.task: asyncio.Task[Json] | None = None
-        self._making, self._answer = making, answer
+        self._job = job
+        self._answer = answer
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Pieces of the reply, once. Raises as `ReplyJob`."""
-        if self._making is None:
+        """Yield the pieces of the reply's text; can be iterated once. Raises the errors of `Job.result`."""
+        if self._job is None:
             assert self._answer is not None
             if text := self._answer["reply"]["text"]:
                 yield text
             return
-        async for piece in self._making:
+        async for piece in stream_text(self._job):
             yield piece
 
     async def answer(self) -> Json:
-        """Waits until the reply is stored.
+        """Wait until the reply is stored, and return the response body.
 
         Raises:
-            Refusal: 409 when somebody changed the conversation meanwhile, and whatever `ReplyJob` and the store say.
+            APIError: 409 if the conversation was changed meanwhile; the errors of `Job.result` and of the store.
         """
         if self.task is None:
             assert self._answer is not None
@@ -45,6 +50,6 @@ class PendingReply:
         return await asyncio.shield(self.task)
 
     def stop(self) -> None:
-        """Ends the reply; what was written so far is stored."""
-        if self._making is not None:
-            self._making.stop()
+        """Stop generating; the text generated so far is stored."""
+        if self._job is not None:
+            self._job.cancel()

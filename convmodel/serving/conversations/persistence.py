@@ -1,4 +1,4 @@
-"""What was said and what was replied in, the transactions that keep it out."""
+"""Transactions that store user turns, replies, and the responses to idempotent requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from convmodel.serving.conversations.schemas import AskReply, turn_json
-from convmodel.serving.conversations.turn_plan import TurnResult, What
+from convmodel.serving.conversations.schemas import NewReply, turn_json
+from convmodel.serving.conversations.turn_plan import Action, TurnResult
 from convmodel.serving.store import ConversationHeader, Turn, conversations, idempotency
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.idempotency import IdempotencyRecord
@@ -16,118 +16,126 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a conversation.
+class TurnRequest:
+    """A request for a reply in a conversation.
 
     Args:
-        owner: who asks.
-        id: of the conversation.
-        what: the last part of the address.
-        ask: the body.
-        key: under which the same request comes again; None where it does not.
+        owner: name of the API key.
+        id: conversation id.
+        action: last segment of the request path.
+        body: the request body.
+        key: idempotency key; None if the client sent none.
     """
 
     owner: str
     id: str
-    what: What
-    ask: AskReply
+    action: Action
+    body: NewReply
     key: str | None = None
 
     @property
     def digest(self) -> str:
-        """The same for the same request; how it is answered does not matter."""
-        return idempotency.sha256(self.what, self.id, self.ask.model_dump_json(exclude={"stream"}))
+        """Digest that identifies repetitions of a request; `stream` does not count."""
+        return idempotency.sha256(self.action, self.id, self.body.model_dump_json(exclude={"stream"}))
 
 
 @dataclass(frozen=True)
 class ExpectedVersion:
-    """How a conversation must still stand when a reply to it is stored.
+    """State that a conversation must still have when a reply is stored in it.
 
     Args:
-        version: the newest that is known.
-        turns_version: of its turns; anything else is a conflict.
-        exact: whether its settings too must be those of `version`.
-        said: the turn that the request said and the version in which it was stored; None where it said nothing, or it
-            is not stored yet.
-        kept: whether the store knows the request's key.
+        version: newest known version of the conversation.
+        turns_version: required version of its turns; any other is a conflict.
+        exact: whether the settings, too, must still be those of `version`.
+        said: the user turn that this request stored, as JSON, and the version after that; None if it stored no turn
+            (yet).
+        key_stored: whether the store has the request's idempotency key.
     """
 
     version: int
     turns_version: int
     exact: bool = False
     said: Json | None = None
-    kept: bool = False
+    key_stored: bool = False
 
 
-def store_said(connection: Connection, request: Request, said: Turn, standing: ExpectedVersion) -> ExpectedVersion:
-    """Stores what was said, and the request's key with it.
-
-    Raises:
-        Missing, Conflict: see `conversations.change`; and what says that the key is there already.
-    """
-    wanted = ConversationUpdate(
-        version=standing.version if standing.exact else None,
-        turns_version=standing.turns_version,
-        keep=said.number - 1,
-        add=[said],
-    )
-    stored = conversations.change(connection, request.owner, request.id, wanted)
-    told = {"turn": turn_json(said), "version": stored.version}
-    if request.key is not None:
-        before = IdempotencyRecord(request.digest, request.id, stored.turns_version, told, None)
-        idempotency.begin(connection, request.owner, request.key, before)
-    return ExpectedVersion(stored.version, stored.turns_version, said=told, kept=request.key is not None)
-
-
-def store_outcome(
-    connection: Connection, request: Request, outcome: TurnResult, reply: Json, standing: ExpectedVersion
-) -> tuple[ConversationHeader, Json]:
-    """Stores a reply, and what is answered under the request's key.
-
-    Args:
-        connection: in a transaction.
-        request: that asked for it.
-        outcome: what there is to store.
-        reply: as JSON.
-        standing: as the conversation must stand.
+def store_user_turn(
+    connection: Connection, request: TurnRequest, turn: Turn, expected: ExpectedVersion
+) -> ExpectedVersion:
+    """Store the user's turn and the request's idempotency key.
 
     Returns:
-        The conversation, and the answer.
+        The state that the conversation must have when the reply is stored.
 
     Raises:
-        Missing, Conflict: see `conversations.change`; and what says that the key is there already.
+        Missing, Conflict: see `conversations.change`.
+        IntegrityError: if the idempotency key is in use.
     """
-    wanted = ConversationUpdate(
-        version=standing.version if standing.exact else None,
-        turns_version=standing.turns_version,
-        keep=outcome.keep,
-        add=outcome.add,
+    update = ConversationUpdate(
+        version=expected.version if expected.exact else None,
+        turns_version=expected.turns_version,
+        keep=turn.number - 1,
+        add=[turn],
     )
-    if outcome.keep is None:
+    stored = conversations.change(connection, request.owner, request.id, update)
+    said = {"turn": turn_json(turn), "version": stored.version}
+    if request.key is not None:
+        record = IdempotencyRecord(request.digest, request.id, stored.turns_version, said, None)
+        idempotency.begin(connection, request.owner, request.key, record)
+    return ExpectedVersion(stored.version, stored.turns_version, said=said, key_stored=request.key is not None)
+
+
+def store_result(
+    connection: Connection, request: TurnRequest, result: TurnResult, reply: Json, expected: ExpectedVersion
+) -> tuple[ConversationHeader, Json]:
+    """Store a reply, and the response body under the request's idempotency key.
+
+    Args:
+        connection: a connection in a transaction.
+        request: the request for the reply.
+        result: the changes to the conversation.
+        reply: the reply as JSON.
+        expected: required state of the conversation.
+
+    Returns:
+        The conversation and the response body.
+
+    Raises:
+        Missing, Conflict: see `conversations.change`.
+        IntegrityError: if the idempotency key is in use.
+    """
+    update = ConversationUpdate(
+        version=expected.version if expected.exact else None,
+        turns_version=expected.turns_version,
+        keep=result.keep,
+        add=result.add,
+    )
+    if result.keep is None:
         stored: ConversationHeader = conversations.load(connection, request.owner, request.id, replies=False)
     else:
-        stored = conversations.change(connection, request.owner, request.id, wanted)
+        stored = conversations.change(connection, request.owner, request.id, update)
     answer = {
-        "turn": None if outcome.turn is None else turn_json(outcome.turn),
+        "turn": None if result.reply is None else turn_json(result.reply),
         "reply": reply,
         "version": stored.version,
-        "waiting": outcome.waiting,
+        "waiting": result.waiting,
     }
-    if request.what == "turns":
-        answer["said"] = turn_json(outcome.said)
-    if request.key is not None and outcome.turn is not None:
-        _keep(connection, request, stored, answer, standing)
+    if request.action == "turns":
+        answer["said"] = turn_json(result.user_turn)
+    # An empty reply is not recorded, so that a repetition of the request generates again.
+    if request.key is not None and result.reply is not None:
+        _store_answer(connection, request, stored, answer, expected)
     return stored, answer
 
 
-def _keep(
-    connection: Connection, request: Request, stored: ConversationHeader, answer: Json, standing: ExpectedVersion
+def _store_answer(
+    connection: Connection, request: TurnRequest, stored: ConversationHeader, answer: Json, expected: ExpectedVersion
 ) -> None:
-    """Keeps an answer; where nothing was written, the same request is to try again."""
+    """Store the response body under the request's idempotency key."""
     assert request.key is not None
-    if standing.kept:
+    if expected.key_stored:
         idempotency.finish(connection, request.owner, request.key, answer)
         return
     said = {"turn": answer["said"], "version": stored.version} if "said" in answer else None
-    before = IdempotencyRecord(request.digest, request.id, stored.turns_version, said, answer)
-    idempotency.begin(connection, request.owner, request.key, before)
+    record = IdempotencyRecord(request.digest, request.id, stored.turns_version, said, answer)
+    idempotency.begin(connection, request.owner, request.key, record)

@@ -1,4 +1,4 @@
-"""The bodies of the addresses of conversations: what may be in them, and what it means."""
+"""Request and response bodies of the conversation routes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,85 +12,95 @@ from convmodel.serving.store import ConversationHeader, ConversationRecord, Conv
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
 Version = Annotated[
-    int, Field(ge=1, le=MOST_SEED, description="the newest version that you know; another one is a conflict (409)")
+    int, Field(ge=1, le=MOST_SEED, description="newest version known to the client; any other is a conflict (409)")
 ]
 
-BEGINNING = 100
-"""Characters of the last turn that a list shows."""
+PREVIEW_CHARS = 100
+"""Characters of the last turn in a list of conversations."""
 
 
 class NewConversation(RequestModel):
-    """What a conversation begins with; everything may be left out."""
+    """Settings and turns of a new conversation; all fields are optional."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Pets", "persona": ["I have two cats."]}]})
 
     title: Title | None = None
-    persona: list[Text] | None = Field(None, description="sentences about the one who replies; null is the server's")
-    preset: Preset | None = Field(None, description="a set of options, see /about; null is the server's usual one")
-    options: Options | None = Field(None, description="on top of the preset")
-    seed: Seed | None = Field(None, description="of every first reply to a turn; null draws one for each")
-    meta: dict[str, Any] | None = Field(None, description="whatever else is to be kept with it")
-    turns: list[Text] | None = Field(None, description="that were said elsewhere: the first is the user's")
+    persona: list[Text] | None = Field(
+        None, description="sentences about the replying side; null uses the server's persona"
+    )
+    preset: Preset | None = Field(
+        None, description="name of a set of options, see /about; null uses the server's default preset"
+    )
+    options: Options | None = Field(None, description="override the preset's options")
+    seed: Seed | None = Field(None, description="seed of every first reply to a turn; null draws a seed per reply")
+    meta: dict[str, Any] | None = Field(None, description="any JSON object, stored with the conversation")
+    turns: list[Text] | None = Field(
+        None, description="turns from elsewhere, alternating between user and model; the first is the user's"
+    )
 
 
 class ConversationChange(RequestModel):
-    """What is to be different; what is left out stays, null is as if it had never been set."""
+    """Changed settings. Omitted fields keep their values; null resets a field to its default."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Cats", "seed": 3}]})
 
     title: Title | None = None
     persona: list[Text] | None = None
     preset: Preset | None = None
-    options: Options | None = Field(None, description="all of them: they replace those that there were")
+    options: Options | None = Field(None, description="replace all options of the conversation")
     seed: Seed | None = None
     meta: dict[str, Any] | None = None
     version: Version | None = None
 
 
-class AskReply(RequestModel):
-    """How the reply is made, where not as the conversation says."""
+class NewReply(RequestModel):
+    """Parameters of a reply; they override the conversation's settings."""
 
     version: Version | None = None
-    stream: bool = Field(False, description="whether the reply comes piece by piece, as text/event-stream")
-    preset: Preset | None = Field(None, description="for this reply, instead of the conversation's preset and options")
-    options: Options | None = Field(None, description="for this reply, on top")
-    seed: Seed | None = Field(None, description="of this reply")
+    stream: bool = Field(False, description="whether to stream the reply as text/event-stream")
+    preset: Preset | None = Field(
+        None, description="preset of this reply; replaces the conversation's preset and options"
+    )
+    options: Options | None = Field(None, description="override the options for this reply")
+    seed: Seed | None = Field(None, description="seed of this reply")
 
 
-class Say(AskReply):
-    """What the user says."""
+class NewTurn(NewReply):
+    """The user's turn and the parameters of the reply to it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Do you have any pets?", "seed": 1}]})
 
     text: Text
     join: bool = Field(
-        False, description="whether it is added, in a new line, to a turn that still waits for its reply"
+        False, description="whether to append the text, as a new line, to a turn that still waits for its reply"
     )
 
 
-class Undo(RequestModel):
-    """Which version is to lose its last exchange."""
+class UndoRequest(RequestModel):
+    """Version of the conversation whose last exchange is removed."""
 
     version: Version | None = None
 
 
-class Choose(RequestModel):
-    """Which candidate of the last reply is to be said."""
+class ChoiceRequest(RequestModel):
+    """Candidate that replaces the last reply."""
 
-    candidate: Annotated[int, Field(ge=1, le=1_000_000, description="its number, from 1")]
+    candidate: Annotated[int, Field(ge=1, le=1_000_000, description="index of the candidate, from 1")]
     version: Version | None = None
 
 
 class TurnBody(ResponseModel):
-    """One turn."""
+    """A turn of a conversation."""
 
-    number: int = Field(description="from 1")
+    number: int = Field(description="position in the conversation, from 1")
     speaker: Literal["user", "model"]
     text: str
     created: str = Field(description="ISO 8601, UTC")
-    reply: ReplyBody | None = Field(description="how it came to be; null for the user's and for imported ones")
-    chosen: int = Field(description="which of the reply's candidates it is, from 0")
-    blocked: bool = Field(description="whether the exchange was blocked; later replies do not know of it")
+    reply: ReplyBody | None = Field(
+        description="candidates and statistics of a generated reply; null for user turns and imported turns"
+    )
+    chosen: int = Field(description="index of the reply's candidate that is the turn's text, from 0")
+    blocked: bool = Field(description="whether the exchange is blocked; later replies do not see it")
 
 
 class _About(ResponseModel):
@@ -98,7 +108,7 @@ class _About(ResponseModel):
     title: str | None
     created: str = Field(description="ISO 8601, UTC")
     updated: str = Field(description="ISO 8601, UTC")
-    version: int = Field(description="counts the changes, from 1")
+    version: int = Field(description="number of changes, from 1")
     persona: list[str]
     preset: str | None
     options: dict[str, Any]
@@ -108,7 +118,7 @@ class _About(ResponseModel):
 
 
 class ConversationBody(_About):
-    """A conversation."""
+    """A conversation with its turns."""
 
     turns: list[TurnBody]
 
@@ -117,69 +127,70 @@ class ListedBody(_About):
     """A conversation in a list."""
 
     turn_count: int
-    last: str | None = Field(description="the beginning of the last turn")
+    last: str | None = Field(description="beginning of the last turn; null without turns")
 
 
 class ListBody(ResponseModel):
-    """A page of conversations, the youngest first."""
+    """A page of conversations, newest first."""
 
     conversations: list[ListedBody]
-    next: str | None = Field(description="give it as `before` for the next page; null on the last")
+    next: str | None = Field(description="cursor for `before`, to get the next page; null on the last page")
 
 
 class AnswerBody(ResponseModel):
-    """What came of asking for a reply."""
+    """The result of a request for a reply."""
 
-    turn: TurnBody | None = Field(description="the model's; null when nothing was written")
+    turn: TurnBody | None = Field(description="the model's turn; null if the reply is empty")
     reply: ReplyBody
     version: int
     waiting: bool = Field(description="whether the last turn waits for a reply")
 
 
 class SaidBody(AnswerBody):
-    """What was said, and what came of it."""
+    """The stored user turn and the reply to it."""
 
     said: TurnBody
 
 
 class UndoneBody(ResponseModel):
-    """What was taken back, and what is left."""
+    """The removed turns and the remaining conversation."""
 
     taken: list[TurnBody]
     conversation: ConversationBody
 
 
 class StoppedBody(ResponseModel):
-    """The reply that is being made ends."""
+    """Confirmation that the reply in progress is being stopped."""
 
     stopped: bool = True
 
 
-def moment(microseconds: int) -> str:
-    """A time as ISO 8601 writes it, UTC, to the microsecond."""
+def iso_time(microseconds: int) -> str:
+    """Format a time, in microseconds since 1970, as ISO 8601 in UTC with microseconds."""
     seconds, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06}Z"
 
 
 def turn_json(turn: Turn) -> dict[str, Any]:
-    """A `TurnBody`."""
+    """Convert a turn to the JSON of a `TurnBody`."""
     reply = turn.reply and {name: value for name, value in turn.reply.items() if name in ReplyBody.model_fields}
-    return {**vars(turn), "created": moment(turn.created), "reply": reply}
+    return {**vars(turn), "created": iso_time(turn.created), "reply": reply}
 
 
-def conversation_json(whole: ConversationRecord) -> dict[str, Any]:
-    """A `ConversationBody`."""
-    return {**_about(whole), "waiting": whole.waiting, "turns": [turn_json(turn) for turn in whole.turns]}
+def conversation_json(conversation: ConversationRecord) -> dict[str, Any]:
+    """Convert a conversation to the JSON of a `ConversationBody`."""
+    turns = [turn_json(turn) for turn in conversation.turns]
+    return {**_about(conversation), "waiting": conversation.waiting, "turns": turns}
 
 
-def listed_json(listed: ConversationSummary) -> dict[str, Any]:
-    """A `ListedBody`."""
-    last = listed.last
+def summary_json(summary: ConversationSummary) -> dict[str, Any]:
+    """Convert a conversation in a list to the JSON of a `ListedBody`."""
+    last = summary.last
     return {
-        **_about(listed),
+        **_about(summary),
         "waiting": last is not None and last.speaker == "user",
-        "turn_count": listed.turn_count,
-        "last": None if last is None else last.text[:BEGINNING],
+        "turn_count": summary.turn_count,
+        "last": None if last is None else last.text[:PREVIEW_CHARS],
     }
 
 
@@ -188,8 +199,8 @@ def _about(stored: ConversationHeader) -> Mapping[str, Any]:
     return {
         "id": stored.id,
         "title": about.title,
-        "created": moment(stored.created),
-        "updated": moment(stored.updated),
+        "created": iso_time(stored.created),
+        "updated": iso_time(stored.updated),
         "version": stored.version,
         "persona": list(about.persona),
         "preset": about.preset,

@@ -1,20 +1,24 @@
-"""Who asks and for which conversation in, what it is and what becomes of it out; all of it awaited."""
+"""Operations on stored conversations: create, read, update, delete, undo, choose and stop."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from convmodel.data.lines import encode
-from convmodel.serving.conversations.errors import conflict, missing, state, told
+from convmodel.serving.conversations.errors import (
+    invalid_state,
+    not_found,
+    store_errors_as_api_errors,
+    version_conflict,
+)
 from convmodel.serving.conversations.pending_reply import Json, PendingReply
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.errors import APIError
 from convmodel.serving.logs import log_defect
-from convmodel.serving.request_options import check_chars, check_persona, resolve_options
+from convmodel.serving.request_options import check_persona, check_turns, resolve_options
 from convmodel.serving.service import Service
 from convmodel.serving.store import (
     Conflict,
@@ -34,279 +38,255 @@ from convmodel.serving.store.records import now
 
 logger = logging.getLogger(__name__)
 
-EXPORTED_AT_ONCE = 50
-"""Conversations that are read in one go when all are exported."""
-
 
 class Conversations:
-    """The conversations of everybody who asks; belongs to one event loop.
+    """The stored conversations of all owners. Not thread-safe: use from one event loop.
 
     Args:
-        store: keeps them.
-        service: replies, its limits and its policy.
+        store: the store of the conversations.
+        service: the service that generates replies; its limits and its policy apply.
     """
 
     def __init__(self, store: Store, service: Service) -> None:
-        self.store, self.service = store, service
+        self.store = store
+        self.service = service
         self.sessions = Sessions()
         self.running: dict[str, PendingReply] = {}
+        """Replies in progress by conversation id."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    # What is asked for
-
     async def create(self, owner: str, new: NewConversation, key: str | None = None) -> ConversationRecord:
-        """Makes a conversation; where the same request came with the same key before, finds the one that it made.
+        """Create a conversation, or return the one that the same request with the same key created before.
 
         Raises:
-            Refusal: 400 for what is too much, cannot be followed, or is blocked by the policy; 409 for another request
-                with the same key.
+            APIError: 400 for values over a limit, invalid options, or a text that the policy blocks; 409 if another
+                request used the key.
         """
         digest = idempotency.sha256("create", new.model_dump_json())
-        if key is not None and (before := await self._made(owner, key, digest)) is not None:
-            return before
+        if key is not None and (existing := await self._created_before(owner, key, digest)) is not None:
+            return existing
         options = {} if new.options is None else new.options.given()
         persona = self.service.persona if new.persona is None else new.persona
         about = ConversationSettings(new.title, tuple(persona), new.preset, options, new.seed, new.meta)
-        self._check_turns(new.turns or ())
-        await self._check(about, persona if new.persona else (), new.turns or ())
-        at = now()
-        turns = [Turn(n, "user" if n % 2 else "model", text, at) for n, text in enumerate(new.turns or (), 1)]
+        texts = new.turns or ()
+        check_turns(self.service, texts, param="turns")
+        # The server's own persona was not sent by the user, and is not checked by the policy.
+        await self._check(about, persona if new.persona else (), texts)
+        created = now()
+        turns = [Turn(n, "user" if n % 2 else "model", text, created) for n, text in enumerate(texts, 1)]
         try:
-            with told():
+            with store_errors_as_api_errors():
                 return await self.store.writing(_create, owner, key, digest, about, turns)
-        except KeyAlreadyUsed:  # by the same request, at the same moment
+        except KeyAlreadyUsed:  # by a concurrent repetition of this request
             assert key is not None
-            made = await self._made(owner, key, digest)
-            if made is None:
-                raise missing() from None
-            return made
+            existing = await self._created_before(owner, key, digest)
+            if existing is None:
+                raise not_found() from None
+            return existing
 
-    async def asked_before(self, owner: str, key: str, digest: str) -> IdempotencyRecord | None:
-        """The same request that came with this key before; None for a new one.
+    async def find_repeated(self, owner: str, key: str, digest: str) -> IdempotencyRecord | None:
+        """Return the record of an earlier request with the same key and digest; None for a new request.
 
         Raises:
-            Refusal: 409 for another request with the same key.
+            APIError: 409 if a different request used the key.
         """
-        with told():
-            before = await self.store.reading(idempotency.find, owner, key)
-        if before is not None and before.request != digest:
-            raise state("another request came with this Idempotency-Key; take a new key", "idempotency")
-        return before
+        with store_errors_as_api_errors():
+            record = await self.store.reading(idempotency.find, owner, key)
+        if record is not None and record.request != digest:
+            raise invalid_state("another request used this Idempotency-Key; use a new key", "idempotency")
+        return record
 
-    async def _made(self, owner: str, key: str, digest: str) -> ConversationRecord | None:
-        """What the same request made before."""
-        before = await self.asked_before(owner, key, digest)
-        return None if before is None else await self.load(owner, before.conversation)
+    async def _created_before(self, owner: str, key: str, digest: str) -> ConversationRecord | None:
+        """Return the conversation that an earlier identical request created."""
+        record = await self.find_repeated(owner, key, digest)
+        return None if record is None else await self.load(owner, record.conversation)
 
     async def load(
         self, owner: str, id: str, *, version: int | None = None, replies: bool = True
     ) -> ConversationRecord:
-        """A conversation.
+        """Return a conversation with its turns.
 
         Raises:
-            Refusal: 404, or 409 when it is not of that version.
+            APIError: 404; 409 if `version` is given and not the newest.
         """
-        with told():
-            whole = await self.store.reading(conversations.load, owner, id, replies=replies)
-        if version is not None and whole.version != version:
-            raise conflict()
-        return whole
+        with store_errors_as_api_errors():
+            conversation = await self.store.reading(conversations.load, owner, id, replies=replies)
+        if version is not None and conversation.version != version:
+            raise version_conflict()
+        return conversation
 
     async def listing(
         self, owner: str, *, limit: int, before: str | None
     ) -> tuple[list[ConversationSummary], str | None]:
-        """A page of conversations, and the cursor of the next one.
+        """Return a page of conversations and the cursor of the next page.
 
         Raises:
-            Refusal: 400 for what is no cursor.
+            APIError: 400 for an invalid cursor.
         """
         try:
-            with told():
+            with store_errors_as_api_errors():
                 return await self.store.reading(conversations.listing, owner, limit=limit, before=before)
         except ValueError as error:
             raise APIError(400, str(error), param="before", code="invalid_value") from None
 
-    async def change(self, owner: str, id: str, wanted: ConversationChange) -> ConversationRecord:
-        """Changes what is set of a conversation.
+    async def change(self, owner: str, id: str, change: ConversationChange) -> ConversationRecord:
+        """Change a conversation's settings.
 
         Raises:
-            Refusal: 400, 404, 409.
+            APIError: 400, 404, 409.
         """
-        whole = await self.load(owner, id, version=wanted.version)
-        given = wanted.model_fields_set - {"version"}
-        values = {name: value for name, value in vars(wanted).items() if name in given}
+        conversation = await self.load(owner, id, version=change.version)
+        given = change.model_fields_set - {"version"}
+        values = {name: value for name, value in vars(change).items() if name in given}
         if "options" in given:
-            values["options"] = {} if wanted.options is None else wanted.options.given()
+            values["options"] = {} if change.options is None else change.options.given()
         if "persona" in given:
-            values["persona"] = list(self.service.persona if wanted.persona is None else wanted.persona)
-        about = ConversationSettings(**{**vars(whole.about), **values})
+            values["persona"] = list(self.service.persona if change.persona is None else change.persona)
+        about = ConversationSettings(**{**vars(conversation.about), **values})
         await self._check(about, values.get("persona", ()), ())
         if not given:
-            return whole
-        stored = await self._write(owner, id, ConversationUpdate(version=wanted.version, about=values))
-        if stored.turns_version != whole.turns_version:  # a turn was stored meanwhile
+            return conversation
+        stored = await self._write(owner, id, ConversationUpdate(version=change.version, about=values))
+        if stored.turns_version != conversation.turns_version:  # a turn was stored meanwhile
             return await self.load(owner, id)
-        return _whole(stored, whole.turns)
+        return _with_turns(stored, conversation.turns)
 
     async def delete(self, owner: str, id: str) -> None:
-        """Deletes a conversation; none of it is left in the store's files.
+        """Delete a conversation, and wipe it from the store's files.
 
         Raises:
-            Refusal: 404.
+            APIError: 404.
         """
-        with told():
+        with store_errors_as_api_errors():
             await self.store.writing(conversations.remove, owner, id)
             self._forget(id)
             await self.store.cleaning()
 
     async def delete_all(self, owner: str) -> None:
-        """Deletes an owner's conversations."""
-        with told():
-            gone = await self.store.writing(conversations.remove_all, owner)
-            for id in gone:
+        """Delete an owner's conversations, and wipe them from the store's files."""
+        with store_errors_as_api_errors():
+            ids = await self.store.writing(conversations.remove_all, owner)
+            for id in ids:
                 self._forget(id)
-            if gone:
+            if ids:
                 await self.store.cleaning()
 
     async def undo(
         self, owner: str, id: str, *, version: int | None = None
     ) -> tuple[Sequence[Turn], ConversationRecord]:
-        """Takes back the last exchange, or the turn that still waits for its reply.
+        """Remove the last exchange, or the turn that waits for its reply.
 
         Returns:
-            What was taken back, and what is left.
+            The removed turns and the remaining conversation.
 
         Raises:
-            Refusal: 404, 409.
+            APIError: 404, 409.
         """
-        whole = await self.load(owner, id, version=version)
-        if not whole.turns:
-            raise state("there is nothing to take back", "nothing_said")
-        keep = len(whole.turns) - (1 if whole.waiting else 2)
-        stored = await self._write(owner, id, ConversationUpdate(turns_version=whole.turns_version, keep=keep))
+        conversation = await self.load(owner, id, version=version)
+        if not conversation.turns:
+            raise invalid_state("the conversation has no turn to undo", "nothing_said")
+        keep = len(conversation.turns) - (1 if conversation.waiting else 2)
+        update = ConversationUpdate(turns_version=conversation.turns_version, keep=keep)
+        stored = await self._write(owner, id, update)
         self._forget(id)
         self.store.unclean = True
-        return whole.turns[keep:], _whole(stored, whole.turns[:keep])
+        return conversation.turns[keep:], _with_turns(stored, conversation.turns[:keep])
 
     async def choose(self, owner: str, id: str, number: int, *, version: int | None = None) -> ConversationRecord:
-        """Makes another candidate of the last reply the turn, counted from 1.
+        """Replace the last reply by another of its candidates.
+
+        Args:
+            owner: name of the API key.
+            id: conversation id.
+            number: index of the candidate, counted from 1.
+            version: required version of the conversation; None accepts any.
 
         Raises:
-            Refusal: 400, 404, 409.
+            APIError: 400, 404, 409.
         """
-        whole = await self.load(owner, id, version=version)
-        last = whole.turns[-1] if whole.turns else None
+        conversation = await self.load(owner, id, version=version)
+        last = conversation.turns[-1] if conversation.turns else None
         if last is None or last.reply is None or last.blocked:
-            raise state("the last turn is no reply that was made here; there is nothing to choose from", "no_reply")
+            raise invalid_state("the last turn is not a generated reply and has no candidates", "no_reply")
         candidates: Sequence[Mapping[str, Any]] = last.reply["candidates"]
         if number > len(candidates):
-            said = f"there is no candidate {number}; there are 1 to {len(candidates)}"
-            raise APIError(400, said, param="candidate", code="invalid_value")
+            message = f"there is no candidate {number}; there are 1 to {len(candidates)}"
+            raise APIError(400, message, param="candidate", code="invalid_value")
         text = candidates[number - 1]["text"]
         if not text.strip():
-            said = f"candidate {number} has no text; choose another"
-            raise APIError(400, said, param="candidate", code="invalid_value")
+            message = f"candidate {number} has no text; choose another"
+            raise APIError(400, message, param="candidate", code="invalid_value")
         turn = Turn(last.number, "model", text, last.created, last.reply, number - 1)
-        wanted = ConversationUpdate(turns_version=whole.turns_version, keep=last.number - 1, add=[turn])
-        stored = await self._write(owner, id, wanted)
+        update = ConversationUpdate(turns_version=conversation.turns_version, keep=last.number - 1, add=[turn])
+        stored = await self._write(owner, id, update)
         self.sessions.drop(id)
-        return _whole(stored, (*whole.turns[:-1], turn))
+        return _with_turns(stored, (*conversation.turns[:-1], turn))
 
     async def stop(self, owner: str, id: str) -> None:
-        """Ends the reply that is being made here.
+        """Stop the reply in progress in a conversation.
 
         Raises:
-            Refusal: 404, and 409 when none is.
+            APIError: 404; 409 if no reply is in progress.
         """
         await self.load(owner, id, replies=False)
         if id not in self.running:
-            raise state("no reply is being made in this conversation", "nothing_running")
+            raise invalid_state("no reply is in progress in this conversation", "nothing_running")
         self.running[id].stop()
 
-    # Export
+    # Replies in progress
 
-    async def export(self, owner: str, id: str) -> bytes:
-        """A conversation as a line that the package reads and trains on; nothing when it has no exchange yet.
-
-        Raises:
-            Refusal: 404.
-        """
-        return line(await self.load(owner, id, replies=False))
-
-    async def export_all(self, owner: str) -> AsyncIterator[bytes]:
-        """An owner's conversations, the youngest first, some lines at a time.
-
-        Raises:
-            Refusal: 503.
-        """
-        before: str | None = None
-        while True:
-            found, before = await self.listing(owner, limit=EXPORTED_AT_ONCE, before=before)
-            lines = await asyncio.gather(*(self._line(owner, each.id) for each in found))
-            yield b"".join(lines)
-            if before is None:
-                return
-
-    async def _line(self, owner: str, id: str) -> bytes:
-        try:
-            return await self.export(owner, id)
-        except APIError as refusal:
-            if refusal.status == 404:  # deleted since it was listed
-                return b""
-            raise
-
-    # What is being made
-
-    def run(self, id: str, exchange: PendingReply, storing: Coroutine[Any, Any, Json]) -> None:
-        """Stores a reply when it is over, whoever listens."""
-        self.running[id] = exchange
-        exchange.task = task = asyncio.get_running_loop().create_task(storing)
+    def run(self, id: str, pending: PendingReply, storing: Coroutine[Any, Any, Json]) -> None:
+        """Register a reply in progress, and run the coroutine that stores it even if the client disconnects."""
+        self.running[id] = pending
+        task = asyncio.get_running_loop().create_task(storing)
+        pending.task = task
         self._tasks.add(task)
 
-        def over(_: object) -> None:
+        def finish(_: object) -> None:
             self._tasks.discard(task)
-            if self.running.get(id) is exchange:
+            if self.running.get(id) is pending:
                 del self.running[id]
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, APIError):
                 log_defect(logger, error, texts=self.service.settings.log_texts)
 
-        task.add_done_callback(over)
+        task.add_done_callback(finish)
 
     async def end(self) -> None:
-        """Stops what is being made, and waits until it is stored."""
-        for exchange in self.running.values():
-            exchange.stop()
+        """Stop the replies in progress, and wait until they are stored."""
+        for pending in self.running.values():
+            pending.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _forget(self, id: str) -> None:
-        """Drops what is remembered of a conversation, and ends the reply that nobody can have any more."""
+        """Drop the session of a conversation, and stop its reply in progress."""
         self.sessions.drop(id)
         self.end_reply(id)
 
     def end_reply(self, id: str) -> None:
-        """Ends the reply that is being made in a conversation, if one is, since it fits no more."""
-        ended = self.running.pop(id, None)  # what is said next need not wait for its end
-        if ended is not None:
-            ended.stop()
+        """Stop the reply in progress in a conversation, if any, because its context has changed."""
+        pending = self.running.pop(id, None)  # at once, so that the next turn need not wait for the end
+        if pending is not None:
+            pending.stop()
 
-    async def _write(self, owner: str, id: str, wanted: ConversationUpdate) -> ConversationHeader:
+    async def _write(self, owner: str, id: str, update: ConversationUpdate) -> ConversationHeader:
         try:
-            with told():
-                return await self.store.writing(conversations.change, owner, id, wanted)
+            with store_errors_as_api_errors():
+                return await self.store.writing(conversations.change, owner, id, update)
         except Conflict:
-            raise conflict() from None
-
-    def _check_turns(self, turns: Sequence[str]) -> None:
-        settings = self.service.settings
-        if len(turns) > settings.turns:
-            said = f"there are {len(turns):,} turns; {settings.turns:,} are allowed"
-            raise APIError(400, said, param="turns", code="too_much")
-        for number, turn in enumerate(turns):
-            check_chars(turn, settings.turn_chars, param=f"turns.{number}")
+            raise version_conflict() from None
 
     async def _check(self, about: ConversationSettings, persona: Sequence[str], turns: Sequence[str]) -> None:
-        """Raises Refusal 400 for what cannot be followed, or what the policy does not let in."""
+        """Check settings and texts.
+
+        Args:
+            about: the settings.
+            persona: sentences that the policy checks as input.
+            turns: texts that the policy checks, alternately as input and output.
+
+        Raises:
+            APIError: 400 for values over a limit, invalid options, or a blocked text.
+        """
         check_persona(self.service, about.persona)
         options = resolve_options(self.service, about.preset, about.options)
         if self.service.replies is not None:
@@ -326,36 +306,20 @@ class Conversations:
                 raise APIError(400, f"{param}: a text is not allowed here", param=param, code="blocked")
 
 
-def line(whole: ConversationRecord) -> bytes:
-    """A conversation as one line of JSON: its exchanges, without those that were blocked and what still waits.
-
-    A persona describes who speaks last; with a last turn of the user's, a model would learn that it is the user's.
-    """
-    turns = [turn.text for turn in whole.turns if not turn.blocked]
-    turns = turns[: len(turns) - len(turns) % 2]
-    if not turns:
-        return b""
-    value: dict[str, Any] = {"turns": turns}
-    if whole.about.persona:
-        value["persona"] = list(whole.about.persona)
-    if whole.about.meta is not None:
-        value["meta"] = dict(whole.about.meta)
-    return encode(value).encode() + b"\n"
-
-
 def _create(
     connection: Connection, owner: str, key: str | None, digest: str, about: ConversationSettings, turns: Sequence[Turn]
 ) -> ConversationRecord:
-    """Makes a conversation, and keeps the key of the request that asked for it.
+    """Create a conversation, and store the idempotency key of the request.
 
     Raises:
-        what says that the key is there already.
+        IntegrityError: if the key is in use.
     """
-    made = conversations.create(connection, owner, about=about, turns=turns)
+    conversation = conversations.create(connection, owner, about=about, turns=turns)
     if key is not None:
-        idempotency.begin(connection, owner, key, IdempotencyRecord(digest, made.id, made.turns_version, None, None))
-    return made
+        record = IdempotencyRecord(digest, conversation.id, conversation.turns_version, None, None)
+        idempotency.begin(connection, owner, key, record)
+    return conversation
 
 
-def _whole(stored: ConversationHeader, turns: Sequence[Turn]) -> ConversationRecord:
+def _with_turns(stored: ConversationHeader, turns: Sequence[Turn]) -> ConversationRecord:
     return ConversationRecord(**vars(stored), turns=tuple(turns))

@@ -1,4 +1,4 @@
-"""A conversation and its version in, what the responder remembers of it out."""
+"""LRU cache of the responder's sessions, one per conversation."""
 
 from collections import OrderedDict
 
@@ -7,28 +7,28 @@ from convmodel.serving.store import ConversationHeader
 
 
 class Sessions:
-    """The sessions of the conversations that were used last; belongs to one event loop.
+    """Sessions of the most recently used conversations. Not thread-safe: use from one event loop.
 
     Args:
-        most: so many are kept.
+        max_sessions: number of sessions to keep.
     """
 
-    def __init__(self, most: int = 1_000) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, tuple[int, Session]] = OrderedDict()
+    def __init__(self, max_sessions: int = 1_000) -> None:
+        self._max_sessions = max_sessions
+        self._sessions: OrderedDict[str, tuple[int, Session]] = OrderedDict()
 
     def of(self, stored: ConversationHeader) -> Session:
-        """The session of a conversation; a new one when somebody else changed its turns."""
-        version, session = self._kept.get(stored.id, (0, Session()))
+        """Return the session of a conversation, or a new session if the turns were changed by another server."""
+        version, session = self._sessions.get(stored.id, (0, Session()))
         return session if version == stored.turns_version else Session()
 
     def keep(self, stored: ConversationHeader, session: Session) -> None:
-        """Keeps a session for the next reply."""
-        self._kept[stored.id] = (stored.turns_version, session)
-        self._kept.move_to_end(stored.id)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        """Keep a session for the next reply; evict the least recently used sessions."""
+        self._sessions[stored.id] = (stored.turns_version, session)
+        self._sessions.move_to_end(stored.id)
+        while len(self._sessions) > self._max_sessions:
+            self._sessions.popitem(last=False)
 
     def drop(self, id: str) -> None:
-        """Forgets a session; one that is not there is no error."""
-        self._kept.pop(id, None)
+        """Drop the session of a conversation, if present."""
+        self._sessions.pop(id, None)

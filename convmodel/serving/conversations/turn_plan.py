@@ -1,16 +1,15 @@
-"""A conversation and what is asked of it in, what is to be replied to and what is then stored out."""
+"""Decide how to answer a request for a reply, and how the reply changes the conversation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from convmodel.serving.conversations.errors import state
-from convmodel.serving.conversations.schemas import AskReply, Say
+from convmodel.serving.conversations.errors import invalid_state
+from convmodel.serving.conversations.schemas import NewReply, NewTurn
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_chars, resolve_options
-from convmodel.serving.safety.policy import PLACEHOLDER
-from convmodel.serving.safety.policy import Store as Keep
+from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import MOST_SEED
 from convmodel.serving.service import Service
 from convmodel.serving.store import ConversationRecord, Turn
@@ -18,145 +17,161 @@ from convmodel.serving.store.records import now
 
 Json = Mapping[str, Any]
 
-What = Literal["turns", "reply", "retry"]
-"""The last part of the address."""
+Action = Literal["turns", "reply", "retry"]
+"""Last segment of the request path."""
 
 
 @dataclass(frozen=True)
 class TurnPlan:
-    """What is to be replied to.
+    """The reply to generate.
 
     Args:
-        whole: the conversation as it is.
-        said: the turn that is replied to.
-        stored: whether it is in the store as it stands here.
-        replaces: whether the reply takes the place of another one.
-        asked: of the responder.
+        conversation: the conversation before the request.
+        user_turn: the turn to reply to.
+        stored: whether the store has this turn already, with this text.
+        replaces: whether the reply replaces an earlier reply.
+        reply_request: the request to the responder.
     """
 
-    whole: ConversationRecord
-    said: Turn
+    conversation: ConversationRecord
+    user_turn: Turn
     stored: bool
     replaces: bool
-    asked: ReplyRequest
+    reply_request: ReplyRequest
 
 
-def plan(service: Service, whole: ConversationRecord, what: What, ask: AskReply) -> TurnPlan:
-    """Decides what is to be done.
+def make_plan(service: Service, conversation: ConversationRecord, action: Action, body: NewReply) -> TurnPlan:
+    """Plan the reply that a request asks for.
 
     Raises:
-        Refusal: 400 for what is too much, 409 for what does not go with how the conversation stands.
+        APIError: 400 for values over a limit, 409 if the conversation's state does not allow the action.
     """
-    if what == "turns":
-        assert isinstance(ask, Say)
-        said = _said(service, whole, ask)
+    if action == "turns":
+        assert isinstance(body, NewTurn)
+        user_turn = _new_turn(service, conversation, body)
     else:
-        said = _replied_to(whole, what)
-    context = [turn.text for turn in whole.turns[: said.number - 1] if not turn.blocked]
-    asked = ReplyRequest(
-        [*context, said.text],
-        persona=whole.about.persona,
-        options=_options(service, whole, ask),
-        seed=_seed(whole, what, ask),
-        unchecked=1,
+        user_turn = _turn_to_answer(conversation, action)
+    context = [turn.text for turn in conversation.turns[: user_turn.number - 1] if not turn.blocked]
+    reply_request = ReplyRequest(
+        [*context, user_turn.text],
+        persona=conversation.about.persona,
+        options=_options(service, conversation, body),
+        seed=_seed(conversation, action, body),
+        unchecked=1,  # the policy has checked the earlier turns
     )
-    return TurnPlan(whole, said, what != "turns", what == "retry" and not whole.waiting, asked)
+    replaces = action == "retry" and not conversation.waiting
+    return TurnPlan(conversation, user_turn, action != "turns", replaces, reply_request)
 
 
-def _said(service: Service, whole: ConversationRecord, ask: Say) -> Turn:
-    """The user's new turn."""
-    number, text = len(whole.turns) + 1, ask.text
-    if whole.waiting:
-        if not ask.join:
-            raise state("the last turn still waits for its reply; ask for that, or join", "waiting")
-        number, text = number - 1, f"{whole.turns[-1].text}\n{text}"
+def _new_turn(service: Service, conversation: ConversationRecord, body: NewTurn) -> Turn:
+    """Return the user's new turn, joined to a turn that waits for its reply if the request says so."""
+    number = len(conversation.turns) + 1
+    text = body.text
+    if conversation.waiting:
+        if not body.join:
+            raise invalid_state(
+                "the last turn still waits for its reply; request the reply, or set join to add to the turn", "waiting"
+            )
+        number -= 1
+        text = f"{conversation.turns[-1].text}\n{text}"
     check_chars(text, service.settings.turn_chars, param="text")
     if number + 1 > service.settings.turns:
-        said = f"the conversation has {len(whole.turns):,} turns; {service.settings.turns:,} are allowed: begin another"
-        raise APIError(400, said, code="too_much")
+        message = (
+            f"the conversation has {len(conversation.turns):,} turns; {service.settings.turns:,} are allowed; "
+            "begin another conversation"
+        )
+        raise APIError(400, message, code="too_much")
     return Turn(number, "user", text, now())
 
 
-def _replied_to(whole: ConversationRecord, what: What) -> Turn:
-    """The turn that waits for a reply, or is to get another one."""
-    if not whole.turns:
-        raise state("there is nothing to reply to; say something first", "nothing_said")
-    if whole.waiting:
-        return whole.turns[-1]
-    if what == "reply":
-        raise state("the last turn has its reply; say something first, or retry", "not_waiting")
-    said, reply = whole.turns[-2:]
+def _turn_to_answer(conversation: ConversationRecord, action: Action) -> Turn:
+    """Return the turn that waits for a reply, or whose reply is to be replaced."""
+    if not conversation.turns:
+        raise invalid_state("the conversation has no turn to reply to; add a turn first", "nothing_said")
+    if conversation.waiting:
+        return conversation.turns[-1]
+    if action == "reply":
+        raise invalid_state("the last turn has its reply; add a turn first, or retry", "not_waiting")
+    user_turn, reply = conversation.turns[-2:]
     if reply.blocked and reply.reply and (reply.reply.get("blocked") or {}).get("side") == "input":
-        raise state("what was said is blocked; undo it, and say something else", "blocked")
-    return said
+        raise invalid_state("the last turn is blocked; undo it, and add another turn", "blocked")
+    return user_turn
 
 
-def _options(service: Service, whole: ConversationRecord, ask: AskReply) -> dict[str, object]:
-    given = {} if ask.options is None else ask.options.given()
-    if ask.preset is not None:
-        return resolve_options(service, ask.preset, given)
-    return resolve_options(service, whole.about.preset, {**(whole.about.options or {}), **given})
+def _options(service: Service, conversation: ConversationRecord, body: NewReply) -> dict[str, object]:
+    given = {} if body.options is None else body.options.given()
+    if body.preset is not None:
+        return resolve_options(service, body.preset, given)
+    return resolve_options(service, conversation.about.preset, {**(conversation.about.options or {}), **given})
 
 
-def _seed(whole: ConversationRecord, what: What, ask: AskReply) -> int | None:
-    """None where the bridge is to draw one."""
-    if ask.seed is not None or whole.about.seed is None:
-        return ask.seed
-    if what != "retry" or whole.waiting:
-        return whole.about.seed
-    last = (whole.turns[-1].reply or {}).get("seed")
-    return min((whole.about.seed if last is None else last) + 1, MOST_SEED)
+def _seed(conversation: ConversationRecord, action: Action, body: NewReply) -> int | None:
+    """Return the seed of the reply; None lets the server draw one.
+
+    A retry takes the last seed plus one: the same seed would repeat the reply.
+    """
+    seed = conversation.about.seed
+    if body.seed is not None or seed is None:
+        return body.seed
+    if action != "retry" or conversation.waiting:
+        return seed
+    last = (conversation.turns[-1].reply or {}).get("seed")
+    return min((seed if last is None else last) + 1, MOST_SEED)
 
 
 @dataclass(frozen=True)
 class TurnResult:
-    """What became of a plan.
+    """Changes to a conversation after a reply.
 
     Args:
-        said: the turn that was replied to, as it is to be remembered.
-        turn: the reply; None where nothing was written.
-        keep: the first turns of the conversation that stay; None where nothing changes.
-        add: what follows them.
-        waiting: whether a turn waits for its reply now.
+        user_turn: the turn that was replied to, as it is stored.
+        reply: the model's turn; None if the reply is empty.
+        keep: number of leading turns to keep; None if the conversation does not change.
+        add: turns to store after those.
+        waiting: whether the last turn waits for a reply afterwards.
     """
 
-    said: Turn
-    turn: Turn | None
+    user_turn: Turn
+    reply: Turn | None
     keep: int | None
     add: Sequence[Turn]
     waiting: bool
 
 
-def outcome(plan: TurnPlan, answer: CheckedReply, reply: Json, keep: Keep, *, stored: bool) -> TurnResult:
-    """Decides what is stored of a reply.
+def make_result(
+    plan: TurnPlan, answer: CheckedReply, reply: Json, storage: BlockedStorage, *, stored: bool
+) -> TurnResult:
+    """Decide how a reply changes the conversation.
 
     Args:
-        plan: for which it was made.
-        answer: what is said.
-        reply: the same as JSON.
-        keep: what is stored of what the policy blocked.
+        plan: the plan of the reply.
+        answer: the reply after the policy's check.
+        reply: `answer` as JSON.
+        storage: how blocked texts are stored.
         stored: whether the turn that was replied to is in the store by now.
     """
-    before = plan.said.number - 1
+    user_turn = plan.user_turn
     if answer.blocked is not None:
-        return _blocked(plan, answer, reply, keep, stored=stored)
+        return _blocked_result(plan, answer, reply, storage, stored=stored)
     if not answer.text.strip():
-        return TurnResult(plan.said, None, None, (), waiting=not plan.replaces)
-    turn = Turn(plan.said.number + 1, "model", answer.text, now(), reply)
-    if stored and not plan.said.blocked:
-        return TurnResult(plan.said, turn, before + 1, [turn], waiting=False)
-    said = replace(plan.said, blocked=False)  # its last reply was blocked, and this one is not
-    return TurnResult(said, turn, before, [said, turn], waiting=False)
+        return TurnResult(user_turn, None, None, (), waiting=not plan.replaces)
+    turn = Turn(user_turn.number + 1, "model", answer.text, now(), reply)
+    if stored and not user_turn.blocked:
+        return TurnResult(user_turn, turn, user_turn.number, [turn], waiting=False)
+    user_turn = replace(user_turn, blocked=False)  # the reply that is replaced was blocked, and this one is not
+    return TurnResult(user_turn, turn, user_turn.number - 1, [user_turn, turn], waiting=False)
 
 
-def _blocked(plan: TurnPlan, answer: CheckedReply, reply: Json, keep: Keep, *, stored: bool) -> TurnResult:
+def _blocked_result(
+    plan: TurnPlan, answer: CheckedReply, reply: Json, storage: BlockedStorage, *, stored: bool
+) -> TurnResult:
     assert answer.blocked is not None
-    unsaid = answer.blocked.side == "input" and keep != "text"
-    said = replace(plan.said, blocked=True, text=PLACEHOLDER if unsaid else plan.said.text)
-    withheld = {"withheld": answer.withheld} if keep == "text" and answer.withheld is not None else {}
-    turn = Turn(plan.said.number + 1, "model", answer.text, now(), {**reply, **withheld}, blocked=True)
-    if keep != "nothing":
-        return TurnResult(said, turn, plan.said.number - 1, [said, turn], waiting=False)
+    hide = answer.blocked.side == "input" and storage != "text"
+    user_turn = replace(plan.user_turn, blocked=True, text=PLACEHOLDER if hide else plan.user_turn.text)
+    withheld = {"withheld": answer.withheld} if storage == "text" and answer.withheld is not None else {}
+    turn = Turn(user_turn.number + 1, "model", answer.text, now(), {**reply, **withheld}, blocked=True)
+    if storage != "nothing":
+        return TurnResult(user_turn, turn, user_turn.number - 1, [user_turn, turn], waiting=False)
     if plan.replaces or not stored:
-        return TurnResult(said, turn, None, (), waiting=plan.whole.waiting)
-    return TurnResult(said, turn, plan.said.number - 1, (), waiting=False)
+        return TurnResult(user_turn, turn, None, (), waiting=plan.conversation.waiting)
+    return TurnResult(user_turn, turn, user_turn.number - 1, (), waiting=False)

@@ -1,156 +1,164 @@
-"""What a user says in, an exchange out: what was said is stored before the reply comes, the reply when it is over."""
+"""Generate replies in conversations: the user's turn is stored before the reply begins, the reply when it ends."""
 
 import json
 
 from convmodel.responders.protocol import Session
-from convmodel.serving.conversations.errors import conflict, state, told
+from convmodel.serving.conversations.errors import invalid_state, store_errors_as_api_errors, version_conflict
 from convmodel.serving.conversations.pending_reply import Json, PendingReply
-from convmodel.serving.conversations.persistence import ExpectedVersion, Request, store_outcome, store_said
-from convmodel.serving.conversations.schemas import AskReply, Say
+from convmodel.serving.conversations.persistence import ExpectedVersion, TurnRequest, store_result, store_user_turn
+from convmodel.serving.conversations.schemas import NewReply, NewTurn
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turn_plan import Keep, TurnPlan, outcome, plan
-from convmodel.serving.reply_jobs import CheckedReply, ReplyJob
+from convmodel.serving.conversations.turn_plan import BlockedStorage, TurnPlan, make_plan, make_result
+from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import ReplyBody
 from convmodel.serving.sse import dump
 from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
+from convmodel.serving.thread_bridge import Job
 
 
 class TurnService:
-    """Has replies made in conversations, and stores them.
+    """Generates and stores the replies of conversations.
 
     Args:
-        conversations: in which.
+        conversations: the stored conversations.
     """
 
     def __init__(self, conversations: Conversations) -> None:
-        self._of = conversations
-        self._store, self._service = conversations.store, conversations.service
+        self._conversations = conversations
+        self._store = conversations.store
+        self._service = conversations.service
         self._open: set[tuple[str, str]] = set()
-        """Owners and keys of the requests that are being answered."""
+        """(owner, idempotency key) of the requests in progress."""
 
-    async def begin(self, request: Request) -> PendingReply:
-        """Stores what is said, and begins the reply; or finds what was answered to the same request before.
+    async def begin(self, request: TurnRequest) -> PendingReply:
+        """Store the user's turn and begin the reply, or return the answer to an earlier identical request.
 
         Raises:
-            Refusal: 400, 404, 409, 429, 503; nothing was stored then.
+            APIError: 400, 404, 409, 429, 503; nothing is stored in these cases.
         """
-        if (exchange := await self._again(request)) is not None:
-            return exchange
+        if (pending := await self._begin_again(request)) is not None:
+            return pending
         try:
-            return await self._first(request)
+            return await self._begin_new(request)
         except (Conflict, KeyAlreadyUsed):
-            # It may be this very request that was quicker, elsewhere.
-            if (exchange := await self._again(request)) is not None:
-                return exchange
-            raise conflict() from None
+            # The concurrent change may be this very request, on another server.
+            if (pending := await self._begin_again(request)) is not None:
+                return pending
+            raise version_conflict() from None
 
-    async def _first(self, request: Request) -> PendingReply:
-        ask = request.ask
-        whole = await self._of.load(request.owner, request.id, version=ask.version, replies=request.what == "retry")
-        superseded = self._of.running.get(request.id)
-        if superseded is not None and not (isinstance(ask, Say) and whole.waiting):
-            raise state("a reply is being made in this conversation; wait for it, or stop it", "running")
-        planned = plan(self._service, whole, request.what, ask)
-        standing = ExpectedVersion(
-            whole.version, whole.turns_version, exact=ask.version is not None and not planned.stored
+    async def _begin_new(self, request: TurnRequest) -> PendingReply:
+        body = request.body
+        conversation = await self._conversations.load(
+            request.owner, request.id, version=body.version, replies=request.action == "retry"
         )
-        making, session = await self._make(request, planned)
+        superseded = self._conversations.running.get(request.id)
+        if superseded is not None and not (isinstance(body, NewTurn) and conversation.waiting):
+            raise invalid_state("a reply is in progress in this conversation; wait for it, or stop it", "running")
+        plan = make_plan(self._service, conversation, request.action, body)
+        expected = ExpectedVersion(
+            conversation.version, conversation.turns_version, exact=body.version is not None and not plan.stored
+        )
+        job, session = await self._start(request, plan)
         try:
-            if making.ready is not None:  # the policy does not let it in
-                body = await self._end(request, planned, making.ready, session, standing)
-                if not body["waiting"]:  # a turn that a reply was being made to is gone
-                    self._of.end_reply(request.id)
-                said = {"turn": body["said"], "version": body["version"]} if request.what == "turns" else None
-                return PendingReply(said, answer=body)
-            if not planned.stored:
-                with told():
-                    standing = await self._store.writing(store_said, request, planned.said, standing)
+            if job.precomputed is not None:  # the policy blocked the input
+                answer = await self._finish(request, plan, job.precomputed, session, expected)
+                if not answer["waiting"]:  # the turn of the reply in progress was replaced
+                    self._conversations.end_reply(request.id)
+                said = {"turn": answer["said"], "version": answer["version"]} if request.action == "turns" else None
+                return PendingReply(said, answer=answer)
+            if not plan.stored:
+                with store_errors_as_api_errors():
+                    expected = await self._store.writing(store_user_turn, request, plan.user_turn, expected)
         except BaseException:
-            making.stop()
+            job.cancel()
             raise
         if superseded is not None:
             superseded.stop()
-        return self._run(request, planned, making, session, standing)
+        return self._run(request, plan, job, session, expected)
 
-    async def _again(self, request: Request) -> PendingReply | None:
-        """What was answered before under the same key, or the reply to what was said then; None for a new request.
+    async def _begin_again(self, request: TurnRequest) -> PendingReply | None:
+        """Answer a repetition of an earlier request with the same key; return None for a new request.
+
+        If the earlier request stored the user's turn but no reply, the reply is generated now.
 
         Raises:
-            Refusal: 409 for another request under the same key, one that is being answered, and where the conversation
-                went on.
+            APIError: 409 if another request used the key, if the earlier request is still in progress, or if the
+                conversation has changed since.
         """
         if request.key is None:
             return None
-        before = await self._of.asked_before(request.owner, request.key, request.digest)
-        if before is None:
+        record = await self._conversations.find_repeated(request.owner, request.key, request.digest)
+        if record is None:
             return None
-        if before.answer is not None:
-            return PendingReply(before.said, answer=before.answer)
+        if record.answer is not None:
+            return PendingReply(record.said, answer=record.answer)
         if (request.owner, request.key) in self._open:
-            raise state("the first request with this Idempotency-Key is still being answered", "idempotency")
-        whole = await self._of.load(request.owner, request.id, replies=False)
-        if whole.turns_version != before.turns_version:
-            raise conflict()
-        ask = AskReply(**{name: getattr(request.ask, name) for name in AskReply.model_fields})
-        planned = plan(self._service, whole, "reply", ask)
-        making, session = await self._make(request, planned)
-        standing = ExpectedVersion(whole.version, whole.turns_version, said=before.said, kept=True)
-        return self._run(request, planned, making, session, standing)
+            raise invalid_state("the first request with this Idempotency-Key is still in progress", "idempotency")
+        conversation = await self._conversations.load(request.owner, request.id, replies=False)
+        if conversation.turns_version != record.turns_version:
+            raise version_conflict()
+        body = NewReply(**{name: getattr(request.body, name) for name in NewReply.model_fields})
+        plan = make_plan(self._service, conversation, "reply", body)
+        job, session = await self._start(request, plan)
+        expected = ExpectedVersion(conversation.version, conversation.turns_version, said=record.said, key_stored=True)
+        return self._run(request, plan, job, session, expected)
 
-    async def _make(self, request: Request, planned: TurnPlan) -> tuple[ReplyJob, Session]:
+    async def _start(self, request: TurnRequest, plan: TurnPlan) -> tuple[Job[CheckedReply], Session]:
         if self._service.replies is None:
             raise no_replies()
-        session = self._of.sessions.of(planned.whole)
-        making = await self._service.replies.begin(
-            planned.asked, owner=request.owner, session=session, pieces=request.ask.stream
+        session = self._conversations.sessions.of(plan.conversation)
+        job = await self._service.replies.start(
+            plan.reply_request, owner=request.owner, session=session, pieces=request.body.stream
         )
-        return making, session
+        return job, session
 
     def _run(
-        self, request: Request, planned: TurnPlan, making: ReplyJob, session: Session, standing: ExpectedVersion
+        self, request: TurnRequest, plan: TurnPlan, job: Job[CheckedReply], session: Session, expected: ExpectedVersion
     ) -> PendingReply:
         if request.key is not None:
             self._open.add((request.owner, request.key))
-        exchange = PendingReply(standing.said, making=making)
-        self._of.run(request.id, exchange, self._finish(request, planned, making, session, standing))
-        return exchange
+        pending = PendingReply(expected.said, job=job)
+        self._conversations.run(request.id, pending, self._wait_and_finish(request, plan, job, session, expected))
+        return pending
 
-    async def _finish(
-        self, request: Request, planned: TurnPlan, making: ReplyJob, session: Session, standing: ExpectedVersion
+    async def _wait_and_finish(
+        self, request: TurnRequest, plan: TurnPlan, job: Job[CheckedReply], session: Session, expected: ExpectedVersion
     ) -> Json:
-        """Waits for the reply, and stores it."""
+        """Wait for the reply, store it, and return the response body."""
         try:
-            return await self._end(request, planned, await making.answer(), session, standing)
+            return await self._finish(request, plan, await job.result(), session, expected)
         except (Conflict, KeyAlreadyUsed):
             if request.key is not None:
-                with told():
-                    before = await self._store.reading(idempotency.find, request.owner, request.key)
-                if before is not None and before.request == request.digest and before.answer is not None:
-                    return before.answer
-            raise conflict() from None
+                with store_errors_as_api_errors():
+                    record = await self._store.reading(idempotency.find, request.owner, request.key)
+                if record is not None and record.request == request.digest and record.answer is not None:
+                    return record.answer
+            raise version_conflict() from None
         finally:
             if request.key is not None:
                 self._open.discard((request.owner, request.key))
 
-    async def _end(
-        self, request: Request, planned: TurnPlan, answer: CheckedReply, session: Session, standing: ExpectedVersion
+    async def _finish(
+        self, request: TurnRequest, plan: TurnPlan, answer: CheckedReply, session: Session, expected: ExpectedVersion
     ) -> Json:
-        """Stores what became of it.
+        """Store a reply, and return the response body.
 
         Raises:
-            Conflict, Taken: when somebody was quicker.
-            Refusal: 404, 503.
+            Conflict: if the conversation was changed meanwhile.
+            KeyAlreadyUsed: if a concurrent request stored the idempotency key first.
+            APIError: 404, 503.
         """
+        # Serialized to JSON and back: the response must equal the stored reply, in which NaN is null.
         reply = json.loads(dump(ReplyBody.of(answer)))
-        keep: Keep = getattr(self._service.policy, "store", "placeholder")
-        result = outcome(planned, answer, reply, keep, stored=planned.stored or standing.said is not None)
-        with told():
-            stored, body = await self._store.writing(store_outcome, request, result, reply, standing)
-        if planned.replaces or result.keep != planned.said.number:
-            self._store.unclean = True
+        storage: BlockedStorage = getattr(self._service.policy, "store", "placeholder")
+        result = make_result(plan, answer, reply, storage, stored=plan.stored or expected.said is not None)
+        with store_errors_as_api_errors():
+            stored, body = await self._store.writing(store_result, request, result, reply, expected)
+        if plan.replaces or result.keep != plan.user_turn.number:
+            self._store.unclean = True  # turns were deleted or replaced
         if answer.blocked is None:
-            self._of.sessions.keep(stored, session)
+            self._conversations.sessions.keep(stored, session)
         else:
-            self._of.sessions.drop(request.id)
+            self._conversations.sessions.drop(request.id)
         return body

@@ -65,7 +65,7 @@ def _about(service: Service) -> AboutBody:
         chooses=service.search is not None,
         documents=service.documents is not None,
         candidates=service.search is not None,
-        conversations=service.conversations is not None,
+        conversations=service.store is not None,
         preset=service.preset,
         presets=presets,
         options={**of_talker, **resolve_options(service, None, None)},

@@ -15,11 +15,11 @@ Side = Literal["input", "output"]
 By = Literal["words", "classifier"]
 """What found it."""
 
-Store = Literal["nothing", "placeholder", "text"]
+BlockedStorage = Literal["nothing", "placeholder", "text"]
 """What is kept of a blocked text: no turn at all, a turn that says that there was one, or the text itself."""
 
 SIDES: tuple[Side, ...] = get_args(Side)
-STORES: tuple[Store, ...] = get_args(Store)
+STORES: tuple[BlockedStorage, ...] = get_args(BlockedStorage)
 
 SAY = "I would rather not talk about that."
 """What is said in place of a reply, where nobody decides otherwise."""
@@ -78,7 +78,7 @@ class Policy:
         classifier: Classifier | None = None,
         sides: Collection[Side] = SIDES,
         say: str = SAY,
-        store: Store = "placeholder",
+        store: BlockedStorage = "placeholder",
     ) -> None:
         if words is None and classifier is None:
             raise ValueError("there is nothing that checks; give a list of words, or a classifier")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from convmodel.serving.store import keys
 from convmodel.serving.store.database import Database
@@ -71,6 +71,10 @@ class Store:
             self.unclean = not await self._threads.cleaning(whole=whole)
         except Unavailable as error:
             logger.warning("what was deleted is not wiped from the file yet: %s", error)
+
+    def check(self) -> None:
+        """Check that the database answers. Raises `Unavailable`."""
+        self.read(lambda connection: connection.execute(text("SELECT 1")))
 
     def digests(self) -> Mapping[str, str]:
         """The SHA-256 of each key with whose it is; for `convmodel.serving.auth.Keys`."""

@@ -276,14 +276,14 @@ def test_a_conversation_is_made_once_for_a_key(talk: Talk, monkeypatch: pytest.M
     assert make("b", title="Tea", turns=["Hello", "Hi"])["id"] != first["id"]
     assert talk.say(first["id"], "Hello", status=409, key="a")["error"]["code"] == "idempotency"
 
-    made, looked = Conversations._made, list[str]()
+    made, looked = Conversations._created_before, list[str]()
 
     async def too_early(self: Conversations, owner: str, key: str, digest: str) -> Any:
         looked.append(key)
         return None if len(looked) == 1 else await made(self, owner, key, digest)
 
     with monkeypatch.context() as patch:  # two at the same moment: neither finds the other's
-        patch.setattr(Conversations, "_made", too_early)
+        patch.setattr(Conversations, "_created_before", too_early)
         assert make("a", title="Tea", turns=["Hello", "Hi"]) == first
     assert len(talk.http.get("/conversations").json()["conversations"]) == 2
     talk.http.delete(f"/conversations/{first['id']}")

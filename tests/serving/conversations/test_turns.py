@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from convmodel.serving.safety import Policy, WordList
-from convmodel.serving.service import Service
 from tests.fakes import FakeResponder
 from tests.serving.databases import new_database
 from tests.serving.killing import ask, kill_again_and_again, turns_of
@@ -31,10 +31,10 @@ def responder() -> FakeResponder:
 
 
 @pytest.fixture
-def server(responder: FakeResponder, tmp_path: Path) -> Iterator[tuple[httpx2.Client, Service]]:
+def server(responder: FakeResponder, tmp_path: Path) -> Iterator[tuple[httpx2.Client, FastAPI]]:
     address = f"sqlite:///{tmp_path / 'store.db'}"
-    with listening(responder, address) as (url, service), httpx2.Client(base_url=url, timeout=20) as http:
-        yield http, service
+    with listening(responder, address) as (url, app), httpx2.Client(base_url=url, timeout=20) as http:
+        yield http, app
         responder.go_on.set()
 
 
@@ -77,21 +77,21 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def until_held(service: Service, responder: FakeResponder, id: str) -> None:
+def until_held(app: FastAPI, responder: FakeResponder, id: str) -> None:
     """Waits until a reply is being made, and what was said is stored."""
     assert responder.held.wait(10)
-    until(lambda: id in service.conversations.conversations.running)
+    until(lambda: id in app.state.conversations.conversations.running)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_reply_that_is_stopped_is_stored_as_far_as_it_was_written(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder, stream: bool
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder, stream: bool
 ) -> None:
-    http, service = server
+    http, app = server
     id = create(http)
     assert http.post(f"/conversations/{id}/stop").json()["error"]["code"] == "nothing_running"
     talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=stream)
-    until_held(service, responder, id)
+    until_held(app, responder, id)
     assert texts(http, id) == ["Hello"]  # on the disk already
     assert http.post(f"/conversations/{id}/turns", json={"text": "x"}).json()["error"]["code"] == "waiting"
     assert http.post(f"/conversations/{id}/reply").json()["error"]["code"] == "running"
@@ -103,10 +103,10 @@ def test_a_reply_that_is_stopped_is_stored_as_far_as_it_was_written(
 
 def test_a_reply_that_is_stopped_before_its_first_word_leaves_a_turn_that_waits(tmp_path: Path) -> None:
     responder = FakeResponder(lambda *_: "one two", hold=0)
-    with listening(responder, f"sqlite:///{tmp_path / 's.db'}") as (url, service), httpx2.Client(base_url=url) as http:
+    with listening(responder, f"sqlite:///{tmp_path / 's.db'}") as (url, app), httpx2.Client(base_url=url) as http:
         id = create(http)
         talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=True)
-        until_held(service, responder, id)
+        until_held(app, responder, id)
         http.post(f"/conversations/{id}/stop")
         told = talking.over()
         assert (told["turn"], told["waiting"], told["reply"]["text"]) == (None, True, "")
@@ -117,9 +117,9 @@ def test_a_reply_that_is_stopped_before_its_first_word_leaves_a_turn_that_waits(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_was_written_for_a_client_that_leaves_is_stored(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder, stream: bool
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder, stream: bool
 ) -> None:
-    http, service = server
+    http, app = server
     id = create(http)
     with httpx2.Client(base_url=http.base_url) as leaves:
         if stream:
@@ -130,18 +130,18 @@ def test_what_was_written_for_a_client_that_leaves_is_stored(
             with pytest.raises(httpx2.ReadTimeout):
                 leaves.post(f"/conversations/{id}/turns", json={"text": "Hi"}, timeout=0.5)
     until(lambda: texts(http, id) == ["Hi", "one"])
-    until(lambda: service.makings.places.open == 0)
+    until(lambda: app.state.service.jobs.limit.open == 0)
     reply = http.get(f"/conversations/{id}").json()["turns"][1]["reply"]
     assert reply["finish"] == "cancelled"
 
 
 def test_a_retry_that_is_stopped_at_its_first_word_takes_the_place_of_the_old_reply(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder
 ) -> None:
-    http, service = server
+    http, app = server
     id = create(http, "Hello", "old")
     talking = Beside(http, f"/conversations/{id}/retry", stream=True)
-    until_held(service, responder, id)
+    until_held(app, responder, id)
     assert texts(http, id) == ["Hello", "old"]
     assert http.post(f"/conversations/{id}/turns", json={"text": "x"}).json()["error"]["code"] == "running"
     http.post(f"/conversations/{id}/stop")
@@ -151,12 +151,12 @@ def test_a_retry_that_is_stopped_at_its_first_word_takes_the_place_of_the_old_re
 
 @pytest.mark.parametrize("what", ["undo", "delete", "join"])
 def test_a_change_of_the_turns_ends_the_reply_that_does_not_fit_any_more(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder, what: str
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder, what: str
 ) -> None:
-    http, service = server
+    http, app = server
     id = create(http, "a", "b")
     talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=True)
-    until_held(service, responder, id)
+    until_held(app, responder, id)
     if what == "undo":
         assert [turn["text"] for turn in http.post(f"/conversations/{id}/undo").json()["taken"]] == ["Hello"]
     elif what == "delete":
@@ -170,7 +170,7 @@ def test_a_change_of_the_turns_ends_the_reply_that_does_not_fit_any_more(
         assert texts(http, id) == ["a", "b", "Hello\nmore", "one two three"]
     elif what == "undo":
         assert texts(http, id) == ["a", "b"]
-    until(lambda: service.makings.places.open == 0)
+    until(lambda: app.state.service.jobs.limit.open == 0)
 
 
 def test_what_is_said_after_taking_back_need_not_wait_for_the_reply_that_ends(tmp_path: Path) -> None:
@@ -180,10 +180,10 @@ def test_what_is_said_after_taking_back_need_not_wait_for_the_reply_that_ends(tm
             return super().pause(number, threading.Event()) if len(self.asked) == 1 else False
 
     responder = Stubborn(lambda *_: "one two", hold=1)
-    with listening(responder, str(tmp_path / "store.db")) as (url, service), httpx2.Client(base_url=url) as http:
+    with listening(responder, str(tmp_path / "store.db")) as (url, app), httpx2.Client(base_url=url) as http:
         id = create(http)
         talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
-        until_held(service, responder, id)
+        until_held(app, responder, id)
         assert http.post(f"/conversations/{id}/undo").status_code == 200
         said = http.post(f"/conversations/{id}/turns", json={"text": "Hi"})
         responder.go_on.set()
@@ -195,12 +195,12 @@ def test_what_is_said_after_taking_back_need_not_wait_for_the_reply_that_ends(tm
 def test_a_blocked_text_that_joins_a_turn_ends_the_reply_to_it(responder: FakeResponder, tmp_path: Path) -> None:
     policy = Policy(words=WordList(["rain"]), sides=["input"])
     with (
-        listening(responder, str(tmp_path / "store.db"), policy=policy) as (url, service),
+        listening(responder, str(tmp_path / "store.db"), policy=policy) as (url, app),
         httpx2.Client(base_url=url, timeout=20) as http,
     ):
         id = create(http)
         talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
-        until_held(service, responder, id)
+        until_held(app, responder, id)
         joined = http.post(f"/conversations/{id}/turns", json={"text": "rain", "join": True}).json()
         assert joined["said"]["blocked"] and joined["waiting"] is False
         assert talking.over()["error"]["code"] == "conflict"  # though it may not go on
@@ -210,12 +210,12 @@ def test_a_blocked_text_that_joins_a_turn_ends_the_reply_to_it(responder: FakeRe
 
 
 def test_settings_may_change_while_a_reply_is_being_made(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder
 ) -> None:
-    http, service = server
+    http, app = server
     id = create(http)
     talking = Beside(http, f"/conversations/{id}/turns", text="Hello", version=1)
-    until_held(service, responder, id)
+    until_held(app, responder, id)
     assert http.patch(f"/conversations/{id}", json={"title": "Tea", "version": 2}).json()["version"] == 3
     responder.go_on.set()
     assert talking.over()["version"] == 4
@@ -224,7 +224,7 @@ def test_settings_may_change_while_a_reply_is_being_made(
 
 
 def test_the_same_request_while_the_first_is_being_answered_is_refused(
-    server: tuple[httpx2.Client, Service], responder: FakeResponder
+    server: tuple[httpx2.Client, FastAPI], responder: FakeResponder
 ) -> None:
     http, _ = server
     id = create(http)

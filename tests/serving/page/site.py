@@ -11,7 +11,6 @@ from typing import Any
 import uvicorn
 
 from convmodel.serving.app import create_app
-from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeDocuments, FakeResponder
@@ -49,9 +48,8 @@ class Site:
     def start(self) -> "Site":
         """Answers from now on; with what was stored before."""
         responder = self.responder if self._writer is None else None
-        service = new_service(responder, writer=self._writer, title="Anna", **self._service)
-        if responder is not None:
-            keep_conversations(service, Store(f"sqlite:///{self._folder / 'store.db'}"))
+        store = None if responder is None else Store(f"sqlite:///{self._folder / 'store.db'}")
+        service = new_service(responder, writer=self._writer, title="Anna", store=store, **self._service)
         app = create_app(service)
         config = uvicorn.Config(
             app, port=self._port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"

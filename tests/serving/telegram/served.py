@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.conversations.setup import keep_conversations
 from convmodel.serving.service import new_service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
@@ -58,14 +57,13 @@ class Served:
 
     def stop_all(self) -> None:
         """Ends what is being made, as if the server ended."""
-        for exchange in self._service.conversations.conversations.running.values():
+        for exchange in self._kept.running.values():
             exchange.stop()
 
     async def conversations(self) -> list[Any]:
         """All conversations, the oldest first."""
-        kept = self._service.conversations.conversations
-        found, _ = await kept.listing("local", limit=200, before=None)
-        return [await kept.load("local", each.id) for each in reversed(found)]
+        found, _ = await self._kept.listing("local", limit=200, before=None)
+        return [await self._kept.load("local", each.id) for each in reversed(found)]
 
     async def turns(self) -> list[str]:
         """The turns of all conversations, one after the other."""
@@ -73,15 +71,16 @@ class Served:
 
     async def delete_all(self) -> None:
         """Deletes all conversations."""
-        await self._service.conversations.conversations.delete_all("local")
+        await self._kept.delete_all("local")
 
     # HTTP
 
     async def __aenter__(self) -> "Served":
-        self._service = new_service(self.responder, title="a fake", keys=self._keys)
-        keep_conversations(self._service, self._store)
-        app = Faulty(create_app(self._service), self)
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, port=0, lifespan="on", ws="none"))
+        app = create_app(new_service(self.responder, title="a fake", keys=self._keys, store=self._store))
+        self._kept = app.state.conversations.conversations
+        self._server = uvicorn.Server(
+            uvicorn.Config(Faulty(app, self), log_config=None, port=0, lifespan="on", ws="none")
+        )
         self._server.capture_signals = threading.Lock  # type: ignore[method-assign, assignment]
         self._serving = asyncio.create_task(self._server.serve())
         while not self._server.started:
