@@ -25,7 +25,7 @@ from benchmarks.common import (
 )
 from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.search.exact import search_bi, search_poly
-from convmodel.models.selection.search.int8 import quick_at_int8
+from convmodel.models.selection.search.int8 import has_fast_int8
 from convmodel.models.selection.search.vectors import CandidateMatrix
 
 K = 10
@@ -120,7 +120,7 @@ def measure(*, smoke: bool, rounds: int = 9, threads: int = 2) -> dict[str, Any]
     candidates, width, vectors = (3_000, 32, 4) if smoke else (100_000, 768, 64)
     scale = (SPREAD / width**0.5) ** 0.5
     known, asked = torch.randn(candidates, width) * scale, torch.randn(vectors, width) * scale
-    measured: dict[str, Any] = {"candidates": candidates, "width": width, "vectors": vectors, "8 bits": quick_at_int8()}
+    measured: dict[str, Any] = {"candidates": candidates, "width": width, "vectors": vectors, "8 bits": has_fast_int8()}
     for name, runs in (("poly", contenders_poly(asked, known)), ("bi", contenders_bi(asked, known, threads))):
         check_equal({contender: run() for contender, run in runs.items()})
         tell(f"{name}: all found the same {K} candidates in the same order")

@@ -1,131 +1,135 @@
-"""A context in, the numbers and scores of the candidates that reply best to it out: encoded once, or read with it."""
+"""Candidate pools of a chooser: searched by vectors encoded in advance, or scored together with each context."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
 from convmodel.models.selection.index.index import CandidateSet
 from convmodel.models.selection.inputs import checked_candidates
 from convmodel.models.selection.search.exact import TopK
-from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
+from convmodel.models.selection.selector import Selector
 
-Scored = list[tuple[int, float]]
-"""Numbers of candidates and their scores, best first; of equal scores the smaller number first."""
+ScoredNumbers = list[tuple[int, float]]
+"""Numbers of candidates and their scores, best first; equal scores by increasing number."""
 
 
 class EncodedCandidates(Protocol):
-    """Candidates that were encoded once: an index on the disk, or a list in memory."""
+    """Candidates that were encoded once: an index on disk, or a list in memory."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of candidates."""
 
     def search(self, contexts: EncodedContexts, k: int) -> TopK:
-        """The k best for each of B contexts; ids are the numbers of the candidates."""
+        """Return the k best candidates for each of B contexts; the ids are numbers of candidates."""
 
     def text(self, number: int) -> str:
-        """What the candidate of a number says."""
+        """Return the text of a candidate."""
 
     def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """What is known of it."""
+        """Return the metadata of a candidate, if any."""
 
 
 class Pool(Protocol):
-    """Candidates of whatever kind, with the model that knows them."""
+    """Candidates with the selector that scores them."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of candidates."""
 
-    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
-        """The k best for a context."""
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> ScoredNumbers:
+        """Return the k best candidates for a context."""
 
     def text(self, number: int) -> str:
-        """What the candidate of a number says."""
+        """Return the text of a candidate."""
 
     def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """What is known of it."""
+        """Return the metadata of a candidate, if any."""
 
 
-class SearchedPool:
+class VectorPool:
     """Candidates that are searched by their vectors.
 
     Args:
-        selector: encoded them, and encodes contexts.
-        candidates: with their vectors.
+        selector: the dual encoder that encoded the candidates; it also encodes contexts.
+        candidates: the encoded candidates.
     """
 
     def __init__(self, selector: DualEncoderSelector[Any, Any], candidates: EncodedCandidates) -> None:
-        self._selector, self._candidates = selector, candidates
-        self.text, self.metadata = candidates.text, candidates.metadata
+        self._selector = selector
+        self._candidates = candidates
+        self.text = candidates.text
+        self.metadata = candidates.metadata
 
     def __len__(self) -> int:
         return len(self._candidates)
 
-    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
-        """See `Pool`."""
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> ScoredNumbers:
+        """Return the k best candidates for a context."""
         encoded = self._selector.encode_contexts([context], personas=[persona])
-        found = self._candidates.search(encoded, k)
-        return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
+        top = self._candidates.search(encoded, k)
+        return list(zip(top.ids[0].tolist(), top.scores[0].tolist(), strict=True))
 
 
-class ReadPool:
-    """A few candidates that are read together with every context, as a cross-encoder does.
+class JointPool:
+    """A few candidates that a selector reads together with each context, as a cross-encoder does.
 
     Args:
-        selector: of any kind.
-        texts: at least one, numbered from 0.
-        metadata: what is known of each, if anything is.
+        selector: a selector of any kind.
+        texts: at least one text; numbered from 0.
+        metadata: metadata of each text, if any.
 
     Raises:
-        TypeError, ValueError: for a text that is empty or no text, or for none.
+        TypeError, ValueError: for an empty text, a value that is not a string, or an empty list.
     """
 
     def __init__(
         self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
     ) -> None:
-        self._selector, self._texts = selector, checked_candidates(texts)
+        self._selector = selector
+        self._texts = checked_candidates(texts)
         self._metadata = metadata
 
     def __len__(self) -> int:
         return len(self._texts)
 
-    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> Scored:
-        """See `Pool`."""
+    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> ScoredNumbers:
+        """Return the k best candidates for a context."""
         scores = self._selector.score([context], self._texts, personas=[persona])[0].tolist()
         return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
 
     def text(self, number: int) -> str:
-        """See `Pool`."""
+        """Return the text of a candidate."""
         return self._texts[number]
 
     def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """See `Pool`."""
+        """Return the metadata of a candidate, if any."""
         return self._metadata[number] if self._metadata is not None else None
 
 
-def listed_pool(
+def pool_of_texts(
     selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
-) -> SearchedPool | ReadPool:
-    """A list of candidates: encoded now where the selector can, and otherwise read with every context."""
+) -> VectorPool | JointPool:
+    """Make a pool of texts: encoded now if the selector is a dual encoder, otherwise read with each context."""
     if isinstance(selector, DualEncoderSelector):
-        return SearchedPool(selector, CandidateSet(selector, texts, metadata=metadata))
-    return ReadPool(selector, texts, metadata)
+        return VectorPool(selector, CandidateSet(selector, texts, metadata=metadata))
+    return JointPool(selector, texts, metadata)
 
 
-def pool_of(selector: Selector, candidates: EncodedCandidates | SearchedPool | ReadPool | Sequence[str]) -> Pool:
-    """Candidates that a selector chooses from.
+def make_pool(selector: Selector, candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str]) -> Pool:
+    """Make a pool of candidates for a selector.
 
     Raises:
-        TypeError: for a selector that keeps nothing of a candidate, with candidates that are searched.
-        ValueError: when there are none.
+        TypeError: for encoded candidates with a selector that does not encode candidates.
+        ValueError: when there are no candidates.
     """
-    if isinstance(candidates, SearchedPool | ReadPool):
+    if isinstance(candidates, VectorPool | JointPool):
         return candidates
     if isinstance(candidates, Sequence):
-        return listed_pool(selector, candidates)
+        return pool_of_texts(selector, candidates)
     if not isinstance(selector, DualEncoderSelector):
         raise TypeError(
-            f"a {selector.kind} reads context and candidate together and cannot search what was encoded; give the "
+            f"a {selector.kind} reads context and candidate together and cannot search encoded candidates; give the "
             "candidates as texts, or let another selector choose and this one rank: Hybrid(scorer=SelectorScorer(...))"
         )
     if not len(candidates):
         raise ValueError("there are no candidates to choose from; give at least one")
-    return SearchedPool(selector, candidates)
+    return VectorPool(selector, candidates)

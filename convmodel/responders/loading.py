@@ -1,4 +1,4 @@
-"""Names of folders and files in, the Responder that they make together, and what writes documents, out."""
+"""Loading of responders and document writers from folders and files."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,10 @@ import torch
 from convmodel.data.candidates import distinct_candidates
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
-from convmodel.models.selection.selector import DualEncoderSelector, Selector
-from convmodel.responders.candidate_pool import ReadPool, SearchedPool, listed_pool
+from convmodel.models.selection.selector import Selector
+from convmodel.responders.candidate_pool import JointPool, VectorPool, pool_of_texts
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid, RankedBy
@@ -25,11 +26,11 @@ Device = str | torch.device | None
 
 @dataclass(frozen=True, slots=True)
 class LoadedModels:
-    """What was loaded to follow requests. It is a context manager, which closes both at its end.
+    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit.
 
     Args:
-        responder: replies to conversations; None where nothing does.
-        documents: goes on with prompts; None where nothing does. One of both is there.
+        responder: replies to conversations, if loaded.
+        documents: continues prompts, if loaded.
     """
 
     responder: Writer | Chooser | Hybrid | None
@@ -42,10 +43,10 @@ class LoadedModels:
         self.close()
 
     def close(self) -> None:
-        """Closes both; twice is no error."""
-        for each in (self.responder, self.documents):
-            if each is not None:
-                each.close()
+        """Close both; repeated calls have no effect."""
+        for generator in (self.responder, self.documents):
+            if generator is not None:
+                generator.close()
 
 
 def load_all(
@@ -59,16 +60,16 @@ def load_all(
     max_kept: int | None = None,
     **others: Any,
 ) -> LoadedModels:
-    """Loads what replies, what writes documents, or both.
+    """Load a responder, a document writer, or both.
 
     Args:
-        model: as for `open_responder`; or a model that writes documents.
-        documents: a model that writes documents, beside one that replies. A plain GPT-2 writes them too.
+        model: as for `open_responder`; or a document model.
+        documents: a document model beside the responder. A plain GPT-2 can serve as one.
         device, dtype, max_running, max_waiting, max_kept, others: as for `open_responder`.
 
     Raises:
-        FileNotFoundError: when there is no such folder or file.
-        ValueError: when they do not go together; says what is missing.
+        FileNotFoundError: for a folder or file that does not exist.
+        ValueError: for arguments that do not fit together; the message says what is missing.
     """
     if model is not None and has_file(model, DOCUMENT_FILE):
         if documents is not None:
@@ -77,14 +78,14 @@ def load_all(
             )
         model, documents = None, model
     responder = None
-    same: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": max_waiting}
+    shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": max_waiting}
     if documents is None or model is not None or any(others.values()):
-        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **same, **others)
+        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **others)
     if documents is None:
         return LoadedModels(responder)
     try:
         return LoadedModels(
-            responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **same)
+            responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **shared)
         )
     except BaseException:
         LoadedModels(responder).close()
@@ -104,39 +105,40 @@ def open_responder(
     max_waiting: int = MAX_WAITING,
     max_kept: int | None = None,
 ) -> Writer | Chooser | Hybrid:
-    """Loads what replies: a model that writes, a selector that chooses, or both, whose best is taken.
+    """Load a responder that generates replies, selects them, or does both and returns the best.
 
     Args:
-        model: writes replies.
-        selector: chooses among candidates, or ranks what was written where there are none.
-        index: of candidates that the selector encoded; see `python -m convmodel index`.
-        candidates: a file of candidates, one a line, in place of an index.
-        reranker: "selector", "likelihood", or the folder of another selector: what ranks all replies. The selector
-            where there is one, and otherwise the likelihood, when left out.
-        device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which is for the model that writes alone.
-        max_running: texts that are written at once.
-        max_waiting: how many requests may be open beside those that are written, or that are chosen for.
-        max_kept: conversations whose keys and values are kept; see `EngineThread`.
+        model: a conversation model, which generates replies.
+        selector: a selector, which selects among candidates, or without candidates ranks generated replies.
+        index: an index of candidates encoded by the selector; see `python -m convmodel index`.
+        candidates: a file of candidates, one per line, instead of an index.
+        reranker: ranks all replies: "selector", "likelihood", or the folder of another selector. By default the
+            selector if there is one, otherwise the likelihood.
+        device: "cuda", "cpu", ...; by default an accelerator if there is one.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which applies to the conversation model
+            only.
+        max_running: maximum number of texts generated at once.
+        max_waiting: maximum number of open requests beside the running ones.
+        max_kept: maximum number of conversations with cached keys and values; see `EngineWorker`.
 
     Raises:
-        FileNotFoundError: when there is no such folder or file.
-        ValueError: when they do not go together; says what is missing.
+        FileNotFoundError: for a folder or file that does not exist.
+        ValueError: for arguments that do not fit together; the message says what is missing.
     """
     _check(model, selector, index, candidates, reranker)
-    chooses = index is not None or candidates is not None
-    precise = "auto" if dtype == "int8" else dtype
-    selects = None if selector is None else Selector.from_pretrained(selector, device, precise)
+    has_candidates = index is not None or candidates is not None
+    selector_dtype = "auto" if dtype == "int8" else dtype
+    selector_model = None if selector is None else Selector.from_pretrained(selector, device, selector_dtype)
     chooser = None
-    if selects is not None and chooses:
-        chooser = Chooser(selects, _candidates(selects, index, candidates), max_waiting=max_waiting)
+    if selector_model is not None and has_candidates:
+        chooser = Chooser(selector_model, _load_candidates(selector_model, index, candidates), max_waiting=max_waiting)
     scorer: RankedBy | None = None
     if reranker == "likelihood":
         scorer = "likelihood"
     elif reranker is not None and reranker != "selector":
-        scorer = SelectorScorer(Selector.from_pretrained(reranker, device, precise))
-    elif selects is not None and model is not None:
-        scorer = SelectorScorer(selects)
+        scorer = SelectorScorer(Selector.from_pretrained(reranker, device, selector_dtype))
+    elif selector_model is not None and model is not None:
+        scorer = SelectorScorer(selector_model)
     sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
     writer = None if model is None else Writer.from_pretrained(model, device=device, dtype=dtype, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
@@ -146,15 +148,16 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _candidates(
+def _load_candidates(
     selector: Selector, index: Name | None, candidates: Name | None
-) -> CandidateIndex | SearchedPool | ReadPool:
+) -> CandidateIndex | VectorPool | JointPool:
     if candidates is not None:
-        listed = distinct_candidates(candidates)
-        return listed_pool(selector, [one.text for one in listed], [one.metadata for one in listed])
+        distinct = distinct_candidates(candidates)
+        texts = [candidate.text for candidate in distinct]
+        return pool_of_texts(selector, texts, [candidate.metadata for candidate in distinct])
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
-            f"{index}: a {selector.kind} reads context and candidate together and searches no index; give a few "
+            f"{index}: a {selector.kind} reads context and candidate together and cannot search an index; give a few "
             "candidates (--candidates), or let another selector choose and this one rank (--reranker)"
         )
     assert index is not None
@@ -164,17 +167,17 @@ def _candidates(
 def _check(
     model: Name | None, selector: Name | None, index: Name | None, candidates: Name | None, reranker: Name | None
 ) -> None:
-    """Raises ValueError for what does not go together."""
-    chooses = index is not None or candidates is not None
+    """Raise ValueError for arguments that do not fit together."""
+    has_candidates = index is not None or candidates is not None
     if index is not None and candidates is not None:
         raise ValueError("there are an index and a file of candidates; give one of them")
-    if selector is None and chooses:
+    if selector is None and has_candidates:
         raise ValueError("there are candidates and nothing that chooses among them; give a selector (--selector)")
     if selector is None and model is None:
         raise ValueError(
             "there is nothing that replies; give a model that writes (--model), or a selector (--selector)"
         )
-    if model is None and not chooses:
+    if model is None and not has_candidates:
         raise ValueError(
             "there is a selector and nothing to choose from; give candidates (--index or --candidates), or a model "
             "that writes (--model)"

@@ -11,11 +11,12 @@ from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
 from convmodel.models.selection.convert.network import SCALE_BATCHES, ConvertSizes
 from convmodel.models.selection.convert.tokenizer import BUCKETS, ConvertTokenizer
 from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.losses import in_batch_loss, pool_losses
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
-from convmodel.models.selection.selector import DualEncoderSelector, Selector
+from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.optimization import OptimizerName

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
+from convmodel.models.selection.dual_encoder import EncodedContexts
 from convmodel.models.selection.search.exact import TopK
-from convmodel.models.selection.selector import EncodedContexts
-from convmodel.responders.candidate_pool import SearchedPool, listed_pool, pool_of
+from convmodel.responders.candidate_pool import VectorPool, make_pool, pool_of_texts
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 
@@ -46,7 +46,7 @@ def test_a_list_is_searched_as_if_all_were_scored_whether_it_is_encoded_or_read(
     selector = make_selector()
     scores = selector.score([CONTEXT], CANDIDATES, personas=[PERSONA])[0].tolist()
     expected = sorted(range(len(scores)), key=lambda number: -scores[number])
-    for pool in (listed_pool(selector, CANDIDATES), listed_pool(ReadsTogether(selector), CANDIDATES)):
+    for pool in (pool_of_texts(selector, CANDIDATES), pool_of_texts(ReadsTogether(selector), CANDIDATES)):
         found = pool.best(CONTEXT, PERSONA, 5)
         assert [number for number, _ in found] == expected[:5] and len(pool) == len(CANDIDATES)
         assert [score for _, score in found] == pytest.approx([scores[n] for n in expected[:5]], abs=1e-5)
@@ -58,9 +58,9 @@ def test_a_list_is_searched_as_if_all_were_scored_whether_it_is_encoded_or_read(
 def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(make_selector: MakeSelector) -> None:
     selector = make_selector()
     kept = Kept(CANDIDATES, selector.encode_candidates(CANDIDATES))
-    pool = pool_of(selector, kept)
-    assert isinstance(pool, SearchedPool) and len(pool) == len(CANDIDATES)
-    listed = listed_pool(selector, CANDIDATES).best(CONTEXT, (), 3)
+    pool = make_pool(selector, kept)
+    assert isinstance(pool, VectorPool) and len(pool) == len(CANDIDATES)
+    listed = pool_of_texts(selector, CANDIDATES).best(CONTEXT, (), 3)
     found = pool.best(CONTEXT, (), 3)
     assert [pool.text(number) for number, _ in found] == [CANDIDATES[number] for number, _ in listed]
     assert [number for number, _ in found] == [10 * number + 3 for number, _ in listed]
@@ -70,13 +70,13 @@ def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(ma
 def test_what_cannot_be_chosen_from_is_refused(make_selector: MakeSelector) -> None:
     selector = make_selector()
     with pytest.raises(TypeError, match="a cross-encoder reads context and candidate together and cannot search"):
-        pool_of(ReadsTogether(selector), Kept(["Yes"], torch.zeros(1, 16)))
+        make_pool(ReadsTogether(selector), Kept(["Yes"], torch.zeros(1, 16)))
     with pytest.raises(ValueError, match="no candidates to choose from"):
-        pool_of(selector, Kept([], torch.zeros(0, 16)))
+        make_pool(selector, Kept([], torch.zeros(0, 16)))
     with pytest.raises(ValueError, match="there are no candidates; give at least one"):
-        pool_of(selector, [])
+        make_pool(selector, [])
     with pytest.raises(ValueError, match="candidate 2 is only white space"):
-        pool_of(selector, ["Yes", " "])
+        make_pool(selector, ["Yes", " "])
 
 
 def test_a_list_is_read_one_a_line_without_blank_ones_and_repetitions(tmp_path: Path) -> None:

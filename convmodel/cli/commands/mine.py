@@ -25,8 +25,9 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
+    from convmodel.models.selection.dual_encoder import DualEncoderSelector
     from convmodel.models.selection.hard_negatives import mine
-    from convmodel.models.selection.selector import DualEncoderSelector, Selector
+    from convmodel.models.selection.selector import Selector
 
     selector = Selector.from_pretrained(options.model, device=options.device)
     if not isinstance(selector, DualEncoderSelector):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
 from convmodel.models.selection.encoder import (
     NewEncoder,
     TokenEncoder,
@@ -22,7 +23,6 @@ from convmodel.models.selection.encoder import (
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.scoring import Pooling, pool
-from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 

@@ -8,9 +8,9 @@ import torch
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.conversation import OnError
-from convmodel.data.selection_example import SelectionExample, every_example
-from convmodel.models.selection.selector import DualEncoderSelector
-from convmodel.tokens.store import chunks
+from convmodel.data.selection_example import SelectionExample, iter_examples
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.tokens.store import iter_chunks
 
 AT_ONCE = 256
 """Contexts that are encoded and searched together."""
@@ -51,13 +51,13 @@ def mine(
     """
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
-    texts = list(dict.fromkeys(one.response for one in every_example(source, on_error=on_error)))
+    texts = list(dict.fromkeys(one.response for one in iter_examples(source, on_error=on_error)))
     if len(texts) < 2:
         raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")
-    vectors = torch.cat([selector.encode_candidates(part) for part in chunks(texts, 16 * AT_ONCE)])
+    vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * AT_ONCE)])
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
-        for part in chunks(every_example(source, on_error=on_error), AT_ONCE):
+        for part in iter_chunks(iter_examples(source, on_error=on_error), AT_ONCE):
             contexts = selector.encode_contexts([one.context for one in part], personas=[one.persona for one in part])
             said = max(len(one.context) for one in part) + 1
             best = selector.search_encoded(contexts, vectors, negatives + skip + said)

@@ -1,24 +1,27 @@
-"""Contexts and candidates in, scores out: the poly-encoder, whose candidates look at several vectors of a context."""
+"""The poly-encoder: each candidate attends over several vectors of a context."""
 
 from typing import Any
 
 from torch import Tensor
 
 from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.dual_encoder import EncodedContexts
 from convmodel.models.selection.encoder import TokenEncoder
 from convmodel.models.selection.layout import EncoderBatch
-from convmodel.models.selection.scoring import PolyContext, PolyType
+from convmodel.models.selection.scoring import PolyContext, PolyType, poly_scores
+from convmodel.models.selection.search.exact import TopK, search_poly
+from convmodel.models.selection.search.vectors import CandidateMatrix
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class PolyEncoder(BiEncoder):
-    """Each candidate attends over M vectors of the context. Source: arXiv:1905.01969, section 4.4.
+    """A selector whose candidates attend over M vectors of the context. Source: arXiv:1905.01969, section 4.4.
 
     Args:
         encoder, tokenizer: see `BiEncoder`.
-        num_codes: M.
+        num_codes: M, the number of context vectors.
         codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
-        options: of `BiEncoder`; its pooling is that of candidates.
+        options: other arguments of `BiEncoder`; `pooling` applies to candidates only.
     """
 
     kind = "poly-encoder"
@@ -40,6 +43,14 @@ class PolyEncoder(BiEncoder):
         """See `Selector.options`."""
         return super().options() | {"num_codes": self.codes.num_codes, "codes": self.codes.kind}
 
+    def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:
+        """See `DualEncoderSelector.score_encoded`; candidates attend over the context's vectors."""
+        return poly_scores(contexts.vectors, contexts.mask, candidates)
+
+    def search_encoded(self, contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
+        """See `DualEncoderSelector.search_encoded`."""
+        return search_poly(contexts.vectors, contexts.mask, candidates, k)
+
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.codes(self.encoders.contexts(rows), rows.mask)
-        return found
+        vectors, mask = self.codes(self.encoders.contexts(rows), rows.mask)
+        return vectors, mask

@@ -1,4 +1,4 @@
-"""A selector and replies among candidates in, the scores of all candidates out, every text encoded once."""
+"""Scoring of candidate pools with a selector, each text encoded once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,101 +8,99 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
+from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.selector import Selector
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
 
-TEXTS, CONTEXTS = 2_048, 128
-"""Texts and contexts that are tokenized at once; the encoder reads those of like length together."""
+TEXTS = 2_048
+CONTEXTS = 128
+"""Candidates and contexts tokenized at once; the encoder batches those of similar length."""
 
 ROUNDING = 1e-6
-"""Of the size of what is multiplied: float32 holds seven digits, and sums lose one of them."""
+"""Relative rounding error of a score: float32 has seven digits, and sums lose one of them."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a selector finds of one pool.
+    """The scores of one candidate pool.
 
     Args:
         values: (C,) float32, in the order of the candidates.
-        rounding: differences that are no larger say nothing.
+        rounding: absolute rounding error; smaller differences are ties.
     """
 
     values: np.ndarray
     rounding: float
 
 
-def scores_of(selector: Selector, pools: Pools) -> Iterator[Scores]:
-    """The scores of each example, in order.
+def score_pools(selector: Selector, pools: Pools) -> Iterator[Scores]:
+    """Yield the scores of each example, in order.
 
     Raises:
         ValueError: for a context that the model cannot read, with its line.
     """
+    score = _score_encoded if isinstance(selector, DualEncoderSelector) else _score_jointly
     with tqdm(total=len(pools.examples), desc="Contexts", unit="", disable=None, leave=False) as progress:
-        found = _encoded(selector, pools) if isinstance(selector, DualEncoderSelector) else _together(selector, pools)
-        for scores in found:
+        for scores in score(selector, pools):  # type: ignore[arg-type]
             yield scores
             progress.update()
 
 
-def _together(selector: Selector, pools: Pools) -> Iterator[Scores]:
-    """For models that read context and candidate together: one context after the other."""
-    for one in pools.examples:
-        example = one.example
+def _score_jointly(selector: Selector, pools: Pools) -> Iterator[Scores]:
+    """Score one context after the other with a model that reads context and candidate together."""
+    for pool in pools.examples:
+        example = pool.example
         try:
-            found = selector.score([example.context], [example.candidates], personas=[example.persona])
+            scores = selector.score([example.context], [example.candidates], personas=[example.persona])
         except ValueError as error:
-            raise _unread(pools, one, error) from error
-        values = found[0].float().cpu().numpy()
-        yield Scores(values, _rounding(float(np.abs(values).max())))
+            raise _unreadable(pools, pool, error) from error
+        values = scores[0].float().cpu().numpy()
+        yield Scores(values, _rounding_error(float(np.abs(values).max())))
 
 
-def _encoded(selector: DualEncoderSelector, pools: Pools) -> Iterator[Scores]:
-    """For models whose candidates can be kept."""
-    texts = dict.fromkeys(text for one in pools.examples for text in one.example.candidates)
-    # Blocks of texts of like length leave the encoder little to pad.
-    ordered = sorted(texts, key=len)
-    numbers = {text: number for number, text in enumerate(ordered)}
-    vectors = _encoded_candidates(selector, ordered)
-    sizes = vectors.float().norm(dim=-1)
+def _score_encoded(selector: DualEncoderSelector, pools: Pools) -> Iterator[Scores]:
+    """Score with a model that encodes candidates apart from contexts: each distinct candidate is encoded once."""
+    texts = dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates)
+    ordered = sorted(texts, key=len)  # blocks of texts of similar length need little padding
+    indices = {text: index for index, text in enumerate(ordered)}
+    vectors = _encode_candidates(selector, ordered)
+    norms = vectors.float().norm(dim=-1)
     for start in range(0, len(pools.examples), CONTEXTS):
         block = pools.examples[start : start + CONTEXTS]
-        contexts = _encoded_contexts(selector, pools, block)
-        for row, one in enumerate(block):
-            places = torch.tensor([numbers[text] for text in one.example.candidates], device=vectors.device)
+        contexts = _encode_contexts(selector, pools, block)
+        for row, pool in enumerate(block):
+            rows = torch.tensor([indices[text] for text in pool.example.candidates], device=vectors.device)
             context = EncodedContexts(contexts.vectors[row : row + 1], contexts.mask[row : row + 1])
-            found = selector.score_encoded(context, vectors[places])[0].float().cpu().numpy()
-            size = float(context.vectors[context.mask].float().norm(dim=-1).max() * sizes[places].max())
-            yield Scores(found, _rounding(size))
+            values = selector.score_encoded(context, vectors[rows])[0].float().cpu().numpy()
+            size = float(context.vectors[context.mask].float().norm(dim=-1).max() * norms[rows].max())
+            yield Scores(values, _rounding_error(size))
 
 
-def _encoded_candidates(selector: DualEncoderSelector, texts: Sequence[str]) -> Tensor:
+def _encode_candidates(selector: DualEncoderSelector, texts: Sequence[str]) -> Tensor:
     with tqdm(total=len(texts), desc="Candidates", unit="", disable=None, leave=False) as progress:
-        found = []
+        blocks = []
         for start in range(0, len(texts), TEXTS):
-            found.append(selector.encode_candidates(texts[start : start + TEXTS]))
-            progress.update(len(found[-1]))
-    return torch.cat(found)
+            blocks.append(selector.encode_candidates(texts[start : start + TEXTS]))
+            progress.update(len(blocks[-1]))
+    return torch.cat(blocks)
 
 
-def _encoded_contexts(
-    selector: DualEncoderSelector,
-    pools: Pools,
-    block: Sequence[CandidatePool],
-) -> EncodedContexts:
-    contexts, personas = [one.example.context for one in block], [one.example.persona for one in block]
+def _encode_contexts(selector: DualEncoderSelector, pools: Pools, block: Sequence[CandidatePool]) -> EncodedContexts:
+    contexts = [pool.example.context for pool in block]
+    personas = [pool.example.persona for pool in block]
     try:
         return selector.encode_contexts(contexts, personas=personas)
     except ValueError as error:
         if len(block) == 1:
-            raise _unread(pools, block[0], error) from error
-        for one in block:  # which one it is
-            _encoded_contexts(selector, pools, [one])
+            raise _unreadable(pools, block[0], error) from error
+        for pool in block:  # find the example at fault
+            _encode_contexts(selector, pools, [pool])
         raise
 
 
-def _unread(pools: Pools, one: CandidatePool, error: ValueError) -> ValueError:
-    return ValueError(f"{pools.place.format(line=one.line)}: the model cannot read this example: {error}")
+def _unreadable(pools: Pools, pool: CandidatePool, error: ValueError) -> ValueError:
+    return ValueError(f"{pools.place.format(line=pool.line)}: the model cannot read this example: {error}")
 
 
-def _rounding(size: float) -> float:
+def _rounding_error(size: float) -> float:
     return ROUNDING * size if np.isfinite(size) else 0.0

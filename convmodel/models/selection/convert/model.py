@@ -13,11 +13,11 @@ from torch.nn import functional
 from convmodel.models.selection.convert.inference import Packed, is_current
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, EightBitEmbedding, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
+from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
 from convmodel.models.selection.encoder import encode_in_batches
 from convmodel.models.selection.layout import EncoderInput
 from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.registry import WEIGHTS
-from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts
 
 MAX_TOKENS = 60
 """Of a text, as in the paper."""

@@ -1,1 +1,1 @@
-"""Candidates encoded once in, the best of them for a context out: the index and its files."""
+"""The on-disk index of encoded candidates: building, searching, and its files."""

@@ -1,4 +1,4 @@
-"""Candidates in, a graph that leads to the best of them without looking at all out; by usearch."""
+"""Approximate search over an HNSW graph built by usearch; exact scores decide among the candidates it returns."""
 
 import importlib
 from collections.abc import Sequence
@@ -12,29 +12,29 @@ import torch
 from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
-from convmodel.models.selection.index import storage as files
-from convmodel.models.selection.search.exact import TopK, rescored, search_poly
+from convmodel.models.selection.index import storage
+from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_poly
 from convmodel.models.selection.search.vectors import CandidateMatrix
 
 MANY = 1_000_000
-"""From so many candidates on, a search with one vector for each context is approximate unless it is told otherwise."""
+"""Number of candidates from which search with one vector per context is approximate by default."""
 
 CHUNK = 65_536
-"""Candidates that are added at once."""
+"""Number of candidates added to the graph at once."""
 
-ALONE = 4_096
-"""The first candidates, which one thread adds: several at once would leave some of a small graph out of reach."""
+SINGLE_THREADED = 4_096
+"""Number of first candidates added by one thread: concurrent inserts would leave parts of a small graph unreachable."""
 
-NEAR = 64
-"""Candidates at least that one vector of a context leads to; their exact scores decide."""
+MIN_NEIGHBOURS = 64
+"""Smallest number of candidates retrieved for one context vector and then scored exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenGraph:
-    """A graph that is read where it lies.
+    """A memory-mapped graph.
 
     Args:
-        index: of usearch.
+        index: the usearch index.
     """
 
     index: Any
@@ -47,61 +47,73 @@ def _usearch() -> Any:
         raise ValueError('approximate search needs usearch; pip install "convmodel[index]"') from error
 
 
-def make(folder: Path, name: str, candidates: CandidateMatrix) -> None:
-    """Makes the graph's file of all candidates that are there.
+def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:
+    """Write the graph file of all candidates that are not removed.
 
-    Inner products are turned into angles. Without their mean, candidates keep their order for every context, and are
-    further apart; then c becomes (c, sqrt(r^2 - |c|^2)) / r with r the largest norm, and a context's vector gets a 0
-    there, so that the angle between the two orders candidates as their product does.
+    Inner products are converted to angles. Subtracting the mean keeps the order of the candidates for every context and
+    spreads them further apart; then c becomes (c, sqrt(r^2 - |c|^2)) / r with r the largest norm, and a context vector
+    is extended by a 0, so that the angle orders candidates as the inner product does.
     """
     usearch = _usearch()
     index = usearch.Index(ndim=candidates.vectors.shape[1] + 1, metric="ip", dtype="f16")
     like = torch.empty(0, dtype=torch.float64)
     starts = range(0, len(candidates), CHUNK)
     mean = torch.stack([candidates.block(start, CHUNK, like).sum(0) for start in starts]).sum(0) / len(candidates)
-    blocks = partial(_centred, candidates, mean)
-    largest = max(float(torch.linalg.vector_norm(blocks(start), dim=1).amax()) for start in starts)
+    centred_block = partial(_centred_block, candidates, mean)
+    largest = max(float(torch.linalg.vector_norm(centred_block(start), dim=1).amax()) for start in starts)
     for start in starts:
-        block = blocks(start) / max(largest, 1e-30)
-        rest = (1 - block.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
-        there = candidates.there(start, CHUNK)
-        keys, rows = (start + there.nonzero()[:, 0]).numpy(), torch.cat([block, rest], 1)[there].float().numpy()
-        alone = 0 if start else ALONE
-        index.add(keys[:alone], rows[:alone], threads=1)
-        index.add(keys[alone:], rows[alone:])
+        block = centred_block(start) / max(largest, 1e-30)
+        extension = (1 - block.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+        present = candidates.present(start, CHUNK)
+        keys = (start + present.nonzero()[:, 0]).numpy()
+        rows = torch.cat([block, extension], 1)[present].float().numpy()
+        split = 0 if start else SINGLE_THREADED
+        index.add(keys[:split], rows[:split], threads=1)
+        index.add(keys[split:], rows[split:])
     with atomic_file(folder / name) as fresh:
         index.save(str(fresh))
 
 
-def _centred(candidates: CandidateMatrix, mean: Tensor, start: int) -> Tensor:
+def _centred_block(candidates: CandidateMatrix, mean: Tensor, start: int) -> Tensor:
     return candidates.block(start, CHUNK, mean) - mean
 
 
-def opened(folder: Path, state: files.IndexManifest) -> OpenGraph:
-    """Opens the graph's file without reading it."""
+def open_graph(folder: Path, state: storage.IndexManifest) -> OpenGraph:
+    """Memory-map the graph file, without reading it."""
     assert state.graph is not None
-    usearch, path = _usearch(), folder / state.graph.file
+    usearch = _usearch()
+    path = folder / state.graph.file
     if not path.is_file():
         raise FileNotFoundError(f"{path}: is missing; make the index anew")
     return OpenGraph(usearch.Index.restore(str(path), view=True))
 
 
-def search(graph: OpenGraph, vectors: Tensor, found: Tensor, candidates: CandidateMatrix, k: int) -> TopK:
-    """The best of those that a context's vectors lead to, by exact scores; of all where these are too few."""
+def search(graph: OpenGraph, vectors: Tensor, mask: Tensor, candidates: CandidateMatrix, k: int) -> TopK:
+    """Return the k best of the graph's neighbours of each context, by exact scores.
+
+    All candidates are searched instead where a context has fewer than k neighbours.
+
+    Args:
+        graph: the graph of the candidates.
+        vectors: (B, M, D) context vectors.
+        mask: (B, M), true for valid context vectors.
+        candidates: all candidates.
+        k: number of candidates to return.
+    """
     if k >= 1 and candidates.left > 4 * k:
-        rows, codes = found.nonzero(as_tuple=True)
-        asked = torch.nn.functional.pad(vectors[rows, codes].float(), (0, 1))
-        wanted = min(max(NEAR, 4 * k), len(graph.index))
-        keys = graph.index.search(asked.numpy(), wanted).keys.astype(np.int64).reshape(len(asked), -1)
+        rows, codes = mask.nonzero(as_tuple=True)
+        queries = torch.nn.functional.pad(vectors[rows, codes].float(), (0, 1))
+        neighbours = min(max(MIN_NEIGHBOURS, 4 * k), len(graph.index))
+        keys = graph.index.search(queries.numpy(), neighbours).keys.astype(np.int64).reshape(len(queries), -1)
         pairs = np.unique((rows.numpy()[:, None] * len(candidates) + keys).ravel())
         contexts, ids = np.divmod(pairs, len(candidates))
-        best = rescored(vectors, found, candidates, torch.from_numpy(contexts), torch.from_numpy(ids), k)
+        best = rescore_pairs(vectors, mask, candidates, torch.from_numpy(contexts), torch.from_numpy(ids), k)
         if best is not None:
             return best
-    return search_poly(vectors, found, candidates, k)
+    return search_poly(vectors, mask, candidates, k)
 
 
-def recall(approximate: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:
-    """The share of the exact best that was found, on the average."""
+def mean_recall(approximate: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:
+    """Return the share of the exact best candidates that approximate search found, averaged over contexts."""
     shares = [len({*a} & {*b}) / len(b) for a, b in zip(approximate, exact, strict=True)]
     return sum(shares) / len(shares)

@@ -1,37 +1,39 @@
-"""The rows of an index in, a state with a graph whose recall was measured out, where search is to be approximate."""
+"""Building the graph of an index and measuring its recall against exact search."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from convmodel.models.selection.index import hnsw as approximate
-from convmodel.models.selection.index import storage as files
-from convmodel.models.selection.index.index import CandidateIndex, encoding
-from convmodel.models.selection.selector import EncodedContexts, Selector
+from convmodel.models.selection.dual_encoder import EncodedContexts
+from convmodel.models.selection.index import hnsw, storage
+from convmodel.models.selection.index.index import CandidateIndex, require_dual_encoder
+from convmodel.models.selection.selector import Selector
 
 SAMPLE = 100
-"""Contexts at most that approximate search is measured with."""
+"""Largest number of contexts that recall is measured with."""
 
 RECALL_AT = 10
 
 
-def with_graph(
+def update_graph(
     folder: Path,
-    state: files.IndexManifest,
-    before: files.IndexManifest,
+    state: storage.IndexManifest,
+    before: storage.IndexManifest,
     selector: Selector,
     approximately: bool | None,
-) -> files.IndexManifest:
-    """The state with a graph, if there is to be one; its file is made, and measured, where what is there does not fit.
+) -> storage.IndexManifest:
+    """Return the manifest with its graph, if the index is to have one.
+
+    A graph that no longer matches the candidates is built anew and its recall measured.
 
     Args:
-        folder: the index, with all its rows.
-        state: what is to be so.
-        before: what is so.
-        selector: makes contexts to measure with.
-        approximately: whether there is to be one; see `build_index`.
+        folder: the index, with all its rows written.
+        state: the manifest that is about to be written, without its graph.
+        before: the manifest in effect.
+        selector: the model that encodes sample contexts for the measurement.
+        approximately: whether the index is to have a graph; see `build_index`.
     """
     wanted = before.graph is not None if approximately is None else approximately
-    if approximately is None and not wanted and state.left >= approximate.MANY:
+    if approximately is None and not wanted and state.left >= hnsw.MANY:
         wanted = _contexts(folder, replace(state, graph=None), selector, 1).vectors.shape[1] == 1
     if not wanted or not state.left:
         return replace(state, graph=None)
@@ -39,18 +41,20 @@ def with_graph(
         return state
     name = f"graph-{state.count}-{state.removed}.usearch"
     plain = CandidateIndex(folder, replace(state, graph=None))
-    approximate.make(folder, name, plain.candidates)
-    graph = files.Graph(name, recall=0.0, sample=0)
+    hnsw.build_graph(folder, name, plain.candidates)
+    graph = storage.Graph(name, recall=0.0, sample=0)
     state = replace(state, graph=graph)
     contexts = _contexts(folder, replace(state, graph=None), selector, SAMPLE)
     k = min(RECALL_AT, state.left)
-    ids = [CandidateIndex(folder, state).search(contexts, k, exact=each).ids.tolist() for each in (False, True)]
-    return replace(state, graph=replace(graph, recall=approximate.recall(*ids), sample=len(contexts)))
-
-
-def _contexts(folder: Path, state: files.IndexManifest, selector: Selector, most: int) -> EncodedContexts:
-    """Contexts to measure with: candidates here and there, each as the only turn."""
     index = CandidateIndex(folder, state)
-    left = index.numbers()
-    chosen = left[:: -(-len(left) // most)]
-    return encoding(selector).encode_contexts([[index.text(number)] for number in chosen])
+    approximate, exact = (index.search(contexts, k, exact=is_exact).ids.tolist() for is_exact in (False, True))
+    recall = hnsw.mean_recall(approximate, exact)
+    return replace(state, graph=replace(graph, recall=recall, sample=len(contexts)))
+
+
+def _contexts(folder: Path, state: storage.IndexManifest, selector: Selector, max_contexts: int) -> EncodedContexts:
+    """Encode evenly spaced candidates as contexts of one turn, to measure recall with."""
+    index = CandidateIndex(folder, state)
+    ids = index.numbers()
+    sample = ids[:: -(-len(ids) // max_contexts)]
+    return require_dual_encoder(selector).encode_contexts([[index.text(candidate)] for candidate in sample])

@@ -1,4 +1,4 @@
-"""An index's folder and its model in, the best candidates for contexts out; the same of texts in memory."""
+"""Search for the best candidates of contexts, in an index on disk or in texts held in memory."""
 
 import json
 import os
@@ -10,50 +10,51 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from convmodel.models.selection.index import hnsw as approximate
-from convmodel.models.selection.index import storage as files
+from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.inputs import checked_candidates
 from convmodel.models.selection.search.exact import TopK, search_poly
 from convmodel.models.selection.search.vectors import CandidateMatrix
-from convmodel.models.selection.selector import DualEncoderSelector, EncodedContexts, Selector
+from convmodel.models.selection.selector import Selector
 
 
 class CandidateIndex:
-    """Candidates that were encoded once, memory-mapped. It is made by `build_index`, and opened by `open`.
+    """A memory-mapped index of encoded candidates, built by `build_index` and opened by `open`.
 
-    Any number of threads may search it. It stays as it was when it was opened, whatever is added or removed meanwhile.
+    Any number of threads may search it. An open index does not see candidates that are added or removed later.
 
     Args:
-        folder: where it is.
-        state: what is so there.
+        folder: the index.
+        state: the manifest to open it with.
     """
 
-    def __init__(self, folder: Path, state: files.IndexManifest) -> None:
-        self.folder, self.state = folder, state
-        gone = torch.zeros(state.count, dtype=torch.bool)
-        gone[torch.from_numpy(files.removed_numbers(state, folder))] = True
-        shape, dtype = (state.count, state.width), np.dtype(state.dtype)
-        vectors = torch.from_numpy(files.mapped(folder / files.VECTORS, dtype, shape))
-        self.candidates = CandidateMatrix(vectors, gone=gone)
-        self._gone = gone
-        self._texts = files.ByteStrings(folder, "texts", state.count)
-        self._metadata = files.ByteStrings(folder, "metadata", state.count)
-        self._graph = approximate.opened(folder, state) if state.graph else None
+    def __init__(self, folder: Path, state: storage.IndexManifest) -> None:
+        self.folder = folder
+        self.state = state
+        removed = torch.zeros(state.count, dtype=torch.bool)
+        removed[torch.from_numpy(storage.removed_numbers(state, folder))] = True
+        shape = (state.count, state.width)
+        vectors = torch.from_numpy(storage.memory_map(folder / storage.VECTORS, np.dtype(state.dtype), shape))
+        self.candidates = CandidateMatrix(vectors, removed=removed)
+        self._removed = removed
+        self._texts = storage.ByteStrings(folder, "texts", state.count)
+        self._metadata = storage.ByteStrings(folder, "metadata", state.count)
+        self._graph = hnsw.open_graph(folder, state) if state.graph else None
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], selector: Selector) -> Self:
-        """Opens an index.
+        """Open an index.
 
         Args:
-            folder: what `build_index` wrote.
-            selector: the model that it was made with.
+            folder: a folder written by `build_index`.
+            selector: the model that the index was built with.
 
         Raises:
-            FileNotFoundError, ValueError: when there is none, or it was made with another model.
+            FileNotFoundError, ValueError: when there is no index, or it was built with another model.
         """
         where = Path(folder)
         for last in (False, True):
-            state = files.read_state(where)
+            state = storage.read_state(where)
             check_model(where, state, selector)
             if state.model_dtype != selector.dtype and not last:
                 warnings.warn(
@@ -63,8 +64,8 @@ class CandidateIndex:
                 )
             try:
                 return cls(where, state)
-            except FileNotFoundError:  # what the state named was replaced in between
-                if last or files.read_state(where) == state:
+            except FileNotFoundError:  # a file that the manifest named was replaced after the manifest was read
+                if last or storage.read_state(where) == state:
                     raise
         raise AssertionError
 
@@ -72,64 +73,66 @@ class CandidateIndex:
         return self.candidates.left
 
     def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> TopK:
-        """The best candidates.
+        """Return the k best candidates of each context.
 
         Args:
-            contexts: B of them, from the model's `encode_contexts`.
-            k: how many; all when there are fewer.
-            exact: whether to look at all candidates; None is what the index was made for, see `state.graph`.
+            contexts: B contexts, encoded by the model's `encode_contexts`.
+            k: number of candidates to return; all of them when there are fewer.
+            exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`.
 
         Returns:
-            Numbers of candidates, which stay the same whatever is added or removed, and their exact scores.
+            Candidate numbers, which do not change when candidates are added or removed, and their exact scores.
 
         Raises:
-            ValueError: for an empty index, k below 1, or exact=False without what that needs.
+            ValueError: for an empty index, k below 1, or exact=False for an index without a graph.
         """
-        vectors, found = contexts.vectors.cpu(), contexts.mask.cpu()
+        vectors = contexts.vectors.cpu()
+        mask = contexts.mask.cpu()
         if exact is False and self._graph is None:
             raise ValueError(f"{self.folder}: was made without approximate search; make it anew with --approximate")
         if exact or self._graph is None:
-            return search_poly(vectors, found, self.candidates, k)
-        return approximate.search(self._graph, vectors, found, self.candidates, k)
+            return search_poly(vectors, mask, self.candidates, k)
+        return hnsw.search(self._graph, vectors, mask, self.candidates, k)
 
     def text(self, number: int) -> str:
-        """A candidate's text.
+        """Return a candidate's text.
 
         Raises:
-            IndexError: for a number that is none, or of one that was removed.
+            IndexError: for a number out of range, or of a removed candidate.
         """
         return self._texts[self._checked(number)].decode()
 
     def metadata(self, number: int) -> dict[str, Any] | None:
-        """What is known of a candidate.
+        """Return a candidate's metadata, or None if it has none.
 
         Raises:
             IndexError: see `text`.
         """
-        found = self._metadata[self._checked(number)]
-        return json.loads(found) if found else None
+        data = self._metadata[self._checked(number)]
+        return json.loads(data) if data else None
 
     def numbers(self) -> list[int]:
-        """Those of all candidates that are there, in order."""
-        found: list[int] = (~self._gone).nonzero()[:, 0].tolist()
-        return found
+        """Return the numbers of all candidates that are not removed, in ascending order."""
+        numbers: list[int] = (~self._removed).nonzero()[:, 0].tolist()
+        return numbers
 
     def _checked(self, number: int) -> int:
-        if not 0 <= number < self.state.count or self._gone[number]:
+        if not 0 <= number < self.state.count or self._removed[number]:
             raise IndexError(f"{self.folder}: there is no candidate {number}; its numbers are below {self.state.count}")
         return number
 
 
 class CandidateSet:
-    """Candidates in memory, searched like an index. A text that stands twice is found once, by its first place.
+    """Candidates in memory, searched like an index. Of equal texts only the first can be found.
 
     Args:
-        selector: encodes them.
-        texts: at least one; a candidate's number is its place among them.
-        metadata: of each, if anything is known.
+        selector: the model that encodes the candidates.
+        texts: the candidates, at least one; a candidate's number is its position among them.
+        metadata: metadata of each candidate, or None.
 
     Raises:
-        TypeError, ValueError: for texts that are none, or a model that does not encode candidates alone.
+        TypeError, ValueError: for a text that is empty or not a string, or a model that does not encode candidates
+            separately.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class CandidateSet:
         if metadata is not None and len(metadata) != len(self._all):
             raise ValueError(f"metadata of {len(metadata)} for {len(self._all)} texts; give one each, or none")
         self._known = metadata
-        first = {text.strip(): number for number, text in reversed(list(enumerate(self._all)))}
+        first = {text.strip(): position for position, text in reversed(list(enumerate(self._all)))}
         self._numbers = torch.tensor(sorted(first.values()))
         kept = [self._all[number] for number in self._numbers.tolist()]
         self.candidates = CandidateMatrix(selector.encode_candidates(kept))
@@ -171,26 +174,26 @@ class CandidateSet:
         return number
 
 
-def check_model(folder: Path, state: files.IndexManifest, selector: Selector) -> str:
-    """The fingerprint of the model that an index was made with.
+def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) -> str:
+    """Return the selector's fingerprint after checking that the index was built with it.
 
     Raises:
-        ValueError: when it is another one.
+        ValueError: when the index was built with another model.
     """
-    mine = selector.fingerprint()
-    if mine != state.fingerprint:
+    fingerprint = selector.fingerprint()
+    if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{selector.kind}, fingerprint {mine}); open it with that one, or make it anew"
+            f"{selector.kind}, fingerprint {fingerprint}); open it with that one, or make it anew"
         )
-    return mine
+    return fingerprint
 
 
-def encoding(selector: Selector) -> DualEncoderSelector[Any, Any]:
-    """A model that encodes candidates.
+def require_dual_encoder(selector: Selector) -> DualEncoderSelector[Any, Any]:
+    """Return the selector after checking that it encodes candidates separately.
 
     Raises:
-        ValueError: when it does not.
+        ValueError: when it reads context and candidate together.
     """
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A folder in, what an index keeps there out: rows that only grow, and one small file that says which of them count."""
+"""The files of an index: append-only rows, and a manifest that states how many of them are valid."""
 
 import contextlib
 import json
@@ -22,12 +22,12 @@ DIGEST = np.dtype("V16")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What approximate search goes by.
+    """The graph of approximate search.
 
     Args:
-        file: its name.
-        recall: the share of the exact best 10 that is found, on the average of a sample.
-        sample: how many contexts that were.
+        file: the name of the graph file.
+        recall: mean share of the exact best 10 candidates that approximate search finds, over a sample of contexts.
+        sample: number of contexts in the sample.
     """
 
     file: str
@@ -37,18 +37,18 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class IndexManifest:
-    """What stands in `index.json`. It is replaced in one step; rows from `count` on are none yet.
+    """Contents of `index.json`, written atomically. Rows at or beyond `count` are not part of the index.
 
     Args:
-        kind, fingerprint: of the model.
+        kind, fingerprint: kind and fingerprint of the model that encoded the candidates.
         model_dtype: the type that the model computed the vectors in.
-        width: D.
-        dtype: of vectors.
-        count: how many candidates were ever added; their numbers are below it.
-        removed: how many of them were removed.
-        removed_file: where their numbers are.
-        graph: for approximate search, if there is one.
-        version: of what is written.
+        width: D, the width of the vectors.
+        dtype: the type that the vectors are stored in.
+        count: number of candidates ever added; candidate numbers are below it.
+        removed: number of removed candidates.
+        removed_file: name of the file with the numbers of removed candidates.
+        graph: the graph of approximate search, if the index has one.
+        version: version of the file format.
     """
 
     kind: str
@@ -64,11 +64,11 @@ class IndexManifest:
 
     @property
     def left(self) -> int:
-        """How many candidates there are."""
+        """The number of candidates that are not removed."""
         return self.count - self.removed
 
     def write(self, folder: Path) -> None:
-        """Makes this what is so, and removes the files that no state names any more."""
+        """Write the manifest and delete files that it no longer references."""
         with atomic_file(folder / INDEX) as fresh:
             fresh.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         named = {self.removed_file, self.graph.file if self.graph else None}
@@ -78,16 +78,16 @@ class IndexManifest:
 
 
 def read_state(folder: Path) -> IndexManifest:
-    """What is so.
+    """Read the manifest of an index.
 
     Raises:
-        FileNotFoundError, ValueError: where there is no index, or one that is not finished, or of another version.
+        FileNotFoundError, ValueError: when there is no index, or it is unfinished, damaged, or of another version.
     """
     try:
         values: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if values["version"] != VERSION:
             raise ValueError(
-                f"{folder}: is an index of version {values['version']}, and {VERSION} is read; make it anew"
+                f"{folder}: unsupported index version {values['version']} (expected {VERSION}); make the index anew"
             )
         graph = values.pop("graph")
         return IndexManifest(**values, graph=Graph(**graph) if graph else None)
@@ -100,25 +100,25 @@ def read_state(folder: Path) -> IndexManifest:
 
 
 def with_removed(state: IndexManifest, folder: Path, numbers: np.ndarray) -> IndexManifest:
-    """The state after candidates were removed; not yet written."""
-    gone = np.union1d(removed_numbers(state, folder), numbers)
-    if len(gone) == state.removed:
+    """Return the manifest, not yet written, after removing candidates; writes the file of their numbers."""
+    removed = np.union1d(removed_numbers(state, folder), numbers)
+    if len(removed) == state.removed:
         return state
-    name = f"removed-{len(gone)}.bin"
+    name = f"removed-{len(removed)}.bin"
     with atomic_file(folder / name) as fresh:
-        gone.astype(np.int64).tofile(fresh)
-    return replace(state, removed=len(gone), removed_file=name)
+        removed.astype(np.int64).tofile(fresh)
+    return replace(state, removed=len(removed), removed_file=name)
 
 
 def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
-    """The numbers of those that were removed, in order."""
+    """Return the numbers of removed candidates, in ascending order."""
     if state.removed_file is None:
         return np.zeros(0, dtype=np.int64)
     return np.fromfile(folder / state.removed_file, dtype=np.int64)
 
 
-def mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """The beginning of a file as an array; it may be written to, which leaves the file as it is.
+def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Map the beginning of a file as an array, copy-on-write: writing to the array does not change the file.
 
     Raises:
         ValueError: when the file is too short.
@@ -131,42 +131,44 @@ def mapped(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
 
 
-def is_ours(name: str) -> bool:
-    """Whether a file may be of an index, or of one that is being made."""
+def is_index_file(name: str) -> bool:
+    """Return whether a file name may belong to an index, finished or not."""
     endings, beginnings = (".bytes", ".ends", ".usearch"), (f".{INDEX}.", f".{PENDING}.", "removed-")
     return name in {INDEX, PENDING, LOCK, VECTORS, DIGESTS} or name.endswith(endings) or name.startswith(beginnings)
 
 
 class ByteStrings:
-    """Byte strings of any length, memory-mapped.
+    """Memory-mapped byte strings of any length.
 
     Args:
-        folder, name: where they are.
-        count: how many are read.
+        folder: the index.
+        name: the stem of the two files, `NAME.ends` (end offsets) and `NAME.bytes`.
+        count: number of byte strings to read.
     """
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
-        self._ends = mapped(folder / f"{name}.ends", np.dtype(np.int64), (count,))
+        self._ends = memory_map(folder / f"{name}.ends", np.dtype(np.int64), (count,))
         total = int(self._ends[-1]) if count else 0
-        self._bytes = mapped(folder / f"{name}.bytes", np.dtype(np.uint8), (total,))
+        self._bytes = memory_map(folder / f"{name}.bytes", np.dtype(np.uint8), (total,))
 
-    def __getitem__(self, number: int) -> bytes:
-        start = int(self._ends[number - 1]) if number else 0
-        return self._bytes[start : int(self._ends[number])].tobytes()
+    def __getitem__(self, index: int) -> bytes:
+        start = int(self._ends[index - 1]) if index else 0
+        return self._bytes[start : int(self._ends[index])].tobytes()
 
 
-class PieceWriter:
-    """Adds byte strings behind the first `count`; what stood there is overwritten."""
+class ByteStringWriter:
+    """Appends byte strings after the first `count`; later ones are cut off. Arguments as for `ByteStrings`."""
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
         ends = folder / f"{name}.ends"
-        self._end = int(mapped(ends, np.dtype(np.int64), (count,))[-1]) if count else 0
-        self._ends, self._bytes = AppendOnlyFile(ends, 8, count), AppendOnlyFile(folder / f"{name}.bytes", 1, self._end)
+        self._end = int(memory_map(ends, np.dtype(np.int64), (count,))[-1]) if count else 0
+        self._ends = AppendOnlyFile(ends, 8, count)
+        self._bytes = AppendOnlyFile(folder / f"{name}.bytes", 1, self._end)
 
-    def add(self, piece: bytes) -> None:
-        """Adds one."""
-        self._end += len(piece)
-        self._bytes.add(piece)
+    def add(self, data: bytes) -> None:
+        """Append a byte string."""
+        self._end += len(data)
+        self._bytes.add(data)
         self._ends.add(self._end.to_bytes(8, sys.byteorder))
 
     def __enter__(self) -> Self:
@@ -178,15 +180,15 @@ class PieceWriter:
 
 
 class AppendOnlyFile:
-    """Adds rows behind the first `count`; what stood there is cut off.
+    """Appends rows of fixed size after the first `count`; later ones are cut off.
 
     Args:
-        path: the file; made where it is not there.
-        size: bytes of a row.
-        count: how many stay.
+        path: the file; created if it does not exist.
+        size: size of a row in bytes.
+        count: number of rows to keep.
 
     Raises:
-        ValueError: when there are fewer.
+        ValueError: when the file has fewer than `count` rows.
     """
 
     def __init__(self, path: Path, size: int, count: int) -> None:
@@ -198,16 +200,16 @@ class AppendOnlyFile:
         self._file.seek(size * count)
 
     def add(self, rows: bytes | memoryview) -> None:
-        """Adds some."""
+        """Append rows."""
         self._file.write(rows)
 
     def sync(self) -> None:
-        """Makes them survive a power cut."""
+        """Flush the rows to disk, so that they survive a power cut."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Ends it."""
+        """Flush the rows to disk and close the file."""
         self.sync()
         self._file.close()
 
@@ -222,10 +224,10 @@ class AppendOnlyFile:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps others from changing an index; readers are let in.
+    """Hold the exclusive write lock of an index; readers are not blocked.
 
     Raises:
-        ValueError: while another process changes it.
+        ValueError: while another process holds the lock.
     """
     (folder / LOCK).touch()
     with file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end"):

@@ -1,4 +1,4 @@
-"""Vectors of candidates in, a copy in whole numbers out, whose products with contexts are quick and known in error."""
+"""Vectors quantized to int8, whose products with context vectors are fast and have a known error bound."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from torch import Tensor
 from convmodel.generation.cpu import has_vnni
 
 FULL = 127
-"""The largest of the whole numbers that vectors become."""
+"""The largest magnitude of a quantized value."""
 
 BLOCK = 8_192
-"""Candidates that are multiplied at once: what is built for them stays in the caches of a CPU."""
+"""Number of candidates multiplied at once, so that intermediate results stay in a CPU's caches."""
 
 ROUNDING = 2.0**-24
-"""Of float32: an operation's result is off by at most so much of itself."""
+"""Unit roundoff of float32: the largest relative error of one operation."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedVectors:
-    """Rows of vectors as whole numbers times a scale.
+    """Vectors as integers times a scale per row.
 
     Args:
-        whole: (R, D) float32, each a whole number from -127 to 127.
-        scales: (R, 1).
-        norms: (R,), at least the Euclidean norm of a row as it was.
-        residuals: (R,), at least the norm of what rounding took from a row.
+        whole: (R, D) float32 tensor of integers from -127 to 127.
+        scales: (R, 1) factors that restore the vectors.
+        norms: (R,) upper bounds of the original rows' Euclidean norms.
+        residuals: (R,) upper bounds of the norms of the rounding errors.
     """
 
     whole: Tensor
@@ -37,30 +37,30 @@ class QuantizedVectors:
 
     @classmethod
     def of(cls, rows: Tensor, *, one_scale: bool = False) -> "QuantizedVectors":
-        """Rounds (R, D) float32 rows, each by a scale of its own, or all by one."""
+        """Quantize (R, D) float32 rows, with one scale per row, or with a single scale for all rows."""
         peaks = rows.abs().amax(1, keepdim=True)
         if one_scale:
             peaks = peaks.amax().expand_as(peaks)
         scales = (peaks / FULL).clamp(min=1e-30)
         whole = (rows / scales).round_().clamp_(-FULL, FULL)
         norms = upper_bound(torch.linalg.vector_norm(rows, dim=1), rows.shape[1])
-        # The difference is itself rounded, by at most so much of what is subtracted.
+        # The computed difference has a rounding error itself, of at most 4 roundoffs of the norm.
         lost = torch.linalg.vector_norm(torch.addcmul(rows, whole, scales, value=-1), dim=1)
         residuals = upper_bound(lost, rows.shape[1]) + 4 * ROUNDING * norms
         return cls(whole, scales, norms, residuals)
 
 
 def upper_bound(computed: Tensor, terms: int) -> Tensor:
-    """A number that is at least a norm of so many terms, which float32 computed."""
+    """Return an upper bound of a norm of `terms` terms that was computed in float32."""
     return computed * (1 + 2 * terms * ROUNDING) + 1e-30
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedBlock:
-    """Some candidates, packed for multiplication.
+    """A block of candidates, packed for multiplication.
 
     Args:
-        packed: as torch's quantised linear layer keeps its weights.
+        packed: the candidates as prepacked weights of torch's quantized linear layer.
         norms, residuals: see `QuantizedVectors`.
     """
 
@@ -70,23 +70,26 @@ class QuantizedBlock:
 
     @classmethod
     def of(cls, candidates: Tensor) -> "QuantizedBlock":
-        """Packs (n, D) float32 candidates."""
+        """Quantize and pack (n, D) float32 candidates."""
         rounded = QuantizedVectors.of(candidates)
         return cls(_packed(rounded.whole, rounded.scales[:, 0]), rounded.norms, rounded.residuals)
 
     def products(self, whole: Tensor) -> Tensor:
-        """(R + 1, D) whole numbers, of which the last row is `span`, in; (R, n) products with the candidates out.
+        """Return (R, n) products of quantized rows with the candidates.
 
-        The products of whole numbers are exact up to their sum, and rounded to float32 twice after it.
+        Integer products and their sums are exact; the sum is rounded to float32 twice.
+
+        Args:
+            whole: (R + 1, D) integers, the last row of which is `range_row(D)`.
         """
-        found: Tensor = torch.ops.quantized.linear_dynamic(whole, self.packed, False)
-        return found[:-1]
+        products: Tensor = torch.ops.quantized.linear_dynamic(whole, self.packed, False)
+        return products[:-1]
 
 
 def range_row(width: int) -> Tensor:
-    """A row that makes the kernel's own rounding of rows from -127 to 127 leave every whole number as it is.
+    """Return a (1, D) row that makes the kernel's own quantization leave integers from -127 to 127 unchanged.
 
-    The kernel takes the range of all rows for 255 steps: from -128 to 127, a step is 1.
+    The kernel divides the range of all rows into 255 steps: with a range from -128 to 127, a step is 1.
     """
     row = torch.zeros(1, width)
     row[0, :2] = torch.tensor([-FULL - 1.0, FULL])
@@ -94,10 +97,10 @@ def range_row(width: int) -> Tensor:
 
 
 @cache
-def quick_at_int8() -> bool:
-    """Whether this processor multiplies 8 bits in hardware, and this torch does so without an error.
+def has_fast_int8() -> bool:
+    """Return whether the processor has int8 products in hardware and this torch computes them exactly.
 
-    Where sums of products of 8 bits overflow, or the kernel has gone or has changed, the answer is no.
+    False where sums of int8 products overflow, and where torch's kernel is missing or behaves differently.
     """
     if not has_vnni() or not hasattr(torch.ops.quantized, "linear_dynamic"):
         return False
@@ -108,16 +111,16 @@ def quick_at_int8() -> bool:
     candidates[1] = -FULL
     try:
         block = QuantizedBlock(_packed(candidates, torch.ones(64)), torch.ones(64), torch.ones(64))
-        found = block.products(torch.cat([contexts, range_row(256)]))
+        products = block.products(torch.cat([contexts, range_row(256)]))
     except (RuntimeError, AttributeError):
         return False
-    return torch.equal(found.double(), contexts.double() @ candidates.double().T)
+    return torch.equal(products.double(), contexts.double() @ candidates.double().T)
 
 
 def _packed(whole: Tensor, scales: Tensor) -> object:
-    """(n, D) whole numbers as weights of a layer without a bias."""
+    """Pack (n, D) integers as the weights of a quantized linear layer without a bias."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch means to move these functions elsewhere
+        warnings.simplefilter("ignore", UserWarning)  # torch warns that it will move these functions to another package
         zeros = torch.zeros(len(whole), dtype=torch.long)
         weights = torch._make_per_channel_quantized_tensor(whole.to(torch.int8), scales.double(), zeros, 0)
         return torch.ops.quantized.linear_prepack(weights, None)

@@ -1,4 +1,4 @@
-"""Approximate scores with a proven error in, the few pairs that may be among the best out."""
+"""Pruning of the pairs that, by their score bounds, cannot be among the k best of their context."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,72 +10,71 @@ from torch.nn import functional
 from convmodel.models.selection.search.bounds import BoundedScores, ScoreBounds
 
 GROUP = 32
-"""Candidates whose largest score stands for all of them until it is large enough."""
+"""Number of candidates in a group; a group is looked at only if its largest score is large enough."""
 
 SPAN = 1 << 23
-"""Approximate scores that are held at once."""
+"""Number of approximate scores held in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of a context and a candidate, by context, then by candidate.
+    """P pairs of a context and a candidate, sorted by context, then by candidate.
 
     Args:
-        rows: (P,), numbers of contexts.
-        ids: (P,), numbers of candidates.
-        scores: (P,), approximate.
-        above: (P,), at least the scores.
+        rows: (P,) context indices.
+        ids: (P,) candidate indices.
+        scores: (P,) approximate scores.
+        bounds: (P,) upper bounds of the exact scores.
     """
 
     rows: Tensor
     ids: Tensor
     scores: Tensor
-    above: Tensor
+    bounds: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def where(self, kept: Tensor) -> "Pairs":
-        """Some of them, by a (P,) mask or by (K,) places in a new order."""
-        return Pairs(self.rows[kept], self.ids[kept], self.scores[kept], self.above[kept])
+    def select(self, selection: Tensor) -> "Pairs":
+        """Return some of the pairs, by a (P,) mask or by (K,) positions in a new order."""
+        return Pairs(self.rows[selection], self.ids[selection], self.scores[selection], self.bounds[selection])
 
 
-Exact = Callable[[Tensor, Tensor], Tensor]
-"""(P,) numbers of contexts, in order, and (P,) of candidates in, their scores out."""
+ExactScorer = Callable[[Tensor, Tensor], Tensor]
+"""Returns (P,) exact scores for (P,) context indices in ascending order and (P,) candidate indices."""
 
 
-def survivors(scored: ScoreBounds, k: int, *, exact: Exact, limit: int) -> Pairs | None:
-    """All pairs that may be among the k best of their context.
+def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) -> Pairs | None:
+    """Return all pairs that may be among the k best of their context.
 
     Args:
-        scored: approximate scores of all pairs.
-        k: how many are looked for, at most as many as there are.
-        exact: scores some pairs; the better the k-th best is known, the fewer survive.
-        limit: of the pairs.
+        bounds: approximate scores and error bounds of all pairs.
+        k: number of candidates searched for, at most the number of candidates.
+        exact: scores some pairs exactly; the better the k-th best is known, the fewer pairs survive.
+        limit: largest number of pairs to return.
 
     Returns:
-        None where there are more than `limit`, or where numbers are too large for float32.
+        None where more than `limit` pairs survive, or where scores are too large for float32.
     """
-    contexts = len(scored.queries)
-    best = scored.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best that are known
+    contexts = len(bounds.queries)
+    best = bounds.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best candidates so far
     parts: list[Pairs] = []
-    for blocks in _spans(scored, k):
+    for blocks in _spans(bounds, k):
         tops = torch.cat([block.tops for block in blocks], 1)
         if not all(block.errors.isfinite().all() for block in blocks) or not (tops < torch.inf).all():
             return None
-        seemingly = tops.topk(min(k, tops.shape[1])).values[:, -1]
-        first = _joined([block.alive(seemingly, with_errors=False) for block in blocks])
-        places, there = best_of_each(first.rows, first.scores, count=contexts, k=k)
-        known = torch.full_like(best, -torch.inf)
-        chosen = places[there]  # by context
-        known[there] = exact(first.rows[chosen], first.ids[chosen]).to(known)
-        best = torch.cat([best, known], 1).topk(k).values
-        parts.append(_joined([block.alive(best[:, -1]) for block in blocks]))
+        threshold = tops.topk(min(k, tops.shape[1])).values[:, -1]
+        likely = _concatenated([block.pairs_above(threshold, with_errors=False) for block in blocks])
+        positions, mask = top_pairs(likely.rows, likely.scores, count=contexts, k=k)
+        new = torch.full_like(best, -torch.inf)
+        chosen = positions[mask]  # by context
+        new[mask] = exact(likely.rows[chosen], likely.ids[chosen]).to(new)
+        best = torch.cat([best, new], 1).topk(k).values
+        parts.append(_concatenated([block.pairs_above(best[:, -1]) for block in blocks]))
         if sum(map(len, parts)) > limit:
             return None
-    least = best[:, -1]
-    found = _joined(parts)
-    return found.where(found.above >= least[found.rows])
+    pairs = _concatenated(parts)
+    return pairs.select(pairs.bounds >= best[pairs.rows, -1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,11 @@ class _Grouped:
     """A block's candidates in G groups of `size`: candidate i * G + j is in group j.
 
     Args:
-        block: the candidates.
+        block: the ungrouped candidates.
         of_norm, of_residual: (B, 1), see `ScoreBounds`.
         scores: (B, size * G), -inf where there is no candidate.
-        size: of a group.
-        tops: (B, G), the largest of each group.
+        size: number of candidates in a group.
+        tops: (B, G), the largest score of each group.
         errors: (B, G), at least the error of each score in the group.
     """
 
@@ -106,63 +105,71 @@ class _Grouped:
         scores = functional.pad(block.scores, (0, missing), value=-torch.inf) if missing else block.scores
         tops = scores.reshape(len(scores), size, groups).amax(1)
         norms, residuals = (
-            functional.pad(each, (0, missing)).view(size, groups).amax(0) for each in (block.norms, block.residuals)
+            functional.pad(values, (0, missing)).view(size, groups).amax(0) for values in (block.norms, block.residuals)
         )
         return cls(block, of_norm, of_residual, scores, size, tops, of_norm * norms + of_residual * residuals)
 
-    def alive(self, least: Tensor, *, with_errors: bool = True) -> Pairs:
-        """Those that may be at least as good as (B,) scores; without errors, those that seem so."""
-        block, groups = self.block, self.tops.shape[1]
+    def pairs_above(self, thresholds: Tensor, *, with_errors: bool = True) -> Pairs:
+        """Return the pairs whose upper bound reaches the context's (B,) threshold.
+
+        Without errors, the approximate scores are compared with the thresholds instead of the upper bounds.
+        """
+        block = self.block
         largest = self.tops + self.errors if with_errors else self.tops
-        rows, group = ((largest >= least[:, None]) & (self.tops > -torch.inf)).nonzero(as_tuple=True)
-        places = group[:, None] + groups * torch.arange(self.size, device=group.device)
-        scores = self.scores[rows[:, None], places]
-        above = scores
+        rows, group = ((largest >= thresholds[:, None]) & (self.tops > -torch.inf)).nonzero(as_tuple=True)
+        columns = group[:, None] + self.tops.shape[1] * torch.arange(self.size, device=group.device)
+        scores = self.scores[rows[:, None], columns]
+        bounds = scores
         if with_errors:
-            within = places.clamp(max=len(block.norms) - 1)
-            above = scores + self.of_norm[rows] * block.norms[within] + self.of_residual[rows] * block.residuals[within]
-        kept = (above >= least[rows, None]) & (scores > -torch.inf)
-        return Pairs(rows[:, None].expand_as(places)[kept], block.start + places[kept], scores[kept], above[kept])
+            within = columns.clamp(max=len(block.norms) - 1)
+            bounds = (
+                scores + self.of_norm[rows] * block.norms[within] + self.of_residual[rows] * block.residuals[within]
+            )
+        kept = (bounds >= thresholds[rows, None]) & (scores > -torch.inf)
+        return Pairs(rows[:, None].expand_as(columns)[kept], block.start + columns[kept], scores[kept], bounds[kept])
 
 
-def _spans(scored: ScoreBounds, k: int) -> Iterator[list[_Grouped]]:
-    """Blocks, as many at a time as memory is to hold the scores of."""
-    of_norm, of_residual = scored.of_norm[:, None], scored.of_residual[:, None]
-    size = GROUP if len(scored.candidates) >= 8 * GROUP * k else 1
+def _spans(bounds: ScoreBounds, k: int) -> Iterator[list[_Grouped]]:
+    """Yield lists of grouped blocks with about `SPAN` scores each."""
+    of_norm = bounds.of_norm[:, None]
+    of_residual = bounds.of_residual[:, None]
+    size = GROUP if len(bounds.candidates) >= 8 * GROUP * k else 1
     blocks: list[_Grouped] = []
     held = 0
-    for block in scored:
+    for block in bounds:
         blocks.append(_Grouped.of(block, of_norm, of_residual, size=size))
         held += block.scores.numel()
         if held >= SPAN:
             yield blocks
-            blocks, held = [], 0
+            blocks = []
+            held = 0
     if blocks:
         yield blocks
 
 
-def _joined(parts: Sequence[Pairs]) -> Pairs:
-    """Pairs of one part after the other, in the order of their contexts, then of their candidates."""
-    found = Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
-    return found.where(found.rows.argsort(stable=True))
+def _concatenated(parts: Sequence[Pairs]) -> Pairs:
+    """Return the pairs of all parts, sorted by context; the order within a context is kept."""
+    pairs = Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
+    return pairs.select(pairs.rows.argsort(stable=True))
 
 
-def best_of_each(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k best pairs of each of B contexts.
+def top_pairs(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k best pairs of each of B contexts.
 
     Args:
-        rows: (P,), in order.
-        scores: (P,)
-        count: B.
-        k: how many.
+        rows: (P,) context indices, in ascending order.
+        scores: (P,) scores of the pairs.
+        count: B, the number of contexts.
+        k: number of pairs per context.
 
     Returns:
-        (B, k) places among the pairs, best first, of equal scores the smaller place first; and which of them are there.
+        (B, k) positions among the pairs, best first, of equal scores the smaller position first; and a (B, k) mask that
+        is false where a context has fewer than k pairs.
     """
     order = scores.argsort(descending=True, stable=True)
     order = order[rows[order].argsort(stable=True)]
     counts = torch.bincount(rows, minlength=count)
-    number = torch.arange(k, device=rows.device)
-    there = number < counts[:, None]
-    places = (counts.cumsum(0) - counts)[:, None] + number
-    return (order[places.masked_fill(~there, 0)] if len(order) else torch.zeros_like(places)), there
+    ranks = torch.arange(k, device=rows.device)
+    mask = ranks < counts[:, None]
+    positions = (counts.cumsum(0) - counts)[:, None] + ranks
+    return (order[positions.masked_fill(~mask, 0)] if len(order) else torch.zeros_like(positions)), mask

@@ -1,37 +1,37 @@
-"""Cached candidates in, the same ready for many searches out."""
+"""Candidate vectors prepared for repeated searches: removal mask, norms and an int8 copy."""
 
 import threading
 
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.int8 import BLOCK, QuantizedBlock, quick_at_int8, upper_bound
+from convmodel.models.selection.search.int8 import BLOCK, QuantizedBlock, has_fast_int8, upper_bound
 
-MOST_QUANTISED = 8 * 2**30
-"""Bytes that a quantised copy takes at most; more candidates are read as they are."""
+MAX_QUANTISED_BYTES = 8 * 2**30
+"""Largest size of the quantized copy in bytes; larger sets of candidates are not quantized."""
 
 
 class CandidateMatrix:
-    """Candidates that are searched more than once.
+    """Candidate vectors that are searched repeatedly.
 
-    On a processor that is quick at 8 bits, the first search makes a rounded copy of a quarter of their size, in memory;
-    after it, only those that may be among the best are read as they are.
+    On a processor with fast int8 products, the first search makes a rounded copy in memory, a quarter of the float32
+    size; after that, exact vectors are read only for candidates that may be among the best.
 
     Args:
         vectors: (N, D); may be memory-mapped.
-        gone: (N,), which of them are never found; None for none.
-        quantise: whether to make that copy, where it helps.
+        removed: (N,), true for removed candidates, which are never found; None if there are none.
+        quantise: whether to make the int8 copy where it helps.
 
     Raises:
         ValueError: for vectors of another shape.
     """
 
-    def __init__(self, vectors: Tensor, *, gone: Tensor | None = None, quantise: bool = True) -> None:
-        if vectors.dim() != 2 or (gone is not None and gone.shape != vectors.shape[:1]):
-            raise ValueError(f"vectors of shape {tuple(vectors.shape)}; give (N, D), and N for what is gone")
+    def __init__(self, vectors: Tensor, *, removed: Tensor | None = None, quantise: bool = True) -> None:
+        if vectors.dim() != 2 or (removed is not None and removed.shape != vectors.shape[:1]):
+            raise ValueError(f"vectors of shape {tuple(vectors.shape)}; give (N, D), and N for what is removed")
         self.vectors = vectors
-        self.gone = gone if gone is not None and gone.any() else None
-        self.left = len(vectors) - (0 if self.gone is None else int(self.gone.sum()))
+        self.removed = removed if removed is not None and removed.any() else None
+        self.left = len(vectors) - (0 if self.removed is None else int(self.removed.sum()))
         self._quantise = quantise
         self._lock = threading.Lock()
         self._quantised: list[QuantizedBlock] | None = None
@@ -41,39 +41,39 @@ class CandidateMatrix:
         return len(self.vectors)
 
     def block(self, start: int, size: int, like: Tensor) -> Tensor:
-        """Candidates from a number on, with the type and on the device of another tensor."""
+        """Return at most `size` candidates from index `start` on, with the type and on the device of `like`."""
         return self.vectors[start : start + size].to(like)
 
-    def take(self, numbers: Tensor, like: Tensor) -> Tensor:
-        """Candidates by their numbers, with the type and on the device of another tensor."""
-        return self.vectors[numbers.to(self.vectors.device)].to(like)
+    def take(self, indices: Tensor, like: Tensor) -> Tensor:
+        """Return candidates by index, with the type and on the device of `like`."""
+        return self.vectors[indices.to(self.vectors.device)].to(like)
 
-    def without(self, start: int, scores: Tensor) -> Tensor:
-        """(..., n) scores of the candidates from a number on, with -inf for those that are gone."""
-        if self.gone is None:
+    def mask_removed(self, start: int, scores: Tensor) -> Tensor:
+        """Return (..., n) scores of the candidates from index `start` on, with -inf for removed ones."""
+        if self.removed is None:
             return scores
-        return scores.masked_fill(self.gone[start : start + scores.shape[-1]].to(scores.device), -torch.inf)
+        return scores.masked_fill(self.removed[start : start + scores.shape[-1]].to(scores.device), -torch.inf)
 
-    def there(self, start: int, size: int) -> Tensor:
-        """(n,), which candidates from a number on are not gone."""
+    def present(self, start: int, size: int) -> Tensor:
+        """Return an (n,) mask of the candidates from index `start` on that are not removed."""
         stop = min(start + size, len(self))
-        if self.gone is None:
+        if self.removed is None:
             return torch.ones(stop - start, dtype=torch.bool)
-        return ~self.gone[start:stop]
+        return ~self.removed[start:stop]
 
     def norms(self) -> Tensor:
-        """(N,) float32, at least the Euclidean norms of the candidates; found once."""
+        """Return (N,) float32 upper bounds of the candidates' Euclidean norms; computed once."""
         with self._lock:
             if self._norms is None:
                 like = self.vectors.new_empty(0, dtype=torch.float32)
                 blocks = (self.block(start, BLOCK, like) for start in range(0, len(self), BLOCK))
                 self._norms = torch.cat(
-                    [upper_bound(torch.linalg.vector_norm(each, dim=1), each.shape[1]) for each in blocks]
+                    [upper_bound(torch.linalg.vector_norm(block, dim=1), block.shape[1]) for block in blocks]
                 )
             return self._norms
 
     def quantised(self) -> list[QuantizedBlock] | None:
-        """The rounded copy, in blocks of `BLOCK`; None where it would not be quick or would not fit."""
+        """Return the int8 copy in blocks of `BLOCK`; None where int8 is not fast or the copy is too large."""
         with self._lock:
             if self._quantised is None and self._can_be_quantised():
                 like = torch.empty(0, dtype=torch.float32)
@@ -83,6 +83,7 @@ class CandidateMatrix:
 
     def _can_be_quantised(self) -> bool:
         vectors = self.vectors
-        here = vectors.device.type == "cpu" and vectors.dtype != torch.float64
-        fits = vectors.shape[1] >= 2 and vectors.numel() <= MOST_QUANTISED  # the kernel's span takes two columns
-        return self._quantise and here and fits and quick_at_int8()
+        supported = vectors.device.type == "cpu" and vectors.dtype != torch.float64
+        # `range_row` takes two columns.
+        fits = vectors.shape[1] >= 2 and vectors.numel() <= MAX_QUANTISED_BYTES
+        return self._quantise and supported and fits and has_fast_int8()

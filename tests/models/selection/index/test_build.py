@@ -18,9 +18,7 @@ from torch import Tensor
 from convmodel.__main__ import main
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.index import build as building
-from convmodel.models.selection.index import hnsw as approximate
-from convmodel.models.selection.index import storage as files
+from convmodel.models.selection.index import build, hnsw, storage
 from convmodel.models.selection.index.build import build_index, remove_candidates
 from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
 from convmodel.models.selection.poly_encoder import PolyEncoder
@@ -118,7 +116,7 @@ def test_a_set_in_memory_finds_a_repeated_text_once_at_its_first_place(selector:
 
 def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_path: Path) -> None:
     build_index(selector, given(), tmp_path / "half", dtype="float16")
-    assert (tmp_path / "half" / files.VECTORS).stat().st_size == 30 * 16 * 2
+    assert (tmp_path / "half" / storage.VECTORS).stat().st_size == 30 * 16 * 2
     best = CandidateIndex.open(tmp_path / "half", selector).search(selector.encode_contexts([["Hello"]]), 3)
     kept = selector.encode_candidates(TEXTS).half().double()
     scores = (kept @ selector.encode_contexts([["Hello"]]).vectors[0, 0].double()).float()
@@ -195,7 +193,7 @@ build_index(selector, map(CandidateText, {TEXTS!r}), "index", batch=8, progress=
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     killed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    with open(tmp_path / "index" / files.VECTORS, "ab") as file:
+    with open(tmp_path / "index" / storage.VECTORS, "ab") as file:
         file.write(b"half a row")  # as if it was killed while it wrote
     same = Selector.from_pretrained(tmp_path / "model", dtype="float32")
     built = build_index(same, given(), tmp_path / "index", batch=8)
@@ -247,7 +245,7 @@ def test_those_that_stay_keep_their_numbers(selector: BiEncoder, tmp_path: Path)
     for numbers, texts in (([7], []), ([30], []), ([], [TEXTS[4]]), ([], ["unheard of"])):
         with pytest.raises(ValueError, match="there is no candidate"):
             remove_candidates(tmp_path / "index", selector, numbers=[1, *numbers], texts=texts)
-    assert files.read_state(tmp_path / "index") == state
+    assert storage.read_state(tmp_path / "index") == state
     build_index(selector, given(), tmp_path / "index", append=True)  # what was removed comes back at the end
     again = CandidateIndex.open(tmp_path / "index", selector)
     assert [again.text(number) for number in again.numbers()[-len(gone) :]] == [TEXTS[n] for n in sorted(gone)]
@@ -304,7 +302,7 @@ def test_an_index_says_in_which_type_it_was_computed(selector: BiEncoder, tmp_pa
     low = Selector.from_pretrained(tmp_path / "model", device="cpu", dtype="bfloat16")
     assert low.dtype == "bfloat16" and low.fingerprint() == selector.fingerprint()
     build_index(low, given(), tmp_path / "index")
-    assert files.read_state(tmp_path / "index").model_dtype == "bfloat16"
+    assert storage.read_state(tmp_path / "index").model_dtype == "bfloat16"
     CandidateIndex.open(tmp_path / "index", low)
     with pytest.warns(UserWarning, match="computed in bfloat16, and the model is loaded in float32"):
         CandidateIndex.open(tmp_path / "index", selector)
@@ -317,7 +315,7 @@ def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path:
     (tmp_path / "full" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("text")
     for name in ("full", "file"):
-        with pytest.raises(FileExistsError, match="is no index, and something is there"):
+        with pytest.raises(FileExistsError, match="exists and is not an index; choose another path"):
             build_index(selector, given(), tmp_path / name)
     assert sorted(os.listdir(tmp_path / "full")) == ["letter.txt"]
     with pytest.raises(FileNotFoundError, match="there is no index to add to"):
@@ -333,15 +331,15 @@ def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path:
 def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     build_index(selector, given(), folder)
-    described = json.loads((folder / files.INDEX).read_text())
-    (folder / files.INDEX).write_text(json.dumps(described | {"version": 99}))
-    with pytest.raises(ValueError, match="is an index of version 99, and 1 is read"):
+    described = json.loads((folder / storage.INDEX).read_text())
+    (folder / storage.INDEX).write_text(json.dumps(described | {"version": 99}))
+    with pytest.raises(ValueError, match=r"unsupported index version 99 \(expected 1\)"):
         CandidateIndex.open(folder, selector)
-    (folder / files.INDEX).write_text("{")
+    (folder / storage.INDEX).write_text("{")
     with pytest.raises(ValueError, match=r"index.json: is damaged .* make the index anew"):
         CandidateIndex.open(folder, selector)
-    (folder / files.INDEX).write_text(json.dumps(described))
-    os.truncate(folder / files.VECTORS, 100)
+    (folder / storage.INDEX).write_text(json.dumps(described))
+    os.truncate(folder / storage.VECTORS, 100)
     with pytest.raises(ValueError, match=r"vectors.bin: is cut off \(100 of 1,920 bytes\)"):
         CandidateIndex.open(folder, selector)
 
@@ -367,14 +365,14 @@ def test_what_another_process_added_before_the_lock_is_not_written_over(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(selector, given(TEXTS[:5]), tmp_path / "index")
-    locked = files.locked
+    locked = storage.locked
 
     def slowly(folder: Path) -> Any:
-        monkeypatch.setattr(files, "locked", locked)
+        monkeypatch.setattr(storage, "locked", locked)
         build_index(selector, given(TEXTS[5:9]), folder, append=True)
         return locked(folder)
 
-    monkeypatch.setattr(files, "locked", slowly)
+    monkeypatch.setattr(storage, "locked", slowly)
     with pytest.raises(ValueError, match="another process changed this index just now; give the command once more"):
         build_index(selector, given(TEXTS[9:]), tmp_path / "index", append=True)
     index = CandidateIndex.open(tmp_path / "index", selector)
@@ -413,7 +411,7 @@ def test_a_graph_leads_to_nearly_all_of_the_best(
     assert graph is not None and graph.recall > 0.9 and graph.sample >= 50
     index, contexts = CandidateIndex.open(tmp_path / "index", selector), selector.encode_contexts([["Hello"], ["sea"]])
     exact, near = index.search(contexts, 10, exact=True), index.search(contexts, 10)
-    measured = approximate.recall(near.ids.tolist(), exact.ids.tolist())
+    measured = hnsw.mean_recall(near.ids.tolist(), exact.ids.tolist())
     assert measured > 0.8 and (near.scores <= exact.scores).all()
     everything = index.search(contexts, len(index), exact=True)
     scores = dict(zip(everything.ids[0].tolist(), everything.scores[0].tolist(), strict=True))
@@ -434,7 +432,7 @@ def test_from_a_million_on_search_is_approximate_where_a_context_has_one_vector(
     make_selector: MakeSelector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("usearch")
-    monkeypatch.setattr(approximate, "MANY", 30)
+    monkeypatch.setattr(hnsw, "MANY", 30)
     assert build_index(make_selector(), given(TEXTS[1:]), tmp_path / "few").state.graph is None
     assert build_index(make_selector(), given(), tmp_path / "many").state.graph is not None
     assert build_index(make_selector(PolyEncoder), given(), tmp_path / "poly").state.graph is None
@@ -446,7 +444,7 @@ def test_without_its_library_approximate_search_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ValueError, match=r'needs usearch; pip install "convmodel\[index\]"'):
         build_index(selector, given(), tmp_path / "index", approximately=True)
-    assert not (tmp_path / "index" / files.INDEX).exists()
+    assert not (tmp_path / "index" / storage.INDEX).exists()
 
 
 # The command
@@ -494,5 +492,5 @@ def test_the_command_makes_adds_removes_and_searches(
 
 
 def test_digests_are_of_texts_without_the_white_space_at_their_ends() -> None:
-    assert building._digest(" a\n") == building._digest("a") != building._digest("A")
-    assert np.dtype(files.DIGEST).itemsize == len(building._digest("a"))
+    assert build._digest(" a\n") == build._digest("a") != build._digest("A")
+    assert np.dtype(storage.DIGEST).itemsize == len(build._digest("a"))

@@ -11,14 +11,14 @@ from convmodel.models.selection.search import exact as search
 from convmodel.models.selection.search import pruning as survivors
 from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, SearchQueries
 from convmodel.models.selection.search.exact import TopK, search_bi, search_poly
-from convmodel.models.selection.search.int8 import FULL, QuantizedBlock, QuantizedVectors, quick_at_int8, range_row
+from convmodel.models.selection.search.int8 import FULL, QuantizedBlock, QuantizedVectors, has_fast_int8, range_row
 from convmodel.models.selection.search.vectors import CandidateMatrix
 
 pytestmark = pytest.mark.machine
 
 PASSES = [
     Float32Pass,
-    pytest.param(Int8Pass, marks=pytest.mark.skipif(not quick_at_int8(), reason="no 8-bit products")),
+    pytest.param(Int8Pass, marks=pytest.mark.skipif(not has_fast_int8(), reason="no 8-bit products")),
 ]
 
 
@@ -124,13 +124,13 @@ def test_those_that_are_gone_are_not_found() -> None:
     gone[scores.topk(50).indices.flatten()] = True
     left = scores.masked_fill(gone, -torch.inf)
     for quantise in (True, False):
-        shelf = CandidateMatrix(candidates, gone=gone, quantise=quantise)
+        shelf = CandidateMatrix(candidates, removed=gone, quantise=quantise)
         check(search_poly(vectors, found, shelf, 10), left, 10)
         everything = search_poly(vectors, found, shelf, 10_000)
         assert everything.ids.shape[1] == shelf.left == int((~gone).sum())
         assert not gone[everything.ids].any()
     with pytest.raises(ValueError, match="k=1 of 0 candidates"):
-        search_bi(vectors[:, 0], CandidateMatrix(candidates, gone=torch.ones(5_000, dtype=torch.bool)), 1)
+        search_bi(vectors[:, 0], CandidateMatrix(candidates, removed=torch.ones(5_000, dtype=torch.bool)), 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -188,7 +188,7 @@ def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type
     assert seen == len(candidates)
 
 
-@pytest.mark.skipif(not quick_at_int8(), reason="no 8-bit products")
+@pytest.mark.skipif(not has_fast_int8(), reason="no 8-bit products")
 def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
     # Every number lies halfway between two steps, and the context points where the rounding went.
     steps = torch.full((1, 64), 0.5)
@@ -205,7 +205,7 @@ def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
     assert (shares > 0.9).all() and (shares <= 1).all()
 
 
-@pytest.mark.skipif(not quick_at_int8(), reason="no 8-bit products")
+@pytest.mark.skipif(not has_fast_int8(), reason="no 8-bit products")
 @pytest.mark.parametrize("width", [2, 3, 64, 777])
 def test_products_in_8_bits_are_those_of_whole_numbers(width: int) -> None:
     whole = torch.randint(-FULL, FULL + 1, (70, width)).float()
@@ -250,7 +250,7 @@ def test_few_pairs_survive_and_the_best_are_among_them() -> None:
     shelf = CandidateMatrix(candidates)
     scored = (
         Int8Pass(SearchQueries(vectors, found), shelf)
-        if quick_at_int8()
+        if has_fast_int8()
         else Float32Pass(SearchQueries(vectors, found), shelf)
     )
     pairs = survivors.survivors(scored, 10, exact=known, limit=2_500)

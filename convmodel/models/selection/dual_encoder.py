@@ -1,0 +1,112 @@
+"""The contract of selectors that encode contexts and candidates separately, so that candidates can be cached."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from convmodel.models.selection.inputs import Candidates, checked_candidates, checked_pools, context_ids
+from convmodel.models.selection.scoring import bi_scores
+from convmodel.models.selection.search.exact import TopK, search_bi
+from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.selector import Selector
+
+ContextRow = TypeVar("ContextRow")
+CandidateRow = TypeVar("CandidateRow")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedContexts:
+    """Context vectors that candidates are compared with.
+
+    Args:
+        vectors: (B, M, D); M is 1 except for poly-encoders.
+        mask: (B, M), true for valid vectors; at least one per row.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
+    """A selector that encodes contexts and candidates separately, so that candidates can be cached and searched.
+
+    Training works on rows: `context_row` and `candidate_row` lay texts out, `encode_context_rows` and
+    `encode_candidate_rows` encode the rows with gradients.
+    """
+
+    @abstractmethod
+    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> ContextRow:
+        """Lay out the ids of a context's turns and persona sentences."""
+
+    @abstractmethod
+    def candidate_row(self, ids: Sequence[int]) -> CandidateRow:
+        """Lay out the ids of a candidate."""
+
+    @abstractmethod
+    def encode_context_rows(self, rows: Sequence[ContextRow], *, recompute: bool = False) -> EncodedContexts:
+        """Encode B rows; `recompute` trades time for memory in the backward pass, see `encoder.encode_in_batches`."""
+
+    @abstractmethod
+    def encode_candidate_rows(self, rows: Sequence[CandidateRow], *, recompute: bool = False) -> Tensor:
+        """Encode C rows as (C, D) vectors."""
+
+    @torch.inference_mode()
+    def encode_contexts(
+        self, contexts: Sequence[Sequence[str]], *, personas: Sequence[Sequence[str]] | None = None
+    ) -> EncodedContexts:
+        """Encode B contexts, at least one; the arguments are those of `score`."""
+        if not len(contexts):
+            raise ValueError("there are no contexts; give at least one")
+        self.network.eval()
+        rows = [self.context_row(turns, persona) for turns, persona in context_ids(self.tokenizer, contexts, personas)]
+        return self.encode_context_rows(rows)
+
+    @torch.inference_mode()
+    def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
+        """Encode C candidates, at least one, once for all contexts: (C, D) on the model's device."""
+        self.network.eval()
+        texts = checked_candidates(candidates)
+        return self.encode_candidate_rows([self.candidate_row(ids) for ids in self.tokenizer.encode_many(texts)])
+
+    def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:
+        """Score encoded candidates, by the dot product with a context's one vector.
+
+        Args:
+            contexts: B encoded contexts.
+            candidates: (C, D) for all contexts, or (B, C, D).
+
+        Returns:
+            (B, C), higher is better.
+        """
+        return bi_scores(contexts.vectors[:, 0], candidates)
+
+    def search_encoded(self, contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
+        """Return the exact k best of (N, D) encoded candidates for each context."""
+        return search_bi(contexts.vectors[:, 0], candidates, k)
+
+    @torch.inference_mode()
+    def score(
+        self,
+        contexts: Sequence[Sequence[str]],
+        candidates: Candidates,
+        *,
+        personas: Sequence[Sequence[str]] | None = None,
+    ) -> Tensor:
+        """See `Selector.score`. Every text is encoded once, even if several pools contain it."""
+        pools = checked_pools(contexts, candidates)
+        if not len(contexts):
+            return torch.empty(0, len(pools[0]))
+        texts = list(dict.fromkeys(text for pool in pools for text in pool))
+        indices = {text: index for index, text in enumerate(texts)}
+        vectors = self.encode_candidates(texts)
+        positions = torch.tensor([[indices[text] for text in pool] for pool in pools], device=vectors.device)
+        pool_vectors = vectors[positions] if len(pools) == len(contexts) else vectors[positions[0]]
+        scores = self.score_encoded(self.encode_contexts(contexts, personas=personas), pool_vectors)
+        return scores.float().cpu()
