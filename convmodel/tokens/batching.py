@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.tokens.conversation_layout import IGNORED, Sequences
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
@@ -60,18 +60,18 @@ class TokenBudgetSampler:
         tokens_per_batch: int,
         shuffle: bool,
         seed: int = 0,
-        share: Shard = Shard(),
+        shard: Shard = Shard(),
         length_step: float = LENGTH_STEP,
-        most_padding: float | None = None,
+        max_padding: float | None = None,
     ) -> None:
-        if most_padding is not None and most_padding < 1 - 1 / length_step:
-            raise ValueError(f"most_padding={most_padding}; with length_step={length_step} it must be higher")
+        if max_padding is not None and max_padding < 1 - 1 / length_step:
+            raise ValueError(f"most_padding={max_padding}; with length_step={length_step} it must be higher")
         if tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch={tokens_per_batch}; it must be at least 1")
         lengths = np.asarray(lengths, dtype=np.int64)
         if lengths.min(initial=1) < 1:
             raise ValueError(f"sequence {lengths.argmin()} has {lengths.min()} tokens; each must have at least 1")
-        self._shuffle, self._seed, self._share = shuffle, seed, share
+        self._shuffle, self._seed, self._share = shuffle, seed, shard
         classes = np.ceil(np.log(lengths) / np.log(length_step)).astype(np.int64)
         self._order = np.lexsort((lengths, classes))
         self._class_of_place = classes[self._order]
@@ -81,7 +81,7 @@ class TokenBudgetSampler:
             sizes = np.diff(np.append(starts, len(lengths)))
             costs = np.repeat(np.maximum.reduceat(lengths[self._order], starts), sizes)
             shortest = np.repeat(np.minimum.reduceat(lengths[self._order], starts), sizes)
-        self._bounds = _cut_within(costs, shortest, tokens_per_batch, most_padding)
+        self._bounds = _cut_within(costs, shortest, tokens_per_batch, max_padding)
 
     def __len__(self) -> int:
         """Batches that this process reads in an epoch."""
@@ -133,17 +133,17 @@ def _cut(costs: np.ndarray, shortest: np.ndarray, budget: int, most_padding: flo
     return np.asarray(bounds)
 
 
-def pad(rows: Sequence[Sequences], *, pad_token_id: int) -> Batch:
+def pad(rows: Sequence[ConversationSequence], *, pad_token_id: int) -> Batch:
     """Pads laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing."""
     return {
-        "input_ids": padded([row.input_ids for row in rows], pad_token_id),
-        "token_type_ids": padded([row.token_type_ids for row in rows], 0),
-        "labels": padded([row.labels for row in rows], IGNORED),
+        "input_ids": pad_values([row.input_ids for row in rows], pad_token_id),
+        "token_type_ids": pad_values([row.token_type_ids for row in rows], 0),
+        "labels": pad_values([row.labels for row in rows], IGNORED),
         "metadata": torch.tensor([row.metadata for row in rows] or [0]),
     }
 
 
-def padded(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+def pad_values(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     """Rows of numbers as one (B, T) int64 tensor, `value` to the right of the shorter ones; no rows give one of it."""
     values = np.full((max(len(rows), 1), max(map(len, rows), default=1)), value, dtype=np.int64)
     for number, row in enumerate(rows):
@@ -194,10 +194,10 @@ class RandomBatchSampler:
     """
 
     def __init__(
-        self, examples: int, *, batch_size: int, seed: int = 0, share: Shard = Shard(), redraw: bool = True
+        self, examples: int, *, batch_size: int, seed: int = 0, shard: Shard = Shard(), redraw: bool = True
     ) -> None:
         self._examples, self._batch_size = examples, batch_size
-        self._seed, self._share, self._redraw = seed, share, redraw
+        self._seed, self._share, self._redraw = seed, shard, redraw
 
     def __len__(self) -> int:
         """Batches that this process reads in an epoch."""
@@ -211,23 +211,23 @@ class RandomBatchSampler:
         return found + [order[:0]] * (len(self) - len(found))
 
 
-Chosen = TypeVar("Chosen", covariant=True)
+BatchIndices = TypeVar("Chosen", covariant=True)
 
 
-class BatchSampler(Protocol[Chosen]):
+class BatchSampler(Protocol[BatchIndices]):
     """What stands together in each batch of an epoch."""
 
     def __len__(self) -> int:
         """Batches of an epoch."""
 
-    def epoch(self, number: int) -> Sequence[Chosen]:
+    def epoch(self, number: int) -> Sequence[BatchIndices]:
         """The batches of an epoch: the indices of what stands in them, or whatever else tells what is to be read."""
 
 
-Made = TypeVar("Made")
+BatchT = TypeVar("Made")
 
 
-class ResumableDataLoader(Generic[Made]):
+class ResumableDataLoader(Generic[BatchT]):
     """An iterable of batches that can be stopped after any batch and go on in another process, exactly.
 
     Args:
@@ -238,7 +238,7 @@ class ResumableDataLoader(Generic[Made]):
     it back.
     """
 
-    def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], Made]) -> None:
+    def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], BatchT]) -> None:
         self._sampler, self._read = sampler, read
         self._epoch = 0
         self._next_batch = 0
@@ -257,7 +257,7 @@ class ResumableDataLoader(Generic[Made]):
     def __len__(self) -> int:
         return len(self._sampler)
 
-    def __iter__(self) -> Iterator[Made]:
+    def __iter__(self) -> Iterator[BatchT]:
         if not self._restored:
             self._next_batch = 0
         self._restored = False  # a restored place is used once: the next epoch begins at its first batch

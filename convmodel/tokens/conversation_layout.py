@@ -42,7 +42,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequences:
+class ConversationSequence:
     """The layout of one conversation: three lists of the same length T.
 
     Args:
@@ -63,17 +63,17 @@ def persona_length(persona: Sequence[Sequence[int]]) -> int:
     return sum(len(sentence) + 1 for sentence in persona)
 
 
-def room_for_turns(persona_tokens: int, max_length: int, *, least: int = MIN_ROOM) -> int:
+def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_ROOM) -> int:
     """Return the number of tokens left for turns and their separators, beside the persona and the last separator.
 
     Raises:
         ValueError: when fewer than `least` tokens are left.
     """
     room = max_length - 1 - persona_tokens
-    if room < least:
+    if room < min_room:
         raise ValueError(
             f"{max_length} tokens leave no room for a turn beside the persona's {persona_tokens} tokens and the last "
-            f"separator; shorten the persona, or let there be at least {persona_tokens + 1 + least} tokens"
+            f"separator; shorten the persona, or let there be at least {persona_tokens + 1 + min_room} tokens"
         )
     return room
 
@@ -202,7 +202,7 @@ def lay_out(
     persona_type: int | None = None,
     predicted: Sequence[bool] | None = None,
     cut: int = 0,
-) -> Sequences:
+) -> ConversationSequence:
     """Lay out turns that fit, with separators, types and labels.
 
     Args:
@@ -226,7 +226,7 @@ def lay_out(
         else:
             labels.extend([IGNORED] * (len(turn) + 1))
     types.append(reply_type)
-    return Sequences(place_separators([*persona, *turns], sep_token_id), types, labels, metadata)
+    return ConversationSequence(place_separators([*persona, *turns], sep_token_id), types, labels, metadata)
 
 
 def lay_out_context(
@@ -237,7 +237,7 @@ def lay_out_context(
     max_length: int | None = None,
     reserved: int = 0,
     keep: float = 1.0,
-) -> tuple[Sequences, Window]:
+) -> tuple[ConversationSequence, Window]:
     """Drop the oldest turns of a context until it fits and lay out the rest, without labels.
 
     Args:
@@ -256,6 +256,6 @@ def lay_out_context(
     """
     window = Window(0, 0, len(turns))
     if max_length is not None:
-        room = room_for_turns(persona_length(persona), max_length, least=MIN_ROOM + reserved) - reserved
+        room = room_for_turns(persona_length(persona), max_length, min_room=MIN_ROOM + reserved) - reserved
         window = truncate_with_hysteresis([len(ids) for ids in turns], room, keep=keep)
     return lay_out(turns[window.first :], sep_token_id, persona=persona, cut=window.cut), window

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from convmodel.tokens.conversation_layout import (
-    Sequences,
+    ConversationSequence,
     TrainOn,
     Window,
     lay_out,
@@ -162,11 +162,11 @@ class WindowSet(WindowPlan):
         """The number of window `n`'s conversation, and those of the turns whose tokens are labels, in order."""
         return int(self._conversation[n]), self._targets(n)
 
-    def read(self, numbers: Iterable[int]) -> list[Sequences]:
+    def read(self, numbers: Iterable[int]) -> list[ConversationSequence]:
         """The windows of these numbers, laid out, with labels."""
         return [self._read(int(n)) for n in numbers]
 
-    def _read(self, n: int) -> Sequences:
+    def _read(self, n: int) -> ConversationSequence:
         conversation, first, stop = self._conversation[n], int(self._first[n]), int(self._stop[n])
         start = int(self._first_turn[conversation])
         turns = self._store.segments(start + first, start + stop)

@@ -23,20 +23,20 @@ class StreamingDetokenizer:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = (), *, begun: Sequence[int] = ()
+        self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = (), *, prefix_ids: Sequence[int] = ()
     ) -> None:
         if not all(stop_strings):
             raise ValueError(f"stop_strings={list(stop_strings)!r} holds an empty string; leave it out")
         self._tokenizer, self._stop_strings = tokenizer, tuple(stop_strings)
         self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
         self._stream = DecodeStream(skip_special_tokens=True)
-        self._ids = list(begun)
+        self._ids = list(prefix_ids)
         self._settled = len(self._ids)
-        self._decoded = self._given = decode(tokenizer, begun) if begun else ""
+        self._decoded = self._given = decode(tokenizer, prefix_ids) if prefix_ids else ""
         self._start = len(self._given)
         self.stopped = False
         """Whether a stop string came."""
-        if self._rust is not None and begun:
+        if self._rust is not None and prefix_ids:
             self._go_on(self._rust)
 
     def _go_on(self, rust: Tokenizer) -> None:

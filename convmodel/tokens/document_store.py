@@ -1,27 +1,30 @@
-"""Documents in, their texts for a token store out; and a store of documents in, their token ids out."""
+"""Store documents in a `TokenStore` and read their windows from it."""
 
 import numpy as np
 
-from convmodel.data.document import Document, meta_text
-from convmodel.tokens.document_layout import DocumentWindows, Limits
+from convmodel.data.document import Document, format_meta
+from convmodel.tokens.document_layout import DocumentLimits
+from convmodel.tokens.document_windows import DocumentWindows
 from convmodel.tokens.store import Segments, TokenStore
 
 
-def parts(document: Document) -> Segments:
-    """What a store holds of a document: its meta, if it has one, and its body."""
-    meta = meta_text(document.meta)
+def to_segments(document: Document) -> Segments:
+    """Return the texts that a store holds of a document: its meta, if it has one, and its body."""
+    meta = format_meta(document.meta)
     return ([meta] if meta else []), [document.body], []
 
 
 class StoredDocuments:
-    """The documents of a store.
+    """Token ids of the documents of a store.
 
     Args:
-        store: built with `parts`.
+        store: built with `to_segments`.
 
     Attributes:
-        meta_lengths, body_lengths: (D,) tokens of each meta, 0 where there is none, and of each body.
-        words, bytes: of all bodies together.
+        meta_lengths: (D,) number of tokens of each meta, 0 where there is none.
+        body_lengths: (D,) number of tokens of each body.
+        words: number of words of all bodies together.
+        bytes: number of UTF-8 bytes of all bodies together.
     """
 
     def __init__(self, store: TokenStore) -> None:
@@ -34,11 +37,11 @@ class StoredDocuments:
         self.bytes = int(store.bytes[self._bodies].sum(dtype=np.int64))
 
     def meta(self, document: int, stop: int) -> np.ndarray:
-        """The first ids of a meta."""
+        """Return the first `stop` ids of a meta."""
         return self._store.ids(int(self._store.first[document]), 0, stop)
 
     def body(self, document: int, start: int, stop: int) -> np.ndarray:
-        """A part of the ids of a body."""
+        """Return the ids of a body from `start` up to `stop`."""
         return self._store.ids(int(self._bodies[document]), start, stop)
 
 
@@ -46,14 +49,16 @@ class StoredWindows(DocumentWindows):
     """The windows of a store's documents, laid out when they are read.
 
     Args:
-        documents: of the store.
-        sep_token_id: the separator.
-        limits: of a window.
+        documents: documents of the store.
+        sep_token_id: id of the separator.
+        limits: lengths of a window and its parts.
 
     Attributes:
-        words, bytes: of all bodies, for perplexities that compare across vocabularies.
+        words: number of words of all bodies, for a perplexity per word, which compares across vocabularies.
+        bytes: number of UTF-8 bytes of all bodies, for bits per byte.
     """
 
-    def __init__(self, documents: StoredDocuments, *, sep_token_id: int, limits: Limits) -> None:
+    def __init__(self, documents: StoredDocuments, *, sep_token_id: int, limits: DocumentLimits) -> None:
         super().__init__(documents, sep_token_id=sep_token_id, limits=limits)
-        self.words, self.bytes = documents.words, documents.bytes
+        self.words = documents.words
+        self.bytes = documents.bytes

@@ -1,21 +1,21 @@
-"""Prompts and metas in, token ids out, laid out for a model that writes documents."""
+"""Encode prompts and metas as token ids, laid out for a model that writes documents."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from convmodel.data.document import check_meta, meta_text
+from convmodel.data.document import check_meta, format_meta
 from convmodel.data.prompts import check_prompt
-from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.document_layout import lay_out_document
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DocumentEncoding(dict[str, list[int]]):
-    """`input_ids` and `attention_mask` of one document that is to be gone on with, each a list of T integers.
+    """`input_ids` and `attention_mask` of a document to continue, each a list of T integers.
 
     Args:
-        tokens_dropped: how many of the prompt's oldest tokens were left out.
-        meta_tokens_dropped: how many of the meta's last tokens were.
+        tokens_dropped: number of the prompt's oldest tokens that were dropped.
+        meta_tokens_dropped: number of the meta's last tokens that were dropped.
     """
 
     tokens_dropped: int
@@ -28,9 +28,9 @@ class DocumentEncoding(dict[str, list[int]]):
 
 
 class DocumentTokenizer(TextTokenizer):
-    """Lays documents out: `<sep> meta <sep> prompt`; see docs/documents.md for the picture.
+    """Tokenizer of a document model, with the layout `<sep> meta <sep> prompt`; see docs/documents.md for a picture.
 
-    What it wraps and which token separates: see `TextTokenizer`.
+    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
 
     Example:
         >>> tokenizer = DocumentTokenizer.from_pretrained("gpt2")
@@ -46,18 +46,19 @@ class DocumentTokenizer(TextTokenizer):
         max_length: int | None = None,
         max_meta_length: int | None = None,
     ) -> DocumentEncoding:
-        """Lays out what is to be gone on with.
+        """Encode the beginning of a document, ready to be continued.
 
         Args:
-            prompt: how the document begins; may be empty.
-            meta: what is known of it; see `check_meta`.
-            max_length: tokens at most; the prompt's oldest tokens are left out.
-            max_meta_length: tokens of the meta at most; the rest is cut from its end.
+            prompt: beginning of the document; may be empty.
+            meta: metadata of the document; see `check_meta`.
+            max_length: maximum number of tokens; the prompt's oldest tokens are dropped.
+            max_meta_length: maximum number of tokens of the meta; the rest is cut from its end.
 
         Raises:
-            TypeError, ValueError: for a prompt or a meta that is no text, or a meta that leaves no room.
+            TypeError: for a prompt that is not a text, or a meta of a wrong type.
+            ValueError: for an invalid prompt or meta, or a meta that leaves no room.
         """
-        ids, prompt_ids = self.encode_many([meta_text(check_meta(meta)), check_prompt(prompt)])
+        ids, prompt_ids = self.encode_many([format_meta(check_meta(meta)), check_prompt(prompt)])
         kept = ids if max_meta_length is None else ids[:max_meta_length]
         room = None if max_length is None else max_length - 2 - len(kept)
         if room is not None and room < min(1, len(prompt_ids)):
@@ -65,9 +66,9 @@ class DocumentTokenizer(TextTokenizer):
                 f"max_length={max_length} leaves no room for a prompt beside two separators and the meta's {len(kept)} "
                 f"tokens; use max_length >= {len(kept) + 2 + min(1, len(prompt_ids))}, or a shorter meta"
             )
-        return self.arrange(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(ids) - len(kept))
+        return self.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(ids) - len(kept))
 
-    def arrange(
+    def encode_ids(
         self,
         prompt: Sequence[int],
         *,
@@ -75,19 +76,19 @@ class DocumentTokenizer(TextTokenizer):
         room: int | None = None,
         meta_tokens_dropped: int = 0,
     ) -> DocumentEncoding:
-        """The same from ids.
+        """Lay out token ids of a prompt and a meta, as calling the tokenizer does for texts.
 
         Args:
-            prompt: its ids.
-            meta: its ids, as many as stand there.
-            room: how many of the prompt's last tokens are kept; all, when left out.
-            meta_tokens_dropped: how many of the meta do not stand there.
+            prompt: token ids of the prompt.
+            meta: token ids of the meta, already cut to its limit.
+            room: number of the prompt's last tokens to keep; all by default.
+            meta_tokens_dropped: number of tokens that were cut from the meta.
         """
         dropped = 0 if room is None else max(0, len(prompt) - room)
-        ids = lay_out(meta, prompt[dropped:], self.sep_token_id, ends=False).input_ids.tolist()
+        ids = lay_out_document(meta, prompt[dropped:], self.sep_token_id, ends=False).input_ids.tolist()
         return DocumentEncoding(ids, tokens_dropped=dropped, meta_tokens_dropped=meta_tokens_dropped)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Saves the transformers tokenizer without a chat template: documents are no chat."""
+        """Save the transformers tokenizer without a chat template, because documents are not chats."""
         self.hf_tokenizer.chat_template = None
         super().save_pretrained(folder)

@@ -68,7 +68,7 @@ class SelectionDataset:
         return len(self._conversation)
 
     @property
-    def pools(self) -> np.ndarray:
+    def pool_sizes(self) -> np.ndarray:
         """(len(self),) how many candidates the file gave with each example; 0 where it gave none."""
         return self._store.candidates[self._conversation]
 

@@ -93,7 +93,7 @@ class TokenStore:
         tokenizer: TextTokenizer,
         folder: Path,
         *,
-        parts: Callable[[Any], Segments] | None = None,
+        to_segments: Callable[[Any], Segments] | None = None,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
         """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
@@ -107,7 +107,7 @@ class TokenStore:
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(map(parts or _parts, conversations), tokenizer, fresh, dtype)
+            count = _write(map(to_segments or _parts, conversations), tokenizer, fresh, dtype)
             summary = StoreSummary(count, describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
@@ -178,7 +178,7 @@ def _chunks(conversations: Iterable[Segments]) -> Iterator[list[Segments]]:
         yield chunk
 
 
-def chunks(items: Iterable[Stored], size: int) -> Iterator[list[Stored]]:
+def iter_chunks(items: Iterable[Stored], size: int) -> Iterator[list[Stored]]:
     """Items as they stream by, so many at a time."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):

@@ -16,7 +16,7 @@ from convmodel.tokens.batching import (
     batches_by_length,
     pad,
 )
-from convmodel.tokens.conversation_layout import IGNORED, Sequences
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 
 SEEDS = range(20)
 
@@ -120,7 +120,7 @@ def test_shares_are_disjoint_complete_and_of_equally_many_steps(seed: int, world
     shares = []
     for rank in range(world_size):
         share = Shard(rank, world_size)
-        made = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, share=share)
+        made = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, shard=share)
         shares.append(drawn(made, 2))
         assert len(shares[-1]) == len(made) == -(-len(whole) // world_size)
     # Step by step, the processes read what one would have read.
@@ -149,11 +149,11 @@ def test_a_sequence_without_a_token_is_refused() -> None:
 # pad
 
 
-def random_row(source: random.Random) -> Sequences:
+def random_row(source: random.Random) -> ConversationSequence:
     length = source.randint(1, 9)
     ids = [source.randint(0, 99) for _ in range(length)]
     labels = [source.choice([i, IGNORED]) for i in ids]
-    return Sequences(ids, [source.randint(0, 1) for _ in ids], labels, source.randint(0, length))
+    return ConversationSequence(ids, [source.randint(0, 1) for _ in ids], labels, source.randint(0, length))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -153,7 +153,7 @@ def test_room_is_what_persona_and_last_separator_leave() -> None:
     with pytest.raises(ValueError, match=r"^7 tokens leave no room .* persona's 5 tokens.* at least 8 tokens$"):
         room_for_turns(5, 7)
     with pytest.raises(ValueError, match="at least 16 tokens"):
-        room_for_turns(5, 15, least=10)
+        room_for_turns(5, 15, min_room=10)
 
 
 # targets

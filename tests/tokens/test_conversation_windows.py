@@ -8,7 +8,7 @@ import pytest
 
 from convmodel.data.conversation import Conversation
 from convmodel.tokens import conversation_layout as layout
-from convmodel.tokens.conversation_layout import IGNORED, Sequences, TrainOn
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
@@ -59,7 +59,7 @@ def random_conversations(source: random.Random, number: int = 40) -> list[Conver
 
 def one_by_one(
     conversation: Conversation, max_length: int, train_on: TrainOn, context_share: float
-) -> tuple[list[Sequences], list[int]]:
+) -> tuple[list[ConversationSequence], list[int]]:
     """The windows of one conversation, laid out, and the turns that they predict; none for too long a persona."""
     turns, persona = [ids_of(t) for t in conversation.turns], [ids_of(p) for p in conversation.persona]
     room = max_length - 1 - sum(len(sentence) + 1 for sentence in persona)

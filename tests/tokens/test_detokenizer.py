@@ -77,7 +77,7 @@ def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: 
         begun = tokenizer.encode(random_text(source), add_special_tokens=False)
         more = tokenizer.encode(random_text(source), add_special_tokens=False)
         before, whole = decode(tokenizer, begun), decode(tokenizer, [*begun, *more])
-        stream = StreamingDetokenizer(tokenizer, begun=begun)
+        stream = StreamingDetokenizer(tokenizer, prefix_ids=begun)
         pieces = [stream.feed(token) for token in more]
         streamed += any(pieces)
         text = "".join(pieces) + stream.finish()
@@ -92,7 +92,7 @@ def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: 
 def test_a_stop_string_begins_after_what_was_there_before() -> None:
     tokenizer = ALL["byte level"]()
     begun, more = (tokenizer.encode(text, add_special_tokens=False) for text in ("stop st", "op it, stop now"))
-    stream = StreamingDetokenizer(tokenizer, ["stop"], begun=begun)
+    stream = StreamingDetokenizer(tokenizer, ["stop"], prefix_ids=begun)
     pieces = [stream.feed(token) for token in more]
     assert "".join(pieces) + stream.finish() == stream.text == "op it, " and stream.stopped
 

@@ -38,12 +38,12 @@ def test_every_turn_is_a_response_to_those_before_it_and_a_persona_speaks_for_it
         (["Hello", "Hi you"], ["I am fine"], "How are you?", []),
         (["a"], [], "b", []),
     ]
-    assert choices.pools.tolist() == [0, 0, 0] and [choices.conversation(n) for n in range(3)] == [0, 0, 2]
+    assert choices.pool_sizes.tolist() == [0, 0, 0] and [choices.conversation(n) for n in range(3)] == [0, 0, 2]
 
 
 def test_given_candidates_are_read_with_the_response_first(tokenizer: ConversationTokenizer, tmp_path: Path) -> None:
     choices = SelectionDataset(TokenStore.build(CHOICES, tokenizer, tmp_path / "store"), max_context=60)
-    assert choices.pools.tolist() == [3, 1]
+    assert choices.pool_sizes.tolist() == [3, 1]
     for number, distractors in ((9, ["no", "rain"]), (1, ["no"]), (0, [])):
         found = [texts(tokenizer, one) for one in choices.read([0, 1], distractors=number)]
         assert found == [(["Hello", "Hi"], ["I like rain"], "yes", distractors), (["a"], [], "b", [])]

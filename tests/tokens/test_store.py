@@ -98,7 +98,7 @@ def test_any_run_of_ids_of_a_segment_can_be_read(tmp_path: Path) -> None:
 
 def test_anything_whose_texts_one_can_tell_is_stored(tmp_path: Path) -> None:
     told = {1: (["pinned"], ["one", "two"], []), 2: ([], ["three"], ["four", "five"])}
-    store = TokenStore.build([1, 2], code_points(), tmp_path / "store", parts=told.__getitem__)
+    store = TokenStore.build([1, 2], code_points(), tmp_path / "store", to_segments=told.__getitem__)
     texts = ["".join(map(chr, ids)) for ids in store.segments(0, 6)]
     assert texts == ["pinned", "one", "two", "three", "four", "five"]
     assert (store.first.tolist(), store.prefix_segments.tolist(), store.candidates.tolist()) == (
@@ -113,7 +113,7 @@ def test_long_texts_go_into_the_tokenizer_in_smaller_chunks(tmp_path: Path, monk
     tokenizer = CodePoints()
     texts = ["x" * 25, "a", "b", "c" * 9, "d"]
     store = TokenStore.build(
-        texts, cast(ConversationTokenizer, tokenizer), tmp_path / "store", parts=lambda text: ([], [text], [])
+        texts, cast(ConversationTokenizer, tokenizer), tmp_path / "store", to_segments=lambda text: ([], [text], [])
     )
     assert tokenizer.calls == [1, 3, 1]
     assert store.segments(0, 5) == [list(map(ord, text)) for text in texts]

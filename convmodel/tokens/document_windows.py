@@ -1,0 +1,162 @@
+"""Split documents into windows in which every body token is predicted exactly once, and lay the windows out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from convmodel.tokens.document_layout import DocumentLimits, DocumentSequence, Ids, lay_out_document
+
+
+class DocumentPlan:
+    """The part of its document that each window holds, computed from lengths alone.
+
+    Args:
+        meta_lengths: (D,) number of tokens of each document's meta, 0 where there is none.
+        body_lengths: (D,) number of tokens of each document's body.
+        limits: lengths of a window and its parts.
+
+    Attributes:
+        document: (W,) index of the document of each window, ascending.
+        first: (W,) index of the first body token in the window.
+        predict_from: (W,) index of the first body token that is predicted.
+        stop: (W,) index after the last body token.
+        ends: (W,) whether the document ends in the window.
+        kept_meta_lengths: (D,) number of tokens that each meta takes in a window.
+        lengths: (W,) number of tokens of each window.
+        cut_metas: number of metas that are cut.
+
+    Raises:
+        ValueError: when a document must be split and its meta leaves no room for that.
+    """
+
+    def __init__(self, meta_lengths: Ids, body_lengths: Ids, limits: DocumentLimits) -> None:
+        body = np.asarray(body_lengths, dtype=np.int64)
+        metas = np.asarray(meta_lengths, dtype=np.int64)
+        self.kept_meta_lengths = np.minimum(metas, limits.max_meta_length)
+        self.cut_metas = int((metas > self.kept_meta_lengths).sum())
+        full = limits.room(self.kept_meta_lengths)
+        last = limits.room(self.kept_meta_lengths, end=1)
+        split = body > last
+        if split.any():
+            limits.check(int(self.kept_meta_lengths[split].max()))
+        # A window after the first takes `step` new tokens; the one that ends the document takes as many as leave room
+        # for the separator.
+        step = np.maximum(full - limits.overlap, 1)
+        rest = np.maximum(body - full - (last - limits.overlap), 0)
+        windows = np.where(split, 2 + -(-rest // step), 1)
+        self.document = np.repeat(np.arange(len(body)), windows)
+        position = np.arange(len(self.document)) - np.repeat(np.cumsum(windows) - windows, windows)
+        full = full[self.document]
+        step = step[self.document]
+        self.ends = position == windows[self.document] - 1
+        self.predict_from = np.where(position == 0, 0, full + (position - 1) * step)
+        self.stop = np.where(self.ends, body[self.document], full + position * step)
+        self.stop = np.minimum(self.stop, body[self.document])
+        self.first = np.maximum(self.predict_from - limits.overlap, 0)
+        self.lengths = 2 + self.kept_meta_lengths[self.document] + self.stop - self.first + self.ends
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return len(self.kept_meta_lengths)
+
+    @property
+    def split(self) -> int:
+        """Number of documents that are longer than a window."""
+        return int((~self.ends & (self.predict_from == 0)).sum())
+
+    @property
+    def predicted(self) -> int:
+        """Number of predicted tokens: all body tokens and the ends of the documents."""
+        return int((self.stop - self.predict_from + self.ends).sum())
+
+
+class DocumentIds(Protocol):
+    """Random access to the token ids of documents."""
+
+    @property
+    def meta_lengths(self) -> np.ndarray:
+        """(D,) number of tokens of each meta."""
+
+    @property
+    def body_lengths(self) -> np.ndarray:
+        """(D,) number of tokens of each body."""
+
+    def meta(self, document: int, stop: int) -> Ids:
+        """Return the first `stop` ids of a meta."""
+
+    def body(self, document: int, start: int, stop: int) -> Ids:
+        """Return the ids of a body from `start` up to `stop`."""
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Token ids of documents in memory.
+
+    Args:
+        metas: D sequences of ids, empty where a document has no meta.
+        bodies: D sequences of ids.
+    """
+
+    metas: Sequence[Ids]
+    bodies: Sequence[Ids]
+
+    @property
+    def meta_lengths(self) -> np.ndarray:
+        """(D,) number of tokens of each meta."""
+        return np.array([len(meta) for meta in self.metas], dtype=np.int64)
+
+    @property
+    def body_lengths(self) -> np.ndarray:
+        """(D,) number of tokens of each body."""
+        return np.array([len(body) for body in self.bodies], dtype=np.int64)
+
+    def meta(self, document: int, stop: int) -> Ids:
+        """Return the first `stop` ids of a meta."""
+        return self.metas[document][:stop]
+
+    def body(self, document: int, start: int, stop: int) -> Ids:
+        """Return the ids of a body from `start` up to `stop`."""
+        return self.bodies[document][start:stop]
+
+
+class DocumentWindows(DocumentPlan):
+    """The windows of documents, laid out when they are read.
+
+    Args:
+        documents: token ids of the documents.
+        sep_token_id: id of the separator.
+        limits: lengths of a window and its parts.
+    """
+
+    def __init__(self, documents: DocumentIds, *, sep_token_id: int, limits: DocumentLimits) -> None:
+        super().__init__(documents.meta_lengths, documents.body_lengths, limits)
+        self._ids = documents
+        self._sep_token_id = sep_token_id
+
+    def read(self, indices: Iterable[int], without_meta: Iterable[bool] | None = None) -> list[DocumentSequence]:
+        """Return the layouts of windows, with labels.
+
+        Args:
+            indices: indices of the windows.
+            without_meta: for each of these windows, whether its meta is left out; by default all metas are kept.
+        """
+        if without_meta is None:
+            return [self._read(int(n), with_meta=True) for n in indices]
+        return [self._read(int(n), with_meta=not left_out) for n, left_out in zip(indices, without_meta, strict=True)]
+
+    def _read(self, n: int, *, with_meta: bool) -> DocumentSequence:
+        document = int(self.document[n])
+        first = int(self.first[n])
+        return lay_out_document(
+            self._ids.meta(document, int(self.kept_meta_lengths[document])) if with_meta else (),
+            self._ids.body(document, first, int(self.stop[n])),
+            self._sep_token_id,
+            predict_from=int(self.predict_from[n]) - first,
+            ends=bool(self.ends[n]),
+        )
