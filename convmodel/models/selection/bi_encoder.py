@@ -1,4 +1,4 @@
-"""Contexts and candidates in, dot products of their vectors out: the bi-encoder, and what it shares with the poly."""
+"""The bi-encoder, which scores a candidate by the dot product of one context vector and one candidate vector."""
 
 import copy
 import os
@@ -27,11 +27,11 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DualEncoder(nn.Module):
-    """The encoder of contexts and that of candidates, which may be one.
+    """The encoders of contexts and of candidates, which may be the same encoder.
 
     Args:
-        contexts: reads contexts.
-        candidates: reads candidates; None shares the first.
+        contexts: the encoder of contexts.
+        candidates: the encoder of candidates; None shares the encoder of contexts.
     """
 
     def __init__(self, contexts: TokenEncoder, candidates: TokenEncoder | None = None) -> None:
@@ -41,26 +41,26 @@ class DualEncoder(nn.Module):
 
     @property
     def candidates(self) -> TokenEncoder:
-        """Reads candidates."""
+        """The encoder of candidates."""
         return self.contexts if self.separate is None else self.separate
 
 
 class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
-    """Compares one vector of the context with one of the candidate. Source: arXiv:1905.01969, section 4.2.
+    """A selector that compares one context vector with one candidate vector. Source: arXiv:1905.01969, section 4.2.
 
     Args:
-        encoder: reads contexts.
-        tokenizer: of all that is read.
-        candidate_encoder: reads candidates; None shares the first.
-        pooling: which tokens a text's vector comes from; the last one for decoders and the first one for encoders, when
-            left out.
-        cosine_scale: makes vectors of length 1, and multiplies the context's by it, so that a score is this multiple of
-            the cosine; 20 learns quickest from scratch. None leaves the plain dot product, as the paper has it.
-        max_context: tokens of a context at most; whole turns go, oldest first. Persona sentences stay.
-        max_candidate: tokens of a candidate at most, its separators included.
+        encoder: the encoder of contexts.
+        tokenizer: the tokenizer of contexts and candidates.
+        candidate_encoder: the encoder of candidates; None shares the encoder of contexts.
+        pooling: the tokens that a text's vector comes from; by default the last one for decoders and the first one for
+            encoders.
+        cosine_scale: a factor of the cosine: vectors are normalized and the score is this multiple of their cosine; 20
+            learns fastest from scratch. None uses the plain dot product, as in the paper.
+        max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
+        max_candidate: largest length of a candidate in tokens, its separators included.
 
     Raises:
-        ValueError: for texts longer than the encoder reads.
+        ValueError: for lengths beyond the encoder's positions.
 
     Example:
         >>> selector = BiEncoder.from_encoder("bert-base-uncased")
@@ -86,19 +86,19 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale={cosine_scale}; it must be above 0, or None")
         self.cosine_scale = cosine_scale
-        for each in filter(None, (encoder, candidate_encoder)):
-            fit_vocabulary(each, tokenizer)
+        for token_encoder in filter(None, (encoder, candidate_encoder)):
+            fit_vocabulary(token_encoder, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], *, shared: bool = True, **options: Any) -> Self:
-        """Makes one around an encoder of transformers, by Hub name or folder, to be trained.
+        """Create a selector to be trained from a pretrained encoder.
 
         Args:
-            name_or_path: BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of a selector, whose
-                encoder of contexts is taken.
-            shared: whether one encoder reads both contexts and candidates.
-            options: of the class.
+            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
+                a selector, whose context encoder is used.
+            shared: whether one encoder encodes both contexts and candidates.
+            options: arguments of the class.
         """
         encoder, tokenizer = pretrained_encoder(name_or_path)
         separate = None if shared else copy.deepcopy(encoder)
@@ -113,14 +113,21 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
         shared: bool = True,
         **options: Any,
     ) -> Self:
-        """Makes one with new weights, to be trained; the other arguments are those of `from_encoder`."""
+        """Create a selector with new weights, to be trained.
+
+        Args:
+            tokenizer: the tokenizer of contexts and candidates.
+            sizes: sizes of the encoder.
+            shared, options: see `from_encoder`.
+        """
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), "shared": shared, **options})
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """See `Selector.build`."""
         given = dict(options)
-        encoder, shared = given.pop("encoder"), given.pop("shared")
+        encoder = given.pop("encoder")
+        shared = given.pop("shared")
         return cls(new_encoder(encoder), tokenizer, candidate_encoder=None if shared else new_encoder(encoder), **given)
 
     def options(self) -> dict[str, Any]:
@@ -136,7 +143,7 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
 
     @property
     def encoders(self) -> DualEncoder:
-        """The network as what it is."""
+        """The network, with its precise type."""
         return cast(DualEncoder, self.network)
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
@@ -149,25 +156,25 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
 
     def encode_context_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> EncodedContexts:
         """See `DualEncoderSelector.encode_context_rows`."""
-        vectors, found = self._in_chunks(rows, self._context_vectors, recompute=recompute)
+        vectors, mask = self._encode_batches(rows, self._context_vectors, recompute=recompute)
         if self.cosine_scale is not None:
             vectors = self.cosine_scale * functional.normalize(vectors, dim=-1)
-        return EncodedContexts(vectors, found)
+        return EncodedContexts(vectors, mask)
 
     def encode_candidate_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
         """See `DualEncoderSelector.encode_candidate_rows`."""
-        [vectors] = self._in_chunks(rows, self._candidate_vectors, recompute=recompute)
+        [vectors] = self._encode_batches(rows, self._candidate_vectors, recompute=recompute)
         return vectors if self.cosine_scale is None else functional.normalize(vectors, dim=-1)
 
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
-        """(B, M, D) vectors, and the (B, M) mask of those that are there."""
+        """Return (B, M, D) context vectors and the (B, M) mask of valid ones."""
         vectors = pool(self.encoders.contexts(rows), rows.mask, self.pooling)[:, None]
         return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
     def _candidate_vectors(self, rows: EncoderBatch) -> tuple[Tensor]:
         return (pool(self.encoders.candidates(rows), rows.mask, self.pooling),)
 
-    def _in_chunks(self, rows: Sequence[EncoderInput], encode: Any, *, recompute: bool) -> tuple[Tensor, ...]:
+    def _encode_batches(self, rows: Sequence[EncoderInput], encode: Any, *, recompute: bool) -> tuple[Tensor, ...]:
         return encode_in_batches(
             rows, encode, pad_token_id=self.tokenizer.sep_token_id, device=self.device, recompute=recompute
         )

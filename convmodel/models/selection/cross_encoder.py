@@ -1,4 +1,4 @@
-"""Context and candidate together in, a score out: the cross-encoder."""
+"""The cross-encoder, which reads context and candidate together and scores the pair."""
 
 import os
 from collections.abc import Sequence
@@ -28,29 +28,31 @@ from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 COMPARED_SCALE = 20.0
-"""What a head that compares begins to multiply the cosine with."""
+"""Initial factor of the cosine in the head with `compare_pooled`."""
 
 
 class CrossNetwork(nn.Module):
-    """An encoder and a head of one number.
+    """A token encoder with a head that maps a pooled vector to a score.
 
     Args:
-        encoder: reads pairs.
-        pooling: which tokens the head looks at.
-        compare_pooled: whether it looks at the product of two vectors of length 1, the context's and the candidate's, number
-            by number, in place of the pair's vector. It begins as the cosine.
+        encoder: the encoder of pairs.
+        pooling: the tokens that the head's input is pooled from.
+        compare_pooled: whether the head's input is the elementwise product of the normalized pooled vectors of context
+            and candidate, in place of the pair's pooled vector. The initial score is then a multiple of their cosine.
     """
 
     def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compare_pooled: bool = False) -> None:
         super().__init__()
-        self.encoder, self.pooling, self.compare_pooled = encoder, pooling, compare_pooled
+        self.encoder = encoder
+        self.pooling = pooling
+        self.compare_pooled = compare_pooled
         self.head = nn.Linear(encoder.width, 1)
         if compare_pooled:
             nn.init.constant_(self.head.weight, COMPARED_SCALE)
             nn.init.zeros_(self.head.bias)
 
     def forward(self, pairs: EncoderBatch) -> Tensor:
-        """B pairs in, (B,) scores out."""
+        """Return (B,) scores of B pairs."""
         hidden = self.encoder(pairs)
         scores: Tensor = self.head(
             self._product(hidden, pairs) if self.compare_pooled else self._pooled(hidden, pairs.mask)
@@ -67,24 +69,25 @@ class CrossNetwork(nn.Module):
 
 
 class CrossEncoder(Selector):
-    """Reads a candidate together with its context. Source: arXiv:1905.01969, section 4.3.
+    """A selector that reads a candidate together with its context. Source: arXiv:1905.01969, section 4.3.
 
-    A GPT-2 reads a context once for all its candidates; other encoders read every pair.
+    A GPT-2 computes a context once for all its candidates; other encoders compute every pair separately.
 
     Args:
-        encoder: reads pairs.
-        tokenizer: of all that is read.
-        pooling: which tokens of a pair the head looks at; the last one for decoders and the first one for encoders,
-            when left out.
-        max_context: tokens of a context at most; whole turns go, oldest first. Persona sentences stay.
-        max_candidate: tokens of a candidate at most, its separators included.
-        compare_pooled: whether the head compares context and candidate, each as it reads beside the other, in place of
-            looking at the pair as one. Where no encoder was trained on millions of pairs this learns several times
-            quicker: what a bi-encoder learned is where it begins. Every pair is then read whole.
+        encoder: the encoder of pairs.
+        tokenizer: the tokenizer of contexts and candidates.
+        pooling: the tokens of a pair that the head's input is pooled from; by default the last one for decoders and the
+            first one for encoders.
+        max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
+        max_candidate: largest length of a candidate in tokens, its separators included.
+        compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
+            the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has
+            not been trained on millions of pairs, because it starts as a bi-encoder. Every pair is then computed
+            separately.
 
     Raises:
-        ValueError: for pairs longer than the encoder reads, or a decoder that is to look at the first token, which sees
-            nothing.
+        ValueError: for pairs beyond the encoder's positions, or a decoder with pooling "first", whose first token
+            attends to no other.
 
     Example:
         >>> selector = CrossEncoder.from_encoder("gpt2")
@@ -104,26 +107,26 @@ class CrossEncoder(Selector):
         max_candidate: int = 72,
         compare_pooled: bool = False,
     ) -> None:
-        how = default_pooling(encoder, pooling)
-        if encoder.causal and how == "first":
+        pooling = default_pooling(encoder, pooling)
+        if encoder.causal and pooling == "first":
             raise ValueError("pooling='first': a decoder's first token sees no other; allowed are last and mean")
         if max_context + max_candidate > encoder.positions:
             raise ValueError(
                 f"max_context={max_context} and max_candidate={max_candidate} together; "
                 f"this encoder reads {encoder.positions} tokens"
             )
-        super().__init__(CrossNetwork(encoder, how, compare_pooled=compare_pooled), tokenizer)
+        super().__init__(CrossNetwork(encoder, pooling, compare_pooled=compare_pooled), tokenizer)
         fit_vocabulary(encoder, tokenizer)
         self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """Makes one around an encoder of transformers, by Hub name or folder, to be trained.
+        """Create a selector to be trained from a pretrained encoder.
 
         Args:
-            name_or_path: BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of a selector, whose
-                encoder of contexts is taken.
-            options: of the class.
+            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
+                a selector, whose context encoder is used.
+            options: arguments of the class.
         """
         return cls(*pretrained_encoder(name_or_path), **options)
 
@@ -134,7 +137,13 @@ class CrossEncoder(Selector):
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
         **options: Any,
     ) -> Self:
-        """Makes one with new weights, to be trained; `options` are those of the class."""
+        """Create a selector with new weights, to be trained.
+
+        Args:
+            tokenizer: the tokenizer of contexts and candidates.
+            sizes: sizes of the encoder.
+            options: arguments of the class.
+        """
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
 
     @classmethod
@@ -155,17 +164,17 @@ class CrossEncoder(Selector):
 
     @property
     def cross(self) -> CrossNetwork:
-        """The network as what it is."""
+        """The network, with its precise type."""
         return cast(CrossNetwork, self.network)
 
     @property
     def shares_contexts(self) -> bool:
-        """Whether a context is read once for all its candidates."""
+        """Whether a context is computed once for all its candidates."""
         cross = self.cross
         return cross.pooling == "last" and not cross.compare_pooled and can_share(cross.encoder.hf_model)
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
-        """Lays out the ids of a context's turns and persona sentences."""
+        """Lay out the ids of a context's turns and persona sentences."""
         return self.layout.context(turns, persona)
 
     def score_rows(
@@ -175,19 +184,19 @@ class CrossEncoder(Selector):
         *,
         recompute: bool = False,
     ) -> Tensor:
-        """Scores laid-out contexts, with gradients.
+        """Score candidates of laid-out contexts, with gradients.
 
         Args:
-            contexts: B of them, of `context_row`.
-            candidates: the token ids of C candidates for each.
-            recompute: trades time for memory when gradients come back, see `encoder.encode_in_batches`.
+            contexts: B contexts, laid out by `context_row`.
+            candidates: for each context the token ids of C candidates.
+            recompute: whether to trade time for memory in the backward pass, see `encoder.encode_in_batches`.
 
         Returns:
             (B, C), higher is better.
         """
         if self.shares_contexts:
-            nothing = EncoderInput([], [])
-            distinct = {id(texts): [self.layout.pair(nothing, ids) for ids in texts] for texts in candidates}
+            empty = EncoderInput([], [])
+            distinct = {id(texts): [self.layout.pair(empty, ids) for ids in texts] for texts in candidates}
             states = shared_states(
                 cast(Any, self.cross.encoder.hf_model),
                 contexts,
@@ -201,7 +210,7 @@ class CrossEncoder(Selector):
         return self.score_pairs(pairs, recompute=recompute).view(len(contexts), -1)
 
     def score_pairs(self, pairs: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
-        """N pairs of a `RowLayout`, each read by itself, in; (N,) scores out."""
+        """Return (N,) scores of N pairs laid out by `RowLayout.pair`, each computed separately."""
         [scores] = encode_in_batches(
             pairs,
             lambda padded: (self.cross(padded),),
@@ -227,21 +236,22 @@ class CrossEncoder(Selector):
             return torch.empty(0, len(pools[0]))
         texts = list(dict.fromkeys(text for pool in pools for text in pool))
         ids = dict(zip(texts, self.tokenizer.encode_many(texts), strict=True))
-        found = [[ids[text] for text in pool] for pool in pools]
-        return self.score_rows(rows, found if len(found) == len(rows) else found * len(rows)).float().cpu()
+        pool_ids = [[ids[text] for text in pool] for pool in pools]
+        return self.score_rows(rows, pool_ids if len(pool_ids) == len(rows) else pool_ids * len(rows)).float().cpu()
 
-    # In whole numbers
+    # int8
 
     def to_int8(self) -> None:
         """See `Selector.to_int8`."""
-        self._saved_fingerprint, self._int8 = self.fingerprint(), True
+        self._saved_fingerprint = self.fingerprint()
+        self._int8 = True
         to_int8(self.cross.encoder.hf_model)
 
     def weights(self) -> dict[str, Tensor]:
         """See `Selector.weights`.
 
         Raises:
-            ValueError: for a model in int8, which has lost what is to be saved.
+            ValueError: for a model in int8, whose original weights are lost.
         """
         if is_int8(self.network):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')

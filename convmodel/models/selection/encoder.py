@@ -1,4 +1,4 @@
-"""Rows of token ids in, hidden states out: any transformers encoder or decoder, by name, folder or from scratch."""
+"""Token encoders: any encoder or decoder of transformers, by Hub name, from a folder, or with new weights."""
 
 import inspect
 import os
@@ -19,28 +19,28 @@ from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 TOKENS_PER_CHUNK = 4_096
-"""Tokens that an encoder reads at once, padding included; longer rows are read alone."""
+"""Largest batch in tokens, padding included; a longer row forms a batch by itself."""
 
 TOKENS_PER_CPU_CHUNK = 1_024
-"""The same on a CPU: more at once multiplies no quicker there, needs more padding, and does not stay in its caches."""
+"""Largest batch in tokens on a CPU: larger ones are no faster, need more padding, and do not stay in its caches."""
 
 Architecture = Literal["bert", "distilbert", "gpt2"]
-"""What an encoder from scratch can be."""
+"""Architectures of an encoder with new weights."""
 
 
 @dataclass
 class NewEncoder:
-    """The sizes of an encoder from scratch.
+    """The sizes of an encoder with new weights.
 
     Args:
-        architecture: "bert" and "distilbert" read in both directions, "gpt2" from left to right.
-        vocab_size: Tokens of the vocabulary at most; it is learned from the training file.
-        layers: Blocks.
-        heads: Attention heads; they divide `width`.
-        width: D, of the hidden states.
+        architecture: "bert" and "distilbert" attend in both directions, "gpt2" from left to right.
+        vocab_size: Largest size of the vocabulary, which is learned from the training file.
+        layers: Number of transformer blocks.
+        heads: Number of attention heads; must divide `width`.
+        width: D, the width of the hidden states.
         inner: Width of the feed-forward layers; 4 x `width` when null.
-        positions: Tokens that it can read at once.
-        dropout: Of hidden states. Attention weights are not dropped: on a CPU that costs a fifth of the speed.
+        positions: Largest number of tokens in a row.
+        dropout: Dropout of hidden states. Attention weights have none: on a CPU it costs a fifth of the speed.
     """
 
     architecture: Architecture = "bert"
@@ -53,15 +53,16 @@ class NewEncoder:
     dropout: float = 0.1
 
     def config(self, tokenizer: TextTokenizer) -> PretrainedConfig:
-        """As transformers has it, for a tokenizer.
+        """Return the transformers configuration for a tokenizer.
 
         Raises:
-            ValueError: when the heads do not divide the width.
+            ValueError: when `heads` does not divide `width`.
         """
         if self.width % self.heads:
             raise ValueError(f"heads={self.heads} does not divide width={self.width}")
-        inner, rows = self.inner or 4 * self.width, len(tokenizer)
-        no_ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # padding is told by masks alone
+        inner = self.inner or 4 * self.width
+        rows = len(tokenizer)
+        no_ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # padding is marked by masks alone
         if self.architecture == "gpt2":
             sizes: dict[str, Any] = {
                 **{"n_layer": self.layers, "n_head": self.heads, "n_embd": self.width, "n_inner": inner},
@@ -83,14 +84,15 @@ class NewEncoder:
 
 
 class TokenEncoder(nn.Module):
-    """Reads rows with a transformers model.
+    """Encodes rows of token ids as hidden states with a transformers model.
 
     Args:
-        hf_model: without a head. What it has of a pooler is taken off: nothing here reads it.
-        described_by: the names in the description that it was made from; None where there was none.
+        hf_model: a transformers model without a head. Its pooler, if any, is removed, because nothing uses it.
+        described_by: the keys of the configuration that the model was created from; None for a model loaded from
+            transformers.
 
     Raises:
-        ValueError: for a model that has an encoder and a decoder.
+        ValueError: for an encoder-decoder model.
     """
 
     def __init__(self, hf_model: PreTrainedModel, *, described_by: Collection[str] | None = None) -> None:
@@ -100,7 +102,8 @@ class TokenEncoder(nn.Module):
             raise ValueError(f"a {config.model_type!r} has an encoder and a decoder; give one that has either")
         if getattr(hf_model, "pooler", None) is not None:
             setattr(hf_model, "pooler", None)  # noqa: B010 (typed as a module)
-        self.hf_model, self.described_by = hf_model, described_by
+        self.hf_model = hf_model
+        self.described_by = described_by
         kind = config.model_type
         self.causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
         types = "token_type_ids" in inspect.signature(hf_model.forward).parameters
@@ -108,20 +111,20 @@ class TokenEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """D, of the hidden states."""
+        """D, the width of the hidden states."""
         return int(self.hf_model.config.hidden_size)
 
     @property
     def positions(self) -> int:
-        """Tokens that it can read at once."""
+        """The largest number of tokens in a row."""
         table = getattr(getattr(self.hf_model, "embeddings", None), "position_embeddings", None)
-        padding = getattr(table, "padding_idx", None)  # RoBERTa and its like count from behind it
+        padding = getattr(table, "padding_idx", None)  # RoBERTa and its relatives number positions from padding_idx + 1
         return int(self.hf_model.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
     def forward(self, rows: EncoderBatch) -> Tensor:
-        """B rows in, (B, T, D) out. What is said of padding means nothing."""
+        """Return hidden states (B, T, D); values at padding positions are undefined."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
-        if not self.causal and not rows.mask.all():  # no token sees what stands to its right: padding is there
+        if not self.causal and not rows.mask.all():  # a decoder's tokens never attend to padding on their right
             inputs["attention_mask"] = rows.mask.to(torch.long)
         if self._types:
             inputs["token_type_ids"] = rows.types
@@ -131,10 +134,11 @@ class TokenEncoder(nn.Module):
 
 
 def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
-    """Loads an encoder by Hub name or folder, in float32. Only safetensors are read.
+    """Load an encoder by Hub name or folder, in float32. Only safetensors are read.
 
     Raises:
-        FileNotFoundError, ValueError: when there is none, or it is none.
+        FileNotFoundError: when there is no such folder or Hub name.
+        ValueError: when it does not contain a suitable model.
     """
     source = checked_source(name_or_path)
     try:
@@ -146,45 +150,46 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
 
 
 def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
-    """Makes an encoder with new weights from its configuration, or from `to_dict` of one."""
+    """Create an encoder with new weights from a configuration, or from a configuration's `to_dict`."""
     names = None
     if isinstance(config, dict):
-        names, config = frozenset(config), AutoConfig.for_model(**config)
+        names = frozenset(config)
+        config = AutoConfig.for_model(**config)
     return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)), described_by=names)
 
 
 def to_config(encoder: TokenEncoder) -> dict[str, Any]:
-    """What `new_encoder` makes one of the same sizes of; the same wherever it came from, in every transformers.
+    """Return the configuration from which `new_encoder` creates an encoder of the same sizes.
 
-    What a later transformers adds to its configurations is left out of the description of an older model: an index
-    that was made with it stays its own.
+    It does not depend on the model's path or on the version of transformers: keys that a later version adds are left
+    out for an older model, so that the model's fingerprint, and the indexes built with it, stay valid.
     """
-    found: dict[str, Any] = encoder.hf_model.config.to_dict()
-    names = set(found if encoder.described_by is None else encoder.described_by)
+    config: dict[str, Any] = encoder.hf_model.config.to_dict()
+    names = set(config if encoder.described_by is None else encoder.described_by)
     names -= {"_name_or_path", "transformers_version"}
-    return {name: value for name, value in found.items() if name in names}
+    return {name: value for name, value in config.items() if name in names}
 
 
 def fit_vocabulary(encoder: TokenEncoder, tokenizer: TextTokenizer) -> None:
-    """Gives the encoder a row for every token, where the tokenizer added a separator."""
+    """Resize the encoder's embeddings where the tokenizer has more tokens, such as an added separator."""
     if len(tokenizer) > cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings:
         encoder.hf_model.resize_token_embeddings(len(tokenizer))
 
 
 def default_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
-    """What was asked for; else the last token of decoders, which saw all others, and the first one of encoders."""
+    """Return `pooling` if given, else "last" for decoders, whose last token attends to all others, and "first"."""
     return pooling or ("last" if encoder.causal else "first")
 
 
 def row_layout(encoder: TokenEncoder, tokenizer: TextTokenizer, *, max_context: int, max_candidate: int) -> RowLayout:
-    """The layout of an encoder's rows, with the tokens that its tokenizer has.
+    """Return the layout of an encoder's rows, with the special tokens of its tokenizer.
 
     Raises:
-        ValueError: for rows longer than it reads.
+        ValueError: for rows longer than the encoder's positions.
     """
-    for name, given in (("max_context", max_context), ("max_candidate", max_candidate)):
-        if not 3 <= given <= encoder.positions:
-            raise ValueError(f"{name}={given}; this encoder reads 3 to {encoder.positions} tokens")
+    for name, length in (("max_context", max_context), ("max_candidate", max_candidate)):
+        if not 3 <= length <= encoder.positions:
+            raise ValueError(f"{name}={length}; this encoder reads 3 to {encoder.positions} tokens")
     first = tokenizer.hf_tokenizer.cls_token_id
     return RowLayout(tokenizer.sep_token_id, first, max_context=max_context, max_candidate=max_candidate)
 
@@ -198,29 +203,30 @@ def encode_in_batches(
     tokens: int | None = None,
     recompute: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Encodes rows of like length together, so that little padding is read.
+    """Encode rows in batches of similar length, so that little padding is computed.
 
     Args:
-        rows: at least one.
-        encode: a chunk of B rows in, tensors of B rows each out.
-        pad_token_id: what rows are filled up with.
-        device: where `encode` reads.
-        tokens: of a chunk, padding included; what `device` is quick at, when left out.
-        recompute: keeps nothing of a chunk but its result, and runs it again when gradients come back: gradients and
-            dropout are the same, and memory is that of one chunk. Source: gradient caching, arXiv:2101.06983.
+        rows: the rows, at least one.
+        encode: a function that maps a batch of B rows to tensors with B rows each.
+        pad_token_id: the id that rows are padded with.
+        device: the device of `encode`'s inputs.
+        tokens: largest batch in tokens, padding included; by default a size that is fast on `device`.
+        recompute: whether to keep only the result of a batch, and recompute its activations in the backward pass:
+            gradients and dropout are the same, and memory is that of one batch. Source: gradient caching,
+            arXiv:2101.06983.
 
     Returns:
         The tensors of all rows, in the order of `rows`.
     """
     if tokens is None:
         tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
-    found: list[tuple[Tensor, ...]] = []
+    results: list[tuple[Tensor, ...]] = []
     order: list[int] = []
     for numbers in batches_by_length([len(row) for row in rows], max_tokens=tokens):
         padded = pad_rows([rows[number] for number in numbers], pad_token_id).to(device)
-        found.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
+        results.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
         order += numbers
-    back = torch.empty(len(order), dtype=torch.long)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    back = back.to(device)
-    return tuple(torch.cat(parts)[back] for parts in zip(*found, strict=True))
+    inverse = torch.empty(len(order), dtype=torch.long)
+    inverse[torch.tensor(order)] = torch.arange(len(order))
+    inverse = inverse.to(device)
+    return tuple(torch.cat(parts)[inverse] for parts in zip(*results, strict=True))

@@ -1,4 +1,4 @@
-"""A trained selector and examples in, the same examples with the distractors that it finds hardest out."""
+"""Mining of hard negatives: for each example, the responses of other examples that a trained selector scores best."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from convmodel.data.selection_example import SelectionExample, iter_examples
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.tokens.store import iter_chunks
 
-AT_ONCE = 256
-"""Contexts that are encoded and searched together."""
+BATCH = 256
+"""Number of contexts encoded and searched at once."""
 
 Progress = Callable[[int], object]
-"""Told how many more examples are done."""
+"""Called after each batch with the number of examples in it."""
 
 
 def mine(
@@ -29,47 +29,50 @@ def mine(
     on_error: OnError = "stop",
     progress: Progress = lambda _: None,
 ) -> int:
-    """Writes each example of a file with the responses of the others that score best, in place of its distractors.
+    """Write each example of a file with the best-scored responses of other examples as its distractors.
 
-    The real response never is a distractor of its context, nor is what was said in it. A response that would do as well
-    as the real one may be: `skip` leaves the very best out.
+    Neither the gold response nor a turn of the context becomes a distractor. A response that is as good as the gold one
+    may become one; `skip` leaves the best-scored responses out.
 
     Args:
-        selector: finds them.
-        source: conversations or examples with candidates.
-        output: JSON Lines, `{"context", "response", "distractors", "persona"}`; appears when all are written.
-        negatives: how many for each example.
-        skip: how many of the best are left out.
-        on_error: what to do with a line that cannot be read.
-        progress: told of examples that are done.
+        selector: the model that scores the responses.
+        source: a file of conversations, or of examples with candidates.
+        output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
+            complete.
+        negatives: number of distractors for each example.
+        skip: number of best-scored responses to leave out.
+        on_error: how to treat a line that cannot be read.
+        progress: called after each batch, see `Progress`.
 
     Returns:
-        How many examples were written.
+        The number of examples written.
 
     Raises:
-        ValueError: for less than one negative, a negative skip, or a file with too few responses.
+        ValueError: for less than one negative, a negative skip, or a file whose responses are all equal.
     """
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
-    texts = list(dict.fromkeys(one.response for one in iter_examples(source, on_error=on_error)))
+    texts = list(dict.fromkeys(example.response for example in iter_examples(source, on_error=on_error)))
     if len(texts) < 2:
         raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")
-    vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * AT_ONCE)])
+    vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
-        for part in iter_chunks(iter_examples(source, on_error=on_error), AT_ONCE):
-            contexts = selector.encode_contexts([one.context for one in part], personas=[one.persona for one in part])
-            said = max(len(one.context) for one in part) + 1
-            best = selector.search_encoded(contexts, vectors, negatives + skip + said)
-            for one, ids in zip(part, best.ids.tolist(), strict=True):
-                known = {text.strip() for text in (*one.context, one.response)}
-                hardest = [texts[number] for number in ids if texts[number].strip() not in known]
-                file.write(_line(one, hardest[skip : skip + negatives]) + "\n")
-            written += len(part)
-            progress(len(part))
+        for batch in iter_chunks(iter_examples(source, on_error=on_error), BATCH):
+            contexts = selector.encode_contexts(
+                [example.context for example in batch], personas=[example.persona for example in batch]
+            )
+            max_excluded = max(len(example.context) for example in batch) + 1
+            best = selector.search_encoded(contexts, vectors, negatives + skip + max_excluded)
+            for example, ids in zip(batch, best.ids.tolist(), strict=True):
+                excluded = {text.strip() for text in (*example.context, example.response)}
+                hardest = [texts[index] for index in ids if texts[index].strip() not in excluded]
+                file.write(_to_json(example, hardest[skip : skip + negatives]) + "\n")
+            written += len(batch)
+            progress(len(batch))
     return written
 
 
-def _line(one: SelectionExample, distractors: Sequence[str]) -> str:
-    value = {"context": one.context, "response": one.response, "distractors": distractors}
-    return json.dumps(value | ({"persona": one.persona} if one.persona else {}), ensure_ascii=False)
+def _to_json(example: SelectionExample, distractors: Sequence[str]) -> str:
+    value = {"context": example.context, "response": example.response, "distractors": distractors}
+    return json.dumps(value | ({"persona": example.persona} if example.persona else {}), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Contexts and candidates as texts in, checked texts and token ids out."""
+"""Validation and tokenization of contexts, personas and candidates."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -15,10 +15,10 @@ def context_ids(
     contexts: Sequence[Sequence[str]],
     personas: Sequence[Sequence[str]] | None,
 ) -> list[tuple[list[list[int]], list[list[int]]]]:
-    """The ids of the turns and of the persona sentences of each context, in one call of the tokenizer.
+    """Return the ids of the turns and of the persona sentences of each context, from one call of the tokenizer.
 
     Raises:
-        TypeError, ValueError: for a text that is missing, empty or no text.
+        TypeError, ValueError: for a text that is missing, empty or not a string.
     """
     if isinstance(contexts, str) or any(isinstance(context, str) for context in contexts):
         raise TypeError(f"contexts is {contexts!r:.60}; give a list of contexts, each a list of turns")
@@ -27,7 +27,8 @@ def context_ids(
     texts: list[str] = []
     counts: list[tuple[int, int]] = []
     for context, persona in zip(contexts, personas or [()] * len(contexts), strict=True):
-        turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
+        turns = check_turns(context)
+        sentences = check_turns(persona, what="persona sentence")
         texts += [*turns, *sentences]
         counts.append((len(turns), len(sentences)))
     ids = iter(tokenizer.encode_many(texts))
@@ -35,10 +36,10 @@ def context_ids(
 
 
 def checked_candidates(candidates: Sequence[str]) -> list[str]:
-    """Candidates, once it is known that they are texts and at least one.
+    """Return the candidates after checking that there is at least one and that all are non-empty strings.
 
     Raises:
-        TypeError, ValueError: where they are not.
+        TypeError, ValueError: when the check fails.
     """
     texts = list(check_turns(candidates, what="candidate"))
     if not texts:
@@ -47,10 +48,11 @@ def checked_candidates(candidates: Sequence[str]) -> list[str]:
 
 
 def checked_pools(contexts: Sequence[Sequence[str]], candidates: Candidates) -> list[list[str]]:
-    """One pool for all contexts, or one for each.
+    """Return one pool for all contexts, or one pool for each context.
 
     Raises:
-        TypeError, ValueError: for texts that are none, or pools of different sizes or number.
+        TypeError, ValueError: for a text that is empty or not a string, pools of different sizes, or a number of pools
+            other than that of the contexts.
     """
     if isinstance(candidates, str) or not len(candidates) or isinstance(candidates[0], str):
         return [checked_candidates(cast(Sequence[str], candidates))]

@@ -1,4 +1,4 @@
-"""Scores of a batch in, the loss out: each context against its own response and the others'."""
+"""Ranking losses: cross-entropy of each context's response among the candidates of the batch or of a pool."""
 
 import torch
 from torch import Tensor
@@ -8,16 +8,16 @@ from torch.nn import functional
 def in_batch_loss(
     scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of each context's own response among those of the batch.
+    """Return the cross-entropy of each context's response among all candidates of the batch.
 
     Args:
-        scores: (B, C), C at least B, of context i and candidate j; the first B candidates are the contexts' responses.
-        responses: (C,) numbers that are equal where the texts are: an equal text is never a negative.
-        label_smoothing: from 0 to 1, the share of the target that is spread over all that are left.
-        counted: (B,) which contexts count; all when left out. The responses of the others stay negatives.
+        scores: (B, C) score of context i and candidate j, with C >= B; the first B candidates are the responses.
+        responses: (C,) ids that are equal for equal texts, so that a duplicate of the response is never a negative.
+        label_smoothing: from 0 to 1, the share of the target that is spread over the candidates that are not masked.
+        counted: (B,), true for contexts that count; None counts all. Responses of the others remain negatives.
 
     Returns:
-        () the mean over the contexts that count, in nats; 0 where none does.
+        Scalar, the mean over the contexts that count, in nats; 0 if there are none.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
@@ -29,21 +29,21 @@ def in_batch_loss(
     return loss.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
 
 
-def pool_losses(scores: Tensor, there: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of each context's response among the candidates that are there.
+def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of each context's response among the candidates of its pool.
 
     Args:
-        scores: (B, C).
-        there: (B, C), which candidates are there; the response is.
+        scores: (B, C) scores of the candidates.
+        mask: (B, C), true for candidates of the pool, which include the response.
         gold: (B,) columns of the responses.
-        label_smoothing: from 0 to 1, the share of the target that is spread over all that are there.
+        label_smoothing: from 0 to 1, the share of the target that is spread over the candidates of the pool.
 
     Returns:
-        (B,) in nats.
+        (B,) losses in nats.
     """
-    chances = scores.float().masked_fill(~there, -torch.inf).log_softmax(1)
-    loss = functional.nll_loss(chances, gold, reduction="none")
+    log_probabilities = scores.float().masked_fill(~mask, -torch.inf).log_softmax(1)
+    loss = functional.nll_loss(log_probabilities, gold, reduction="none")
     if not label_smoothing:
         return loss
-    spread = -chances.masked_fill(~there, 0).sum(1) / there.sum(1)
+    spread = -log_probabilities.masked_fill(~mask, 0).sum(1) / mask.sum(1)
     return (1 - label_smoothing) * loss + label_smoothing * spread

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
 from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import normalise
+from convmodel.generation.linear import apply_layer_norm
 from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048
@@ -156,7 +156,7 @@ class _Chunk:
     def read(self, blocks: RaggedGPT2Layers) -> Tensor:
         """(C, D), after the last layer norm, of all candidates in their order."""
         hidden = blocks(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
-        return normalise(self._transformer.ln_f, hidden)
+        return apply_layer_norm(self._transformer.ln_f, hidden)
 
     def _attend(self, mixed: Tensor, number: int, scale: float) -> Tensor:
         """See `RaggedGPT2Layers`."""

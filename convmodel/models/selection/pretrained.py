@@ -1,4 +1,4 @@
-"""A name or folder in, an encoder and its tokenizer out, to be trained further: of transformers, or of a selector."""
+"""Loading a pretrained encoder and its tokenizer from transformers, or from a saved selector."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,15 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, TextTokenizer]:
-    """Loads an encoder in float32.
+    """Load an encoder in float32, and its tokenizer.
 
     Args:
-        name_or_path: of transformers; or the folder of a selector, whose encoder of contexts is taken.
+        name_or_path: Hub name or folder of a transformers model; or the folder of a selector, whose context encoder is
+            used.
 
     Raises:
-        FileNotFoundError, ValueError: when there is none, or it is none.
+        FileNotFoundError: when there is no such folder or Hub name.
+        ValueError: when it does not contain a transformers encoder.
     """
     if not (Path(name_or_path) / SELECTOR).is_file():
         return load_encoder(name_or_path), ConversationTokenizer.from_pretrained(name_or_path)

@@ -1,4 +1,4 @@
-"""The folder of a saved selector in, what is in it out."""
+"""Selector architectures by name, and the files of a saved selector."""
 
 import importlib
 import json
@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-SELECTOR, WEIGHTS = "selector.json", "model.safetensors"
+SELECTOR = "selector.json"
+WEIGHTS = "model.safetensors"
 STRANGE = "is not what this version saves; give a folder made by save_pretrained"
 
 HOMES = {
@@ -18,35 +19,36 @@ HOMES = {
     "cross-encoder": ("convmodel.models.selection.cross_encoder", "CrossEncoder"),
     "convert": ("convmodel.models.selection.convert.model", "Convert"),
 }
-"""Where the class of each kind of selector lives; imported when a folder asks for it."""
+"""Module and class of each kind of selector, imported when a folder of that kind is loaded."""
 
 
 def class_of(kind: str) -> Any:
-    """The class of a kind of selector, one of `HOMES`."""
+    """Return the class of a kind of selector, a key of `HOMES`."""
     module, name = HOMES[kind]
     return getattr(importlib.import_module(module), name)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The kind and the options of a saved selector.
+    """Return the kind and the options of a saved selector.
 
     Raises:
-        ValueError: when there is something else.
+        ValueError: when the file has other contents.
     """
     try:
-        found = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
-        if found["kind"] in HOMES and isinstance(found["options"], dict):
-            return cast(dict[str, Any], found)
+        config = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
+        if config["kind"] in HOMES and isinstance(config["options"], dict):
+            return cast(dict[str, Any], config)
     except (ValueError, KeyError, TypeError):
         pass
     raise ValueError(f"{folder / SELECTOR}: {STRANGE}")
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a saved selector.
+    """Return the weights of a saved selector.
 
     Raises:
-        FileNotFoundError, ValueError: when there are none, or they are damaged.
+        FileNotFoundError: when the folder has no weights.
+        ValueError: when the file is damaged.
     """
     try:
         return load_file(folder / WEIGHTS)

@@ -1,4 +1,4 @@
-"""Hidden states of contexts and vectors of candidates in, scores out: the heads of bi- and poly-encoder.
+"""Pooling and scoring functions of the bi-encoder and the poly-encoder.
 
 Source: arXiv:1905.01969, sections 4.2 and 4.4.
 """
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 PolyType = Literal["learnt", "first", "last"]
-"""Where a context's vectors come from: codes that attend over its tokens, or its first or last tokens as they are."""
+"""Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
 
 
 def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Dot-product attention over values that are their own keys, without scaling, as the poly-encoder has it.
+    """Compute dot-product attention over values that are their own keys, without scaling, as in the poly-encoder.
 
     Args:
-        queries: (M, D) or (B, M, D).
-        values: (B, T, D).
-        mask: (B, T), nonzero where there is something to attend to; at least one in each row.
+        queries: (M, D) or (B, M, D) queries.
+        values: (B, T, D) keys and values.
+        mask: (B, T), nonzero for valid values; at least one in each row.
 
     Returns:
-        (B, M, D)
+        (B, M, D) attended values.
     """
     scores = queries @ values.transpose(1, 2)
     weights = scores.masked_fill(~mask.bool()[:, None], -torch.inf).softmax(-1)
@@ -29,15 +29,15 @@ def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 
 
 class PolyContext(nn.Module):
-    """Makes M vectors of a context.
+    """Computes the M vectors of a context.
 
     Args:
-        width: D of the encoder.
-        num_codes: M.
-        kind: see `PolyType`.
+        width: D, the width of the hidden states.
+        num_codes: M, the number of vectors.
+        kind: source of the vectors, see `PolyType`.
 
     Raises:
-        ValueError: for no codes, or another kind.
+        ValueError: for `num_codes` below 1, or an unknown kind.
     """
 
     def __init__(self, width: int, num_codes: int, kind: PolyType = "learnt") -> None:
@@ -46,89 +46,95 @@ class PolyContext(nn.Module):
             raise ValueError(
                 f"num_codes={num_codes}, kind={kind!r}; allowed are at least 1, and {', '.join(get_args(PolyType))}"
             )
-        self.num_codes, self.kind = num_codes, kind
-        # The paper's N(0, D^-1/2) names the standard deviation; as the mean it would make all codes alike.
+        self.num_codes = num_codes
+        self.kind = kind
+        # D^-1/2 in the paper's N(0, D^-1/2) is the standard deviation; used as the mean, it would make all codes
+        # nearly equal.
         self.codes = nn.Parameter(torch.randn(num_codes, width) * width**-0.5) if kind == "learnt" else None
 
     def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, D) states and their (B, T) mask in; (B, M, D) vectors and a (B, M) mask of those that are there out.
+        """Return (B, M, D) context vectors and a (B, M) mask of valid ones.
 
-        A context shorter than M tokens has fewer first or last ones.
+        A context shorter than M tokens has fewer valid vectors where they are its first or last tokens.
+
+        Args:
+            hidden: (B, T, D) hidden states.
+            mask: (B, T), nonzero where a token is not padding.
         """
         if self.codes is not None:
             vectors = attend(self.codes, hidden, mask)
             return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=hidden.device)
-        there = mask.bool()
-        number = there.cumsum(1) - 1  # of each token among those that are no padding
+        is_token = mask.bool()
+        slots = is_token.cumsum(1) - 1  # index of each token among those that are not padding
         if self.kind == "last":
-            number = number - there.sum(1, keepdim=True) + self.num_codes
-        wanted = there & (number >= 0) & (number < self.num_codes)
+            slots = slots - is_token.sum(1, keepdim=True) + self.num_codes
+        selected = is_token & (slots >= 0) & (slots < self.num_codes)
         vectors = hidden.new_zeros(len(hidden), self.num_codes, hidden.shape[2])
-        found = torch.zeros(vectors.shape[:2], dtype=torch.bool, device=hidden.device)
-        rows, places = wanted.nonzero(as_tuple=True)
-        vectors[rows, number[rows, places]] = hidden[rows, places]
-        found[rows, number[rows, places]] = True
-        return vectors, found
+        valid = torch.zeros(vectors.shape[:2], dtype=torch.bool, device=hidden.device)
+        rows, positions = selected.nonzero(as_tuple=True)
+        vectors[rows, slots[rows, positions]] = hidden[rows, positions]
+        valid[rows, slots[rows, positions]] = True
+        return vectors, valid
 
 
 def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
-    """(B, D) contexts and (C, D) candidates, or (B, C, D) candidates of each, in; (B, C) dot products out."""
+    """Return (B, C) dot products of (B, D) contexts with (C, D) shared or (B, C, D) separate candidates."""
     if candidates.dim() == 2:
         return contexts @ candidates.T
     return (candidates @ contexts[..., None])[..., 0]
 
 
-def poly_scores(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
-    """The poly-encoder's score: each candidate attends over a context's vectors, and is multiplied with what it sees.
+def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
+    """Return the poly-encoder's scores: a candidate's product with the result of its attention over context vectors.
 
-    With s_m the products of a candidate and a context's vectors, the product of what it sees is sum_m softmax(s)_m s_m:
-    no vector of the width D is built for any pair.
+    With s_m the products of a candidate and a context's vectors, the score is sum_m softmax(s)_m s_m, so that no vector
+    of width D is computed for a pair.
 
     Args:
-        vectors: (B, M, D), of contexts.
-        found: (B, M), which of them are there; at least one in each row.
-        candidates: (C, D), or (B, C, D) for candidates of each context.
+        vectors: (B, M, D) context vectors.
+        mask: (B, M), true for valid vectors; at least one in each row.
+        candidates: (C, D) for all contexts, or (B, C, D).
 
     Returns:
         (B, C), higher is better.
     """
-    if candidates.dim() == 2:  # one product for all contexts, the M numbers of a pair side by side
+    if candidates.dim() == 2:  # one product for all contexts, with the M values of a pair contiguous
         products = (candidates @ vectors.flatten(0, 1).T).view(len(candidates), *vectors.shape[:2]).transpose(0, 1)
     else:
         products = candidates @ vectors.transpose(1, 2)
-    if found.all():
+    if mask.all():
         return (products.softmax(-1) * products).sum(-1)
-    weights = products.masked_fill(~found[:, None], -torch.inf).softmax(-1)
-    return (weights * products.masked_fill(~found[:, None], 0)).sum(-1)
+    weights = products.masked_fill(~mask[:, None], -torch.inf).softmax(-1)
+    return (weights * products.masked_fill(~mask[:, None], 0)).sum(-1)
 
 
 Pooling = Literal["first", "mean", "last"]
-"""Which tokens a text's vector comes from."""
+"""The tokens that a text's vector comes from."""
 
 
-def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
-    """Makes one vector of a text's tokens; padding, on whichever side, never counts.
+def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Pool a text's hidden states into one vector, ignoring padding on either side.
 
     Args:
-        hidden: (B, T, D).
-        mask: (B, T), nonzero where a token is no padding; at least one in each row.
-        how: the first token, the last one, or the mean of all.
+        hidden: (B, T, D) hidden states.
+        mask: (B, T), nonzero where a token is not padding; at least one in each row.
+        pooling: the first token, the last token, or the mean of all tokens.
 
     Returns:
-        (B, D)
+        (B, D) vectors.
 
     Raises:
-        ValueError: for another way of pooling.
+        ValueError: for an unknown pooling.
     """
-    there = mask.bool()
-    if how == "mean":
-        kept = hidden.masked_fill(~there[..., None], 0)
-        return kept.sum(1) / there.sum(1, keepdim=True).to(hidden.dtype)
-    if how not in get_args(Pooling):
-        raise ValueError(f"pooling={how!r}; allowed are {', '.join(get_args(Pooling))}")
-    places = torch.arange(hidden.shape[1], device=hidden.device).expand_as(there)
-    if how == "first":
-        place = places.masked_fill(~there, hidden.shape[1]).amin(1)
+    is_token = mask.bool()
+    if pooling == "mean":
+        tokens = hidden.masked_fill(~is_token[..., None], 0)
+        return tokens.sum(1) / is_token.sum(1, keepdim=True).to(hidden.dtype)
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"pooling={pooling!r}; allowed are {', '.join(get_args(Pooling))}")
+    positions = torch.arange(hidden.shape[1], device=hidden.device).expand_as(is_token)
+    if pooling == "first":
+        position = positions.masked_fill(~is_token, hidden.shape[1]).amin(1)
     else:
-        place = places.masked_fill(~there, -1).amax(1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), place]
+        position = positions.masked_fill(~is_token, -1).amax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), position]

@@ -1,4 +1,4 @@
-"""Contexts and candidates in, cosines of their vectors out: ConveRT, from its layout of texts to what it saves."""
+"""The ConveRT selector: layout of contexts and candidates, encoding, training loss, and saving in 8 bits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +20,11 @@ from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.registry import WEIGHTS
 
 MAX_TOKENS = 60
-"""Of a text, as in the paper."""
+"""Largest number of tokens of a text, as in the paper."""
 
 
 ROWS = 512
-"""Texts whose last layers are computed at once."""
+"""Number of texts whose last layers are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class ConvertContext:
     """A laid-out context.
 
     Args:
-        newest: ids of the newest message, and of the persona where there are no extra contexts.
-        extra: ids of the persona and of the messages before, newest first; none where there are none.
+        newest: ids of the newest message, preceded by the persona if there are no extra contexts.
+        extra: ids of the persona and of earlier messages, newest first; empty if there are none.
     """
 
     newest: list[int]
@@ -44,19 +44,19 @@ class ConvertContext:
 
 
 class Convert(DualEncoderSelector[ConvertContext, list[int]]):
-    """Compares a unit vector of the context with one of the candidate: scores are cosines. Source: arXiv:1911.03688.
+    """A selector whose scores are cosines of context and candidate vectors. Source: arXiv:1911.03688.
 
-    With extra contexts, the vector is the mean, brought to length 1, of three: of the newest message, of what came
-    before it, and of both. The paper trains all three so, and does not say how they are joined afterwards.
+    With extra contexts, the context vector is the normalized mean of three vectors: of the newest message, of the
+    earlier messages, and of both. The paper trains these three and does not specify how to combine them afterwards.
 
     Args:
-        network: reads ids of `tokenizer`.
-        tokenizer: of all that is read.
-        extra_contexts: how many earlier messages are read beside the newest one; 10 in the paper, 0 for none.
-        max_tokens: of a message, of the extra contexts together, and of a candidate, at most.
+        network: the ConveRT network, which reads ids of `tokenizer`.
+        tokenizer: the tokenizer of contexts and candidates.
+        extra_contexts: number of earlier messages read beside the newest one; 10 in the paper, 0 for none.
+        max_tokens: largest number of tokens of a message, of the extra contexts together, and of a candidate.
 
     Raises:
-        ValueError: where the network and the options do not fit.
+        ValueError: when the network and the other arguments do not match.
 
     Example:
         >>> selector = Convert.from_scratch(texts, extra_contexts=10)
@@ -83,7 +83,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
             raise ValueError(f"extra_contexts={extra_contexts}, but the network was made for the other case")
         if len(tokenizer) != rows:
             raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and the network rows for {rows}")
-        self.extra_contexts, self.max_tokens = extra_contexts, max_tokens
+        self.extra_contexts = extra_contexts
+        self.max_tokens = max_tokens
         self._packed: Packed | None = None
 
     @classmethod
@@ -95,12 +96,12 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         extra_contexts: int = 0,
         max_tokens: int = MAX_TOKENS,
     ) -> Self:
-        """Makes one with new weights.
+        """Create a selector with new weights.
 
         Args:
             source: a tokenizer, or the texts to learn one from; read once.
-            sizes: of the network; the paper's when left out. Those of the vocabulary are what is learned at most, or
-                those of the tokenizer.
+            sizes: sizes of the network, by default the paper's. `vocab_size` and `buckets` are limits for a tokenizer
+                that is learned, and are replaced by the sizes of a given tokenizer.
             extra_contexts, max_tokens: see the class.
         """
         sizes = sizes or ConvertSizes()
@@ -113,10 +114,10 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     @classmethod
     def build(cls, tokenizer: ConvertTokenizer, options: dict[str, Any]) -> Self:  # type: ignore[override]
         """See `Selector.build`."""
-        lists = options["sizes"].items()  # JSON knows no tuples
-        sizes = ConvertSizes(**{name: cast(Any, tuple(v) if isinstance(v, list) else v) for name, v in lists})
-        rest = {name: value for name, value in options.items() if name != "sizes"}
-        return cls.from_scratch(tokenizer, sizes, **rest)
+        saved = options["sizes"].items()  # JSON has lists in place of tuples
+        sizes = ConvertSizes(**{name: cast(Any, tuple(v) if isinstance(v, list) else v) for name, v in saved})
+        others = {name: value for name, value in options.items() if name != "sizes"}
+        return cls.from_scratch(tokenizer, sizes, **others)
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
@@ -128,7 +129,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     @property
     def convert(self) -> ConvertNetwork:
-        """The network as what it is."""
+        """The network, with its precise type."""
         return cast(ConvertNetwork, self.network)
 
     # Layout
@@ -136,32 +137,34 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> ConvertContext:
         """See `DualEncoderSelector.context_row`.
 
-        The newest message keeps its end. The persona stands first among the extra contexts, whose end goes. Where
-        there are none it stands before the message, of which at least half of `max_tokens` stay.
+        The newest message is truncated from the left. The persona comes first among the extra contexts, which are
+        truncated from the right. Without extra contexts the persona precedes the newest message and takes at most half
+        of `max_tokens` from it.
         """
-        told, newest = list(chain.from_iterable(persona)), list(turns[-1])
+        persona_ids = list(chain.from_iterable(persona))
+        newest = list(turns[-1])
         if self.extra_contexts:
             earlier = turns[-1 - self.extra_contexts : -1]
-            extra = [*told, *chain.from_iterable(reversed(earlier))]
+            extra = [*persona_ids, *chain.from_iterable(reversed(earlier))]
             return ConvertContext(newest[-self.max_tokens :], extra[: self.max_tokens])
-        told = told[: max(self.max_tokens - len(newest), self.max_tokens // 2)]
-        return ConvertContext([*told, *newest[len(told) - self.max_tokens :]], [])
+        persona_ids = persona_ids[: max(self.max_tokens - len(newest), self.max_tokens // 2)]
+        return ConvertContext([*persona_ids, *newest[len(persona_ids) - self.max_tokens :]], [])
 
     def candidate_row(self, ids: Sequence[int]) -> list[int]:
-        """See `DualEncoderSelector.candidate_row`; what is too long loses its end."""
+        """See `DualEncoderSelector.candidate_row`; a candidate is truncated from the right."""
         return list(ids[: self.max_tokens])
 
     # Encoding
 
     def encode_context_rows(self, rows: Sequence[ConvertContext], *, recompute: bool = False) -> EncodedContexts:
-        """See `DualEncoderSelector.encode_context_rows`; (B, 1, D) of length 1."""
-        vectors, found = self._three(rows, recompute=recompute)
-        joined = functional.normalize((vectors * found[..., None]).sum(1), dim=-1)[:, None]
-        return EncodedContexts(joined, torch.ones_like(found[:, :1]))
+        """See `DualEncoderSelector.encode_context_rows`; returns (B, 1, D) unit vectors."""
+        vectors, mask = self._context_vectors(rows, recompute=recompute)
+        combined = functional.normalize((vectors * mask[..., None]).sum(1), dim=-1)[:, None]
+        return EncodedContexts(combined, torch.ones_like(mask[:, :1]))
 
     def encode_candidate_rows(self, rows: Sequence[list[int]], *, recompute: bool = False) -> Tensor:
-        """See `DualEncoderSelector.encode_candidate_rows`; (C, D) of length 1."""
-        return self._side("response", self._reduced(rows, recompute=recompute))
+        """See `DualEncoderSelector.encode_candidate_rows`; returns (C, D) unit vectors."""
+        return self._project("response", self._reduced(rows, recompute=recompute))
 
     def training_loss(
         self,
@@ -173,46 +176,48 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         label_smoothing: float = 0.2,
         recompute: bool = False,
     ) -> Tensor:
-        """The loss of contexts and their responses against each other's.
+        """Return the in-batch loss of contexts and their responses.
 
         Args:
-            context_rows, candidate_rows: B each.
-            responses: (B,) numbers that are equal where the texts are.
-            batch: how many batches there were before, from which the factor of the cosine comes.
+            context_rows, candidate_rows: B contexts and their B responses.
+            responses: (B,) ids that are equal for equal texts.
+            batch: number of batches trained so far, which determines the factor of the cosine, see `scale_at`.
             label_smoothing: see `in_batch_loss`.
             recompute: see `encoder.encode_in_batches`.
 
         Returns:
-            () in nats; with extra contexts the sum over the three vectors, of the contexts that have them.
+            Scalar in nats; with extra contexts, the sum of the losses of the three context vectors, each over the
+            contexts that have it.
         """
-        vectors, found = self._three(context_rows, recompute=recompute)
+        vectors, mask = self._context_vectors(context_rows, recompute=recompute)
         candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
         scale = scale_at(batch, width=self.convert.sizes.encoding)
         losses = [
-            in_batch_loss(scale * each @ candidates.T, responses, label_smoothing=label_smoothing, counted=there)
-            for each, there in zip(vectors.unbind(1), found.unbind(1), strict=True)
+            in_batch_loss(scale * contexts @ candidates.T, responses, label_smoothing=label_smoothing, counted=counted)
+            for contexts, counted in zip(vectors.unbind(1), mask.unbind(1), strict=True)
         ]
         return torch.stack(losses).sum()
 
-    def _three(self, rows: Sequence[ConvertContext], *, recompute: bool) -> tuple[Tensor, Tensor]:
-        """(B, M, D) unit vectors, of the newest messages, what came before and both; (B, M) which are there."""
+    def _context_vectors(self, rows: Sequence[ConvertContext], *, recompute: bool) -> tuple[Tensor, Tensor]:
+        """Return (B, M, D) unit vectors of the newest messages, the extra contexts and both, and their (B, M) mask."""
         earlier = [row.extra for row in rows if row.extra]
         reduced = self._reduced([*(row.newest for row in rows), *earlier], recompute=recompute)
-        newest, found = reduced[: len(rows)], torch.ones(len(rows), 3, dtype=torch.bool, device=reduced.device)
-        vectors = self._side("context", newest)
+        newest = reduced[: len(rows)]
+        mask = torch.ones(len(rows), 3, dtype=torch.bool, device=reduced.device)
+        vectors = self._project("context", newest)
         if not self.extra_contexts:
-            return vectors[:, None], found[:, :1]
-        found[:, 1:] = torch.tensor([bool(row.extra) for row in rows], device=reduced.device)[:, None]
-        extra = torch.zeros_like(newest).index_put((found[:, 1],), reduced[len(rows) :])
-        others = {"extra": extra, "both": (newest + extra) / 2}
-        return torch.stack([vectors, *(self._side(name, each) for name, each in others.items())], 1), found
+            return vectors[:, None], mask[:, :1]
+        mask[:, 1:] = torch.tensor([bool(row.extra) for row in rows], device=reduced.device)[:, None]
+        extra = torch.zeros_like(newest).index_put((mask[:, 1],), reduced[len(rows) :])
+        others = [self._project("extra", extra), self._project("both", (newest + extra) / 2)]
+        return torch.stack([vectors, *others], 1), mask
 
-    def _side(self, name: str, reduced: Tensor) -> Tensor:
-        """(B, heads x D) in, (B, D) of length 1 out."""
-        return torch.cat([self.convert.sides[name](part) for part in reduced.split(ROWS)])
+    def _project(self, side: str, reduced: Tensor) -> Tensor:
+        """Apply the last layers of a side: (B, heads x D) to (B, D) unit vectors."""
+        return torch.cat([self.convert.sides[side](part) for part in reduced.split(ROWS)])
 
     def _reduced(self, rows: Sequence[list[int]], *, recompute: bool) -> Tensor:
-        """(B, heads x D): by the quick way where no gradients are asked for."""
+        """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
             if self._packed is None or not is_current(self._packed, self.convert):
                 self._packed = Packed(self.convert, int8=self._int8)
@@ -226,42 +231,44 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
             recompute=recompute,
         )[0]
 
-    # Where it is, and how it is kept
+    # Device, number type, saving and loading
 
     def _number_type(self) -> torch.dtype:
         return self.convert.reduction.query.weight.dtype
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `Selector.place`. Embeddings stay in fp32, which 8 bits are read as exactly."""
-        for name, part in self.network.named_children():
-            part.to(device, torch.float32 if name == "embeddings" else dtype)
+        """See `Selector.place`. Embeddings stay in float32, which represents the saved 8-bit values exactly."""
+        for name, child in self.network.named_children():
+            child.to(device, torch.float32 if name == "embeddings" else dtype)
         self.network.eval()
 
     def to_int8(self) -> None:
-        """Makes the products of its blocks, where no gradients are asked for, those of whole numbers, on a CPU.
+        """Compute the products of the blocks in int8 where no gradients are needed, on a CPU.
 
-        The weights are still there: it can be trained and saved, and has the fingerprint that it had. Cosines differ
-        by less than 0.01.
+        The weights stay in float32: the model can be trained and saved, and keeps its fingerprint. Cosines change by
+        less than 0.01.
 
         Raises:
-            ValueError: on another device.
+            ValueError: on a device other than a CPU.
         """
         if self.device.type != "cpu":
             raise ValueError(f'dtype="int8" runs on the CPU; on {self.device.type!r} use "bfloat16" or "float32"')
-        self._int8, self._packed = True, None
+        self._int8 = True
+        self._packed = None
 
     def weights(self) -> dict[str, Tensor]:
-        """What is saved: embeddings in 8 bits with their ranges in 32, everything else in 16."""
-        found = {name: tensor.half() for name, tensor in super().weights().items()}
+        """Return the tensors as they are saved: embeddings in int8, their ranges in float32, all others in float16."""
+        weights = {name: tensor.half() for name, tensor in super().weights().items()}
         for name, table in self._tables():
-            found[f"{name}.weight"] = table.steps(table.weight.detach())[0].detach().to("cpu", torch.int8)
-            found[f"{name}.range"] = table.range.detach().cpu().float()
-        return found
+            weights[f"{name}.weight"] = table.steps(table.weight.detach())[0].detach().to("cpu", torch.int8)
+            weights[f"{name}.range"] = table.range.detach().cpu().float()
+        return weights
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
         """See `Selector.load_weights`."""
         for name, table in self._tables():
-            steps, limit = weights.get(f"{name}.weight"), weights.get(f"{name}.range")
+            steps = weights.get(f"{name}.weight")
+            limit = weights.get(f"{name}.range")
             if steps is None or limit is None or steps.dtype != torch.int8:
                 raise ValueError(f"{folder}: {WEIGHTS} does not hold {name} in 8 bits; give what save_pretrained wrote")
             with torch.no_grad():

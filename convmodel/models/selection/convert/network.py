@@ -1,6 +1,6 @@
-"""Subword ids of contexts and responses in, unit vectors out: the network of ConveRT.
+"""The ConveRT network, which encodes subword ids of contexts and responses as unit vectors.
 
-Source: arXiv:1911.03688. Sizes are the paper's where nothing else is given.
+Source: arXiv:1911.03688. Default sizes are the paper's.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SCALE_BATCHES = 10_000
-"""Over which the factor of the cosine grows."""
+"""Number of batches over which the factor of the cosine grows."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class ConvertSizes:
     """The network's sizes.
 
     Args:
-        vocab_size: subwords.
-        buckets: hashed buckets for what the vocabulary does not hold; their ids follow the subwords'.
-        width: of embeddings and blocks.
-        projection: of queries and keys.
-        windows: for each block, how many places to each side relative positions are told apart.
-        inner: of the blocks' feed-forward layers.
-        heads: of the reduction; its result is `heads` times as wide as the blocks.
-        layers: dense layers of each side.
-        encoding: width of the vectors.
-        positions: rows of the two tables of positions.
+        vocab_size: number of subwords.
+        buckets: number of hash buckets for characters outside of the vocabulary; their ids follow the subwords'.
+        width: width of embeddings and blocks.
+        projection: width of queries and keys.
+        windows: for each block, the largest distance at which relative positions are distinguished.
+        inner: width of the blocks' feed-forward layers.
+        heads: number of heads of the reduction; its result is `heads` times as wide as the blocks.
+        layers: number of dense layers of each side.
+        encoding: width of the resulting vectors.
+        positions: number of rows of the two position tables.
     """
 
     vocab_size: int = 31_476
@@ -44,26 +44,26 @@ class ConvertSizes:
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """The paper's approximation: x sigmoid(1.702 x)."""
+    """Return the paper's approximation of GELU, x sigmoid(1.702 x)."""
     return x * torch.sigmoid(1.702 * x)
 
 
-PLACES = 0.1
-"""The spread of positions beside that of subwords: at 1 they would be two thirds of what the first block sees."""
+POSITION_SPREAD = 0.1
+"""Initial standard deviation of position embeddings; at 1 they would be two thirds of the first block's input."""
 
 FULL = 127
-"""The largest of the whole numbers of 8 bits, on both sides of 0."""
+"""The largest magnitude of a signed 8-bit value in a range that is symmetric around 0."""
 
 
 class EightBitEmbedding(nn.Module):
-    """A table whose numbers are read as 8 bits will keep them: whole steps within a range that is learned.
+    """An embedding table quantized to 8 bits within a learned range, during training too.
 
-    Training rounds too, and gradients go straight through the rounding; what lies outside of the range moves the range.
+    Gradients pass straight through the rounding; values outside of the range contribute to the range's gradient.
     Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2.
 
     Args:
-        rows, width: of the table.
-        spread: standard deviation of the numbers at the beginning.
+        rows, width: shape of the table.
+        spread: initial standard deviation of the values.
     """
 
     def __init__(self, rows: int, width: int, *, spread: float = 1.0) -> None:
@@ -72,46 +72,54 @@ class EightBitEmbedding(nn.Module):
         self.range = nn.Parameter(self.weight.detach().abs().amax()[None])
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(...) in, (..., width) out."""
+        """Return (..., width) embeddings of (...) ids."""
         steps, step = self.steps(functional.embedding(ids, self.weight))
         return steps * step
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers of the table in; which whole step each of them is, and how wide a step is, out."""
-        share = (self.weight.numel() * FULL) ** -0.5  # as the source has it: all numbers move the one range
-        limit = _value(self.range, gradient=self.range * share)
+        """Quantize values of the table.
+
+        Returns:
+            The integer step of each value, and the width of a step.
+        """
+        # The source scales the range's gradient down, because all values of the table contribute to it.
+        gradient_scale = (self.weight.numel() * FULL) ** -0.5
+        limit = _with_gradient(self.range, gradient=self.range * gradient_scale)
         step = limit.abs().clamp(min=1e-8) / FULL
-        within = (weight / step).clamp(-FULL, FULL)
-        return _value(within.round(), gradient=within), step
+        clamped = (weight / step).clamp(-FULL, FULL)
+        return _with_gradient(clamped.round(), gradient=clamped), step
 
 
-def _value(exactly: Tensor, *, gradient: Tensor) -> Tensor:
-    """One tensor's numbers with another one's gradients."""
-    return exactly.detach() + (gradient - gradient.detach())
+def _with_gradient(value: Tensor, *, gradient: Tensor) -> Tensor:
+    """Return the values of one tensor with the gradients of another."""
+    return value.detach() + (gradient - gradient.detach())
 
 
 class Embeddings(nn.Module):
-    """Subwords and places. Two tables of positions, indexed modulo their sizes, tell 47 x 11 places apart."""
+    """Subword and position embeddings.
+
+    Two position tables, indexed modulo their sizes, distinguish 47 x 11 positions.
+    """
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
         self.words = EightBitEmbedding(sizes.vocab_size + sizes.buckets, sizes.width)
-        tables = (EightBitEmbedding(rows, sizes.width, spread=PLACES) for rows in sizes.positions)
+        tables = (EightBitEmbedding(rows, sizes.width, spread=POSITION_SPREAD) for rows in sizes.positions)
         self.positions = nn.ModuleList(tables)
 
-    def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
-        """(B, T) in, (B, T, D) out; `places` are those of the columns, (T,), when left out, or of each token."""
-        if places is None:
-            places = torch.arange(ids.shape[-1], device=ids.device)
-        found: Tensor = self.words(ids)
+    def forward(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Return (B, T, D) embeddings of (B, T) ids; `positions` of the tokens are their columns by default."""
+        if positions is None:
+            positions = torch.arange(ids.shape[-1], device=ids.device)
+        embedded: Tensor = self.words(ids)
         for table in self.positions:
             assert isinstance(table, EightBitEmbedding)
-            found = found + table(places % len(table.weight))
-        return found
+            embedded = embedded + table(positions % len(table.weight))
+        return embedded
 
 
 class SelfAttention(nn.Module):
-    """One head whose scores also depend on how far two tokens are apart, up to a window."""
+    """Single-head attention with a learned bias per relative position, up to a window."""
 
     def __init__(self, sizes: ConvertSizes, window: int) -> None:
         super().__init__()
@@ -123,19 +131,19 @@ class SelfAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2 * window + 1))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a (B, T) mask in, (B, T, D) out. Padding is never attended to: columns are masked, not rows."""
-        places = torch.arange(hidden.shape[1], device=hidden.device)
-        apart = (places[None] - places[:, None]).clamp(-self.window, self.window) + self.window
-        bias = self.bias[apart].masked_fill(~mask.bool()[:, None], -torch.inf)
+        """Return (B, T, D) attended states; the (B, T) mask excludes padding as keys, not as queries."""
+        positions = torch.arange(hidden.shape[1], device=hidden.device)
+        distances = (positions[None] - positions[:, None]).clamp(-self.window, self.window) + self.window
+        bias = self.bias[distances].masked_fill(~mask.bool()[:, None], -torch.inf)
         attended = functional.scaled_dot_product_attention(
             self.query(hidden), self.key(hidden), self.value(hidden), attn_mask=bias
         )
-        found: Tensor = self.out(attended)
-        return found
+        result: Tensor = self.out(attended)
+        return result
 
 
 class Block(nn.Module):
-    """Self-attention and a feed-forward layer, each with a skip and a layer norm of its own."""
+    """Self-attention and a feed-forward layer, each with a residual connection and a layer norm."""
 
     def __init__(self, sizes: ConvertSizes, window: int) -> None:
         super().__init__()
@@ -146,16 +154,17 @@ class Block(nn.Module):
         self.norm_inner = nn.LayerNorm(sizes.width)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a (B, T) mask in, (B, T, D) out."""
+        """Return (B, T, D) states of the next block, for (B, T, D) states and a (B, T) mask."""
         hidden = self.norm_attention(hidden + self.attention(hidden, mask))
-        found: Tensor = self.norm_inner(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
-        return found
+        result: Tensor = self.norm_inner(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
+        return result
 
 
 class Reduction(nn.Module):
-    """Several heads of attention over the tokens, summed over them and divided by the root of their number.
+    """Multi-head attention over the tokens, summed over the tokens and divided by the square root of their number.
 
-    The states are the values as they are: so the paper's sizes come to its 37.5 million parameters.
+    The values are the hidden states, without a projection: only so do the paper's sizes total its 37.5 million
+    parameters.
     """
 
     def __init__(self, sizes: ConvertSizes) -> None:
@@ -165,17 +174,17 @@ class Reduction(nn.Module):
         self.heads = sizes.heads
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D) and a (B, T) mask in, (B, heads x D) out; padding is neither attended to nor summed."""
+        """Return (B, heads x D) for (B, T, D) states; padding is neither attended to nor summed."""
         query, key = (layer(hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key))
-        there = mask.bool()
+        is_token = mask.bool()
         values = hidden[:, None].expand(-1, self.heads, -1, -1)
-        attended = functional.scaled_dot_product_attention(query, key, values, attn_mask=there[:, None, None])
-        summed = attended.masked_fill(~there[:, None, :, None], 0).sum(2)
-        return summed.flatten(1) / there.sum(1, keepdim=True).to(hidden.dtype).sqrt()
+        attended = functional.scaled_dot_product_attention(query, key, values, attn_mask=is_token[:, None, None])
+        summed = attended.masked_fill(~is_token[:, None, :, None], 0).sum(2)
+        return summed.flatten(1) / is_token.sum(1, keepdim=True).to(hidden.dtype).sqrt()
 
 
 class Side(nn.Module):
-    """What contexts or responses have of their own: dense layers with skips and norms, then a projection."""
+    """The unshared last layers of one side: dense layers with residual connections and norms, then a projection."""
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
@@ -185,18 +194,18 @@ class Side(nn.Module):
         self.out = nn.Linear(width, sizes.encoding)
 
     def forward(self, reduced: Tensor) -> Tensor:
-        """(B, heads x D) in, (B, encoding) of length 1 out."""
+        """Return (B, encoding) unit vectors of (B, heads x D) reduced states."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             reduced = norm(reduced + quick_gelu(layer(reduced)))
         return functional.normalize(self.out(reduced), dim=-1)
 
 
 class ConvertNetwork(nn.Module):
-    """Encodes contexts and responses; all but the last layers is shared.
+    """Encodes contexts and responses; all layers except those of the sides are shared.
 
     Args:
-        sizes: the paper's when left out.
-        extra_contexts: whether earlier messages are a second input, as in the multi-context model.
+        sizes: sizes of the network.
+        extra_contexts: whether earlier messages are a second input, as in the paper's multi-context model.
     """
 
     def __init__(self, sizes: ConvertSizes = ConvertSizes(), *, extra_contexts: bool = False) -> None:
@@ -209,36 +218,43 @@ class ConvertNetwork(nn.Module):
         self.sides = nn.ModuleDict({name: Side(sizes) for name in names})
 
     def reduced(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, T) ids and mask in, (B, heads x D) out: what the sides share."""
-        hidden = self.embeddings(ids).to(self.reduction.query.weight.dtype)  # embeddings stay in fp32
+        """Return (B, heads x D) states after the shared layers, for (B, T) ids and mask."""
+        hidden = self.embeddings(ids).to(self.reduction.query.weight.dtype)  # embeddings stay in float32
         for block in self.blocks:
             hidden = block(hidden, mask)
-        found: Tensor = self.reduction(hidden, mask)
-        return found
+        result: Tensor = self.reduction(hidden, mask)
+        return result
 
     def encode_contexts(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, T) ids and mask in, (B, encoding) unit vectors out."""
-        found: Tensor = self.sides["context"](self.reduced(ids, mask))
-        return found
+        """Return (B, encoding) unit vectors of contexts, for (B, T) ids and mask."""
+        vectors: Tensor = self.sides["context"](self.reduced(ids, mask))
+        return vectors
 
     def encode_responses(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The same of responses."""
-        found: Tensor = self.sides["response"](self.reduced(ids, mask))
-        return found
+        """Return (B, encoding) unit vectors of responses, for (B, T) ids and mask."""
+        vectors: Tensor = self.sides["response"](self.reduced(ids, mask))
+        return vectors
 
     def encode_extra(self, ids: Tensor, mask: Tensor, extra_ids: Tensor, extra_mask: Tensor) -> Tensor:
-        """Contexts and their earlier messages in; (B, 3, encoding) out: context alone, extra alone, and both.
+        """Return (B, 3, encoding) unit vectors of contexts, of their earlier messages, and of both.
 
         Raises:
             ValueError: for a network without extra contexts.
         """
         if "extra" not in self.sides:
             raise ValueError("this network has no extra contexts; make it with extra_contexts=True")
-        context, extra = self.reduced(ids, mask), self.reduced(extra_ids, extra_mask)
+        context = self.reduced(ids, mask)
+        extra = self.reduced(extra_ids, extra_mask)
         inputs = {"context": context, "extra": extra, "both": (context + extra) / 2}
         return torch.stack([self.sides[name](reduced) for name, reduced in inputs.items()], 1)
 
 
 def scale_at(batch: int, *, width: int = 512, batches: int = SCALE_BATCHES) -> float:
-    """The factor of the cosine in the loss: it grows from 1 to the root of the width over the first batches."""
+    """Return the factor of the cosine in the loss, which grows from 1 to the square root of the width.
+
+    Args:
+        batch: number of batches trained so far.
+        width: width of the vectors.
+        batches: number of batches over which the factor grows.
+    """
     return 1 + (math.sqrt(width) - 1) * min(batch / batches, 1.0)

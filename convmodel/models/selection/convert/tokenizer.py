@@ -1,4 +1,4 @@
-"""Texts in, subword ids out, and hashed buckets for what the subwords cannot write: the vocabulary of ConveRT."""
+"""The tokenizer of ConveRT: lower-cased subwords, and hash buckets for characters outside of the vocabulary."""
 
 import hashlib
 import json
@@ -13,27 +13,27 @@ from convmodel.tokens.text_tokenizer import SEP_TOKEN, TextTokenizer
 
 UNKNOWN = "<unk>"
 BUCKETS = 1_000
-"""How many there are, of the paper."""
+"""Number of hash buckets in the paper."""
 
 BUCKET = "bucket "
-"""What the names of the buckets begin with. No text becomes one: to a text, a space is `SPACE`."""
+"""Prefix of the buckets' token names. No text is encoded as such a token, because spaces in texts become `SPACE`."""
 
 SPACE = "\u2581"
-"""Stands before each word."""
+"""Marker of the beginning of a word."""
 
 
 class ConvertTokenizer(TextTokenizer):
-    """Lower-cased subwords (BPE), learned from texts, and hashed buckets for what they cannot write.
+    """A tokenizer with lower-cased BPE subwords learned from texts, and hash buckets for other characters.
 
-    Texts are brought to Unicode's NFKC and lower case, and lose control characters. No subword goes beyond a word, and
-    each punctuation mark and symbol stands alone. Characters side by side in a word that the vocabulary
-    lacks go into the bucket of their hash, and so does a text of which nothing is left: every text has at least one id.
+    Texts are normalized to NFKC and lower case, without control characters. Subwords do not cross word boundaries, and
+    each punctuation mark and symbol is a separate token. A run of characters that the vocabulary lacks is mapped to the
+    bucket of its hash, and so is a text that is empty after normalization: every text has at least one id.
 
     Args:
-        tokenizer: as `learn` made it.
+        tokenizer: a transformers tokenizer created by `learn`.
 
     Raises:
-        ValueError: for another one.
+        ValueError: for a tokenizer without buckets.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -47,15 +47,15 @@ class ConvertTokenizer(TextTokenizer):
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int = 31_476, *, buckets: int = BUCKETS) -> "ConvertTokenizer":
-        """Learns subwords.
+        """Learn a vocabulary from texts.
 
         Args:
-            texts: what to learn from; read once, not kept.
-            vocab_size: subwords at most; fewer when the texts do not give as many.
-            buckets: for what they cannot write.
+            texts: the texts; read once, not kept.
+            vocab_size: largest number of subwords; texts with little variety give fewer.
+            buckets: number of hash buckets.
 
         Raises:
-            ValueError: for a vocabulary below 64, or no buckets.
+            ValueError: for `vocab_size` below 64, or `buckets` below 1.
         """
         if vocab_size < 64 or buckets < 1:
             raise ValueError(f"vocab_size={vocab_size}, buckets={buckets}; at least 64 and 1 are needed")
@@ -86,7 +86,7 @@ class ConvertTokenizer(TextTokenizer):
 
     @cached_property
     def _rust(self) -> Tokenizer:
-        """A private copy, which also tells where in a text a word stands."""
+        """A private copy, which also returns the offsets of tokens in the text."""
         copy = Tokenizer.from_str(self.hf_tokenizer.backend_tokenizer.to_str())
         copy.encode_special_tokens = True
         copy.no_truncation()
@@ -95,39 +95,39 @@ class ConvertTokenizer(TextTokenizer):
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """See `TextTokenizer.encode_many`; each text has at least one id."""
-        found = super().encode_many(texts)
-        odd = [number for number, ids in enumerate(found) if not ids or self._unknown in ids]
-        if odd:
-            encoded = self._rust.encode_batch([texts[number] for number in odd], add_special_tokens=False)
-            for number, each in zip(odd, encoded, strict=True):
-                found[number] = self._hashed(texts[number], each.ids, each.offsets)
-        return found
+        results = super().encode_many(texts)
+        incomplete = [index for index, ids in enumerate(results) if not ids or self._unknown in ids]
+        if incomplete:
+            encodings = self._rust.encode_batch([texts[index] for index in incomplete], add_special_tokens=False)
+            for index, encoding in zip(incomplete, encodings, strict=True):
+                results[index] = self._with_bucket_ids(texts[index], encoding.ids, encoding.offsets)
+        return results
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The lower-cased text of ids; what went into a bucket cannot be read back, and is left out."""
-        return super().decode([each for each in ids if each < self._first_bucket])
+        """Return the lower-cased text of ids, without the contents of buckets, which cannot be restored."""
+        return super().decode([token for token in ids if token < self._first_bucket])
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """See `TextTokenizer.save_pretrained`; the file is written without spaces, in half of the room."""
+        """See `TextTokenizer.save_pretrained`; the JSON is written without white space, which halves its size."""
         super().save_pretrained(folder)
         self.hf_tokenizer.backend_tokenizer.save(os.path.join(folder, "tokenizer.json"), pretty=False)
 
-    def _hashed(self, text: str, ids: Sequence[int], places: Sequence[tuple[int, int]]) -> list[int]:
+    def _with_bucket_ids(self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
         if not ids:
             return [self._bucket(text)]
-        pairs = zip(ids, places, strict=True)
-        return [each if each != self._unknown else self._bucket(text[start:stop]) for each, (start, stop) in pairs]
+        pairs = zip(ids, offsets, strict=True)
+        return [token if token != self._unknown else self._bucket(text[start:stop]) for token, (start, stop) in pairs]
 
-    def _bucket(self, piece: str) -> int:
-        """The same in every process and on every machine, which Python's `hash` is not."""
-        written = self._rust.normalizer.normalize_str(piece).strip() or piece
-        digest = hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    def _bucket(self, substring: str) -> int:
+        """Return the bucket id of a substring; unlike Python's `hash`, it is the same in every process."""
+        normalized = self._rust.normalizer.normalize_str(substring).strip() or substring
+        digest = hashlib.blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return self._first_bucket + int.from_bytes(digest, "big") % self.buckets
 
 
 def _with_buckets(rust: Tokenizer, buckets: int) -> Tokenizer:
-    """The same with a row for each bucket behind the subwords."""
-    described = json.loads(rust.to_str())
-    subwords = described["model"]["vocab"]
-    described["model"]["vocab"] = subwords | {f"{BUCKET}{n}": len(subwords) + n for n in range(buckets)}
-    return Tokenizer.from_str(json.dumps(described))
+    """Return the tokenizer with a token for each bucket after the subwords."""
+    config = json.loads(rust.to_str())
+    subwords = config["model"]["vocab"]
+    config["model"]["vocab"] = subwords | {f"{BUCKET}{n}": len(subwords) + n for n in range(buckets)}
+    return Tokenizer.from_str(json.dumps(config))
