@@ -53,7 +53,7 @@ def test_a_model_is_served_until_a_signal_comes(tmp_path: Path, make_model: Make
             assert "convmodel_model_running 0.0" in text
         with Writer(model) as writer:
             options = {**about["presets"]["balanced"], "max_new_tokens": 8}
-            assert reply["text"] == writer.start(["How are you?"], options=options, seed=7).reply().text
+            assert reply["text"] == writer.start(["How are you?"], options=options, seed=7).result().text
         chat = openai.OpenAI(base_url=f"{found[1]}/v1", api_key="any", max_retries=0)
         done = chat.chat.completions.create(
             model="small", messages=[{"role": "user", "content": "How are you?"}], seed=7, max_tokens=8
@@ -75,7 +75,7 @@ def test_a_model_is_served_until_a_signal_comes(tmp_path: Path, make_model: Make
         (["--host", "0.0.0.0"], "can be reached from other machines, and there are no keys; make one with"),
         (["--host", "0.0.0.0", "--store", "none"], "python -m convmodel keys add NAME"),
         (["--model", "nothing"], "nothing"),
-        (["--store", "mysql://x"], "a store cannot be mysql"),
+        (["--store", "mysql://x"], "unsupported database mysql"),
         (["--flag_labels", "a"], "means nothing without a check"),
     ],
 )

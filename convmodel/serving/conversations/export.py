@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from convmodel.data.lines import encode
+from convmodel.data.lines import encode_json
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.errors import APIError
 from convmodel.serving.store import ConversationRecord
@@ -61,4 +61,4 @@ def encode_line(conversation: ConversationRecord) -> bytes:
         value["persona"] = list(conversation.about.persona)
     if conversation.about.meta is not None:
         value["meta"] = dict(conversation.about.meta)
-    return encode(value).encode() + b"\n"
+    return encode_json(value).encode() + b"\n"

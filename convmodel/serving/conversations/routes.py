@@ -15,9 +15,9 @@ from convmodel.serving.conversations.setup import ConversationServices
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import APIError
 from convmodel.serving.routes.replies import error_event
-from convmodel.serving.schemas import MAKING, refusals, streamed
+from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
 from convmodel.serving.store.conversations import CURSOR
 
 
@@ -76,7 +76,7 @@ with `{"text"}`, any number of times; then `reply` with the same object as the J
     status_code=201,
     summary="Create a conversation",
     response_model=schemas.ConversationBody,
-    responses=refusals(*CHANGE_ERRORS[1:]),
+    responses=error_responses(*CHANGE_ERRORS[1:]),
 )
 async def create(
     conversations: ConversationsDep,
@@ -89,7 +89,7 @@ async def create(
     return json_response(schemas.conversation_json(created), 201)
 
 
-@router.get("", summary="List conversations", response_model=schemas.ListBody, responses=refusals(*READ_ERRORS))
+@router.get("", summary="List conversations", response_model=schemas.ListBody, responses=error_responses(*READ_ERRORS))
 async def listing(
     conversations: ConversationsDep,
     owner: Owner,
@@ -101,7 +101,7 @@ async def listing(
     return json_response({"conversations": [schemas.summary_json(summary) for summary in page], "next": following})
 
 
-@router.delete("", status_code=204, summary="Delete all conversations", responses=refusals(*READ_ERRORS))
+@router.delete("", status_code=204, summary="Delete all conversations", responses=error_responses(*READ_ERRORS))
 async def delete_all(conversations: ConversationsDep, owner: Owner) -> Response:
     """Delete all of your conversations permanently."""
     await conversations.delete_all(owner)
@@ -120,7 +120,7 @@ JSON_LINES: dict[int | str, dict[str, Any]] = {
     "/export",
     summary="Export all conversations",
     response_class=Response,
-    responses={**refusals(*READ_ERRORS), **JSON_LINES},
+    responses={**error_responses(*READ_ERRORS), **JSON_LINES},
 )
 async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
     """Export your conversations as JSON Lines for training, without blocked exchanges and waiting turns."""
@@ -136,7 +136,7 @@ async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
 
 
 @router.get(
-    "/{id}", summary="Read a conversation", response_model=schemas.ConversationBody, responses=refusals(*READ_ERRORS)
+    "/{id}", summary="Read a conversation", response_model=schemas.ConversationBody, responses=error_responses(*READ_ERRORS)
 )
 async def read(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Return a conversation with all of its turns."""
@@ -144,7 +144,7 @@ async def read(conversations: ConversationsDep, owner: Owner, id: ConversationId
 
 
 @router.patch(
-    "/{id}", summary="Change settings", response_model=schemas.ConversationBody, responses=refusals(*CHANGE_ERRORS)
+    "/{id}", summary="Change settings", response_model=schemas.ConversationBody, responses=error_responses(*CHANGE_ERRORS)
 )
 async def change(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ConversationChange
@@ -153,7 +153,7 @@ async def change(
     return json_response(schemas.conversation_json(await conversations.change(owner, id, body)))
 
 
-@router.delete("/{id}", status_code=204, summary="Delete a conversation", responses=refusals(*READ_ERRORS))
+@router.delete("/{id}", status_code=204, summary="Delete a conversation", responses=error_responses(*READ_ERRORS))
 async def delete(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Delete a conversation permanently; a reply in progress in it is stopped."""
     await conversations.delete(owner, id)
@@ -164,7 +164,7 @@ async def delete(conversations: ConversationsDep, owner: Owner, id: Conversation
     "/{id}/export",
     summary="Export a conversation",
     response_class=Response,
-    responses={**refusals(*READ_ERRORS), **JSON_LINES},
+    responses={**error_responses(*READ_ERRORS), **JSON_LINES},
 )
 async def export_one(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Export a conversation as a line for training; the response is empty if the conversation has no exchange yet."""
@@ -176,7 +176,7 @@ async def export_one(conversations: ConversationsDep, owner: Owner, id: Conversa
     "/{id}/turns",
     summary="Add a turn",
     response_model=schemas.SaidBody,
-    responses={**refusals(*CHANGE_ERRORS, *MAKING), **streamed(schemas.SaidBody, STREAM, *EVENTS)},
+    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.SaidBody, STREAM, *EVENTS)},
 )
 async def say(
     turns: TurnsDep,
@@ -199,7 +199,7 @@ async def say(
     "/{id}/reply",
     summary="Reply to the waiting turn",
     response_model=schemas.AnswerBody,
-    responses={**refusals(*CHANGE_ERRORS, *MAKING), **streamed(schemas.AnswerBody, STREAM, *EVENTS)},
+    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)},
 )
 async def reply(
     turns: TurnsDep,
@@ -218,7 +218,7 @@ async def reply(
     "/{id}/retry",
     summary="Replace the last reply",
     response_model=schemas.AnswerBody,
-    responses={**refusals(*CHANGE_ERRORS, *MAKING), **streamed(schemas.AnswerBody, STREAM, *EVENTS)},
+    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)},
 )
 async def retry(
     turns: TurnsDep,
@@ -238,7 +238,7 @@ async def retry(
     status_code=202,
     summary="Stop the reply",
     response_model=schemas.StoppedBody,
-    responses=refusals(*CHANGE_ERRORS),
+    responses=error_responses(*CHANGE_ERRORS),
 )
 async def stop(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Stop the reply in progress; the request that started it returns the text generated so far, which is stored."""
@@ -246,7 +246,7 @@ async def stop(conversations: ConversationsDep, owner: Owner, id: ConversationId
     return json_response({"stopped": True}, 202)
 
 
-@router.post("/{id}/undo", summary="Undo", response_model=schemas.UndoneBody, responses=refusals(*CHANGE_ERRORS))
+@router.post("/{id}/undo", summary="Undo", response_model=schemas.UndoneBody, responses=error_responses(*CHANGE_ERRORS))
 async def undo(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.UndoRequest | None = None
 ) -> Response:
@@ -261,7 +261,7 @@ async def undo(
     "/{id}/choose",
     summary="Choose another candidate",
     response_model=schemas.ConversationBody,
-    responses=refusals(*CHANGE_ERRORS),
+    responses=error_responses(*CHANGE_ERRORS),
 )
 async def choose(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ChoiceRequest
@@ -282,10 +282,10 @@ async def _answer(turns: TurnService, request: Request, turn_request: TurnReques
 async def _events(pending: PendingReply, service: Service) -> AsyncGenerator[bytes, None]:
     try:
         if pending.said is not None:
-            yield event("said", pending.said)
+            yield encode_event("said", pending.said)
         async for piece in pending.pieces():
-            yield event("piece", {"text": piece})
-        yield event("reply", await pending.answer())
+            yield encode_event("piece", {"text": piece})
+        yield encode_event("reply", await pending.answer())
     except APIError as error:
         yield error_event(error, service)
     finally:

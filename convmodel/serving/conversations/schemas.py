@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from convmodel.serving.schemas import MOST_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
+from convmodel.serving.schemas import MAX_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
 from convmodel.serving.store import ConversationHeader, ConversationRecord, ConversationSummary, Turn
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
 Version = Annotated[
-    int, Field(ge=1, le=MOST_SEED, description="newest version known to the client; any other is a conflict (409)")
+    int, Field(ge=1, le=MAX_SEED, description="newest version known to the client; any other is a conflict (409)")
 ]
 
 PREVIEW_CHARS = 100

@@ -76,7 +76,7 @@ class Conversations:
         turns = [Turn(n, "user" if n % 2 else "model", text, created) for n, text in enumerate(texts, 1)]
         try:
             with store_errors_as_api_errors():
-                return await self.store.writing(_create, owner, key, digest, about, turns)
+                return await self.store.awrite(_create, owner, key, digest, about, turns)
         except KeyAlreadyUsed:  # by a concurrent repetition of this request
             assert key is not None
             existing = await self._created_before(owner, key, digest)
@@ -91,7 +91,7 @@ class Conversations:
             APIError: 409 if a different request used the key.
         """
         with store_errors_as_api_errors():
-            record = await self.store.reading(idempotency.find, owner, key)
+            record = await self.store.aread(idempotency.find, owner, key)
         if record is not None and record.request != digest:
             raise invalid_state("another request used this Idempotency-Key; use a new key", "idempotency")
         return record
@@ -110,7 +110,7 @@ class Conversations:
             APIError: 404; 409 if `version` is given and not the newest.
         """
         with store_errors_as_api_errors():
-            conversation = await self.store.reading(conversations.load, owner, id, replies=replies)
+            conversation = await self.store.aread(conversations.load, owner, id, replies=replies)
         if version is not None and conversation.version != version:
             raise version_conflict()
         return conversation
@@ -125,7 +125,7 @@ class Conversations:
         """
         try:
             with store_errors_as_api_errors():
-                return await self.store.reading(conversations.listing, owner, limit=limit, before=before)
+                return await self.store.aread(conversations.listing, owner, limit=limit, before=before)
         except ValueError as error:
             raise APIError(400, str(error), param="before", code="invalid_value") from None
 
@@ -158,18 +158,18 @@ class Conversations:
             APIError: 404.
         """
         with store_errors_as_api_errors():
-            await self.store.writing(conversations.remove, owner, id)
+            await self.store.awrite(conversations.remove, owner, id)
             self._forget(id)
-            await self.store.cleaning()
+            await self.store.clean()
 
     async def delete_all(self, owner: str) -> None:
         """Delete an owner's conversations, and wipe them from the store's files."""
         with store_errors_as_api_errors():
-            ids = await self.store.writing(conversations.remove_all, owner)
+            ids = await self.store.awrite(conversations.remove_all, owner)
             for id in ids:
                 self._forget(id)
             if ids:
-                await self.store.cleaning()
+                await self.store.clean()
 
     async def undo(
         self, owner: str, id: str, *, version: int | None = None
@@ -272,7 +272,7 @@ class Conversations:
     async def _write(self, owner: str, id: str, update: ConversationUpdate) -> ConversationHeader:
         try:
             with store_errors_as_api_errors():
-                return await self.store.writing(conversations.change, owner, id, update)
+                return await self.store.awrite(conversations.change, owner, id, update)
         except Conflict:
             raise version_conflict() from None
 

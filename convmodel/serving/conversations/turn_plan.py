@@ -10,7 +10,7 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_chars, resolve_options
 from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
-from convmodel.serving.schemas import MOST_SEED
+from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 from convmodel.serving.store import ConversationRecord, Turn
 from convmodel.serving.store.records import now
@@ -116,7 +116,7 @@ def _seed(conversation: ConversationRecord, action: Action, body: NewReply) -> i
     if action != "retry" or conversation.waiting:
         return seed
     last = (conversation.turns[-1].reply or {}).get("seed")
-    return min((seed if last is None else last) + 1, MOST_SEED)
+    return min((seed if last is None else last) + 1, MAX_SEED)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Generate replies in conversations: the user's turn is stored before the reply begins, the reply when it ends."""
 
-import json
-
 from convmodel.responders.protocol import Session
 from convmodel.serving.conversations.errors import invalid_state, store_errors_as_api_errors, version_conflict
 from convmodel.serving.conversations.pending_reply import Json, PendingReply
@@ -12,7 +10,7 @@ from convmodel.serving.conversations.turn_plan import BlockedStorage, TurnPlan, 
 from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import ReplyBody
-from convmodel.serving.sse import dump
+from convmodel.serving.sse import plain
 from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
 from convmodel.serving.thread_bridge import Job
 
@@ -69,7 +67,7 @@ class TurnService:
                 return PendingReply(said, answer=answer)
             if not plan.stored:
                 with store_errors_as_api_errors():
-                    expected = await self._store.writing(store_user_turn, request, plan.user_turn, expected)
+                    expected = await self._store.awrite(store_user_turn, request, plan.user_turn, expected)
         except BaseException:
             job.cancel()
             raise
@@ -131,7 +129,7 @@ class TurnService:
         except (Conflict, KeyAlreadyUsed):
             if request.key is not None:
                 with store_errors_as_api_errors():
-                    record = await self._store.reading(idempotency.find, request.owner, request.key)
+                    record = await self._store.aread(idempotency.find, request.owner, request.key)
                 if record is not None and record.request == request.digest and record.answer is not None:
                     return record.answer
             raise version_conflict() from None
@@ -149,12 +147,11 @@ class TurnService:
             KeyAlreadyUsed: if a concurrent request stored the idempotency key first.
             APIError: 404, 503.
         """
-        # Serialized to JSON and back: the response must equal the stored reply, in which NaN is null.
-        reply = json.loads(dump(ReplyBody.of(answer)))
+        reply = plain(ReplyBody.of(answer))
         storage: BlockedStorage = getattr(self._service.policy, "store", "placeholder")
         result = make_result(plan, answer, reply, storage, stored=plan.stored or expected.said is not None)
         with store_errors_as_api_errors():
-            stored, body = await self._store.writing(store_result, request, result, reply, expected)
+            stored, body = await self._store.awrite(store_result, request, result, reply, expected)
         if plan.replaces or result.keep != plan.user_turn.number:
             self._store.unclean = True  # turns were deleted or replaced
         if answer.blocked is None:

@@ -1,4 +1,4 @@
-"""What must outlive the server: conversations and keys, in SQLite or PostgreSQL; a change is whole or not at all."""
+"""Persistent storage of conversations, API keys and idempotency records in SQLite or PostgreSQL."""
 
 from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed, Missing, StoreError, Unavailable
 from convmodel.serving.store.records import (

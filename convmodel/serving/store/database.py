@@ -1,4 +1,4 @@
-"""Work on a connection in, what it came to out, once it is safe on the disk."""
+"""Transactions on the database of a store, with its errors translated."""
 
 import contextlib
 import os
@@ -16,21 +16,22 @@ from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]
-"""Does something with a connection that stands in a transaction. It may be done again after a failure."""
+"""A function of a connection in a transaction. It may be called again after a failed attempt."""
 
-REWRITTEN_AT_ONCE = 32 * 2**20
-"""Bytes of a SQLite file that is rewritten after a deletion, in about 0.2 s; a larger one waits for `clean(all)`."""
+MAX_REWRITE_BYTES = 32 * 2**20
+"""Size up to which a SQLite file is rewritten after a deletion (about 0.2 s); larger files wait for
+`clean(whole=True)`."""
 
 CLEANING_SECONDS = 1
-"""How long cleaning waits for others who read; writers wait for it meanwhile."""
+"""Seconds that cleaning waits for readers; writers are blocked meanwhile."""
 
 
 class Database:
-    """Transactions on a store; every method may be called from any thread.
+    """A database with transactions; its methods are thread-safe.
 
     Args:
         address: see `open_engine`.
-        connections: that are held open.
+        connections: size of the connection pool.
 
     Raises:
         StoreError: see `open_engine`.
@@ -40,71 +41,71 @@ class Database:
         self._engine = open_engine(address, connections=connections)
         self._writing = self._engine.execution_options(writes=True)
         self.sqlite = self._engine.dialect.name == "sqlite"
-        # SQLite takes one writer at a time; waiting for a lock of our own is quicker and fairer than its polling.
+        # SQLite allows one writer at a time; a lock in this process is faster and fairer than SQLite's polling.
         self._turn = threading.Lock() if self.sqlite else contextlib.nullcontext()
-        # Two statements of one reading see the same moment; SQLite's transactions always do.
+        # All statements of a read must see one snapshot. SQLite's transactions always do.
         self._reading = (
             self._engine if self.sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
 
     def read(self, work: Work[T]) -> T:
-        """Does work that changes nothing, on the state of one moment.
+        """Run work that changes nothing, on a snapshot of the database.
 
         Raises:
-            Unavailable: when the database does not do it.
+            Unavailable: if the database fails.
         """
-        with _told(), self._reading.begin() as connection:
+        with _store_errors(), self._reading.begin() as connection:
             return work(connection)
 
     def write(self, work: Work[T]) -> T:
-        """Does work in a transaction of its own; it is on the disk when this returns, or else nothing of it is.
+        """Run work in its own transaction; when this returns, the changes are on disk.
 
         Raises:
-            Taken: for a name that is there already.
-            Unavailable: when the database does not do it.
+            KeyAlreadyUsed: if a unique name or key exists already.
+            Unavailable: if the database fails; nothing is written.
         """
-        with self._turn, _told(), self._writing.begin() as connection:
+        with self._turn, _store_errors(), self._writing.begin() as connection:
             return work(connection)
 
     def write_together(self, works: Sequence[Work[T]]) -> "list[T | Exception]":
-        """Does several pieces of work that share one commit; what one of them raises undoes that one alone.
+        """Run several pieces of work in one transaction; each has a savepoint and fails alone.
 
         Returns:
-            What each returned or raised.
+            The result or exception of each.
         """
         if len(works) == 1:
             return [self._write_alone(works[0])]
         outcomes: list[T | Exception] = []
         try:
-            with self._turn, _told(), self._writing.begin() as connection:
+            with self._turn, _store_errors(), self._writing.begin() as connection:
                 for work in works:
-                    outcomes.append(_within(connection, work))
+                    outcomes.append(_run_in_savepoint(connection, work))
         except Exception:
-            # What is wrong with one (too large for the disk, say) is not to be the others' fault.
+            # One piece of work may have failed the whole transaction, by filling the disk for example.
             return [self._write_alone(work) for work in works]
         return outcomes
 
     def clean(self, *, whole: bool = False) -> bool:
-        """Sees to it that deleted text is in no file of a SQLite store.
+        """Wipe deleted text from the files of a SQLite store. Other databases need no cleaning.
 
-        Deleted rows are overwritten with zeros, but pages of the write-ahead log still hold them until it is emptied,
-        and when SQLite moves rows between pages a copy can stay in a page's unused part: about one text in a thousand.
-        Only rewriting the file removes those.
+        SQLite overwrites deleted rows with zeros (`secure_delete`), but the pages of the write-ahead log hold them
+        until a checkpoint truncates it. When SQLite moves rows between pages, a copy can remain in the unused part of
+        a page, for about one text in a thousand; only rewriting the file (VACUUM) removes those.
 
         Args:
-            whole: rewrite the file even if it is large.
+            whole: rewrite the file even if it is larger than `MAX_REWRITE_BYTES`.
 
         Returns:
-            Whether it was rewritten, and nothing is left to do.
+            Whether the file was rewritten and the log truncated, so that no deleted text remains.
 
         Raises:
-            Unavailable: when the database does not do it.
+            Unavailable: if the database fails.
         """
         if not self.sqlite:
             return True
-        with self._turn, _told(), contextlib.closing(self._engine.raw_connection()) as connection:
+        with self._turn, _store_errors(), contextlib.closing(self._engine.raw_connection()) as connection:
             cursor = connection.cursor()
-            rewrite = whole or os.path.getsize(str(self._engine.url.database)) <= REWRITTEN_AT_ONCE
+            rewrite = whole or os.path.getsize(str(self._engine.url.database)) <= MAX_REWRITE_BYTES
             try:
                 cursor.execute(f"PRAGMA busy_timeout = {CLEANING_SECONDS * 1000}")
                 if rewrite:
@@ -115,7 +116,7 @@ class Database:
             return rewrite and not busy
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _write_alone(self, work: Work[T]) -> T | Exception:
@@ -125,12 +126,12 @@ class Database:
             return error
 
 
-def _within(connection: Connection, work: Work[T]) -> T | Exception:
+def _run_in_savepoint(connection: Connection, work: Work[T]) -> T | Exception:
     try:
         with connection.begin_nested():
             return work(connection)
     except IntegrityError:
-        return KeyAlreadyUsed("it is there already")
+        return KeyAlreadyUsed("the name or key exists already")
     except SQLAlchemyError:
         raise
     except Exception as error:
@@ -138,11 +139,11 @@ def _within(connection: Connection, work: Work[T]) -> T | Exception:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What the database raises, as errors of the store: without their cause, in which PostgreSQL quotes whole rows."""
+def _store_errors() -> Iterator[None]:
+    """Translate database errors into store errors, without their cause: PostgreSQL quotes whole rows in it."""
     try:
         yield
     except IntegrityError:
-        raise KeyAlreadyUsed("it is there already") from None
+        raise KeyAlreadyUsed("the name or key exists already") from None
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise Unavailable(f"the store cannot be used now: {reason(error)}") from None
+        raise Unavailable(f"the store is not available: {reason(error)}") from None

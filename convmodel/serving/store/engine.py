@@ -1,4 +1,4 @@
-"""The address of a store in, an engine whose tables are there out."""
+"""Open the database of a store and create its tables."""
 
 import os
 import sqlite3
@@ -11,24 +11,24 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from convmodel.serving.store.errors import StoreError
 from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
 
-EXAMPLES = "write sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
+EXAMPLES = "use sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
 BUSY_SECONDS = 10
-"""How long one waits for another process that writes into the same SQLite file."""
+"""Seconds to wait for another process that writes to the same SQLite file."""
 
 _LOCK = 0x636F6E76
-"""A number for PostgreSQL's advisory lock under which tables are made: "conv"."""
+"""Key of the PostgreSQL advisory lock that guards the creation of tables ("conv" in ASCII)."""
 
 
 def open_engine(address: str, *, connections: int = 8) -> Engine:
-    """Opens a store, and makes its tables where there are none.
+    """Open a store, and create its tables if there are none.
 
     Args:
-        address: sqlite:///file, a plain path of a SQLite file, or postgresql+psycopg://...
-        connections: that are held open.
+        address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
+        connections: size of the connection pool.
 
     Raises:
-        StoreError: for anything that is no such address, a folder that is missing, a file or a database of something
-            else, tables of a newer version, or a database that does not answer.
+        StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of another
+            version, or a database that does not answer.
     """
     url = _url(address)
     shown = url.render_as_string(hide_password=True)
@@ -46,17 +46,17 @@ def open_engine(address: str, *, connections: int = 8) -> Engine:
     return engine
 
 
-NOTICED = {
+KEEPALIVE = {
     **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
     "tcp_user_timeout": 30_000,
 }
-"""Of libpq, in seconds and milliseconds: a PostgreSQL that went silent is noticed within a minute, not within hours."""
+"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
 
 
 def reason(error: BaseException) -> str:
-    """What the database itself said, in one line, without the statement and its values."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    """Return the first line of the database's own message, without the statement and its parameters."""
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.splitlines()[0] if message else type(error).__name__
 
 
 def _url(address: str) -> URL:
@@ -65,13 +65,13 @@ def _url(address: str) -> URL:
     try:
         url = make_url(address)
     except ArgumentError:
-        raise StoreError(f"the address of the store cannot be read; {EXAMPLES}") from None
+        raise StoreError(f"the address of the store cannot be parsed; {EXAMPLES}") from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise StoreError(f"a store cannot be {url.drivername}; {EXAMPLES}")
+        raise StoreError(f"unsupported database {url.drivername}; {EXAMPLES}")
     if url.drivername == "sqlite" and (url.database in (None, "", ":memory:") or url.query):
-        raise StoreError(f"a store is a file; {EXAMPLES}")
+        raise StoreError(f"a store must be a file; {EXAMPLES}")
     return url
 
 
@@ -88,7 +88,7 @@ def _sqlite(url: URL, connections: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
-        # The transactions are begun below: the driver's own way leaves reads outside of any.
+        # Transactions are begun explicitly below: the driver's own mode leaves reads outside any transaction.
         connection.isolation_level = None
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {setting}").fetchall()
@@ -104,18 +104,18 @@ def _sqlite(url: URL, connections: int) -> Engine:
 def _check_file(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise StoreError(f"{path}: there is no folder {folder}; make it, or give another file")
+        raise StoreError(f"{path}: there is no folder {folder}; create it, or give another file")
     if path.is_dir():
         raise StoreError(f"{path}: is a folder; give the name of a file in it")
     try:
-        # Made here, before SQLite does, so that nobody else may read it; the files beside it get the same rights.
+        # Created here with mode 0600, before SQLite would; SQLite's companion files inherit the mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with path.open("rb") as file:
-            beginning = file.read(16)
+            header = file.read(16)
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
-    if beginning and beginning != b"SQLite format 3\0":
-        raise StoreError(f"{path}: is no SQLite database; give another file, or a name where there is none yet")
+    if header and header != b"SQLite format 3\0":
+        raise StoreError(f"{path}: is not a SQLite database; give another file, or a new name")
 
 
 def _postgresql(url: URL, shown: str, connections: int) -> Engine:
@@ -126,7 +126,7 @@ def _postgresql(url: URL, shown: str, connections: int) -> Engine:
             max_overflow=0,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={name: value for name, value in NOTICED.items() if name not in url.query},
+            connect_args={name: value for name, value in KEEPALIVE.items() if name not in url.query},
         )
     except ModuleNotFoundError:
         raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
@@ -142,6 +142,6 @@ def _make_tables(connection: Connection, shown: str) -> None:
     version = connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
     if version != VERSION:
         raise StoreError(
-            f"{shown}: its tables are of version {version}, and this convmodel knows version {VERSION}; use the "
-            "convmodel that wrote it, or a newer one"
+            f"{shown}: its tables have version {version}, and this convmodel supports version {VERSION}; use the "
+            "convmodel release that created it, or a newer one"
         )

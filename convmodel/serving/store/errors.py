@@ -1,21 +1,21 @@
-"""What can go wrong with a store, by what is to be done about it."""
+"""Exceptions of the store, one per reaction of the caller."""
 
 
 class StoreError(ValueError):
-    """There is no usable store at the address that was given; nothing was changed."""
+    """The address does not lead to a usable store. Nothing was changed."""
 
 
 class Unavailable(OSError):
-    """The store cannot be read or written now: a full disk, a lock, a lost connection. Nothing was acknowledged."""
+    """The store cannot be read or written at present (disk full, locked, connection lost). Nothing was committed."""
 
 
 class Missing(LookupError):
-    """There is nothing of that name, or it is somebody else's: who asks cannot tell which."""
+    """The item does not exist, or belongs to another owner; the caller cannot tell these cases apart."""
 
 
 class Conflict(RuntimeError):
-    """Somebody else changed it first."""
+    """The item was changed concurrently."""
 
 
 class KeyAlreadyUsed(ValueError):
-    """A name or a key of idempotency that is already in use."""
+    """The name, or the idempotency key, is already in use."""

@@ -1,100 +1,99 @@
-"""Work from an event loop in, its outcome out; the loop is never blocked."""
+"""Run database work for an event loop in threads; SQLite writes are committed in groups."""
 
 import asyncio
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from convmodel.serving.store.database import Database, Work
 from convmodel.serving.store.errors import Unavailable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-TOGETHER = 64
-"""The most pieces of work that share one commit."""
+GROUP_SIZE = 64
+"""Maximum number of writes in one commit."""
 
 
-class Threads:
-    """Threads that use a database: several that read; for SQLite one that writes, for PostgreSQL several.
+class DatabaseExecutor:
+    """Threads that use a database: several readers, and one writer for SQLite or several for PostgreSQL.
 
-    SQLite takes one writer at a time, and waiting for the disk is most of what a commit costs: whatever has come by the
-    time the last commit is over shares the next one. PostgreSQL does the same itself.
+    SQLite allows one writer at a time, and a commit mostly waits for the disk. All writes that arrive during a commit
+    therefore share the next commit (group commit). PostgreSQL groups commits itself.
 
     Args:
-        database: is closed with the threads.
-        readers: threads that read.
-        writers: threads that write, where there may be several.
+        database: the database; closed by `close`.
+        readers: number of reading threads.
+        writers: number of writing threads for PostgreSQL, and of cleaning threads.
     """
 
     def __init__(self, database: Database, *, readers: int = 3, writers: int = 5) -> None:
         self.database = database
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
-        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="store-writer")
-        self._works: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self.readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        self.writers = ThreadPoolExecutor(writers, thread_name_prefix="store-writer")
+        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
-        self._writer: threading.Thread | None = None
+        self._group_writer: threading.Thread | None = None
         if database.sqlite:
-            self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
-            self._writer.start()
+            self._group_writer = threading.Thread(target=self._write_groups, name="store-writer", daemon=True)
+            self._group_writer.start()
 
-    async def reading(self, work: Work[T]) -> T:
-        """Does `Database.read` in a thread."""
-        return await self._in(self._readers, self.database.read, work)
-
-    async def writing(self, work: Work[T]) -> T:
-        """Does `Database.write` in a thread; what is given up before it has begun is not done."""
-        if self._writer is None:
-            return await self._in(self._writers, self.database.write, work)
+    async def write(self, work: Work[T]) -> T:
+        """Run work in a transaction, and wait for the commit; work that is cancelled before it starts is skipped."""
+        if self._group_writer is None:
+            return await run(self.writers, self.database.write, work)
         future: Future[T] = Future()
         with self._closing:
             if self._closed:
                 raise Unavailable("the store is closed")
-            self._works.put((work, future))
+            self._queue.put((work, future))
         return await asyncio.wrap_future(future)
-
-    async def cleaning(self, *, whole: bool = False) -> bool:
-        """Does `Database.clean` in a thread."""
-        return await self._in(self._writers, lambda _: self.database.clean(whole=whole), None)
 
     def close(self) -> None:
-        """Ends when everything that was begun is done; twice is no error."""
+        """Wait for the work in progress, and close the database. Idempotent."""
         with self._closing:
-            closed, self._closed = self._closed, True
-        if closed:
-            return
-        if self._writer is not None:
-            self._works.put(None)
-            self._writer.join()
-        self._readers.shutdown()
-        self._writers.shutdown()
+            if self._closed:
+                return
+            self._closed = True
+        if self._group_writer is not None:
+            self._queue.put(None)
+            self._group_writer.join()
+        self.readers.shutdown()
+        self.writers.shutdown()
         self.database.close()
 
-    async def _in(self, threads: ThreadPoolExecutor, call: Callable[[Any], T], work: Any) -> T:
-        try:
-            future = threads.submit(call, work)
-        except RuntimeError:
-            raise Unavailable("the store is closed") from None
-        return await asyncio.wrap_future(future)
-
-    def _write(self) -> None:
-        """Takes what has come, commits it together, and tells everybody; until None comes."""
-        going_on = True
-        while going_on:
-            batch = [self._works.get()]
-            while len(batch) < TOGETHER and not self._works.empty():  # nobody else takes from it
-                batch.append(self._works.get())
-            going_on = None not in batch
+    def _write_groups(self) -> None:
+        """Commit queued work in groups until None is queued."""
+        is_open = True
+        while is_open:
+            batch = [self._queue.get()]
+            while len(batch) < GROUP_SIZE and not self._queue.empty():  # this thread is the only consumer
+                batch.append(self._queue.get())
+            is_open = None not in batch
             _commit(self.database, [item for item in batch if item is not None])
 
 
+async def run(threads: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in a thread of a pool, and wait for its result.
+
+    Raises:
+        Unavailable: if the pool is shut down.
+    """
+    try:
+        future = threads.submit(call, *args, **kwargs)
+    except RuntimeError:
+        raise Unavailable("the store is closed") from None
+    return await asyncio.wrap_future(future)
+
+
 def _commit(database: Database, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
-    wanted = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
-    if not wanted:
+    pending = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
+    if not pending:
         return
-    for (_, future), outcome in zip(wanted, database.write_together([work for work, _ in wanted]), strict=True):
+    for (_, future), outcome in zip(pending, database.write_together([work for work, _ in pending]), strict=True):
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:

@@ -1,4 +1,4 @@
-"""A key that a client sends with a request in, what was answered the last time out."""
+"""Records of requests with an idempotency key, and of the responses to them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _I = IDEMPOTENCY.c
 
 @dataclass(frozen=True)
 class IdempotencyRecord:
-    """A request that came before with the same key.
+    """A request that was received under an idempotency key.
 
     Args:
-        request: the SHA-256 of what was asked.
-        conversation: in which.
-        turns_version: of the conversation when the request's own turn was stored.
-        said: that turn, as JSON; None where the request had none.
-        answer: as JSON; None while there is none.
+        request: SHA-256 of the request.
+        conversation: id of the conversation.
+        turns_version: version of the conversation's turns after the request's own turn was stored.
+        said: the request's own turn as JSON; None if the request has none.
+        answer: the response body as JSON; None until there is one.
     """
 
     request: str
@@ -33,34 +33,34 @@ class IdempotencyRecord:
 
 
 def sha256(*parts: str) -> str:
-    """A digest of texts, in which none runs into the next."""
+    """Return the hex digest of several texts; each is prefixed with its length, so that they cannot run together."""
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find(connection: Connection, owner: str, key: str) -> IdempotencyRecord | None:
-    """The request that came with this key before."""
+    """Return the record of an owner's idempotency key; None if the key is new."""
     row = connection.execute(select(IDEMPOTENCY).where(_is(owner, key))).one_or_none()
     if row is None:
         return None
     return IdempotencyRecord(row.request, row.conversation, row.turns_version, row.said, row.answer)
 
 
-def begin(connection: Connection, owner: str, key: str, before: IdempotencyRecord) -> None:
-    """Keeps a request.
+def begin(connection: Connection, owner: str, key: str, record: IdempotencyRecord) -> None:
+    """Store the record of a request.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: when there is one of that key; `Database.write` makes `KeyAlreadyUsed` of it.
+        sqlalchemy.exc.IntegrityError: if the key exists; `Database.write` translates it to `KeyAlreadyUsed`.
     """
-    connection.execute(insert(IDEMPOTENCY).values(owner=owner, key=sha256(key), created=now(), **vars(before)))
+    connection.execute(insert(IDEMPOTENCY).values(owner=owner, key=sha256(key), created=now(), **vars(record)))
 
 
 def finish(connection: Connection, owner: str, key: str, answer: Mapping[str, Any]) -> None:
-    """Keeps what was answered."""
+    """Store the response body of a request."""
     connection.execute(update(IDEMPOTENCY).where(_is(owner, key)).values(answer=answer))
 
 
 def forget(connection: Connection, *, before: int) -> int:
-    """Drops what was kept earlier than that, in microseconds since 1970; returns how many."""
+    """Delete the records created before a time, in microseconds since 1970; return their number."""
     return connection.execute(delete(IDEMPOTENCY).where(_I.created < before)).rowcount
 
 

@@ -1,4 +1,4 @@
-"""A name in, a key out that is shown once; only its hash is kept."""
+"""API keys: creation, listing and removal; only a hash of each key is stored."""
 
 import hashlib
 import re
@@ -11,65 +11,65 @@ from convmodel.serving.store.errors import KeyAlreadyUsed
 from convmodel.serving.store.records import now
 from convmodel.serving.store.tables import KEYS
 
-BEGINNING = "cm-"
-"""How keys begin, so that a person, and a search for leaked secrets, knows one."""
+PREFIX = "cm-"
+"""Prefix of API keys, recognizable to people and to secret scanners."""
 
 LOCAL = "local"
-"""Who asks where no keys are needed; no key is of that name."""
+"""Owner of all requests to a server that requires no keys; no key can have this name."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that was made: whose it is, and when, in microseconds since 1970."""
+    """Name of an API key, and its creation time in microseconds since 1970."""
 
     name: str
     created: int
 
 
 def new_key() -> str:
-    """A key of 256 random bits."""
-    return BEGINNING + secrets.token_urlsafe(32)
+    """Return a new key with 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> str:
-    """What is kept of a key. With so many random bits a plain SHA-256 cannot be guessed back."""
+    """Return the SHA-256 of a key. No salt or slow hash is needed: 256 random bits cannot be guessed."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def add(connection: Connection, name: str) -> str:
-    """Makes a key, and returns it; it cannot be shown again.
+    """Create a key and return it; the key itself is not stored and cannot be shown again.
 
     Args:
-        connection: in a transaction.
-        name: whose it is. Conversations belong to the name: a new key of the same name sees the same ones.
+        connection: a connection in a transaction.
+        name: name of the key and owner of its conversations; a new key with the same name sees the same conversations.
 
     Raises:
-        ValueError: for a name that cannot be used.
-        Taken: when there is a key of that name.
+        ValueError: for an invalid name.
+        KeyAlreadyUsed: if a key with this name exists.
     """
     if not _NAME.fullmatch(name) or name == LOCAL:
         raise ValueError(
             f"{name!r} cannot be the name of a key; use up to 64 letters, digits and . _ @ - (and not {LOCAL!r})"
         )
     if connection.execute(select(KEYS.c.name).where(KEYS.c.name == name)).one_or_none():
-        raise KeyAlreadyUsed(f"there is a key named {name!r} already; remove it first, or take another name")
+        raise KeyAlreadyUsed(f"there is a key named {name!r} already; remove it first, or use another name")
     key = new_key()
     connection.execute(insert(KEYS).values(name=name, digest=digest(key), created=now()))
     return key
 
 
 def listing(connection: Connection) -> list[Key]:
-    """The keys there are, by name."""
+    """Return all keys, sorted by name."""
     return [Key(row.name, row.created) for row in connection.execute(select(KEYS).order_by(KEYS.c.name))]
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Takes a key back; False where there was none. Its conversations stay."""
+    """Remove a key; return whether it existed. Its conversations are kept."""
     return bool(connection.execute(delete(KEYS).where(KEYS.c.name == name)).rowcount)
 
 
 def digests(connection: Connection) -> dict[str, str]:
-    """The SHA-256 of each key with its name: what tells who asks."""
+    """Return the names of all keys by the keys' SHA-256."""
     return {row.digest: row.name for row in connection.execute(select(KEYS))}

@@ -1,4 +1,4 @@
-"""What a store keeps, as the rest of the server sees it."""
+"""Records that the store returns and accepts."""
 
 import time
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ Speaker = Literal["user", "model"]
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn.
+    """A turn of a conversation.
 
     Args:
-        number: from 1.
-        speaker: who spoke.
-        text: as it is read later.
+        number: position in the conversation, from 1.
+        speaker: "user" or "model".
+        text: the text, or the placeholder of a blocked text.
         created: microseconds since 1970.
-        reply: how it came to be, as JSON; None for a person's turn or one that was imported.
-        chosen: which of the reply's candidates it is, from 0.
-        blocked: whether it belongs to an exchange that the policy blocked, which no later context holds.
+        reply: candidates and statistics of a generated reply, as JSON; None for a user turn or an imported turn.
+        chosen: index of the reply's candidate that is the turn's text, from 0.
+        blocked: whether the turn is part of a blocked exchange, which later contexts leave out.
     """
 
     number: int
@@ -33,15 +33,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class ConversationSettings:
-    """What can be set of a conversation.
+    """Settings of a conversation.
 
     Args:
-        title: None where it has none.
-        persona: sentences about the one who replies.
-        preset: of the responder, or None.
-        options: on top of it.
-        seed: of first replies, or None.
-        meta: whatever else is kept with it.
+        title: title; None if there is none.
+        persona: sentences about the replying side.
+        preset: name of the responder's preset; None uses the server's default.
+        options: decoding options that override the preset.
+        seed: seed of first replies; None draws one for each.
+        meta: arbitrary JSON of the client.
     """
 
     title: str | None = None
@@ -57,13 +57,13 @@ class ConversationHeader:
     """A conversation without its turns.
 
     Args:
-        id: 128 random bits, 22 characters.
-        owner: who alone can see it.
-        about: what can be set.
+        id: 128 random bits as 22 characters.
+        owner: name of the API key that may access the conversation.
+        about: the settings.
         created, updated: microseconds since 1970.
-        version: counts its changes.
-        turns_version: the version in which the turns last changed.
-        turn_count: how many there are.
+        version: number of changes, from 1.
+        turns_version: version in which the turns last changed.
+        turn_count: number of turns.
     """
 
     id: str
@@ -78,7 +78,7 @@ class ConversationHeader:
 
 @dataclass(frozen=True)
 class ConversationRecord(ConversationHeader):
-    """A conversation with its turns, in order."""
+    """A conversation with its turns in order."""
 
     turns: tuple[Turn, ...] = ()
 
@@ -90,11 +90,11 @@ class ConversationRecord(ConversationHeader):
 
 @dataclass(frozen=True)
 class ConversationSummary(ConversationHeader):
-    """A conversation in a list, with its last turn."""
+    """A conversation in a listing, with its last turn."""
 
     last: Turn | None = None
 
 
 def now() -> int:
-    """Microseconds since 1970."""
+    """Return the current time in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""An age in, the conversations that are older out of the store."""
+"""Deletion of expired conversations and old idempotency records."""
 
 import asyncio
 import contextlib
@@ -12,57 +12,57 @@ from convmodel.serving.store.records import now
 from convmodel.serving.store.store import Store
 from convmodel.serving.store.tables import CONVERSATIONS
 
-AT_ONCE = 200
-"""Conversations that are deleted in one transaction: others need not wait long."""
+BATCH_SIZE = 200
+"""Conversations deleted per transaction; small, so that other writers are not blocked for long."""
 
 ANSWERS_KEPT = timedelta(days=1)
-"""How long an answer is kept under the idempotency key of its request."""
+"""Age at which an idempotency record is deleted."""
 
 
 async def purge(store: Store, older_than: timedelta) -> int:
-    """Deletes the conversations in which nothing has changed for a time.
+    """Delete the conversations that have not changed for a time.
 
     Args:
-        store: from which.
-        older_than: that time.
+        store: the store of the conversations.
+        older_than: time since the last change.
 
     Returns:
-        How many are gone.
+        The number of deleted conversations.
 
     Raises:
-        Unavailable: when the store cannot be used; what was deleted so far is.
+        Unavailable: if the store fails; batches deleted before the failure stay deleted.
     """
     before = now() - _microseconds(older_than)
-    gone = 0
-    while count := await store.writing(_delete_some, before):
-        gone += count
-    if gone:
-        await store.cleaning(whole=True)
-    return gone
+    deleted = 0
+    while count := await store.awrite(_delete_batch, before):
+        deleted += count
+    if deleted:
+        await store.clean(whole=True)
+    return deleted
 
 
 async def keep_purging(store: Store, older_than: timedelta | None, *, every: timedelta = timedelta(hours=1)) -> None:
-    """Purges now and then, and forgets old answers, until it is cancelled; the app starts it as a task.
+    """Purge periodically, and delete old idempotency records, until cancelled; the app runs this as a task.
 
     Args:
-        store: from which.
+        store: the store of the conversations.
         older_than: see `purge`; None keeps conversations for ever.
-        every: how often.
+        every: interval between purges.
     """
-    whole = False  # at the start nobody is kept waiting
+    whole = False  # at startup, do not block requests by rewriting a large file
     while True:
-        with contextlib.suppress(Unavailable):  # the next time, then
-            await store.writing(idempotency.forget, before=now() - _microseconds(ANSWERS_KEPT))
+        with contextlib.suppress(Unavailable):  # try again at the next interval
+            await store.awrite(idempotency.forget, before=now() - _microseconds(ANSWERS_KEPT))
             if older_than is not None:
                 await purge(store, older_than)
             if store.unclean:
-                await store.cleaning(whole=whole)
+                await store.clean(whole=whole)
         whole = True
         await asyncio.sleep(every.total_seconds())
 
 
-def _delete_some(connection: Connection, before: int) -> int:
-    old = select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.updated < before).limit(AT_ONCE)
+def _delete_batch(connection: Connection, before: int) -> int:
+    old = select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.updated < before).limit(BATCH_SIZE)
     return connection.execute(delete(CONVERSATIONS).where(CONVERSATIONS.c.id.in_(old))).rowcount
 
 

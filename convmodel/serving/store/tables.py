@@ -1,4 +1,4 @@
-"""The tables of a store; the same for SQLite and PostgreSQL."""
+"""Table definitions of the store, shared by SQLite and PostgreSQL."""
 
 import json
 from typing import Any
@@ -19,25 +19,25 @@ from sqlalchemy import (
 )
 
 VERSION = 1
-"""Of these tables. A store that says another one is not touched."""
+"""Schema version. A store with any other version is rejected."""
 
 
 class Json(TypeDecorator[Any]):
-    """Whatever JSON can hold, written as JSON; None is NULL.
+    """A column type for JSON values, serialized as text; None is NULL.
 
-    Plain strings too are kept so where people or models wrote them: PostgreSQL's text cannot hold U+0000, and a model
-    may write it.
+    Texts written by users or models are stored as JSON strings too: PostgreSQL's text type cannot hold U+0000, which a
+    model may generate.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """A value as it is stored."""
+        """Serialize a value for the database."""
         return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """The value that was stored."""
+        """Deserialize a value from the database."""
         return None if value is None else json.loads(value)
 
 
@@ -52,7 +52,7 @@ KEYS = Table(
     Column("digest", String(64), nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
 )
-"""Who may ask: the SHA-256 of a key, never the key."""
+"""Names of the API keys and SHA-256 digests of the keys; the keys themselves are not stored."""
 
 CONVERSATIONS = Table(
     "convmodel_conversations",
@@ -73,8 +73,8 @@ CONVERSATIONS = Table(
     Index("convmodel_conversations_of_owner", "owner", "created", "id"),
     Index("convmodel_conversations_by_age", "updated"),
 )
-"""Times are microseconds since 1970, UTC. `turns_version` is the version in which the turns last changed: settings may
-change while a reply is being made."""
+"""Times are microseconds since 1970, UTC. `turns_version` is the version in which the turns last changed; settings
+may change while a reply is in progress."""
 
 TURNS = Table(
     "convmodel_turns",
@@ -89,7 +89,7 @@ TURNS = Table(
     Column("blocked", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Numbers count from 1. Without rowid the turns of a conversation lie beside each other."""
+"""Numbers count from 1. Without rowid, SQLite stores the turns of a conversation next to each other."""
 
 IDEMPOTENCY = Table(
     "convmodel_idempotency",
@@ -103,4 +103,4 @@ IDEMPOTENCY = Table(
     Column("said", Json),
     Column("answer", Json),
 )
-"""What was answered to a request that may come again: `key` and `request` are SHA-256 of what the client sent."""
+"""Responses to requests that may be repeated; `key` and `request` are SHA-256 digests of the client's values."""

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 from convmodel.serving.auth import Keys
-from convmodel.serving.server import Server, address_of, bind, new_config
+from convmodel.serving.server import GracefulServer, address_of, bind, new_config
 from convmodel.serving.service import Service
 from convmodel.serving.store.keys import digest, new_key
 
@@ -13,7 +13,7 @@ OWNER = "telegram"
 """Whose conversations the bot's are, in a store of its own."""
 
 
-class _Server(Server):
+class _Server(GracefulServer):
     """Leaves the signals to the bot, which ends before the server does."""
 
     @contextlib.contextmanager

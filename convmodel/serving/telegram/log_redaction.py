@@ -3,7 +3,7 @@
 import logging
 import traceback
 
-from convmodel.serving.logs import where
+from convmodel.serving.logs import format_trace
 
 LOGGERS = ("convmodel.serving", "uvicorn")
 """Whose handlers write; see `convmodel.serving.logs`."""
@@ -25,7 +25,7 @@ class RedactTokenFilter(logging.Filter):
         record.msg, record.args = record.getMessage().replace(self._secret, "..."), ()
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and self._secret in "".join(traceback.format_exception(error)):
-            record.exc_text = where(error)  # what a formatter finds here it adds, and asks the error for no words
+            record.exc_text = format_trace(error)  # what a formatter finds here it adds, and asks the error for no words
         return True
 
 

@@ -67,7 +67,7 @@ class State:
 
     async def open(self) -> None:
         """Makes the tables where there are none."""
-        await self._store.writing(lambda connection: METADATA.create_all(connection))
+        await self._store.awrite(lambda connection: METADATA.create_all(connection))
 
     # Updates
 
@@ -120,7 +120,7 @@ class State:
     async def prune(self) -> None:
         """Removes the numbers of updates that cannot come again."""
         old = and_(UPDATES.c.bot == self._bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
-        await self._store.writing(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
+        await self._store.awrite(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
 
     # Tasks
 
@@ -165,7 +165,7 @@ class State:
             if changes:
                 chat_rows.change(connection, self._bot, task.chat, changes)
 
-        await self._store.writing(work)
+        await self._store.awrite(work)
 
     async def sent(self, task: Task, count: int) -> None:
         """Keeps that Telegram has taken so many parts of an answer."""
@@ -176,13 +176,13 @@ class State:
         values: dict[str, Any] = {"done": time.time(), "text": None, "parts": None, "plan": None}
         if task.kind == "command" and task.command[0] == "forget":
             values |= chat_rows.NOBODY
-        await self._store.writing(
+        await self._store.awrite(
             lambda connection: connection.execute(update(UPDATES).where(self._of(task)).values(values)) and None
         )
 
     async def _set(self, task: Task, **values: Any) -> None:
         where = self._first(task)
-        await self._store.writing(
+        await self._store.awrite(
             lambda connection: connection.execute(update(UPDATES).where(where).values(values)) and None
         )
 
@@ -216,11 +216,11 @@ class State:
             chat_rows.forget(connection, self._bot, task.chat)
             connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
 
-        await self._store.writing(work)
+        await self._store.awrite(work)
 
     async def clean(self) -> None:
         """Sees to it that what was deleted is in no file."""
-        await self._store.cleaning()
+        await self._store.clean()
 
     # Rows
 
@@ -238,10 +238,10 @@ class State:
         return and_(UPDATES.c.bot == self._bot, UPDATES.c.first == task.update, UPDATES.c.done.is_(None))
 
     async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.reading(work, *arguments)
+        return await self._store.aread(work, *arguments)
 
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.writing(work, *arguments)
+        return await self._store.awrite(work, *arguments)
 
 
 def _values(asked: Asked | None) -> dict[str, Any]:

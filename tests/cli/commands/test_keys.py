@@ -37,7 +37,7 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
         (["add", "anna"], "error: there is a key named 'anna' already; remove it first"),
         (["remove", "bob"], "error: there is no key named 'bob'; there are: anna"),
         (["list", "--store", "missing/s.db"], "error: missing/s.db: there is no folder "),
-        (["list", "--store", "x://y"], "error: a store cannot be x; write sqlite:///convmodel.db"),
+        (["list", "--store", "x://y"], "error: unsupported database x; use sqlite:///convmodel.db"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(

@@ -59,7 +59,7 @@ def _of(name: str) -> tuple[list[logging.Handler], int, bool]:
         (TOKEN, ["--url", "http://x", "--model", "m"], "leave --model out, or --url"),
         (TOKEN, ["--url", "http://x", "--set", "top_k=3"], "leave --set out, or --url"),
         (TOKEN, ["--store", "no/where.db"], "no/where.db"),
-        (TOKEN, ["--store", "mysql://x/y"], "a store cannot be mysql"),
+        (TOKEN, ["--store", "mysql://x/y"], "unsupported database mysql"),
         (TOKEN, ["--model", "nowhere"], "nowhere: no such folder"),
     ],
 )

@@ -298,7 +298,7 @@ def test_a_change_of_settings_tells_the_turns_that_were_stored_meanwhile(
 
     async def while_a_reply_is_stored(*given: Any) -> None:
         more = ConversationUpdate(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
-        await talk.store.writing(conversations.change, "local", id, more)
+        await talk.store.awrite(conversations.change, "local", id, more)
         await check(*given)
 
     monkeypatch.setattr(talk.kept.conversations, "_check", while_a_reply_is_stored)
@@ -571,7 +571,7 @@ def test_a_store_that_cannot_write_is_an_error_of_our_shape_and_nothing_is_ackno
     id = talk.create(turns=["Hello", "Hi"])
 
     async def full(*args: Any, **options: Any) -> Any:
-        raise Unavailable("the store cannot be used now: database or disk is full")
+        raise Unavailable("the store is not available: database or disk is full")
 
     with monkeypatch.context() as broken:
         broken.setattr(talk.store, "writing", full)
@@ -599,7 +599,7 @@ def test_keys_that_cannot_be_read_let_nobody_in_and_the_server_lives(
         assert talk.http.get("/conversations").status_code == 200
 
         def gone(*_: object) -> None:
-            raise Unavailable("the store cannot be used now: connection refused")
+            raise Unavailable("the store is not available: connection refused")
 
         monkeypatch.setattr("convmodel.serving.auth.FRESH", -1.0)
         monkeypatch.setattr(talk.store, "read", gone)

@@ -155,7 +155,7 @@ def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: 
     "cursor", ["", "x", "é", "12.abc", "x." + "a" * 22, "\x00", "a" * 1000, "1." + "a" * 22 + "\n"]
 )
 def test_what_is_no_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
-    with Store(str(tmp_path / "s.db")) as store, pytest.raises(ValueError, match="before is no cursor"):
+    with Store(str(tmp_path / "s.db")) as store, pytest.raises(ValueError, match="before is not a cursor"):
         store.read(conversations.listing, "anna", limit=4, before=cursor)
 
 
@@ -192,9 +192,9 @@ def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None
         return 0
 
     async def all_at_once() -> list[Any]:
-        blocked = asyncio.create_task(store.writing(lambda connection: threading.Event().wait(0.05)))
+        blocked = asyncio.create_task(store.awrite(lambda connection: threading.Event().wait(0.05)))
         await asyncio.sleep(0.01)
-        rest = [store.writing(work) for work in (works, conflicts, taken, works)]
+        rest = [store.awrite(work) for work in (works, conflicts, taken, works)]
         return await asyncio.gather(blocked, *rest, return_exceptions=True)
 
     outcomes = asyncio.run(all_at_once())
@@ -205,7 +205,7 @@ def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None
 
 def test_the_event_loop_goes_on_while_the_store_works(store: Store) -> None:
     async def ticks() -> int:
-        slow = asyncio.create_task(store.writing(lambda connection: threading.Event().wait(0.2)))
+        slow = asyncio.create_task(store.awrite(lambda connection: threading.Event().wait(0.2)))
         count = 0
         while not slow.done():
             await asyncio.sleep(0.005)
@@ -219,7 +219,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "s.db"))
     store.close()
     store.close()
-    for call in (store.writing, store.reading):
+    for call in (store.awrite, store.aread):
         with pytest.raises(Unavailable, match="closed"):
             asyncio.run(call(lambda connection: None))
 
@@ -317,11 +317,11 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
         for _ in range(8):
             store.write(some)
         assert len(texts_in(tmp_path)) > len(set(alive.values()))
-        asyncio.run(store.cleaning())
+        asyncio.run(store.clean())
         assert not store.unclean
         assert texts_in(tmp_path) == {f"<m{number:06}>".encode() for number in alive.values()}
         store.write(conversations.remove_all, "anna")
-        asyncio.run(store.cleaning())
+        asyncio.run(store.clean())
         assert texts_in(tmp_path) == set()
 
 
@@ -333,7 +333,7 @@ def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path, monkeypatch: py
         reader.execute("begin")
         reader.execute("select count(*) from convmodel_turns").fetchall()
         store.write(conversations.remove, "anna", made.id)
-        asyncio.run(store.cleaning())
+        asyncio.run(store.clean())
         assert store.unclean
         assert texts_in(tmp_path) != set()
         reader.rollback()
@@ -357,9 +357,9 @@ def test_a_deletion_that_cannot_be_cleaned_up_after_is_told_in_the_log(
     with Store(str(tmp_path / "s.db")) as store:
         other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         other.execute("begin immediate")
-        asyncio.run(store.cleaning())
+        asyncio.run(store.clean())
         assert store.unclean
-        assert "not wiped from the file yet: the store cannot be used now: database is locked" in caplog.text
+        assert "not wiped from the file yet: the store is not available: database is locked" in caplog.text
         other.rollback()
         other.close()
 
@@ -387,7 +387,7 @@ def test_stores_that_are_opened_at_the_same_time_make_their_tables_once(address:
 def test_the_tables_of_a_newer_version_are_left_alone(address: str) -> None:
     with Store(address) as store:
         store.write(lambda connection: connection.execute(text("update convmodel_schema set version = 99")))
-    with pytest.raises(StoreError, match="its tables are of version 99, and this convmodel knows version 1"):
+    with pytest.raises(StoreError, match="its tables have version 99, and this convmodel supports version 1"):
         Store(address)
 
 
@@ -408,14 +408,14 @@ def test_a_new_file_is_for_its_owner_alone_and_a_commit_waits_for_the_disk(tmp_p
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("missing/s.db", r"missing/s.db: there is no folder .*missing; make it"),
+        ("missing/s.db", r"missing/s.db: there is no folder .*missing; create it"),
         (".", "is a folder; give the name of a file"),
-        ("sqlite://", "a store is a file; write sqlite:///convmodel.db"),
-        ("sqlite:///:memory:", "a store is a file"),
-        ("mysql://x/y", "a store cannot be mysql; write sqlite:///convmodel.db or postgresql"),
-        ("://", "the address of the store cannot be read"),
-        ("", "the address of the store cannot be read"),
-        ("text", "text: is no SQLite database"),
+        ("sqlite://", "a store must be a file; use sqlite:///convmodel.db"),
+        ("sqlite:///:memory:", "a store must be a file"),
+        ("mysql://x/y", "unsupported database mysql; use sqlite:///convmodel.db or postgresql"),
+        ("://", "the address of the store cannot be parsed"),
+        ("", "the address of the store cannot be parsed"),
+        ("text", "text: is not a SQLite database"),
         ("broken", "broken: cannot be used as a store: "),
         ("postgresql://me:secret@127.0.0.1:1/x", r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/x: cannot be used as a"),
     ],
