@@ -158,8 +158,8 @@ class Ours:
             for context, session in zip(contexts, sessions, strict=True)
         ]
         for each in begun:
-            each.reply()
-        return [[token for ticket in each.tickets for token in ticket.tokens] for each in begun]
+            each.result()
+        return [[token for state in each.states for token in state.tokens] for each in begun]
 
     def one(self, context: Sequence[str], count: int) -> list[int]:
         """The same for one context."""
@@ -220,7 +220,7 @@ def crowd(
 def first_token(ours: Ours, turns: Sequence[str], count: int) -> float:
     """Seconds until the first token of a reply to the last turn, when the turn before it was written in the session."""
     session = Session()
-    said = ours.writer.start(turns[:-2], options=exactly(count), session=session).reply().text
+    said = ours.writer.start(turns[:-2], options=exactly(count), session=session).result().text
     return _seconds(ours.writer.start([*turns[:-2], said, turns[-1]], options=exactly(1), session=session).reply)
 
 

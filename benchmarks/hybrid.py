@@ -27,14 +27,14 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.data.conversation import ConversationReader
-from convmodel.data.selection_example import SelectionExample, SelectionReader, reader_of
+from convmodel.data.selection_example import SelectionExample, SelectionReader, open_reader
 from convmodel.generation.seeds import derive_seed
-from convmodel.metrics.bootstrap import interval, resampled
+from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.metrics.diversity import distinct, repeated_share
 from convmodel.metrics.metric import Metric, ratio
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.ranking import rank
-from convmodel.metrics.repetition import repeated_from
+from convmodel.metrics.repetition import count_repeats_from
 from convmodel.models.rerankers import Likelihood, Scorer, SelectorScorer, scores_of
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
@@ -122,7 +122,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def held_out(path: str) -> Iterator[SelectionExample]:
     """Contexts with their real replies: those of the file, or the last turn of each conversation among others'."""
-    reader = reader_of(path)
+    reader = open_reader(path)
     if isinstance(reader, SelectionReader):
         yield from reader
         return
@@ -204,13 +204,13 @@ def _measured(examples: Sequence[SelectionExample], responder: Responder, option
             responder.start(one.context, persona=one.persona, options=options, seed=derive_seed(0, number) % 2**32)
             for number, one in enumerate(examples[start : start + GROUP], start)
         ]
-        replies += [each.reply() for each in begun]
+        replies += [each.result() for each in begun]
     chosen = [float(reply.candidates[0].source != "written") for reply in replies]
     return _measures(examples, [reply.text for reply in replies], chosen)
 
 
 def _measures(examples: Sequence[SelectionExample], texts: Sequence[str], chosen: Sequence[float]) -> dict[str, Found]:
-    said = [repeated_from(example.context, text, 4) for example, text in zip(examples, texts, strict=True)]
+    said = [count_repeats_from(example.context, text, 4) for example, text in zip(examples, texts, strict=True)]
     units = [[text] for text in texts]
     return {
         "F1": _mean([f1(text, example.response) for text, example in zip(texts, examples, strict=True)]),
@@ -228,8 +228,8 @@ def _mean(values: Sequence[float]) -> Found:
 def _interval(rows: np.ndarray) -> Found:
     """A share, and how far chance could have moved it."""
     metric = Metric("", rows, ratio)
-    [values] = resampled([metric], resamples=1000, seed=0)
-    return Found(metric.value, *interval(values))
+    [values] = resample([metric], resamples=1000, seed=0)
+    return Found(metric.value, *percentile_interval(values))
 
 
 def _plain(rows: dict[str, dict[str, Found]]) -> dict[str, dict[str, Any]]:

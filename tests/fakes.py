@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.responders.protocol import Candidate, Finish, QueueFull, Reply, Session
+from convmodel.responders.protocol import Candidate, Finish, Load, QueueFull, Reply, Session
 
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
@@ -46,7 +46,7 @@ class FakeReplying:
         """Ends it now."""
         self._cancelled.set()
 
-    def reply(self) -> Reply:
+    def result(self) -> Reply:
         """Waits for the end."""
         with self._lock:
             if not self.ended and not self._written:
@@ -98,6 +98,7 @@ class FakeResponder:
         self.running: list[FakeReplying] = []
 
     options: Mapping[str, Any] = {"do_sample": True, "num_return_sequences": 1, "temperature": 1.0, "top_k": 50}
+    load = Load()
     presets: Mapping[str, Mapping[str, Any]] = {"bold": {"temperature": 1.5}, "sober": {"do_sample": False}}
 
     def check_options(self, options: Mapping[str, Any]) -> None:
@@ -161,6 +162,7 @@ class FakeDocuments:
     """Writes documents without a model, for front ends."""
 
     options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
+    load = Load()
     presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
 
     def __init__(self) -> None:
@@ -203,6 +205,6 @@ class FakeDocument:
     def cancel(self) -> None:
         """It is over at once."""
 
-    def output(self) -> "FakeDocument":
+    def result(self) -> "FakeDocument":
         """All that was written."""
         return self

@@ -1,4 +1,4 @@
-"""Contexts of many people in, the candidates that reply best to them out: the Responder on a model that chooses."""
+"""`Chooser`: the responder that selects replies among given candidates with a Selector."""
 
 import os
 import secrets
@@ -13,56 +13,58 @@ from convmodel.data.conversation import check_turns
 from convmodel.generation.seeds import SEEDS
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import EncodedCandidates, ReadPool, Scored, SearchedPool, pool_of
+from convmodel.responders.candidate_pool import EncodedCandidates, JointPool, ScoredNumbers, VectorPool, make_pool
+from convmodel.responders.handles import ReplyFuture
 from convmodel.responders.protocol import MAX_WAITING, Candidate, Load, Reply, Session
 from convmodel.responders.ranking import (
-    CHOOSE_AGAIN,
+    ALLOW_REPEATS,
     DEFAULTS,
-    DRAW_TEMPERATURE,
-    NUM_CHOSEN,
-    check_choosing,
+    NUM_CANDIDATES,
+    SELECTION_TEMPERATURE,
+    check_options,
     drop_none,
     rank_or_sample,
 )
-from convmodel.responders.worker_thread import ReplyFuture, SingleWorker
+from convmodel.responders.worker_thread import SingleWorker
 
 
 class Chooser:
     """Replies with the best of given candidates.
 
-    Its options: `num_candidates`, how many candidates a reply holds (10); `allow_repeats`, whether what was said in the
-    conversation may be chosen again (false, as long as there is anything else to say); `selection_temperature`: at 0 the
-    best is the reply, above it is drawn among the `num_candidates` with the probabilities softmax(score /
-    selection_temperature).
+    Options: `num_candidates`, the number of candidates of a reply (10); `allow_repeats`, whether a text of the
+    conversation may be selected again (false, unless all candidates were used already); `selection_temperature`: with 0
+    the best candidate is the reply, above 0 the reply is sampled among the `num_candidates` with the probabilities
+    softmax(score / selection_temperature).
 
     Args:
-        selector: of any kind.
-        candidates: an index or a set that this selector has encoded; or texts, which are encoded now, or by a selector
-            that reads context and candidate together, read with every context.
-        options: used where a request does not say otherwise.
-        max_waiting: how many requests may be open.
+        selector: a selector of any kind.
+        candidates: an index or a set of candidates encoded by this selector; or texts, which are encoded now, or, by a
+            selector that reads context and candidate together, read with each context.
+        options: default options.
+        max_waiting: maximum number of open requests.
 
     Raises:
-        TypeError: for an index with a selector that encodes nothing.
+        TypeError: for an index with a selector that does not encode candidates.
         ValueError: when there are no candidates.
 
     Example:
         >>> with Chooser(Selector.from_pretrained("selector"), ["I am fine.", "At nine."]) as chooser:
-        ...     print(chooser.start(["How are you?"]).reply().text)
+        ...     print(chooser.start(["How are you?"]).result().text)
     """
 
     def __init__(
         self,
         selector: Selector,
-        candidates: EncodedCandidates | SearchedPool | ReadPool | Sequence[str],
+        candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._defaults = {**DEFAULTS, **drop_none(options or {})}
         self.check_options(self._defaults)
-        self._selector, self._pool = selector, pool_of(selector, candidates)
-        self._thread = SingleWorker("chooser", max_waiting)
+        self._selector = selector
+        self._pool = make_pool(selector, candidates)
+        self._worker = SingleWorker("chooser", max_waiting)
 
     @classmethod
     def from_pretrained(
@@ -74,7 +76,7 @@ class Chooser:
         dtype: str | torch.dtype = "auto",
         **options: Any,
     ) -> "Chooser":
-        """Loads a selector as `Selector.from_pretrained`; `options` are those of `Chooser`."""
+        """Load a selector as `Selector.from_pretrained` does; `options` are the arguments of the class."""
         return cls(Selector.from_pretrained(name_or_path, device, dtype), candidates, **options)
 
     def __enter__(self) -> "Chooser":
@@ -88,32 +90,32 @@ class Chooser:
 
     @property
     def scorer(self) -> SelectorScorer:
-        """What chooses, as it ranks whatever else could be said."""
+        """The selector as a scorer of any candidates."""
         return SelectorScorer(self._selector)
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise."""
+        """Default options of a request."""
         return dict(self._defaults)
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """There are none."""
+        """Empty: a chooser has no presets."""
         return {}
 
     @property
     def load(self) -> Load:
-        """How busy it is; from any thread, at any moment."""
-        return self._thread.load
+        """Current load; may be read from any thread."""
+        return self._worker.load
 
     @property
     def searches(self) -> bool:
-        """Whether there is anything to search, as there is."""
+        """Whether there are candidates to search: always true."""
         return True
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
-        check_choosing(options)
+        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
+        check_options(options)
 
     def start(
         self,
@@ -124,64 +126,70 @@ class Chooser:
         seed: int | None = None,
         session: Session | None = None,
     ) -> ReplyFuture:
-        """Begins to choose and returns at once; see `Responder.start`. Nothing of it is remembered.
+        """Start a reply and return at once; see `Responder.start`. The session is not used.
 
         Raises:
-            TypeError, ValueError: for turns or options that cannot be followed.
+            TypeError, ValueError: for invalid turns or options.
             QueueFull: when too many requests wait.
-            RuntimeError: when the chooser was closed.
+            RuntimeError: after `close`.
         """
         self.check_options(options or {})
-        how = {**self._defaults, **drop_none(options or {})}
-        turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
-        if not how[DRAW_TEMPERATURE]:
+        merged = {**self._defaults, **drop_none(options or {})}
+        turns = check_turns(context)
+        sentences = check_turns(persona, what="persona sentence")
+        if not merged[SELECTION_TEMPERATURE]:
             seed = None
         elif seed is None:
             seed = secrets.randbelow(SEEDS)
-        return self._thread.begin(partial(self._choose, turns, sentences, how, seed, time.perf_counter()))
+        return self._worker.submit(partial(self._select, turns, sentences, merged, seed, time.perf_counter()))
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
-        """The `k` best candidates, best first, whatever the options say of a draw; see `CandidateSearch.search`."""
-        asked = {NUM_CHOSEN: k, DRAW_TEMPERATURE: 0.0}
-        return self.start(context, persona=persona, options=asked).reply().candidates
+        """Return the `k` best candidates, best first, without sampling; see `CandidateSearch.search`."""
+        options = {NUM_CANDIDATES: k, SELECTION_TEMPERATURE: 0.0}
+        return self.start(context, persona=persona, options=options).result().candidates
 
     def close(self) -> None:
-        """Fails what waits and ends the thread; twice is no error."""
-        self._thread.close()
+        """Fail waiting requests and end the thread; repeated calls have no effect."""
+        self._worker.close()
 
-    # In the thread
+    # Called in the thread
 
-    def _choose(
-        self, context: Sequence[str], persona: Sequence[str], how: Mapping[str, Any], seed: int | None, began: float
+    def _select(
+        self,
+        context: Sequence[str],
+        persona: Sequence[str],
+        options: Mapping[str, Any],
+        seed: int | None,
+        started_at: float,
     ) -> Reply:
-        found = self._best(context, persona, how[NUM_CHOSEN], again=how[CHOOSE_AGAIN])
+        best = self._best(context, persona, options[NUM_CANDIDATES], allow_repeats=options[ALLOW_REPEATS])
         candidates = [
             Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number))
-            for number, score in found
+            for number, score in best
         ]
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started_at
         return Reply(
-            rank_or_sample(candidates, temperature=how[DRAW_TEMPERATURE], seed=seed),
+            rank_or_sample(candidates, temperature=options[SELECTION_TEMPERATURE], seed=seed),
             seconds=seconds,
             first_seconds=seconds,
             seed=seed,
             ranked_by=self._selector.kind,
         )
 
-    def _best(self, context: Sequence[str], persona: Sequence[str], k: int, *, again: bool) -> Scored:
-        """The k best candidates, no text twice, and none that was said while there are others."""
-        said = set() if again else set(map(_bare, context))
-        asked = k + len(said)
+    def _best(self, context: Sequence[str], persona: Sequence[str], k: int, *, allow_repeats: bool) -> ScoredNumbers:
+        """Return the k best candidates with distinct texts; texts of the context only if there are no others."""
+        used = set() if allow_repeats else set(map(_normalize, context))
+        searched = k + len(used)
         while True:
-            different: dict[str, tuple[int, float]] = {}
-            for number, score in self._pool.best(context, persona, min(asked, len(self._pool))):
-                different.setdefault(self._pool.text(number).strip(), (number, score))
-            unsaid = [scored for text, scored in different.items() if _bare(text) not in said]
-            if len(unsaid) >= k or asked >= len(self._pool):
-                return (unsaid or list(different.values()))[:k]
-            asked *= 2
+            distinct: dict[str, tuple[int, float]] = {}
+            for number, score in self._pool.best(context, persona, min(searched, len(self._pool))):
+                distinct.setdefault(self._pool.text(number).strip(), (number, score))
+            unused = [scored for text, scored in distinct.items() if _normalize(text) not in used]
+            if len(unused) >= k or searched >= len(self._pool):
+                return (unused or list(distinct.values()))[:k]
+            searched *= 2
 
 
-def _bare(text: str) -> str:
-    """What two texts share that say the same."""
+def _normalize(text: str) -> str:
+    """Collapse white space and fold case, so that repeated texts compare equal."""
     return " ".join(text.split()).casefold()

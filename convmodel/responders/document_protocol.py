@@ -1,14 +1,14 @@
-"""A prompt in, documents out: what whoever writes documents promises to those who ask for them."""
+"""Protocols of document generation: `DocumentGenerator` and its output, free of torch for the server's sake."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from convmodel.data.document import Meta
-from convmodel.responders.protocol import Finish, Generator
+from convmodel.responders.protocol import Finish, Generator, ReplyHandle
 
 
-class Output(Protocol):
-    """What was written; `convmodel.models.document_inputs.DocumentModelOutput` says what each means."""
+class DocumentOutput(Protocol):
+    """Generated texts; for the fields see `convmodel.models.document_inputs.DocumentModelOutput`."""
 
     @property
     def texts(self) -> Sequence[str]: ...
@@ -34,21 +34,8 @@ class Output(Protocol):
     def seed(self) -> int | None: ...
 
 
-class DocumentHandle(Protocol):
-    """A document that is being written, or several that go on from one prompt."""
-
-    def __iter__(self) -> Iterator[str]:
-        """Pieces of the first text as soon as they are certain; of several texts, the first in one piece at the end."""
-
-    def cancel(self) -> None:
-        """Ends it now; from any thread, at any moment, and more than once. What was written so far are the texts."""
-
-    def output(self) -> Output:
-        """Waits for the end. Raises what went wrong."""
-
-
-class WritesDocuments(Generator, Protocol):
-    """Goes on with prompts, such as a `DocumentWriter`."""
+class DocumentGenerator(Generator, Protocol):
+    """Continues prompts, such as a `DocumentWriter`."""
 
     def start(
         self,
@@ -57,16 +44,16 @@ class WritesDocuments(Generator, Protocol):
         meta: Any = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
-    ) -> DocumentHandle:
-        """Begins to write and returns at once.
+    ) -> ReplyHandle[DocumentOutput]:
+        """Start to generate documents and return at once.
 
         Args:
-            prompt: how the document begins; may be empty.
-            meta: what is known of it: a string, a list, or an object of fields.
-            options: on top of `self.options`; names are those of transformers' `generate`.
+            prompt: beginning of the document; may be empty.
+            meta: metadata of the document: a string, a list, or an object of fields.
+            options: override `self.options`; names are those of transformers' `generate`.
             seed: the same request with the same seed gives the same texts.
 
         Raises:
-            TypeError, ValueError: for a prompt, a meta or options that cannot be followed.
+            TypeError, ValueError: for an invalid prompt, meta or option.
             QueueFull: when too many requests wait.
         """

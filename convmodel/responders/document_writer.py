@@ -1,19 +1,19 @@
-"""Prompts of many people in, their documents out, piece by piece."""
+"""`DocumentWriter`: generates documents with a DocumentModel in its own thread."""
 
 import queue
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from convmodel.generation.seeds import SEEDS
-from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument
+from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
-from convmodel.responders.engine_worker import EngineThread
+from convmodel.responders.engine_worker import EngineWorker
 from convmodel.responders.handles import GenerationHandle, Pieces
 
 
-class DocumentWriter(EngineThread[DocumentModel]):
-    """Writes many documents at once, on one model, in one thread of its own; arguments as for `EngineThread`.
+class DocumentWriter(EngineWorker[DocumentModel]):
+    """Generates many documents at once, with one model in its own thread; arguments as for `EngineWorker`.
 
     Example:
         >>> with DocumentWriter.from_pretrained("model") as writer:
@@ -36,45 +36,30 @@ class DocumentWriter(EngineThread[DocumentModel]):
         meta: Any = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
-    ) -> "DocumentInProgress":
-        """Begins to write and returns at once; see `WritesDocuments.start`.
+    ) -> GenerationHandle[DocumentModelOutput]:
+        """Start to generate documents and return at once; see `DocumentGenerator.start`.
 
-        A seed that is not given is not drawn from torch's global generator: beams may be sampled from it just then.
+        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
 
         Raises:
-            TypeError, ValueError: for a prompt, a meta or options that cannot be followed.
+            TypeError, ValueError: for an invalid prompt, meta or option.
             QueueFull: when too many requests wait.
-            RuntimeError: when the writer was closed.
+            RuntimeError: after `close`.
         """
-        how = self._decoding(options or {})
+        decoding = self._decoding(options or {})
         pieces: Pieces = queue.SimpleQueue()
-        asked = self._model.prepare(
+        inputs = self._model.prepare(
             prompt,
             meta,
-            how,
+            decoding,
             seed=secrets.randbelow(SEEDS) if seed is None else seed,
-            sink=pieces.put if how.replies == 1 else None,
+            sink=pieces.put if decoding.num_replies == 1 else None,
         )
-        return self._take(DocumentInProgress(asked, pieces, self._over))
-
-
-class DocumentInProgress(GenerationHandle):
-    """A document that is being written: iterate over it for pieces of its text as soon as they are certain.
-
-    Of several documents the pieces are those of the first, in one piece when all are written.
-
-    Args:
-        asked: what is gone on with.
-        pieces, over: see `GenerationHandle`.
-    """
-
-    def __init__(self, asked: PreparedDocument, pieces: Pieces, over: Callable[[], None]) -> None:
-        super().__init__(asked.prepared, pieces, over)
-        self._asked = asked
-
-    def _text(self) -> str:
-        return self.output().texts[0]
-
-    def output(self) -> DocumentModelOutput:
-        """Waits for the end. Raises what went wrong."""
-        return self._asked.output(self.written())
+        handle = GenerationHandle(
+            inputs.prepared,
+            pieces,
+            on_end=self._release,
+            to_result=lambda _, texts: inputs.output(texts),
+            text_of=lambda output: output.texts[0],
+        )
+        return self._submit(handle)

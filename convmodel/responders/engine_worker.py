@@ -1,4 +1,4 @@
-"""Requests of many people in, written texts out, piece by piece: one engine in one thread of its own."""
+"""One generation engine in its own thread, which serves the requests of many threads."""
 
 import atexit
 import os
@@ -16,7 +16,7 @@ import torch
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
-from convmodel.generation.options import DecodingConfig, check_names, options_of
+from convmodel.generation.options import DecodingConfig, check_names, effective_options
 from convmodel.generation.request import RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
@@ -27,25 +27,26 @@ from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Load
 CLOSED = "the writer is closed; make a new one"
 
 AnyModel = TypeVar("AnyModel", bound=LanguageModel[Any])
-AnyInProgress = TypeVar("AnyInProgress", bound=GenerationHandle)
+AnyHandle = TypeVar("AnyHandle", bound=GenerationHandle[Any])
 
 
-class EngineThread(Generic[AnyModel]):
-    """Follows many requests at once, on one model.
+class EngineWorker(Generic[AnyModel]):
+    """Generates texts for many requests at once, with one model.
 
-    Options that the engine does not do (beams) are done by transformers' `generate`, and hold the others up meanwhile.
+    Requests with options that the engine does not support (beam search) run in transformers' `generate`, one at a time,
+    and block the other requests meanwhile.
 
     Args:
-        model: its weights must not change any more.
-        options: used where a request does not say otherwise, on top of the model's `generation_config`.
-        max_running: texts that are written at once.
-        max_kept: rows whose keys and values are kept, running ones included; see `Engine`.
-        max_waiting: how many requests may be open beside those that are written.
+        model: a language model; its weights must not change any more.
+        options: default options, on top of the model's `generation_config`.
+        max_running: maximum number of texts generated at once.
+        max_kept: maximum number of cached rows of keys and values, running ones included; see `Engine`.
+        max_waiting: maximum number of open requests beside the running ones.
     """
 
     model_class: ClassVar[type[LanguageModel[Any]]]
     noun: ClassVar[str]
-    """What is written."""
+    """Name of a generated text in errors."""
 
     def __init__(
         self,
@@ -58,19 +59,23 @@ class EngineThread(Generic[AnyModel]):
     ) -> None:
         if max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
-        self._model, self._defaults = model, dict(options or {})
-        self._options = MappingProxyType(options_of(self._decoding(self._defaults)))
+        self._model = model
+        self._defaults = dict(options or {})
+        self._options = MappingProxyType(effective_options(self._decoding(self._defaults)))
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
-        self._most_open, self._open = max_running + max_waiting, 0
-        self._engine, self._done, self._followed = self._new_engine(), Load(), 0
+        self._max_open = max_running + max_waiting
+        self._open = 0
+        self._engine = self._new_engine()
+        self._finished_load = Load()  # tokens outside the current engine
+        self._num_running = 0
         self._changed = threading.Condition()
-        self._arrived: deque[GenerationHandle] = deque()
-        self._running: dict[RequestState, GenerationHandle] = {}
+        self._arrived: deque[GenerationHandle[Any]] = deque()
+        self._running: dict[RequestState, GenerationHandle[Any]] = {}
         self._closed = False
-        release_openmp_threads()  # of whoever loaded the model
-        self._thread = threading.Thread(target=self._work, name="convmodel writer", daemon=True)
+        release_openmp_threads()  # those of the thread that loaded the model
+        self._thread = threading.Thread(target=self._run, name="convmodel writer", daemon=True)
         self._thread.start()
-        # A thread that is still multiplying when the interpreter goes would end the process with an abort.
+        # A thread that still computes when the interpreter shuts down would abort the process.
         self._at_exit = partial(_close, weakref.ref(self))
         atexit.register(self._at_exit)
 
@@ -83,7 +88,7 @@ class EngineThread(Generic[AnyModel]):
         dtype: str | torch.dtype = "auto",
         **options: Any,
     ) -> Self:
-        """Loads a model as its own `from_pretrained` does; `options` are those of the writer."""
+        """Load a model as its own `from_pretrained` does; `options` are the arguments of the class."""
         return cls(cast(AnyModel, cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype)), **options)
 
     def __enter__(self) -> Self:
@@ -94,34 +99,35 @@ class EngineThread(Generic[AnyModel]):
 
     @property
     def model(self) -> AnyModel:
-        """What writes."""
+        """The language model."""
         return self._model
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What is used where a request does not say otherwise; as it was in the beginning."""
+        """Default options of a request, as they were when the worker was created."""
         return self._options
 
     @property
     def load(self) -> Load:
-        """How busy it is, and what it has done; from any thread, at any moment. A closed one still tells it."""
+        """Current load and token counts; may be read from any thread, and after `close`."""
         with self._changed:
-            running = min(self._followed, self._open)
-            return _sum(Load(running, self._open - running), _sum(self._done, _done_by(self._engine)))
+            running = min(self._num_running, self._open)
+            tokens = _add_loads(self._finished_load, _load_of(self._engine))
+            return _add_loads(Load(running, self._open - running), tokens)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError, which names option, value, and what is allowed, for options that cannot be followed."""
+        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
         self._decoding(options)
 
     def _decoding(self, options: Mapping[str, Any]) -> DecodingConfig:
         check_names(options)
         given = self._defaults | {name: value for name, value in options.items() if value is not None}
-        how = self._model.decoding(**given)
-        _ = how.through_engine  # which raises for options that do not go together
-        return how
+        decoding = self._model.decoding(**given)
+        _ = decoding.uses_engine  # raises ValueError for options that contradict each other
+        return decoding
 
-    def _take(self, writing: AnyInProgress) -> AnyInProgress:
-        """Puts a request before the thread.
+    def _submit(self, handle: AnyHandle) -> AnyHandle:
+        """Queue a request for the thread.
 
         Raises:
             QueueFull: when too many requests wait.
@@ -130,15 +136,15 @@ class EngineThread(Generic[AnyModel]):
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
-            if self._open >= self._most_open:
-                raise QueueFull(f"{self._open} requests are open, as many as are taken; try again later")
+            if self._open >= self._max_open:
+                raise QueueFull(f"{self._open} requests are open, the maximum; try again later")
             self._open += 1
-            self._arrived.append(writing)
+            self._arrived.append(handle)
             self._changed.notify_all()
-        return writing
+        return handle
 
     def close(self) -> None:
-        """Cancels what is running and ends the thread; twice is no error."""
+        """Cancel running requests and end the thread; repeated calls have no effect."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -146,31 +152,32 @@ class EngineThread(Generic[AnyModel]):
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _over(self) -> None:
+    def _release(self) -> None:
+        """Count a request as ended."""
         with self._changed:
             self._open -= 1
 
-    # In the thread
+    # Called in the thread
 
-    def _ended_early(self) -> RuntimeError:
+    def _closed_early(self) -> RuntimeError:
         return RuntimeError(f"the writer was closed before the {self.noun} was written")
 
     def _new_engine(self) -> Engine:
-        self._model.hf_model.eval()
+        self._model.hf_model.train(False)
         return Engine(self._model.hf_model, packed=True, max_waiting=2**31, **self._sizes)  # type: ignore[arg-type]
 
-    def _work(self) -> None:
-        error: Exception = self._ended_early()
+    def _run(self) -> None:
+        error: Exception = self._closed_early()
         try:
-            self._write_until_closed()
-        except Exception as found:  # a new engine could not be made, for one: nobody is left waiting
-            error = found
+            self._generate_until_closed()
+        except Exception as fatal:  # such as a failure to create a new engine: no request is left waiting
+            error = fatal
         with self._changed:
             self._closed = True
-        for writing in {*self._running.values(), *self._arrived}:
-            writing.fail(error)
+        for handle in {*self._running.values(), *self._arrived}:
+            handle.end(error)
 
-    def _write_until_closed(self) -> None:
+    def _generate_until_closed(self) -> None:
         while True:
             with self._changed:
                 while not (self._arrived or self._engine.busy or self._closed):
@@ -179,38 +186,44 @@ class EngineThread(Generic[AnyModel]):
                     return
                 arrived = list(self._arrived)
                 self._arrived.clear()
-            for writing in arrived:
-                self._begin(writing)
+            for handle in arrived:
+                self._begin(handle)
             if self._engine.busy:
                 self._step()
 
-    def _begin(self, writing: GenerationHandle) -> None:
-        prepared = writing.prepared
+    def _begin(self, handle: GenerationHandle[Any]) -> None:
         try:
-            if prepared.decoding.through_engine:
-                writing.tickets = [self._engine.submit(request) for request in prepared.requests]
-                self._running |= dict.fromkeys(writing.tickets, writing)
-                if writing.cancelled:
-                    writing.cancel()
-            elif writing.cancelled:
-                writing.succeed([GeneratedText("", (), "cancelled")])
+            if handle.job.decoding.uses_engine:
+                handle.states = [self._engine.submit(request) for request in handle.job.requests]
+                self._running |= dict.fromkeys(handle.states, handle)
+                if handle.cancelled:
+                    handle.cancel()
+            elif handle.cancelled:
+                handle.end([GeneratedText("", (), "cancelled")])
             else:
-                texts = self._write_at_once(writing)
+                texts = self._generate_outside_engine(handle)
                 if self._closed:
-                    raise self._ended_early()
-                writing.succeed([_given_up(each) for each in texts] if writing.cancelled else texts)
-        except Exception as error:  # whoever asked is told; the others go on
-            writing.fail(error)
+                    raise self._closed_early()
+                handle.end([_as_cancelled(text) for text in texts] if handle.cancelled else texts)
+        except Exception as error:  # fails this request; the others continue
+            handle.end(error)
 
-    def _write_at_once(self, writing: GenerationHandle) -> list[GeneratedText]:
-        """What the engine does not do, while everybody else waits."""
-        hf_model, tokenizer, asked = self._model.hf_model, self._model.tokenizer, writing.prepared
-        self._followed += 1
+    def _generate_outside_engine(self, handle: GenerationHandle[Any]) -> list[GeneratedText]:
+        """Run transformers' `generate` for options that the engine does not support; all other requests wait."""
+        job = handle.job
+        self._num_running += 1
         try:
-            [texts] = write(hf_model, tokenizer, [asked], given_up=lambda: writing.cancelled or self._closed)
+            [texts] = write(
+                self._model.hf_model,
+                self._model.tokenizer,
+                [job],
+                given_up=lambda: handle.cancelled or self._closed,
+            )
         finally:
-            self._followed -= 1
-        self._add(Load(tokens_read=len(asked.row.input_ids), tokens_written=sum(len(text.ids) for text in texts)))
+            self._num_running -= 1
+        self._count_tokens(
+            Load(tokens_read=len(job.row.input_ids), tokens_written=sum(len(text.ids) for text in texts))
+        )
         return texts
 
     def _step(self) -> None:
@@ -219,37 +232,42 @@ class EngineThread(Generic[AnyModel]):
         except Exception as error:
             self._fail_all(error)
             return
-        for ticket in changed:
-            writing = self._running[ticket]
-            writing.first = writing.first or time.perf_counter()
-            if ticket.finish is not None:
-                del self._running[ticket]
-                if not any(each in self._running for each in writing.tickets):
-                    try:
-                        writing.succeed(collect_texts(writing.prepared, writing.tickets))
-                    except Exception as error:  # a tokenizer that cannot say it
-                        writing.fail(error)
-        self._followed = len({self._running[ticket] for ticket in self._engine.running})
+        for state in changed:
+            handle = self._running[state]
+            handle.first_token_at = handle.first_token_at or time.perf_counter()
+            if state.finish is not None:
+                del self._running[state]
+                if not any(sibling in self._running for sibling in handle.states):
+                    self._finish(handle)
+        self._num_running = len({self._running[state] for state in self._engine.running})
+
+    def _finish(self, handle: GenerationHandle[Any]) -> None:
+        try:
+            handle.end(collect_texts(handle.job, handle.states))
+        except Exception as error:  # such as a tokenizer that cannot decode the tokens
+            handle.end(error)
 
     def _fail_all(self, error: Exception) -> None:
-        """A step went wrong: whoever was written to is told, and a new engine goes on."""
-        failed, self._followed = set(self._running.values()), 0
+        """Fail all running requests after an error of the engine, and replace the engine."""
+        failed = set(self._running.values())
+        self._num_running = 0
         self._running.clear()
-        for writing in failed:
-            writing.fail(error)
-        fresh, old = self._new_engine(), self._engine
+        for handle in failed:
+            handle.end(error)
+        new = self._new_engine()
+        old = self._engine
         with self._changed:
-            self._engine = fresh
-            self._add(_done_by(old))
+            self._engine = new
+            self._count_tokens(_load_of(old))
 
-    def _add(self, load: Load) -> None:
-        """Tokens of whatever is not the engine that there is."""
+    def _count_tokens(self, load: Load) -> None:
+        """Add tokens that the current engine does not count."""
         with self._changed:
-            self._done = _sum(self._done, load)
+            self._finished_load = _add_loads(self._finished_load, load)
 
 
-def _done_by(engine: Engine) -> Load:
-    """The tokens of an engine."""
+def _load_of(engine: Engine) -> Load:
+    """Return the token counts of an engine."""
     return Load(
         tokens_read=engine.context_tokens_read,
         tokens_written=engine.reply_tokens_written,
@@ -257,16 +275,16 @@ def _done_by(engine: Engine) -> Load:
     )
 
 
-def _sum(one: Load, other: Load) -> Load:
-    return Load(*(a + b for a, b in zip(astuple(one), astuple(other), strict=True)))
+def _add_loads(first: Load, second: Load) -> Load:
+    return Load(*(a + b for a, b in zip(astuple(first), astuple(second), strict=True)))
 
 
-def _close(writer: "weakref.ref[EngineThread[Any]]") -> None:
-    there = writer()
-    if there is not None:
-        there.close()
+def _close(reference: "weakref.ref[EngineWorker[Any]]") -> None:
+    worker = reference()
+    if worker is not None:
+        worker.close()
 
 
-def _given_up(text: GeneratedText) -> GeneratedText:
-    """What transformers' `generate` had when it was told to end."""
+def _as_cancelled(text: GeneratedText) -> GeneratedText:
+    """Mark a text as cancelled: transformers' `generate` reports "end" when its CancelCriteria stop it."""
     return replace(text, finish="cancelled") if text.finish == "end" else text

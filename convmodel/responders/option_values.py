@@ -1,4 +1,4 @@
-"""`name=value` as a person types it in, a decoding option and its value out."""
+"""Parsing and formatting of option values as users type them: `name=value`."""
 
 import ast
 import json
@@ -9,22 +9,21 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Splits `name=value`; for the value see `parse_value`.
+    """Split `name=value` and parse the value as `parse_value` does.
 
     Raises:
         ValueError: when there is no name or no `=`.
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise ValueError(f"{text!r} is no setting; write name=value, such as temperature=0.7")
+        raise ValueError(f"{text!r} is not a setting; write name=value, such as temperature=0.7")
     return name.strip(), parse_value(value)
 
 
 def parse_value(text: str) -> Any:
-    """The value that a text stands for.
+    """Parse a JSON value or a Python literal; any other text is returned as a string.
 
-    JSON is read as JSON, Python's numbers, strings and lists as Python; true, false, none and null may be written in
-    capitals too. Everything else is a text and stands for itself.
+    true, false, none and null may have any case.
 
     Example:
         >>> [parse_value(text) for text in ("0.7", "True", "[1, 2]", "['a']", "hello")]
@@ -44,13 +43,14 @@ def parse_value(text: str) -> Any:
 
 
 def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
-    """The options of a preset; none where there is no name.
+    """Return the options of a preset; empty if the name is None.
 
     Args:
-        presets: of a Responder.
+        presets: presets of a Responder.
+        name: name of a preset.
 
     Raises:
-        ValueError: when there is no such preset; names those there are.
+        ValueError: for an unknown preset; the message lists the known ones.
     """
     if name is not None and name not in presets:
         known = f"there are {', '.join(presets)}" if presets else "this model has none"
@@ -59,7 +59,7 @@ def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -
 
 
 def show_value(value: Any) -> str:
-    """A value as `parse_value` reads it again, where it can."""
+    """Format a value so that `parse_value` reads it back, if it is a JSON value."""
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Scored candidates in, the one that is the reply first; and the options of choosing."""
+"""Ranking or sampling of scored candidates, and the options of candidate selection."""
 
 import difflib
 import math
@@ -8,26 +8,32 @@ from typing import Any
 
 from convmodel.responders.protocol import Candidate
 
-NUM_CHOSEN, CHOOSE_AGAIN, DRAW_TEMPERATURE = "num_candidates", "allow_repeats", "selection_temperature"
+NUM_CANDIDATES = "num_candidates"
+ALLOW_REPEATS = "allow_repeats"
+SELECTION_TEMPERATURE = "selection_temperature"
 
-DEFAULTS: dict[str, Any] = {NUM_CHOSEN: 10, CHOOSE_AGAIN: False, DRAW_TEMPERATURE: 0.0}
-"""How a reply is chosen, where nobody says."""
+DEFAULTS: dict[str, Any] = {NUM_CANDIDATES: 10, ALLOW_REPEATS: False, SELECTION_TEMPERATURE: 0.0}
+"""Default options of candidate selection."""
 
 
-def _is_number_from_0(value: Any) -> bool:
+def _is_nonnegative_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
+def _is_positive_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    NUM_CHOSEN: (lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1, "whole numbers from 1"),
-    CHOOSE_AGAIN: (lambda v: isinstance(v, bool), "true and false"),
-    DRAW_TEMPERATURE: (_is_number_from_0, "numbers from 0 (the best)"),
+    NUM_CANDIDATES: (_is_positive_integer, "whole numbers from 1"),
+    ALLOW_REPEATS: (lambda value: isinstance(value, bool), "true and false"),
+    SELECTION_TEMPERATURE: (_is_nonnegative_number, "numbers from 0 (the best)"),
 }
-"""For each option whether a value means something, and what does. None is always allowed: as though not given."""
+"""Check of each option's values, and a description of the allowed ones. None ("not given") is always allowed."""
 
 
-def check_choosing(options: Mapping[str, Any], *, known: Collection[str] = tuple(ALLOWED)) -> None:
-    """Raises ValueError for an option that is not known or a value that means nothing; says what is."""
+def check_options(options: Mapping[str, Any], *, known: Collection[str] = tuple(ALLOWED)) -> None:
+    """Raise ValueError for an unknown option or an invalid value; the message has what is allowed."""
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -35,31 +41,32 @@ def check_choosing(options: Mapping[str, Any], *, known: Collection[str] = tuple
                 f"did you mean {near[0]}?" if near else f"where replies are only chosen, there are {', '.join(known)}"
             )
             raise ValueError(f"there is no option {name!r}; {hint}")
-        fits, allowed = ALLOWED[name]
-        if value is not None and not fits(value):
+        is_valid, allowed = ALLOWED[name]
+        if value is not None and not is_valid(value):
             raise ValueError(f"{name}={value!r}; allowed are {allowed}")
 
 
 def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without those that are None, which are as though not given."""
+    """Return the options without those that are None, which means "not given"."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed: int | None) -> tuple[Candidate, ...]:
-    """Puts the candidate first that is the reply, and the others best first behind it.
+    """Return the candidates with the reply first and the others behind it, best first.
 
-    Of equal scores, the one that came first stands first.
+    Candidates with equal scores keep their order.
 
     Args:
-        candidates: all with scores.
-        temperature: at 0 the best is the reply; above, it is drawn with the probabilities softmax(score / temperature).
-        seed: of the draw.
+        candidates: scored candidates.
+        temperature: with 0 the best candidate is the reply; above 0 the reply is sampled with the probabilities
+            softmax(score / temperature).
+        seed: seed of the sampling.
     """
-    ranked = sorted(candidates, key=_worse_last)
+    ranked = sorted(candidates, key=_negative_score)
     if temperature and ranked and _score(ranked[0]) > -math.inf:
-        weights = [math.exp((_score(each) - _score(ranked[0])) / temperature) for each in ranked]
-        [drawn] = random.Random(seed).choices(range(len(ranked)), weights)
-        ranked.insert(0, ranked.pop(drawn))
+        weights = [math.exp((_score(candidate) - _score(ranked[0])) / temperature) for candidate in ranked]
+        [sampled] = random.Random(seed).choices(range(len(ranked)), weights)
+        ranked.insert(0, ranked.pop(sampled))
     return tuple(ranked)
 
 
@@ -67,5 +74,5 @@ def _score(candidate: Candidate) -> float:
     return -math.inf if candidate.score is None else candidate.score
 
 
-def _worse_last(candidate: Candidate) -> float:
+def _negative_score(candidate: Candidate) -> float:
     return -_score(candidate)

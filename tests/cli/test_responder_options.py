@@ -57,7 +57,7 @@ def test_a_file_is_replied_to_and_its_replies_repeat(
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--set", "temperature"], "'temperature' is no setting; write name=value"),
+        (["--set", "temperature"], "'temperature' is not a setting; write name=value"),
         (["--num_replies", "0"], "'0' is no whole number from 1"),
         (["--dtype", "int4"], "invalid choice: 'int4'"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from convmodel.errors import QueueFull
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.responders.candidate_pool import listed_pool
+from convmodel.responders.candidate_pool import pool_of_texts
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.protocol import Candidate
 from convmodel.responders.ranking import rank_or_sample
@@ -42,11 +42,11 @@ def by_hand(
 
 
 def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
-    pool = listed_pool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
+    pool = pool_of_texts(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
     with Chooser(selector, pool, options={"num_candidates": 4}) as chooser:
         choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
-        assert list(choosing) == [choosing.reply().text]
-        reply = choosing.reply()
+        assert list(choosing) == [choosing.result().text]
+        reply = choosing.result()
     unsaid = [text for text in CANDIDATES if text not in CONTEXT]
     assert [candidate.text for candidate in reply.candidates] == by_hand(selector, CONTEXT, unsaid, PERSONA)[:4]
     assert [candidate.score for candidate in reply.candidates] == sorted(
@@ -60,7 +60,7 @@ def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: B
 
 def test_a_selector_that_encodes_nothing_chooses_the_same(selector: BiEncoder, chooser: Chooser) -> None:
     with Chooser(ReadsTogether(selector), CANDIDATES) as reading:
-        there, here = reading.start(CONTEXT).reply(), chooser.start(CONTEXT).reply()
+        there, here = reading.start(CONTEXT).result(), chooser.start(CONTEXT).result()
     assert [c.number for c in there.candidates] == [c.number for c in here.candidates]
     assert there.ranked_by == "cross-encoder"
 
@@ -70,29 +70,29 @@ def test_nothing_is_said_again_while_there_is_something_else(selector: BiEncoder
     with Chooser(selector, texts, options={"num_candidates": 1}) as chooser:
         said = ["yes"]
         while len(said) < 4:
-            reply = chooser.start(said).reply()
+            reply = chooser.start(said).result()
             said.append(reply.text)
         assert sorted(text.strip().lower() for text in said[:3]) == ["maybe", "no", "yes"]
         assert said[3].strip().lower() in ("yes", "no", "maybe")  # rather that than nothing
-        again = chooser.start(said[:1], options={"allow_repeats": True}).reply()
+        again = chooser.start(said[:1], options={"allow_repeats": True}).result()
         assert again.text == by_hand(selector, ["yes"], texts)[0]
 
 
 def test_no_text_stands_twice(selector: BiEncoder) -> None:
     with Chooser(selector, ["Yes", "No", " Yes", "No"]) as chooser:
-        reply = chooser.start(CONTEXT).reply()
+        reply = chooser.start(CONTEXT).result()
     assert sorted(candidate.text.strip() for candidate in reply.candidates) == ["No", "Yes"]
 
 
 def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Chooser) -> None:
     options = {"selection_temperature": 3.0, "num_candidates": 3}
-    best = chooser.start(CONTEXT, options={"num_candidates": 3}).reply()
-    first, again = (chooser.start(CONTEXT, options=options, seed=5).reply() for _ in range(2))
+    best = chooser.start(CONTEXT, options={"num_candidates": 3}).result()
+    first, again = (chooser.start(CONTEXT, options=options, seed=5).result() for _ in range(2))
     assert first.candidates == again.candidates and first.seed == 5
     assert {c.text for c in first.candidates} == {c.text for c in best.candidates}
-    unseeded = chooser.start(CONTEXT, options=options).reply()
+    unseeded = chooser.start(CONTEXT, options=options).result()
     assert unseeded.seed is not None
-    assert chooser.start(CONTEXT, options=options, seed=unseeded.seed).reply().candidates == unseeded.candidates
+    assert chooser.start(CONTEXT, options=options, seed=unseeded.seed).result().candidates == unseeded.candidates
 
 
 def test_draws_follow_the_softmax_of_the_scores() -> None:
@@ -124,8 +124,11 @@ def test_of_equal_scores_the_first_is_taken_and_scores_of_nothing_are_not_drawn_
         ({"allow_repeats": 1}, "allow_repeats=1; allowed are true and false"),
         ({"selection_temperature": -1}, r"selection_temperature=-1; allowed are numbers from 0 \(the best\)"),
         ({"selection_temperature": math.nan}, "selection_temperature=nan; allowed are numbers from 0"),
-        ({"num_choosen": 3}, "there is no option 'num_choosen'; did you mean num_candidates?"),
-        ({"top_p": 0.9}, "there is no option 'top_p'; where replies are only chosen, there are num_candidates, choose"),
+        ({"num_candidate": 3}, "there is no option 'num_candidate'; did you mean num_candidates?"),
+        (
+            {"top_p": 0.9},
+            "there is no option 'top_p'; where replies are only chosen, there are num_candidates, allow_repeats",
+        ),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
@@ -166,11 +169,11 @@ class Held(ReadsTogether):
 
 def test_several_threads_get_their_own_replies(chooser: Chooser) -> None:
     contexts = [[text, f"number {n}"] for n, text in enumerate(TEXTS * 3)]
-    expected = [chooser.start(context).reply().candidates for context in contexts]
+    expected = [chooser.start(context).result().candidates for context in contexts]
     found: dict[int, Any] = {}
 
     def ask(n: int) -> None:
-        found[n] = chooser.start(contexts[n]).reply().candidates
+        found[n] = chooser.start(contexts[n]).result().candidates
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(contexts))]
     for thread in threads:
@@ -188,11 +191,11 @@ def test_what_is_cancelled_is_over_at_once_and_the_others_go_on(selector: BiEnco
         for _ in range(2):
             first.cancel()
             second.cancel()
-        assert first.reply().finish == second.reply().finish == "cancelled" and list(first) == []
+        assert first.result().finish == second.result().finish == "cancelled" and list(first) == []
         held.go_on.set()
-        assert third.reply().text
+        assert third.result().text
         third.cancel()
-        assert third.reply().finish == "end"
+        assert third.result().finish == "end"
     assert len(held.asked) == 2  # nobody waited for the second any more
 
 
@@ -201,15 +204,15 @@ def test_too_many_requests_are_refused_and_a_closed_chooser_fails_what_waits(sel
     chooser = Chooser(held, CANDIDATES, max_waiting=2)
     first, second = chooser.start(CONTEXT), chooser.start(CONTEXT)
     assert held.begun.wait(30)
-    with pytest.raises(QueueFull, match="2 requests are open, as many as are taken"):
+    with pytest.raises(QueueFull, match="2 requests are open, the maximum"):
         chooser.start(CONTEXT)
     closing = threading.Thread(target=chooser.close)
     closing.start()
     with pytest.raises(RuntimeError, match="the chooser was closed before the reply was there"):
-        second.reply()
+        second.result()
     held.go_on.set()
     closing.join()
-    assert first.reply().text
+    assert first.result().text
     chooser.close()
     with pytest.raises(RuntimeError, match="the chooser is closed; make a new one"):
         chooser.start(CONTEXT)
@@ -227,12 +230,12 @@ def test_an_error_is_told_to_whoever_asked_and_the_next_one_is_replied_to(select
 
     with Chooser(Once(selector), CANDIDATES) as chooser:
         with pytest.raises(OSError, match="the disk is gone"):
-            chooser.start(CONTEXT).reply()
-        assert chooser.start(CONTEXT).reply().text
+            chooser.start(CONTEXT).result()
+        assert chooser.start(CONTEXT).result().text
 
 
 def test_a_saved_selector_is_loaded_and_chooses(selector: BiEncoder, chooser: Chooser, tmp_path: Any) -> None:
     selector.save_pretrained(tmp_path / "selector")
     with Chooser.from_pretrained(tmp_path / "selector", CANDIDATES, dtype="float32") as loaded:
-        assert loaded.start(CONTEXT).reply().text == chooser.start(CONTEXT).reply().text
+        assert loaded.start(CONTEXT).result().text == chooser.start(CONTEXT).result().text
         assert len(loaded) == len(CANDIDATES) and loaded.presets == {} and loaded.options["num_candidates"] == 10

@@ -31,7 +31,7 @@ def test_what_is_written_in_pieces_is_what_generate_writes(model: DocumentModel,
         started = [writer.start(p, meta=m, seed=n, options=options) for n, (p, m) in enumerate(ASKED)]
         for writing, output in zip(started, expected, strict=True):
             pieces = list(writing)
-            assert "".join(pieces) == output.texts[0] and writing.output() == output
+            assert "".join(pieces) == output.texts[0] and writing.result() == output
             assert 0 <= writing.first_seconds <= writing.seconds
             if options in (GREEDY, SAMPLED) and output.tokens[0] > 8:
                 assert len(pieces) > 1
@@ -43,7 +43,7 @@ def test_threads_get_what_one_gets_and_seeds_that_are_not_given_are_told(model: 
 
         def ask(prompt: str, meta: Any) -> None:
             for _ in range(3):
-                output = writer.start(prompt, meta=meta).output()
+                output = writer.start(prompt, meta=meta).result()
                 if model.generate(prompt, meta=meta, seed=output.seed, **SAMPLED) != output:
                     wrong.append(output)
 
@@ -60,9 +60,9 @@ def test_a_document_that_is_given_up_keeps_what_was_written_and_frees_its_place(
         writing = writer.start("Hello", options=LONG)
         first = next(iter(writing))
         writing.cancel()
-        output = writing.output()
+        output = writing.result()
         assert output.finishes == ["cancelled"] and output.texts[0].startswith(first) and output.tokens[0] < 200
-        assert writer.start("Hello", options=GREEDY).output() == model.generate("Hello", **GREEDY)
+        assert writer.start("Hello", options=GREEDY).result() == model.generate("Hello", **GREEDY)
 
 
 def test_options_presets_and_bad_requests_are_told_at_once(model: DocumentModel) -> None:
@@ -93,7 +93,7 @@ def test_the_queue_is_bounded_and_closing_ends_everything(model: DocumentModel) 
     writer.close()
     assert len(taken) == 2 and threading.active_count() == before
     with pytest.raises(RuntimeError, match="the writer was closed before the text was written"):
-        taken[1].output()
+        taken[1].result()
     with pytest.raises(RuntimeError, match="the writer is closed; make a new one"):
         writer.start("Hello")
 
@@ -101,4 +101,4 @@ def test_the_queue_is_bounded_and_closing_ends_everything(model: DocumentModel) 
 def test_a_folder_is_opened_with_the_writers_options(model: DocumentModel, tmp_path: Any) -> None:
     model.save_pretrained(tmp_path / "model")
     with DocumentWriter.from_pretrained(tmp_path / "model", device="cpu", dtype="float32", options=GREEDY) as writer:
-        assert writer.start("Hello", meta="Cats").output() == model.generate("Hello", meta="Cats", **GREEDY)
+        assert writer.start("Hello", meta="Cats").result() == model.generate("Hello", meta="Cats", **GREEDY)

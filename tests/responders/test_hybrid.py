@@ -10,9 +10,9 @@ import pytest
 from convmodel.models.rerankers import Likelihood, MutualInformation, Scorer, SelectorScorer
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.responders.chooser import Chooser
+from convmodel.responders.handles import ReplyFuture
 from convmodel.responders.hybrid import Hybrid, merge_candidates
-from convmodel.responders.protocol import Candidate, QueueFull, Reply, ReplyHandle, Responder, Session
-from convmodel.responders.worker_thread import ReplyFuture
+from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
@@ -27,6 +27,7 @@ class Chosen:
     """A Responder that chooses what it is told to."""
 
     options: Mapping[str, Any] = {"num_candidates": 10}
+    load = Load()
     presets: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(self, *texts: str, error: Exception | None = None) -> None:
@@ -44,7 +45,7 @@ class Chosen:
         self.asked.append({"context": context, **how})
         piece = ReplyFuture()
         candidates = [Candidate(text, 5.0 - n, "chosen", n, {"id": n}) for n, text in enumerate(self.texts)]
-        piece.come(self.error or Reply(tuple(candidates), ranked_by="fake"))
+        piece.set(self.error or Reply(tuple(candidates), ranked_by="fake"))
         self.begun.append(piece)
         return piece
 
@@ -93,7 +94,7 @@ def test_the_best_of_written_and_chosen_is_the_reply_and_each_says_where_it_came
     scorer = Longest()
     writing, choosing = writes("aa", "bbbb", "c"), Chosen("ddd", "eeeee")
     with Hybrid(writing, choosing, scorer=scorer, options={"num_return_sequences": 3}) as hybrid:
-        reply = hybrid.start(CONTEXT, persona=PERSONA, seed=0).reply()
+        reply = hybrid.start(CONTEXT, persona=PERSONA, seed=0).result()
     assert scorer.asked == [(CONTEXT, ["aa", "bbbb", "c", "ddd", "eeeee"])]
     assert [(c.text, c.score, c.source, c.number) for c in reply.candidates] == [
         ("eeeee", 5.0, "chosen", 1),
@@ -116,7 +117,7 @@ def test_the_best_of_written_and_chosen_is_the_reply_and_each_says_where_it_came
 
 def test_a_text_that_was_written_and_chosen_is_one_candidate_that_says_both() -> None:
     with Hybrid(writes("aa", "b"), Chosen("b ", "aa", "c"), scorer=Longest()) as hybrid:
-        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).reply()
+        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
     assert [(c.text, c.source, c.number) for c in reply.candidates] == [
         ("aa", "both", 1),
         ("b", "both", 0),
@@ -144,23 +145,23 @@ def test_candidates_are_put_together_once_each_and_keep_what_is_known_of_them() 
 
 def test_of_equal_scores_a_written_one_is_taken_and_then_what_its_stage_found_better() -> None:
     with Hybrid(writes("w1", "w2"), Chosen("c1", "c2"), scorer=Equal()) as hybrid:
-        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).reply()
+        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
     assert [c.text for c in reply.candidates] == ["w1", "w2", "c1", "c2"] and reply.ranked_by == "indifference"
 
 
 def test_a_written_reply_without_text_is_the_last_and_no_scorer_is_asked_of_it() -> None:
     scorer = Longest()
     with Hybrid(writes("", "w"), Chosen("c"), scorer=scorer) as hybrid:
-        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).reply()
+        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
     assert scorer.asked == [(CONTEXT, ["w", "c"])]
     assert [(c.text, c.score) for c in reply.candidates] == [("w", 1.0), ("c", 1.0), ("", -math.inf)]
     with Hybrid(writes(""), scorer=scorer) as hybrid:
-        assert hybrid.start(CONTEXT, seed=0).reply().text == ""
+        assert hybrid.start(CONTEXT, seed=0).result().text == ""
 
 
 def test_the_reply_tells_of_the_one_that_won_and_of_the_window_of_the_writer(writer: Writer) -> None:
     with Hybrid(writer, Chosen("It rains"), scorer=Longest()) as hybrid:
-        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 3}, seed=4).reply()
+        reply = hybrid.start(CONTEXT, options={"num_return_sequences": 3}, seed=4).result()
     alone = writer.model.generate(
         CONTEXT, seed=4, num_return_sequences=3, max_new_tokens=6, min_new_tokens=2, do_sample=True, temperature=1.5
     )
@@ -191,7 +192,7 @@ def test_each_part_and_every_scorer_goes_with_the_others(
         writer if parts != "chooser" else None, chooser if parts != "writer" else None, scorer=scorers.get(by, by)
     )
     with hybrid:
-        reply = hybrid.start(CONTEXT, persona=PERSONA, seed=1).reply()
+        reply = hybrid.start(CONTEXT, persona=PERSONA, seed=1).result()
     assert len(reply.candidates) == {"writer": 4, "chooser": 3, "both": 7}[parts]
     scores = [candidate.score for candidate in reply.candidates]
     assert None not in scores and scores == sorted(scores, key=lambda score: -(score or 0.0))
@@ -209,8 +210,8 @@ def test_each_part_and_every_scorer_goes_with_the_others(
 
 def test_the_written_order_is_kept_where_nothing_ranks(writer: Writer) -> None:
     with Hybrid(writer) as hybrid:
-        here = hybrid.start(CONTEXT, seed=3).reply()
-        there = writer.start(CONTEXT, seed=3, options={"num_return_sequences": 4}).reply()
+        here = hybrid.start(CONTEXT, seed=3).result()
+        there = writer.start(CONTEXT, seed=3, options={"num_return_sequences": 4}).result()
     assert [c.text for c in here.candidates] == [c.text for c in there.candidates]
     assert [c.score for c in here.candidates] == pytest.approx([c.score for c in there.candidates], abs=1e-5)
     assert here.ranked_by == there.ranked_by == "likelihood"
@@ -219,12 +220,12 @@ def test_the_written_order_is_kept_where_nothing_ranks(writer: Writer) -> None:
 def test_the_same_request_gives_the_same_reply_alone_and_among_others(writer: Writer, selector: BiEncoder) -> None:
     contexts = [[text, f"number {n}"] for n, text in enumerate(TEXTS * 2)]
     with Hybrid(writer, Chooser(selector, CANDIDATES)) as hybrid:
-        alone = [hybrid.start(context, seed=n).reply().candidates for n, context in enumerate(contexts)]
+        alone = [hybrid.start(context, seed=n).result().candidates for n, context in enumerate(contexts)]
         begun = [hybrid.start(context, seed=n) for n, context in enumerate(contexts)]
         found: dict[int, Any] = {}
 
         def wait(n: int) -> None:
-            found[n] = begun[n].reply().candidates
+            found[n] = begun[n].result().candidates
 
         threads = [threading.Thread(target=wait, args=(n,)) for n in range(len(begun))]
         for thread in threads:
@@ -238,8 +239,8 @@ def test_a_reply_is_drawn_among_all_and_repeats_with_its_seed() -> None:
     writing = writes("aaa", "bb")
     options = {"num_return_sequences": 2, "selection_temperature": 1.0, "do_sample": False}
     with Hybrid(writing, Chosen("c", "dddd"), scorer=Longest(), options=options) as hybrid:
-        first = [hybrid.start(CONTEXT, seed=seed).reply() for seed in range(30)]
-        again = [hybrid.start(CONTEXT, seed=seed).reply() for seed in range(30)]
+        first = [hybrid.start(CONTEXT, seed=seed).result() for seed in range(30)]
+        again = [hybrid.start(CONTEXT, seed=seed).result() for seed in range(30)]
     assert [reply.candidates for reply in first] == [reply.candidates for reply in again]
     assert len({reply.text for reply in first}) >= 3 and [reply.seed for reply in first] == list(range(30))
     assert all("selection_temperature" not in (asked["options"] or {}) for asked in writing.asked)
@@ -256,7 +257,7 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
             "selection_temperature": 0.0,
         }
         assert hybrid.presets == writing.presets
-        hybrid.start(CONTEXT, options={"num_candidates": 3, "temperature": 0.5, "top_k": None}).reply()
+        hybrid.start(CONTEXT, options={"num_candidates": 3, "temperature": 0.5, "top_k": None}).result()
         assert choosing.asked[0]["options"] == {"num_candidates": 3}
         assert writing.asked[0]["options"] == {"temperature": 0.5, "num_return_sequences": 4}
         refused: list[tuple[dict[str, Any], str]] = [
@@ -276,11 +277,11 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
 
 def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: Writer) -> None:
     with Hybrid(writer, Chosen("It rains."), scorer=Longest()) as hybrid:
-        greedy = hybrid.start(CONTEXT, options={"do_sample": False}).reply()
+        greedy = hybrid.start(CONTEXT, options={"do_sample": False}).result()
         assert [c.source for c in greedy.candidates].count("written") == 1
-        beams = hybrid.start(CONTEXT, options={"do_sample": False, "num_beams": 4}).reply()
+        beams = hybrid.start(CONTEXT, options={"do_sample": False, "num_beams": 4}).result()
         assert [c.source for c in beams.candidates].count("written") == 4
-        drawn = hybrid.start(CONTEXT, options={"do_sample": True, "num_beams": 2}).reply()
+        drawn = hybrid.start(CONTEXT, options={"do_sample": True, "num_beams": 2}).result()
         assert [c.source for c in drawn.candidates].count("written") in (1, 2)  # two may be the same text
     writing = writes("a")
     with Hybrid(writing, Chosen("c"), scorer=Longest(), options={"num_return_sequences": 3}) as hybrid:
@@ -302,7 +303,7 @@ def test_what_does_not_go_together_is_refused() -> None:
 def test_a_session_remembers_what_was_written(writer: Writer) -> None:
     session = Session()
     with Hybrid(writer, Chosen("c"), scorer=Longest()) as hybrid:
-        reply = hybrid.start(["Hello"], session=session, seed=2).reply()
+        reply = hybrid.start(["Hello"], session=session, seed=2).result()
     assert {text for _, text in session.ids} <= {c.text for c in reply.candidates if c.source == "written"}
     assert session.ids
 
@@ -310,7 +311,7 @@ def test_a_session_remembers_what_was_written(writer: Writer) -> None:
 # What goes wrong
 
 
-def cancel_when(event: threading.Event, replying: ReplyHandle) -> None:
+def cancel_when(event: threading.Event, replying: ReplyHandle[Reply]) -> None:
     """Cancels it, twice, from another thread."""
 
     def cancel() -> None:
@@ -327,11 +328,11 @@ def test_a_cancelled_reply_is_what_was_written_so_far() -> None:
         begun = hybrid.start(CONTEXT)
         cancel_when(writing.held, begun)
         assert list(begun) == []
-        assert begun.reply().finish == "cancelled" and begun.reply().text == ""
+        assert begun.result().finish == "cancelled" and begun.result().text == ""
     finished = Hybrid(writes("a"), Chosen("c"), scorer=Longest()).start(CONTEXT)
-    assert finished.reply().finish == "end"
+    assert finished.result().finish == "end"
     finished.cancel()
-    assert finished.reply().finish == "end"
+    assert finished.result().finish == "end"
 
 
 def test_what_is_cancelled_while_it_is_ranked_is_what_the_writer_found_best() -> None:
@@ -346,7 +347,7 @@ def test_what_is_cancelled_while_it_is_ranked_is_what_the_writer_found_best() ->
     with Hybrid(writes("a", "b"), Chosen("c"), scorer=Slow()) as hybrid:
         together = hybrid.start(CONTEXT, seed=0)
         cancel_when(begun, together)
-        reply = together.reply()
+        reply = together.result()
         go_on.set()
     assert (reply.text, reply.finish) == ("a", "cancelled")
 
@@ -358,12 +359,12 @@ def test_an_error_of_any_part_is_raised_and_the_other_part_is_given_up(scorer: S
         begun = hybrid.start(CONTEXT, options={"num_return_sequences": 1})
         for _ in range(2):
             with pytest.raises(OSError, match="no power"):
-                begun.reply()
+                begun.result()
     with (
         Hybrid(writes("a"), Chosen(error=ValueError("no index")), scorer=scorer) as hybrid,
         pytest.raises(ValueError, match="no index"),
     ):
-        hybrid.start(CONTEXT).reply()
+        hybrid.start(CONTEXT).result()
 
 
 def test_a_scorer_that_says_something_else_than_a_number_for_each_is_told() -> None:
@@ -373,7 +374,7 @@ def test_a_scorer_that_says_something_else_than_a_number_for_each_is_told() -> N
 
     with Hybrid(writes("a"), Chosen("c"), scorer=Wrong()) as hybrid:
         with pytest.raises(ValueError, match=r"the scorer gave \[nan, nan\] for 2 candidates"):
-            hybrid.start(CONTEXT).reply()
+            hybrid.start(CONTEXT).result()
         assert hybrid.start(CONTEXT) is not None
 
 
@@ -396,7 +397,7 @@ def test_closing_closes_both_parts_and_twice_is_no_error() -> None:
     hybrid.close()
     assert writing.closed and choosing.closed == 2
     with pytest.raises(RuntimeError, match="the hybrid is closed; make a new one"):
-        begun.reply()
+        begun.result()
 
 
 def test_the_likelihood_of_what_nobody_wrote_is_that_of_the_model(make_model: MakeModel) -> None:

@@ -10,7 +10,7 @@ from convmodel.generation.engine import Engine
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid
-from convmodel.responders.protocol import CandidateSearch, Load, ReportsLoad, Session
+from convmodel.responders.protocol import CandidateSearch, Load, Session
 from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder
@@ -51,7 +51,7 @@ def test_what_a_reply_had_not_to_read_is_what_was_read_before_it(small: Conversa
     known = read = 0
     with Writer(small, options=GREEDY) as writer:
         for _ in range(3):
-            reply = writer.start(context, session=session).reply()
+            reply = writer.start(context, session=session).result()
             assert reply.cached_tokens == known
             read += reply.context_tokens - reply.cached_tokens
             known = reply.context_tokens + reply.reply_tokens - 1  # the last token that is written is read by nobody
@@ -63,19 +63,19 @@ def test_what_a_reply_had_not_to_read_is_what_was_read_before_it(small: Conversa
 
 def test_the_first_of_several_replies_reads_for_the_others(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY | {"do_sample": True, "num_return_sequences": 3}) as writer:
-        first = writer.start(CONTEXT, seed=1).reply()
+        first = writer.start(CONTEXT, seed=1).result()
         assert first.cached_tokens == 0
         after = writer.load
         assert after.tokens_read == first.context_tokens + 2  # the last token of each is read for its logits
         assert after.tokens_cached == 2 * (first.context_tokens - 1)
-        again = writer.start(CONTEXT, seed=2).reply()
+        again = writer.start(CONTEXT, seed=2).result()
         assert again.cached_tokens == again.context_tokens - 1
         assert writer.load.tokens_written == 2 * 3 * 6
 
 
 def test_what_transformers_writes_is_counted_too(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY | {"num_beams": 2}) as writer:
-        reply = writer.start(CONTEXT).reply()
+        reply = writer.start(CONTEXT).result()
         assert reply.cached_tokens == 0
         load = writer.load
         assert (load.tokens_read, load.tokens_written) == (reply.context_tokens, reply.reply_tokens)
@@ -89,13 +89,13 @@ def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
 ) -> None:
     gate = Gate(monkeypatch, rows=2)
     with Writer(small, options=GREEDY, max_running=2) as writer:
-        assert isinstance(writer, ReportsLoad) and writer.load == Load()
+        assert writer.load == Load()
         begun = [writer.start([f"Hello {n}"]) for n in range(5)]
         wait_until(lambda: writer.load.running == 2)
         assert writer.load.waiting == 3
         begun[4].cancel()
         gate.open.set()
-        replies = [each.reply() for each in begun]
+        replies = [each.result() for each in begun]
         wait_until(lambda: not writer.load.running)
         load = writer.load
         assert load.waiting == 0
@@ -111,14 +111,14 @@ def test_an_engine_that_fails_takes_nothing_of_what_was_counted(
     gate = Gate(monkeypatch)
     gate.open.set()
     with Writer(small, options=GREEDY) as writer:
-        first = writer.start(CONTEXT).reply()
+        first = writer.start(CONTEXT).result()
         before, gate.failing = writer.load, True
         with pytest.raises(RuntimeError, match="the device is gone"):
-            writer.start(["Hello"]).reply()
+            writer.start(["Hello"]).result()
         wait_until(lambda: not writer.load.running)
         assert before.tokens_written == first.reply_tokens
         assert writer.load.tokens_written == first.reply_tokens + 1  # what came in the step that went well
-        assert writer.start(CONTEXT).reply().cached_tokens == 0
+        assert writer.start(CONTEXT).result().cached_tokens == 0
         assert writer.load.tokens_written == 2 * first.reply_tokens + 1
 
 
@@ -140,7 +140,7 @@ def test_load_is_told_to_many_threads_while_replies_are_written(small: Conversat
         for thread in threads:
             thread.start()
         for each in [writer.start([f"Hello {n}"]) for n in range(12)]:
-            each.reply()
+            each.result()
         over.set()
         for thread in threads:
             thread.join()
@@ -157,8 +157,8 @@ def chooser(make_selector: MakeSelector) -> Iterator[Chooser]:
 
 
 def test_a_search_gives_the_best_without_a_draw(chooser: Chooser) -> None:
-    assert isinstance(chooser, CandidateSearch) and chooser.searches and isinstance(chooser, ReportsLoad)
-    expected = chooser.start(CONTEXT, persona=["I am."], options={"num_candidates": 4}).reply().candidates
+    assert isinstance(chooser, CandidateSearch) and chooser.searches
+    expected = chooser.start(CONTEXT, persona=["I am."], options={"num_candidates": 4}).result().candidates
     with Hybrid(FakeResponder(), chooser, options={"selection_temperature": 5.0}) as hybrid:
         assert isinstance(hybrid, CandidateSearch) and hybrid.searches
         assert hybrid.search(CONTEXT, ["I am."], 4) == chooser.search(CONTEXT, ["I am."], 4) == expected
@@ -187,7 +187,7 @@ def test_a_hybrid_is_as_busy_as_the_busier_of_its_parts(
         wait_until(lambda: (hybrid.load.running, hybrid.load.waiting) == (1, 2))
         wait_until(lambda: chooser.load == Load())
         gate.open.set()
-        replies = [each.reply() for each in begun]
+        replies = [each.result() for each in begun]
         wait_until(lambda: not hybrid.load.running)
         assert hybrid.load.tokens_written == 3 * 6
         assert replies[0].cached_tokens == 0 and replies[2].cached_tokens == replies[2].context_tokens - 1

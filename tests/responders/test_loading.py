@@ -12,7 +12,7 @@ from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_protocol import WritesDocuments
+from convmodel.responders.document_protocol import DocumentGenerator
 from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid
 from convmodel.responders.loading import LoadedModels, load_all, open_responder
@@ -62,7 +62,7 @@ def parts(tmp_path: Path, make_model: MakeModel, make_selector: MakeSelector, mo
 def test_what_is_named_replies(parts: Path, given: dict[str, Any], kind: type[Any], ranked_by: str) -> None:
     with open_responder(**given, device="cpu") as responder:
         assert type(responder) is kind
-        reply = responder.start(["Hello"], seed=1).reply()
+        reply = responder.start(["Hello"], seed=1).result()
     assert reply.text and reply.ranked_by == ranked_by
     if given.keys() == {"selector", "index"}:
         assert reply.text in ("Yes", "No")
@@ -75,10 +75,10 @@ def test_an_index_of_another_model_and_one_that_a_cross_encoder_cannot_search_ar
         open_responder(selector="selector", index="other", device="cpu", dtype="float32")
     reads = ReadsTogether(make_selector())
     monkeypatch.setattr(Selector, "from_pretrained", lambda *_: reads)
-    with pytest.raises(ValueError, match="index: a cross-encoder reads context and candidate together and searches no"):
+    with pytest.raises(ValueError, match="index: a cross-encoder reads context and candidate together and cannot"):
         open_responder(selector="cross", index="index")
     with open_responder(selector="cross", candidates="list.txt") as responder:
-        assert responder.start(["Hello"]).reply().ranked_by == "cross-encoder"
+        assert responder.start(["Hello"]).result().ranked_by == "cross-encoder"
 
 
 def test_nothing_and_too_much_are_refused() -> None:
@@ -99,10 +99,10 @@ def opened_by(*arguments: str) -> LoadedModels:
     with responder_options.open_all(options) as opened:
         assert responder_options.title(options)
         if opened.responder is not None:
-            assert opened.responder.start(["Hello"]).reply().text
+            assert opened.responder.start(["Hello"]).result().text
         if opened.documents is not None:
-            writer: WritesDocuments = opened.documents
-            assert writer.start("Hello", options={"max_new_tokens": 4}).output().texts
+            writer: DocumentGenerator = opened.documents
+            assert writer.start("Hello", options={"max_new_tokens": 4}).result().texts
     return opened
 
 
@@ -147,9 +147,9 @@ def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
         for each in (opened.responder._writer, opened.documents):
             assert isinstance(each, Writer | DocumentWriter)
-            assert each._most_open == 5 and len(each._engine._rows) == 4
+            assert each._max_open == 5 and len(each._engine._rows) == 4
         assert isinstance(opened.responder._chooser, Chooser)
-        assert opened.responder._chooser._thread._max_waiting == 3
+        assert opened.responder._chooser._worker._max_waiting == 3
 
 
 @pytest.mark.parametrize(

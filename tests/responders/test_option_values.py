@@ -51,7 +51,7 @@ def test_a_setting_is_a_name_and_a_value() -> None:
 
 @pytest.mark.parametrize("text", ["top_k", "=5", "top k=5", ""])
 def test_what_is_no_setting_is_told_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no setting; write name=value, such as temperature=0\.7"):
+    with pytest.raises(ValueError, match=r"is not a setting; write name=value, such as temperature=0\.7"):
         parse_setting(text)
 
 

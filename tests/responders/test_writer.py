@@ -63,16 +63,16 @@ def contexts(count: int) -> list[list[str]]:
 
 def test_a_writer_is_a_responder(writer: Writer) -> None:
     responder: Responder = writer
-    replying: ReplyHandle = responder.start(["Hello"])
-    assert isinstance(replying.reply(), Reply) and responder.presets is PRESETS
+    replying: ReplyHandle[Reply] = responder.start(["Hello"])
+    assert isinstance(replying.result(), Reply) and responder.presets is PRESETS
 
 
 def test_a_turn_that_alone_is_too_long_is_cut_and_that_is_told(writer: Writer) -> None:
-    reply = writer.start(["Hello there. " * 60], options=GREEDY).reply()
+    reply = writer.start(["Hello there. " * 60], options=GREEDY).result()
     read = writer.model.tokenizer(["Hello there. " * 60])["input_ids"]
     assert reply.turns_dropped == 0 and reply.context_tokens <= 64 - 8
     assert reply.context_tokens + reply.tokens_dropped == len(read)
-    assert writer.start(["Hello there."], options=GREEDY).reply().tokens_dropped == 0
+    assert writer.start(["Hello there."], options=GREEDY).result().tokens_dropped == 0
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_joined_pieces_are_the_reply_and_that_of_generate(writer: Writer, option
     for seed, context in enumerate(contexts(12)):
         replying = writer.start(context, options=options, seed=seed)
         text = "".join(replying)
-        reply = replying.reply()
+        reply = replying.result()
         assert text == reply.text == writer.model.generate(context, seed=seed, **options).responses[0]
         assert reply.seed == (seed if options["do_sample"] else None)
         assert "".join(replying) == text and list(replying) == ([text] if text else [])  # again, and once more
@@ -92,23 +92,23 @@ def test_joined_pieces_are_the_reply_and_that_of_generate(writer: Writer, option
 
 
 def test_the_seed_that_a_reply_tells_gives_it_again(writer: Writer) -> None:
-    first = writer.start(["Hello"], options=SAMPLED).reply()
+    first = writer.start(["Hello"], options=SAMPLED).result()
     assert first.seed is not None
-    assert writer.start(["Hello"], options=SAMPLED, seed=first.seed).reply().text == first.text
-    others = {writer.start(["Hello"], options=SAMPLED).reply().text for _ in range(5)}
+    assert writer.start(["Hello"], options=SAMPLED, seed=first.seed).result().text == first.text
+    others = {writer.start(["Hello"], options=SAMPLED).result().text for _ in range(5)}
     assert len(others) > 2
 
 
 def test_the_same_seed_is_the_same_reply_alone_among_32_and_from_a_new_writer(small: ConversationModel) -> None:
     asked = contexts(32)
     with Writer(small, max_running=32) as writer:
-        alone = [writer.start(context, options=SAMPLED, seed=n).reply().text for n, context in enumerate(asked)]
+        alone = [writer.start(context, options=SAMPLED, seed=n).result().text for n, context in enumerate(asked)]
         replying = [writer.start(context, options=SAMPLED, seed=n) for n, context in enumerate(asked)]
-        assert [each.reply().text for each in replying] == alone
+        assert [each.result().text for each in replying] == alone
     with Writer(small, max_running=3, max_kept=5) as writer:
         order = random.Random(1).sample(range(32), 32)
         replying = [writer.start(asked[n], options=SAMPLED, seed=n) for n in order]
-        assert [each.reply().text for each in replying] == [alone[n] for n in order]
+        assert [each.result().text for each in replying] == [alone[n] for n in order]
     assert len(set(alone)) > 20
 
 
@@ -123,7 +123,7 @@ def test_32_clients_get_the_same_replies_to_90_seeded_requests_twice(
     with Writer(model, max_running=8) as serving:
 
         def ask(request: tuple[list[str], int]) -> str:
-            return serving.start(request[0], options=SAMPLED, seed=request[1]).reply().text
+            return serving.start(request[0], options=SAMPLED, seed=request[1]).result().text
 
         alone = [ask(request) for request in asked]
         for _ in range(2):
@@ -134,7 +134,7 @@ def test_32_clients_get_the_same_replies_to_90_seeded_requests_twice(
 
 def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
     persona, turns = ["I like the rain."], ["Hello there.", "Hi, how are you?"] * 9
-    reply = writer.start(turns, persona=persona, options=GREEDY).reply()
+    reply = writer.start(turns, persona=persona, options=GREEDY).result()
     assert reply.turns_dropped > 0 and reply.context_tokens <= 64 - 8
     kept = turns[reply.turns_dropped :]
     assert reply.text == writer.model.generate(kept, persona=persona, **GREEDY).responses[0]
@@ -167,7 +167,7 @@ def test_what_cannot_be_followed_is_told_at_once(
 ) -> None:
     with pytest.raises(error, match=message):
         writer.start(context, **given)
-    assert writer.start(["Hello"], options=GREEDY).reply().finish in ("end", "length")
+    assert writer.start(["Hello"], options=GREEDY).result().finish in ("end", "length")
 
 
 def test_options_that_transformers_refuses_are_told_to_who_asks_alone(writer: Writer) -> None:
@@ -178,15 +178,15 @@ def test_options_that_transformers_refuses_are_told_to_who_asks_alone(writer: Wr
         ({"num_beams": 2, "suppress_tokens": "abc"}, "."),
     ):
         with pytest.raises((ValueError, TypeError, RuntimeError), match=message):
-            writer.start(["Hello"], options=options).reply()
-    assert other.reply().reply_tokens == 55
+            writer.start(["Hello"], options=options).result()
+    assert other.result().reply_tokens == 55
 
 
 def test_beams_are_those_of_generate(writer: Writer) -> None:
     options: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 6, "do_sample": False}
     replying = [writer.start(context, options=options) for context in contexts(3)]
     for context, each in zip(contexts(3), replying, strict=True):
-        assert "".join(each) == each.reply().text == writer.model.generate(context, **options).responses[0]
+        assert "".join(each) == each.result().text == writer.model.generate(context, **options).responses[0]
 
 
 def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writer) -> None:
@@ -197,14 +197,14 @@ def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writ
 
     def ask() -> None:
         while not done.is_set():
-            writer.start(["Hello"], options=SAMPLED | {"max_new_tokens": 1}).reply()
+            writer.start(["Hello"], options=SAMPLED | {"max_new_tokens": 1}).result()
 
     asking = [threading.Thread(target=ask) for _ in range(2)]
     for thread in asking:
         thread.start()
     try:
         replying = [writer.start(["Hello"], options=options, seed=seed) for seed in range(4)]
-        found = [each.reply().text for each in replying]
+        found = [each.result().text for each in replying]
     finally:
         done.set()
         for thread in asking:
@@ -215,11 +215,11 @@ def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writ
 def test_null_is_the_default_of_the_writer(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY | {"repetition_penalty": 1.2}) as writer:
         assert writer.options.items() >= (GREEDY | {"repetition_penalty": 1.2}).items()
-        plain = writer.start(["Hello"]).reply().text
+        plain = writer.start(["Hello"]).result().text
         nulls = dict.fromkeys(["do_sample", "max_new_tokens", "repetition_penalty", "top_p", "stop_strings"])
-        assert writer.start(["Hello"], options=nulls).reply().text == plain
-        assert writer.start(["Hello"], options=writer.options).reply().text == plain
-        assert writer.start(["Hello"], options={"max_new_tokens": 1}).reply().reply_tokens == 1
+        assert writer.start(["Hello"], options=nulls).result().text == plain
+        assert writer.start(["Hello"], options=writer.options).result().text == plain
+        assert writer.start(["Hello"], options={"max_new_tokens": 1}).result().reply_tokens == 1
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_ten_turns_of_many_conversations_are_those_of_a_plain_loop(
                 if turn % 2:
                     writer.start(["Hello"], options=LONG).cancel()
             for talk, each in zip(talks, replying, strict=True):
-                reply, expected = each.reply(), talk.expected(small)
+                reply, expected = each.result(), talk.expected(small)
                 assert reply.text == small.tokenizer.decode(expected) and reply.reply_tokens == len(expected)
                 dropped += reply.turns_dropped > 0
                 text = reply.text if reply.text.strip() else "a"
@@ -321,7 +321,7 @@ def test_the_next_turn_of_a_session_only_reads_what_is_new(small: ConversationMo
         writer_read = []
         for _ in range(3):
             before = writer._engine.tokens_read
-            reply = writer.start(turns, session=session).reply()
+            reply = writer.start(turns, session=session).result()
             wait_until(lambda: idle(writer))
             writer_read.append(writer._engine.tokens_read - before)
             turns += [reply.text, "a"]
@@ -345,18 +345,18 @@ def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: Conversati
             elif number % 4 == 2:
                 time.sleep(source.random() / 100)
             elif number % 4 == 3 and number % 8 == 3:
-                replying.reply()
+                replying.result()
             giving_up = threading.Thread(target=replying.cancel)
             giving_up.start()
             replying.cancel()
             giving_up.join()
-            reply = replying.reply()
+            reply = replying.result()
             replying.cancel()
             ends.append(reply.finish)
             assert whole.startswith(reply.text.rstrip("\ufffd")) and "".join(replying) in (reply.text, "")
-            assert replying.reply() is reply
+            assert replying.result() is reply
         wait_until(lambda: idle(writer))
-        assert writer.start(["Hello"], options=LONG).reply().text == whole
+        assert writer.start(["Hello"], options=LONG).result().text == whole
     assert set(ends) == {"cancelled", "length"} and ends.count("cancelled") >= 20
 
 
@@ -376,17 +376,17 @@ def test_beams_are_given_up_too(small: ConversationModel) -> None:
         replying = writer.start(["Hello"], options=options)
         assert half.wait(10)
         replying.cancel()
-        reply = replying.reply()
+        reply = replying.result()
         assert reply.finish == "cancelled" and 0 < reply.reply_tokens < 55 and steps < 20
         again = writer.start(["Hello"], options=GREEDY | {"num_beams": 2})
-        assert again.reply().finish in ("end", "length")
+        assert again.result().finish in ("end", "length")
     half.clear()
     writer, steps = Writer(small), 0
     replying = writer.start(["Hello"], options=options)
     assert half.wait(10)
     writer.close()
     with pytest.raises(RuntimeError, match="the writer was closed before the reply was written"):
-        replying.reply()
+        replying.result()
     assert 5 <= steps < 20
 
 
@@ -394,9 +394,9 @@ def test_who_waits_and_gives_up_is_told_while_others_are_written(small: Conversa
     with Writer(small, max_running=1) as writer:
         first, waiting = (writer.start(["Hello"], options=LONG) for _ in range(2))
         waiting.cancel()
-        reply = waiting.reply()
+        reply = waiting.result()
         assert (reply.text, reply.finish, reply.reply_tokens) == ("", "cancelled", 0)
-        assert first.reply().reply_tokens == 55
+        assert first.result().reply_tokens == 55
 
 
 # Several candidates
@@ -409,7 +409,7 @@ def test_candidates_are_ranked_by_likelihood_as_score_ranks_them(make_model: Mak
     with Writer(model) as writer:
         for seed, context in enumerate(contexts(8)):
             replying = writer.start(context, options=options, seed=seed)
-            pieces, reply = list(replying), replying.reply()
+            pieces, reply = list(replying), replying.result()
             assert len(pieces) <= 1 and "".join(pieces) == reply.text
             texts = [candidate.text for candidate in reply.candidates]
             found = [candidate.score for candidate in reply.candidates]
@@ -440,11 +440,11 @@ SEVERAL = SAMPLED | {"num_return_sequences": 5}
 
 def test_a_scorer_of_ones_own_decides(small: ConversationModel) -> None:
     with Writer(small, scorer=By(lambda texts: [-len(text) for text in texts])) as writer:
-        reply = writer.start(["Hello"], options=SEVERAL, seed=1).reply()
+        reply = writer.start(["Hello"], options=SEVERAL, seed=1).result()
         lengths = [len(candidate.text) for candidate in reply.candidates]
         assert lengths == sorted(lengths) and len(lengths) > 1
         assert [candidate.score for candidate in reply.candidates] == [-n for n in lengths]
-        one = writer.start(["Hello"], options=SAMPLED, seed=1).reply()
+        one = writer.start(["Hello"], options=SAMPLED, seed=1).result()
         assert [candidate.score for candidate in one.candidates] == [None]
 
 
@@ -470,10 +470,10 @@ def test_a_scorer_that_fails_fails_only_who_asked(
         other = writer.start(["Hello"], options=GREEDY)
         for _ in range(2):
             with pytest.raises(error, match=message):
-                replying.reply()
+                replying.result()
         with pytest.raises(error, match=message):
             list(replying)
-        assert other.reply().text == writer.start(["Hello"], options=GREEDY).reply().text
+        assert other.result().text == writer.start(["Hello"], options=GREEDY).result().text
 
 
 # Limits and errors
@@ -502,13 +502,13 @@ def test_the_queue_is_bounded(small: ConversationModel, monkeypatch: pytest.Monk
     with Writer(small, options=GREEDY, max_running=2, max_waiting=3) as writer:
         taken = [writer.start(["Hello"])]
         wait_until(lambda: not writer._arrived)
-        with pytest.raises(QueueFull, match="5 requests are open, as many as are taken; try again later"):
+        with pytest.raises(QueueFull, match="5 requests are open, the maximum; try again later"):
             for _ in range(50):
                 taken.append(writer.start(["Hello"]))
         assert len(taken) == 5  # two are written, three wait
         gate.open.set()
-        assert len({each.reply().text for each in taken}) == 1
-        assert writer.start(["Hello"]).reply().text == taken[0].reply().text
+        assert len({each.result().text for each in taken}) == 1
+        assert writer.start(["Hello"]).result().text == taken[0].result().text
 
 
 def test_an_error_in_a_step_fails_who_is_replied_to_and_the_writer_goes_on(
@@ -523,14 +523,14 @@ def test_an_error_in_a_step_fails_who_is_replied_to_and_the_writer_goes_on(
         told = 0
         for each in failed:
             try:
-                each.reply()
+                each.result()
             except RuntimeError as error:
                 assert str(error) == "the device is gone"
                 with pytest.raises(RuntimeError, match="the device is gone"):
                     list(each)
                 told += 1
         assert told >= 1
-        assert writer.start(["Hello"]).reply().text == small.generate(["Hello"], **GREEDY).responses[0]
+        assert writer.start(["Hello"]).result().text == small.generate(["Hello"], **GREEDY).responses[0]
         wait_until(lambda: idle(writer))
 
 
@@ -544,7 +544,7 @@ def test_nobody_is_left_waiting_when_no_new_engine_can_be_made(
     replying = writer.start(["Hello"])
     gate.open.set()
     with pytest.raises(RuntimeError, match="the device is gone"):
-        replying.reply()
+        replying.result()
     writer._thread.join(10)
     with pytest.raises(RuntimeError, match="the writer is closed"):
         writer.start(["Hello"])
@@ -558,7 +558,7 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
     next(iter(running[0]))
     heard: list[Exception] = []
 
-    def hear(each: ReplyHandle) -> None:
+    def hear(each: ReplyHandle[Reply]) -> None:
         try:
             "".join(each)
         except RuntimeError as error:
@@ -581,8 +581,8 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
 def test_a_finished_reply_stays_after_closing(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY) as writer:
         replying = writer.start(["Hello"])
-        replying.reply()
-    assert "".join(replying) == replying.reply().text == small.generate(["Hello"], **GREEDY).responses[0]
+        replying.result()
+    assert "".join(replying) == replying.result().text == small.generate(["Hello"], **GREEDY).responses[0]
 
 
 def test_eight_threads_at_once_get_the_replies_that_one_gets(small: ConversationModel) -> None:
@@ -598,7 +598,7 @@ def test_eight_threads_at_once_get_the_replies_that_one_gets(small: Conversation
             for n in range(offset, 24, 2):
                 if "".join(writer.start(asked[n], options=SAMPLED, seed=n)) != expected[n]:
                     wrong.append(n)
-                reply = writer.start(asked[n], options=SEVERAL, seed=n, session=Session()).reply()
+                reply = writer.start(asked[n], options=SEVERAL, seed=n, session=Session()).result()
                 if [candidate.text for candidate in reply.candidates] != several[n]:
                     wrong.append((n, "several"))
 

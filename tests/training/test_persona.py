@@ -82,7 +82,7 @@ def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(works
             assert bool(output.turns_dropped) == (len(context) > 1)
             with Writer(model) as writer:
                 options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 16}
-                reply = writer.start(context, persona=persona, options=options).reply()
+                reply = writer.start(context, persona=persona, options=options).result()
             # A writer drops more old turns at once, so that it reads less again; the rest is replied to alike.
             left = context[reply.turns_dropped :]
             assert [reply.text] == model.generate(left, persona=persona, **options).responses

@@ -1,51 +1,56 @@
-"""Prompts and a writer of documents in, a file of texts out."""
+"""Batch generation of documents from a file of prompts."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from convmodel.cli.bulk.job import Job
-from convmodel.cli.bulk.runner import BatchTask, Line, Result, ShowProgress, rounded, run_job
-from convmodel.data.lines import encode
+from convmodel.cli.bulk.runner import BatchTask, Line, Result, ShowProgress, round_score, run_job
+from convmodel.data.lines import encode_json
 from convmodel.data.prompts import Prompt, PromptReader
-from convmodel.responders.document_protocol import DocumentHandle, WritesDocuments
+from convmodel.responders.document_protocol import DocumentGenerator, DocumentOutput
+from convmodel.responders.protocol import ReplyHandle
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentFileJob(Job):
-    """Texts for a file of prompts."""
+    """Documents for a file of prompts."""
 
     def reader(self) -> PromptReader:
-        """Reads the input."""
+        """Return a reader of the input."""
         return PromptReader(self.input, format=self.format, on_error=self.on_error)
 
 
-def write_to_file(writer: WritesDocuments, job: DocumentFileJob, *, digest: str, show: ShowProgress) -> Result:
-    """Goes on with each prompt of a file; see `fill`."""
-    return run_job(_Texts(writer, job), digest=digest, show=show)
+def write_to_file(writer: DocumentGenerator, job: DocumentFileJob, *, digest: str, show: ShowProgress) -> Result:
+    """Continue each prompt of a file; see `run_job`."""
+    return run_job(_DocumentTask(writer, job), digest=digest, show=show)
 
 
-class _Texts(BatchTask[WritesDocuments, DocumentFileJob, Prompt, DocumentHandle]):
-    """Texts for each prompt."""
+@dataclass(frozen=True)
+class _DocumentTask(BatchTask[Prompt, DocumentOutput]):
+    """Documents for each prompt."""
+
+    generator: DocumentGenerator
+    job: DocumentFileJob
 
     noun = "prompt"
     nouns = ("text", "prompts")
 
-    def begin(self, number: int, item: Prompt) -> DocumentHandle:
-        return self.maker.start(item.prompt, meta=item.meta, options=self.job.options, seed=self.job.seed_of(number))
+    def start(self, index: int, item: Prompt) -> ReplyHandle[DocumentOutput]:
+        seed = self.job.seed_of(index)
+        return self.generator.start(item.prompt, meta=item.meta, options=self.job.options, seed=seed)
 
-    def line(self, item: Prompt, work: DocumentHandle) -> Line:
-        output = work.output()
-        found = _asked(item) | {"texts": list(output.texts)}
-        if any(score is not None for score in output.scores):
-            found["scores"] = [rounded(score) for score in output.scores]
-        found |= {"finishes": list(output.finishes), "seed": output.seed, "tokens_dropped": output.tokens_dropped}
-        if output.documents[0].strip():
-            found = {"body": output.documents[0], **found}
-        return Line(encode(found), not any(text.strip() for text in output.texts))
+    def line(self, item: Prompt, result: DocumentOutput) -> Line:
+        fields = _prompt_fields(item) | {"texts": list(result.texts)}
+        if any(score is not None for score in result.scores):
+            fields["scores"] = [round_score(score) for score in result.scores]
+        fields |= {"finishes": list(result.finishes), "seed": result.seed, "tokens_dropped": result.tokens_dropped}
+        if result.documents[0].strip():
+            fields = {"body": result.documents[0], **fields}
+        return Line(encode_json(fields), not any(text.strip() for text in result.texts))
 
-    def line_without(self, item: Prompt, error: str) -> str:
-        return encode(_asked(item) | {"error": error})
+    def error_line(self, item: Prompt, error: str) -> str:
+        return encode_json(_prompt_fields(item) | {"error": error})
 
 
-def _asked(item: Prompt) -> dict[str, Any]:
-    return {"prompt": item.prompt, **({} if item.meta is None else {"meta": item.meta}), **item.others}
+def _prompt_fields(item: Prompt) -> dict[str, Any]:
+    return {"prompt": item.prompt, **({} if item.meta is None else {"meta": item.meta}), **item.other_fields}

@@ -1,4 +1,4 @@
-"""What is to be done with a file in, how the lines for it are made out, as JSON."""
+"""Settings of a batch job, and digests of the models that it uses."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -13,18 +13,18 @@ from convmodel.generation.seeds import derive_seed
 
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC):
-    """A line for each of the things in a file.
+    """A batch job, which writes an output line for each item of an input file.
 
     Args:
-        input: the file.
-        output: the file to write.
-        model: what the model is called.
-        format: of the input; None recognises it.
-        on_error: "stop" at what cannot be read, or for which nothing can be made, or "skip" it.
-        options: for what makes the lines.
-        seed: from which each line's seed is made.
-        concurrency: how many lines are asked for at a time.
-        overwrite: start over, whatever is there.
+        input: input file.
+        output: output file.
+        model: name of the model, for a person.
+        format: format of the input; None detects it.
+        on_error: "stop" at an item that cannot be read or processed, or "skip" it.
+        options: options of the requests.
+        seed: seed from which the seed of each line is derived.
+        concurrency: maximum number of requests at a time.
+        overwrite: whether to start over if there is an output.
     """
 
     input: str
@@ -39,34 +39,34 @@ class Job(ABC):
 
     @abstractmethod
     def reader(self) -> Reader[Any, Any, Any]:
-        """Reads the input."""
+        """Return a reader of the input."""
 
     def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides what the lines are; and under "named" what a person may want to know beside it.
+        """Return everything that determines the lines; "named" holds further names for a person.
 
         Args:
-            digest: of the model.
-            options: all that are in effect.
+            digest: digest of the model.
+            options: all options in effect.
         """
         return {
             "named": {"input": self.input, "model": self.model},
             "input": self.reader().fingerprint(),
             "model": digest,
-            "options": {name: _plain(value) for name, value in sorted(options.items())},
+            "options": {name: _to_json(value) for name, value in sorted(options.items())},
             "seed": self.seed,
         }
 
-    def seed_of(self, number: int) -> int:
-        """The seed of a line: the same whatever runs beside it.
+    def seed_of(self, index: int) -> int:
+        """Return the seed of a line, which does not depend on the other lines.
 
         Args:
-            number: of the line, from 0.
+            index: index of the line, from 0.
         """
-        return derive_seed(self.seed, number) % 2**32  # which any reader of JSON can hold
+        return derive_seed(self.seed, index) % 2**32  # small enough for the numbers of any JSON parser
 
 
 def folder_digest(name: str) -> str:
-    """A digest of the files of a model's folder; of what is no folder, its name."""
+    """Return a digest of the files of a model's folder, or the name itself if it is not a folder."""
     folder = Path(name)
     if not folder.is_dir():
         return name
@@ -79,12 +79,13 @@ def folder_digest(name: str) -> str:
 
 
 def files_digest(name: str) -> str:
-    """A digest of a file, or of all files of a folder and the folders in it.
+    """Return a digest of a file, or of all files below a folder.
 
     Raises:
-        FileNotFoundError: when there is none.
+        FileNotFoundError: when there is no such file or folder.
     """
-    top, digest = Path(name), hashlib.blake2b(digest_size=16)
+    top = Path(name)
+    digest = hashlib.blake2b(digest_size=16)
     paths = [path for path in sorted(top.rglob("*")) if path.is_file()] if top.is_dir() else [top]
     for path in paths:
         with open(path, "rb") as file:
@@ -92,8 +93,8 @@ def files_digest(name: str) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it."""
+def _to_json(value: Any) -> Any:
+    """Convert a value to a JSON value; the `repr` of values that JSON cannot represent."""
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_to_json(element) for element in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -1,4 +1,4 @@
-"""Lines in order in, a file that is whole or not there out; what a killed process wrote counts."""
+"""Resumable output of a batch job: complete or absent, and a later run continues the lines of a killed one."""
 
 import contextlib
 import json
@@ -15,23 +15,25 @@ _SYNC_SECONDS = 2.0
 
 
 class Journal:
-    """Writes lines to OUTPUT.partial, which becomes OUTPUT when it is complete.
+    """Writes lines to OUTPUT.partial, which is renamed to OUTPUT when it is complete.
 
-    OUTPUT.about.json says how the lines are made, and stays: lines are only added to those made in the same way.
+    OUTPUT.about.json holds the settings of the lines and is kept: lines are only added to those with equal settings.
 
     Args:
-        done: how many lines were there already.
-        complete: whether the whole file was there already.
+        output: path of the complete file.
+        file: the open OUTPUT.partial; None if the output is complete already.
+        done: number of lines that an earlier run had written.
     """
 
     def __init__(self, output: Path, file: BinaryIO | None, done: int) -> None:
-        self._output, self._file = output, file
+        self._output = output
+        self._file = file
         self.done = done
         self.complete = file is None
         self._synced = time.monotonic()
 
     def add(self, line: str) -> None:
-        """Writes a line: from now on no kill loses it, and some seconds later no power cut."""
+        """Write a line. It survives a kill from now on, and a power failure after a few seconds."""
         assert self._file is not None
         self._file.write(line.encode() + b"\n")
         self._file.flush()
@@ -40,7 +42,7 @@ class Journal:
             self._synced = time.monotonic()
 
     def finish(self) -> None:
-        """Puts the file in its place."""
+        """Rename the file to its final name."""
         if self._file is not None:
             os.fsync(self._file.fileno())
             self._file.close()
@@ -49,51 +51,52 @@ class Journal:
 
 
 def partial(output: Path) -> Path:
-    """Where the lines are until all are there."""
+    """Return the path of the lines while the output is incomplete."""
     return output.with_name(output.name + ".partial")
 
 
 def about_file(output: Path) -> Path:
-    """Where it stands how the lines are made."""
+    """Return the path of the settings file."""
     return output.with_name(output.name + ".about.json")
 
 
 @contextlib.contextmanager
 def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Journal]:
-    """Opens the journal of an output: a new one, or one to go on with.
+    """Open the journal of an output, a new one or that of an earlier run.
 
     Args:
-        output: the file to be.
-        about: how its lines are made, as JSON. What stands under "named" is only written, not compared.
-        overwrite: start over, whatever is there.
+        output: path of the output.
+        about: settings of its lines, as JSON. The entry "named" is stored but not compared.
+        overwrite: whether to start over if there is an output.
 
     Raises:
-        ValueError: when there is an output, or a part of one, that was made in another way, or somebody writes it.
-        FileNotFoundError: when there is no such folder.
+        ValueError: for an existing output, complete or partial, with other settings or open in another process.
+        FileNotFoundError: when the output's folder does not exist.
     """
-    output = Path(os.path.realpath(output))  # a link stays a link
+    output = Path(os.path.realpath(output))  # so that a symbolic link is kept
     _check_place(output)
-    work, kept = partial(output), about_file(output)
+    unfinished = partial(output)
+    settings_file = about_file(output)
     about = json.loads(json.dumps(about))
-    before = None if overwrite else _read_about(kept)
+    previous = None if overwrite else _read_about(settings_file)
     if output.exists() and not overwrite:
-        if not _same(before, about):
+        if not _matches(previous, about):
             raise ValueError(f"{output}: is there already, made in another way; remove it, or start over (--overwrite)")
-        if not work.exists():
+        if not unfinished.exists():
             yield Journal(output, None, 0)
             return
-    busy = f"{work}: another process is writing it; wait for its end, or give another name"
-    with open(work, "ab+") as file, file_lock(work, busy=busy):
+    busy = f"{unfinished}: another process is writing it; wait for its end, or give another name"
+    with open(unfinished, "ab+") as file, file_lock(unfinished, busy=busy):
         if overwrite:
-            kept.unlink(missing_ok=True)
+            settings_file.unlink(missing_ok=True)
             file.truncate(0)
-        if os.fstat(file.fileno()).st_size and not _same(before, about):
+        if os.fstat(file.fileno()).st_size and not _matches(previous, about):
             raise ValueError(
-                f"{work}: was begun with {_difference(before, about)}; go on as it was begun, remove it, or start over "
-                "(--overwrite)"
+                f"{unfinished}: was begun with {_describe_difference(previous, about)}; go on as it was begun, remove "
+                "it, or start over (--overwrite)"
             )
-        if not _same(before, about):
-            _write_about(kept, about)
+        if not _matches(previous, about):
+            _write_about(settings_file, about)
         yield Journal(output, file, _repair(file))
 
 
@@ -107,19 +110,21 @@ def _check_place(output: Path) -> None:
 
 
 def _repair(file: BinaryIO) -> int:
-    """Cuts off what a kill or a power cut left of a line, and counts the lines before it."""
+    """Cut off a line that a kill or a power failure left incomplete; return the number of lines before it."""
     file.seek(0)
-    done = whole = 0
+    count = 0
+    size = 0
     for line in file:
-        if not line.endswith(b"\n") or not _is_json(line):
+        if not line.endswith(b"\n") or not _is_json_object(line):
             break
-        done, whole = done + 1, whole + len(line)
-    file.truncate(whole)
-    file.seek(whole)
-    return done
+        count += 1
+        size += len(line)
+    file.truncate(size)
+    file.seek(size)
+    return count
 
 
-def _is_json(line: bytes) -> bool:
+def _is_json_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
@@ -128,31 +133,31 @@ def _is_json(line: bytes) -> bool:
 
 def _read_about(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_bytes())
+        about = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return about if isinstance(about, dict) else None
 
 
 def _write_about(path: Path, about: Mapping[str, Any]) -> None:
-    with atomic_file(path) as fresh:
-        fresh.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _same(before: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
-    return before is not None and not _differing(before, about)
+def _matches(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
+    return previous is not None and not _differing_names(previous, about)
 
 
-def _differing(before: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
-    return [name for name in {**before, **about} if name != "named" and before.get(name) != about.get(name)]
+def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**previous, **about} if name != "named" and previous.get(name) != about.get(name)]
 
 
-def _difference(before: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
-    if before is None:
+def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
+    if previous is None:
         return "settings that are not known any more"
-    names = _differing(before, about)
-    if names == ["options"]:  # the usual case deserves more
-        names = _differing(before["options"], about["options"])
+    names = _differing_names(previous, about)
+    if names == ["options"]:  # name the options that differ, too
+        names = _differing_names(previous["options"], about["options"])
     return f"another {' and another '.join(names)}"
 
 

@@ -1,4 +1,4 @@
-"""How many of how many in, a bar on a terminal out; nothing where there is no terminal or no tqdm."""
+"""Progress bar of a batch job, on a terminal and if tqdm is installed."""
 
 import sys
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from convmodel.cli.bulk.runner import Progress
 
 
-class _Silent:
-    """Shows nothing."""
+class _NullProgress:
+    """A progress bar that shows nothing."""
 
     def update(self, n: float | None = 1) -> None:
         pass
@@ -16,11 +16,17 @@ class _Silent:
 
 @contextmanager
 def progress_bar(total: int, done: int, *, unit: str = "replies") -> Iterator[Progress]:
-    """A bar on stderr."""
+    """Show a progress bar on stderr.
+
+    Args:
+        total: number of lines of the output.
+        done: number of lines that an earlier run had written.
+        unit: plural of the thing counted.
+    """
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
-        yield _Silent()
+        yield _NullProgress()
         return
     with tqdm(total=total, initial=done, unit=f" {unit}", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
         yield bar

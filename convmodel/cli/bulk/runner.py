@@ -1,4 +1,4 @@
-"""A Job and what is asked for each of its items in, a file of lines out, written in the order of the input."""
+"""Batch generation: one output line for each item of an input file, in the order of the input."""
 
 import math
 import time
@@ -13,55 +13,55 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from convmodel.cli.bulk.job import Job
 from convmodel.cli.bulk.journal import open_journal
-from convmodel.data.reader import count
+from convmodel.data.reader import format_count
 from convmodel.errors import QueueFull
-from convmodel.responders.protocol import Generator
+from convmodel.responders.protocol import Generator, ReplyHandle
 
-_PATIENCE = 0.05
-"""Seconds until a full queue, in which nothing is ours, is tried again."""
+_RETRY_SECONDS = 0.05
+"""Delay before a full queue is tried again when none of its requests belongs to this job."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was done.
+    """Summary of a finished job.
 
     Args:
-        lines: how many the file has.
-        before: how many of them were there when it began.
-        failed: how many lines written now have nothing of what was asked for.
-        seconds: how long it took.
-        read: what a person is told of the input.
-        nouns: what is written, one and several.
+        lines: number of lines in the output.
+        resumed: number of those lines that an earlier run had written.
+        failed: number of lines written by this run that contain no text.
+        seconds: duration of this run.
+        input_summary: the reader's report on the input, for a person.
+        nouns: the name of an output text, in singular and plural.
     """
 
     lines: int
-    before: int
+    resumed: int
     failed: int
     seconds: float
-    read: str
+    input_summary: str
     nouns: tuple[str, str]
 
     def summary(self, name: str) -> str:
-        """One sentence for a person about the file of that name."""
-        one, several = self.nouns
-        new = self.lines - self.before
-        lines = count(self.lines, "line")
+        """Return one sentence about the output file for a person."""
+        singular, plural = self.nouns
+        new = self.lines - self.resumed
+        lines = format_count(self.lines, "line")
         if not new:
             return f"{name}: complete already, {lines}"
-        went_on = f", {self.before:,} of them from before" if self.before else ""
-        without = f"; {self.failed:,} without a {one}" if self.failed else ""
-        return f"{name}: {lines}{went_on}; {new / max(self.seconds, 1e-9):,.1f} {several}/s{without}"
+        resumed = f", {self.resumed:,} of them from before" if self.resumed else ""
+        failed = f"; {self.failed:,} without a {singular}" if self.failed else ""
+        return f"{name}: {lines}{resumed}; {new / max(self.seconds, 1e-9):,.1f} {plural}/s{failed}"
 
 
 class Progress(Protocol):
-    """Shows how far it is."""
+    """A progress bar."""
 
     def update(self, n: float | None = 1) -> object:
-        """So many more are written."""
+        """Advance the bar by `n` lines."""
 
 
 ShowProgress = Callable[[int, int], AbstractContextManager[Progress]]
-"""How many there are in all, and how many were there before."""
+"""Opens a progress bar from the total number of lines and the number written by an earlier run."""
 
 
 @dataclass(frozen=True)
@@ -69,162 +69,159 @@ class Line:
     """A line of the output.
 
     Args:
-        text: without its end.
-        failed: whether there is nothing in it of what was asked for.
+        text: the line without its newline.
+        failed: whether the line contains no text.
     """
 
     text: str
     failed: bool
 
 
-class BatchHandle(Protocol):
-    """What was asked for and is being made."""
-
-    def cancel(self) -> None:
-        """Ends it now."""
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
-MakerT = TypeVar("MakerT", bound=Generator)
-JobT = TypeVar("JobT", bound=Job)
-Item = TypeVar("Item")
-InWorkT = TypeVar("InWorkT", bound=BatchHandle)
-
-
-class BatchTask(ABC, Generic[MakerT, JobT, Item, InWorkT]):
-    """What is asked for each item of a job's input, and what line it comes to.
+@dataclass(frozen=True)
+class BatchTask(ABC, Generic[ItemT, ResultT]):
+    """Conversion of a job's items to requests, and of their results to output lines.
 
     Args:
-        maker: what is asked.
-        job: what is to be done.
+        generator: answers the requests.
+        job: the input, the output and the options.
     """
 
+    generator: Generator
+    job: Job
+
     noun: ClassVar[str]
-    """An item, as errors call it."""
+    """Name of an input item in errors."""
 
     nouns: ClassVar[tuple[str, str]]
-    """What is written for it, one and several."""
-
-    def __init__(self, maker: MakerT, job: JobT) -> None:
-        self.maker, self.job = maker, job
+    """Name of an output text, in singular and plural."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """All that are in effect.
+        """All options in effect.
 
         Raises:
-            ValueError: for those of the job that cannot be followed.
+            ValueError: for an invalid option of the job.
         """
-        self.maker.check_options(self.job.options)
-        return {**self.maker.options, **self.job.options}
+        self.generator.check_options(self.job.options)
+        return {**self.generator.options, **self.job.options}
 
     @abstractmethod
-    def begin(self, number: int, item: Item) -> InWorkT:
-        """Asks for an item and returns at once.
+    def start(self, index: int, item: ItemT) -> ReplyHandle[ResultT]:
+        """Start the request of an item and return at once.
 
         Args:
-            number: of the item in the input, from 0.
-            item: what is asked for.
+            index: index of the item in the input, from 0.
+            item: an input item.
 
         Raises:
-            QueueFull: when too much is being made.
-            ValueError: when it cannot be made.
+            QueueFull: when too many requests wait.
+            ValueError: for an item that the model cannot process.
         """
 
     @abstractmethod
-    def line(self, item: Item, work: InWorkT) -> Line:
-        """Waits for what was asked for. Raises ValueError when it could not be made."""
+    def line(self, item: ItemT, result: ResultT) -> Line:
+        """Return the output line of an item."""
 
     @abstractmethod
-    def line_without(self, item: Item, error: str) -> str:
-        """The line of an item for which nothing could be made."""
+    def error_line(self, item: ItemT, error: str) -> str:
+        """Return the output line of an item whose request failed."""
 
 
-def run_job(asking: BatchTask[Any, Any, Any, Any], *, digest: str, show: ShowProgress) -> Result:
-    """Writes a line for each item of a file.
+def run_job(task: BatchTask[Any, Any], *, digest: str, show: ShowProgress) -> Result:
+    """Write an output line for each input item.
 
-    The input is read once to its end before anything is asked, so that what cannot be read is told at once.
+    The whole input is read once before the first request, so that an unreadable line is reported at once.
 
     Args:
-        asking: for what.
-        digest: of the model.
-        show: makes a bar.
+        task: the job and its conversions.
+        digest: digest of the model, which a resumed run must share.
+        show: opens a progress bar.
 
     Raises:
-        ValueError, OSError: for an input that cannot be read, an item for which nothing can be made, or an output that
-            is there and was made in another way.
+        ValueError, OSError: for an unreadable input, an item that the model cannot process, or an existing output that
+            was written with other settings.
     """
-    job, options = asking.job, asking.options
+    job = task.job
+    options = task.options
     reader = job.reader()
     total = sum(1 for _ in reader)
-    begun, failed = time.monotonic(), 0
+    started_at = time.monotonic()
+    failed = 0
     about = job.about(digest=digest, options=options)
     with open_journal(Path(job.output), about, overwrite=job.overwrite) as journal:
         if journal.complete:
-            return Result(total, total, 0, 0.0, reader.report.summary(), asking.nouns)
+            return Result(total, total, 0, 0.0, reader.report.summary(), task.nouns)
         with show(total, journal.done) as progress:
-            for line in _lines(asking, first=journal.done):
+            for line in _lines(task, first=journal.done):
                 journal.add(line.text)
                 failed += line.failed
                 progress.update()
         journal.finish()
-        seconds = time.monotonic() - begun
-        return Result(total, journal.done, failed, seconds, reader.report.summary(), asking.nouns)
+        seconds = time.monotonic() - started_at
+        return Result(total, journal.done, failed, seconds, reader.report.summary(), task.nouns)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """An item, and what is being made of it, or why that cannot be."""
+class _Pending:
+    """An item and its running request, or the error that prevented the request."""
 
-    number: int
+    index: int
     item: Any
-    work: Any
+    handle: ReplyHandle[Any] | ValueError
 
 
-def _lines(asking: BatchTask[Any, Any, Any, Any], *, first: int) -> Iterator[Line]:
-    """The lines of the output from the given one on."""
-    asked: deque[_Asked] = deque()
+def _lines(task: BatchTask[Any, Any], *, first: int) -> Iterator[Line]:
+    """Yield the output lines from the one with index `first` on."""
+    queue: deque[_Pending] = deque()
     try:
-        for number, item in islice(enumerate(asking.job.reader()), first, None):
-            while len(asked) >= asking.job.concurrency:
-                yield _line(asking, asked.popleft())
-            while (one := _ask(asking, number, item)) is None:
-                if asked:
-                    yield _line(asking, asked.popleft())
+        for index, item in islice(enumerate(task.job.reader()), first, None):
+            while len(queue) >= task.job.concurrency:
+                yield _wait_for_line(task, queue.popleft())
+            while (pending := _start(task, index, item)) is None:
+                if queue:
+                    yield _wait_for_line(task, queue.popleft())
                 else:
-                    time.sleep(_PATIENCE)
-            asked.append(one)
-        while asked:
-            yield _line(asking, asked.popleft())
+                    time.sleep(_RETRY_SECONDS)
+            queue.append(pending)
+        while queue:
+            yield _wait_for_line(task, queue.popleft())
     finally:
-        for one in asked:
-            if not isinstance(one.work, ValueError):
-                one.work.cancel()
+        for pending in queue:
+            if not isinstance(pending.handle, ValueError):
+                pending.handle.cancel()
 
 
-def _ask(asking: BatchTask[Any, Any, Any, Any], number: int, item: Any) -> _Asked | None:
-    """Begins with an item; None when there is too much to do."""
+def _start(task: BatchTask[Any, Any], index: int, item: Any) -> _Pending | None:
+    """Start the request of an item; return None if the queue is full."""
     try:
-        return _Asked(number, item, asking.begin(number, item))
+        return _Pending(index, item, task.start(index, item))
     except QueueFull:
         return None
     except ValueError as error:
-        return _Asked(number, item, error)
+        return _Pending(index, item, error)
 
 
-def _line(asking: BatchTask[Any, Any, Any, Any], asked: _Asked) -> Line:
-    """Waits for what was asked for and makes it a line."""
+def _wait_for_line(task: BatchTask[Any, Any], pending: _Pending) -> Line:
+    """Wait for a request and convert its result."""
     try:
-        if isinstance(asked.work, ValueError):
-            raise asked.work
-        return asking.line(asked.item, asked.work)
+        if isinstance(pending.handle, ValueError):
+            raise pending.handle
+        return task.line(pending.item, pending.handle.result())
     except ValueError as error:
-        if asking.job.on_error == "stop":
+        if task.job.on_error == "stop":
             raise ValueError(
-                f"{asking.job.input}: {asking.noun} {asked.number + 1}: {error}, or go on with --on_error skip"
+                f"{task.job.input}: {task.noun} {pending.index + 1}: {error}, or continue with --on_error skip"
             ) from error
-        return Line(asking.line_without(asked.item, str(error)), True)
+        return Line(task.error_line(pending.item, str(error)), True)
 
 
-def rounded(score: float | None) -> float | None:
-    """More digits would tell of the others in the batch; what has no text has no score, as JSON knows no infinity."""
+def round_score(score: float | None) -> float | None:
+    """Round a score to four digits; return None for an infinite one, which JSON cannot represent.
+
+    More digits would depend on the other requests in the batch. The score of an empty text is infinite.
+    """
     return None if score is None or not math.isfinite(score) else round(score, 4)

@@ -90,7 +90,7 @@ class Chat:
         self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}") if self.waiting else (*self.turns, text)
         self.last, self.chosen, self._attempt, self._telling = None, 0, 0, False
 
-    def start(self) -> ReplyHandle:
+    def start(self) -> ReplyHandle[Reply]:
         """Has the waiting turn replied to.
 
         Raises:

@@ -15,7 +15,7 @@ _INTERRUPTED = object()
 
 
 def follow(
-    replying: ReplyHandle, show: Callable[[str], None], *, wait: Callable[[], None] = lambda: None, interruptible: bool
+    replying: ReplyHandle[Reply], show: Callable[[str], None], *, wait: Callable[[], None] = lambda: None, interruptible: bool
 ) -> Reply:
     """Shows a reply while it is being made.
 
@@ -54,11 +54,11 @@ def follow(
     return Reply((Candidate("".join(shown)),), finish="cancelled")
 
 
-def _fetch(replying: ReplyHandle, events: "SimpleQueue[object]") -> None:
+def _fetch(replying: ReplyHandle[Reply], events: "SimpleQueue[object]") -> None:
     try:
         for piece in replying:
             events.put(piece)
-        events.put(replying.reply())
+        events.put(replying.result())
     except BaseException as error:
         events.put(error)
 

@@ -57,7 +57,7 @@ def _run(options: Namespace) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     print_choices(options)
-    print(result.read)
+    print(result.input_summary)
     print(result.summary(options.output))
     return 0
 

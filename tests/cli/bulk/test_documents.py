@@ -139,7 +139,7 @@ def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: P
         (here / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long)
         with pytest.raises(
-            ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or go on with --on_error skip"
+            ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or continue with --on_error skip"
         ):
             write_to_file(writer, job, digest="m", show=progress_bar)
         job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long, on_error="skip", overwrite=True)

@@ -66,7 +66,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def test_each_conversation_gets_a_line_with_its_reply_that_is_read_as_a_conversation(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["Hello"], {"turns": ["a", "b", "日本"], "persona": ["I like rain."], "id": 7}])
     result = run(tmp_path, FakeResponder(lambda context, *_: f"reply to {context[-1]}"))
-    assert (result.lines, result.before, result.failed) == (2, 0, 0)
+    assert (result.lines, result.resumed, result.failed) == (2, 0, 0)
     first, second = read_conversations(tmp_path / "out.jsonl")
     assert first.turns == ("Hello", "reply to Hello")
     assert second.turns == ("a", "b", "日本", "reply to 日本") and second.persona == ("I like rain.",)
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_is_told_before_anything_is_asked(tmp_path: Path) ->
         run(tmp_path, responder)
     assert responder.asked == [] and os.listdir(tmp_path) == ["in.jsonl"]
     result = run(tmp_path, responder, on_error="skip")
-    assert "1 line skipped: first" in result.read and len(lines_of(tmp_path / "out.jsonl")) == 1
+    assert "1 line skipped: first" in result.input_summary and len(lines_of(tmp_path / "out.jsonl")) == 1
 
 
 def test_a_conversation_without_a_turn_to_replace_cannot_be_read(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_what_cannot_be_replied_to_stops_after_the_lines_before_it_and_can_be_sk
         run(tmp_path)
     assert len(lines_of(partial(tmp_path / "out.jsonl"))) == 1
     result = run(tmp_path, on_error="skip")  # goes on from there
-    assert (result.before, result.failed) == (1, 1)
+    assert (result.resumed, result.failed) == (1, 1)
     lines = lines_of(tmp_path / "out.jsonl")
     assert [line["turns"][0] for line in lines] == ["a", "this is too long", "c"]
     assert "does not fit" in lines[1]["error"] and lines[1]["turns"] == ["this is too long"]
@@ -189,7 +189,7 @@ def test_a_failure_cancels_what_is_running_and_the_next_run_goes_on(tmp_path: Pa
         run(tmp_path, responder, concurrency=3)
     begun = len(lines_of(partial(tmp_path / "out.jsonl")))
     assert 0 < begun < 9
-    assert run(tmp_path).before == begun
+    assert run(tmp_path).resumed == begun
     assert len(lines_of(tmp_path / "out.jsonl")) == 9
 
 
@@ -233,7 +233,7 @@ def test_lines_are_only_added_to_those_made_in_the_same_way(tmp_path: Path, chan
         change = {"input": str(tmp_path / change["input"])}
     with pytest.raises(ValueError, match=rf"out.jsonl.partial: was begun with {told}; .* \(--overwrite\)"):
         run(tmp_path, **{"on_error": "skip", **change})
-    assert run(tmp_path, **{"on_error": "skip", "overwrite": True, **change}).before == 0
+    assert run(tmp_path, **{"on_error": "skip", "overwrite": True, **change}).resumed == 0
     with pytest.raises(ValueError, match=r"out.jsonl: is there already, made in another way; remove it"):
         run(tmp_path, on_error="skip")
 
@@ -255,7 +255,7 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     whole = (tmp_path / "out.jsonl").read_bytes()
     (tmp_path / "out.jsonl").unlink()
     partial(tmp_path / "out.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:2]) + torn)
-    assert run(tmp_path).before == 2
+    assert run(tmp_path).resumed == 2
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 
@@ -306,16 +306,16 @@ def test_there_is_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
-    from convmodel.cli.bulk.replies import _written
+    from convmodel.cli.bulk.replies import _reply_line
 
     job = ReplyFileJob(input="in", output="out")
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
-    line = json.loads(_written(job, Conversation(["a"]), reply).text)
+    line = json.loads(_reply_line(job, Conversation(["a"]), reply).text)
     assert line["scores"] == [0.1235, None] and line["seed"] is None
 
 
 def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> None:
-    from convmodel.cli.bulk.replies import _written
+    from convmodel.cli.bulk.replies import _reply_line
 
     candidates = (
         Candidate("x", 2.123456, "both", 7, {"line": 8}, {"written": -0.123456, "chosen": 3.0}),
@@ -323,7 +323,7 @@ def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> N
         Candidate("", -math.inf, "written", None, None, {"written": -math.inf}),
     )
     line = json.loads(
-        _written(ReplyFileJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
+        _reply_line(ReplyFileJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
     )
     assert line["turns"] == ["a", "x"] and line["responses"] == ["x", "y", ""]
     assert line["scores"] == [2.1235, 1.0, None] and line["ranked_by"] == "x"

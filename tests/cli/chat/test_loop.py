@@ -214,7 +214,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_responder_that_hangs() -> None:
             self.cancelled += 1
             signal.raise_signal(signal.SIGINT)
 
-        def reply(self) -> Reply:
+        def result(self) -> Reply:
             return Reply((Candidate("never seen"),))
 
     hanging = Hanging()
@@ -232,7 +232,7 @@ def test_where_ctrl_c_is_not_for_the_reply_it_is_an_interrupt_and_the_reply_is_c
     with pytest.raises(KeyboardInterrupt):
         follow(replying, lambda piece: None, interruptible=False)
     thread.join()
-    assert replying.reply().finish == "cancelled"
+    assert replying.result().finish == "cancelled"
 
 
 def test_whoever_waits_long_for_the_first_piece_is_told_once() -> None:

@@ -70,7 +70,7 @@ def test_a_line_without_a_sentence_is_told() -> None:
 def test_a_conversation_that_goes_on_has_its_persona_already() -> None:
     chat = Chat(FakeResponder(), persona=["x"])
     chat.say("Hello")
-    chat.take(chat.start().reply())
+    chat.take(chat.start().result())
     run_command(chat, "/undo")
     chat.tell_persona(["a"])
     assert chat.persona == ("a",)

@@ -76,7 +76,7 @@ def test_help_shows_every_command_and_one() -> None:
 def test_reset_undo_and_retry(chat: Chat) -> None:
     reply = exchange(chat, "Hello")
     assert run_command(chat, "/retry").reply and chat.waiting
-    assert chat.take(chat.start().reply())
+    assert chat.take(chat.start().result())
     undone = run_command(chat, "/undo")
     assert undone.shown[0] == ("you", "Hello") and undone.shown[1][0] == "reply" and reply
     assert undone.text == "taken back; no turns are left"

@@ -13,7 +13,7 @@ from tests.fakes import FakeResponder
 def exchange(chat: Chat, text: str) -> str:
     """Says a text and takes the reply."""
     chat.say(text)
-    reply = chat.start().reply()
+    reply = chat.start().result()
     assert chat.take(reply)
     return reply.text
 
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_conversation_and_a_retry_takes_the_next(re
     assert [exchange(one, text) for text in ("a", "b")] == [exchange(other, text) for text in ("a", "b")]
     other.retry()
     assert other.turns == one.turns[:3]
-    assert other.take(other.start().reply())
+    assert other.take(other.start().result())
     other.retry()
     other.start()
     exchange(one, "c")
@@ -131,7 +131,7 @@ def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, re
     assert chat.session is not first
     chat.load(Conversation(["x", "y", "z"], ["I like sun."], {"id": 1}))
     assert chat.waiting and chat.persona == ("I like sun.",)
-    assert chat.take(chat.start().reply())
+    assert chat.take(chat.start().result())
     assert responder.asked[-1]["session"] is chat.session
     assert responder.asked[-1]["context"] == ("x", "y", "z")
     assert chat.conversation() == Conversation(chat.turns, ["I like sun."], {"id": 1})

@@ -30,7 +30,7 @@ def test_documents_are_those_that_the_model_writes(writer: DocumentWriter) -> No
     with client_of(new_service(writer=writer)) as client:
         found = client.post("/documents", json={**BODY, "n": 3, "options": options}).json()
         about = client.get("/about").json()
-    output = writer.start("Once", meta=BODY["meta"], seed=5, options={**options, "num_return_sequences": 3}).output()
+    output = writer.start("Once", meta=BODY["meta"], seed=5, options={**options, "num_return_sequences": 3}).result()
     assert [each["text"] for each in found["texts"]] == output.texts and len(output.texts) == 3
     assert [each["score"] for each in found["texts"]] == pytest.approx(output.scores, rel=1e-3)
     assert [each["tokens"] for each in found["texts"]] == list(output.tokens)
