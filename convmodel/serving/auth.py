@@ -1,4 +1,4 @@
-"""The Authorization header in, the owner out; keys are known by their hashes alone."""
+"""Authentication by API keys, which are known only by their hashes."""
 
 import hmac
 import logging
@@ -13,47 +13,49 @@ from convmodel.serving.store.keys import LOCAL, digest
 logger = logging.getLogger(__name__)
 
 FRESH = 5.0
-"""Seconds after which keys are read again: a key that was taken back works no longer than this."""
+"""Seconds for which the keys are cached, and after which a revoked key no longer works."""
 
-AGAIN = 1.0
-"""Seconds after a failure in which nobody tries to read keys: those who waited for it must not try in turn."""
+RETRY_SECONDS = 1.0
+"""Seconds after a failed read without another attempt, so that waiting requests do not each wait for a timeout."""
 
 Digests = Callable[[], Mapping[str, str]]
-"""The SHA-256 of each key, in hexadecimal, with its owner; may be called from any thread."""
+"""Returns the owner of each key by the key's SHA-256 in hexadecimal; called from any thread."""
 
 
 class Keys:
-    """Knows who asks.
+    """A cache of the API keys. Thread-safe.
 
     Args:
-        digests: reads the keys; None where there is nothing that keeps any.
-        required: refuses whoever has none, even while there are no keys at all.
+        digests: reads the keys; None for a server without a store of keys.
+        required: whether to reject requests without a key even if there are no keys at all.
     """
 
     def __init__(self, digests: Digests | None = None, *, required: bool = False) -> None:
-        self._read, self._required = digests, required
+        self._read = digests
+        self._required = required
         self._lock = threading.Lock()
-        self._known: Mapping[str, str] = {}
-        self._read_at, self._failed_at = -FRESH, -AGAIN
+        self._owners: Mapping[str, str] = {}
+        self._read_at = -FRESH
+        self._failed_at = -RETRY_SECONDS
 
     @property
     def fresh(self) -> bool:
-        """Whether what is known is new enough; reading anew may take a moment."""
+        """Whether the cache is recent enough; if not, `refresh` reads the keys, which may block."""
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Reads the keys again, unless they are fresh.
+        """Read the keys again, unless the cache is fresh.
 
         Raises:
-            Refusal: 503 when they cannot be read: a key that was taken back must not go on working.
+            APIError: 503 if they cannot be read: a revoked key must not continue to work.
         """
         with self._lock:
             if self._read is None or self.fresh:
                 return
-            if time.monotonic() - self._failed_at < AGAIN:
+            if time.monotonic() - self._failed_at < RETRY_SECONDS:
                 raise _unreadable()
             try:
-                self._known = dict(self._read())
+                self._owners = dict(self._read())
             except Unavailable as error:
                 logger.error("%s", error)
                 self._failed_at = time.monotonic()
@@ -62,36 +64,37 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether nobody is let in without a key."""
-        return self._required or bool(self._known)
+        """Whether requests need a key."""
+        return self._required or bool(self._owners)
 
     def owner(self, authorization: str | None) -> str:
-        """Who asks.
+        """Return the owner of the request's key; LOCAL if no key is required.
 
         Args:
-            authorization: the header, `Bearer KEY`.
+            authorization: the Authorization header, `Bearer KEY`.
 
         Raises:
-            Refusal: 401 without a key, or with one that is not known.
+            APIError: 401 for a missing or unknown key.
         """
         if not self.required:
             return LOCAL
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
-            raise _unknown("this server wants a key: send it as Authorization: Bearer KEY", "missing_api_key")
-        asked, found = digest(key.strip()), None
-        for known, owner in self._known.items():
-            if hmac.compare_digest(known, asked):
-                found = owner
-        if found is None:
-            raise _unknown("this key is not known; ask whoever runs the server for one", "invalid_api_key")
-        return found
+            raise _unauthorized("this server needs an API key: send it as Authorization: Bearer KEY", "missing_api_key")
+        key_digest = digest(key.strip())
+        owner = None
+        for known_digest, known_owner in self._owners.items():  # all of them, so that the time tells nothing
+            if hmac.compare_digest(known_digest, key_digest):
+                owner = known_owner
+        if owner is None:
+            raise _unauthorized("this key is not known; ask the server's operator for one", "invalid_api_key")
+        return owner
 
 
 def _unreadable() -> APIError:
-    said = "keys cannot be read now; try again later"
-    return APIError(503, said, code="store_unavailable", headers={"Retry-After": "5"})
+    message = "keys cannot be read now; try again later"
+    return APIError(503, message, code="store_unavailable", headers={"Retry-After": "5"})
 
 
-def _unknown(message: str, code: str) -> APIError:
+def _unauthorized(message: str, code: str) -> APIError:
     return APIError(401, message, code=code, headers={"WWW-Authenticate": "Bearer"})

@@ -1,27 +1,29 @@
-"""A prompt in, pieces of a document and all its texts out, awaited; the policy sees them too."""
+"""Start documents as jobs, and check their prompts and texts against the policy."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.responders.document_protocol import DocumentHandle, Output, WritesDocuments
-from convmodel.serving.jobs import CompletedJob, JobRunner, Made, RejectedBeforeStart
+from convmodel.responders.document_protocol import DocumentGenerator, DocumentOutput
+from convmodel.responders.protocol import ReplyHandle
+from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import SEEDS, Blocked, Policy
+from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy
+from convmodel.serving.thread_bridge import Job
 
-__all__ = ["CheckedDocuments", "DocumentRequest", "Documents", "WritesDocuments"]
+__all__ = ["CheckedDocuments", "DocumentGenerator", "DocumentRequest", "DocumentService"]
 
 
 @dataclass(frozen=True)
 class DocumentRequest:
-    """How a document begins.
+    """A request for one or more continuations of a prompt.
 
     Args:
-        prompt: its first words; may be empty.
-        meta: what is known of it.
-        options: of the preset and of the request, as one.
-        seed: with it the same request gives the same texts.
+        prompt: the beginning of the document; may be empty.
+        meta: the document's metadata.
+        options: the options of the preset and of the request, merged.
+        seed: makes the texts reproducible; None draws one.
     """
 
     prompt: str = ""
@@ -32,78 +34,70 @@ class DocumentRequest:
 
 @dataclass(frozen=True)
 class CheckedDocuments:
-    """Documents that may be shown.
+    """Documents with the policy's verdict.
 
     Args:
-        output: as they were written; None where the prompt was blocked.
-        shown: the numbers of the texts that may be shown.
-        blocked: why texts are missing, if some are.
+        output: the generated texts; None if the prompt was blocked.
+        shown: indices of the texts that may be shown.
+        blocked: the reason why texts are missing, if some are.
     """
 
-    output: Output | None
+    output: DocumentOutput | None
     shown: Sequence[int] = ()
-    blocked: Blocked | None = None
+    blocked: BlockReason | None = None
 
 
-class _PromptBlocked(RejectedBeforeStart):
-    """Nothing is written."""
-
-    def __init__(self, blocked: Blocked) -> None:
-        self.blocked = blocked
-
-
-class Documents:
-    """Has documents written; arguments as for `Replies`."""
+class DocumentService:
+    """Starts documents as jobs; the arguments are those of `ReplyService`."""
 
     def __init__(
-        self, writer: WritesDocuments, *, makings: JobRunner, metrics: Metrics, policy: Policy | None = None
+        self, writer: DocumentGenerator, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
     ) -> None:
         self.writer = writer
-        self._makings, self._metrics, self._policy = makings, metrics, policy
+        self._jobs = jobs
+        self._metrics = metrics
+        self._policy = policy
 
-    async def begin(
-        self, begun: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> Made[CheckedDocuments] | CompletedJob[CheckedDocuments]:
-        """Begins to write; arguments and Refusals as those of `Replies.begin`.
+    async def start(
+        self, request: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
+    ) -> Job[CheckedDocuments]:
+        """Start writing. Arguments and errors are those of `ReplyService.start`.
 
-        Whoever stops waiting calls `stop`, in a `finally`. There are no pieces where only the whole is checked, or
-        nothing is written.
+        The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
         """
-        seed = secrets.randbelow(SEEDS) if begun.seed is None else begun.seed
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
 
-        def start() -> DocumentHandle:
-            self._let_in(begun)
-            return self.writer.start(begun.prompt, meta=begun.meta, options=begun.options, seed=seed)
+        def start() -> ReplyHandle[DocumentOutput]:
+            self._check_input(request)
+            return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
 
-        held = self._policy is not None and self._policy.checks_output
-        self._makings.take(1, owner=owner, user=user)
-        try:
-            return await self._makings.begin(start, self._written, owner=owner, user=user, pieces=pieces and not held)
-        except _PromptBlocked as error:
-            return CompletedJob(CheckedDocuments(None, blocked=error.blocked))
+        pieces = pieces and (self._policy is None or not self._policy.checks_output)
+        self._jobs.acquire(1, owner=owner, user=user)
+        return await self._jobs.start(start, self._count_and_check, owner=owner, user=user, pieces=pieces)
 
-    # In the threads
+    # Called in the worker threads
 
-    def _let_in(self, begun: DocumentRequest) -> None:
+    def _check_input(self, request: DocumentRequest) -> None:
+        """Raise RejectedBeforeStart if the policy blocks the prompt or the metadata."""
         if self._policy is None or not self._policy.checks_input:
             return
-        texts = [text for text in (begun.prompt, *_texts(begun.meta)) if text.strip()]
+        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
         blocked = self._policy.check_input(texts)
         if blocked is not None:
-            raise _PromptBlocked(blocked)
+            raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
 
-    def _written(self, document: DocumentHandle) -> CheckedDocuments:
-        output = document.output()
-        self._metrics.read_and_written(output.tokens_read, sum(output.tokens))
-        numbers = range(len(output.texts))
+    def _count_and_check(self, output: DocumentOutput) -> CheckedDocuments:
+        self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
+        indices = range(len(output.texts))
         if self._policy is None or not self._policy.checks_output:
-            return CheckedDocuments(output, numbers)
-        found = [self._policy.check_output([text]) for text in output.texts]
-        return CheckedDocuments(output, [n for n in numbers if found[n] is None], next(filter(None, found), None))
+            return CheckedDocuments(output, indices)
+        verdicts = [self._policy.check_output([text]) for text in output.texts]
+        blocked = next(filter(None, verdicts), None)
+        return CheckedDocuments(output, [index for index in indices if verdicts[index] is None], blocked)
 
 
 def _texts(meta: Any) -> Iterator[str]:
-    """Every text of a meta."""
+    """Yield every text of the metadata, field names included."""
     if isinstance(meta, str):
         yield meta
     elif isinstance(meta, Mapping):

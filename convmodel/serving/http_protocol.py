@@ -1,43 +1,43 @@
-"""Bytes of a connection in, requests out whose heads have a bounded length, whoever sends them."""
+"""HTTP protocol for uvicorn that limits the size of request heads."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST = 65_536
-"""Bytes of a head, or of whatever else is neither body nor over: uvicorn's own parser takes them without an end, and
-keeps them in memory before anybody was asked for a key."""
+MAX_HEAD_BYTES = 65_536
+"""Limit for a request head, and for chunk sizes and trailers. uvicorn's own parser has none, and keeps heads in memory
+before any API key is checked."""
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """Closes a connection whose head does not end."""
+    """Closes connections whose request head exceeds the limit."""
 
-    _unused = 0
-    """Bytes that have come since a head, a piece of a body, or a request began or was over."""
+    _unparsed = 0
+    """Bytes received since the parser last reported a complete head, a part of a body, or the end of a request."""
 
     def data_received(self, data: bytes) -> None:
-        """Reads on."""
-        self._unused += len(data)
+        """Parse received bytes, and close the connection if too many of them belong to one head."""
+        self._unparsed += len(data)
         super().data_received(data)
-        if self._unused > MOST and not self.transport.is_closing():
-            self.send_400_response(f"The head of the request is longer than {MOST} bytes.")
+        if self._unparsed > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head of the request is longer than {MAX_HEAD_BYTES} bytes.")
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """A head begins."""
-        self._unused = 0
+        """Handle the beginning of a request."""
+        self._unparsed = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """It is over."""
-        self._unused = 0
+        """Handle the end of a head."""
+        self._unparsed = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body has come."""
-        self._unused = 0
+        """Handle a part of a body."""
+        self._unparsed = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is over, with all that may stand behind its body."""
-        self._unused = 0
+        """Handle the end of a request, including the trailers after a chunked body."""
+        self._unparsed = 0
         super().on_message_complete()

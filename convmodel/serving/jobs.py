@@ -1,108 +1,150 @@
-"""What is to be made in, the same awaited out: its place, its deadline, and its end when the server ends."""
+"""Run generation jobs for requests: admission, deadlines, error mapping and shutdown."""
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Generic
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from convmodel.errors import QueueFull
+from convmodel.responders.protocol import ReplyHandle
 from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import AnyWork, Result, ThreadedJob, Threads
+from convmodel.serving.thread_bridge import Job, Output, Result, run_job
 
 logger = logging.getLogger(__name__)
 
 
 class RejectedBeforeStart(Exception):
-    """Raised by what begins something, when there is nothing to be made; passed on as it is."""
+    """Raised by the `start` of a job when its result is known without any work.
+
+    Args:
+        result: the result of the job.
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
 
 
 class JobRunner:
-    """Begins what is being made, whatever it is, and ends it when the server ends.
+    """Admits and starts the jobs of a server, and ends them when the server shuts down.
+
+    `limit` is the only place where requests over HTTP are admitted. It counts a job until its thread has ended.
 
     Args:
-        settings: of the server.
+        settings: the server's limits.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.places = ConcurrencyLimit(
+        self.limit = ConcurrencyLimit(
             running=settings.max_running,
             total=settings.max_open,
             per_owner=settings.open_per_key,
             per_user=settings.open_per_user,
         )
-        self._threads = Threads(settings.max_open)
-        self._running: set[ThreadedJob[Any]] = set()
+        # A pool of its own, with a thread for each open job, so that blocked jobs delay no other work of the loop.
+        self._pool = ThreadPoolExecutor(settings.max_open, thread_name_prefix="convmodel serving")
+        self._running: set[Job[Any]] = set()
         self.closing = False
 
-    def take(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Takes places for so many things, all or none; each `begin` gives one back in the end.
+    def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
+        """Reserve `count` jobs, all or none. Each `start` releases one at its end.
 
         Raises:
-            Refusal: 429 when there are not so many, 503 when the server is ending.
+            APIError: 429 when fewer are free, 503 while the server is shutting down.
         """
         if self.closing:
             raise shutting_down()
-        self.places.take(count, owner=owner, user=user)
+        self.limit.acquire(count, owner=owner, user=user)
 
-    def give_back(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Gives places back for which nothing was begun."""
+    def release(self, count: int, *, owner: str, user: str | None = None) -> None:
+        """Release reserved jobs that were never started."""
         for _ in range(count):
-            self.places.free(owner=owner, user=user)
+            self.limit.release(owner=owner, user=user)
 
-    async def begin(
+    async def start(
         self,
-        start: Callable[[], AnyWork],
-        result: Callable[[AnyWork], Result],
+        start: Callable[[], ReplyHandle[Output]],
+        convert: Callable[[Output], Result],
         *,
         owner: str,
         user: str | None = None,
         pieces: bool = True,
-    ) -> "Made[Result]":
-        """Begins something for which a place was taken.
+    ) -> Job[Result]:
+        """Start a job that was reserved by `acquire`, and return it once its request has started.
 
         Args:
-            start, result, pieces: see `Threads.begin`.
-            owner, user: who took the place.
+            start: starts the request, in a worker thread. May raise RejectedBeforeStart.
+            convert: makes the job's result of the request's, in the same thread.
+            owner, user: the ones given to `acquire`.
+            pieces: whether the caller iterates over the job.
 
         Raises:
-            NotBegun: whatever kind of it `start` raises.
-            Refusal: 400, 429, 500, 503 or 504.
+            APIError: 400, 429, 500, 503 or 504.
         """
-        until = asyncio.get_running_loop().time() + self.settings.deadline
-        beginning = asyncio.timeout_at(until)
+        deadline = asyncio.get_running_loop().time() + self.settings.deadline
+        timeout = asyncio.timeout_at(deadline)
         try:
-            async with beginning:
-                running = await self._threads.begin(
+            async with timeout:
+                job = await self._submit(
                     start,
-                    result,
-                    over=lambda seconds: self.places.free(owner=owner, user=user, seconds=seconds),
-                    told=self._told,
-                    pieces=pieces,
-                    pause=self.settings.pause,
+                    convert,
+                    on_end=lambda seconds: self.limit.release(owner=owner, user=user, seconds=seconds),
+                    pause=self.settings.pause if pieces else None,
                 )
-        except (RejectedBeforeStart, APIError):
-            raise
-        except QueueFull:
-            seconds = self.places.wait()
-            raise too_many_requests(
-                "the model has too much to do; try again later", code="queue_full", seconds=seconds
-            ) from None
-        except (TypeError, ValueError) as error:
-            raise APIError(400, str(error), code="invalid_value") from None
+        except RejectedBeforeStart as rejection:
+            return Job.completed(rejection.result)
         except Exception as error:
-            raise (deadline_exceeded() if beginning.expired() else self._told(error)) from None
-        self._running = {each for each in self._running if not each.over} | {running}
+            raise self._start_error(error, expired=timeout.expired()) from None
+        self._running = {running for running in self._running if not running.over} | {job}
         if self.closing:
-            running.stop()
-        running.end_by(until, deadline_exceeded)
-        return Made(running)
+            job.cancel()
+        job.end_by(deadline, deadline_exceeded)
+        return job
 
-    def _told(self, error: Exception) -> Exception:
-        """What a client may know of what went wrong."""
+    async def _submit(
+        self,
+        start: Callable[[], ReplyHandle[Output]],
+        convert: Callable[[Output], Result],
+        *,
+        on_end: Callable[[float | None], None],
+        pause: float | None,
+    ) -> Job[Result]:
+        """Run a job in a thread of the pool and wait until it has started; raises the errors of `start` unchanged."""
+        job: Job[Result] = Job()
+        context = contextvars.copy_context()  # holds the request id, for log lines of the thread
+        run = partial(run_job, job, start, convert, on_end=on_end, map_error=self._map_error, pause=pause)
+        try:
+            self._pool.submit(context.run, run)
+        except RuntimeError:  # the pool is closed
+            on_end(None)
+            raise
+        try:
+            await job.started
+        except BaseException:
+            job.cancel()
+            raise
+        return job
+
+    def _start_error(self, error: Exception, *, expired: bool) -> Exception:
+        """Convert an exception raised while a job was starting into the one that the client gets."""
+        if isinstance(error, APIError):
+            return error
+        if isinstance(error, QueueFull):  # a responder with a limit of its own
+            return too_many_requests(
+                "the model has too much to do; try again later", code="queue_full", seconds=self.limit.retry_after()
+            )
+        if isinstance(error, TypeError | ValueError):
+            return APIError(400, str(error), code="invalid_value")
+        return deadline_exceeded() if expired else self._map_error(error)
+
+    def _map_error(self, error: Exception) -> Exception:
+        """Convert an exception of a job into the one that the client gets; a defect is logged."""
         if isinstance(error, APIError):
             return error
         if self.closing:
@@ -110,80 +152,29 @@ class JobRunner:
         log_defect(logger, error, texts=self.settings.log_texts)
         return internal_error()
 
-    async def end(self, grace: float) -> None:
-        """Takes nothing new, gives what is being made so many seconds, and then stops it."""
+    async def shut_down(self, grace: float) -> None:
+        """Reject new jobs, give the running ones `grace` seconds to end, then cancel them."""
         self.closing = True
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        while self.places.open and loop.time() < until:
+        while self.limit.open and loop.time() < until:
             await asyncio.sleep(0.02)
-        for running in self._running:
-            running.stop()
+        for job in self._running:
+            job.cancel()
 
     def close(self) -> None:
-        """Stops what is being made, and waits for the threads."""
+        """Cancel the running jobs and wait for their threads."""
         self.closing = True
-        for running in self._running:
-            running.stop()
-        self._threads.close()
-
-
-class Made(Generic[Result]):
-    """Something that is being made.
-
-    Args:
-        running: the same, as the threads know it.
-    """
-
-    def __init__(self, running: ThreadedJob[Result]) -> None:
-        self._running = running
-
-    def pieces(self) -> AsyncIterator[str]:
-        """Pieces; raises as `result`."""
-        return self._running.pieces()
-
-    async def result(self) -> Result:
-        """Waits for the end.
-
-        Raises:
-            Refusal: 504 after the deadline, 500 when something went wrong, 503 when the server is ending.
-        """
-        return await self._running.result()
-
-    def stop(self) -> None:
-        """Ends it; what was made so far is the result."""
-        self._running.stop()
+        for job in self._running:
+            job.cancel()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def deadline_exceeded() -> APIError:
-    """For what was not over before its deadline."""
+    """Return the error for a job that did not end before its deadline."""
     return APIError(504, "it took longer than is allowed; ask for less", code="deadline")
 
 
-class CompletedJob(Generic[Result]):
-    """Something that need not be made; to whoever waits for it no different from `Made`.
-
-    Args:
-        found: what is there.
-    """
-
-    def __init__(self, found: Result) -> None:
-        self.found = found
-
-    async def pieces(self) -> AsyncIterator[str]:
-        """There are none."""
-        nothing: tuple[str, ...] = ()
-        for piece in nothing:
-            yield piece
-
-    async def result(self) -> Result:
-        """It is there."""
-        return self.found
-
-    def stop(self) -> None:
-        """There is nothing to end."""
-
-
 def shutting_down() -> APIError:
-    """For whoever comes while the server ends."""
+    """Return the error for requests that arrive while the server is shutting down."""
     return APIError(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})

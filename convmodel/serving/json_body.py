@@ -1,4 +1,4 @@
-"""A body's bytes in, nothing out, or why it is no JSON that can be worked with."""
+"""Validation of JSON request bodies: encoding, syntax, size, depth and representable values."""
 
 import json
 import sys
@@ -6,81 +6,85 @@ from typing import Any
 
 from convmodel.serving.errors import APIError
 
-MOST_DEEP = 32
-"""Objects and lists within one another."""
+MAX_DEPTH = 32
+"""Levels of nested objects and lists."""
 
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 """Values in one body."""
 
-MOST_NUMBER = sys.float_info.max
-"""Further numbers are infinite to many who read them; what has less room than this says so itself."""
+MAX_NUMBER = sys.float_info.max
+"""Larger integers become infinite in readers that parse numbers as doubles; fields check their own, smaller ranges."""
 
 
 def check_json(body: bytes) -> None:
-    """Checks what a client sent.
+    """Check that a body is JSON that the server can process and store.
 
     Raises:
-        Refusal: 400 for what is no JSON, is too deep or has too many values, and for what no number or text of ours
-            can be: NaN, infinity, huge numbers, lone surrogates, NUL characters.
+        APIError: 400 for a body that is not JSON, is nested too deeply or has too many values, and for values that
+            JSON, the database or other JSON readers cannot represent: NaN, infinity, huge numbers, lone surrogates,
+            NUL characters.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+        value = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
-        raise _refusal(f"the body is not UTF-8 (at byte {error.start + 1})") from None
+        raise _invalid(f"the body is not UTF-8 (at byte {error.start + 1})") from None
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
-        raise _refusal(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
-    except ValueError:  # more digits than Python reads
+        raise _invalid(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError:  # an integer with more digits than Python parses
         raise _too_large() from None
-    _check(value)
+    _check_values(value)
 
 
-def _check(value: Any) -> None:
-    """Looks at every value, level by level."""
-    level, deep, seen = [value], 0, 0
+def _check_values(value: Any) -> None:
+    """Check all values level by level, without recursion."""
+    level = [value]
+    depth = 0
+    count = 0
     while level:
-        seen += len(level)
-        if seen > MOST_VALUES:
-            raise _refusal(f"the body holds more than {MOST_VALUES:,} values")
-        deeper: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                _check_text("".join(each))
-                deeper += each.values()
-            elif isinstance(each, list):
-                deeper += each
-            elif isinstance(each, str):
-                _check_text(each)
-            elif isinstance(each, int | float) and abs(each) > MOST_NUMBER:
+        count += len(level)
+        if count > MAX_VALUES:
+            raise _invalid(f"the body holds more than {MAX_VALUES:,} values")
+        next_level: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                _check_text("".join(item))
+                next_level += item.values()
+            elif isinstance(item, list):
+                next_level += item
+            elif isinstance(item, str):
+                _check_text(item)
+            elif isinstance(item, int | float) and abs(item) > MAX_NUMBER:
                 raise _too_large()
-        level, deep = deeper, deep + 1
-        if deep > MOST_DEEP:
+        level = next_level
+        depth += 1
+        if depth > MAX_DEPTH:
             raise _too_deep()
 
 
 def _check_text(text: str) -> None:
     if "\x00" in text:
-        raise _refusal("a text holds a NUL character (U+0000); remove it")
+        raise _invalid("a text holds a NUL character (U+0000); remove it")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise _refusal(
+        raise _invalid(
             f"a text holds a lone surrogate (U+{ord(text[error.start]):04X}); remove or replace it"
         ) from None
 
 
-def _no_number(name: str) -> Any:
-    raise _refusal(f"{name} is no number of JSON; leave it out, or give null")
+def _reject_constant(name: str) -> Any:
+    raise _invalid(f"{name} is not a JSON number; leave it out, or give null")
 
 
 def _too_large() -> APIError:
-    return _refusal("a number is too large; all must be below 1.8e308")
+    return _invalid("a number is too large; all must be below 1.8e308")
 
 
 def _too_deep() -> APIError:
-    return _refusal(f"the body is nested deeper than {MOST_DEEP} levels")
+    return _invalid(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
-def _refusal(message: str) -> APIError:
+def _invalid(message: str) -> APIError:
     return APIError(400, message, code="invalid_json")

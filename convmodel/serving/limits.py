@@ -1,4 +1,4 @@
-"""Requests of owners in, a place or a refusal out: how much each may ask for, and when to come again."""
+"""Admission control: concurrent jobs per server, key and user, and requests per minute."""
 
 import math
 import threading
@@ -13,89 +13,97 @@ from limits.strategies import MovingWindowRateLimiter
 from convmodel.serving.errors import APIError
 
 RECENT = 64
-"""Replies from whose durations it is foretold when there will be a place."""
+"""Number of recent reply durations used to estimate Retry-After."""
+
+MAX_RETRY_AFTER = 60.0
+"""Seconds; the longest Retry-After."""
 
 
 def too_many_requests(message: str, *, code: str, seconds: float) -> APIError:
-    """For who should come again after so many seconds."""
+    """Return a 429 error with a Retry-After of so many seconds, rounded up, at least 1."""
     return APIError(429, message, code=code, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 class ConcurrencyLimit:
-    """Counts the replies that are open: all, those of each key, and those of each of its users.
+    """Counts the open jobs: in total, of each API key, and of each end user of a key. Thread-safe.
 
     Args:
-        running: how many are written at once.
-        total: how many may be open.
-        per_owner, per_user: how many of one may be open; None is as many as there are places.
+        running: the number of jobs that the model works on at once, from which waiting times are estimated.
+        total: the maximum number of open jobs.
+        per_owner: the maximum of one API key; None means no limit but `total`.
+        per_user: the maximum of one end user of a key; None means no limit but the others.
     """
 
     def __init__(self, *, running: int, total: int, per_owner: int | None = None, per_user: int | None = None) -> None:
-        self._running, self._total = running, total
-        self._per_owner, self._per_user = per_owner, per_user
+        self._running = running
+        self._total = total
+        self._per_owner = per_owner
+        self._per_user = per_user
         self._lock = threading.Lock()
         self._open = 0
-        self._by: Counter[Hashable] = Counter()
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._open_by: Counter[Hashable] = Counter()
+        self._durations: deque[float] = deque(maxlen=RECENT)
 
     @property
     def open(self) -> int:
-        """How many are taken."""
+        """The number of open jobs."""
         return self._open
 
-    def take(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Takes places, all or none.
+    def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
+        """Reserve `count` jobs, all or none.
 
         Raises:
-            Refusal: 429 when there are not so many, 400 when there never are.
+            APIError: 429 when fewer are free, 400 when `count` exceeds a limit.
         """
         with self._lock:
             limits: list[tuple[str, Hashable, int | None]] = [("key", owner, self._per_owner)]
             if user is not None:
                 limits.append(("user", (owner, user), self._per_user))
-            most = min([self._total, *(limit for _, _, limit in limits if limit is not None)])
-            if count > most:  # waiting would not help
-                raise APIError(400, f"{count} replies at once; {most} are allowed", param="n", code="too_much")
-            for what, who, limit in limits:
-                if limit is not None and self._by[who] + count > limit:
+            max_count = min([self._total, *(limit for _, _, limit in limits if limit is not None)])
+            if count > max_count:  # waiting would not help
+                raise APIError(400, f"{count} replies at once; {max_count} are allowed", param="n", code="too_much")
+            for kind, holder, limit in limits:
+                if limit is not None and self._open_by[holder] + count > limit:
                     raise too_many_requests(
-                        f"{self._by[who]} replies of this {what} are open, of {limit} that may be; wait for one",
-                        code=f"too_many_of_this_{what}",
-                        seconds=self._typical(),
+                        f"{self._open_by[holder]} replies of this {kind} are open; {limit} are allowed; wait for one",
+                        code=f"too_many_of_this_{kind}",
+                        seconds=self._mean_duration(),
                     )
             if self._open + count > self._total:
                 raise too_many_requests(
-                    "the server has too much to do; try again later", code="queue_full", seconds=self.wait()
+                    "the server has too much to do; try again later", code="queue_full", seconds=self.retry_after()
                 )
             self._open += count
-            for _, who, _ in limits:
-                self._by[who] += count
+            for _, holder, _ in limits:
+                self._open_by[holder] += count
 
-    def free(self, *, owner: str, user: str | None = None, seconds: float | None = None) -> None:
-        """Gives one place back; `seconds` is how long it was used for a reply."""
+    def release(self, *, owner: str, user: str | None = None, seconds: float | None = None) -> None:
+        """Release one job; `seconds` is its duration, or None if it never started."""
         with self._lock:
             self._open -= 1
-            for who in (owner,) if user is None else (owner, (owner, user)):
-                self._by[who] -= 1
-                if not self._by[who]:
-                    del self._by[who]
+            for holder in (owner,) if user is None else (owner, (owner, user)):
+                self._open_by[holder] -= 1
+                if not self._open_by[holder]:
+                    del self._open_by[holder]
             if seconds is not None:
-                self._recent.append(seconds)
+                self._durations.append(seconds)
 
-    def wait(self) -> float:
-        """Seconds after which a place should be free, as far as is known."""
+    def retry_after(self) -> float:
+        """Return the estimated number of seconds until a job can be admitted."""
         ahead = max(1, self._open - self._running + 1)
-        return min(60.0, self._typical() * ahead / self._running)
+        return min(MAX_RETRY_AFTER, self._mean_duration() * ahead / self._running)
 
-    def _typical(self) -> float:
-        return min(60.0, sum(self._recent) / len(self._recent)) if self._recent else 1.0
+    def _mean_duration(self) -> float:
+        if not self._durations:
+            return 1.0
+        return min(MAX_RETRY_AFTER, sum(self._durations) / len(self._durations))
 
 
 class Rate:
-    """Counts the requests of each owner in the last minute.
+    """Limits the requests of each owner per minute.
 
     Args:
-        per_minute: how many there may be; None is as many as come.
+        per_minute: the maximum; None means no limit.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -103,16 +111,16 @@ class Rate:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, owner: str) -> None:
-        """Counts one.
+        """Count a request.
 
         Raises:
-            Refusal: 429 when there are too many.
+            APIError: 429 when the owner sent too many requests.
         """
         if self._item is None or self._limiter.hit(self._item, owner):
             return
         reset, _ = self._limiter.get_window_stats(self._item, owner)
         raise too_many_requests(
-            f"there are more than {self._item.amount} requests of this key in a minute; wait",
+            f"there were more than {self._item.amount} requests of this key in a minute; wait",
             code="rate_limit_exceeded",
             seconds=reset - time.time(),
         )

@@ -1,4 +1,4 @@
-"""What happens in, lines of a log out, in which nobody's text stands."""
+"""Server logs without the texts of conversations."""
 
 import contextvars
 import logging
@@ -6,23 +6,24 @@ import os
 import traceback
 
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("convmodel_request_id", default="-")
-"""Of the request that is being answered."""
+"""The id of the current request."""
 
 
 def log_defect(logger: logging.Logger, error: BaseException, *, texts: bool, request_id: str | None = None) -> None:
-    """Writes where something went wrong, and not with what: a message of an error may quote a conversation.
+    """Log the type and the traceback of an exception, without its message, which may quote a conversation.
 
     Args:
-        error: what was raised.
-        texts: whether messages may stand in the log too.
-        request_id: of the request; the one that is being answered when left out.
+        logger: the logger to write to.
+        error: the exception.
+        texts: whether to log the message too.
+        request_id: the id of the request; the current request's by default.
     """
-    said = "".join(traceback.format_exception(error)) if texts else where(error)
-    logger.error("request %s: %s", request_id or REQUEST_ID.get(), said.rstrip())
+    trace = "".join(traceback.format_exception(error)) if texts else format_trace(error)
+    logger.error("request %s: %s", request_id or REQUEST_ID.get(), trace.rstrip())
 
 
-def where(error: BaseException) -> str:
-    """The kind of an error and the lines of the program that led there."""
+def format_trace(error: BaseException) -> str:
+    """Return the type of an exception and its traceback, without messages and source lines."""
     lines = [f"{type(error).__name__}"]
     for frame in traceback.extract_tb(error.__traceback__):
         lines.append(
@@ -30,26 +31,26 @@ def where(error: BaseException) -> str:
             f":{frame.lineno} in {frame.name}"
         )
     if error.__cause__ is not None:
-        lines.append(f"because of {where(error.__cause__)}")
+        lines.append(f"because of {format_trace(error.__cause__)}")
     return "\n".join(lines)
 
 
-class _Lines(logging.Formatter):
-    """Lines with their time; of an error where it was, and not what it said."""
+class _TraceFormatter(logging.Formatter):
+    """Formats exceptions by `format_trace`."""
 
     def formatException(self, ei: object) -> str:
         error = ei[1] if isinstance(ei, tuple) else None
-        return "" if error is None else where(error)
+        return "" if error is None else format_trace(error)
 
 
 def log_to_stderr(*, texts: bool) -> None:
-    """Has the server's lines, and the warnings of what it stands on, written to stderr.
+    """Write the server's log lines and uvicorn's warnings to stderr.
 
     Args:
-        texts: whether messages of errors may stand there, which may quote conversations.
+        texts: whether to include the messages of exceptions, which may quote conversations.
     """
     handler = logging.StreamHandler()
-    formatter = logging.Formatter if texts else _Lines
+    formatter = logging.Formatter if texts else _TraceFormatter
     handler.setFormatter(formatter("%(asctime)s %(levelname)s %(message)s"))
     for name, level in (("convmodel.serving", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""Every request in; those that may pass go on, with an id, an owner and a whole body, and all are counted."""
+"""ASGI middleware: request ids, authentication, Host and Origin checks, body limits, logging and metrics."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from convmodel.serving.service import Service
 
 OPEN = ("/", "/health", "/ready", "/openapi.json", "/docs", "/favicon.ico")
 OPEN_FOLDERS = ("/web/", "/docs/")
-"""What is answered without a key: nothing of it is anybody's."""
+"""Paths that need no API key; they hold no user's data."""
 
 KEYS_SECONDS = 1.0
-"""How long what needs no key waits for keys to be read: whether they are needed decides which names are taken."""
+"""Timeout for refreshing keys on public paths; the Host check depends on whether keys are required."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
@@ -28,114 +28,128 @@ logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Middleware that lets requests in.
+    """Rejects invalid requests, and gives the others an id, an owner and a complete body.
 
     Args:
-        app: answers those that may pass.
-        service: says who may.
+        app: handles the accepted requests.
+        service: holds the keys, the limits and the metrics.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+        self._app = app
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passing = RequestContext(scope, send)
-        REQUEST_ID.set(passing.id)
+        context = RequestContext(scope, send)
+        REQUEST_ID.set(context.id)
         try:
-            await self._pass(passing, receive)
-        except APIError as refusal:
-            passing.refused = refusal.code
-            await passing.refuse(refusal)
+            await self._handle(context, receive)
+        except APIError as error:
+            context.error_code = error.code
+            await context.send_error(error)
         except Exception as error:
             log_defect(logger, error, texts=self._service.settings.log_texts)
-            passing.refused = "internal"
-            await passing.refuse(internal_error())
+            context.error_code = "internal"
+            await context.send_error(internal_error())
         finally:
-            self._count(passing)
+            self._count(context)
 
-    async def _pass(self, passing: "RequestContext", receive: Receive) -> None:
-        settings, headers = self._service.settings, passing.headers
-        if "\x00" in passing.scope["path"] or b"%00" in passing.scope.get("query_string", b""):
+    async def _handle(self, context: "RequestContext", receive: Receive) -> None:
+        settings = self._service.settings
+        headers = context.headers
+        if "\x00" in context.scope["path"] or b"%00" in context.scope.get("query_string", b""):
             raise APIError(400, "the address holds a NUL character; remove it", code="invalid_value")
-        keys = self._service.keys
-        if not keys.fresh:
-            opened = is_public(passing.scope["path"])
-            try:
-                async with asyncio.timeout(KEYS_SECONDS if opened else None):
-                    await asyncio.to_thread(keys.refresh)
-            except (APIError, TimeoutError):
-                if not opened:  # a server whose store is gone is alive
-                    raise
-        if not keys.required:
-            self._check_names(headers)
-        passing.scope["state"]["owner"] = ""
-        if not is_public(passing.scope["path"]):
-            owner = keys.owner(headers.get("authorization"))
-            passing.scope["state"]["owner"] = passing.owner = owner
-            self._service.rate.check(owner)
+        await self._authorize(context)
         try:
             async with asyncio.timeout(settings.body_seconds):
-                body = await _body(headers, receive, settings.body_bytes)
+                body = await _read_body(headers, receive, settings.body_bytes)
         except TimeoutError:
-            raise _close(408, f"the body did not come within {settings.body_seconds:g} seconds", "timeout") from None
-        if body is None:  # the client has gone
+            message = f"the body did not arrive within {settings.body_seconds:g} seconds"
+            raise _closing_error(408, message, "timeout") from None
+        if body is None:  # the client disconnected
             return
         if body:
-            _check_kind(headers)
+            _check_content_type(headers)
             check_json(body)
-        await self._app(passing.scope, _again(body, receive), passing.send)
+        await self._app(context.scope, _replay(body, receive), context.send)
+
+    async def _authorize(self, context: "RequestContext") -> None:
+        """Check the request's names and its API key, and set its owner.
+
+        Raises:
+            APIError: 401, 403 or 429, or 503 if the keys cannot be read.
+        """
+        keys = self._service.keys
+        public = is_public(context.scope["path"])
+        if not keys.fresh:
+            try:
+                async with asyncio.timeout(KEYS_SECONDS if public else None):
+                    await asyncio.to_thread(keys.refresh)
+            except (APIError, TimeoutError):
+                if not public:  # /health must answer even if the store does not
+                    raise
+        if not keys.required:
+            self._check_names(context.headers)
+        context.scope["state"]["owner"] = ""
+        if not public:
+            owner = keys.owner(context.headers.get("authorization"))
+            context.scope["state"]["owner"] = context.owner = owner
+            self._service.rate.check(owner)
 
     def _check_names(self, headers: Headers) -> None:
-        """Without keys a page elsewhere must not be able to talk to us: neither under a name of its own, nor ours."""
-        hosts, origins = self._service.settings.hosts, self._service.settings.origins
+        """Without API keys, reject requests with a foreign Host (DNS rebinding) or Origin (CSRF)."""
+        hosts = self._service.settings.hosts
+        origins = self._service.settings.origins
         if not hosts:
             return
-        if _name(f"//{headers.get('host', '')}") not in hosts:
+        if _host_name(f"//{headers.get('host', '')}") not in hosts:
             raise APIError(
-                403, "the server is not to be called by this name; use localhost, or start it with keys", code="host"
+                403, "the server does not answer to this name; use localhost, or start it with keys", code="host"
             )
         origin = headers.get("origin")
-        if origin is not None and _name(origin) not in hosts and not {origin, "*"} & {*origins}:
+        if origin is not None and _host_name(origin) not in hosts and not {origin, "*"} & {*origins}:
             raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
 
-    def _count(self, passing: "RequestContext") -> None:
-        route, status = passing.route, passing.status
-        seconds = time.perf_counter() - passing.began
-        refused = passing.refused or passing.scope["state"].get("refused")
-        if refused:
-            self._service.metrics.refused(refused)
-        method = passing.scope["method"] if passing.scope["method"] in METHODS else "OTHER"
-        self._service.metrics.answered(method, route, status, seconds)
-        logger.info(
-            "%s %s %d %.3f s %s %s", method, route, status, seconds, passing.id, passing.owner or "-"
-        )  # fmt: skip
+    def _count(self, context: "RequestContext") -> None:
+        route = context.route
+        status = context.status
+        seconds = time.perf_counter() - context.started_at
+        error_code = context.error_code or context.scope["state"].get("error_code")
+        if error_code:
+            self._service.metrics.count_error(error_code)
+        method = context.scope["method"] if context.scope["method"] in METHODS else "OTHER"
+        self._service.metrics.count_request(method, route, status, seconds)
+        logger.info("%s %s %d %.3f s %s %s", method, route, status, seconds, context.id, context.owner or "-")
 
 
 class RequestContext:
-    """A request on its way through the gate."""
+    """The state of a request in the middleware."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope, self._send = scope, send
+        self.scope = scope
+        self._send = send
         self.scope.setdefault("state", {})
         self.headers = Headers(scope=scope)
-        self.id, self.began = secrets.token_hex(8), time.perf_counter()
-        self.status = 499  # the client left before there was an answer
+        self.id = secrets.token_hex(8)
+        self.started_at = time.perf_counter()
+        self.status = 499  # replaced by the response's; stays if the client disconnects before it
         self.owner = ""
-        self.refused: str | None = None
+        self.error_code: str | None = None
         self._started = False
 
     @property
     def route(self) -> str:
-        """The template of the address."""
+        """The template of the route's path; "none" for unknown addresses."""
         return str(getattr(self.scope.get("route"), "path", "none"))
 
     async def send(self, message: Message) -> None:
-        """Sends on, with what stands in the head of every answer."""
+        """Send a message of the response, with the headers that every response has."""
         if message["type"] == "http.response.start":
-            self.status, self._started = message["status"], True
+            self.status = message["status"]
+            self._started = True
             headers = MutableHeaders(raw=message["headers"])
             headers["X-Request-Id"] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
@@ -143,41 +157,44 @@ class RequestContext:
             message = {**message, "headers": headers.raw}
         await self._send(message)
 
-    async def refuse(self, refusal: APIError) -> None:
-        """Answers, unless something was answered already: then the connection must break off."""
+    async def send_error(self, error: APIError) -> None:
+        """Send an error, or abort the connection if the response has already begun."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
-        response = refusal.response()
-        await response(self.scope, _nothing, self.send)
+        response = error.response()
+        await response(self.scope, _receive_disconnect, self.send)
 
 
 def is_public(path: str) -> bool:
-    """Whether an address needs no key."""
+    """Return whether a path needs no API key."""
     return path in OPEN or path.startswith(OPEN_FOLDERS)
 
 
-async def _nothing() -> Message:
+async def _receive_disconnect() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _name(address: str) -> str | None:
-    """The host's name of an address."""
+def _host_name(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
     except ValueError:
         return None
 
 
-def _close(status: int, message: str, code: str) -> APIError:
-    """For who still sends: the connection cannot be used again."""
+def _closing_error(status: int, message: str, code: str) -> APIError:
+    """Return an error that closes the connection: the client may still be sending its body."""
     return APIError(status, message, code=code, headers={"Connection": "close"})
 
 
-async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
-    """The whole body; None when the client left meanwhile."""
+async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
+    """Return the complete body, or None if the client disconnected.
+
+    Raises:
+        APIError: 413 for a body of more than `max_bytes`.
+    """
     length = headers.get("content-length", "")
-    too_large = _close(413, f"the body is too large; {most:,} bytes are allowed", "body_too_large")
-    if length.isdecimal() and int(length[:20]) > most:
+    too_large = _closing_error(413, f"the body is too large; {max_bytes:,} bytes are allowed", "body_too_large")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
         raise too_large
     parts: list[bytes] = []
     size = 0
@@ -187,27 +204,27 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes | None:
             return None
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > most:
+        if size > max_bytes:
             raise too_large
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-def _check_kind(headers: Headers) -> None:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+def _check_content_type(headers: Headers) -> None:
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
         raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more, and then whatever comes: the client leaving."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body, which was read before, and then the messages after it."""
     given = False
 
-    async def once() -> Message:
+    async def receive_again() -> Message:
         nonlocal given
         if given:
             return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return once
+    return receive_again

@@ -1,4 +1,4 @@
-"""Routes in, their description out: what this server takes, and a page to read it and to try it, without a network."""
+"""The OpenAPI description of the server, and a page to read it and try it out, which works without a network."""
 
 from importlib import resources
 from typing import Any
@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 import convmodel
 from convmodel.serving.errors import APIError
-from convmodel.serving.request_options import OFF
+from convmodel.serving.request_options import OFF, option_limits
 from convmodel.serving.service import Service
 
 DESCRIPTION = """\
 Replies of a conversation model, over HTTP and as server-sent events.
 
-Every error has one shape, `{"error": {"message", "type", "param", "code"}}`; every answer has an `X-Request-Id`. Fields
-that there are not are errors. Streams say `: ` when nothing else is to be said.
+All errors have the format `{"error": {"message", "type", "param", "code"}}`; all responses have an `X-Request-Id`.
+Unknown fields are errors. Streams send the comment `: ` during silence.
 """
 
 router = APIRouter(include_in_schema=False)
@@ -38,79 +38,84 @@ CSP = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-KINDS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+MEDIA_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
 @router.get("/docs")
 async def docs() -> Response:
-    """The page."""
+    """Return the page."""
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": CSP})
 
 
 @router.get("/docs/begin.js")
 async def begin() -> Response:
-    """What begins the page; by itself, so that no script need stand in it."""
+    """Return the script that starts Swagger UI; a file of its own, because the page allows no inline scripts."""
     return Response(BEGIN, media_type="text/javascript")
 
 
 @router.get("/docs/{name}")
 def file(name: str) -> Response:
-    """Swagger UI's own files, from the package that holds them."""
-    if name not in KINDS:
+    """Return a file of Swagger UI, from the fastapi-swagger package."""
+    if name not in MEDIA_TYPES:
         raise APIError(404, "there is no such file; see /docs", code="not_found")
     content = (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
-    return Response(content, media_type=KINDS[name], headers={"Cache-Control": "max-age=86400"})
+    return Response(content, media_type=MEDIA_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
 
-class Description:
-    """What /openapi.json tells: made when it is first asked for, and anew when keys come to be needed."""
+class OpenAPIDescription:
+    """The content of /openapi.json, built on the first request, and again when API keys become required.
+
+    Args:
+        app: the application to describe.
+        service: its service.
+    """
 
     def __init__(self, app: FastAPI, service: Service) -> None:
-        self._app, self._service = app, service
-        self._made: dict[bool, dict[str, Any]] = {}
+        self._app = app
+        self._service = service
+        self._cache: dict[bool, dict[str, Any]] = {}
 
     def __call__(self) -> dict[str, Any]:
         required = self._service.keys.required
-        if required not in self._made:
-            self._made[required] = describe(self._app, self._service)
-        return self._made[required]
+        if required not in self._cache:
+            self._cache[required] = describe(self._app, self._service)
+        return self._cache[required]
 
 
 def describe(app: FastAPI, service: Service) -> dict[str, Any]:
-    """The application as OpenAPI has it, with the names of this server's model and presets."""
-    described = get_openapi(
+    """Return the OpenAPI description of an application, with the limits, model and presets of its service."""
+    description = get_openapi(
         title="convmodel",
         version=convmodel.__version__,
         description=DESCRIPTION,
         routes=app.routes,
         tags=[{"name": name} for name in ("Replies", "Conversations", "Documents", "OpenAI", "Server")],
     )
-    schemas = described["components"]["schemas"]
+    schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for path in described["paths"].values():
+    for path in description["paths"].values():
         for operation in path.values():
-            operation["responses"].pop("422", None)  # such errors are 400 here
-    _narrow(schemas, service)
+            operation["responses"].pop("422", None)  # validation errors are 400 here
+    _add_limits(schemas, service)
     if service.keys.required:
-        described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        described["security"] = [{"key": []}]
-    return described
+        description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        description["security"] = [{"key": []}]
+    return description
 
 
-def _narrow(schemas: dict[str, Any], service: Service) -> None:
-    """Says what this server alone has or allows."""
+def _add_limits(schemas: dict[str, Any], service: Service) -> None:
+    """Narrow the schemas to the limits, the model and the presets of a service."""
     settings = service.settings
-    of_documents = service.presets if service.documents is None else service.documents.writer.presets
+    document_presets = service.presets if service.documents is None else service.documents.writer.presets
     for name, schema in schemas.items():
         fields = schema.get("properties", {})
         if "preset" in fields and "additionalProperties" in schema:
-            presets = of_documents if name == "DocumentRequest" else service.presets
+            presets = document_presets if name == "DocumentRequestBody" else service.presets
             fields["preset"]["anyOf"][0]["enum"] = [OFF, *presets]
     schemas["ChatRequest"]["properties"]["model"]["enum"] = [service.model]
     options = schemas["Options"]["properties"]
-    most = {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_candidates": settings.k}
-    for name, limit in most.items():
+    for name, limit in option_limits(service).items():
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:
         del options["num_beams"]
@@ -120,5 +125,5 @@ def _narrow(schemas: dict[str, Any], service: Service) -> None:
         ("ChatRequest", "max_completion_tokens", settings.new_tokens),
     ):
         schemas[body]["properties"][name]["anyOf"][0]["maximum"] = limit
-    schemas["DocumentRequest"]["properties"]["n"]["maximum"] = settings.n
+    schemas["DocumentRequestBody"]["properties"]["n"]["maximum"] = settings.n
     schemas["SearchRequest"]["properties"]["k"]["maximum"] = settings.k

@@ -1,31 +1,32 @@
-"""A context in, pieces and the Reply out, awaited: places, the policy, the deadline, and leaving are seen to here."""
+"""Start replies as jobs, and check their input and output against the policy."""
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convmodel.responders.protocol import Candidate, Reply, ReplyHandle, Responder, Session
-from convmodel.serving.jobs import CompletedJob, JobRunner, Made, RejectedBeforeStart
+from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.safety.policy import Blocked, Policy
+from convmodel.serving.safety.policy import BlockReason, Policy
+from convmodel.serving.thread_bridge import Job
 
-__all__ = ["SEEDS", "Blocked", "CheckedReply", "Policy", "Replies", "ReplyJob", "ReplyRequest"]
+__all__ = ["SEEDS", "BlockReason", "CheckedReply", "Policy", "ReplyRequest", "ReplyService", "stream_text"]
 
 SEEDS = 2**31
-"""Seeds that are drawn are below this: short enough to be told and sent again."""
+"""Drawn seeds are below this: short enough to be read out and sent again."""
 
 
 @dataclass(frozen=True)
 class ReplyRequest:
-    """What is to be replied to.
+    """A request for one reply.
 
     Args:
         context: the turns so far, oldest first.
-        persona: sentences about the one who replies.
-        options: of the preset and of the request, as one.
-        seed: with it the same request gives the same reply.
-        unchecked: how many of the last turns no policy has seen before; None is all of them.
+        persona: sentences about the speaker of the reply.
+        options: the options of the preset and of the request, merged.
+        seed: makes the reply reproducible; None draws one.
+        unchecked: the number of last turns that no policy has checked yet; None means all turns.
     """
 
     context: Sequence[str]
@@ -37,181 +38,144 @@ class ReplyRequest:
 
 @dataclass(frozen=True)
 class CheckedReply:
-    """What is said.
+    """A reply that passed the policy, or the policy's replacement for it.
 
     Args:
-        reply: as it was made, without what is not said: where it is blocked, its one candidate is what is said instead.
-        blocked: why something else is said, if it is.
-        withheld: the text that is not said, of a reply that is blocked.
+        reply: the reply with the candidates that may be shown; the only candidate of a blocked reply is the policy's
+            replacement text.
+        blocked: the reason for the replacement, if there is one.
+        withheld: the text of a blocked reply, which must not be shown.
     """
 
     reply: Reply
-    blocked: Blocked | None = None
+    blocked: BlockReason | None = None
     withheld: str | None = None
 
     @property
     def text(self) -> str:
-        """What is said."""
+        """The text to show."""
         return self.reply.text
 
     @property
     def finish(self) -> str:
-        """Why it is over: that of the reply, or "filtered"."""
+        """The reason why the reply ended: that of the reply, or "filtered"."""
         return self.reply.finish if self.blocked is None else "filtered"
 
 
-class _InputBlocked(RejectedBeforeStart):
-    """Nothing is made: the policy does not let the request in."""
+async def stream_text(job: Job[CheckedReply]) -> AsyncIterator[str]:
+    """Yield the text of a reply in pieces, once. Joined, the pieces are the text.
 
-    def __init__(self, blocked: Blocked) -> None:
-        self.blocked = blocked
-
-
-class ReplyJob:
-    """A reply that is being made. Whoever stops waiting for it calls `stop`, in a `finally`.
-
-    Args:
-        made: the reply.
+    A reply without pieces (blocked, or checked as a whole) comes as one piece. Raises the errors of `job.result`.
     """
-
-    def __init__(self, made: Made[CheckedReply] | CompletedJob[CheckedReply]) -> None:
-        self._made = made
-
-    @property
-    def ready(self) -> CheckedReply | None:
-        """The reply, where there was one already: the policy does not let the request in."""
-        return self._made.found if isinstance(self._made, CompletedJob) else None
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        """Pieces; once. Joined, they are the text.
-
-        Raises:
-            Refusal: as `answer`.
-        """
-        given = False
-        async for piece in self._made.pieces():
-            given = True
-            yield piece
-        if not given and (text := (await self.answer()).text):
-            yield text
-
-    async def answer(self) -> CheckedReply:
-        """Waits for the end.
-
-        Raises:
-            Refusal: 504 after the deadline, 500 when something went wrong, 503 when the server is ending.
-        """
-        return await self._made.result()
-
-    def stop(self) -> None:
-        """Ends it; what was written so far is the reply. More than once is no error."""
-        self._made.stop()
+    empty = True
+    async for piece in job:
+        empty = False
+        yield piece
+    if empty and (text := (await job.result()).text):
+        yield text
 
 
-class Replies:
-    """Has replies made.
+class ReplyService:
+    """Starts replies as jobs.
 
     Args:
-        responder: makes them.
-        makings: sees to their places.
-        metrics: count them.
-        policy: what may be said; None lets everything through.
+        responder: generates the replies.
+        jobs: runs them.
+        metrics: counts them.
+        policy: checks input and output; None allows everything.
     """
 
     def __init__(
-        self, responder: Responder, *, makings: JobRunner, metrics: Metrics, policy: Policy | None = None
+        self, responder: Responder, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
     ) -> None:
         self.responder = responder
-        self._makings, self._metrics, self._policy = makings, metrics, policy
+        self._jobs = jobs
+        self._metrics = metrics
+        self._policy = policy
 
-    async def begin(
+    async def start(
         self,
-        asked: ReplyRequest,
+        request: ReplyRequest,
         *,
         owner: str,
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> ReplyJob:
-        """Begins a reply.
+    ) -> Job[CheckedReply]:
+        """Start a reply. A request that the policy blocks gives a job that is already completed.
 
         Args:
-            asked: what is replied to.
-            owner: who asks.
-            user: whom the owner asks for, where it tells them apart.
-            session: of the conversation, when there is one.
-            pieces: whether anybody reads the pieces; it costs less when nobody does.
+            request: context, persona and options.
+            owner: the owner of the API key.
+            user: the end user, where the owner distinguishes them.
+            session: the conversation's session, if there is one.
+            pieces: whether the caller reads the pieces; False is cheaper.
 
         Raises:
-            Refusal: 400 for turns or options that cannot be followed, 429 when there is too much to do or too much is
-                open, 503 when the server is ending.
+            APIError: 400 for turns or options that are not supported, 429 when too many replies are open, 503 while the
+                server is shutting down.
         """
-        [making] = await self.begin_several([asked], owner=owner, user=user, session=session, pieces=pieces)
-        return making
+        [job] = await self.start_many([request], owner=owner, user=user, session=session, pieces=pieces)
+        return job
 
-    async def begin_several(
+    async def start_many(
         self,
-        several: Sequence[ReplyRequest],
+        requests: Sequence[ReplyRequest],
         *,
         owner: str,
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> list[ReplyJob]:
-        """Begins all of several replies, or none; see `begin`."""
-        self._makings.take(len(several), owner=owner, user=user)
-        begun: list[ReplyJob] = []
+    ) -> list[Job[CheckedReply]]:
+        """Start several replies, all or none; see `start`."""
+        self._jobs.acquire(len(requests), owner=owner, user=user)
+        pieces = pieces and (self._policy is None or not self._policy.checks_output)
+        jobs: list[Job[CheckedReply]] = []
         try:
-            for asked in several:
-                begun.append(await self._begin(asked, owner, user, session, pieces))
+            for request in requests:
+                starter = self._starter(request, session)
+                jobs.append(
+                    await self._jobs.start(starter, self._count_and_check, owner=owner, user=user, pieces=pieces)
+                )
         except BaseException:
-            for making in begun:
-                making.stop()
-            self._makings.give_back(len(several) - len(begun) - 1, owner=owner, user=user)
+            for started in jobs:
+                started.cancel()
+            self._jobs.release(len(requests) - len(jobs) - 1, owner=owner, user=user)
             raise
-        return begun
+        return jobs
 
-    async def _begin(
-        self, asked: ReplyRequest, owner: str, user: str | None, session: Session | None, pieces: bool
-    ) -> ReplyJob:
-        seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
+    def _starter(self, request: ReplyRequest, session: Session | None) -> Callable[[], ReplyHandle[Reply]]:
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
 
-        def start() -> ReplyHandle:
-            self._let_in(asked)
+        def start() -> ReplyHandle[Reply]:
+            self._check_input(request)
             return self.responder.start(
-                asked.context, persona=asked.persona, options=asked.options, seed=seed, session=session
+                request.context, persona=request.persona, options=request.options, seed=seed, session=session
             )
 
-        held = self._policy is not None and self._policy.checks_output
-        try:
-            made = await self._makings.begin(start, self._answer, owner=owner, user=user, pieces=pieces and not held)
-        except _InputBlocked as error:
-            assert self._policy is not None
-            return ReplyJob(CompletedJob(CheckedReply(Reply((Candidate(self._policy.say),)), error.blocked)))
-        return ReplyJob(made)
+        return start
 
-    # In the threads
+    # Called in the worker threads
 
-    def _let_in(self, asked: ReplyRequest) -> None:
-        """Raises what says that the policy does not."""
+    def _check_input(self, request: ReplyRequest) -> None:
+        """Raise RejectedBeforeStart if the policy blocks the input."""
         if self._policy is None or not self._policy.checks_input:
             return
-        new = asked.context if asked.unchecked is None else asked.context[len(asked.context) - asked.unchecked :]
-        blocked = self._policy.check_input([*asked.persona, *new])
+        checked = len(request.context) if request.unchecked is None else request.unchecked
+        blocked = self._policy.check_input([*request.persona, *request.context[len(request.context) - checked :]])
         if blocked is not None:
-            raise _InputBlocked(blocked)
+            raise RejectedBeforeStart(CheckedReply(Reply((Candidate(self._policy.say),)), blocked))
 
-    def _answer(self, replying: ReplyHandle) -> CheckedReply:
-        reply = replying.reply()
-        self._metrics.replied(reply)
-        return self._let_out(reply)
+    def _count_and_check(self, reply: Reply) -> CheckedReply:
+        self._metrics.count_reply(reply)
+        return self._check_output(reply)
 
-    def _let_out(self, reply: Reply) -> CheckedReply:
-        """The first candidate that may be said, and those others that may be."""
+    def _check_output(self, reply: Reply) -> CheckedReply:
+        """Keep the candidates that the policy allows; the first of them is the reply."""
         if self._policy is None or not self._policy.checks_output:
             return CheckedReply(reply)
-        picked, blocked = self._policy.pick(reply)
-        if picked is not None:
-            return CheckedReply(picked)
-        instead = replace(reply, candidates=(Candidate(self._policy.say),), ranked_by="")
-        return CheckedReply(instead, blocked, withheld=reply.text)
+        allowed, blocked = self._policy.pick(reply)
+        if allowed is not None:
+            return CheckedReply(allowed)
+        replacement = replace(reply, candidates=(Candidate(self._policy.say),), ranked_by="")
+        return CheckedReply(replacement, blocked, withheld=reply.text)

@@ -1,15 +1,17 @@
-"""What a client sent in, what is asked of a Responder out: presets, defaults and limits are seen to here."""
+"""Build reply requests from request bodies: presets, defaults and limits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from convmodel.responders.document_protocol import DocumentGenerator
 from convmodel.responders.option_values import preset_options
+from convmodel.responders.protocol import Responder
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import ReplyRequest
 from convmodel.serving.service import Service
 
 OFF = "off"
-"""The name that means no preset at all, where the server has one that is used otherwise."""
+"""The preset name that selects no preset, where the server has a default preset."""
 
 
 def build_reply_request(
@@ -21,18 +23,18 @@ def build_reply_request(
     options: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> ReplyRequest:
-    """Puts a request together.
+    """Build a reply request from the fields of a body, the server's defaults and its limits.
 
     Args:
         service: its defaults and limits.
         context: the turns so far.
-        persona: sentences about the one who replies; the server's where there is none.
-        preset: the server's where there is none, unless it is "off".
-        options: on top of it.
-        seed: see `Asked`.
+        persona: sentences about the speaker of the reply; None means the server's.
+        preset: the name of a preset, or "off"; None means the server's.
+        options: options on top of the preset.
+        seed: see `ReplyRequest`.
 
     Raises:
-        Refusal: 400 for what is more than is allowed, or a preset that there is not; names the field.
+        APIError: 400, with the name of the field, for a value above a limit and for an unknown preset.
     """
     check_turns(service, context)
     persona = service.persona if persona is None else persona
@@ -41,74 +43,78 @@ def build_reply_request(
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
-    """Raises Refusal 400 for too many turns, or one that is too long."""
+    """Raise APIError 400 if there are too many turns, or if one is too long."""
     settings = service.settings
     if len(context) > settings.turns:
-        raise _too_much(param, f"there are {len(context):,} turns; {settings.turns:,} are allowed")
-    for number, turn in enumerate(context):
-        check_chars(turn, settings.turn_chars, param=f"{param}.{number}")
+        raise _limit_exceeded(param, f"there are {len(context):,} turns; {settings.turns:,} are allowed")
+    for index, turn in enumerate(context):
+        check_chars(turn, settings.turn_chars, param=f"{param}.{index}")
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:
-    """Raises Refusal 400 for a persona that is too long."""
+    """Raise APIError 400 if the persona is too long."""
     check_chars("".join(persona), service.settings.persona_chars, param="persona")
 
 
-def check_chars(text: str, most: int, *, param: str) -> None:
-    """Raises Refusal 400 for a text that is too long."""
-    if len(text) > most:
-        raise _too_much(param, f"{param} has {len(text):,} characters; {most:,} are allowed")
+def check_chars(text: str, max_chars: int, *, param: str) -> None:
+    """Raise APIError 400 if the text is too long."""
+    if len(text) > max_chars:
+        raise _limit_exceeded(param, f"{param} has {len(text):,} characters; {max_chars:,} are allowed")
 
 
 def resolve_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
-    """The options of the server, of a preset and of a request, as one, with no more than the server allows.
+    """Merge the options of the server, of a preset and of a request, within the server's limits.
 
     Args:
-        service: its presets and defaults, which are those of replies where it replies.
-        preset, options: of the request.
-        documents: whether they are for what writes documents.
+        service: its presets and defaults. They are those of replies, on a server that replies.
+        preset, options: those of the request.
+        documents: whether the options are for the document writer.
 
     Raises:
-        Refusal: 400 for a preset that there is not, and for options that ask for more than the server allows.
+        APIError: 400 for an unknown preset and for options above the server's limits.
     """
-    own = {name: value for name, value in (options or {}).items() if value is not None}
-    check_options(service, own)
-    writer = service.documents.writer if documents and service.documents is not None else None
-    talker = service.talker if writer is None else writer
-    usual = writer is None or writer is service.talker
-    name = (service.preset if usual else None) if preset is None else None if preset == OFF else preset
+    requested = {name: value for name, value in (options or {}).items() if value is not None}
+    check_options(service, requested)
+    target: Responder | DocumentGenerator | None = service.talker
+    if documents and service.documents is not None:
+        target = service.documents.writer
+    has_defaults = target is service.talker  # the service's preset and options are those of its talker
+    presets = {} if target is None else target.presets
+    default_preset = service.preset if has_defaults else None
+    preset_name = default_preset if preset is None else preset
     try:
-        of_preset = preset_options(service.presets if writer is None else writer.presets, name)
+        defaults = dict(preset_options(presets, None if preset_name == OFF else preset_name))
     except ValueError as error:
         raise APIError(400, str(error), param="preset", code="invalid_value") from None
-    defaults = {**of_preset, **service.options} if preset is None and usual else of_preset
-    in_effect = {} if talker is None else {**talker.options, **defaults}
-    less = {name: limit for name, limit in _most(service).items() if (in_effect.get(name) or 0) > limit}
-    return {**defaults, **less, **own}
+    if preset is None and has_defaults:
+        defaults |= service.options
+    effective = {} if target is None else {**target.options, **defaults}
+    limits = option_limits(service).items()
+    lowered = {name: limit for name, limit in limits if (effective.get(name) or 0) > limit}
+    return {**defaults, **lowered, **requested}
 
 
 def check_options(service: Service, options: Mapping[str, Any]) -> None:
-    """Raises Refusal 400 for options that ask for more than the server allows."""
-    settings = service.settings
-    for name, limit in _most(service).items():
+    """Raise APIError 400 for options above the server's limits."""
+    for name, limit in option_limits(service).items():
         if options.get(name, 0) > limit:
-            raise _too_much(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
-    if options.get("num_beams", 1) > 1 and not settings.beams:
+            raise _limit_exceeded(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
+    if options.get("num_beams", 1) > 1 and not service.settings.beams:
         raise APIError(
             400,
-            "num_beams: this server searches no beams, which would hold everybody else up; leave it out",
+            "num_beams: this server does not allow beam search, which delays all other replies; leave it out",
             param="options.num_beams",
             code="unsupported_parameter",
         )
 
 
-def _most(service: Service) -> dict[str, int]:
-    """Options of which there may only be so much, in what is usual too."""
+def option_limits(service: Service) -> dict[str, int]:
+    """Return the maxima of options; defaults above them are lowered, requests above them are rejected."""
     settings = service.settings
     return {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_candidates": settings.k}
 
 
-def _too_much(param: str, message: str) -> APIError:
+def _limit_exceeded(param: str, message: str) -> APIError:
     return APIError(400, message, param=param, code="too_much")

@@ -1,64 +1,61 @@
-"""A context in, the candidates that reply to it best out, awaited; the policy sees them too."""
+"""Search candidates as jobs, and check contexts and candidates against the policy."""
 
 from collections.abc import Iterator, Sequence
 
 from convmodel.responders.protocol import Candidate, CandidateSearch, Reply
-from convmodel.serving.jobs import JobRunner, Made, RejectedBeforeStart
+from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.safety.policy import Policy
 
 
-class _ContextBlocked(RejectedBeforeStart):
-    """Nothing is searched."""
-
-
-class _Found:
-    """A search that is over: there is nothing of it to wait for, nor to end."""
+class _CompletedSearch:
+    """Handle of a search, which is over when it has started: it has no pieces, and nothing to cancel."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self.candidates = candidates
+        self._candidates = candidates
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
 
     def cancel(self) -> None:
-        """It is over."""
+        """Do nothing."""
+
+    def result(self) -> Sequence[Candidate]:
+        """Return the candidates."""
+        return self._candidates
 
 
-class Search:
-    """Has candidates searched.
+class SearchService:
+    """Searches candidates as jobs.
 
     Args:
-        searcher: searches them.
-        makings: sees to the places.
-        policy: what may be shown; None is everything.
+        searcher: searches the candidates.
+        jobs: runs the searches.
+        policy: checks contexts and candidates; None allows everything.
     """
 
-    def __init__(self, searcher: CandidateSearch, *, makings: JobRunner, policy: Policy | None = None) -> None:
-        self._searcher, self._makings, self._policy = searcher, makings, policy
+    def __init__(self, searcher: CandidateSearch, *, jobs: JobRunner, policy: Policy | None = None) -> None:
+        self._searcher = searcher
+        self._jobs = jobs
+        self._policy = policy
 
-    async def find(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
-        """The best `k`; none where the policy does not let the context in.
+    async def search(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
+        """Return the `k` best candidates, without those that the policy blocks; none if it blocks the context.
 
         Raises:
-            Refusal: as `Replies.begin`, and `ReplyJob.answer`.
+            APIError: see `ReplyService.start` and `Job.result`.
         """
 
-        def search() -> _Found:
+        def start() -> _CompletedSearch:
             if self._policy is not None and self._policy.check_input(context) is not None:
-                raise _ContextBlocked()
-            return _Found(self._shown(self._searcher.search(context, k=k)))
+                raise RejectedBeforeStart(())
+            return _CompletedSearch(self._allowed(self._searcher.search(context, k=k)))
 
-        self._makings.take(1, owner=owner)
-        try:
-            made: Made[Sequence[Candidate]] = await self._makings.begin(
-                search, lambda found: found.candidates, owner=owner, pieces=False
-            )
-        except _ContextBlocked:
-            return ()
-        return await made.result()
+        self._jobs.acquire(1, owner=owner)
+        job = await self._jobs.start(start, tuple, owner=owner, pieces=False)
+        return await job.result()
 
-    def _shown(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    def _allowed(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         if self._policy is None or not candidates:
             return candidates
-        picked, _ = self._policy.pick(Reply(tuple(candidates)))
-        return () if picked is None else picked.candidates
+        reply, _ = self._policy.pick(Reply(tuple(candidates)))
+        return () if reply is None else reply.candidates

@@ -1,4 +1,4 @@
-"""A Service and an address in, requests answered until a signal comes out."""
+"""Run a service on a socket until SIGINT or SIGTERM."""
 
 import asyncio
 import contextlib
@@ -22,22 +22,22 @@ from convmodel.serving.logs import log_to_stderr
 from convmodel.serving.service import Service
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep others of Python waiting: the one that writes must not wait for those that send."""
+"""Switch interval of the interpreter: the generating thread must not wait long for threads that send."""
 
-M_ARENA_MAX, ARENAS = -8, 2
-"""Of mallopt(3): heaps that the threads of a process share. By default glibc gives eight for each core, and each keeps
-what it held when most was asked for."""
+M_ARENA_MAX = -8
+ARENAS = 2
+"""Parameter of mallopt(3) and its value: the number of heaps that threads share. glibc's default is eight per core, and
+each heap keeps its peak size."""
 
-GIVEN_BACK_EVERY = 60.0
-"""Seconds after which the system gets back what nobody holds any more. By itself glibc keeps what lies below anything
-that is held."""
+TRIM_SECONDS = 60.0
+"""Interval at which free memory is returned to the system. By itself glibc keeps free memory below any block in use."""
 
 AFTER_GRACE = 5
-"""Seconds that answers have to end when what they say was ended."""
+"""Seconds that responses have to end after their replies were cancelled."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached only from this machine."""
     if host == "localhost":
         return True
     try:
@@ -47,10 +47,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposed(host: str, *, keys: bool) -> None:
-    """Refuses to be reached by others when nobody needs a key.
+    """Check that a server without API keys listens only on the loopback interface.
 
     Raises:
-        ValueError: says how to make one.
+        ValueError: if it does not; the message says how to add a key.
     """
     if not is_loopback(host) and not keys:
         raise ValueError(
@@ -60,15 +60,15 @@ def check_exposed(host: str, *, keys: bool) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Takes an address before anything is loaded.
+    """Return a listening socket. Called before the model is loaded, so that a port in use is reported at once.
 
     Raises:
-        ValueError: when it cannot be taken.
+        ValueError: if the address does not exist or is in use.
     """
     try:
         [family, _, _, _, address] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, OverflowError, UnicodeError):
-        raise ValueError(f"--host {host}: this machine has no such address; 127.0.0.1 is itself") from None
+        raise ValueError(f"--host {host}: this machine has no such address; use 127.0.0.1 for local access") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":
@@ -77,15 +77,15 @@ def bind(host: str, port: int) -> socket.socket:
         bound.listen(1024)
     except (OSError, OverflowError) as error:
         bound.close()
-        why = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(
-            f"port {port} of {host} cannot be used: {str(why).lower()}; give another one with --port"
+            f"port {port} of {host} cannot be used: {str(reason).lower()}; give another one with --port"
         ) from None
     return bound
 
 
 def address_of(bound: socket.socket) -> str:
-    """How a browser on this machine reaches a socket."""
+    """Return the URL at which a browser on this machine reaches a socket."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
@@ -93,18 +93,18 @@ def address_of(bound: socket.socket) -> str:
 
 
 def prepare_process() -> None:
-    """Lets many threads live together: they take turns soon, and share their memory. Before anything is loaded."""
+    """Tune the process for many threads: short switch intervals, and few heaps. Called before the model is loaded."""
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform.startswith("linux"):
-        with contextlib.suppress(AttributeError):  # another library of C
+        with contextlib.suppress(AttributeError):  # a C library other than glibc
             library = ctypes.CDLL(None)
             library.mallopt(M_ARENA_MAX, ARENAS)
-            threading.Thread(target=_give_back, args=[library.malloc_trim], name="memory", daemon=True).start()
+            threading.Thread(target=_trim_memory, args=[library.malloc_trim], name="memory", daemon=True).start()
 
 
-def _give_back(trim: Callable[[int], object]) -> None:
+def _trim_memory(trim: Callable[[int], object]) -> None:
     while True:
-        time.sleep(GIVEN_BACK_EVERY)
+        time.sleep(TRIM_SECONDS)
         trim(0)
 
 
@@ -115,25 +115,26 @@ def run(
     routers: Iterable[APIRouter] = (),
     started: Callable[[str], None] = print,
 ) -> int:
-    """Answers requests until SIGINT or SIGTERM; what is being said then may end.
+    """Answer requests until SIGINT or SIGTERM, then let running replies end within `grace` seconds.
 
     Args:
-        service: answers; it is closed in the end.
-        bound: where requests come.
+        service: the service; closed at the end.
+        bound: the listening socket.
         routers: see `create_app`.
-        started: called with a line when requests are answered.
+        started: called with a line of text when the server is ready.
 
     Returns:
         The exit status, 0.
     """
     log_to_stderr(texts=service.settings.log_texts)
     config = new_config(service, routers=routers)
-    Server(config, service, lambda: started(f"{service.title}: {address_of(bound)} (Ctrl-C ends it)")).run([bound])
+    line = f"{service.title}: {address_of(bound)} (Ctrl-C ends it)"
+    GracefulServer(config, service, lambda: started(line)).run([bound])
     return 0
 
 
 def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicorn.Config:
-    """How a service's application is served; see `run`."""
+    """Return the uvicorn configuration for a service; see `run`."""
     return uvicorn.Config(
         create_app(service, routers=routers),
         log_config=None,
@@ -145,31 +146,32 @@ def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicor
     )
 
 
-class Server(uvicorn.Server):
-    """Ends without being killed by the signal that it ends for.
+class GracefulServer(uvicorn.Server):
+    """A uvicorn server that lets running replies end on the first signal, and does not raise the signal again.
 
     Args:
-        config: of uvicorn.
-        service: told when the end begins.
-        when_started: called when requests are answered.
+        config: the uvicorn configuration.
+        service: the service, whose jobs are shut down.
+        when_started: called when the server is ready.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, when_started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service, self._when_started = service, when_started
+        self._service = service
+        self._when_started = when_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._when_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal lets answers end; a second one does not."""
+        """Shut down gracefully on the first signal, and at once on a second SIGINT."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        ending = asyncio.ensure_future(self._service.makings.end(self._service.settings.grace))
-        logging.getLogger(__name__).info("ending; %d replies are open", self._service.makings.places.open)
+        ending = asyncio.ensure_future(self._service.jobs.shut_down(self._service.settings.grace))
+        logging.getLogger(__name__).info("shutting down; %d replies are open", self._service.jobs.limit.open)
         await super().shutdown(sockets)
         if self.force_exit:
             ending.cancel()

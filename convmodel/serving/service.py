@@ -1,70 +1,72 @@
-"""Everything that a request needs, in one place."""
+"""The service: all objects that requests share, and the dependencies that hand it to routes."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import CandidateSearch, ReportsLoad, Responder
+from convmodel.responders.protocol import CandidateSearch, Responder
 from convmodel.serving.auth import Keys
-from convmodel.serving.document_jobs import Documents, WritesDocuments
+from convmodel.serving.document_jobs import DocumentGenerator, DocumentService
 from convmodel.serving.jobs import JobRunner
 from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import Policy, Replies
-from convmodel.serving.search_jobs import Search
+from convmodel.serving.reply_jobs import Policy, ReplyService
+from convmodel.serving.search_jobs import SearchService
 from convmodel.serving.settings import Settings
+from convmodel.serving.store import Store
 
 
 @dataclass
 class Service:
-    """What a server is made of. `new_service` makes one.
+    """The shared objects of a server. Use `new_service` to create one.
 
     Args:
-        title: what replies, for a person.
-        model: its name in /v1/models.
+        title: the name of the model, or models, for people.
+        model: the name of the model in /v1/models.
         settings: limits and switches.
-        makings: what is being made.
-        metrics: what is counted.
-        keys: who may ask.
-        rate: how often.
-        replies: has replies made; None where nothing replies.
-        documents: has documents written; None where nothing writes any.
-        search: has candidates searched; None where nothing chooses.
-        policy: what may be said; None is everything.
-        persona: used where a request gives none.
-        preset: used where a request names none; None is the model's own options.
-        options: on top of the preset, where a request does not say otherwise.
-        ready: for each thing that must work, its name and what raises when it does not; called in threads.
-        conversations: what keeps them; None where nothing does.
-        closing: called in the end.
-        created: when the model was opened, in seconds since 1970.
+        jobs: the running jobs and their admission.
+        metrics: the server's metrics.
+        keys: the API keys.
+        rate: the limit of requests per minute.
+        replies: None for a server that does not reply.
+        documents: None for a server that does not write documents.
+        search: None for a server without candidates.
+        policy: checks input and output; None allows everything.
+        persona: used for requests without a persona.
+        preset: used for requests without a preset; None means the model's own options.
+        options: merged into the preset, below the options of a request.
+        ready: readiness checks by name; each raises an exception on failure, and is called in a thread.
+        store: stores conversations; None for a server that keeps none. It is closed with the service.
+        keep_for: age without a change after which a conversation is deleted; None keeps conversations for ever.
+        created: the time when the model was loaded, in seconds since 1970.
     """
 
     title: str
     model: str
     settings: Settings
-    makings: JobRunner
+    jobs: JobRunner
     metrics: Metrics
     keys: Keys
     rate: Rate
-    replies: Replies | None = None
-    documents: Documents | None = None
-    search: Search | None = None
+    replies: ReplyService | None = None
+    documents: DocumentService | None = None
+    search: SearchService | None = None
     policy: Policy | None = None
     persona: Sequence[str] = ()
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     ready: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-    conversations: Any = None
-    closing: list[Callable[[], object]] = field(default_factory=list)
+    store: Store | None = None
+    keep_for: timedelta | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
-    def talker(self) -> "Responder | WritesDocuments | None":
-        """Whose options and presets count."""
+    def talker(self) -> "Responder | DocumentGenerator | None":
+        """The responder, or else the document writer: its options and presets are the server's defaults."""
         if self.replies is not None:
             return self.replies.responder
         return None if self.documents is None else self.documents.writer
@@ -75,58 +77,66 @@ class Service:
         return {} if self.talker is None else self.talker.presets
 
     def close(self) -> None:
-        """Stops what is being made and frees what is held."""
-        self.makings.close()
-        for close in self.closing:
-            close()
+        """Cancel all jobs and close the store."""
+        self.jobs.close()
+        if self.store is not None:
+            self.store.close()
 
 
 def new_service(
     responder: Responder | None = None,
     *,
-    writer: WritesDocuments | None = None,
+    writer: DocumentGenerator | None = None,
     title: str = "model",
     model: str = "model",
     settings: Settings | None = None,
     keys: Keys | None = None,
     policy: Policy | None = None,
+    store: Store | None = None,
     **others: Any,
 ) -> Service:
-    """A service on whatever replies, writes documents, or chooses.
+    """Create a service for a responder, a document writer, or both.
 
     Args:
-        responder: replies.
+        responder: generates or selects replies.
         writer: writes documents.
+        store: stores conversations; ignored without a responder, since nothing would reply in them.
         title, model, settings, keys, policy, others: see `Service`.
     """
-    settings, metrics = settings or Settings(), Metrics()
-    makings = JobRunner(settings)
-    metrics.watch("open_replies", "Replies that are being made or wait.", lambda: makings.places.open)
+    if responder is None:
+        store = None
+    settings = settings or Settings()
+    metrics = Metrics()
+    jobs = JobRunner(settings)
+    metrics.watch("open_replies", "Replies that are running or waiting.", lambda: jobs.limit.open)
     if policy is not None:
         metrics.watch_policy(policy)
 
     talker = responder or writer
-    if isinstance(talker, ReportsLoad):
+    if talker is not None:
         metrics.watch_load(talker)
+    search = None
+    if isinstance(responder, CandidateSearch) and responder.searches:
+        search = SearchService(responder, jobs=jobs, policy=policy)
     return Service(
         title=title,
         model=model,
         settings=settings,
-        makings=makings,
+        jobs=jobs,
         metrics=metrics,
         keys=keys or Keys(),
         rate=Rate(settings.requests_per_minute),
-        replies=None if responder is None else Replies(responder, makings=makings, metrics=metrics, policy=policy),
-        documents=None if writer is None else Documents(writer, makings=makings, metrics=metrics, policy=policy),
-        search=Search(responder, makings=makings, policy=policy)
-        if isinstance(responder, CandidateSearch) and responder.searches
-        else None,
+        replies=None if responder is None else ReplyService(responder, jobs=jobs, metrics=metrics, policy=policy),
+        documents=None if writer is None else DocumentService(writer, jobs=jobs, metrics=metrics, policy=policy),
+        search=search,
         policy=policy,
+        ready={} if store is None else {"store": store.check},
+        store=store,
         **others,
     )
 
 
-# Those that wait for nothing: were they no coroutines, each would be called in a thread.
+# The dependencies are coroutines because FastAPI calls plain functions in a thread.
 
 
 async def _service(request: Request) -> Service:
@@ -140,7 +150,7 @@ async def _owner(request: Request) -> str:
 
 
 TheService = Annotated[Service, Depends(_service)]
-"""The type of a route's argument that is the service."""
+"""Type of a route argument that receives the service."""
 
 Owner = Annotated[str, Depends(_owner)]
-"""The type of a route's argument that is who asks."""
+"""Type of a route argument that receives the owner of the request's API key."""

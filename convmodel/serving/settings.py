@@ -1,9 +1,9 @@
-"""What a server allows, decided once: every limit and switch."""
+"""Limits and switches of a server."""
 
 from dataclasses import dataclass
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""The names under which a machine knows itself."""
+"""Names of the local machine."""
 
 
 @dataclass(frozen=True)
@@ -11,27 +11,27 @@ class Settings:
     """Limits and switches of a server.
 
     Args:
-        body_bytes: of a request's body at most.
-        body_seconds: in which a body must have come.
-        turns: of a context at most.
-        turn_chars: characters of one turn, or of a prompt, at most.
-        persona_chars: characters of a persona at most, all sentences together.
-        n: replies, or texts, that one request asks for at most.
-        k: candidates that one search gives at most.
-        new_tokens: that a reply is written in at most.
-        max_running: replies that are written at once.
-        max_waiting: replies that may be open beside those.
-        open_per_key: replies of one key that may be open at once; None is as many as there are places.
-        open_per_user: the same for each user that a key tells apart.
-        requests_per_minute: of one key; None is as many as come.
-        deadline: seconds in which a reply must be over.
-        grace: seconds that what is being said has to end when the server ends.
-        keep_alive: seconds of silence after which a stream says that it is still there; 0 is never.
-        pause: seconds in which pieces of a stream are gathered; 0 sends each by itself.
-        beams: whether beam search is allowed, which holds everybody else up.
-        hosts: names that a request may call the server by; empty is any. Against pages whose name leads here.
-        origins: of pages elsewhere that may use the server; "*" is all.
-        log_texts: whether what is said may stand in the log.
+        body_bytes: maximum size of a request body.
+        body_seconds: time in which a request body must arrive.
+        turns: maximum number of turns in a context.
+        turn_chars: maximum number of characters in a turn or a prompt.
+        persona_chars: maximum number of characters in a persona, all sentences together.
+        n: maximum number of replies or texts per request.
+        k: maximum number of candidates per search.
+        new_tokens: maximum number of tokens in a reply.
+        max_running: replies that are generated at once.
+        max_waiting: further replies that may wait.
+        open_per_key: maximum number of open replies per API key; None means no limit of its own.
+        open_per_user: maximum number of open replies per end user of an API key; None means no limit of its own.
+        requests_per_minute: maximum number of requests per API key; None means no limit.
+        deadline: seconds in which a reply must be complete.
+        grace: seconds that running replies have to end when the server shuts down.
+        keep_alive: seconds of silence after which a stream sends a comment; 0 sends none.
+        pause: seconds in which the pieces of a stream are collected; 0 sends each piece by itself.
+        beams: whether beam search is allowed, which delays all other replies.
+        hosts: host names that requests may use, against DNS rebinding; empty allows any.
+        origins: origins of other sites' pages that may use the server; "*" allows all.
+        log_texts: whether texts of conversations may be logged.
     """
 
     body_bytes: int = 1_048_576
@@ -58,5 +58,5 @@ class Settings:
 
     @property
     def max_open(self) -> int:
-        """Replies that may be open at once."""
+        """The maximum number of open replies."""
         return self.max_running + self.max_waiting

@@ -1,4 +1,4 @@
-"""Events in, a stream that a browser reads out; who leaves ends what is made for them."""
+"""Server-sent events and JSON responses, and cancellation when a client disconnects."""
 
 import asyncio
 import contextlib
@@ -16,53 +16,72 @@ from starlette.types import Receive, Scope, Send
 from convmodel.serving.errors import APIError
 
 STILL_THERE = b": \n\n"
-"""A comment, which readers pass over."""
+"""A keep-alive comment, which clients ignore."""
 
 DONE = b"data: [DONE]\n\n"
-"""What ends a stream of OpenAI's."""
+"""The last event of a stream in OpenAI's API."""
 
-
-_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
-"""What JSON may hold as it is, and what many a reader takes for the end of a line."""
-
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+"""Escapes for characters that JSON allows unescaped, but that many readers treat as line ends."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
+Result = TypeVar("Result")
+
 
 def dump(value: Any) -> str:
-    """JSON in one line, to every reader. What JSON has no number for is null, what UTF-8 cannot hold is "?"."""
+    """Return a value as JSON on one line. NaN and infinity become null, and lone surrogates become "?"."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     try:
         text = _ENCODER.encode(value)
     except ValueError:
-        text = _ENCODER.encode(_finite(value))
-    return text.translate(_ENDS).encode("utf-8", "replace").decode()
+        text = _ENCODER.encode(plain(value))
+    return _without_surrogates(text.translate(_LINE_ENDS))
 
 
-def event(name: str, value: Any) -> bytes:
-    """An event of our own API."""
+def plain(value: Any) -> Any:
+    """Return a value as the dicts, lists, texts and numbers that `dump` writes and a JSON parser reads back."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return _without_surrogates(value)
+    if isinstance(value, Mapping):
+        return {_without_surrogates(str(name)): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def encode_event(name: str, value: Any) -> bytes:
+    """Return a named event, as convmodel's own API sends it."""
     return f"event: {name}\ndata: {dump(value)}\n\n".encode()
 
 
-def data(value: Any) -> bytes:
-    """An event without a name, as OpenAI's are."""
+def encode_data(value: Any) -> bytes:
+    """Return an event without a name, as OpenAI's API sends it."""
     return f"data: {dump(value)}\n\n".encode()
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer in one piece, written as `dump` writes."""
+    """Return a response whose body is written by `dump`."""
     return Response(dump(value), status, headers, "application/json")
 
 
 class EventStream(Response):
-    """Sends events as they come.
+    """A response that sends events as they are produced.
 
     Args:
-        events: what is sent, each as it stands on the wire. It is closed when the client leaves, is too slow, or the
-            server ends: its `finally` frees what was held.
-        keep_alive: seconds of silence after which a comment is sent; 0 is never.
-        patience: seconds in which a client must take what is sent.
+        events: the encoded events. The generator is closed when the client disconnects or reads too slowly, and when
+            the server shuts down; its `finally` releases resources.
+        keep_alive: seconds of silence after which a comment is sent; 0 sends none.
+        patience: seconds that a client may take to accept a chunk.
     """
 
     media_type = "text/event-stream"
@@ -72,107 +91,99 @@ class EventStream(Response):
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._events, self._keep_alive, self._patience = events, keep_alive, patience
-        self._giving: float | None = None
-        """Since when a chunk waits to be taken."""
-        self._given = 0.0
-        """When the last one was."""
+        self._events = events
+        self._keep_alive = keep_alive
+        self._patience = patience
+        self._sending_since: float | None = None
+        """Time at which the current chunk was handed to the client; None between chunks."""
+        self._last_sent = 0.0
+        """Time at which the last chunk was accepted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending, leaving = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(wait_for_disconnect(receive))
-        both: set[asyncio.Future[None]] = {sending, leaving}
+        sending = asyncio.ensure_future(self._send(send))
+        leaving = asyncio.ensure_future(wait_for_disconnect(receive))
+        tasks: set[asyncio.Future[None]] = {sending, leaving}
         try:
-            await self._watch(both, send)
+            await self._watch(tasks, send)
             if sending.done():
                 sending.result()
         finally:
             sending.cancel()
             leaving.cancel()
-            await asyncio.wait(both)
+            await asyncio.wait(tasks)
             await self._events.aclose()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self._events:
-            await self._give(chunk, send)
-        await self._give(b"", send)
+            await self._send_chunk(chunk, send)
+        await self._send_chunk(b"", send)
 
-    async def _give(self, chunk: bytes, send: Send) -> None:
-        self._giving = time.monotonic()
+    async def _send_chunk(self, chunk: bytes, send: Send) -> None:
+        self._sending_since = time.monotonic()
         await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
-        self._giving, self._given = None, time.monotonic()
+        self._sending_since = None
+        self._last_sent = time.monotonic()
 
-    async def _watch(self, both: "set[asyncio.Future[None]]", send: Send) -> None:
-        """Returns when all is sent, when the client has gone, and when it has not taken a chunk for too long.
+    async def _watch(self, tasks: "set[asyncio.Future[None]]", send: Send) -> None:
+        """Send keep-alive comments until a task is done or the client has not accepted a chunk within `patience`.
 
-        Here is what need not be done for each chunk.
+        One loop for the whole stream, so that timeouts cost nothing per chunk.
         """
-        self._given = time.monotonic()
-        while not any(each.done() for each in both):
-            now, wait = time.monotonic(), self._patience
-            if self._giving is not None:
-                wait = self._giving + self._patience - now
-                if wait <= 0:  # nobody reads; there is nobody to tell
+        self._last_sent = time.monotonic()
+        while not any(task.done() for task in tasks):
+            now = time.monotonic()
+            wait = self._patience
+            if self._sending_since is not None:
+                wait = self._sending_since + self._patience - now
+                if wait <= 0:  # the client does not read, so it cannot be sent an error either
                     return
             elif self._keep_alive:
-                wait = min(wait, self._given + self._keep_alive - now)
+                wait = min(wait, self._last_sent + self._keep_alive - now)
                 if wait <= 0:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._patience):
-                            await self._give(STILL_THERE, send)
+                            await self._send_chunk(STILL_THERE, send)
                     continue
-            await asyncio.wait(both, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Returns when the client has gone."""
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): _finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
-
-
-Result = TypeVar("Result")
-
-
 class ClientLeft(APIError):
-    """Nobody waits any more; whatever is answered is not read."""
+    """Raised when the client disconnected; the response to it is not read."""
 
     def __init__(self) -> None:
         super().__init__(499, "the client left", code="client_left")
 
 
 async def cancel_on_disconnect(
-    request: Request, waiting: Coroutine[Any, Any, Result], stop: Callable[[], None]
+    request: Request, result: Coroutine[Any, Any, Result], cancel: Callable[[], None]
 ) -> Result:
-    """Waits for something as long as the client does.
+    """Return the result of a coroutine, or cancel it when the client disconnects.
 
     Args:
-        request: of the client, whose body was read.
-        waiting: gives the result.
-        stop: ends what is being made; called when the client leaves and when anything else goes wrong.
+        request: the client's request, whose body has been read.
+        result: the coroutine that returns the result.
+        cancel: cancels the work behind the coroutine; always called at the end.
 
     Raises:
-        ClientLeft: when the client did.
+        ClientLeft: if the client disconnected first.
     """
-    coming = asyncio.ensure_future(waiting)
+    working = asyncio.ensure_future(result)
     leaving = asyncio.ensure_future(wait_for_disconnect(request.receive))
-    both: set[asyncio.Future[Any]] = {coming, leaving}
+    tasks: set[asyncio.Future[Any]] = {working, leaving}
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if coming.done():
-            return coming.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
         raise ClientLeft()
     finally:
-        stop()
-        for each in both:
-            each.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

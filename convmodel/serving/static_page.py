@@ -1,4 +1,4 @@
-"""The files of the web page in, a router that serves them out."""
+"""The web page: a router that serves its files."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What a file is, by the end of its name. A file of another kind is not served."""
+"""Media types by file name suffix. Files with other suffixes are not served."""
 
 POLICY = "; ".join(
     [
@@ -29,7 +29,7 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     ]
 )
-"""Only our own files are loaded and run, nobody frames the page, and no text can become HTML."""
+"""Only the page's own files are loaded and run, no site can frame the page, and no text can become HTML."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -39,11 +39,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-ASKED_AGAIN = "no-cache"
-"""May be kept, but the server is asked whether it is still the newest."""
+REVALIDATE = "no-cache"
+"""Cache-Control of addresses whose content changes: cached, but revalidated before each use."""
 
-KEPT = "public, max-age=31536000, immutable"
-"""The address changes with the content, so nobody needs to ask."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""Cache-Control of addresses that contain a digest of the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class WebFile:
     """A file of the page.
 
     Args:
-        content: its bytes.
-        media_type: for the browser.
-        etag: changes with the content.
+        content: the bytes of the file.
+        media_type: the Content-Type.
+        etag: a digest of the content.
     """
 
     content: bytes
@@ -62,16 +62,16 @@ class WebFile:
 
     @classmethod
     def of(cls, name: str, content: bytes) -> "WebFile":
-        """The file of a name; its kind must be one of `TYPES`."""
+        """Return the file of this name, whose suffix must be in `TYPES`."""
         suffix = name[name.rindex(".") :]
         return cls(content, TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-def web_files() -> tuple[str, Mapping[str, WebFile]]:
-    """The digest of all files together, and each by its name.
+def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
+    """Return a digest of all files together, and the files by name.
 
-    `index.html` names the others with the digest in their addresses: whoever has a page has its own files to it, and
-    keeps them for as long as they stay the same.
+    `index.html` refers to the other files by addresses with the digest, so that a page always loads files of its own
+    version, and the browser caches them until they change.
     """
     folder = resources.files(__package__) / "web"
     contents = {
@@ -85,35 +85,35 @@ def web_files() -> tuple[str, Mapping[str, WebFile]]:
 
 
 def page_router() -> APIRouter:
-    """`GET /`, the page; `GET /web/...`, its files. Neither needs a key: nothing of anybody is in them."""
-    digest, files = web_files()
+    """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both are public: they hold no user data."""
+    digest, files = read_web_files()
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
-        return _answer(request, files["index.html"], ASKED_AGAIN)
+        return _respond(request, files["index.html"], REVALIDATE)
 
     @router.api_route("/web/{name}", methods=["GET", "HEAD"])
-    async def newest(request: Request, name: str) -> Response:
-        return _answer(request, _file(files, name), ASKED_AGAIN)
+    async def current_file(request: Request, name: str) -> Response:
+        return _respond(request, _find(files, name), REVALIDATE)
 
-    @router.api_route("/web/{asked}/{name}", methods=["GET", "HEAD"])
-    async def file(request: Request, asked: str, name: str) -> Response:
-        # Another digest is that of a page from before an update: it gets what there is now.
-        return _answer(request, _file(files, name), KEPT if asked == digest else ASKED_AGAIN)
+    @router.api_route("/web/{requested}/{name}", methods=["GET", "HEAD"])
+    async def versioned_file(request: Request, requested: str, name: str) -> Response:
+        # A page from before an update requests files by an old digest; it gets the current files.
+        return _respond(request, _find(files, name), IMMUTABLE if requested == digest else REVALIDATE)
 
     return router
 
 
-def _file(files: Mapping[str, WebFile], name: str) -> WebFile:
+def _find(files: Mapping[str, WebFile], name: str) -> WebFile:
     if name not in files or name == "index.html":
         raise HTTPException(404, "There is no such file.")
     return files[name]
 
 
-def _answer(request: Request, file: WebFile, caching: str) -> Response:
-    headers = {**HEADERS, "Cache-Control": caching, "ETag": file.etag}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if file.etag in known or "*" in known:
+def _respond(request: Request, file: WebFile, cache_control: str) -> Response:
+    headers = {**HEADERS, "Cache-Control": cache_control, "ETag": file.etag}
+    cached = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if file.etag in cached or "*" in cached:
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

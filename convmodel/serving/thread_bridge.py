@@ -1,226 +1,194 @@
-"""What blocks in, what can be awaited out: each thing that is being made has a thread, and wakes the loop seldom."""
+"""Run blocking generation in worker threads and await it from an asyncio event loop."""
 
 import asyncio
 import contextlib
-import contextvars
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar, cast
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+from convmodel.responders.protocol import ReplyHandle
 
 READY = 0.0005
-"""Seconds within which a piece was there already."""
+"""Seconds; a piece that took no longer than this was already available when it was requested."""
 
 
-class WorkHandle(Protocol):
-    """What is being made: a `ReplyHandle`, or a document."""
-
-    def __iter__(self) -> Iterator[str]:
-        """Pieces."""
-
-    def cancel(self) -> None:
-        """Ends it now; from any thread, more than once."""
-
-
-AnyWork = TypeVar("AnyWork", bound=WorkHandle)
+Output = TypeVar("Output")
 Result = TypeVar("Result")
 
 
-class Threads:
-    """Threads of our own, so that what waits for a model holds up nothing else.
+class Job(Generic[Result]):
+    """A request to a responder or document writer, awaited from the event loop that created it.
 
-    Args:
-        count: as many things may be made at once.
+    Iterating over it yields the pieces of its text, once; pieces that arrived together are joined. Iteration raises the
+    same errors as `result`. A caller that stops waiting calls `cancel`, in a `finally`.
     """
 
-    def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="convmodel serving")
-
-    async def begin(
-        self,
-        start: Callable[[], AnyWork],
-        result: Callable[[AnyWork], Result],
-        *,
-        over: Callable[[float | None], None],
-        told: Callable[[Exception], Exception],
-        pieces: bool,
-        pause: float = 0.0,
-    ) -> "ThreadedJob[Result]":
-        """Begins something and returns when it has begun.
-
-        Args:
-            start: begins it, in a thread.
-            result: waits for its end, in the same thread.
-            over: called in the end, whatever happens, with the seconds that it took, or None where it never began.
-            told: makes of what goes wrong after the beginning what is raised; called in the thread.
-            pieces: whether anybody reads them.
-            pause: seconds in which pieces are gathered, after the first.
-
-        Raises:
-            Exception: whatever `start` raises.
-        """
-        running: ThreadedJob[Result] = ThreadedJob(asyncio.get_running_loop())
-        here = contextvars.copy_context()  # the request's id, for what is logged in the thread
-        try:
-            self._pool.submit(here.run, _pump, running, start, result, over, told, pause if pieces else None)
-        except RuntimeError:  # it is closed
-            over(None)
-            raise
-        try:
-            await running.begun
-        except BaseException:
-            running.stop()
-            raise
-        return running
-
-    def close(self) -> None:
-        """Waits for what is being made; the next `begin` is a RuntimeError."""
-        self._pool.shutdown(cancel_futures=True)
-
-
-class ThreadedJob(Generic[Result]):
-    """Something that is being made, as an event loop sees it; belongs to the loop that began it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.begun: asyncio.Future[None] = loop.create_future()
-        self._over: asyncio.Future[Result] = loop.create_future()
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = self._loop.create_future()
+        self._result: asyncio.Future[Result] = self._loop.create_future()
         self._pieces: deque[str] = deque()
-        self._news = asyncio.Event()
-        self._rung = False
-        self._work: WorkHandle | None = None
-        self._stopped = False
+        self._changed = asyncio.Event()
+        self._wake_scheduled = False
+        self._handle: ReplyHandle[Any] | None = None
+        self._cancelled = False
         self._deadline: asyncio.TimerHandle | None = None
+        self.precomputed: Result | None = None
+        """The result of a job that never needed a thread; None for all other jobs."""
+
+    @classmethod
+    def completed(cls, result: Result) -> "Job[Result]":
+        """Return a job that has this result and no pieces, and that never ran."""
+        job = cls()
+        job.precomputed = result
+        job.started.set_result(None)
+        job._result.set_result(result)
+        return job
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
-        return self._over.done()
+        """Whether the job has ended."""
+        return self._result.done()
 
-    def stop(self) -> None:
-        """Ends it now; what was made so far is the result. From any thread."""
-        self._stopped = True
-        if self._work is not None:
-            self._work.cancel()
+    def cancel(self) -> None:
+        """End the job now; the result is then the text so far. Callable from any thread, and more than once."""
+        self._cancelled = True
+        if self._handle is not None:
+            self._handle.cancel()
 
     def end_by(self, moment: float, error: Callable[[], Exception]) -> None:
-        """Ends it at a moment by the loop's clock, if it is not over: whoever waits for it is then told of an error."""
+        """Cancel the job at a time of the loop's clock, unless it is over; waiting for it then raises `error()`."""
         if not self.over:
             self._deadline = self._loop.call_at(moment, self._expire, error)
 
-    async def pieces(self) -> AsyncIterator[str]:
-        """Pieces, those that came together joined. Raises what went wrong."""
+    async def __aiter__(self) -> AsyncIterator[str]:
         while True:
             text = "".join(self._pieces.popleft() for _ in range(len(self._pieces)))
             if text:
                 yield text
-            elif self._over.done():
-                self._over.result()
+            elif self._result.done():
+                self._result.result()
                 return
             else:
-                self._news.clear()
-                await self._news.wait()
+                self._changed.clear()
+                await self._changed.wait()
 
     async def result(self) -> Result:
-        """Waits for the end. Raises what went wrong."""
-        return await asyncio.shield(self._over)
+        """Wait for the end and return the result.
 
-    # From the thread
+        Raises:
+            APIError: 504 after the deadline, 500 for a defect, 503 while the server is shutting down.
+        """
+        return await asyncio.shield(self._result)
 
-    def works(self, work: WorkHandle) -> None:
-        """It has begun."""
-        self._work = work
-        if self._stopped:
-            work.cancel()
-        self._tell(self._begun)
+    # Called in the worker thread
 
-    def give(self, piece: str) -> None:
-        """A piece has come."""
+    def attach(self, handle: ReplyHandle[Any]) -> None:
+        """Report that the request has started."""
+        self._handle = handle
+        if self._cancelled:
+            handle.cancel()
+        self._call_in_loop(self._start)
+
+    def put(self, piece: str) -> None:
+        """Add a piece."""
         self._pieces.append(piece)
-        if not self._rung:
-            self._rung = True
-            self._tell(self._ring)
+        if not self._wake_scheduled:
+            self._wake_scheduled = True
+            self._call_in_loop(self._wake)
 
     def end(self, result: "Result | None", error: BaseException | None) -> None:
-        """It is over."""
-        self._tell(self._end, result, error)
+        """Report the result or the error."""
+        self._call_in_loop(self._end, result, error)
 
-    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(what, *arguments)
+    def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed; there is no waiter left
+            self._loop.call_soon_threadsafe(function, *arguments)
 
-    # In the loop
+    # Called in the event loop
 
-    def _begun(self) -> None:
-        if not self.begun.done():
-            self.begun.set_result(None)
+    def _start(self) -> None:
+        if not self.started.done():
+            self.started.set_result(None)
 
-    def _ring(self) -> None:
-        self._rung = False
-        self._news.set()
+    def _wake(self) -> None:
+        self._wake_scheduled = False
+        self._changed.set()
 
     def _end(self, result: "Result | None", error: BaseException | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        if not self.begun.done():
+        if not self.started.done():
             assert error is not None
-            self.begun.set_exception(error)
-            self._over.cancel()
+            self.started.set_exception(error)
+            self._result.cancel()
         elif error is not None:
             self._fail(error)
         elif not self.over:
-            self._over.set_result(cast(Result, result))
-        self._news.set()
+            self._result.set_result(cast(Result, result))
+        self._changed.set()
 
     def _expire(self, error: Callable[[], Exception]) -> None:
-        self.stop()
+        self.cancel()
         self._fail(error())
-        self._news.set()
+        self._changed.set()
 
     def _fail(self, error: BaseException) -> None:
         if not self.over:
-            self._over.set_exception(error)
-            self._over.exception()  # whoever stopped listening need not be warned of it
+            self._result.set_exception(error)
+            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
 
 
-def _pump(
-    running: ThreadedJob[Result],
-    start: Callable[[], AnyWork],
-    result: Callable[[AnyWork], Result],
-    over: Callable[[float | None], None],
-    told: Callable[[Exception], Exception],
+def run_job(
+    job: Job[Result],
+    start: Callable[[], ReplyHandle[Output]],
+    convert: Callable[[Output], Result],
+    *,
+    on_end: Callable[[float | None], None],
+    map_error: Callable[[Exception], Exception],
     pause: float | None,
 ) -> None:
-    """Makes something from its beginning to its end."""
-    began: float | None = None
-    found: Result | None = None
+    """Run a job from start to end, in a worker thread.
+
+    Args:
+        job: the job that is told of the start, the pieces and the end.
+        start: starts the request; `job.started` raises its errors unchanged.
+        convert: makes the job's result of the request's.
+        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
+        map_error: converts an exception raised after the start into the one that the caller gets.
+        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+    """
+    started_at: float | None = None
+    result: Result | None = None
     error: Exception | None = None
     try:
-        asked = time.monotonic()
-        work = start()
-        began = asked
-        running.works(work)
+        requested_at = time.monotonic()
+        handle = start()
+        started_at = requested_at
+        job.attach(handle)
         if pause is not None:
-            for piece in coalesce(work, pause):
-                running.give(piece)
-        found = result(work)
-    except Exception as wrong:  # whoever asked is told
-        error = wrong if began is None else told(wrong)
+            for piece in coalesce(handle, pause):
+                job.put(piece)
+        result = convert(handle.result())
+    except Exception as raised:  # the caller gets it
+        error = raised if started_at is None else map_error(raised)
     finally:
-        over(None if began is None else time.monotonic() - began)
-        running.end(found, error)
+        on_end(None if started_at is None else time.monotonic() - started_at)
+        job.end(result, error)
 
 
-def coalesce(pieces: WorkHandle, pause: float) -> Iterator[str]:
-    """The pieces, and after each for which there was a wait but the first, a pause: what comes meanwhile wakes nobody.
+def coalesce(pieces: Iterable[str], pause: float) -> Iterator[str]:
+    """Yield the pieces, and sleep `pause` seconds after each piece that was not yet available, except the first.
 
-    Threads that are woken for every token of every client take turns with the one that writes.
+    Pieces that arrive during a pause wake no thread: threads that are woken for every token of every client compete for
+    the interpreter with the thread that generates.
     """
-    asked, first = time.monotonic(), True
+    requested_at = time.monotonic()
+    first = True
     for piece in pieces:
-        if pause and not first and time.monotonic() - asked > READY:
+        if pause and not first and time.monotonic() - requested_at > READY:
             time.sleep(pause)
         first = False
         yield piece
-        asked = time.monotonic()
+        requested_at = time.monotonic()

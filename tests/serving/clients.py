@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from convmodel.serving.app import create_app
-from convmodel.serving.server import Server, address_of, bind, new_config
+from convmodel.serving.server import GracefulServer, address_of, bind, new_config
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
@@ -35,7 +35,7 @@ def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[s
     """The address of a real server, in a thread, on a free port."""
     bound = bind("127.0.0.1", 0)
     there = threading.Event()
-    server = Server(new_config(service, routers=routers), service, there.set)
+    server = GracefulServer(new_config(service, routers=routers), service, there.set)
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     address = address_of(bound).rstrip("/")
     thread.start()

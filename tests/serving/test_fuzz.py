@@ -88,7 +88,7 @@ def test_no_request_is_answered_by_a_defect_and_no_stream_is_broken(
         statuses.add(status)
         if source.random() < 0.2:
             leave(address, path.replace("ID", made), {**body, "stream": True}, source.choice((0, 1, 60, 300)))
-    until(lambda: service.makings.places.open == 0)
+    until(lambda: service.jobs.limit.open == 0)
     status, text, kind = ask(connection, "POST", "/replies", json.dumps(BODIES["/replies"]).encode())
     assert status == 200 and json.loads(text)["text"]
     assert statuses >= {200, 400}

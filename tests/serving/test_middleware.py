@@ -306,35 +306,35 @@ def test_more_requests_of_a_key_in_a_minute_than_are_allowed_must_wait(keys: dic
 
 
 def test_places_are_given_to_all_or_none_and_come_back() -> None:
-    places = ConcurrencyLimit(running=2, total=4, per_owner=3, per_user=2)
-    places.take(2, owner="a", user="x")
+    limit = ConcurrencyLimit(running=2, total=4, per_owner=3, per_user=2)
+    limit.acquire(2, owner="a", user="x")
     for count, owner, user, code in (
         (1, "a", "x", "too_many_of_this_user"),
         (2, "a", "y", "too_many_of_this_key"),
         (3, "b", None, "queue_full"),
     ):
         with pytest.raises(APIError) as refused:
-            places.take(count, owner=owner, user=user)
+            limit.acquire(count, owner=owner, user=user)
         assert refused.value.code == code and refused.value.status == 429
-        assert places.open == 2
+        assert limit.open == 2
     for count, owner, user in ((3, "a", "x"), (4, "a", None), (5, "b", None)):  # which waiting would not help
         with pytest.raises(APIError, match=f"{count} replies at once; ") as refused:
-            places.take(count, owner=owner, user=user)
+            limit.acquire(count, owner=owner, user=user)
         assert refused.value.status == 400
-    places.take(2, owner="b")
-    places.free(owner="a", user="x", seconds=30.0)
-    places.take(1, owner="a", user="x")
-    assert places.open == 4
+    limit.acquire(2, owner="b")
+    limit.release(owner="a", user="x", seconds=30.0)
+    limit.acquire(1, owner="a", user="x")
+    assert limit.open == 4
 
 
 def test_the_wait_that_is_told_grows_with_what_is_open_and_how_long_it_takes() -> None:
     def wait(open: int, seconds: float) -> float:
-        places = ConcurrencyLimit(running=2, total=100)
+        limit = ConcurrencyLimit(running=2, total=100)
         for _ in range(3):
-            places.take(1, owner="a")
-            places.free(owner="a", seconds=seconds)
-        places.take(open, owner="a")
-        return places.wait()
+            limit.acquire(1, owner="a")
+            limit.release(owner="a", seconds=seconds)
+        limit.acquire(open, owner="a")
+        return limit.retry_after()
 
     assert wait(2, 4.0) == 2.0 and wait(9, 4.0) == 16.0 and wait(9, 8.0) == 32.0 and wait(99, 90.0) == 60.0
 
@@ -397,7 +397,7 @@ def test_a_server_that_ends_takes_nothing_new_and_lets_what_runs_come_to_its_end
     with served(service) as address, httpx.stream("POST", f"{address}/replies", json=body, timeout=20) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "event: piece"
-        service.makings.closing = True
+        service.jobs.closing = True
         assert error_of(httpx.post(f"{address}/replies", json=HELLO), 503)["code"] == "closing"
         assert error_of(httpx.get(f"{address}/ready"), 503)
         assert httpx.get(f"{address}/health").status_code == 200
@@ -428,7 +428,7 @@ def test_what_runs_too_long_after_the_end_is_cut_and_says_so() -> None:
     *_, (name, data) = events_of(found["/replies"])
     assert name == "reply" and json.loads(data)["finish"] == "cancelled"
     assert '"code": "cancelled"' in found["/v1/chat/completions"] and "[DONE]" not in found["/v1/chat/completions"]
-    assert service.makings.places.open == 0
+    assert service.jobs.limit.open == 0
 
 
 @pytest.mark.parametrize(

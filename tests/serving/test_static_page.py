@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 import convmodel.serving
 from convmodel.serving.app import create_app
 from convmodel.serving.service import new_service
-from convmodel.serving.static_page import web_files
+from convmodel.serving.static_page import read_web_files
 from tests.fakes import FakeResponder
 
 WEB = Path(convmodel.serving.__file__).parent / "web"
@@ -93,12 +93,12 @@ def test_the_page_needs_no_key() -> None:
 
 
 def test_the_address_of_the_files_changes_with_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, files = web_files()
+    before, files = read_web_files()
     shutil.copytree(WEB, tmp_path / "web")
     monkeypatch.setattr("convmodel.serving.static_page.resources.files", lambda package: tmp_path)
-    assert web_files()[0] == before
+    assert read_web_files()[0] == before
     (tmp_path / "web" / "api.js").write_text("// new\n")
-    after, others = web_files()
+    after, others = read_web_files()
     assert after != before and others["main.js"].etag == files["main.js"].etag
     assert others["index.html"].etag != files["index.html"].etag
 

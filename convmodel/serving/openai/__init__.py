@@ -1,1 +1,1 @@
-"""OpenAI's chat completions in, requests to a Responder out, and back."""
+"""OpenAI's chat completions API on a responder."""

@@ -1,4 +1,4 @@
-"""OpenAI's addresses: chat completions, at once and as a stream, and the one model that there is."""
+"""Routes of OpenAI's API: chat completions, as JSON and as a stream, and the list of models."""
 
 import asyncio
 import contextlib
@@ -19,48 +19,57 @@ from convmodel.serving.openai.schemas import (
     ModelBody,
     ModelsBody,
 )
-from convmodel.serving.openai.translate import check_model, extras, finish_reason, requests, usage
-from convmodel.serving.reply_jobs import CheckedReply, ReplyJob
+from convmodel.serving.openai.translate import (
+    build_extras,
+    build_usage,
+    check_model,
+    convert_finish_reason,
+    convert_request,
+)
+from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.schemas import MAKING, refusals, streamed
+from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, data, json_response
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
+from convmodel.serving.thread_bridge import Job
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
 @router.post(
     "/chat/completions",
-    summary="Chat as with OpenAI",
+    summary="Create a chat completion",
     response_model=Completion,
     responses={
-        **refusals(400, 404, *MAKING),
-        **streamed(Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."),
+        **error_responses(400, 404, *JOB_STATUSES),
+        **stream_responses(
+            Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
+        ),
     },
 )
 async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Replies as OpenAI's chat completions do. What is not honoured is refused with `unsupported_parameter`."""
+    """Reply as OpenAI's chat completions do. Unsupported fields are rejected with `unsupported_parameter`."""
     if service.replies is None:
         raise no_replies()
     if body.stream_options is not None and not body.stream:
-        raise APIError(400, "stream_options goes with stream", param="stream_options", code="invalid_value")
-    several = requests(service, body, draw=secrets.randbelow)
-    makings = await service.replies.begin_several(several, owner=owner, user=body.user, pieces=bool(body.stream))
-    chat = Chat(service, body, makings)
+        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
+    requests = convert_request(service, body, draw=secrets.randbelow)
+    jobs = await service.replies.start_many(requests, owner=owner, user=body.user, pieces=bool(body.stream))
+    completion = ChatCompletion(service, body, jobs)
     if body.stream:
-        return EventStream(chat.events(), keep_alive=service.settings.keep_alive)
-    return json_response(await cancel_on_disconnect(request, chat.completion(), chat.stop))
+        return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
+    return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
 
 
-@router.get("/models", summary="The model that there is", response_model=ModelsBody, responses=refusals())
+@router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
 async def models(service: TheService) -> Response:
-    """One: the one that is served."""
+    """Return the list of models, which has one entry."""
     return json_response(ModelsBody(data=[_model(service)]))
 
 
-@router.get("/models/{model:path}", summary="One model", response_model=ModelBody, responses=refusals(404))
+@router.get("/models/{model:path}", summary="Get a model", response_model=ModelBody, responses=error_responses(404))
 async def one_model(model: str, service: TheService) -> Response:
-    """The model of a name."""
+    """Return the model of this name."""
     check_model(service, model)
     return json_response(_model(service))
 
@@ -69,18 +78,19 @@ def _model(service: Service) -> ModelBody:
     return ModelBody(id=service.model, created=service.created)
 
 
-class Chat:
-    """One request's choices while they are being made.
+class ChatCompletion:
+    """The choices of one request, while they are generated.
 
     Args:
-        service: makes them.
-        body: of the request.
-        makings: one for each choice.
+        service: the service.
+        body: the request.
+        jobs: a job for each choice.
     """
 
-    def __init__(self, service: Service, body: ChatRequest, makings: Sequence[ReplyJob]) -> None:
-        self._service, self._makings = service, makings
-        self._usage = bool(body.stream_options and body.stream_options.include_usage)
+    def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[Job[CheckedReply]]) -> None:
+        self._service = service
+        self._jobs = jobs
+        self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "object": "chat.completion.chunk",
@@ -88,96 +98,97 @@ class Chat:
             "model": service.model,
         }
 
-    def stop(self) -> None:
-        """Ends all of them."""
-        for making in self._makings:
-            making.stop()
+    def cancel(self) -> None:
+        """Cancel all choices."""
+        for job in self._jobs:
+            job.cancel()
 
-    async def completion(self) -> Completion:
-        """The whole, when all are over."""
-        answers = [await making.answer() for making in self._makings]
+    async def result(self) -> Completion:
+        """Wait for all choices and return the response body."""
+        replies = [await job.result() for job in self._jobs]
         return Completion(
             id=self._head["id"],
             created=self._head["created"],
             model=self._service.model,
-            choices=[_choice(index, answer) for index, answer in enumerate(answers)],
-            usage=usage(answers),
+            choices=[_choice(index, reply) for index, reply in enumerate(replies)],
+            usage=build_usage(replies),
         )
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """The chunks of a stream."""
+        """Yield the encoded chunks of the stream."""
         try:
-            for index in range(len(self._makings)):
+            for index in range(len(self._jobs)):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-            answers: dict[int, CheckedReply] = {}
-            async with contextlib.aclosing(_together(self._makings)) as coming:
-                async for index, came in coming:
-                    if isinstance(came, str):
-                        yield self._chunk(index, {"content": came})
+            replies: dict[int, CheckedReply] = {}
+            async with contextlib.aclosing(_merge(self._jobs)) as items:
+                async for index, item in items:
+                    if isinstance(item, str):
+                        yield self._chunk(index, {"content": item})
                     else:
-                        answers[index] = came
-                        yield self._chunk(index, {}, came)
-            if self._usage:
-                total = usage(answers[index] for index in sorted(answers))
-                yield data({**self._head, "choices": [], "usage": total.model_dump()})
+                        replies[index] = item
+                        yield self._chunk(index, {}, item)
+            if self._include_usage:
+                usage = build_usage(replies[index] for index in sorted(replies))
+                yield encode_data({**self._head, "choices": [], "usage": usage.model_dump()})
             yield DONE
-        except APIError as refusal:
-            self._service.metrics.refused(refusal.code or "other")
-            yield data(refusal.body())
+        except APIError as error:
+            self._service.metrics.count_error(error.code or "other")
+            yield encode_data(error.body())
         finally:
-            self.stop()
+            self.cancel()
 
-    def _chunk(self, index: int, delta: dict[str, Any], over: CheckedReply | None = None) -> bytes:
+    def _chunk(self, index: int, delta: dict[str, Any], reply: CheckedReply | None = None) -> bytes:
+        """Return the chunk of a piece, or of the end of a choice if `reply` is given."""
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-        if over is not None:
-            choice |= {"finish_reason": finish_reason(over), "convmodel": extras(over).model_dump()}
+        if reply is not None:
+            choice |= {"finish_reason": convert_finish_reason(reply), "convmodel": build_extras(reply).model_dump()}
         chunk: dict[str, Any] = {**self._head, "choices": [choice]}
-        return data({**chunk, "usage": None} if self._usage else chunk)
+        return encode_data({**chunk, "usage": None} if self._include_usage else chunk)
 
 
-def _choice(index: int, answer: CheckedReply) -> Choice:
+def _choice(index: int, reply: CheckedReply) -> Choice:
     return Choice(
         index=index,
-        message=ChoiceMessage(content=answer.text),
-        finish_reason=finish_reason(answer),
-        convmodel=extras(answer),
+        message=ChoiceMessage(content=reply.text),
+        finish_reason=convert_finish_reason(reply),
+        convmodel=build_extras(reply),
     )
 
 
-async def _together(makings: Sequence[ReplyJob]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
-    """Pieces of several replies as they come, each reply's own in their order, and in its end the answer."""
-    if len(makings) == 1:
-        async for each in _pieces(makings[0]):
-            yield 0, each
+async def _merge(jobs: Sequence[Job[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
+    """Yield the pieces of all jobs as they arrive, with the job's index, and the reply at the end of each job."""
+    if len(jobs) == 1:
+        async for item in _items(jobs[0]):
+            yield 0, item
         return
-    came: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
 
-    async def read(index: int, making: ReplyJob) -> None:
+    async def read(index: int, job: Job[CheckedReply]) -> None:
         try:
-            async for each in _pieces(making):
-                came.put_nowait((index, each))
-            came.put_nowait((index, None))
+            async for item in _items(job):
+                queue.put_nowait((index, item))
+            queue.put_nowait((index, None))
         except Exception as error:
-            came.put_nowait((index, error))
+            queue.put_nowait((index, error))
 
-    readers = [asyncio.ensure_future(read(index, making)) for index, making in enumerate(makings)]
+    readers = [asyncio.ensure_future(read(index, job)) for index, job in enumerate(jobs)]
     try:
-        left = len(readers)
-        while left:
-            index, what = await came.get()
-            if isinstance(what, BaseException):
-                raise what
-            if what is None:
-                left -= 1
+        running = len(readers)
+        while running:
+            index, received = await queue.get()
+            if isinstance(received, BaseException):
+                raise received
+            if received is None:
+                running -= 1
             else:
-                yield index, what
+                yield index, received
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _pieces(making: ReplyJob) -> AsyncIterator[str | CheckedReply]:
-    async for piece in making:
+async def _items(job: Job[CheckedReply]) -> AsyncIterator[str | CheckedReply]:
+    async for piece in stream_text(job):
         yield piece
-    yield await making.answer()
+    yield await job.result()

@@ -1,4 +1,4 @@
-"""OpenAI's bodies: what a request may hold, and what may stand in it without meaning anything here."""
+"""Bodies of OpenAI's chat completions API. Unsupported fields are accepted only with values that have no effect."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 Nothing = Annotated[list[Any], Field(max_length=0)]
 
 
-def _only(value: Any, validate: Callable[[Any], Any]) -> Any:
+def _reject_unsupported(value: Any, validate: Callable[[Any], Any]) -> Any:
     try:
         return validate(value)
     except ValueError:
@@ -23,33 +23,33 @@ def _only(value: Any, validate: Callable[[Any], Any]) -> Any:
 
 def _is_bool(value: Any) -> Any:
     if not isinstance(value, bool):
-        raise ValueError("a number is no truth value")
+        raise ValueError("a number is not a boolean")
     return value
 
 
 def _is_number(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a truth value is no number")
+        raise ValueError("a boolean is not a number")
     return value
 
 
 No = Annotated[Literal[False], BeforeValidator(_is_bool)]
 Zero = Annotated[Literal[0], BeforeValidator(_is_number)]
-"""Python takes each for the other."""
+"""False and 0 are equal in Python, so that Literal alone would accept either."""
 
-Only = Annotated[T | None, WrapValidator(_only)]
-"""A field that may have a value that asks for nothing, and no other."""
+Only = Annotated[T | None, WrapValidator(_reject_unsupported)]
+"""An unsupported field: T is the value without effect, all others are rejected."""
 
 
 class TextPart(RequestModel):
-    """A part of a message."""
+    """A text part of a message."""
 
     type: Literal["text"]
     text: Text
 
 
 class Message(RequestModel):
-    """Something that was said, or, of the system, who replies."""
+    """A turn of the conversation, or, for the roles system and developer, sentences of the persona."""
 
     role: Role
     content: Text | Annotated[list[TextPart], Field(min_length=1)]
@@ -61,18 +61,18 @@ class Message(RequestModel):
     function_call: Only[None] = None
 
     def text(self) -> str:
-        """The content as one text."""
+        """Return the content as one text."""
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
 class StreamOptions(RequestModel):
-    """What a stream holds beside the text."""
+    """Options of a stream."""
 
-    include_usage: bool | None = Field(None, description="a last chunk with the usage and no choices")
+    include_usage: bool | None = Field(None, description="whether to send a last chunk with the usage and no choices")
 
 
 class TextFormat(RequestModel):
-    """The one format that there is."""
+    """The only supported response format."""
 
     type: Literal["text"]
 
@@ -80,8 +80,8 @@ class TextFormat(RequestModel):
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class Neutral(RequestModel):
-    """Fields that clients send though they ask for nothing; with any other value they are refused."""
+class UnsupportedFields(RequestModel):
+    """Unsupported fields that clients send with values that have no effect; all other values are rejected."""
 
     logprobs: Only[No] = None
     top_logprobs: Only[Zero] = None
@@ -106,8 +106,8 @@ class Neutral(RequestModel):
     safety_identifier: Only[None] = None
 
 
-class ChatRequest(Neutral):
-    """What a client of OpenAI's sends. `persona`, `preset` and `options` are ours: `extra_body` of the client."""
+class ChatRequest(UnsupportedFields):
+    """A chat completions request. `persona`, `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -126,42 +126,46 @@ class ChatRequest(Neutral):
         }
     )
 
-    model: str = Field(description="the one of /v1/models")
+    model: str = Field(description="the name in /v1/models")
     messages: Annotated[list[Message], Field(min_length=1)] = Field(
-        description="of system and developer, wherever they stand, each line is a sentence of the persona; the others "
-        "are what was said, and the reply is to the last of them. Messages of one role that follow each other are "
+        description="each line of a system or developer message, at any position, is a sentence of the persona; the "
+        "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
         "joined with a newline.",
         json_schema_extra={
             "contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}},
         },
     )
-    temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy; else at least 0.01 counts")
+    temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
     top_p: float | None = Field(None, gt=0, le=1)
-    n: Annotated[int, Field(ge=1, le=128)] | None = Field(None, description="replies, the k-th with the seed + k")
+    n: Annotated[int, Field(ge=1, le=128)] | None = Field(
+        None, description="number of replies, with the seeds seed, seed + 1, ..."
+    )
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: Seed | None = None
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="more than /about allows is an error")
-    max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="its newer name; both hold")
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="up to the limit in /about")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="newer name; the lower value applies"
+    )
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        None, description="whom the key asks for; open replies are counted for each"
+        None, description="end-user id, by which open replies are counted; trusted as sent"
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    persona: list[Text] | None = Field(None, description="ours: sentences, before those of system messages")
-    preset: str | None = Field(None, description="ours: a set of options, see /about")
-    options: Options | None = Field(None, description="ours: any option of decoding; the fields above come first")
+    persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
+    preset: str | None = Field(None, description="extension: a set of options, see /about")
+    options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
 
 
 class TokensDetails(ResponseModel):
-    """More on the prompt's tokens."""
+    """Details of the prompt's tokens."""
 
-    cached_tokens: int = Field(description="that did not have to be computed again")
+    cached_tokens: int = Field(description="tokens that were in the cache")
 
 
 class Usage(ResponseModel):
-    """Tokens that were read and written."""
+    """Token counts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -170,7 +174,7 @@ class Usage(ResponseModel):
 
 
 class ChoiceMessage(ResponseModel):
-    """What is said."""
+    """The text of a reply."""
 
     role: Literal["assistant"] = "assistant"
     content: str
@@ -181,13 +185,13 @@ FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class Extras(ResponseModel):
-    """Ours: what else is known of a reply."""
+    """Extension: further properties of a reply."""
 
-    seed: int | None = Field(description="with it the same request gives the same reply")
+    seed: int | None = Field(description="reproduces the reply with the same request")
     window: int
     turns_dropped: int
     tokens_dropped: int
-    candidates: int = Field(description="how many there were")
+    candidates: int = Field(description="number of candidates")
     blocked: bool
 
 
@@ -202,7 +206,7 @@ class Choice(ResponseModel):
 
 
 class Completion(ResponseModel):
-    """The whole answer."""
+    """The response body."""
 
     id: str = Field(examples=["chatcmpl-5f1c0a1d"])
     object: Literal["chat.completion"] = "chat.completion"
@@ -213,7 +217,7 @@ class Completion(ResponseModel):
 
 
 class ModelBody(ResponseModel):
-    """The model."""
+    """A model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -222,7 +226,7 @@ class ModelBody(ResponseModel):
 
 
 class ModelsBody(ResponseModel):
-    """All models: one."""
+    """The list of models, which has one entry."""
 
     object: Literal["list"] = "list"
     data: list[ModelBody]

@@ -1,19 +1,19 @@
-"""A request as OpenAI has it in, what is asked of a Responder out; and the answers back."""
+"""Translate OpenAI's requests to reply requests, and replies to OpenAI's responses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from convmodel.serving.errors import APIError
 from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
 from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_chars, check_persona, check_turns, resolve_options
-from convmodel.serving.schemas import MOST_SEED
+from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 
-COLDEST = 0.01
-"""Temperatures below this one are greedy all but in name."""
+MIN_TEMPERATURE = 0.01
+"""Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
 
-FINISHES: dict[str, FinishReason] = {
+FINISH_REASONS: dict[str, FinishReason] = {
     "end": "stop",
     "stop": "stop",
     "length": "length",
@@ -21,22 +21,22 @@ FINISHES: dict[str, FinishReason] = {
 }
 
 
-def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[ReplyRequest]:
-    """What is asked for, once for each choice, with seeds that follow each other.
+def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int], int]) -> list[ReplyRequest]:
+    """Return a reply request for each of the `n` choices, with consecutive seeds.
 
     Args:
         service: its model, defaults and limits.
-        body: of the request.
-        draw: gives a seed where there is none, below a number.
+        body: the request.
+        draw: draws a seed below its argument, for requests without a seed.
 
     Raises:
-        Refusal: 400, with the field; 404 for another model.
+        APIError: 400, with the name of the field; 404 for another model.
     """
     check_model(service, body.model)
     n = body.n or 1
     if n > service.settings.n:
         raise APIError(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
-    persona, context = split(body.messages)
+    persona, context = split_messages(body.messages)
     persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
     for stop in _stops(body):
@@ -44,16 +44,16 @@ def requests(service: Service, body: ChatRequest, *, draw: Any) -> list[ReplyReq
     if persona:
         check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    options |= _decoding(service, body, options)
-    first = draw(SEEDS) if body.seed is None else body.seed
-    if first + n - 1 > MOST_SEED:
-        raise _wrong("seed", f"seed={first}; with n={n} it may be {MOST_SEED - n + 1} at most")
+    options |= _decoding_options(service, body, options)
+    first_seed = draw(SEEDS) if body.seed is None else body.seed
+    if first_seed + n - 1 > MAX_SEED:
+        raise _invalid("seed", f"seed={first_seed}; with n={n} it may be {MAX_SEED - n + 1} at most")
     persona = persona or tuple(service.persona)
-    return [ReplyRequest(context, persona, options, first + k) for k in range(n)]
+    return [ReplyRequest(context, persona, options, first_seed + index) for index in range(n)]
 
 
 def check_model(service: Service, name: str) -> None:
-    """Raises Refusal 404 for a model that is not the one that there is."""
+    """Raise APIError 404 for a name that is not the model's."""
     if name != service.model:
         raise APIError(
             404,
@@ -63,11 +63,14 @@ def check_model(service: Service, name: str) -> None:
         )
 
 
-def split(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Persona and context of messages.
+def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the persona and the context of a list of messages.
+
+    Each line of a system or developer message is a sentence of the persona. Consecutive messages of one role are joined
+    to one turn.
 
     Raises:
-        Refusal: 400 where there is nothing to reply to.
+        APIError: 400 if there is no turn to reply to.
     """
     persona: list[str] = []
     turns: list[tuple[str, str]] = []
@@ -79,78 +82,83 @@ def split(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]
         else:
             turns.append((message.role, message.text()))
     if not turns:
-        raise _wrong("messages", "there must be a message of the user or of the assistant that can be replied to")
+        raise _invalid("messages", "there must be a message of the user or of the assistant to reply to")
     return tuple(persona), tuple(text for _, text in turns)
 
 
-def _decoding(service: Service, body: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that the fields of OpenAI's come to; `options` are those that they stand on."""
-    found: dict[str, Any] = {}
-    if body.temperature is not None and body.temperature < COLDEST:
-        found["do_sample"] = False
+def _decoding_options(service: Service, body: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that OpenAI's fields set on top of `options`.
+
+    A field whose value is OpenAI's default (top_p=1, a penalty of 0) sets an option only if `options` has it, because
+    responders that do not support the option would reject it.
+    """
+    changes: dict[str, Any] = {}
+    if body.temperature is not None and body.temperature < MIN_TEMPERATURE:
+        changes["do_sample"] = False
         if service.talker is not None and {**service.talker.options, **options}.get("num_return_sequences", 1) > 1:
-            found["num_return_sequences"] = 1  # greedily there is only one
+            changes["num_return_sequences"] = 1  # greedy decoding gives only one
     elif body.temperature is not None:
-        found |= {"do_sample": True, "temperature": body.temperature}
+        changes |= {"do_sample": True, "temperature": body.temperature}
     if body.top_p is not None and (body.top_p < 1 or "top_p" in options):
-        found["top_p"] = body.top_p
+        changes["top_p"] = body.top_p
     for name in ("frequency_penalty", "presence_penalty"):
         value = getattr(body, name)
         if value is not None and (value or name in options):
-            found[name] = value
+            changes[name] = value
     if stops := _stops(body):
-        found["stop_strings"] = stops
-    limit = _limit(service, body)
-    return found if limit is None else {**found, "max_new_tokens": limit}
+        changes["stop_strings"] = stops
+    limit = _token_limit(service, body)
+    return changes if limit is None else {**changes, "max_new_tokens": limit}
 
 
 def _stops(body: ChatRequest) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
-def _limit(service: Service, body: ChatRequest) -> int | None:
-    """Tokens of a reply at most, if the request says: where it says so twice, both hold."""
-    given = [(name, getattr(body, name)) for name in ("max_tokens", "max_completion_tokens")]
-    limits = [(name, value) for name, value in given if value is not None]
+def _token_limit(service: Service, body: ChatRequest) -> int | None:
+    """Return the maximum tokens of a reply, the lower one if both fields are set; None if neither is."""
+    values = [(name, getattr(body, name)) for name in ("max_tokens", "max_completion_tokens")]
+    limits = [(name, value) for name, value in values if value is not None]
     for name, value in limits:
         if value > service.settings.new_tokens:
-            raise _wrong(name, f"{name}={value}; this server writes 1 to {service.settings.new_tokens} tokens")
+            raise _invalid(name, f"{name}={value}; this server writes 1 to {service.settings.new_tokens} tokens")
     return min((value for _, value in limits), default=None)
 
 
-def finish_reason(answer: CheckedReply) -> FinishReason:
-    """Why a reply is over.
+def convert_finish_reason(reply: CheckedReply) -> FinishReason:
+    """Return OpenAI's finish reason of a reply.
 
     Raises:
-        Refusal: 503 for one that was ended by the server, for which there is no name.
+        APIError: 503 for a reply that the server cancelled, for which OpenAI's API has no finish reason.
     """
-    if answer.finish not in FINISHES:
+    if reply.finish not in FINISH_REASONS:
         raise APIError(503, "the reply was ended before it was over", code="cancelled")
-    return FINISHES[answer.finish]
+    return FINISH_REASONS[reply.finish]
 
 
-def extras(answer: CheckedReply) -> Extras:
-    """What else is known."""
-    reply = answer.reply
+def build_extras(reply: CheckedReply) -> Extras:
+    """Return convmodel's additional fields of a choice."""
+    inner = reply.reply
     return Extras(
-        seed=reply.seed,
-        window=reply.window,
-        turns_dropped=reply.turns_dropped,
-        tokens_dropped=reply.tokens_dropped,
-        candidates=len(reply.candidates),
-        blocked=answer.blocked is not None,
+        seed=inner.seed,
+        window=inner.window,
+        turns_dropped=inner.turns_dropped,
+        tokens_dropped=inner.tokens_dropped,
+        candidates=len(inner.candidates),
+        blocked=reply.blocked is not None,
     )
 
 
-def usage(answers: Iterable[CheckedReply]) -> Usage:
-    """Tokens of one request: the context counts once, however many replies there are."""
-    replies = [answer.reply for answer in answers]
-    read, written = replies[0].context_tokens, sum(reply.reply_tokens for reply in replies)
-    cached = TokensDetails(cached_tokens=replies[0].cached_tokens)
+def build_usage(replies: Iterable[CheckedReply]) -> Usage:
+    """Return the token counts of a request. The context counts once, independent of the number of choices."""
+    inner = [reply.reply for reply in replies]
+    read = inner[0].context_tokens
+    written = sum(reply.reply_tokens for reply in inner)
+    cached = TokensDetails(cached_tokens=inner[0].cached_tokens)
     return Usage(
         prompt_tokens=read, completion_tokens=written, total_tokens=read + written, prompt_tokens_details=cached
     )
 
 
-def _wrong(param: str, message: str) -> APIError:
+def _invalid(param: str, message: str) -> APIError:
     return APIError(400, message, param=param, code="invalid_value")

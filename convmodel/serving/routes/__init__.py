@@ -1,1 +1,1 @@
-"""Routes of the HTTP API, one module each."""
+"""Routes of convmodel's own API, beside those of conversations."""

@@ -1,4 +1,4 @@
-"""Nothing in, what this server is and allows out."""
+"""`GET /about`: the model, its options and presets, and the server's limits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 import convmodel
 from convmodel.serving.request_options import resolve_options
-from convmodel.serving.schemas import Options, ResponseModel, refusals
+from convmodel.serving.schemas import Options, ResponseModel, error_responses
 from convmodel.serving.service import Service, TheService
 from convmodel.serving.sse import json_response
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["Server"])
 
 
 class LimitsBody(ResponseModel):
-    """What requests may ask for at most."""
+    """Maximum values of requests."""
 
     body_bytes: int
     turns: int
@@ -28,48 +28,49 @@ class LimitsBody(ResponseModel):
 
 
 class AboutBody(ResponseModel):
-    """What this server is."""
+    """The description of a server."""
 
     title: str
-    model: str = Field(description="its name in /v1/models")
-    version: str = Field(description="of convmodel")
-    writes: bool = Field(description="whether replies, or documents, are written")
-    chooses: bool = Field(description="whether replies are chosen")
-    documents: bool = Field(description="whether /documents works")
-    candidates: bool = Field(description="whether /candidates works")
-    conversations: bool = Field(description="whether /conversations works")
-    preset: str | None = Field(description="used where a request names none")
+    model: str = Field(description="name in /v1/models")
+    version: str = Field(description="version of convmodel")
+    writes: bool = Field(description="whether replies or documents are generated")
+    chooses: bool = Field(description="whether replies are selected from candidates")
+    documents: bool = Field(description="whether /documents is available")
+    candidates: bool = Field(description="whether /candidates is available")
+    conversations: bool = Field(description="whether /conversations is available")
+    preset: str | None = Field(description="used for requests without a preset")
     presets: dict[str, dict[str, Any]]
-    options: dict[str, Any] = Field(description="all in effect where a request says nothing")
-    option_help: dict[str, str] = Field(description="what is allowed")
+    options: dict[str, Any] = Field(description="all options of a request that sets none")
+    option_help: dict[str, str] = Field(description="description of each option with its allowed values")
     limits: LimitsBody
-    keys: bool = Field(description="whether a key is needed")
-    policy: bool = Field(description="whether a policy is on")
+    keys: bool = Field(description="whether an API key is required")
+    policy: bool = Field(description="whether a policy checks texts")
 
 
-@router.get("/about", summary="What this server is", response_model=AboutBody, responses=refusals())
+@router.get("/about", summary="Describe the server", response_model=AboutBody, responses=error_responses())
 async def about(service: TheService) -> Response:
-    """The model, what it can do, the presets, every option with what is allowed, and the limits."""
+    """Return the model, its abilities, its presets, all options with their allowed values, and the limits."""
     return json_response(_about(service))
 
 
 def _about(service: Service) -> AboutBody:
-    settings, talker = service.settings, service.talker
-    of_talker = {} if talker is None else dict(talker.options)
+    settings = service.settings
+    talker = service.talker
+    talker_options = {} if talker is None else dict(talker.options)
     presets = {name: dict(options) for name, options in service.presets.items()}
     return AboutBody(
         title=service.title,
         model=service.model,
         version=convmodel.__version__,
-        writes="do_sample" in of_talker,
+        writes="do_sample" in talker_options,
         chooses=service.search is not None,
         documents=service.documents is not None,
         candidates=service.search is not None,
         conversations=service.store is not None,
         preset=service.preset,
         presets=presets,
-        options={**of_talker, **resolve_options(service, None, None)},
-        option_help=option_help(service),
+        options={**talker_options, **resolve_options(service, None, None)},
+        option_help=describe_options(service),
         limits=LimitsBody(
             body_bytes=settings.body_bytes,
             turns=settings.turns,
@@ -84,17 +85,17 @@ def _about(service: Service) -> AboutBody:
     )
 
 
-def option_help(service: Service) -> dict[str, str]:
-    """For each option of this server what is allowed."""
-    left_out = set() if service.settings.beams else {"num_beams"}
+def describe_options(service: Service) -> dict[str, str]:
+    """Return the description of each option that the server supports."""
+    unsupported = set() if service.settings.beams else {"num_beams"}
     talker = service.talker
-    found = {}
+    descriptions: dict[str, str] = {}
     for name, field in Options.model_fields.items():
-        if name in left_out or talker is None:
+        if name in unsupported or talker is None:
             continue
         try:
             talker.check_options({name: None})
         except ValueError:
             continue
-        found[name] = field.description or ""
-    return found
+        descriptions[name] = field.description or ""
+    return descriptions

@@ -1,4 +1,4 @@
-"""A prompt in, documents that go on from it out, at once or piece by piece."""
+"""`POST /documents`: continue a prompt as documents, as JSON or as a stream."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
@@ -9,21 +9,21 @@ from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
-from convmodel.serving.jobs import CompletedJob, Made
 from convmodel.serving.request_options import check_chars, check_options, resolve_options
 from convmodel.serving.routes.replies import error_event
 from convmodel.serving.schemas import (
-    MAKING,
+    JOB_STATUSES,
     BlockedBody,
     Options,
     RequestModel,
     ResponseModel,
     Seed,
-    refusals,
-    streamed,
+    error_responses,
+    stream_responses,
 )
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
+from convmodel.serving.thread_bridge import Job
 
 router = APIRouter(tags=["Documents"])
 
@@ -40,41 +40,41 @@ Meta = (
 
 
 class DocumentRequestBody(RequestModel):
-    """How a document begins."""
+    """A prompt to continue."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"prompt": "Once upon a time", "meta": {"topics": ["cats", "dogs"]}, "n": 2}]}
     )
 
-    prompt: str = Field("", description="the first words; may be empty")
-    meta: Meta | None = Field(None, description="what is known of it: a text, a list, or an object of fields")
-    n: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="texts that are written")
-    preset: str | None = Field(None, description="a set of options, see /about; null is the server's usual one")
-    options: Options | None = Field(None, description="on top of the preset")
-    seed: Seed | None = Field(None, description="the same request with the same seed gives the same texts")
-    stream: bool = Field(False, description="whether the first text comes piece by piece, as text/event-stream")
+    prompt: str = Field("", description="the beginning of the document; may be empty")
+    meta: Meta | None = Field(None, description="metadata: a text, a list, or an object of fields")
+    n: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="number of texts to generate")
+    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
+    options: Options | None = Field(None, description="options on top of the preset")
+    seed: Seed | None = Field(None, description="reproduces the texts with the same request")
+    stream: bool = Field(False, description="whether to stream the first text as text/event-stream")
 
 
 class TextBody(ResponseModel):
-    """One text that was written."""
+    """One generated text."""
 
-    text: str = Field(description="what follows the prompt")
+    text: str = Field(description="the continuation, without the prompt")
     finish: Literal["end", "stop", "length", "cancelled"]
     tokens: int
-    score: float | None = Field(description="log-likelihood for each token, in nats; null of a single text")
+    score: float | None = Field(description="mean log-likelihood per token, in nats; null for a single text")
 
 
 class DocumentsBody(ResponseModel):
-    """What was written."""
+    """The generated texts."""
 
     prompt: str
     meta: Any
-    texts: list[TextBody] = Field(description="without those that may not be shown")
+    texts: list[TextBody] = Field(description="without the texts that the policy blocked")
     tokens_read: int
-    tokens_dropped: int = Field(description="the prompt's oldest ones, for which there was no room")
-    meta_tokens_dropped: int = Field(description="the meta's last ones, which are more than the model reads")
+    tokens_dropped: int = Field(description="first tokens of the prompt, left out to fit the window")
+    meta_tokens_dropped: int = Field(description="last tokens of the metadata, beyond the model's maximum")
     seed: int | None
-    blocked: BlockedBody | None = Field(description="why texts are missing, if some are")
+    blocked: BlockedBody | None = Field(description="the reason why texts are missing, if some are")
 
 
 @router.post(
@@ -82,27 +82,26 @@ class DocumentsBody(ResponseModel):
     summary="Write documents",
     response_model=DocumentsBody,
     responses={
-        **refusals(400, 404, *MAKING),
-        **streamed(
+        **error_responses(400, 404, *JOB_STATUSES),
+        **stream_responses(
             DocumentsBody,
             '`piece` with `{"text"}` of the first text, any number of times; '
-            "then `documents` with the same as the JSON, or `error`.",
+            "then `documents` with the same body as the JSON, or `error`.",
             *("piece", "documents", "error"),
         ),
     },
 )
 async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
-    """Goes on from a prompt, `n` times, with what is known of the document. 404 where the model writes no documents."""
+    """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""
     if service.documents is None:
         raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
-    begun = _begun(service, body)
-    writing = await service.documents.begin(begun, owner=owner, pieces=body.stream)
+    job = await service.documents.start(_build_request(service, body), owner=owner, pieces=body.stream)
     if body.stream:
-        return EventStream(_events(writing, body, service), keep_alive=service.settings.keep_alive)
-    return json_response(_body(body, await cancel_on_disconnect(request, writing.result(), writing.stop)))
+        return EventStream(_events(job, body, service), keep_alive=service.settings.keep_alive)
+    return json_response(_body(body, await cancel_on_disconnect(request, job.result(), job.cancel)))
 
 
-def _begun(service: Service, body: DocumentRequestBody) -> DocumentRequest:
+def _build_request(service: Service, body: DocumentRequestBody) -> DocumentRequest:
     check_chars(body.prompt, service.settings.turn_chars, param="prompt")
     options = {} if body.options is None else body.options.given()
     check_options(service, options)
@@ -116,32 +115,42 @@ def _begun(service: Service, body: DocumentRequestBody) -> DocumentRequest:
 
 
 async def _events(
-    writing: Made[CheckedDocuments] | CompletedJob[CheckedDocuments], body: DocumentRequestBody, service: Service
+    job: Job[CheckedDocuments], body: DocumentRequestBody, service: Service
 ) -> AsyncGenerator[bytes, None]:
     try:
-        async for piece in writing.pieces():
-            yield event("piece", {"text": piece})
-        yield event("documents", _body(body, await writing.result()))
-    except APIError as refusal:
-        yield error_event(refusal, service)
+        async for piece in job:
+            yield encode_event("piece", {"text": piece})
+        yield encode_event("documents", _body(body, await job.result()))
+    except APIError as error:
+        yield error_event(error, service)
     finally:
-        writing.stop()
+        job.cancel()
 
 
-def _body(asked: DocumentRequestBody, written: CheckedDocuments) -> DocumentsBody:
-    output, blocked = written.output, written.blocked
+def _body(request: DocumentRequestBody, documents: CheckedDocuments) -> DocumentsBody:
+    blocked = None if documents.blocked is None else BlockedBody.of(documents.blocked)
+    output = documents.output
+    if output is None:
+        return DocumentsBody(
+            prompt=request.prompt,
+            meta=request.meta,
+            texts=[],
+            tokens_read=0,
+            tokens_dropped=0,
+            meta_tokens_dropped=0,
+            seed=None,
+            blocked=blocked,
+        )
     return DocumentsBody(
-        prompt=asked.prompt,
-        meta=asked.meta,
-        texts=[]
-        if output is None
-        else [
-            TextBody(text=output.texts[n], finish=output.finishes[n], tokens=output.tokens[n], score=output.scores[n])
-            for n in written.shown
+        prompt=request.prompt,
+        meta=request.meta,
+        texts=[
+            TextBody(text=output.texts[i], finish=output.finishes[i], tokens=output.tokens[i], score=output.scores[i])
+            for i in documents.shown
         ],
-        tokens_read=0 if output is None else output.tokens_read,
-        tokens_dropped=0 if output is None else output.tokens_dropped,
-        meta_tokens_dropped=0 if output is None else output.meta_tokens_dropped,
-        seed=None if output is None else output.seed,
-        blocked=None if blocked is None else BlockedBody.of(blocked),
+        tokens_read=output.tokens_read,
+        tokens_dropped=output.tokens_dropped,
+        meta_tokens_dropped=output.meta_tokens_dropped,
+        seed=output.seed,
+        blocked=blocked,
     )

@@ -1,4 +1,4 @@
-"""Nothing in, whether the server lives, works, and how much it has done out."""
+"""`GET /health`, `GET /ready` and `GET /metrics`: liveness, readiness and Prometheus metrics."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import shutting_down
 from convmodel.serving.logs import log_defect
-from convmodel.serving.schemas import ResponseModel, refusals
+from convmodel.serving.schemas import ResponseModel, error_responses
 from convmodel.serving.service import TheService
 from convmodel.serving.sse import json_response
 
@@ -22,23 +22,23 @@ logger = logging.getLogger(__name__)
 
 
 class HealthBody(ResponseModel):
-    """It lives."""
+    """The status of a working server."""
 
     status: Literal["ok"] = Field(examples=["ok"])
 
 
 @router.head("/health", include_in_schema=False)
-@router.get("/health", summary="Whether the server lives", response_model=HealthBody, responses=refusals())
+@router.get("/health", summary="Check liveness", response_model=HealthBody, responses=error_responses())
 async def health() -> Response:
-    """Always 200 while the process answers. Needs no key."""
+    """Return 200 as long as the process responds. Needs no API key."""
     return json_response(HealthBody(status="ok"))
 
 
 @router.head("/ready", include_in_schema=False)
-@router.get("/ready", summary="Whether the server works", response_model=HealthBody, responses=refusals(503))
+@router.get("/ready", summary="Check readiness", response_model=HealthBody, responses=error_responses(503))
 async def ready(service: TheService) -> Response:
-    """200 when requests can be answered; 503 while the server ends, or when something it needs does not work."""
-    if service.makings.closing:
+    """Return 200 if requests can be answered; 503 during shutdown, or if a readiness check fails."""
+    if service.jobs.closing:
         raise shutting_down()
     for name, check in service.ready.items():
         try:
@@ -51,10 +51,10 @@ async def ready(service: TheService) -> Response:
 
 @router.get(
     "/metrics",
-    summary="What the server has done",
+    summary="Export metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals()},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **error_responses()},
 )
 async def metrics(service: TheService) -> Response:
-    """Numbers in Prometheus' text format."""
-    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    """Return all metrics in Prometheus' text format."""
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""A whole context in, a reply to it out, at once or piece by piece; nothing of it is kept."""
+"""`POST /replies`: reply to a context that the client keeps, as JSON or as a stream."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated
@@ -8,17 +8,27 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.reply_jobs import ReplyJob
+from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.request_options import build_reply_request
-from convmodel.serving.schemas import MAKING, Options, ReplyBody, RequestModel, Seed, Text, refusals, streamed
+from convmodel.serving.schemas import (
+    JOB_STATUSES,
+    Options,
+    ReplyBody,
+    RequestModel,
+    Seed,
+    Text,
+    error_responses,
+    stream_responses,
+)
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, event, json_response
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
+from convmodel.serving.thread_bridge import Job
 
 router = APIRouter(tags=["Replies"])
 
 
 class ReplyRequestBody(RequestModel):
-    """What is to be replied to."""
+    """A context to reply to."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -27,13 +37,13 @@ class ReplyRequestBody(RequestModel):
     )
 
     context: Annotated[
-        list[Text], Field(min_length=1, description="the turns so far, oldest first; the reply follows the last")
+        list[Text], Field(min_length=1, description="the turns so far, oldest first; the reply follows the last one")
     ]
-    persona: list[Text] | None = Field(None, description="sentences about the one who replies")
-    preset: str | None = Field(None, description="a set of options, see /about; null is the server's usual one")
-    options: Options | None = Field(None, description="on top of the preset")
-    seed: Seed | None = Field(None, description="the same request with the same seed gives the same reply")
-    stream: bool = Field(False, description="whether the reply comes piece by piece, as text/event-stream")
+    persona: list[Text] | None = Field(None, description="sentences about the speaker of the reply")
+    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
+    options: Options | None = Field(None, description="options on top of the preset")
+    seed: Seed | None = Field(None, description="reproduces the reply with the same request")
+    stream: bool = Field(False, description="whether to stream the reply as text/event-stream")
 
 
 @router.post(
@@ -41,23 +51,23 @@ class ReplyRequestBody(RequestModel):
     summary="Reply to a context",
     response_model=ReplyBody,
     responses={
-        **refusals(400, 404, *MAKING),
-        **streamed(
+        **error_responses(400, 404, *JOB_STATUSES),
+        **stream_responses(
             ReplyBody,
-            '`piece` with `{"text"}`, any number of times; then `reply` with the same as the JSON, or `error`.',
+            '`piece` with `{"text"}`, any number of times; then `reply` with the same body as the JSON, or `error`.',
             *("piece", "reply", "error"),
         ),
     },
 )
 async def reply(body: ReplyRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
-    """Replies to a context that the client keeps. Nothing is stored.
+    """Reply to a context that the client keeps. Nothing is stored.
 
-    With `stream` the answer is a stream of events: `piece` with `{"text"}`, again and again, then `reply` with the
-    whole reply, or `error`. A client that leaves ends the reply.
+    With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
+    the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
     if service.replies is None:
         raise no_replies()
-    what = build_reply_request(
+    reply_request = build_reply_request(
         service,
         context=body.context,
         persona=body.persona,
@@ -65,29 +75,29 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
         options=None if body.options is None else body.options.given(),
         seed=body.seed,
     )
-    making = await service.replies.begin(what, owner=owner, pieces=body.stream)
+    job = await service.replies.start(reply_request, owner=owner, pieces=body.stream)
     if body.stream:
-        return EventStream(_events(making, service), keep_alive=service.settings.keep_alive)
-    return json_response(ReplyBody.of(await cancel_on_disconnect(request, making.answer(), making.stop)))
+        return EventStream(_events(job, service), keep_alive=service.settings.keep_alive)
+    return json_response(ReplyBody.of(await cancel_on_disconnect(request, job.result(), job.cancel)))
 
 
-async def _events(making: ReplyJob, service: Service) -> AsyncGenerator[bytes, None]:
+async def _events(job: Job[CheckedReply], service: Service) -> AsyncGenerator[bytes, None]:
     try:
-        async for piece in making:
-            yield event("piece", {"text": piece})
-        yield event("reply", ReplyBody.of(await making.answer()))
-    except APIError as refusal:
-        yield error_event(refusal, service)
+        async for piece in stream_text(job):
+            yield encode_event("piece", {"text": piece})
+        yield encode_event("reply", ReplyBody.of(await job.result()))
+    except APIError as error:
+        yield error_event(error, service)
     finally:
-        making.stop()
+        job.cancel()
 
 
-def error_event(refusal: APIError, service: Service) -> bytes:
-    """What ends a stream of ours that could not be finished."""
-    service.metrics.refused(refusal.code or "other")
-    return event("error", refusal.body())
+def error_event(error: APIError, service: Service) -> bytes:
+    """Count an error that ends a stream, and return its event."""
+    service.metrics.count_error(error.code or "other")
+    return encode_event("error", error.body())
 
 
 def no_replies() -> APIError:
-    """Where nothing replies."""
+    """Return the error for a server that only writes documents."""
     return APIError(404, "this server writes documents and does not reply; see /documents", code="no_replies")

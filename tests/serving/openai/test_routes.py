@@ -228,10 +228,10 @@ def test_what_is_not_honoured_is_an_error(change: dict[str, Any], param: str | N
 @pytest.mark.parametrize(("finish", "reason"), [("end", "stop"), ("stop", "stop"), ("length", "length")])
 def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> None:
     from convmodel.responders.protocol import Candidate, Reply
-    from convmodel.serving.openai.translate import finish_reason
+    from convmodel.serving.openai.translate import convert_finish_reason
     from convmodel.serving.reply_jobs import CheckedReply
 
-    assert finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
+    assert convert_finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
 
 
 def test_a_blocked_reply_is_a_content_filter() -> None:
@@ -261,13 +261,13 @@ def test_when_one_of_several_replies_finds_no_place_none_is_made() -> None:
     with client_of(service) as client:
         answer = client.post(CHAT, json={"model": "model", "messages": HELLO, "n": 3})
         assert answer.status_code == 429
-        until(lambda: service.makings.places.open == 0)
+        until(lambda: service.jobs.limit.open == 0)
         assert all(replying._cancelled.is_set() for replying in fake.running)
         body = {"model": "model", "messages": HELLO, "n": 8}
         fake.go_on.set()
-        service.makings.take(1, owner="somebody")
+        service.jobs.acquire(1, owner="somebody")
         assert client.post(CHAT, json=body).json()["error"]["code"] == "queue_full"
-        assert service.makings.places.open == 1
+        assert service.jobs.limit.open == 1
 
 
 def test_open_replies_are_counted_for_each_user_of_a_key() -> None:
@@ -282,7 +282,7 @@ def test_open_replies_are_counted_for_each_user_of_a_key() -> None:
         other = held.chat.completions.create(model="model", messages=HELLO, user="bob", stream=True)
         stream.close()
         other.close()
-        until(lambda: service.makings.places.open == 0)
+        until(lambda: service.jobs.limit.open == 0)
 
 
 def test_the_sampling_of_the_server_never_stands_in_the_way_of_temperature_0() -> None:

@@ -89,7 +89,7 @@ def test_a_reply_is_made_anew_with_another_seed(new_site: NewSite, new_page: New
 def test_a_reply_is_seen_once_however_late_its_stream_ends(
     button: str | None, new_site: NewSite, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give, ends = EventStream._give, threading.Event()
+    give, ends = EventStream._send_chunk, threading.Event()
 
     async def late(self: EventStream, chunk: bytes, send: Send) -> None:
         while not chunk and not ends.is_set():
@@ -101,7 +101,7 @@ def test_a_reply_is_seen_once_however_late_its_stream_ends(
         person.talk("Hello")
         expect(person.page.get_by_role("button", name=button)).to_be_visible()
         before = person.page.locator(".theirs .bubble").inner_text()
-    monkeypatch.setattr(EventStream, "_give", late)
+    monkeypatch.setattr(EventStream, "_send_chunk", late)
     replies = person.page.locator(".theirs .bubble")
     if button is None:
         person.say("Hello")

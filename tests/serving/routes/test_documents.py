@@ -47,11 +47,11 @@ def test_presets_are_those_of_what_writes_the_documents() -> None:
         schemas = client.get("/openapi.json").json()["components"]["schemas"]
         told = {
             name: schemas[name]["properties"]["preset"]["anyOf"][0]["enum"]
-            for name in ("DocumentRequest", "ChatRequest")
+            for name in ("DocumentRequestBody", "ChatRequest")
         }
-        for preset in told["DocumentRequest"]:
+        for preset in told["DocumentRequestBody"]:
             assert client.post("/documents", json={"prompt": "a", "preset": preset}).status_code == 200
-    assert told["DocumentRequest"] == ["off", "long"] and "long" not in told["ChatRequest"]
+    assert told["DocumentRequestBody"] == ["off", "long"] and "long" not in told["ChatRequest"]
 
 
 def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> None:

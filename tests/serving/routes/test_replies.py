@@ -180,7 +180,7 @@ def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
     with client_of(service_of(fake, deadline=0.1)) as client:
         answer = client.post("/replies", json={"context": ["a"], "seed": 4})  # of several words
         streamed = client.post("/replies", json={"context": ["a"], "seed": 4, "stream": True})
-        until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
+        until(lambda: client.app.state.service.jobs.limit.open == 0)  # type: ignore[attr-defined]
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
     assert [name for name, _ in events_of(streamed.text)] == ["piece", "error"]
 
@@ -198,7 +198,7 @@ def test_what_takes_too_long_to_begin_is_told_and_its_place_comes_back() -> None
         answer = client.post("/replies", json={"context": ["a"]})
         assert time.monotonic() - asked < 10
         begin.set()
-        until(lambda: client.app.state.service.makings.places.open == 0)  # type: ignore[attr-defined]
+        until(lambda: client.app.state.service.jobs.limit.open == 0)  # type: ignore[attr-defined]
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "deadline"
 
 
@@ -240,7 +240,7 @@ def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall("\r\n".join([*head, f"Content-Length: {len(body)}", "", body]).encode())
             until(fake.held.is_set, seconds=20)
-        until(lambda: service.makings.places.open == 0, seconds=20)
+        until(lambda: service.jobs.limit.open == 0, seconds=20)
     [replying] = fake.running
     assert replying._cancelled.is_set()
 
@@ -257,13 +257,13 @@ def test_places_are_counted_for_all_and_each_is_freed_once() -> None:
         threads = [threading.Thread(target=ask, args=(address,)) for _ in range(3)]
         for thread in threads:
             thread.start()
-        until(lambda: service.makings.places.open == 3, seconds=20)
+        until(lambda: service.jobs.limit.open == 3, seconds=20)
         assert httpx.post(f"{address}/replies", json={"context": ["a"]}).status_code == 429
         assert httpx.get(f"{address}/health").status_code == 200
         fake.go_on.set()
         for thread in threads:
             thread.join()
-        assert found == [200, 200, 200] and service.makings.places.open == 0
+        assert found == [200, 200, 200] and service.jobs.limit.open == 0
 
 
 # The policy
