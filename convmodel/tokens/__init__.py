@@ -1,1 +1,1 @@
-"""Conversations in, token ids, windows and batches out."""
+"""Tokenizers, layouts, token stores and batches: conversations enter, padded batches of token ids leave."""

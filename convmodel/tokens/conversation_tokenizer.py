@@ -1,4 +1,4 @@
-"""Turns in, token ids out, with separators and token-type ids; knows nothing of tensors."""
+"""Encode conversations as token ids with separators and token types, as lists without tensors."""
 
 import os
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ class Encoding(dict[str, list[int]]):
     """`input_ids`, `token_type_ids` and `attention_mask` of one conversation, each a list of T integers.
 
     Args:
-        turns_dropped: how many of the oldest turns were left out to fit `max_length`.
-        tokens_dropped: how many tokens (without separators) went with them or were cut from the newest turn.
+        turns_dropped: number of the oldest turns that were dropped to fit `max_length`.
+        tokens_dropped: number of tokens (without separators) of the dropped turns, or cut from the newest turn.
     """
 
     turns_dropped: int
@@ -26,9 +26,9 @@ class Encoding(dict[str, list[int]]):
 
 
 class ConversationTokenizer(TextTokenizer):
-    """Lays a conversation out for a conversation model; see docs/layout.md for the picture.
+    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout.
 
-    What it wraps and which token separates: see `TextTokenizer`.
+    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
 
     Example:
         >>> tokenizer = ConversationTokenizer.from_pretrained("gpt2")
@@ -37,16 +37,18 @@ class ConversationTokenizer(TextTokenizer):
     """
 
     def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
-        """Lays out a context, ready for its reply.
+        """Encode a context, ready for its reply.
 
         Args:
             turns: the turns so far, oldest first.
             persona: sentences that describe the speaker who replies; never dropped.
-            max_length: tokens at most. Whole oldest turns go first; the newest turn is cut from its start only when it
-                alone is too long. The result's `turns_dropped` and `tokens_dropped` tell what went.
+            max_length: maximum number of tokens. Whole turns are dropped, oldest first; the newest turn is cut from
+                its start only when it alone is too long. `turns_dropped` and `tokens_dropped` of the result count the
+                losses.
 
         Raises:
-            TypeError, ValueError: when a turn is missing, empty or no text, or the persona leaves no room for a turn.
+            TypeError: when a turn or persona sentence is not a text.
+            ValueError: when a turn is missing or empty, or the persona leaves no room for a turn.
         """
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
@@ -61,13 +63,13 @@ class ConversationTokenizer(TextTokenizer):
         max_length: int | None = None,
         keep: float = 1.0,
     ) -> Encoding:
-        """As calling it, from ids: of texts as `encode` gives them, or of replies as a model wrote them.
+        """Lay out token ids of turns: those that `encode` returns for a text, or those that a model generated.
 
         Args:
-            turns: ids of each turn, at least one.
-            persona: ids of each sentence.
-            max_length: tokens at most.
-            keep: below 1, turns are left out in larger steps; see `layout.truncate_with_hysteresis`.
+            turns: token ids of each turn, at least one.
+            persona: token ids of each persona sentence.
+            max_length: maximum number of tokens.
+            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
 
         Raises:
             ValueError: when the persona leaves no room for a turn.
@@ -84,9 +86,10 @@ class ConversationTokenizer(TextTokenizer):
         )
 
     def chat_template(self) -> str:
-        """A Jinja template that gives the layout's input_ids for `messages`; system messages are persona sentences.
+        """Return a Jinja template that gives the layout's input_ids for `messages`.
 
-        It carries no token-type ids and, as every chat template, does not keep control tokens out of the texts.
+        System messages are persona sentences. The template has no token types and, like every chat template, does not
+        keep control tokens out of the texts.
         """
         sep = "{{- " + repr(self._sep_token) + " -}}"
         return (
@@ -97,6 +100,6 @@ class ConversationTokenizer(TextTokenizer):
         )
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Saves the transformers tokenizer with the chat template; the separator is the same id after reloading."""
+        """Save the transformers tokenizer with the chat template; the separator has the same id after reloading."""
         self._hf_tokenizer.chat_template = self.chat_template()
         super().save_pretrained(folder)

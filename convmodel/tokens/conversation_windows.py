@@ -1,4 +1,4 @@
-"""A token store in, laid-out windows of at most `max_length` tokens out, each read by its number."""
+"""Split the conversations of a token store into windows of at most `max_length` tokens, and lay the windows out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ from convmodel.tokens.store import TokenStore
 
 @dataclass
 class WindowCounts:
-    """What became of the conversations of a store.
+    """Statistics of the conversations that do not fit into one window.
 
     Args:
-        split: conversations longer than a window.
-        cut_turns: turns longer than a window, cut from their start.
-        dropped: numbers of the conversations whose persona leaves no room for a turn.
+        split: number of conversations longer than a window.
+        cut_turns: number of turns longer than a window, which were cut from their start.
+        dropped: indices of the conversations whose persona leaves no room for a turn.
     """
 
     split: int = 0
@@ -34,27 +34,27 @@ class WindowCounts:
 
 
 class SegmentLengths(Protocol):
-    """How long the persona sentences and turns of conversations are; see `TokenStore`."""
+    """Lengths of the persona sentences and turns of conversations; see `TokenStore`."""
 
     @property
     def first(self) -> np.ndarray:
-        """(C + 1,) the first segment of each conversation, and how many segments there are."""
+        """(C + 1,) index of the first segment of each conversation, then the number of segments."""
 
     @property
     def prefix_segments(self) -> np.ndarray:
-        """(C,) persona sentences of each conversation."""
+        """(C,) number of persona sentences of each conversation."""
 
     def segment_lengths(self) -> np.ndarray:
-        """Tokens of every segment, without separators."""
+        """Return the number of tokens of every segment, without separators."""
 
 
 class WindowPlan:
-    """Which turns each window reads, so that every target turn is predicted exactly once; needs lengths alone.
+    """The turns that each window holds, so that every target turn is predicted exactly once; needs lengths alone.
 
     Args:
-        segments: persona sentences and turns of all conversations.
-        max_length: tokens of a window at most.
-        train_on: which turns are predicted.
+        segments: lengths of the persona sentences and turns of all conversations.
+        max_length: maximum number of tokens of a window.
+        train_on: the turns to predict.
         context_share: see `convmodel.tokens.conversation_layout.split_into_windows`.
     """
 
@@ -71,7 +71,8 @@ class WindowPlan:
         lengths = segments.segment_lengths()
         costs = np.append(0, np.cumsum(lengths + 1))
         first_turn = segments.first[:-1] + segments.prefix_segments
-        self._first_turn, self._turns = first_turn, segments.first[1:] - first_turn
+        self._first_turn = first_turn
+        self._turns = segments.first[1:] - first_turn
         persona = costs[first_turn] - costs[segments.first[:-1]]
         short = persona + costs[segments.first[1:]] - costs[first_turn] + 1 <= max_length
         split = self._split(
@@ -81,50 +82,56 @@ class WindowPlan:
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._conversation, self._first, self._predict_from, self._stop, self._cut = rows.T
         start = self._first_turn[self._conversation]
-        said = costs[start + self._stop] - costs[start + self._first]
-        self.lengths = persona[self._conversation] + said + 1 - self._cut
+        turn_tokens = costs[start + self._stop] - costs[start + self._first]
+        self.lengths = persona[self._conversation] + turn_tokens + 1 - self._cut
 
     def __len__(self) -> int:
         return len(self._conversation)
 
     @property
     def conversations(self) -> int:
-        """How many conversations have a turn that is predicted."""
+        """Number of conversations with a turn that is predicted."""
         return len(np.unique(self._conversation))
 
     def _targets(self, n: int) -> range:
-        """The numbers of the turns that window `n` predicts."""
-        chosen = target_turns(self._train_on, int(self._turns[self._conversation[n]]))
-        begin = max(self._predict_from[n] - chosen.start + chosen.step - 1, 0) // chosen.step
-        end = max(self._stop[n] - chosen.start + chosen.step - 1, 0) // chosen.step
-        return chosen[int(begin) : int(end)]
+        """Return the indices of the turns that window `n` predicts."""
+        targets = target_turns(self._train_on, int(self._turns[self._conversation[n]]))
+        begin = max(self._predict_from[n] - targets.start + targets.step - 1, 0) // targets.step
+        end = max(self._stop[n] - targets.start + targets.step - 1, 0) // targets.step
+        return targets[int(begin) : int(end)]
 
-    def _whole(self, numbers: np.ndarray) -> np.ndarray:
-        """Rows of the conversations that fit into one window: read up to the last turn that is predicted."""
-        lengths, kind = np.unique(self._turns[numbers], return_inverse=True)
-        chosen = [target_turns(self._train_on, int(turns)) for turns in lengths]
-        begin = np.array([c[0] if len(c) else -1 for c in chosen], dtype=np.int64)[kind]
-        stop = np.array([c[-1] + 1 if len(c) else 0 for c in chosen], dtype=np.int64)[kind]
-        zeros = np.zeros_like(numbers)
-        return np.stack([numbers, zeros, begin, stop, zeros], axis=1)[begin >= 0]
+    def _whole(self, conversations: np.ndarray) -> np.ndarray:
+        """Return the rows of conversations that fit into one window, which ends with the last predicted turn."""
+        lengths, by_length = np.unique(self._turns[conversations], return_inverse=True)
+        targets = [target_turns(self._train_on, int(turns)) for turns in lengths]
+        begin = np.array([t[0] if len(t) else -1 for t in targets], dtype=np.int64)[by_length]
+        stop = np.array([t[-1] + 1 if len(t) else 0 for t in targets], dtype=np.int64)[by_length]
+        zeros = np.zeros_like(conversations)
+        return np.stack([conversations, zeros, begin, stop, zeros], axis=1)[begin >= 0]
 
     def _split(
-        self, numbers: np.ndarray, lengths: np.ndarray, persona: np.ndarray, *, max_length: int, context_share: float
+        self,
+        conversations: np.ndarray,
+        lengths: np.ndarray,
+        persona: np.ndarray,
+        *,
+        max_length: int,
+        context_share: float,
     ) -> np.ndarray:
-        """Rows of the conversations that do not fit into one window."""
+        """Return the rows of conversations that do not fit into one window."""
         rows: list[tuple[int, int, int, int, int]] = []
-        for number in numbers.tolist():
+        for conversation in conversations.tolist():
             try:
-                room = room_for_turns(int(persona[number]), max_length)
+                room = room_for_turns(int(persona[conversation]), max_length)
             except ValueError:
-                self.counts.dropped.append(number)
+                self.counts.dropped.append(conversation)
                 continue
-            start = self._first_turn[number]
-            turn_lengths = lengths[start : start + self._turns[number]].tolist()
-            found = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
-            rows.extend(_row(number, window) for window in found)
-            self.counts.split += len(found) > 1
-            self.counts.cut_turns += sum(window.cut > 0 for window in found)
+            start = self._first_turn[conversation]
+            turn_lengths = lengths[start : start + self._turns[conversation]].tolist()
+            windows = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
+            rows.extend(_row(conversation, window) for window in windows)
+            self.counts.split += len(windows) > 1
+            self.counts.cut_turns += sum(window.cut > 0 for window in windows)
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
 
 
@@ -132,8 +139,8 @@ class WindowSet(WindowPlan):
     """The windows of all conversations of a store, laid out when they are read.
 
     Args:
-        store: the conversations' token ids.
-        sep_token_id: the separator.
+        store: token ids of the conversations.
+        sep_token_id: id of the separator.
         max_length, train_on, context_share: see `WindowPlan`.
     """
 
@@ -147,10 +154,14 @@ class WindowSet(WindowPlan):
         context_share: float = 0.5,
     ) -> None:
         super().__init__(store, max_length=max_length, train_on=train_on, context_share=context_share)
-        self._store, self._sep_token_id = store, sep_token_id
+        self._store = store
+        self._sep_token_id = sep_token_id
 
     def words(self) -> int:
-        """White-space separated words of all predicted turns: perplexity per word compares across vocabularies."""
+        """Return the number of white-space separated words of all predicted turns.
+
+        Perplexity per word compares across vocabularies.
+        """
         words = self._store.words
         return sum(
             int(words[self._first_turn[self._conversation[n]] + turn])
@@ -159,15 +170,17 @@ class WindowSet(WindowPlan):
         )
 
     def predicted(self, n: int) -> tuple[int, range]:
-        """The number of window `n`'s conversation, and those of the turns whose tokens are labels, in order."""
+        """Return the index of window `n`'s conversation and the indices of its predicted turns, in order."""
         return int(self._conversation[n]), self._targets(n)
 
-    def read(self, numbers: Iterable[int]) -> list[ConversationSequence]:
-        """The windows of these numbers, laid out, with labels."""
-        return [self._read(int(n)) for n in numbers]
+    def read(self, indices: Iterable[int]) -> list[ConversationSequence]:
+        """Return the layouts of windows, with labels."""
+        return [self._read(int(n)) for n in indices]
 
     def _read(self, n: int) -> ConversationSequence:
-        conversation, first, stop = self._conversation[n], int(self._first[n]), int(self._stop[n])
+        conversation = self._conversation[n]
+        first = int(self._first[n])
+        stop = int(self._stop[n])
         start = int(self._first_turn[conversation])
         turns = self._store.segments(start + first, start + stop)
         predicted = set(self._targets(n))
@@ -181,5 +194,5 @@ class WindowSet(WindowPlan):
         )
 
 
-def _row(number: int, window: Window) -> tuple[int, int, int, int, int]:
-    return number, window.first, window.predict_from, window.stop, window.cut
+def _row(conversation: int, window: Window) -> tuple[int, int, int, int, int]:
+    return conversation, window.first, window.predict_from, window.stop, window.cut

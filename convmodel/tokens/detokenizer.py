@@ -1,4 +1,4 @@
-"""Token ids in, one by one; text out as soon as it is certain."""
+"""Decode a stream of token ids incrementally, without emitting text that a later token may change."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from transformers import PreTrainedTokenizerBase
 
 
 class StreamingDetokenizer:
-    """The text of a reply while it is being written. Its pieces, joined, are the whole text, whatever the script.
+    """Incremental decoder of a text that is being generated. Its pieces, joined, are the whole text in any script.
 
-    Characters that a further token may yet complete or change are held back, and so is what may become a stop string.
+    Characters that a further token may complete or change are held back, and so is the beginning of a stop string.
 
     Args:
-        tokenizer: whose tokens come. One without a Rust part gives its text at the end.
+        tokenizer: tokenizer of the token ids. One without a Rust backend yields all text at the end.
         stop_strings: the text ends before the first of them.
-        begun: tokens of the text that it goes on, which is not given out: what stands before a token may decide how it
-            is written (a word that follows another begins with a space).
+        prefix_ids: token ids of the text that is continued. It is not emitted, but it may decide how the next token is
+            written (a word that follows another begins with a space).
 
     Raises:
         ValueError: when a stop string is empty.
@@ -27,71 +27,73 @@ class StreamingDetokenizer:
     ) -> None:
         if not all(stop_strings):
             raise ValueError(f"stop_strings={list(stop_strings)!r} holds an empty string; leave it out")
-        self._tokenizer, self._stop_strings = tokenizer, tuple(stop_strings)
+        self._tokenizer = tokenizer
+        self._stop_strings = tuple(stop_strings)
         self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids = list(prefix_ids)
         self._settled = len(self._ids)
-        self._decoded = self._given = decode(tokenizer, prefix_ids) if prefix_ids else ""
-        self._start = len(self._given)
+        self._decoded = decode(tokenizer, prefix_ids) if prefix_ids else ""
+        self._emitted = self._decoded
+        self._start = len(self._emitted)
         self.stopped = False
         """Whether a stop string came."""
         if self._rust is not None and prefix_ids:
-            self._go_on(self._rust)
+            self._feed_prefix(self._rust)
 
-    def _go_on(self, rust: Tokenizer) -> None:
-        """Lets the stream read what was there before."""
+    def _feed_prefix(self, rust: Tokenizer) -> None:
+        """Feed the prefix to the stream."""
         try:
             pieces = [self._stream.step(rust, token) for token in self._ids]
         except Exception:
             pieces = []
-        if "".join(piece or "" for piece in pieces) != self._given:
-            self._rust = None  # something is held back that is no part of what is to come: the end will tell
+        if "".join(piece or "" for piece in pieces) != self._emitted:
+            self._rust = None  # the stream holds back a part of the prefix: decode everything at the end
 
     @property
     def text(self) -> str:
-        """What was given out so far."""
-        return self._given[self._start :]
+        """The text that was emitted so far."""
+        return self._emitted[self._start :]
 
     def feed(self, token: int) -> str:
-        """Takes the next token; returns the text that is certain now, often none."""
+        """Add the next token and return the text that has become certain, which is often empty."""
         self._ids.append(token)
         if self.stopped or self._rust is None:
             return ""
         try:
             piece = self._stream.step(self._rust, token)
-        except Exception:  # some decoders change what they said before; the end will tell
+        except Exception:  # some decoders change earlier text: decode everything at the end
             self._rust = None
             return ""
         if piece:
             self._settled = len(self._ids)
-        return self._give(self._decoded + (piece or ""), over=False)
+        return self._emit(self._decoded + (piece or ""), is_final=False)
 
     def finish(self) -> str:
-        """The rest of the text, when no further token comes."""
+        """Return the rest of the text after the last token."""
         if self.stopped:
             return ""
         whole = decode(self._tokenizer, self._ids)
-        if not whole.startswith(self._given):  # what was given out stays, and nothing after it is lost
+        if not whole.startswith(self._emitted):  # keep the emitted text, and lose nothing after it
             whole = self._decoded + decode(self._tokenizer, self._ids[self._settled :])
-        return self._give(whole, over=True)
+        return self._emit(whole, is_final=True)
 
-    def _give(self, decoded: str, *, over: bool) -> str:
-        """Gives out what is new in the decoded text and certain not to be, or become, a stop string."""
+    def _emit(self, decoded: str, *, is_final: bool) -> str:
+        """Emit the new part of the decoded text that cannot be, or become, a stop string."""
         self._decoded = decoded
-        start = len(self._given)  # what may begin a stop string was never given out
-        found = [place for stop in self._stop_strings if (place := decoded.find(stop, start)) >= 0]
-        if found:
+        start = len(self._emitted)  # the beginning of a stop string was never emitted
+        positions = [position for stop in self._stop_strings if (position := decoded.find(stop, start)) >= 0]
+        if positions:
             self.stopped = True
-            end = min(found)
+            end = min(positions)
         else:
-            end = len(decoded) - (0 if over else self._uncertain(decoded))
+            end = len(decoded) - (0 if is_final else self._uncertain_length(decoded))
         piece = decoded[start:end]
-        self._given += piece
+        self._emitted += piece
         return piece
 
-    def _uncertain(self, decoded: str) -> int:
-        """How many characters at the end begin a stop string."""
+    def _uncertain_length(self, decoded: str) -> int:
+        """Return the number of characters at the end that may begin a stop string."""
         longest = max(map(len, self._stop_strings), default=1) - 1
         for size in range(min(longest, len(decoded) - self._start), 0, -1):
             if any(stop.startswith(decoded[-size:]) for stop in self._stop_strings):
@@ -100,7 +102,7 @@ class StreamingDetokenizer:
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of ids; control tokens are left out."""
+    """Return the text of token ids, without control tokens."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text

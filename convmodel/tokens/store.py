@@ -1,4 +1,4 @@
-"""Conversations, examples with candidates, or documents in, their token ids on disk out: memory-mapped."""
+"""Store the token ids of conversations, selection examples or documents on disk, memory-mapped for reading."""
 
 import hashlib
 import json
@@ -16,28 +16,28 @@ from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 VERSION = 3
-"""Part of every key: raised when what is written changes, so that old folders are not read."""
+"""Part of every key: incremented when the format changes, so that folders of the old format are not read."""
 
-Stored = TypeVar("Stored")
+Item = TypeVar("Item")
 
 CHUNK = 2048
-"""Conversations or documents that go into the Rust tokenizer in one call, unless they are long."""
+"""Maximum number of conversations or documents that are tokenised in one call."""
 
 CHUNK_CHARACTERS = 2**22
-"""Characters that go into it in one call, and those of one conversation or document beyond."""
+"""Number of characters after which a call takes no further conversation or document."""
 
 Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
-"""The texts of one: what is pinned before it (persona sentences, a document's meta), what it says (turns, a document's
-body), and candidates of the reply, the real one first."""
+"""The texts of one stored item: its prefix (persona sentences, a document's meta), its turns (or a document's body),
+and candidates of its response, the real response first."""
 
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What a store holds.
+    """Summary of the contents of a store.
 
     Args:
-        conversations: how many conversations or documents were written.
-        source: one sentence about the file they came from.
+        conversations: number of conversations or documents.
+        source: one sentence about the file that they came from.
     """
 
     conversations: int
@@ -47,12 +47,20 @@ class StoreSummary:
 class TokenStore:
     """Token ids of conversations or documents, memory-mapped.
 
-    Segments are the texts of all `Segments` in order. `ends` holds where each segment's ids end, `words` and `bytes` how
-    many words and UTF-8 bytes each has, `first`, `prefix_segments` and `candidates` the first segment and the numbers of
-    pinned texts and candidates of each conversation.
+    The segments are the texts of all conversations (see `Segments`) in order. In the shapes below there are C
+    conversations or documents, and S segments.
 
     Args:
-        folder: what `TokenStore.build` wrote.
+        folder: folder that `TokenStore.build` wrote.
+
+    Attributes:
+        summary: summary of the contents.
+        ends: (S,) index after the last id of each segment.
+        words: (S,) number of words of each segment.
+        bytes: (S,) number of UTF-8 bytes of each segment.
+        first: (C + 1,) index of the first segment of each conversation, then S.
+        prefix_segments: (C,) number of persona sentences or metas of each conversation.
+        candidates: (C,) number of candidates of each conversation.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,25 +73,26 @@ class TokenStore:
         self.bytes = _map(folder / "bytes.bin", "int32")
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
-        self.prefix_segments, self.candidates = index[:, 1], index[:, 2]
+        self.prefix_segments = index[:, 1]
+        self.candidates = index[:, 2]
 
     def __len__(self) -> int:
         return len(self.prefix_segments)
 
     def segments(self, start: int, stop: int) -> list[list[int]]:
-        """The ids of the persona sentences and turns from `start` up to `stop`, in one read."""
+        """Return the ids of the segments from `start` up to `stop`, in one read."""
         ends = self.ends[start:stop].tolist()
         offset = int(self.ends[start - 1]) if start else 0
         ids = self._ids[offset : ends[-1]].tolist() if ends else []
         return [ids[a - offset : b - offset] for a, b in pairwise([offset, *ends])]
 
     def ids(self, segment: int, start: int, stop: int) -> np.ndarray:
-        """A part of the ids of one segment, not copied."""
+        """Return the ids of one segment from `start` up to `stop`, as a view."""
         offset = int(self.ends[segment - 1]) if segment else 0
         return self._ids[offset + start : offset + stop]
 
     def segment_lengths(self) -> np.ndarray:
-        """Tokens of every segment, without separators."""
+        """Return the number of tokens of every segment, without separators."""
         return np.diff(self.ends, prepend=0)
 
     @classmethod
@@ -96,29 +105,29 @@ class TokenStore:
         to_segments: Callable[[Any], Segments] | None = None,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
-        """Tokenises conversations as they stream by and writes them into `folder`, which appears when all is written.
+        """Tokenise a stream of conversations into `folder`, which appears when everything is written.
 
         Args:
-            conversations: read once; never more than two chunks of them are held.
-            tokenizer: whose `encode_many` gives the ids.
-            folder: where to write. If another process finishes first, what it wrote is used.
-            parts: gives the texts of one of them; left out, they are Conversations or ChoiceExamples.
-            describe: asked at the end for the sentence about the source.
+            conversations: conversations or other items, read once; at most two chunks of them are in memory.
+            tokenizer: tokenizer whose `encode_many` returns the ids.
+            folder: folder to write. If another process finishes first, its folder is used.
+            to_segments: returns the texts of one item; by default the items are Conversations or SelectionExamples.
+            describe: called at the end; returns the sentence about the source.
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(map(to_segments or _parts, conversations), tokenizer, fresh, dtype)
+            count = _write(map(to_segments or _to_segments, conversations), tokenizer, fresh, dtype)
             summary = StoreSummary(count, describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
 
 
 def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -> str:
-    """The name of a store: the same when, and only when, the same ids would be written."""
+    """Return the name of a store, which is the same if and only if the same ids would be written."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
         vocabulary = tokenizer.hf_tokenizer.get_vocab()
-    else:  # without what the last call happened to set
+    else:  # truncation and padding are settings of the last call
         vocabulary = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     parts = [
         VERSION,
@@ -140,8 +149,8 @@ def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: 
         open(folder / "bytes.bin", "wb") as bytes_file,
         open(folder / "conversations.bin", "wb") as index_file,
     ):
-        for parts in _chunks(conversations):
-            texts = [text for one in parts for part in one for text in part]
+        for chunk in _chunks(conversations):
+            texts = [text for item in chunk for part in item for text in part]
             encoded = tokenizer.encode_many(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
@@ -150,36 +159,39 @@ def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: 
             ends.tofile(ends_file)
             np.fromiter((len(text.split()) for text in texts), dtype=np.int32, count=len(texts)).tofile(words_file)
             np.fromiter((len(text.encode()) for text in texts), dtype=np.int32, count=len(texts)).tofile(bytes_file)
-            sizes = np.array([[len(part) for part in one] for one in parts], dtype=np.int64)
+            sizes = np.array([[len(part) for part in item] for item in chunk], dtype=np.int64)
             starts = segments + np.cumsum([0, *sizes.sum(axis=1)])
             index = np.stack([starts[:-1], sizes[:, 0], sizes[:, 2]], axis=1)
             index.astype(np.int64).tofile(index_file)
-            segments, tokens, count = int(starts[-1]), int(ends[-1]), count + len(parts)
+            segments = int(starts[-1])
+            tokens = int(ends[-1])
+            count += len(chunk)
     return count
 
 
-def _parts(one: Conversation | SelectionExample) -> Segments:
-    if isinstance(one, Conversation):
-        return one.persona, one.turns, ()
-    return one.persona, one.context, (one.response, *one.distractors)
+def _to_segments(item: Conversation | SelectionExample) -> Segments:
+    if isinstance(item, Conversation):
+        return item.persona, item.turns, ()
+    return item.persona, item.context, (item.response, *item.distractors)
 
 
 def _chunks(conversations: Iterable[Segments]) -> Iterator[list[Segments]]:
-    """As they stream by, so many at a time as go into the tokenizer in one call."""
+    """Yield lists of as many items as are tokenised in one call."""
     chunk: list[Segments] = []
     characters = 0
-    for one in conversations:
-        chunk.append(one)
-        characters += sum(len(text) for part in one for text in part)
+    for item in conversations:
+        chunk.append(item)
+        characters += sum(len(text) for part in item for text in part)
         if len(chunk) >= CHUNK or characters >= CHUNK_CHARACTERS:
             yield chunk
-            chunk, characters = [], 0
+            chunk = []
+            characters = 0
     if chunk:
         yield chunk
 
 
-def iter_chunks(items: Iterable[Stored], size: int) -> Iterator[list[Stored]]:
-    """Items as they stream by, so many at a time."""
+def iter_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items of a stream; the last list may be shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -1,4 +1,4 @@
-"""Texts in, token ids out, and back; no text becomes a separator or another control token."""
+"""Encode texts as token ids, and decode them; no text becomes a separator or another control token."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from convmodel.tokens.detokenizer import decode
 
 
 class TextEncoder:
-    """Encodes many texts in one call into the Rust tokenizer, and keeps control tokens out of them.
+    """Encoder of many texts in one call into the Rust tokenizer, which keeps control tokens out of texts.
 
-    A private copy of the Rust tokenizer is used, so neither truncation nor padding set elsewhere, nor another thread,
-    changes what a text becomes. A tokenizer without a Rust part goes through transformers.
+    The encoder has a private copy of the Rust tokenizer, so neither truncation nor padding set elsewhere, nor another
+    thread, changes its results. A tokenizer without a Rust backend is called through transformers.
 
     Args:
         tokenizer: any transformers tokenizer. Tokens added to it later are not seen.
-        control_ids: the ids that no text may become.
+        control_ids: ids that no text may become.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control_ids: Sequence[int]) -> None:
@@ -32,7 +32,7 @@ class TextEncoder:
         self._guarded: Tokenizer | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encodes texts.
+        """Return the token ids of each text.
 
         Raises:
             ValueError: when the tokenizer can only express a text with a control token.
@@ -40,21 +40,21 @@ class TextEncoder:
         if not texts:
             return []
         if self._rust is None:
-            encoded = self._encode_slowly(texts)
+            encoded = self._encode_without_rust(texts)
         else:
-            encoded = [e.ids for e in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
-        clean = self._control_ids.isdisjoint
-        return [ids if clean(ids) else self._encode_guarded(text) for text, ids in zip(texts, encoded, strict=True)]
+            encoded = [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
+        is_clean = self._control_ids.isdisjoint
+        return [ids if is_clean(ids) else self._encode_guarded(text) for text, ids in zip(texts, encoded, strict=True)]
 
-    def _encode_slowly(self, texts: Sequence[str]) -> list[list[int]]:
+    def _encode_without_rust(self, texts: Sequence[str]) -> list[list[int]]:
         batch = self._tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
         return cast(list[list[int]], batch["input_ids"])
 
     def _encode_guarded(self, text: str) -> list[int]:
-        """Encodes a text that became a control token although special tokens are split.
+        """Encode a text that became a control token although special tokens are split.
 
-        Some vocabularies hold control tokens as ordinary words (word-level and unigram models): here they are encoded
-        by a copy from whose vocabulary those words were taken.
+        Some vocabularies (of word-level and unigram models) contain control tokens as ordinary words. Such texts are
+        encoded by a copy of the tokenizer without those words.
         """
         if self._rust is not None:
             if self._guarded is None:
@@ -78,20 +78,20 @@ def _private_copy(serialized: str) -> Tokenizer:
 
 
 def _without_words(serialized: str, words: set[str]) -> str:
-    """A serialized tokenizer in which no text can become one of `words`; all ids stay where they are.
+    """Return a serialized tokenizer in which no text can become one of `words`; all ids stay the same.
 
-    The words get names that nobody can know, so they keep their places in the vocabulary and are never met.
+    The words get secret random names, so they keep their positions in the vocabulary but match no text.
     """
     spec: dict[str, Any] = json.loads(serialized)
     model = spec["model"]
-    words = words - {model.get("unk_token")}  # it must be there; what becomes it is refused by the caller
-    unmeetable = {word: f"\x00{secrets.token_hex(16)}" for word in words}
+    words = words - {model.get("unk_token")}  # the model requires it; the caller refuses texts that become it
+    secret_names = {word: f"\x00{secrets.token_hex(16)}" for word in words}
     if isinstance(model["vocab"], list):
         model["vocab"] = [
-            [unmeetable[piece], -1e6] if piece in words else [piece, score] for piece, score in model["vocab"]
+            [secret_names[piece], -1e6] if piece in words else [piece, score] for piece, score in model["vocab"]
         ]
     else:
-        model["vocab"] = {unmeetable.get(word, word): i for word, i in model["vocab"].items()}
+        model["vocab"] = {secret_names.get(word, word): i for word, i in model["vocab"].items()}
         if "merges" in model:
             model["merges"] = [merge for merge in model["merges"] if "".join(merge) not in words]
     spec["added_tokens"] = [token for token in spec["added_tokens"] if token["content"] not in words]
@@ -101,11 +101,11 @@ def _without_words(serialized: str, words: set[str]) -> str:
 
 SEP_TOKEN = "<sep>"
 SPEAKER_TOKENS = ("<speaker0>", "<speaker1>")
-"""The first two tokens of a learned vocabulary: a GPT-2 looks types 0 and 1 up in the rows of tokens 0 and 1."""
+"""The first two tokens of a learned vocabulary: GPT-2 looks up types 0 and 1 in the embeddings of tokens 0 and 1."""
 
 
 class TextTokenizer:
-    """Makes ids of texts that are laid out between separators.
+    """Tokenizer of texts, with a separator to lay them out.
 
     The separator is the tokenizer's own `sep_token`; without one, its end-of-text token; with neither, `<sep>` is added
     to `tokenizer` as a special token.
@@ -122,19 +122,19 @@ class TextTokenizer:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """Loads a transformers tokenizer by Hub name or folder; `options` go to AutoTokenizer."""
+        """Load a transformers tokenizer by Hub name or folder; `options` are passed to AutoTokenizer."""
         return cls(AutoTokenizer.from_pretrained(os.fspath(name_or_path), **options))
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """Learns a byte-level BPE vocabulary that can write every text.
+        """Learn a byte-level BPE vocabulary that can encode every text.
 
         Args:
-            texts: what to learn from; read once, not kept.
-            vocab_size: tokens at most; fewer when the texts do not give as many.
+            texts: texts to learn from; read once, not kept in memory.
+            vocab_size: maximum number of tokens; the texts may yield fewer.
 
         Raises:
-            ValueError: when `vocab_size` does not hold the 256 bytes and the control tokens.
+            ValueError: when `vocab_size` has no room for the 256 bytes and the control tokens.
         """
         control = [*SPEAKER_TOKENS, SEP_TOKEN]
         if vocab_size < 256 + len(control):
@@ -170,41 +170,41 @@ class TextTokenizer:
 
     @property
     def sep_token(self) -> str:
-        """The text of the separator."""
+        """Text of the separator."""
         return self._sep_token
 
     @property
     def sep_token_id(self) -> int:
-        """The id of the separator."""
+        """Token id of the separator."""
         return self._sep_token_id
 
     def __len__(self) -> int:
-        """How many rows an embedding table must have."""
+        """Return the number of rows that an embedding table needs."""
         return max(self._hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
 
     @cached_property
     def _encode_texts(self) -> TextEncoder:
         added = self._hf_tokenizer.added_tokens_decoder.items()
         control = {*self._hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
-        control.discard(self._hf_tokenizer.unk_token_id)  # what a text cannot say otherwise; never the separator
+        control.discard(self._hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
         return TextEncoder(self._hf_tokenizer, [*control, self._sep_token_id])
 
     def encode(self, text: str) -> list[int]:
-        """The ids of one text, without separators. Control tokens' strings in it become ordinary tokens."""
+        """Return the token ids of one text, without separators; names of control tokens become ordinary tokens."""
         return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """As `encode` for many texts, in one call into the Rust tokenizer: several times faster than one by one."""
+        """Encode many texts in one call into the Rust tokenizer, several times faster than one by one."""
         if isinstance(texts, str):
             raise TypeError(f"got one text {texts[:40]!r}; put it in a list, or call encode")
         return self._encode_texts(texts)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; control tokens are left out."""
+        """Return the text of token ids, without control tokens."""
         return decode(self._hf_tokenizer, ids)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Saves the transformers tokenizer; the separator is the same id after reloading."""
+        """Save the transformers tokenizer; the separator has the same id after reloading."""
         self._hf_tokenizer.save_pretrained(os.fspath(folder))
 
 
@@ -212,10 +212,10 @@ AnyTokenizer = TypeVar("AnyTokenizer", bound=TextTokenizer)
 
 
 def _separator(tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
-    """The separator's text and id, from the tokenizer's own tokens or a newly added one."""
+    """Return the separator's text and id, of one of the tokenizer's own tokens or of a newly added one."""
     vocabulary = tokenizer.get_vocab()
     for token in (tokenizer.sep_token, tokenizer.eos_token):
-        # A name that was assigned but never added stands for the unknown token: it is no token of its own.
+        # A name that was assigned but never added has the id of the unknown token.
         if token is not None and str(token) in vocabulary:
             return str(token), vocabulary[str(token)]
         if token is not None and token == tokenizer.sep_token:

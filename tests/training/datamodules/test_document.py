@@ -16,7 +16,7 @@ from convmodel.data.document import Document, write_documents
 from convmodel.tokens.batching import TokenBudgetSampler
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.document import LENGTH_STEP, MOST_PADDING, DocumentDataModule, MetaDropout
+from convmodel.training.datamodules.document import LENGTH_STEP, MAX_PADDING, DocumentDataModule, MetaDropout
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]
 
@@ -106,14 +106,14 @@ def with_meta(found: list[tuple[list[int], list[int]]], sep: int) -> int:
 def test_some_documents_lose_their_meta_in_training_others_in_each_epoch_and_none_in_validation(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=0.3))
     sep, windows = data._tokenizer.sep_token_id, data.window_set("train")
-    having = int((windows.metas[windows.document] > 0).sum())
+    having = int((windows.kept_meta_lengths[windows.document] > 0).sum())
     counts = [with_meta(rows(drawn(data.train_dataloader(), epoch)), sep) for epoch in range(40)]
     assert abs(1 - sum(counts) / len(counts) / having - 0.3) < 0.03
     assert len(set(counts)) > 5
     valid = data.window_set("valid")
     batches = data.val_dataloader()
     for _ in range(2):
-        assert with_meta(rows(drawn(batches, 0)), sep) == (valid.metas[valid.document] > 0).sum()
+        assert with_meta(rows(drawn(batches, 0)), sep) == (valid.kept_meta_lengths[valid.document] > 0).sum()
 
 
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 1), (1.0, 0)])
@@ -121,14 +121,14 @@ def test_always_and_never_are_meant(folder: Path, probability: float, share: int
     data = set_up(data_of(folder, ignore_meta_prob=probability))
     windows = data.window_set("train")
     found = with_meta(rows(drawn(data.train_dataloader(), 0)), data._tokenizer.sep_token_id)
-    assert found == share * (windows.metas[windows.document] > 0).sum()
+    assert found == share * (windows.kept_meta_lengths[windows.document] > 0).sum()
 
 
 def test_which_window_loses_its_meta_depends_on_seed_epoch_and_window_alone() -> None:
     def lost(order_seed: int, seed: int, epoch: int) -> set[int]:
         sampler = TokenBudgetSampler([10] * 200, tokens_per_batch=40, shuffle=True, seed=order_seed)
         chosen = MetaDropout(sampler, 200, probability=0.5, seed=seed).epoch(epoch)
-        return {int(n) for batch in chosen for n in batch.numbers[batch.without_meta]}
+        return {int(n) for batch in chosen for n in batch.indices[batch.without_meta]}
 
     assert lost(0, 1, 2) == lost(5, 1, 2)
     assert len({frozenset(lost(0, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
@@ -215,17 +215,17 @@ def test_padding_is_at_most_two_percent_in_every_epoch(number: int, budget: int)
     random = np.random.default_rng(number)
     lengths = np.clip(random.lognormal(5.5, 0.9, number).astype(int), 4, 512)
     sampler = TokenBudgetSampler(
-        lengths, tokens_per_batch=budget, shuffle=True, length_step=LENGTH_STEP, most_padding=MOST_PADDING
+        lengths, tokens_per_batch=budget, shuffle=True, length_step=LENGTH_STEP, max_padding=MAX_PADDING
     )
-    assert all(share_of_padding(sampler, lengths, epoch) <= MOST_PADDING for epoch in range(5))
+    assert all(share_of_padding(sampler, lengths, epoch) <= MAX_PADDING for epoch in range(5))
     plain = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, length_step=LENGTH_STEP)
     if number == 5000:  # where there are many, batches are as full as they would be
         assert len(sampler) <= 1.05 * len(plain)
 
 
 def test_less_padding_than_shuffling_takes_cannot_be_asked_for() -> None:
-    with pytest.raises(ValueError, match=r"most_padding=0.02; with length_step=1.04 it must be higher"):
-        TokenBudgetSampler([1], tokens_per_batch=9, shuffle=True, most_padding=0.02)
+    with pytest.raises(ValueError, match=r"max_padding=0.02; with length_step=1.04 it must be higher"):
+        TokenBudgetSampler([1], tokens_per_batch=9, shuffle=True, max_padding=0.02)
 
 
 @pytest.mark.data
