@@ -164,7 +164,7 @@ class EngineWorker(Generic[AnyModel]):
 
     def _new_engine(self) -> Engine:
         self._model.hf_model.train(False)
-        return Engine(self._model.hf_model, packed=True, max_waiting=2**31, **self._sizes)  # type: ignore[arg-type]
+        return Engine(self._model.hf_model, packed=True, max_waiting=None, **self._sizes)  # type: ignore[arg-type]
 
     def _run(self) -> None:
         error: Exception = self._closed_early()
