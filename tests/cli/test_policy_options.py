@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.cli.policy_options import PolicyOptions, add_policy_options, open_policy, policy_options
-from convmodel.serving.safety import Blocked, Policy
+from convmodel.serving.safety import BlockReason, Policy
 from tests.models.test_text_classifier import saved
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_without_a_check_there_is_no_policy(here: Path) -> None:
 def test_a_list_of_words_is_read_and_what_is_said_of_it_is_followed(here: Path) -> None:
     policy = open_policy(said("--blocked_words", "words.txt"))
     assert isinstance(policy, Policy) and policy.checks_input and policy.checks_output
-    assert policy.check_input(["RAIN"]) == Blocked("input", "words") and policy.stored("rain") == "[blocked]"
+    assert policy.check_input(["RAIN"]) == BlockReason("input", "words") and policy.stored("rain") == "[blocked]"
     more = ["--policy_sides", "output", "--policy_say", "Let us talk of tea.", "--policy_store", "nothing"]
     policy = open_policy(said("--blocked_words", "words.txt", *more))
     assert policy is not None and policy.check_input(["rain"]) is None

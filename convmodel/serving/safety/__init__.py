@@ -1,6 +1,15 @@
-"""Texts in, whether they may be said out: a list of words, a classifier, and what is done about what they find."""
+"""Content policy: a word list and a classifier that block inputs and replies."""
 
-from convmodel.serving.safety.policy import SIDES, STORES, Blocked, BlockedStorage, By, Classifier, Policy, Side
+from convmodel.serving.safety.policy import (
+    SIDES,
+    STORES,
+    BlockedStorage,
+    BlockReason,
+    Classifier,
+    Detector,
+    Policy,
+    Side,
+)
 from convmodel.serving.safety.word_list import WordList
 
-__all__ = ["SIDES", "STORES", "Blocked", "BlockedStorage", "By", "Classifier", "Policy", "Side", "WordList"]
+__all__ = ["SIDES", "STORES", "BlockReason", "BlockedStorage", "Classifier", "Detector", "Policy", "Side", "WordList"]

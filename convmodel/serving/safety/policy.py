@@ -1,4 +1,4 @@
-"""Texts of people and replies of a model in; what may be said of them, and why not the rest, out."""
+"""Content policy for user inputs and model outputs."""
 
 import threading
 from collections import Counter
@@ -10,65 +10,65 @@ from convmodel.responders.protocol import Candidate, Reply
 from convmodel.serving.safety.word_list import WordList
 
 Side = Literal["input", "output"]
-"""What people say, or what the model says."""
+"""Texts of users ("input") or of the model ("output")."""
 
-By = Literal["words", "classifier"]
-"""What found it."""
+Detector = Literal["words", "classifier"]
+"""The check that blocked a text."""
 
 BlockedStorage = Literal["nothing", "placeholder", "text"]
-"""What is kept of a blocked text: no turn at all, a turn that says that there was one, or the text itself."""
+"""Storage of a blocked exchange: no turns, turns with a placeholder text, or turns with the blocked text itself."""
 
 SIDES: tuple[Side, ...] = get_args(Side)
 STORES: tuple[BlockedStorage, ...] = get_args(BlockedStorage)
 
 SAY = "I would rather not talk about that."
-"""What is said in place of a reply, where nobody decides otherwise."""
+"""Default text of a reply that replaces a blocked one."""
 
 PLACEHOLDER = "[blocked]"
-"""What is kept in place of a blocked text."""
+"""Text stored in place of a blocked text."""
 
 
 class Classifier(Protocol):
-    """Reads texts; several threads may use it at once."""
+    """A classifier of texts; must be thread-safe."""
 
     def __call__(self, texts: Sequence[str]) -> Sequence[str | None]:
-        """For each text the label for which it may not be said; None where it may."""
+        """Return one label per text, the reason to block it; None lets the text pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
-    """Why a text may not be said.
+class BlockReason:
+    """Reason for which a text is blocked.
 
     Args:
-        side: who said it.
-        by: what found it.
-        label: of the classifier; None of the word list, whose words are nobody's business.
+        side: source of the text.
+        by: the check that blocked it.
+        label: the classifier's label; None for the word list, whose entries are not disclosed.
     """
 
     side: Side
-    by: By
+    by: Detector
     label: str | None = None
 
 
 class Policy:
-    """What may be said. Several threads may use it at once.
+    """Checks of inputs and outputs. Thread-safe.
 
-    When a classifier fails, so does the check: nothing is let through because nobody looked.
+    If the classifier raises, the check raises too: no text passes unchecked.
 
     Args:
-        words: that may not be said.
-        classifier: that says what else may not be.
-        sides: what is checked.
-        say: what is said in place of a reply that may not be, and to an input that may not be. It is not checked.
-        store: what is kept of a blocked text. The model never sees it again, whatever is kept.
+        words: list of blocked words.
+        classifier: classifier that blocks further texts.
+        sides: texts to check.
+        say: reply to a blocked input, and replacement of a blocked output; not checked itself.
+        store: storage of blocked texts. The model never sees a blocked exchange again, whatever is stored.
 
     Raises:
-        ValueError: when nothing is checked, or `say` says nothing.
+        ValueError: if there is neither a word list nor a classifier, no side is checked, or `say` is blank.
 
     Example:
         >>> policy = Policy(words=WordList(["rain"]))
         >>> policy.check_input(["It rains.", "I like the RAIN."])
-        Blocked(side='input', by='words', label=None)
+        BlockReason(side='input', by='words', label=None)
     """
 
     def __init__(
@@ -81,93 +81,94 @@ class Policy:
         store: BlockedStorage = "placeholder",
     ) -> None:
         if words is None and classifier is None:
-            raise ValueError("there is nothing that checks; give a list of words, or a classifier")
+            raise ValueError("the policy has nothing to check with; give a word list or a classifier")
         if not sides or not set(sides) <= set(SIDES):
             raise ValueError(f"sides={','.join(sides)}; allowed are {', '.join(SIDES)}, and at least one of them")
         if store not in STORES:
             raise ValueError(f"store={store!r}; allowed are {', '.join(STORES)}")
         if not say.strip():
-            raise ValueError("there is nothing to say in place of a blocked reply; give a text")
-        self._words, self._classifier = words, classifier
+            raise ValueError("say is blank; give the text of a reply that replaces a blocked one")
+        self._words = words
+        self._classifier = classifier
         self.sides = frozenset(sides)
-        self.say, self.store = say, store
+        self.say = say
+        self.store = store
         self._lock = threading.Lock()
-        self._counts: Counter[Blocked] = Counter()
+        self._counts: Counter[BlockReason] = Counter()
 
     @property
     def checks_input(self) -> bool:
-        """Whether what people say is checked."""
+        """Whether inputs are checked."""
         return "input" in self.sides
 
     @property
     def checks_output(self) -> bool:
-        """Whether replies are checked; then they come in one piece, after the check."""
+        """Whether outputs are checked; if so, a reply is sent as a whole after the check, not streamed."""
         return "output" in self.sides
 
     @property
-    def counts(self) -> Mapping[Blocked, int]:
-        """How often a text was blocked, for each side, by each check, for each label."""
+    def counts(self) -> Mapping[BlockReason, int]:
+        """Number of blocked texts per side, check and label."""
         with self._lock:
             return dict(self._counts)
 
-    def check_input(self, texts: Sequence[str]) -> Blocked | None:
-        """Why a request may not be followed: what was found in the first of its texts in which something was found.
+    def check_input(self, texts: Sequence[str]) -> BlockReason | None:
+        """Return the reason to block a request, from the first blocked text; None if all texts pass.
 
         Args:
-            texts: what the person says, and whatever else is the person's, such as a persona. None where inputs are
-                not checked.
+            texts: the user's turns and other texts from the user, such as a persona.
         """
         return self._first("input", texts)
 
-    def check_output(self, texts: Sequence[str]) -> Blocked | None:
-        """The same for texts of the model that have no alternatives, such as a document."""
+    def check_output(self, texts: Sequence[str]) -> BlockReason | None:
+        """Check texts of the model that have no alternatives, such as documents; see `check_input`."""
         return self._first("output", texts)
 
-    def pick(self, reply: Reply) -> tuple[Reply | None, Blocked | None]:
-        """What may be said of a reply.
+    def pick(self, reply: Reply) -> tuple[Reply | None, BlockReason | None]:
+        """Remove the blocked candidates of a reply.
 
         Returns:
-            The reply with those of its candidates that may be said, in their order, the first of which is the reply
-            now; or None, and why its first candidate may not be said.
+            The reply with the remaining candidates in order, the first of which is its text now, and None; or None and
+            the reason for which the first candidate is blocked, if none remains.
         """
         if not self.checks_output:
             return reply, None
-        found = self._found("output", [candidate.text for candidate in reply.candidates])
-        self._count(found)
-        passed = [candidate for candidate, why in zip(reply.candidates, found, strict=True) if why is None]
+        reasons = self._reasons("output", [candidate.text for candidate in reply.candidates])
+        self._count(reasons)
+        passed = [candidate for candidate, reason in zip(reply.candidates, reasons, strict=True) if reason is None]
         if not passed:
-            return None, found[0]
-        return (reply if len(passed) == len(found) else _of(reply, passed)), None
+            return None, reasons[0]
+        return (reply if len(passed) == len(reasons) else _with_candidates(reply, passed)), None
 
     def stored(self, text: str) -> str | None:
-        """What is kept in place of a blocked text; None where nothing is."""
+        """Return the text to store in place of a blocked text; None to store no turn."""
         return {"nothing": None, "placeholder": PLACEHOLDER, "text": text}[self.store]
 
-    def _first(self, side: Side, texts: Sequence[str]) -> Blocked | None:
+    def _first(self, side: Side, texts: Sequence[str]) -> BlockReason | None:
         if side not in self.sides:
             return None
-        why = next((why for why in self._found(side, texts) if why is not None), None)
-        self._count([why])
-        return why
+        reason = next((reason for reason in self._reasons(side, texts) if reason is not None), None)
+        self._count([reason])
+        return reason
 
-    def _found(self, side: Side, texts: Sequence[str]) -> list[Blocked | None]:
-        """For each text why it may not be said. The classifier reads what the word list lets through, all at once."""
-        found: list[Blocked | None] = [None] * len(texts)
+    def _reasons(self, side: Side, texts: Sequence[str]) -> list[BlockReason | None]:
+        """Return the reason to block each text. The classifier gets the texts that pass the word list, in one batch."""
+        reasons: list[BlockReason | None] = [None] * len(texts)
         if self._words is not None:
-            found = [Blocked(side, "words") if text in self._words else None for text in texts]
-        left = [number for number, why in enumerate(found) if why is None]
-        if self._classifier is not None and left:
-            labels = self._classifier([texts[number] for number in left])
-            for number, label in zip(left, labels, strict=True):
-                found[number] = None if label is None else Blocked(side, "classifier", label)
-        return found
+            reasons = [BlockReason(side, "words") if text in self._words else None for text in texts]
+        passed = [index for index, reason in enumerate(reasons) if reason is None]
+        if self._classifier is not None and passed:
+            labels = self._classifier([texts[index] for index in passed])
+            for index, label in zip(passed, labels, strict=True):
+                reasons[index] = None if label is None else BlockReason(side, "classifier", label)
+        return reasons
 
-    def _count(self, found: Sequence[Blocked | None]) -> None:
+    def _count(self, reasons: Sequence[BlockReason | None]) -> None:
         with self._lock:
-            self._counts.update(why for why in found if why is not None)
+            self._counts.update(reason for reason in reasons if reason is not None)
 
 
-def _of(reply: Reply, candidates: Sequence[Candidate]) -> Reply:
-    """A reply with fewer candidates."""
+def _with_candidates(reply: Reply, candidates: Sequence[Candidate]) -> Reply:
+    """Return a reply with fewer candidates."""
     first = candidates[0]
     return replace(reply, candidates=tuple(candidates), finish=first.finish, reply_tokens=first.tokens)

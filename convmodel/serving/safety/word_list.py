@@ -1,4 +1,4 @@
-"""A file of words and phrases in, whether a text says one of them out, however it is written."""
+"""Search texts for blocked words and phrases, robust to Unicode spelling variants."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from convmodel.data.lines import check_is_file, read_lines
+from convmodel.data.lines import check_file, read_lines
 
 UNSPACED = (
     *((0x0E00, 0x0FFF), (0x1000, 0x109F)),  # Thai, Lao, Tibetan; Myanmar
@@ -17,16 +17,16 @@ UNSPACED = (
     *((0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x30FF), (0x3100, 0x312F), (0x31A0, 0x31FF)),  # kana, Bopomofo
     *((0x3400, 0x4DBF), (0x4E00, 0xA4CF), (0xF900, 0xFAFF), (0x1AFF0, 0x1B16F), (0x20000, 0x3FFFF)),  # Han, Yi
 )
-"""Code points of scripts whose words are not told by white space: first and last."""
+"""First and last code points of scripts in which words are not separated by spaces."""
 
 ANYWHERE = ((0x0300, 0x036F), (0x0483, 0x0489), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F))
-"""Marks that can be put on any letter, and make no other letter of it where nothing composes them."""
+"""Combining marks that fit any letter and, unless NFC composes the pair, do not form a distinct letter."""
 
 POINTS = (
     *((0x0591, 0x05BD), (0x05BF, 0x05BF), (0x05C1, 0x05C2), (0x05C4, 0x05C5), (0x05C7, 0x05C7)),  # Hebrew
     *((0x0610, 0x061A), (0x064B, 0x065F), (0x0670, 0x0670), (0x06D6, 0x06DC), (0x06DF, 0x06E8), (0x06EA, 0x06ED)),
 )
-"""Vowels of Hebrew and Arabic, which are mostly left out."""
+"""Hebrew and Arabic vowel points, which are usually omitted in writing."""
 
 UNSEEN = (
     *(
@@ -40,26 +40,26 @@ UNSEEN = (
     ),
     *((0xFE00, 0xFE0F), (0xE0000, 0xE0FFF)),
 )
-"""Code points that say nothing, beside those of the categories Cf and Cc: fillers, tatweel, selectors of variants."""
+"""Invisible code points besides the categories Cf and Cc: fillers, tatweel, variation selectors."""
 
 LAST = 0x1FFFF
-"""Of the code points among which marks and dashes are looked for: behind it are Han and `UNSEEN`."""
+"""Highest code point searched for marks and dashes; above it are only Han characters and `UNSEEN`."""
 
 
 class WordList:
-    """Words and phrases that a text is looked through for.
+    """A set of words and phrases to find in texts.
 
-    A text and the entries are compared after `fold`: case, width, styled letters and what nobody sees make no
-    difference. An entry is found where it stands as words of its own, a phrase over white space of any kind. Where a
-    script does not tell words by white space (`UNSPACED`), it is found anywhere.
+    The text and the entries are normalized by `fold`, which ignores case, width, styled letters and invisible
+    characters. An entry matches only whole words, and a phrase matches across any white space. In scripts without
+    spaces between words (`UNSPACED`) an entry matches anywhere.
 
-    Looking takes a time in proportion to the text, however many entries there are.
+    The search time is proportional to the length of the text and independent of the number of entries (trie).
 
     Args:
         entries: words and phrases.
 
     Raises:
-        ValueError: when there are none, or one of them says nothing.
+        ValueError: if there are no entries, or an entry is empty after `fold`.
 
     Example:
         >>> "It was a  ＢＡＤ\\nday." in WordList(["bad day"])
@@ -67,61 +67,64 @@ class WordList:
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
+        # A trie: a node maps pieces to nodes, and "" to the entry that ends there.
         self._next: dict[str, Any] = {}
         self._count = 0
         for entry in entries:
             self._add(entry)
         if not self._count:
-            raise ValueError("there are no words in the list; give some, or no list")
+            raise ValueError("the word list is empty; give at least one word, or no list")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "WordList":
-        """Reads a file, plain or gzipped, UTF-8: an entry a line; blank lines and those that begin with # are none.
+        """Read a UTF-8 file, plain or gzipped, with one entry per line; skip blank lines and lines starting with #.
 
         Raises:
-            FileNotFoundError, IsADirectoryError: when there is no file.
-            ValueError: for a line that cannot be used, with file and line, and for a file without entries.
+            FileNotFoundError, IsADirectoryError: if the path is not a file.
+            ValueError: for an invalid line, with file and line number, and for a file without entries.
         """
         path = os.fspath(path)
-        check_is_file(path, noun="word")
-        found = cls.__new__(cls)
-        found._next, found._count = {}, 0
+        check_file(path, noun="word")
+        words = cls.__new__(cls)
+        words._next = {}
+        words._count = 0
         for number, text, problem in read_lines(path):
             if problem is None and (not text.strip() or text.lstrip().startswith("#")):
                 continue
             try:
                 if problem is not None:
                     raise ValueError(problem)
-                found._add(text)
+                words._add(text)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from None
-        if not found._count:
-            raise ValueError(f"{path}: there are no words in it; write one word or phrase a line")
-        return found
+        if not words._count:
+            raise ValueError(f"{path}: the word list is empty; write one word or phrase per line")
+        return words
 
     def __len__(self) -> int:
-        """How many entries differ."""
+        """Return the number of distinct entries."""
         return self._count
 
     def __contains__(self, text: str) -> bool:
         return self.find(text) is not None
 
     def find(self, text: str) -> str | None:
-        """The first entry that stands in a text, as it was given; of those that begin at one place the shortest."""
+        """Return the first entry found in a text, as it was given; at the same position, the shortest."""
         pieces = list(_pieces(fold(text)))
         for start in range(len(pieces)):
-            node, place = self._next, start
-            while place < len(pieces) and (node := node.get(pieces[place], {})):
+            node = self._next
+            position = start
+            while position < len(pieces) and (node := node.get(pieces[position], {})):
                 if "" in node:
                     return str(node[""])
-                place += 1
+                position += 1
         return None
 
     def _add(self, entry: str) -> None:
         pieces = list(_pieces(fold(entry)))
         if not pieces:
             raise ValueError(
-                f"nothing is left of {entry!r} to look for; write a word or a phrase, or take the line out"
+                f"{entry!r} has no visible characters to search for; write a word or a phrase, or remove the line"
             )
         node = self._next
         for piece in pieces:
@@ -131,48 +134,48 @@ class WordList:
 
 
 def fold(text: str) -> str:
-    """What all ways to write a text have in common.
+    """Normalize a text so that spelling variants become equal.
 
-    Case and compatibility forms (NFKC: full width, styled and circled letters, ligatures) are taken away, and so are
-    characters that nobody sees, marks that make no letter of their own with what they stand on, and all marks of a
-    letter that has several such marks piled on it. White space is one space each, dashes and apostrophes are one kind.
-    Letters with an accent stay what they are: an accent often makes another word.
+    Removed are differences of case and of compatibility forms (NFKC: full width, styled and circled letters,
+    ligatures), invisible characters, marks that form no distinct letter with their base, and all marks of a letter that
+    has several such marks. White space becomes a single space; dashes and apostrophes become one kind each. Accented
+    letters are kept, since an accent often makes a different word.
     """
     seen = unicodedata.normalize("NFKC", text.translate(_alike()))
     folded = unicodedata.normalize("NFKC", seen.casefold()).translate(_alike())
     return " ".join(unicodedata.normalize("NFKC", _loose().sub(_without_marks, folded)).split())
 
 
-def _without_marks(found: "re.Match[str]") -> str:
-    """A character and the marks on it that nothing composed: none is left, and of a pile not even what it composed."""
-    base, marks = found.groups()
+def _without_marks(match: "re.Match[str]") -> str:
+    """Remove uncomposed marks from a character; if there are several, remove its composed mark too."""
+    base, marks = match.groups()
     if len(re.findall(f"[{_ranges(ANYWHERE)}]", marks)) < 2:
         return str(base)
     return re.sub(f"[{_ranges(ANYWHERE)}]", "", unicodedata.normalize("NFD", base))
 
 
 def _pieces(folded: str) -> Iterator[str]:
-    """What entries are compared by: whole words, and each other character by itself, with its marks."""
-    return (found[0] for found in _piece().finditer(folded))
+    """Split a normalized text into words; any other character, with its marks, is a piece of its own."""
+    return (match[0] for match in _piece().finditer(folded))
 
 
-# Tables, made when they are first used
+# Tables, built on first use
 
 
 def _ranges(codes: Iterable[tuple[int, int]]) -> str:
-    """Pairs of a first and a last code point, as they stand in a class of a pattern."""
+    """Format code point ranges for a character class of a regular expression."""
     return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in codes)
 
 
-def _marks(code: int) -> bool:
+def _is_mark(code: int) -> bool:
     return unicodedata.category(chr(code)).startswith("M")
 
 
 @cache
 def _piece() -> "re.Pattern[str]":
-    """A word of a script with spaces, or any one character, with the marks on it."""
+    """Return a pattern for a word of a script with spaces, or for any other character, including the marks on it."""
     unspaced = _ranges(UNSPACED)
-    marks = "".join(re.escape(chr(code)) for code in range(LAST + 1) if _marks(code))
+    marks = "".join(re.escape(chr(code)) for code in range(LAST + 1) if _is_mark(code))
     return re.compile(f"(?:(?![{unspaced}_])[\\w{marks}])+|.[{marks}]*", re.DOTALL)
 
 
@@ -184,12 +187,12 @@ def _loose() -> "re.Pattern[str]":
 
 @cache
 def _alike() -> dict[int, str | None]:
-    """What code points are taken for, where it is something else."""
-    found: dict[int, str | None] = {code: None for first, last in UNSEEN for code in range(first, last + 1)}
+    """Return a translation table that removes invisible characters and unifies dashes and apostrophes."""
+    table: dict[int, str | None] = {code: None for first, last in UNSEEN for code in range(first, last + 1)}
     for code in range(LAST + 1):
         category = unicodedata.category(chr(code))
         if category in ("Cf", "Cc") and not chr(code).isspace():
-            found[code] = None
+            table[code] = None
         elif category == "Pd":
-            found[code] = "-"
-    return found | dict.fromkeys(map(ord, "‘’ʼʻ`´"), "'") | {0x2212: "-", 0x2800: " "}
+            table[code] = "-"
+    return table | dict.fromkeys(map(ord, "‘’ʼʻ`´"), "'") | {0x2212: "-", 0x2800: " "}

@@ -33,7 +33,7 @@ def test_the_list_and_the_lines_of_python_do_what_they_say(
 def test_what_is_found_and_what_is_not_is_as_it_is_told() -> None:
     [words] = blocks("")
     found = WordList(line for line in words.splitlines() if line and not line.startswith("#"))
-    table = TEXT[TEXT.index("| | found as `rain` |") : TEXT.index("Between the words of a phrase")]
+    table = TEXT[TEXT.index("| difference | matched by `rain` |") : TEXT.index("The words of a phrase")]
     shown = re.findall(r"`([^`]+)`", table)
     assert len(shown) == 1 + 4 + 2 and all(found.find(text) == "rain" for text in shown)
     for text in ("RAIN!", "the rain's", "_rain_"):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from convmodel.responders.protocol import Candidate, Reply
-from convmodel.serving.safety import Blocked, Policy, WordList
+from convmodel.serving.safety import BlockReason, Policy, WordList
 
-WORDS = Blocked("input", "words")
+WORDS = BlockReason("input", "words")
 
 
 class Labels:
@@ -38,8 +38,8 @@ def test_an_input_is_blocked_by_the_word_list_or_the_classifier_and_says_by_whic
     assert policy.check_input(["Hello", "How are you?"]) is None
     assert policy.check_input([]) is None
     assert policy.check_input(["Hello", "It RAINS, I like rain"]) == WORDS
-    assert policy.check_input(["a sad one", "rain"]) == Blocked("input", "classifier", "sad")
-    assert policy.check_output(["a rude one"]) == Blocked("output", "classifier", "rude")
+    assert policy.check_input(["a sad one", "rain"]) == BlockReason("input", "classifier", "sad")
+    assert policy.check_output(["a rude one"]) == BlockReason("output", "classifier", "rude")
 
 
 def test_the_classifier_reads_at_once_only_what_the_word_list_lets_through() -> None:
@@ -63,7 +63,7 @@ def test_a_reply_that_passes_is_left_as_it_is_and_one_that_does_not_is_none() ->
     policy = Policy(words=WordList(["rain"]), classifier=Labels("sad"))
     good, bad = reply("sun", "sea"), reply("sad", "rain")
     assert policy.pick(good) == (good, None) and policy.pick(good)[0] is good
-    assert policy.pick(bad) == (None, Blocked("output", "classifier", "sad"))
+    assert policy.pick(bad) == (None, BlockReason("output", "classifier", "sad"))
     assert policy.pick(reply("")) == (reply(""), None)
 
 
@@ -85,9 +85,9 @@ def test_blocked_texts_are_counted_by_side_by_and_label() -> None:
     policy.pick(reply("sad"))
     assert policy.counts == {
         WORDS: 1,
-        Blocked("input", "classifier", "sad"): 1,
-        Blocked("output", "words"): 1,
-        Blocked("output", "classifier", "sad"): 2,
+        BlockReason("input", "classifier", "sad"): 1,
+        BlockReason("output", "words"): 1,
+        BlockReason("output", "classifier", "sad"): 2,
     }
 
 
@@ -106,7 +106,7 @@ def test_threads_count_together() -> None:
     for thread in threads:
         thread.join()
     found = Counter(texts)
-    assert policy.counts == {WORDS: found["rain"], Blocked("input", "classifier", "sad"): found["sad"]}
+    assert policy.counts == {WORDS: found["rain"], BlockReason("input", "classifier", "sad"): found["sad"]}
 
 
 def test_what_is_kept_of_a_blocked_text_is_decided() -> None:
@@ -132,11 +132,11 @@ def test_when_the_classifier_fails_nothing_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "there is nothing that checks; give a list of words, or a classifier"),
+        ({}, "the policy has nothing to check with; give a word list or a classifier"),
         ({"words": WordList(["a"]), "sides": []}, "allowed are input, output, and at least one"),
         ({"words": WordList(["a"]), "sides": ["inputs"]}, "sides=inputs; allowed are input, output"),
         ({"words": WordList(["a"]), "store": "all"}, "store='all'; allowed are nothing, placeholder, text"),
-        ({"words": WordList(["a"]), "say": " "}, "there is nothing to say"),
+        ({"words": WordList(["a"]), "say": " "}, "say is blank"),
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(given: dict[str, Any], told: str) -> None:

@@ -133,9 +133,9 @@ def test_a_file_is_a_list_with_comments_and_blank_lines(tmp_path: Path) -> None:
     ("content", "told"),
     [
         (b"rain\nsn\xffw\n", r"words:2: not UTF-8: byte 0xff at offset 7 \(byte 3 of the line\); save the file as"),
-        ("rain\n\n\u200b\u00ad\n".encode(), r"words:3: nothing is left of .* to look for; write a word or a phrase"),
-        (b"# nothing\n\n", "words: there are no words in it; write one word or phrase a line"),
-        (b"", "words: there are no words in it"),
+        ("rain\n\n\u200b\u00ad\n".encode(), r"words:3: .* has no visible characters to search for; write a word or a phrase"),
+        (b"# nothing\n\n", "words: the word list is empty; write one word or phrase per line"),
+        (b"", "words: the word list is empty"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_told_with_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
@@ -149,5 +149,5 @@ def test_no_file_and_no_words_are_refused(tmp_path: Path) -> None:
         WordList.read(tmp_path / "none")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         WordList.read(tmp_path)
-    with pytest.raises(ValueError, match="there are no words in the list"):
+    with pytest.raises(ValueError, match="the word list is empty"):
         WordList([])
