@@ -56,7 +56,7 @@ class DocumentWriter(EngineWorker[DocumentModel]):
             sink=pieces.put if decoding.num_replies == 1 else None,
         )
         handle = GenerationHandle(
-            inputs.prepared,
+            inputs.job,
             pieces,
             on_end=self._release,
             to_result=lambda _, texts: inputs.output(texts),

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from convmodel.data.conversation import check_turns
 from convmodel.generation.seeds import SEEDS
-from convmodel.models.rerankers import Likelihood, Scorer, name_of, scores_of
+from convmodel.models.rerankers import Likelihood, Scorer, score_candidates, scorer_name
 from convmodel.responders.handles import HybridReplyHandle, ReplyFuture
 from convmodel.responders.protocol import Candidate, CandidateSearch, Load, Reply, ReplyHandle, Responder, Session
 from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
@@ -190,7 +190,7 @@ class Hybrid:
             finish=ranked[0].finish,
             reply_tokens=ranked[0].tokens,
             seed=seed if temperature else base.seed,
-            ranked_by=base.ranked_by if self._scorer is None else name_of(self._scorer),
+            ranked_by=base.ranked_by if self._scorer is None else scorer_name(self._scorer),
         )
 
 
@@ -228,7 +228,7 @@ def _score_candidates(
 ) -> list[Candidate]:
     """Return the candidates with the scorer's scores; those without text get -inf without calling the scorer."""
     texts = [candidate.text for candidate in candidates if candidate.text.strip()]
-    scores = iter(scores_of(scorer, context, texts, persona=persona) if texts else ())
+    scores = iter(score_candidates(scorer, context, texts, persona=persona) if texts else ())
     return [
         replace(candidate, score=next(scores) if candidate.text.strip() else float("-inf")) for candidate in candidates
     ]

@@ -9,7 +9,7 @@ from convmodel.generation.options import PRESETS
 from convmodel.generation.seeds import SEEDS
 from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate, store_reply_ids
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.rerankers import ScoredBy, name_of
+from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
 from convmodel.responders.handles import GenerationHandle, Pieces
@@ -93,7 +93,7 @@ class Writer(EngineWorker[ConversationModel]):
             sink=pieces.put if decoding.num_replies == 1 else None,
         )
         handle = GenerationHandle(
-            inputs.prepared,
+            inputs.job,
             pieces,
             on_end=self._release,
             to_result=lambda handle, texts: self._to_reply(handle, texts, inputs, session),
@@ -122,6 +122,6 @@ class Writer(EngineWorker[ConversationModel]):
             seconds=handle.seconds,
             first_seconds=handle.first_seconds,
             seed=handle.job.seed,
-            ranked_by=name_of(self._scorer) if best_score is not None else "",
+            ranked_by=scorer_name(self._scorer) if best_score is not None else "",
             cached_tokens=handle.cached_tokens,
         )

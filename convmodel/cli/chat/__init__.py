@@ -1,1 +1,1 @@
-"""What a person types at a terminal in, what a Responder replies out; knows nothing of models."""
+"""Interactive chat with a responder in a terminal or through a pipe; imports no model code."""

@@ -1,28 +1,30 @@
-"""What was typed so far in, what the Tab key can make of it out."""
+"""Tab completion of slash commands and their arguments."""
 
 import os
 from pathlib import Path
 
-from convmodel.cli.chat.slash import COMMANDS, find
+from convmodel.cli.chat.slash import COMMANDS, find_command
 from convmodel.cli.chat.state import Chat
+from convmodel.responders.slash_commands import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
-    """Words that go on from what was typed: commands, option names, presets, files.
+    """Return completions of a typed command: command names, option names, presets or files.
 
     Args:
-        typed: the text up to the cursor.
+        chat: current chat, which has the options and presets.
+        typed: text up to the cursor.
 
     Returns:
-        How many of the last characters they replace, and the words.
+        The number of characters before the cursor that the completions replace, and the completions.
     """
-    if not typed.startswith("/") or typed.startswith("//") or "\n" in typed:
+    if not is_command(typed) or "\n" in typed:
         return 0, []
     name, space, rest = typed[1:].partition(" ")
     if not space:
         return len(name) + 1, [f"/{command.name}" for command in COMMANDS if command.name.startswith(name.lower())]
     try:
-        kind = find(name).completes
+        kind = find_command(name).completes
     except ValueError:
         return 0, []
     if kind == "files":
@@ -36,10 +38,12 @@ def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
     return len(rest), [word for word in words if word.startswith(rest)]
 
 
-def common_start(words: list[str]) -> str:
-    """What all words begin with."""
-    first, last = min(words, default=""), max(words, default="")
-    return first[: next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+def common_prefix(words: list[str]) -> str:
+    """Return the longest common prefix of all words."""
+    first = min(words, default="")
+    last = max(words, default="")
+    differing = (n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(differing, len(first))]
 
 
 def _files(typed: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A conversation in, a line of a conversation file out, and back."""
+"""Saving a chat to a conversation file, and loading one from it."""
 
 from itertools import chain, islice
 from pathlib import Path
@@ -7,24 +7,26 @@ from convmodel.data.conversation import Conversation, ConversationReader, write_
 
 
 def save(conversation: Conversation, name: str, *, replace: bool = False, add: bool = False) -> str:
-    """Writes a conversation to a file that trains: JSON Lines.
+    """Write a conversation to a JSON Lines file that can be used for training.
 
     Args:
-        name: of the file; `~` is the home folder. Gzipped when it ends in .gz.
-        replace: whether a file that is there is replaced.
-        add: whether the conversation is added to the file that is there.
+        conversation: a conversation.
+        name: name of the file; `~` is the home folder. A name that ends in .gz is gzipped.
+        replace: whether to replace an existing file.
+        add: whether to append the conversation to an existing file.
 
     Returns:
-        What was done, for a person.
+        A message for the user.
 
     Raises:
-        ValueError, OSError: when a file is there already, is no JSON Lines file to add to, or cannot be written.
+        ValueError, OSError: for a file that exists already, is not JSON Lines and cannot be added to, or cannot be
+            written.
     """
     path = Path(name).expanduser()
-    there = path.exists()
-    if there and not (replace or add):
-        raise ValueError(f"{name}: is there already; /save ! {name} replaces it, /save + {name} adds to it")
-    if there and add:
+    exists = path.exists()
+    if exists and not (replace or add):
+        raise ValueError(f"{name}: exists already; /save ! {name} replaces it, /save + {name} adds to it")
+    if exists and add:
         reader = ConversationReader(path)
         if reader.format != "jsonl":
             raise ValueError(f"{name}: is {reader.format}, and only JSON Lines can be added to; give another name")
@@ -35,24 +37,25 @@ def save(conversation: Conversation, name: str, *, replace: bool = False, add: b
 
 
 def load(name: str, number: int | None = None) -> Conversation:
-    """Reads one conversation of a file of any format; one that has only one turn, too.
+    """Read one conversation from a file of any format; it may have a single turn.
 
     Args:
-        name: of the file; `~` is the home folder.
-        number: which one, counted from 1; may be left out when there is only one.
+        name: name of the file; `~` is the home folder.
+        number: number of the conversation, from 1; may be omitted if the file has only one.
 
     Raises:
-        ValueError, OSError: when there is no such file or conversation, or several and no number.
+        ValueError, OSError: for a file or conversation that does not exist, or a missing number with several
+            conversations.
     """
     if number is not None and number < 1:
-        raise ValueError(f"conversation {number}: they are counted from 1")
+        raise ValueError(f"conversation {number}: conversations are counted from 1")
     path = name if name.startswith("hub://") else Path(name).expanduser()
     first = (number or 1) - 1
-    found = list(islice(ConversationReader(path, min_turns=1), first, first + 2))
-    if not found:
+    conversations = list(islice(ConversationReader(path, min_turns=1), first, first + 2))
+    if not conversations:
         raise ValueError(f"{name}: there is no conversation {number}; it has fewer")
-    if number is None and len(found) > 1:
+    if number is None and len(conversations) > 1:
         raise ValueError(
-            f"{name}: there are several conversations in it; say which, such as /load {name} 1 (or --load {name}:1)"
+            f"{name}: it has several conversations; give a number, such as /load {name} 1 (or --load {name}:1)"
         )
-    return found[0]
+    return conversations[0]

@@ -1,4 +1,4 @@
-"""Lines of a person in, replies on a screen out: the loop of a chat, whatever the screen."""
+"""Main loop of the chat, independent of the kind of screen."""
 
 import os
 import re
@@ -6,164 +6,165 @@ import traceback
 from typing import Protocol
 
 from convmodel.cli.chat.outcome import Outcome
-from convmodel.cli.chat.slash import is_command, run_command, spoken
+from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat, Mark
-from convmodel.cli.chat.stream import follow
+from convmodel.cli.chat.stream import stream_reply
 from convmodel.responders.protocol import QueueFull, Reply
+from convmodel.responders.slash_commands import is_command, unescape
 
 
 class Screen(Protocol):
-    """Where a person types and reads. Every text that it is given may hold anything; it shows it as text."""
+    """Input and output of the chat. Texts may contain control characters, which a screen must make visible."""
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody sits there: errors are shown, and do not end the program; Ctrl-C stops a reply."""
+        """Whether a person uses the screen: errors do not end the program, and Ctrl-C only stops a reply."""
 
     def greet(self, text: str) -> None:
-        """The first line, if any is wanted."""
+        """Show a line at the start."""
 
     def read(self) -> str | None:
-        """The next line or lines that were sent; None at the end."""
+        """Return the next line, or several lines sent as one turn; None at the end of the input."""
 
     def begin(self) -> None:
-        """A reply is coming."""
+        """Prepare for a reply."""
 
     def wait(self) -> None:
-        """It is long in coming."""
+        """Show that the reply takes a while."""
 
     def piece(self, text: str) -> None:
-        """A piece of it."""
+        """Show a piece of the reply."""
 
     def end(self, reply: Reply | None) -> None:
-        """It has ended; None when it failed."""
+        """Finish the reply; `reply` is None if it failed."""
 
     def show(self, outcome: Outcome) -> None:
-        """What came of a command."""
+        """Show the outcome of a command."""
 
     def error(self, message: str) -> None:
-        """What cannot be done."""
+        """Show an error message."""
 
     def where(self) -> str:
-        """Where the last line came from, for an error that ends the program."""
+        """Return the position of the last line, for an error that ends the program."""
 
 
 class ChatError(ValueError):
-    """A line that was not typed by a person cannot be followed; the message says which, and why."""
+    """An invalid line of a non-interactive input; the message has its position and the reason."""
 
 
 def talk(chat: Chat, screen: Screen) -> None:
-    """Talks until the person leaves or the lines end.
+    """Run the chat until the user leaves or the input ends.
 
     Raises:
-        ChatError: for the first line that cannot be followed, where nobody sits at the screen.
+        ChatError: for the first invalid line of a non-interactive input.
     """
     while (line := screen.read()) is not None:
         if not line.strip():
             continue
         try:
-            outcome = _take(chat, screen, line)
+            outcome = _handle_line(chat, screen, line)
         except Exception as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            told = isinstance(error, ValueError | OSError | QueueFull)
-            if not screen.interactive and told:
+            is_expected = isinstance(error, ValueError | OSError | QueueFull)
+            if not screen.interactive and is_expected:
                 raise ChatError(f"{screen.where()}: {error}") from error
             if not screen.interactive:
                 raise
-            _tell(screen, str(error) if told else f"{type(error).__name__}: {error}", error)
+            _show_error(screen, str(error) if is_expected else f"{type(error).__name__}: {error}", error)
         else:
             if outcome.leave:
                 return
 
 
-def _take(chat: Chat, screen: Screen, line: str) -> Outcome:
-    """Follows a line: a command, something that is said, or before that who replies."""
+def _handle_line(chat: Chat, screen: Screen, line: str) -> Outcome:
+    """Run a command or reply to a turn; before the first turn, also read persona lines."""
     mark = chat.mark()
     if is_command(line):
         outcome = run_command(chat, line)
         if outcome.reply:
-            _reply(chat, screen, mark)
+            _reply_and_show(chat, screen, mark)
         elif not outcome.leave:
             screen.show(outcome)
         return outcome
     if not chat.turns:
-        sentences, line = persona_lines(line)
+        sentences, line = split_persona_lines(line)
         if sentences:
-            chat.tell_persona(sentences)
+            chat.add_persona(sentences)
             screen.show(Outcome("\n".join(f"persona: {sentence}" for sentence in sentences)))
         if not line.strip():
             return Outcome()
-    chat.say(spoken(line))
-    _reply(chat, screen, mark)
+    chat.say(unescape(line))
+    _reply_and_show(chat, screen, mark)
     return Outcome()
 
 
-def _reply(chat: Chat, screen: Screen, before: Mark) -> None:
-    """Has the waiting turn replied to and shows it.
+def _reply_and_show(chat: Chat, screen: Screen, before: Mark) -> None:
+    """Reply to the waiting turn and show the reply.
 
-    What cannot be followed is taken back, for it would stand in the way of everything that comes after it. When a
-    reply failed or was stopped before its first word, the person's turn stays and waits, and an older reply comes back.
+    A turn that the responder rejects is removed, since it would block all later turns. After a failed reply, or one
+    that was stopped before its first word, the turn stays and waits; a failed retry restores the previous reply.
     """
-    again = before.turns[: len(chat.turns)] == chat.turns
+    is_retry = before.turns[: len(chat.turns)] == chat.turns
     try:
-        replying = chat.start()
+        handle = chat.start()
     except ValueError:
-        chat.back_to(before)
+        chat.restore(before)
         raise
     except QueueFull as error:
-        _restore(chat, before, again=again)
+        _restore(chat, before, is_retry=is_retry)
         raise QueueFull(f"{error}; /retry tries again") from error
     screen.begin()
     try:
-        reply = follow(replying, screen.piece, wait=screen.wait, interruptible=screen.interactive)
+        reply = stream_reply(handle, screen.piece, wait=screen.wait, interruptible=screen.interactive)
     except Exception as error:
         if isinstance(error, BrokenPipeError) or not screen.interactive:
             raise
         screen.end(None)
-        _restore(chat, before, again=again)
-        _tell(screen, f"the reply failed ({type(error).__name__}: {error}); /retry tries again", error)
+        _restore(chat, before, is_retry=is_retry)
+        _show_error(screen, f"the reply failed ({type(error).__name__}: {error}); /retry tries again", error)
         return
     screen.end(reply)
-    if not chat.take(reply):
-        _restore(chat, before, again=again)
-        why = "stopped before the first word" if reply.finish == "cancelled" else "the reply has no text"
-        screen.error(f"{why}; /retry tries again")
-    elif again and reply.seed is None:
+    if not chat.add_reply(reply):
+        _restore(chat, before, is_retry=is_retry)
+        reason = "stopped before the first word" if reply.finish == "cancelled" else "the reply has no text"
+        screen.error(f"{reason}; /retry tries again")
+    elif is_retry and reply.seed is None:
         screen.show(Outcome("nothing was drawn (do_sample is false): with every seed the reply is the same"))
-    elif again:
+    elif is_retry:
         screen.show(Outcome(f"made with seed {reply.seed}"))
 
 
-def _tell(screen: Screen, message: str, error: Exception) -> None:
-    """Shows what went wrong; whatever it was, a conversation is too dear to end with it."""
+def _show_error(screen: Screen, message: str, error: Exception) -> None:
+    """Show an error without ending the program, so that no error loses the conversation."""
     if os.environ.get("CONVMODEL_TRACEBACK"):
         traceback.print_exception(error)
     screen.error(message)
 
 
-def _restore(chat: Chat, before: Mark, *, again: bool) -> None:
-    """Brings the reply back that was to be made anew."""
-    if again:
-        chat.back_to(before)
+def _restore(chat: Chat, before: Mark, *, is_retry: bool) -> None:
+    """Restore the reply that a retry removed."""
+    if is_retry:
+        chat.restore(before)
 
 
-_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)
-"""As ParlAI's PersonaChat lays out a context: "your" is the model's."""
+_PERSONA_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)
+"""Persona line of ParlAI's PersonaChat format; "your" refers to the model."""
 
 
-def persona_lines(text: str) -> tuple[list[str], str]:
-    """Splits off leading lines such as `your persona: I like rain.`
+def split_persona_lines(text: str) -> tuple[list[str], str]:
+    """Split off leading lines such as `your persona: I like rain.`
 
     Raises:
-        ValueError: for one without a sentence.
+        ValueError: for a persona line without a sentence.
     """
     lines = text.split("\n")
     sentences: list[str] = []
-    for number, line in enumerate(lines):
-        found = _LINE.fullmatch(line.rstrip("\r"))
-        if not found:
-            return sentences, "\n".join(lines[number:])
-        if not found[1].strip():
+    for index, line in enumerate(lines):
+        match = _PERSONA_LINE.fullmatch(line.rstrip("\r"))
+        if not match:
+            return sentences, "\n".join(lines[index:])
+        if not match[1].strip():
             raise ValueError("there is no sentence after 'your persona:'; write your persona: I like rain.")
-        sentences.append(found[1].strip())
+        sentences.append(match[1].strip())
     return sentences, ""

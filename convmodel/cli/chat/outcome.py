@@ -1,4 +1,4 @@
-"""What a slash command hands to a screen."""
+"""Outcome of a slash command, for a screen to show."""
 
 import textwrap
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts under a head.
+    """A table of texts.
 
     Args:
         head: names of the columns.
-        rows: as many texts each.
-        marked: which row is the one in effect, or None.
-        least: columns of a screen that it needs; on a narrower one see `stacked`.
+        rows: one text per column.
+        marked: index of the row in effect, or None.
+        min_columns: minimum width of a screen in columns; narrower screens use `stacked`.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marked: int | None = None
-    least: int = 0
+    min_columns: int = 0
 
     def stacked(self, columns: int) -> list[tuple[str, str, str]]:
-        """For each row the beginning of its first line, its last cell, and lines with the others and their names."""
+        """Return, for each row, its first cell padded, its last cell, and lines with the named cells between them."""
         indent = " " * (2 + max((len(row[0]) for row in self.rows), default=0))
-        found = []
+        stacked = []
         for row in self.rows:
             cells = [f"{name} {cell}" for name, cell in zip(self.head[1:-1], row[1:-1], strict=True) if cell]
-            beneath = textwrap.fill(" · ".join(cells), columns, initial_indent=indent, subsequent_indent=indent)
-            found.append((f"{row[0]:<{len(indent)}}", row[-1], beneath))
-        return found
+            details = textwrap.fill(" · ".join(cells), columns, initial_indent=indent, subsequent_indent=indent)
+            stacked.append((f"{row[0]:<{len(indent)}}", row[-1], details))
+        return stacked
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a command.
+    """Outcome of a command.
 
     Args:
-        text: lines for the person; may be empty.
-        table: stands under them.
-        shown: turns that are to be seen again, with who said them: "you" or "reply".
-        reply: whether the last turn is now to be replied to.
-        leave: whether the program is to end.
+        text: lines for the user; may be empty.
+        table: a table to show above the text.
+        shown: turns to show again, with their speakers: "you" or "reply".
+        reply: whether the last turn needs a reply now.
+        leave: whether to end the program.
     """
 
     text: str = ""

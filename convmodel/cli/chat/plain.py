@@ -1,4 +1,4 @@
-"""Lines of bytes in, lines of text out: for pipes, and for terminals that can only write."""
+"""Screens for pipes, and for terminals without control sequences."""
 
 import shutil
 from collections.abc import Callable
@@ -6,45 +6,47 @@ from typing import BinaryIO, Protocol, TextIO
 
 from convmodel.cli.chat.outcome import Outcome, Table
 from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.text import one_line, printable
+from convmodel.cli.chat.text import to_one_line, to_printable
 from convmodel.responders.protocol import Reply
 
 
-class Breaking(Protocol):
-    """Breaks a text that comes in pieces into lines."""
+class LineBreaker(Protocol):
+    """Breaks a streamed text into lines."""
 
     def add(self, piece: str) -> str:
-        """What can be written now."""
+        """Return the text that can be written now."""
 
     def end(self) -> str:
-        """What is still to be written."""
+        """Return the rest of the text."""
 
 
 class PipeScreen:
-    """Each line is a turn, each reply a line; everything else goes elsewhere.
+    """A pipe: each input line is a turn, each output line a reply; everything else goes to `notes`.
 
     Args:
-        lines: UTF-8.
-        replies: one line each, and nothing but them.
-        notes: for what commands say and for the status; None for nothing.
+        lines: input, UTF-8.
+        replies: output for replies, one line each.
+        notes: output for messages of commands and for the status; None to discard them.
     """
 
     interactive = False
 
     def __init__(self, lines: BinaryIO, *, replies: TextIO, notes: TextIO | None) -> None:
-        self._lines, self._replies, self._notes = lines, replies, notes
-        self._number = 0
+        self._lines = lines
+        self._replies = replies
+        self._notes = notes
+        self._line_number = 0
 
     def greet(self, text: str) -> None:
         pass
 
     def read(self) -> str | None:
         raw = self._lines.readline()
-        self._number += 1
+        self._line_number += 1
         if not raw:
             return None
         try:
-            return raw.decode("utf-8-sig" if self._number == 1 else "utf-8").rstrip("\r\n")
+            return raw.decode("utf-8-sig" if self._line_number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.where()}: not UTF-8 (byte {error.start + 1}); save the text as UTF-8") from None
 
@@ -60,7 +62,7 @@ class PipeScreen:
     def end(self, reply: Reply | None) -> None:
         if reply is None:
             return
-        print(one_line(reply.text), file=self._replies, flush=True)
+        print(to_one_line(reply.text), file=self._replies, flush=True)
         self._note(status_line(reply))
 
     def show(self, outcome: Outcome) -> None:
@@ -71,7 +73,7 @@ class PipeScreen:
         self._note(message)
 
     def where(self) -> str:
-        return f"stdin:{self._number}"
+        return f"stdin:{self._line_number}"
 
     def _note(self, line: str) -> None:
         if self._notes is not None:
@@ -79,14 +81,14 @@ class PipeScreen:
 
 
 class PlainScreen:
-    """A person at a terminal of which nothing is known but that it shows text, or whose replies go into a file.
+    """An interactive terminal without control sequences, or one whose replies go to a file.
 
     Args:
-        lines: what is typed, UTF-8.
-        out: for replies.
-        notes: for the prompt and everything else; the same as `out` where both are the terminal.
-        wrapper: makes what breaks a reply into lines of so many columns; None leaves that to the terminal.
-        quiet: no status.
+        lines: typed input, UTF-8.
+        out: output for replies.
+        notes: output for the prompt and everything else; the same as `out` if both are the terminal.
+        wrapper: creates a line breaker for a width in columns; None leaves line breaks to the terminal.
+        quiet: whether to omit the status.
     """
 
     interactive = True
@@ -97,15 +99,18 @@ class PlainScreen:
         *,
         out: TextIO,
         notes: TextIO,
-        wrapper: Callable[[int], Breaking] | None = None,
+        wrapper: Callable[[int], LineBreaker] | None = None,
         quiet: bool = False,
     ) -> None:
-        self._lines, self._out, self._notes, self._quiet = lines, out, notes, quiet
-        self._wrapper = wrapper or _Unbroken
+        self._lines = lines
+        self._out = out
+        self._notes = notes
+        self._quiet = quiet
+        self._wrapper = wrapper or _NoLineBreaks
         self._reply = self._wrapper(0)
 
     def greet(self, text: str) -> None:
-        self._note(printable(text))
+        self._note(to_printable(text))
 
     def read(self) -> str | None:
         typed: list[str] = []
@@ -148,7 +153,7 @@ class PlainScreen:
             self._note(line)
 
     def error(self, message: str) -> None:
-        self._note(f"error: {printable(message)}")
+        self._note(f"error: {to_printable(message)}")
 
     def where(self) -> str:
         return "the terminal"
@@ -161,44 +166,45 @@ class PlainScreen:
         return max(20, shutil.get_terminal_size().columns - 1)
 
 
-class _Unbroken:
-    """Breaks nothing."""
+class _NoLineBreaks:
+    """A line breaker that adds no line breaks."""
 
     def __init__(self, columns: int) -> None:
         pass
 
     def add(self, piece: str) -> str:
-        return printable(piece)
+        return to_printable(piece)
 
     def end(self) -> str:
         return ""
 
 
 def plain_lines(outcome: Outcome, columns: int | None = None) -> list[str]:
-    """An outcome as lines of text.
+    """Return the lines of an outcome.
 
     Args:
-        columns: of the screen; None where lines may have any length.
+        outcome: outcome of a command.
+        columns: width of the screen; None for no limit.
     """
-    lines = [f"{'> ' if who == 'you' else ''}{printable(text)}" for who, text in outcome.shown]
+    lines = [f"{'> ' if speaker == 'you' else ''}{to_printable(text)}" for speaker, text in outcome.shown]
     if outcome.table:
-        narrow = columns is not None and columns < outcome.table.least
+        narrow = columns is not None and columns < outcome.table.min_columns
         lines += _stacked(outcome.table, columns or 0) if narrow else _rows(outcome.table)
-    return [*lines, *printable(outcome.text).splitlines()]
+    return [*lines, *to_printable(outcome.text).splitlines()]
 
 
 def _stacked(table: Table, columns: int) -> list[str]:
-    """Each row in lines one below the other."""
+    """Return the lines of a table for a narrow screen."""
     lines = []
-    for n, (start, text, beneath) in enumerate(table.stacked(columns - 2)):
-        lines.append(f"{'*' if n == table.marked else ' '} {start}{one_line(text)}")
-        lines += [f"  {printable(line)}" for line in beneath.splitlines()]
+    for n, (start, text, details) in enumerate(table.stacked(columns - 2)):
+        lines.append(f"{'*' if n == table.marked else ' '} {start}{to_one_line(text)}")
+        lines += [f"  {to_printable(line)}" for line in details.splitlines()]
     return lines
 
 
 def _rows(table: Table) -> list[str]:
-    """Columns side by side; the last one as long as it is."""
-    rows = [tuple(one_line(cell) for cell in row) for row in (table.head, *table.rows)]
+    """Return the lines of a table with aligned columns; the last column is not padded."""
+    rows = [tuple(to_one_line(cell) for cell in row) for row in (table.head, *table.rows)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.head) - 1)]
     marks = [" ", *("*" if n == table.marked else " " for n in range(len(table.rows)))]
     lines = ("  ".join([*(cell.ljust(size) for cell, size in zip(row, widths, strict=False)), row[-1]]) for row in rows)

@@ -1,14 +1,20 @@
-"""A line that begins with a slash in, what came of it out: one table of commands."""
+"""Slash commands of the chat: the table of commands and their execution."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from convmodel.cli.chat import files as keeping
+from convmodel.cli.chat import files
 from convmodel.cli.chat.outcome import Outcome, Table
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.why import candidate_table, why
+from convmodel.cli.chat.why import candidate_table, explain
 from convmodel.responders.option_values import parse_value, show_value
+from convmodel.responders.slash_commands import (
+    NO_PERSONA,
+    edit_persona,
+    parse_command,
+    parse_option,
+    unknown_command,
+)
 
 
 @dataclass(frozen=True)
@@ -16,11 +22,11 @@ class SlashCommand:
     """A command of the chat.
 
     Args:
-        name: what is typed after the slash.
-        arguments: what may follow, as it stands in the help.
-        help: what it does.
-        run: the chat and what followed in, what came of it out. Raises ValueError or OSError with what to do.
-        completes: what the Tab key completes after it: "options", "presets", "files", "commands", or nothing.
+        name: name of the command, without the slash.
+        arguments: description of its arguments in the help.
+        help: description of its effect.
+        run: runs the command on a chat with its argument. Raises ValueError or OSError with a remedy.
+        completes: kind of its Tab completion: "options", "presets", "files", "commands", or empty.
     """
 
     name: str
@@ -31,89 +37,69 @@ class SlashCommand:
 
     @property
     def usage(self) -> str:
-        """How it is written."""
+        """Syntax of the command."""
         return f"/{self.name} {self.arguments}".rstrip()
 
 
-def is_command(line: str) -> bool:
-    """Whether a line is a command: it begins with one slash, not with two."""
-    return line.startswith("/") and not line.startswith("//")
-
-
-def spoken(line: str) -> str:
-    """What a line that is no command says: `//` at its beginning stands for `/`."""
-    return line[1:] if line.startswith("//") else line
-
-
 def run_command(chat: Chat, line: str) -> Outcome:
-    """Follows a command.
+    """Parse and run a command.
 
     Raises:
-        ValueError, OSError: for a command that is not there, or that cannot be followed; says what to do.
+        ValueError, OSError: for an unknown command or an invalid argument; the message has a remedy.
     """
-    name, _, rest = line[1:].partition(" ")
-    return find(name.strip()).run(chat, rest.strip())
+    command = parse_command(line)
+    return find_command(command.name).run(chat, command.argument)
 
 
-def find(name: str) -> SlashCommand:
-    """The command of a name.
+def find_command(name: str) -> SlashCommand:
+    """Return the command of a name or an alias.
 
     Raises:
-        ValueError: when there is none; names the nearest.
+        ValueError: for an unknown command; the message has the closest name.
     """
     for command in COMMANDS:
-        if name.lower() in (command.name, *_ALSO.get(command.name, ())):
+        if name.lower() in (command.name, *_ALIASES.get(command.name, ())):
             return command
-    near = difflib.get_close_matches(name.lower(), [command.name for command in COMMANDS], n=1)
-    guess = f"did you mean /{near[0]}? " if near else ""
-    raise ValueError(
-        f"there is no command /{name}; {guess}/help lists them, and a text that begins with / is written //{name}"
-    )
+    raise ValueError(unknown_command(name, [command.name for command in COMMANDS]))
 
 
-def _reset(chat: Chat, rest: str) -> Outcome:
-    _nothing(rest, "reset")
+def _reset(chat: Chat, argument: str) -> Outcome:
+    _reject_argument(argument, "reset")
     turns = len(chat.turns)
     chat.reset()
     return Outcome(f"a new conversation; {turns} turns are forgotten" if turns else "a new conversation")
 
 
-def _undo(chat: Chat, rest: str) -> Outcome:
-    _nothing(rest, "undo")
-    taken = chat.undo()
+def _undo(chat: Chat, argument: str) -> Outcome:
+    _reject_argument(argument, "undo")
+    removed = chat.undo()
     left = f"{len(chat.turns)} turns are left" if chat.turns else "no turns are left"
-    return Outcome(f"taken back; {left}", shown=tuple(zip(("you", "reply"), taken, strict=False)))
+    return Outcome(f"taken back; {left}", shown=tuple(zip(("you", "reply"), removed, strict=False)))
 
 
-def _retry(chat: Chat, rest: str) -> Outcome:
-    _nothing(rest, "retry")
+def _retry(chat: Chat, argument: str) -> Outcome:
+    _reject_argument(argument, "retry")
     chat.retry()
     return Outcome(reply=True)
 
 
-def _persona(chat: Chat, rest: str) -> Outcome:
-    word, _, text = rest.partition(" ")
-    if rest == "clear":
-        chat.set_persona(())
-    elif word == "add" and text.strip():
-        chat.set_persona((*chat.persona, text.strip()))
-    elif word == "add":
-        raise ValueError("there is no sentence to add; write /persona add I like rain.")
-    elif rest:
-        chat.set_persona((rest,))
-    return Outcome("\n".join(chat.persona) or "there is no persona; /persona I like rain. gives one")
+def _persona(chat: Chat, argument: str) -> Outcome:
+    persona = edit_persona(chat.persona, argument)
+    if argument:
+        chat.set_persona(persona)
+    return Outcome("\n".join(chat.persona) or NO_PERSONA)
 
 
-def _set(chat: Chat, rest: str) -> Outcome:
-    name, _, value = rest.replace("=", " ", 1).partition(" ") if "=" in rest.split(" ")[0] else rest.partition(" ")
+def _set(chat: Chat, argument: str) -> Outcome:
+    name, value = parse_option(argument)
     if not name:
         rows = tuple((key, show_value(value), _origin(chat, key)) for key, value in chat.options.items())
         return Outcome(table=Table(("option", "value", "from"), rows))
-    if not value.strip():
+    if not value:
         if name not in chat.options:
             chat.responder.check_options({name: None})
             return Outcome(f"{name} is not set")
-    elif value.strip() == "default":
+    elif value == "default":
         chat.unset(name)
     else:
         chat.set_options({name: parse_value(value)})
@@ -126,11 +112,11 @@ def _origin(chat: Chat, name: str) -> str:
     return "preset" if name in chat.settings else "model"
 
 
-def _preset(chat: Chat, rest: str) -> Outcome:
+def _preset(chat: Chat, argument: str) -> Outcome:
     presets = chat.responder.presets
-    if rest:
-        chat.use_preset(None if rest == "off" else rest)
-        return Outcome(f"preset {rest}" if chat.preset else "no preset: the model's own options")
+    if argument:
+        chat.use_preset(None if argument == "off" else argument)
+        return Outcome(f"preset {argument}" if chat.preset else "no preset: the model's own options")
     if not presets:
         return Outcome("this model has no presets")
     rows = tuple(
@@ -140,77 +126,79 @@ def _preset(chat: Chat, rest: str) -> Outcome:
     return Outcome(table=Table(("preset", "options"), rows, marked))
 
 
-def _seed(chat: Chat, rest: str) -> Outcome:
-    if rest == "off":
+def _seed(chat: Chat, argument: str) -> Outcome:
+    if argument == "off":
         chat.set_seed(None)
-    elif rest.isdecimal() and int(rest) < 2**63:
-        chat.set_seed(int(rest))
-    elif rest:
-        raise ValueError(f"{rest!r} is no seed; write a whole number from 0, or off")
+    elif argument.isdecimal() and int(argument) < 2**63:
+        chat.set_seed(int(argument))
+    elif argument:
+        raise ValueError(f"{argument!r} is not a seed; write a whole number from 0, or off")
     last = f"; the last one was {chat.last.seed}" if chat.last and chat.last.seed is not None else ""
     return Outcome((f"seed {chat.seed}" if chat.seed is not None else "each reply draws a seed") + last)
 
 
-def _save(chat: Chat, rest: str) -> Outcome:
-    how, _, name = rest.partition(" ")
-    if how not in ("!", "+"):
-        how, name = "", rest
+def _save(chat: Chat, argument: str) -> Outcome:
+    mode, _, name = argument.partition(" ")
+    if mode not in ("!", "+"):
+        mode = ""
+        name = argument
     if not name.strip():
         raise ValueError("there is no file name; write /save talk.jsonl")
-    return Outcome(keeping.save(chat.conversation(), name.strip(), replace=how == "!", add=how == "+"))
+    return Outcome(files.save(chat.conversation(), name.strip(), replace=mode == "!", add=mode == "+"))
 
 
-def _load(chat: Chat, rest: str) -> Outcome:
-    name, _, number = rest.rpartition(" ")
+def _load(chat: Chat, argument: str) -> Outcome:
+    name, _, number = argument.rpartition(" ")
     if not (name and number.isdecimal()):
-        name, number = rest, ""
+        name = argument
+        number = ""
     if not name:
         raise ValueError("there is no file name; write /load talk.jsonl")
-    chat.load(keeping.load(name.strip(), int(number) if number else None))
-    return Outcome(loaded(chat), shown=last_turns(chat))
+    chat.load(files.load(name.strip(), int(number) if number else None))
+    return Outcome(describe_loaded(chat), shown=last_turns(chat))
 
 
-def loaded(chat: Chat) -> str:
-    """What a person is told of a conversation that was loaded."""
+def describe_loaded(chat: Chat) -> str:
+    """Return a message about a conversation that was loaded."""
     turns = f"{len(chat.turns)} turn{'' if len(chat.turns) == 1 else 's'}"
     persona = f", {len(chat.persona)} sentences of persona" if chat.persona else ""
     return f"{turns}{persona}" + ("; the last one waits for a reply: /retry makes one" if chat.waiting else "")
 
 
-def last_turns(chat: Chat, most: int = 4) -> tuple[tuple[str, str], ...]:
-    """The newest turns, with who said them."""
+def last_turns(chat: Chat, max_turns: int = 4) -> tuple[tuple[str, str], ...]:
+    """Return the last turns with their speakers."""
     speakers = [("you", "reply")[n % 2] for n in range(len(chat.turns))]
-    return tuple(zip(speakers, chat.turns, strict=True))[-most:]
+    return tuple(zip(speakers, chat.turns, strict=True))[-max_turns:]
 
 
-def _why(chat: Chat, rest: str) -> Outcome:
-    reply = chat.reply()
-    if rest:
-        if not rest.isdecimal():
-            raise ValueError(f"{rest!r} is no number of a candidate; there are 1 to {len(reply.candidates)}")
-        return Outcome(f"candidate {rest} is the reply now", shown=(("reply", chat.choose(int(rest))),))
-    told = why(reply)
-    if not told and "num_return_sequences" in chat.options:
-        told = "this was the only candidate; /set num_return_sequences 4 compares several"
-    return Outcome(told, table=candidate_table(reply, chat.chosen))
+def _why(chat: Chat, argument: str) -> Outcome:
+    reply = chat.last_reply()
+    if argument:
+        if not argument.isdecimal():
+            raise ValueError(f"{argument!r} is not the number of a candidate; there are 1 to {len(reply.candidates)}")
+        return Outcome(f"candidate {argument} is the reply now", shown=(("reply", chat.choose(int(argument))),))
+    text = explain(reply)
+    if not text and "num_return_sequences" in chat.options:
+        text = "this was the only candidate; /set num_return_sequences 4 compares several"
+    return Outcome(text, table=candidate_table(reply, chat.chosen))
 
 
-def _help(chat: Chat, rest: str) -> Outcome:
-    if rest:
-        command = find(rest.removeprefix("/"))
+def _help(chat: Chat, argument: str) -> Outcome:
+    if argument:
+        command = find_command(argument.removeprefix("/"))
         return Outcome(f"{command.usage}\n{command.help}")
     rows = tuple((command.usage, command.help) for command in COMMANDS)
     return Outcome(HINTS, table=Table(("command", "what it does"), rows))
 
 
-def _quit(chat: Chat, rest: str) -> Outcome:
-    _nothing(rest, "quit")
+def _quit(chat: Chat, argument: str) -> Outcome:
+    _reject_argument(argument, "quit")
     return Outcome(leave=True)
 
 
-def _nothing(rest: str, name: str) -> None:
-    if rest:
-        raise ValueError(f"/{name} takes no arguments, but {rest!r} followed")
+def _reject_argument(argument: str, name: str) -> None:
+    if argument:
+        raise ValueError(f"/{name} takes no arguments, but {argument!r} followed")
 
 
 HINTS = """\
@@ -249,10 +237,10 @@ COMMANDS = (
         _save,
         "files",
     ),
-    SlashCommand("load", "FILE [NUMBER]", "go on with a conversation of a file", _load, "files"),
+    SlashCommand("load", "FILE [NUMBER]", "continue a conversation of a file", _load, "files"),
     SlashCommand("help", "[COMMAND]", "show the commands, or one", _help, "commands"),
     SlashCommand("quit", "", "leave", _quit),
 )
-"""In the order of the help, which is made from it."""
+"""All commands, in the order of the help."""
 
-_ALSO = {"quit": ("exit",), "help": ("?",)}
+_ALIASES = {"quit": ("exit",), "help": ("?",)}

@@ -1,15 +1,15 @@
-"""stdin, stdout and a Responder in, a chat on the screen that fits them out."""
+"""Starting a chat: the screen that fits stdin and stdout, and the conversation to continue."""
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from convmodel.cli.chat import files as keeping
+from convmodel.cli.chat.files import load as load_conversation
 from convmodel.cli.chat.loop import Screen, talk
 from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
-from convmodel.cli.chat.slash import last_turns, loaded
+from convmodel.cli.chat.slash import describe_loaded, last_turns
 from convmodel.cli.chat.state import Chat
 from convmodel.errors import require_extra
 from convmodel.responders.protocol import Responder
@@ -18,12 +18,12 @@ MakeScreen = Callable[[Chat], Screen]
 
 
 def open_screen(*, quiet: bool = False) -> MakeScreen:
-    """What fits the two ends: a pipe, a terminal that only writes, or one that can do more.
+    """Return a function that creates the screen for stdin and stdout: a pipe, a plain or a full terminal.
 
     Ends the program when a library is missing.
 
     Raises:
-        ValueError: when there is nothing to read from.
+        ValueError: when stdin is closed.
     """
     if sys.stdin is None:
         raise ValueError("stdin is closed; type into it, or pipe lines into it")
@@ -37,14 +37,14 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
     with require_extra("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
         from convmodel.cli.chat.wrapping import Wrapper
 
-        if _only_writes():
+        if _is_plain_terminal():
             return lambda chat: PlainScreen(
                 sys.stdin.buffer, out=sys.stdout, notes=sys.stdout, wrapper=Wrapper, quiet=quiet
             )
-        from convmodel.cli.chat.terminal import TerminalScreen, kept_history
+        from convmodel.cli.chat.terminal import TerminalScreen, open_history
 
     def terminal(chat: Chat) -> Screen:
-        history, problem = kept_history()
+        history, problem = open_history()
         screen = TerminalScreen(chat, history=history, quiet=quiet)
         if problem:
             screen.error(problem)
@@ -65,25 +65,27 @@ def converse(
     load: str | None = None,
     note: str | None = None,
 ) -> int:
-    """Talks until the person leaves, the lines end, or nobody reads the replies any more.
+    """Run a chat until the user leaves, the input ends, or the output is closed.
 
     Args:
-        title: what is said to be replying.
-        load: a conversation to go on with: a file, or `file:number`. A persona that is given replaces its own.
+        responder: makes the replies.
+        make_screen: see `open_screen`.
+        title: names of the models, for the greeting.
+        load: conversation to continue: a file, or `file:number`. A given persona replaces that of the conversation.
         persona, preset, options, seed: see `Chat`.
-        note: a line to show at the beginning.
+        note: a line to show at the start.
 
     Returns:
         The exit status.
 
     Raises:
-        ValueError, OSError: for settings or a file that cannot be followed, and for lines of a pipe.
+        ValueError, OSError: for invalid settings, an unreadable file, or an invalid line of a pipe.
     """
     chat = Chat(responder, persona=persona, preset=preset, options=options, seed=seed)
     if load:
         name, colon, number = load.rpartition(":")
-        numbered = bool(colon) and number.isdecimal()
-        chat.load(keeping.load(name if numbered else load, int(number) if numbered else None))
+        has_number = bool(colon) and number.isdecimal()
+        chat.load(load_conversation(name if has_number else load, int(number) if has_number else None))
         if tuple(persona):
             chat.set_persona(persona)
     try:
@@ -92,14 +94,14 @@ def converse(
         if note:
             screen.greet(note)
         if load:
-            screen.show(Outcome(loaded(chat), shown=last_turns(chat)))
+            screen.show(Outcome(describe_loaded(chat), shown=last_turns(chat)))
         talk(chat, screen)
     except BrokenPipeError:
-        # Nobody reads any more. What Python still flushes at its end must not complain either.
+        # The reader is gone. Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _only_writes() -> bool:
-    """Whether the terminal understands no control sequences, as far as is known."""
+def _is_plain_terminal() -> bool:
+    """Return whether the terminal is known to support no control sequences."""
     return sys.platform != "win32" and os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")

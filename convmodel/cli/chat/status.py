@@ -1,4 +1,4 @@
-"""A Reply in, one line about it out: as much as fits."""
+"""One-line status of a reply, shortened to a given width."""
 
 from convmodel.responders.protocol import Reply
 
@@ -6,11 +6,12 @@ SEPARATOR = " · "
 
 
 def status_line(reply: Reply, columns: int | None = None) -> str:
-    """Tokens used of the window, turns dropped, tokens per second, time to the first token, seed.
+    """Return tokens used of the window, dropped turns, tokens per second, time to the first token, and the seed.
 
     Args:
-        columns: the longest line; words are shortened to fit it, and what still does not fit is left out, from the
-            end. None shows everything.
+        reply: a finished reply.
+        columns: maximum length of the line. A longer line uses short words and then loses fields from its end. None for
+            no limit.
     """
     long = _fields(reply, short=False)
     if columns is None or len(SEPARATOR.join(long)) <= columns:

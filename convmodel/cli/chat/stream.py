@@ -1,4 +1,4 @@
-"""A reply that is being made in, its pieces and the finished Reply out; Ctrl-C ends it, and not the program."""
+"""Streaming of a reply to the screen; Ctrl-C ends the reply instead of the program."""
 
 import contextlib
 import signal
@@ -8,34 +8,39 @@ from queue import Empty, SimpleQueue
 
 from convmodel.responders.protocol import Candidate, Reply, ReplyHandle
 
-_PATIENCE = 0.3
-"""Seconds without a piece after which a person is told that something goes on."""
+_WAIT_SECONDS = 0.3
+"""Delay of the first piece after which `wait` is called."""
 
 _INTERRUPTED = object()
 
 
-def follow(
-    replying: ReplyHandle[Reply], show: Callable[[str], None], *, wait: Callable[[], None] = lambda: None, interruptible: bool
+def stream_reply(
+    handle: ReplyHandle[Reply],
+    show: Callable[[str], None],
+    *,
+    wait: Callable[[], None] = lambda: None,
+    interruptible: bool,
 ) -> Reply:
-    """Shows a reply while it is being made.
+    """Show a reply while it is generated.
 
-    The pieces are fetched in a thread of their own, so that an interrupt never strikes inside of a responder.
+    A thread reads the pieces, so that an interrupt never occurs inside the responder.
 
     Args:
-        show: is given each piece.
-        wait: is called once if the first piece is long in coming.
-        interruptible: whether Ctrl-C ends the reply; otherwise it is a KeyboardInterrupt as everywhere.
+        handle: a started reply.
+        show: called with each piece.
+        wait: called once if the first piece takes long.
+        interruptible: whether Ctrl-C ends the reply; otherwise it raises KeyboardInterrupt as usual.
 
     Returns:
-        The reply. What was shown of it, when Ctrl-C came a second time before it had ended.
+        The reply; if Ctrl-C came a second time before its end, the part that was shown.
     """
     events: SimpleQueue[object] = SimpleQueue()
     shown: list[str] = []
     cancelled = False
     with _on_interrupt(lambda: events.put(_INTERRUPTED)) if interruptible else contextlib.nullcontext():
         try:
-            threading.Thread(target=_fetch, args=(replying, events), daemon=True).start()
-            for event in _until_the_end(events, wait):
+            threading.Thread(target=_fetch, args=(handle, events), daemon=True).start()
+            for event in _read_events(events, wait):
                 if isinstance(event, str):
                     shown.append(event)
                     show(event)
@@ -47,45 +52,46 @@ def follow(
                     break
                 else:
                     cancelled = True
-                    replying.cancel()
+                    handle.cancel()
         except BaseException:
-            replying.cancel()
+            handle.cancel()
             raise
     return Reply((Candidate("".join(shown)),), finish="cancelled")
 
 
-def _fetch(replying: ReplyHandle[Reply], events: "SimpleQueue[object]") -> None:
+def _fetch(handle: ReplyHandle[Reply], events: "SimpleQueue[object]") -> None:
     try:
-        for piece in replying:
+        for piece in handle:
             events.put(piece)
-        events.put(replying.result())
+        events.put(handle.result())
     except BaseException as error:
         events.put(error)
 
 
-def _until_the_end(events: "SimpleQueue[object]", wait: Callable[[], None]) -> Iterator[object]:
-    """Events as they come. Waits in short naps, for on some systems a signal is only noticed between them."""
-    seen = told = False
+def _read_events(events: "SimpleQueue[object]", wait: Callable[[], None]) -> Iterator[object]:
+    """Yield events as they come. Waits in short intervals, since some systems handle signals only between them."""
+    has_event = False
+    has_waited = False
     while True:
         try:
-            event = events.get(timeout=_PATIENCE)
+            event = events.get(timeout=_WAIT_SECONDS)
         except Empty:
-            if not seen and not told:
-                told = True
+            if not has_event and not has_waited:
+                has_waited = True
                 wait()
             continue
-        seen = True
+        has_event = True
         yield event
 
 
 @contextlib.contextmanager
-def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
-    """Lets Ctrl-C do something else inside a block; signals belong to the main thread."""
+def _on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
+    """Call a handler on Ctrl-C inside a block, in the main thread only: signals belong to it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, lambda *_: act())
+    previous = signal.signal(signal.SIGINT, lambda *_: handler())
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

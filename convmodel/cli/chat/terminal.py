@@ -1,4 +1,4 @@
-"""Keys in, colours out: a chat on a terminal that can do both, with prompt_toolkit and rich."""
+"""Screen for a terminal with colours and line editing, using prompt_toolkit and rich."""
 
 import contextlib
 import os
@@ -24,30 +24,32 @@ from rich.segment import ControlType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from convmodel.cli.chat.completion import common_start, completions
+from convmodel.cli.chat.completion import common_prefix, completions
 from convmodel.cli.chat.outcome import Outcome, Table
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.text import one_line, printable
+from convmodel.cli.chat.text import to_one_line, to_printable
 from convmodel.cli.chat.wrapping import Wrapper
 from convmodel.responders.protocol import Reply
 
 PROMPT = "> "
-REPLY, NOTE, ERROR = "bold", "dim", "red"
+REPLY = "bold"
+NOTE = "dim"
+ERROR = "red"
 
 _ERASE_LINE = Control((ControlType.CURSOR_MOVE_TO_COLUMN, 0), (ControlType.ERASE_IN_LINE, 2))
 
 
 class TerminalScreen:
-    """A person at a terminal.
+    """A full-featured terminal.
 
     Args:
-        chat: for what the Tab key completes.
-        history: what was typed before, and where it is kept.
-        quiet: no status.
-        console: writes; made for stdout when left out.
-        input: keys; the terminal's when left out.
-        output: of the prompt; the terminal's when left out.
+        chat: current chat, for Tab completion.
+        history: earlier input, and its storage.
+        quiet: whether to omit the status.
+        console: output; by default a new console on stdout.
+        input: key input; by default that of the terminal.
+        output: output of the prompt; by default that of the terminal.
     """
 
     interactive = True
@@ -66,7 +68,7 @@ class TerminalScreen:
         self._reply: Reply | None = None
         self._wrapper = Wrapper(80)
         self._quiet = quiet
-        self._waits = False
+        self._shows_waiting = False
         self._unmuted = contextlib.ExitStack()
         self._session: PromptSession[str] = PromptSession(
             history=history or InMemoryHistory(),
@@ -83,7 +85,7 @@ class TerminalScreen:
         )
 
     def greet(self, text: str) -> None:
-        self._note(printable(text))
+        self._note(to_printable(text))
         self._console.print()
 
     def read(self) -> str | None:
@@ -101,7 +103,7 @@ class TerminalScreen:
         self._unmuted.enter_context(_muted_keys())
 
     def wait(self) -> None:
-        self._waits = True
+        self._shows_waiting = True
         self._console.print(Text("...", style=NOTE), end="")
 
     def piece(self, text: str) -> None:
@@ -110,7 +112,7 @@ class TerminalScreen:
     def end(self, reply: Reply | None) -> None:
         self._write(self._wrapper.end())
         self._unmuted.close()
-        if self._waits:
+        if self._shows_waiting:
             self._erase_waiting()
         else:
             self._console.print()
@@ -121,26 +123,28 @@ class TerminalScreen:
         self._console.print()
 
     def show(self, outcome: Outcome) -> None:
-        for n, (who, text) in enumerate(outcome.shown):
-            if n and who == "you":
+        for n, (speaker, text) in enumerate(outcome.shown):
+            if n and speaker == "you":
                 self._console.print()
-            self._console.print(Text(f"{PROMPT}{printable(text)}") if who == "you" else Text(printable(text), REPLY))
+            self._console.print(
+                Text(f"{PROMPT}{to_printable(text)}") if speaker == "you" else Text(to_printable(text), REPLY)
+            )
         if outcome.table:
             self._table(outcome.table)
         if outcome.text:
-            self._note(printable(outcome.text))
+            self._note(to_printable(outcome.text))
         self._console.print()
 
     def _table(self, table: Table) -> None:
-        if self._console.width >= table.least:
-            self._console.print(_rich(table))
+        if self._console.width >= table.min_columns:
+            self._console.print(_rich_table(table))
             return
-        for n, (start, text, beneath) in enumerate(table.stacked(self._console.width)):
-            self._console.print(Text(start + one_line(text), style=REPLY if n == table.marked else ""))
-            self._note(printable(beneath))
+        for n, (start, text, details) in enumerate(table.stacked(self._console.width)):
+            self._console.print(Text(start + to_one_line(text), style=REPLY if n == table.marked else ""))
+            self._note(to_printable(details))
 
     def error(self, message: str) -> None:
-        self._console.print(Text(printable(message), style=ERROR))
+        self._console.print(Text(to_printable(message), style=ERROR))
         self._console.print()
 
     def where(self) -> str:
@@ -155,30 +159,30 @@ class TerminalScreen:
             self._console.print(Text(text, style=REPLY), end="", soft_wrap=True)
 
     def _erase_waiting(self) -> None:
-        if self._waits:
-            self._waits = False
+        if self._shows_waiting:
+            self._shows_waiting = False
             self._console.control(_ERASE_LINE)
 
     def _toolbar(self) -> FormattedText | None:
-        """What the Tab key offers, while it does; otherwise the status."""
-        offered = self._session.default_buffer.complete_state
-        if offered is not None and len(offered.completions) > 1:
-            now = offered.complete_index or 0
-            words = [completion.display_text for completion in offered.completions]
-            return FormattedText([("", "  ".join(words[now:] + words[:now])[: self._console.width])])
+        """Return the completions while they are offered, otherwise the status."""
+        completing = self._session.default_buffer.complete_state
+        if completing is not None and len(completing.completions) > 1:
+            current = completing.complete_index or 0
+            words = [completion.display_text for completion in completing.completions]
+            return FormattedText([("", "  ".join(words[current:] + words[:current])[: self._console.width])])
         if self._reply is None or self._quiet:
             return None
         return FormattedText([("", status_line(self._reply, self._console.width - 2))])
 
 
-def kept_history(folder: Path | None = None) -> tuple[History, str]:
-    """What was typed in earlier chats, in a file that only its owner can read.
+def open_history(folder: Path | None = None) -> tuple[History, str]:
+    """Open the file of earlier input, which only its owner can read.
 
     Args:
-        folder: of the state of programs; `$XDG_STATE_HOME`, or ~/.local/state, when left out.
+        folder: folder for program state; by default `$XDG_STATE_HOME` or ~/.local/state.
 
     Returns:
-        The history, and why it is not kept, which is empty when it is.
+        The history, and the reason why it is not stored; empty if it is.
     """
     if folder is None:
         folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
@@ -189,11 +193,11 @@ def kept_history(folder: Path | None = None) -> tuple[History, str]:
         path.chmod(0o600)
     except OSError as error:
         return InMemoryHistory(), f"what you type is not remembered: {error.strerror}: {path}"
-    return _History(str(path)), ""
+    return _FileHistory(str(path)), ""
 
 
-class _History(FileHistory):
-    """Keeps going when the disk is full or a text cannot be written."""
+class _FileHistory(FileHistory):
+    """A file history that ignores a full disk and unencodable texts."""
 
     def store_string(self, string: str) -> None:
         with contextlib.suppress(OSError):
@@ -201,7 +205,7 @@ class _History(FileHistory):
 
 
 class _Completer(Completer):
-    """What `completions` finds."""
+    """Adapter of `completions` to prompt_toolkit."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -212,7 +216,7 @@ class _Completer(Completer):
 
 
 def _keys(chat: Chat) -> KeyBindings:
-    """Enter sends, Alt-Enter and a backslash before Enter begin a new line, Tab completes."""
+    """Bind Enter to send, Alt-Enter and a backslash before Enter to a new line, and Tab to completion."""
     keys = KeyBindings()
 
     @keys.add("tab")
@@ -222,13 +226,13 @@ def _keys(chat: Chat) -> KeyBindings:
             buffer.complete_next()
             return
         length, words = completions(chat, buffer.document.text_before_cursor)
-        buffer.insert_text(common_start(words)[length:])
+        buffer.insert_text(common_prefix(words)[length:])
         if len(words) > 1:
             buffer.start_completion()
 
     @keys.add(Keys.Vt100MouseEvent)
     def _(event: KeyPressEvent) -> None:
-        """Nothing: prompt_toolkit's own reading of it fails where a text holds the beginning of a sequence."""
+        """Ignore mouse events: prompt_toolkit's parser fails on a text that contains the start of such a sequence."""
 
     @keys.add("enter")
     def _(event: KeyPressEvent) -> None:
@@ -246,29 +250,29 @@ def _keys(chat: Chat) -> KeyBindings:
     return keys
 
 
-def _rich(table: Table) -> RichTable:
-    made = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style=NOTE, show_edge=False)
+def _rich_table(table: Table) -> RichTable:
+    rich_table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style=NOTE, show_edge=False)
     for name in table.head:
-        made.add_column(Text(name), overflow="fold")
+        rich_table.add_column(Text(name), overflow="fold")
     for n, row in enumerate(table.rows):
-        made.add_row(*(Text(one_line(cell)) for cell in row), style=REPLY if n == table.marked else None)
-    return made
+        rich_table.add_row(*(Text(to_one_line(cell)) for cell in row), style=REPLY if n == table.marked else None)
+    return rich_table
 
 
 @contextlib.contextmanager
 def _muted_keys() -> Iterator[None]:
-    """Keeps what is typed inside a block off the screen; it is there when the next line is read."""
+    """Turn off the echo of typed keys inside a block; they stay in the input for the next line."""
     try:
         import termios
 
         keyboard = sys.stdin.fileno()
-        before: list[Any] = termios.tcgetattr(keyboard)
+        attributes: list[Any] = termios.tcgetattr(keyboard)
     except (ImportError, OSError, ValueError, termios.error):
         yield
         return
-    muted = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    muted = [*attributes[:3], attributes[3] & ~termios.ECHO, *attributes[4:]]
     termios.tcsetattr(keyboard, termios.TCSADRAIN, muted)
     try:
         yield
     finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, attributes)

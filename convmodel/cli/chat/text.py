@@ -1,4 +1,4 @@
-"""Any text in, a text that moves no cursor and sets no title out."""
+"""Replacement of control characters, so that no text can control the terminal."""
 
 import re
 
@@ -9,14 +9,14 @@ _VISIBLE |= {ord("\t"): "    ", ord("\r"): "", 0x7F: "\u2421", 0x2028: "\n", 0x2
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def printable(text: str) -> str:
-    """Makes control characters visible: ESC becomes ␛, C1 and the marks that turn the direction their code.
+def to_printable(text: str) -> str:
+    """Replace control characters by visible ones: ESC by ␛, C1 controls and bidirectional marks by their code.
 
-    Newlines stay; tabs become spaces, carriage returns go. What is left has no effect on a terminal but to be seen.
+    Newlines stay, tabs become spaces, carriage returns are removed.
     """
     return _SURROGATE.sub("\ufffd", text.translate(_VISIBLE))
 
 
-def one_line(text: str) -> str:
-    """The same with all white space as single spaces, for where a line is a reply."""
-    return " ".join(printable(text).split())
+def to_one_line(text: str) -> str:
+    """Return a printable text with every run of white space replaced by one space."""
+    return " ".join(to_printable(text).split())

@@ -1,4 +1,4 @@
-"""A Reply in, the table of its candidates and why the first of them is the reply out."""
+"""Explanation of a reply: a table of its candidates, and a summary of why the first one won."""
 
 import math
 from collections.abc import Sequence
@@ -7,51 +7,52 @@ from convmodel.cli.chat.outcome import Table
 from convmodel.responders.option_values import show_value
 from convmodel.responders.protocol import Candidate, Reply
 
-TEXT = 20
-"""Columns without which a candidate's text is not readable."""
+MIN_TEXT_COLUMNS = 20
+"""Minimum width of the column of candidate texts."""
 
 
 def candidate_table(reply: Reply, chosen: int) -> Table:
-    """The field: of each candidate its score, where it came from, and what the stages before had found.
+    """Return a table of the candidates with their scores, sources, and scores of earlier stages.
 
     Args:
-        chosen: which one is the reply now, from 0.
+        reply: a finished reply.
+        chosen: index of the current reply among the candidates.
     """
     stages = _stages(reply.candidates)
     rows = tuple(
-        (str(n), _number(c.score), _source(c), *(_number(c.scores.get(stage)) for stage in stages), c.text)
+        (str(n), _format(c.score), _format_source(c), *(_format(c.scores.get(stage)) for stage in stages), c.text)
         for n, c in enumerate(reply.candidates, 1)
     )
     head = ("", "score", "source", *stages, "candidate")
     widths = [max(len(row[n]) for row in (head, *rows)) + 2 for n in range(len(head) - 1)]
-    return Table(head, rows, chosen, least=sum(widths) + TEXT)
+    return Table(head, rows, chosen, min_columns=sum(widths) + MIN_TEXT_COLUMNS)
 
 
 def _stages(candidates: Sequence[Candidate]) -> list[str]:
-    """The stages that have something to say: not the one that decided."""
-    found = sorted({stage for candidate in candidates for stage in candidate.scores}, reverse=True)
+    """Return the stages whose scores differ from the final scores."""
+    stages = sorted({stage for candidate in candidates for stage in candidate.scores}, reverse=True)
     return [
         stage
-        for stage in found
-        if any(stage in each.scores and _number(each.scores[stage]) != _number(each.score) for each in candidates)
+        for stage in stages
+        if any(stage in c.scores and _format(c.scores[stage]) != _format(c.score) for c in candidates)
     ]
 
 
-def why(reply: Reply) -> str:
-    """What decided, in a sentence or two; nothing where nothing was compared."""
+def explain(reply: Reply) -> str:
+    """Return one or two sentences about the ranking; empty if no candidates were compared."""
     first, *others = reply.candidates
-    said = []
+    lines = []
     if others and first.score is not None:
-        said.append(_won(reply))
+        lines.append(_describe_ranking(reply))
     chosen = [candidate for candidate in reply.candidates if candidate.source != "written"]
     if chosen:
-        said.append(_counted(reply))
+        lines.append(_count_sources(reply))
     if first.metadata:
-        said.append(f"#{first.number}: {', '.join(f'{key} {show_value(v)}' for key, v in first.metadata.items())}")
-    return "\n".join(said)
+        lines.append(f"#{first.number}: {', '.join(f'{key} {show_value(v)}' for key, v in first.metadata.items())}")
+    return "\n".join(lines)
 
 
-def _won(reply: Reply) -> str:
+def _describe_ranking(reply: Reply) -> str:
     first, second, *_ = (candidate.score or 0.0 for candidate in reply.candidates)
     ahead = first - second
     by = f" by {reply.ranked_by}" if reply.ranked_by else ""
@@ -64,18 +65,19 @@ def _won(reply: Reply) -> str:
     return f"1 has the best score{by}, {ahead:.3g} above 2"
 
 
-def _counted(reply: Reply) -> str:
+def _count_sources(reply: Reply) -> str:
     sources = [candidate.source for candidate in reply.candidates]
     both = sources.count("both")
-    written, chosen = sources.count("written") + both, sources.count("chosen") + both
+    written = sources.count("written") + both
+    chosen = sources.count("chosen") + both
     if not written:
         return f"{chosen} chosen, none written"
     return f"{written} written, {chosen} chosen" + (f", {both} of them both" if both else "")
 
 
-def _number(score: float | None) -> str:
+def _format(score: float | None) -> str:
     return "" if score is None else f"{score:.3f}"
 
 
-def _source(candidate: Candidate) -> str:
+def _format_source(candidate: Candidate) -> str:
     return candidate.source if candidate.number is None else f"{candidate.source} #{candidate.number}"

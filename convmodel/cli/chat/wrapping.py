@@ -1,25 +1,25 @@
-"""Pieces of a text in, the same pieces broken into lines of a width out, wide characters counted as they are shown."""
+"""Line wrapping of streamed text, with wide characters counted at their display width."""
 
 from collections.abc import Iterator
 
 from wcwidth import iter_graphemes, width
 
-from convmodel.cli.chat.text import printable
+from convmodel.cli.chat.text import to_printable
 
 _CLOSING = frozenset("、。，．！？：；）」』】〉》〕］｝ーっゃゅょッャュョ々…‥・!?,.:;)]}%’”")
-"""Must not begin a line where it follows a wide character."""
+"""Characters that must not begin a line after a wide character."""
 
 _OPENING = frozenset("（「『【〈《〔［｛([{‘“")
-"""Must not end one where a wide character follows it."""
+"""Characters that must not end a line before a wide character."""
 
 
 class Wrapper:
-    """Breaks a text that comes in pieces into lines, at spaces and between wide characters.
+    """Wraps a streamed text at spaces and between wide characters.
 
-    A word is given out when its end is known: a line that is written cannot be taken back.
+    A word is returned only once its end is known, since a written line cannot be changed.
 
     Args:
-        columns: of a line; a word that is longer is broken anywhere.
+        columns: width of a line; longer words are broken at any position.
 
     Example:
         >>> wrapper = Wrapper(12)
@@ -32,11 +32,11 @@ class Wrapper:
         self._rest = ""
         self._spaces = ""
         self._column = 0
-        self._long = False  # whether the rest belongs to a word of which parts were given out already
+        self._long = False  # whether the start of the pending word was returned already
 
     def add(self, piece: str) -> str:
-        """What can be written now."""
-        *units, self._rest = [*_units(self._rest + printable(piece))] or [""]
+        """Add a piece and return the text that can be written now."""
+        *units, self._rest = [*_units(self._rest + to_printable(piece))] or [""]
         written = "".join(map(self._place, units))
         if self._rest and (self._long or width(self._rest) > self._columns):
             *whole, self._rest = iter_graphemes(self._rest)
@@ -45,7 +45,7 @@ class Wrapper:
         return written
 
     def end(self) -> str:
-        """What is still to be written; spaces at the end are not."""
+        """Return the rest of the text, without spaces at its end."""
         rest, self._rest = self._rest, ""
         return "".join(map(self._place, _units(rest)))
 
@@ -79,17 +79,17 @@ class Wrapper:
         return part if fits else f"\n{part}"
 
 
-def wrapped(text: str, columns: int) -> str:
-    """A whole text, broken into lines."""
+def wrap(text: str, columns: int) -> str:
+    """Wrap a whole text."""
     wrapper = Wrapper(columns)
     return wrapper.add(text) + wrapper.end()
 
 
 def _units(text: str) -> Iterator[str]:
-    """What stays together: newlines, spaces, words, wide characters with what clings to them."""
+    """Yield unbreakable units: newlines, spaces, words, and wide characters with their punctuation."""
     unit = previous = ""
     for part in iter_graphemes(text):
-        if unit and (part in "\n " or previous in "\n " or _parts(previous, part)):
+        if unit and (part in "\n " or previous in "\n " or _can_break_between(previous, part)):
             yield unit
             unit = ""
         unit += part
@@ -98,6 +98,6 @@ def _units(text: str) -> Iterator[str]:
         yield unit
 
 
-def _parts(left: str, right: str) -> bool:
-    """Whether a line may end between two neighbours, neither of which is white space."""
+def _can_break_between(left: str, right: str) -> bool:
+    """Return whether a line may end between two adjacent graphemes, neither of which is white space."""
     return (width(left) > 1 or width(right) > 1) and right[0] not in _CLOSING and left[-1] not in _OPENING

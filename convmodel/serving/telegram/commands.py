@@ -1,11 +1,11 @@
 """A command of a chat in, the bot's answer out, kept together with what the command changed."""
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from convmodel.responders.option_values import parse_value, show_value
+from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_option, unknown_command
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram.api_client import Server, retry_with_backoff
 from convmodel.serving.telegram.chat_settings import ChatSettings
@@ -98,9 +98,11 @@ def find(name: str) -> BotCommand:
     names = [command.name for command in COMMANDS]
     if name.lower() in names:
         return COMMANDS[names.index(name.lower())]
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    guess = f"did you mean /{near[0]}? " if near else ""
-    raise CommandError(f"There is no command /{name}; {guess}/help lists them, and //{name} says /{name}")
+    raise CommandError(_capitalize(unknown_command(name, names)))
+
+
+def _capitalize(message: str) -> str:
+    return message[:1].upper() + message[1:]
 
 
 async def _start(desk: CommandContext, task: Task, rest: str) -> Answer:
@@ -167,19 +169,14 @@ async def _retry(desk: CommandContext, task: Task, rest: str) -> Answer:
 
 async def _persona(desk: CommandContext, task: Task, rest: str) -> Answer:
     settings = await desk.state.settings(task.chat)
-    word, _, text = rest.partition(" ")
     persona = settings.persona
     if persona is None:
         persona = await _usual_persona(desk, task)
-    if rest == "clear":
-        persona = ()
-    elif word == "add" and text.strip():
-        persona = (*persona, text.strip())
-    elif word == "add":
-        raise CommandError("There is no sentence to add; write /persona add I like rain.")
-    elif rest:
-        persona = (rest,)
-    shown = "\n".join(persona) or "There is no persona; /persona I like rain. gives one."
+    try:
+        persona = edit_persona(persona, rest)
+    except ValueError as error:
+        raise CommandError(_capitalize(str(error))) from None
+    shown = "\n".join(persona) or f"{_capitalize(NO_PERSONA)}."
     return await _changed(desk, task, replace(settings, persona=persona), shown) if rest else Answer(shown)
 
 
@@ -197,17 +194,17 @@ async def _set(desk: CommandContext, task: Task, rest: str) -> Answer:
     settings = await desk.state.settings(task.chat)
     about = await retry_with_backoff(lambda: desk.server.ask("GET", "/about"))
     in_effect = _in_effect(about, settings)
-    name, _, value = rest.replace("=", " ", 1).partition(" ") if "=" in rest.split(" ")[0] else rest.partition(" ")
+    name, value = parse_option(rest)
     if not name:
         # The model has others, which are nobody's to set here.
         own_to_set = [(key, *found) for key, found in in_effect.items() if key in about.get("option_help", {})]
         return Answer("\n".join(f"{key} = {show_value(value)} ({who})" for key, value, who in own_to_set))
-    if not value.strip():
+    if not value:
         if name not in about.get("option_help", {}):
             raise CommandError(f"There is no option {name}; /set lists those in effect")
         return Answer(_shown(name, in_effect))
     own = dict(settings.options)
-    if value.strip() != "default":
+    if value != "default":
         own[name] = parse_value(value)
     elif name in own:
         del own[name]

@@ -12,7 +12,7 @@ from convmodel.cli.chat.loop import ChatError, talk
 from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.stream import follow
+from convmodel.cli.chat.stream import stream_reply
 from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
 
@@ -219,7 +219,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_responder_that_hangs() -> None:
 
     hanging = Hanging()
     thread = interrupt_when(held)
-    reply = follow(hanging, lambda piece: None, interruptible=True)
+    reply = stream_reply(hanging, lambda piece: None, interruptible=True)
     thread.join()
     free.set()
     assert (reply.text, reply.finish, hanging.cancelled) == ("a word", "cancelled", 1)
@@ -230,7 +230,7 @@ def test_where_ctrl_c_is_not_for_the_reply_it_is_an_interrupt_and_the_reply_is_c
     replying = responder.start(["Hello"], seed=1)
     thread = interrupt_when(responder.held)
     with pytest.raises(KeyboardInterrupt):
-        follow(replying, lambda piece: None, interruptible=False)
+        stream_reply(replying, lambda piece: None, interruptible=False)
     thread.join()
     assert replying.result().finish == "cancelled"
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from convmodel.cli.chat.loop import ChatError, persona_lines, talk
+from convmodel.cli.chat.loop import ChatError, split_persona_lines, talk
 from convmodel.cli.chat.plain import PipeScreen
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
@@ -23,7 +23,7 @@ from tests.fakes import FakeResponder
     ],
 )
 def test_sentences_come_before_what_is_said(text: str, sentences: list[str], rest: str) -> None:
-    assert persona_lines(text) == (sentences, rest)
+    assert split_persona_lines(text) == (sentences, rest)
 
 
 def piped(text: str, **settings: object) -> tuple[FakeResponder, str, str]:
@@ -70,10 +70,10 @@ def test_a_line_without_a_sentence_is_told() -> None:
 def test_a_conversation_that_goes_on_has_its_persona_already() -> None:
     chat = Chat(FakeResponder(), persona=["x"])
     chat.say("Hello")
-    chat.take(chat.start().result())
+    chat.add_reply(chat.start().result())
     run_command(chat, "/undo")
-    chat.tell_persona(["a"])
+    chat.add_persona(["a"])
     assert chat.persona == ("a",)
     with pytest.raises(ValueError, match="persona sentence 2"):
-        chat.tell_persona([""])
+        chat.add_persona([""])
     assert chat.persona == ("a",)

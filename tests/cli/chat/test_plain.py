@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """\
 import sys
 from convmodel.cli.chat.start import converse, open_screen
-from convmodel.errors import told_in_one_line
+from convmodel.errors import report_errors
 from tests.fakes import FakeResponder
 
 def write(context, seed, options):
     return f"{len(context)} {seed} {context[-1]}\\n\\x1b[31m[bold]日本[/bold]"
 
-with told_in_one_line():
+with report_errors():
     responder = FakeResponder(write)
     make_screen = open_screen(quiet="--quiet" in sys.argv)
     sys.exit(converse(responder, make_screen, title="fake", seed=3, load=dict(enumerate(sys.argv)).get(2)))
@@ -98,7 +98,7 @@ def test_a_conversation_goes_on_from_a_file(tmp_path: Path) -> None:
     done = piped(b"Hello\n", "--quiet", f"{tmp_path / 'talks.jsonl'}:2")
     assert done.stdout.decode().startswith("5 3 Hello")
     done = piped(b"Hello\n", "--quiet", str(tmp_path / "talks.jsonl"))
-    assert done.returncode == 2 and b"several conversations in it" in done.stderr
+    assert done.returncode == 2 and b"it has several conversations" in done.stderr
 
 
 def on_a_terminal(keys: bytes, **more: str) -> str:

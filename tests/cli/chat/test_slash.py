@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.cli.chat import files as keeping
-from convmodel.cli.chat.completion import common_start, completions
-from convmodel.cli.chat.slash import COMMANDS, find, is_command, run_command, spoken
+from convmodel.cli.chat import files
+from convmodel.cli.chat.completion import common_prefix, completions
+from convmodel.cli.chat.slash import COMMANDS, find_command, run_command
 from convmodel.cli.chat.state import Chat
 from convmodel.data.conversation import Conversation, read_conversations, write_conversations
+from convmodel.responders.slash_commands import is_command, unescape
 from tests.cli.chat.test_state import exchange
 from tests.fakes import FakeResponder
 
@@ -22,14 +23,14 @@ def chat() -> Chat:
 
 def test_one_slash_is_a_command_and_two_are_a_text() -> None:
     assert is_command("/help") and is_command("/") and not is_command("//help") and not is_command(" /help")
-    assert (spoken("//help"), spoken("a/b"), spoken("///x")) == ("/help", "a/b", "//x")
+    assert (unescape("//help"), unescape("a/b"), unescape("///x")) == ("/help", "a/b", "//x")
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("/rest", "there is no command /rest; did you mean /reset"),
-        ("/xyzzy", r"there is no command /xyzzy; /help lists them, .* is written //xyzzy"),
+        ("/xyzzy", r"there is no command /xyzzy; /help lists them, and //xyzzy says /xyzzy"),
         ("/", "there is no command /; "),
         ("/reset now", "/reset takes no arguments, but 'now' followed"),
         ("/undo", "there is nothing to take back"),
@@ -41,8 +42,8 @@ def test_one_slash_is_a_command_and_two_are_a_text() -> None:
         ("/set tempo", "tempo: there is no such option"),
         ("/set temperature default", "temperature was not set"),
         ("/preset shy", "there is no preset 'shy'; there are bold, sober"),
-        ("/seed x", "'x' is no seed; write a whole number from 0, or off"),
-        ("/seed -1", "'-1' is no seed"),
+        ("/seed x", "'x' is not a seed; write a whole number from 0, or off"),
+        ("/seed -1", "'-1' is not a seed"),
         ("/save", "there is no file name"),
         ("/save !", "there is no file name"),
         ("/save talk.jsonl", "a conversation needs two turns"),
@@ -61,8 +62,8 @@ def test_what_cannot_be_followed_is_told_with_what_to_do(
 
 
 def test_commands_are_found_by_name_in_any_case_and_by_other_names() -> None:
-    assert find("HELP") is find("?") is find("help")
-    assert find("exit") is find("quit")
+    assert find_command("HELP") is find_command("?") is find_command("help")
+    assert find_command("exit") is find_command("quit")
 
 
 def test_help_shows_every_command_and_one() -> None:
@@ -76,7 +77,7 @@ def test_help_shows_every_command_and_one() -> None:
 def test_reset_undo_and_retry(chat: Chat) -> None:
     reply = exchange(chat, "Hello")
     assert run_command(chat, "/retry").reply and chat.waiting
-    assert chat.take(chat.start().result())
+    assert chat.add_reply(chat.start().result())
     undone = run_command(chat, "/undo")
     assert undone.shown[0] == ("you", "Hello") and undone.shown[1][0] == "reply" and reply
     assert undone.text == "taken back; no turns are left"
@@ -151,7 +152,7 @@ def test_why_shows_the_candidates_and_takes_another(chat: Chat) -> None:
     assert again is not None and again.marked == 1
     with pytest.raises(ValueError, match="no candidate 9; there are 1 to 3"):
         run_command(chat, "/why 9")
-    with pytest.raises(ValueError, match="'x' is no number"):
+    with pytest.raises(ValueError, match="'x' is not the number of a candidate"):
         run_command(chat, "/why x")
 
 
@@ -181,7 +182,7 @@ def test_a_file_is_replaced_or_added_to_only_when_asked(chat: Chat, tmp_path: Pa
     exchange(chat, "one")
     run_command(chat, f"/save {name}")
     before = Path(name).read_bytes()
-    with pytest.raises(ValueError, match=r"is there already; /save ! .* replaces it, /save \+ .* adds to it"):
+    with pytest.raises(ValueError, match=r"exists already; /save ! .* replaces it, /save \+ .* adds to it"):
         run_command(chat, f"/save {name}")
     assert Path(name).read_bytes() == before
     exchange(chat, "two")
@@ -202,7 +203,7 @@ def test_a_conversation_is_not_added_to_a_file_of_another_format(chat: Chat, tmp
 def test_of_several_conversations_one_is_loaded_by_its_number(chat: Chat, tmp_path: Path) -> None:
     name = str(tmp_path / "talks.jsonl")
     write_conversations([Conversation(["a", "b"], meta={"id": 1}), Conversation(["c", "d", "e"])], name)
-    with pytest.raises(ValueError, match=r"several conversations in it; say which, such as /load .*talks.jsonl 1"):
+    with pytest.raises(ValueError, match=r"it has several conversations; give a number, such as /load .*talks.jsonl 1"):
         run_command(chat, f"/load {name}")
     assert "3 turns; the last one waits for a reply" in run_command(chat, f"/load {name} 2").text
     assert chat.turns == ("c", "d", "e")
@@ -211,7 +212,7 @@ def test_of_several_conversations_one_is_loaded_by_its_number(chat: Chat, tmp_pa
     with pytest.raises(ValueError, match="there is no conversation 3"):
         run_command(chat, f"/load {name} 3")
     with pytest.raises(ValueError, match="counted from 1"):
-        keeping.load(name, 0)
+        files.load(name, 0)
 
 
 def test_a_file_with_one_turn_waits_for_a_reply(chat: Chat, tmp_path: Path) -> None:
@@ -243,6 +244,6 @@ def test_the_tab_key_completes_commands_options_presets_and_files(
 
 
 def test_what_all_words_begin_with_is_typed_for_one() -> None:
-    assert common_start(["/save", "/set", "/seed"]) == "/s"
-    assert common_start(["/set", "/settings"]) == "/set"
-    assert common_start(["/why"]) == "/why" and common_start([]) == "" == common_start(["a", "b"])
+    assert common_prefix(["/save", "/set", "/seed"]) == "/s"
+    assert common_prefix(["/set", "/settings"]) == "/set"
+    assert common_prefix(["/why"]) == "/why" and common_prefix([]) == "" == common_prefix(["a", "b"])

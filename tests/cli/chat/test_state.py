@@ -14,7 +14,7 @@ def exchange(chat: Chat, text: str) -> str:
     """Says a text and takes the reply."""
     chat.say(text)
     reply = chat.start().result()
-    assert chat.take(reply)
+    assert chat.add_reply(reply)
     return reply.text
 
 
@@ -53,7 +53,7 @@ def test_a_text_that_is_no_turn_is_refused_and_changes_nothing(chat: Chat) -> No
 
 def test_a_reply_without_text_is_not_taken(chat: Chat) -> None:
     chat.say("Hello")
-    assert not chat.take(Reply((Candidate(" "),)))
+    assert not chat.add_reply(Reply((Candidate(" "),)))
     assert chat.turns == ("Hello",) and chat.waiting
 
 
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_conversation_and_a_retry_takes_the_next(re
     assert [exchange(one, text) for text in ("a", "b")] == [exchange(other, text) for text in ("a", "b")]
     other.retry()
     assert other.turns == one.turns[:3]
-    assert other.take(other.start().result())
+    assert other.add_reply(other.start().result())
     other.retry()
     other.start()
     exchange(one, "c")
@@ -99,14 +99,14 @@ def test_going_back_to_a_mark_undoes_everything_since(chat: Chat) -> None:
     mark = chat.mark()
     chat.retry()
     assert chat.turns != before
-    chat.back_to(mark)
+    chat.restore(mark)
     assert chat.turns == before and chat.last is last
 
 
 def test_another_candidate_becomes_the_reply(chat: Chat) -> None:
     chat.set_options({"num_return_sequences": 3})
     exchange(chat, "Hello")
-    texts = [candidate.text for candidate in chat.reply().candidates]
+    texts = [candidate.text for candidate in chat.last_reply().candidates]
     assert len(texts) == 3
     assert chat.choose(2) == texts[1]
     assert chat.turns == ("Hello", texts[1]) and chat.chosen == 1
@@ -118,7 +118,7 @@ def test_there_are_no_candidates_of_a_reply_that_was_not_made_here(chat: Chat) -
     for prepare in (lambda: None, lambda: chat.load(Conversation(["a", "b"])), lambda: chat.say("c")):
         prepare()
         with pytest.raises(ValueError, match="no reply to look into"):
-            chat.reply()
+            chat.last_reply()
 
 
 def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, responder: FakeResponder) -> None:
@@ -131,7 +131,7 @@ def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, re
     assert chat.session is not first
     chat.load(Conversation(["x", "y", "z"], ["I like sun."], {"id": 1}))
     assert chat.waiting and chat.persona == ("I like sun.",)
-    assert chat.take(chat.start().result())
+    assert chat.add_reply(chat.start().result())
     assert responder.asked[-1]["session"] is chat.session
     assert responder.asked[-1]["context"] == ("x", "y", "z")
     assert chat.conversation() == Conversation(chat.turns, ["I like sun."], {"id": 1})

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.terminal import TerminalScreen, kept_history
+from convmodel.cli.chat.terminal import TerminalScreen, open_history
 from tests.cli.chat.test_loop import interrupt_when
 from tests.fakes import FakeResponder
 
@@ -114,7 +114,7 @@ def test_a_talk_is_seen_with_its_commands_and_errors(keys: PipeInput) -> None:
         "reply 5\n\n"
         "reply 6\n\nmade with seed 6\n\n"
         "temperature = 0.5\n\n"
-        "there is no command /oops; /help lists them, and a text that begins with / is \nwritten //oops\n\n"
+        "there is no command /oops; /help lists them, and //oops says /oops\n\n"
         "> Hello\nreply 6\ntaken back; no turns are left\n\n"
     )
 
@@ -185,14 +185,14 @@ def test_the_status_is_below_the_prompt_and_gives_way_to_what_tab_offers(keys: P
 
 
 def test_what_was_typed_is_kept_in_a_file_of_the_owner(tmp_path: Path, keys: PipeInput) -> None:
-    history, problem = kept_history(tmp_path / "state")
+    history, problem = open_history(tmp_path / "state")
     assert problem == ""
     path = tmp_path / "state" / "convmodel" / "chat_history"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
     history.append_string("one\ntwo")
     history.append_string("lone \ud800")
-    again, _ = kept_history(tmp_path / "state")
+    again, _ = open_history(tmp_path / "state")
     assert list(again.load_history_strings()) == ["lone ?", "one\ntwo"]
 
 
@@ -201,12 +201,12 @@ def test_a_history_others_could_read_is_closed_to_them(tmp_path: Path, monkeypat
     path = tmp_path / "convmodel" / "chat_history"
     path.parent.mkdir()
     path.touch(0o644)
-    kept_history()
+    open_history()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
 def test_a_history_that_cannot_be_kept_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
-    history, problem = kept_history(tmp_path / "state")
+    history, problem = open_history(tmp_path / "state")
     history.append_string("Hello")
     assert problem.startswith("what you type is not remembered: ") and history.get_strings() == ["Hello"]

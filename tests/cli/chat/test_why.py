@@ -11,7 +11,7 @@ from convmodel.cli.chat.plain import PipeScreen, PlainScreen, plain_lines
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.terminal import TerminalScreen
-from convmodel.cli.chat.why import candidate_table, why
+from convmodel.cli.chat.why import candidate_table, explain
 from convmodel.cli.chat.wrapping import Wrapper
 from convmodel.responders.protocol import Candidate, Reply
 from tests.fakes import FakeResponder
@@ -34,7 +34,7 @@ def test_the_table_says_where_candidates_came_from_and_what_each_stage_found() -
     assert table.rows[0] == ("1", "3.250", "both #17", "-0.250", "2.000", "I live in Rome.")
     assert table.rows[1][:5] == ("2", "3.000", "chosen #4", "", "2.500")
     assert table.rows[2][:5] == ("3", "-1.500", "written", "", "")
-    assert why(HYBRID) == (
+    assert explain(HYBRID) == (
         "1 has the best score by cross-encoder, 0.25 above 2\n2 written, 2 chosen, 1 of them both\n#17: line 18"
     )
 
@@ -63,17 +63,17 @@ def test_a_stage_that_decided_is_not_shown_twice() -> None:
 )
 def test_why_the_first_won_is_told(scores: tuple[float | None, ...], told: str) -> None:
     reply = Reply(tuple(Candidate(str(n), score) for n, score in enumerate(scores)), ranked_by="x")
-    assert why(reply) == told
+    assert explain(reply) == told
 
 
 def test_what_was_only_chosen_is_told() -> None:
-    assert why(Reply((Candidate("a", 1.0, "chosen", 3),))) == "1 chosen, none written"
+    assert explain(Reply((Candidate("a", 1.0, "chosen", 3),))) == "1 chosen, none written"
 
 
 def chat_after(reply: Reply) -> Chat:
     chat = Chat(FakeResponder())
     chat.say("Where do you live?")
-    chat.take(reply)
+    chat.add_reply(reply)
     return chat
 
 
