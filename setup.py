@@ -16,7 +16,7 @@ TRAIN = [
     "PyYAML>=6",
 ]
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
-EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "rich>=14", "regex", "tqdm>=4.60"]
+EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "Jinja2>=3.1", "rich>=14", "regex", "tqdm>=4.60"]
 INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
 INDEX = ["usearch>=2.16,<3", "tqdm>=4.60"]
 SERVE = [
@@ -70,6 +70,7 @@ setup(
     packages=find_packages(include=["convmodel", "convmodel.*"]),
     package_data={
         "convmodel": ["py.typed"],
+        "convmodel.reports": ["style.css", "templates/*.html"],
         "convmodel.serving": ["web/*.css", "web/*.html", "web/*.js", "web/*.svg"],
     },
     install_requires=[

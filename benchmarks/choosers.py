@@ -15,7 +15,7 @@ from convmodel.data.selection_example import SelectionExample, SelectionReader
 from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.selector import Selector
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
-from convmodel.reports.evaluation.scoring import scores_of
+from convmodel.reports.evaluation.scoring import score_pools
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3
@@ -115,7 +115,7 @@ def ours(folder: Path) -> Score:
     def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
         numbered = [CandidatePool(number, number, one) for number, one in enumerate(examples, start=1)]
         pools = Pools(numbered, place="example {line}", data={}, candidates={})
-        return (found.values for found in scores_of(selector, pools))
+        return (found.values for found in score_pools(selector, pools))
 
     return score
 

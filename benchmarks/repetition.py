@@ -24,7 +24,7 @@ from benchmarks.common import (
 )
 from convmodel.data.conversation import read_conversations
 from convmodel.data.document import Document, write_documents
-from convmodel.reports.evaluation import Options, evaluate
+from convmodel.reports.evaluation import EvaluationOptions, evaluate
 from convmodel.trainer import main as trainer
 
 MODULE = "convmodel.training.DocumentModule"
@@ -108,7 +108,7 @@ def _measured(way: Way, files: Sequence[Path], options: argparse.Namespace) -> d
     if not folder.is_dir():
         _train(way, files, options, folder)
     words = 5 if options.smoke else 50
-    found = evaluate(folder, files[1], options=Options(prompt_words=words)).report
+    found = evaluate(folder, files[1], options=EvaluationOptions(prompt_words=words)).report
     numbers = {number.name: {"value": number.value, "gold": number.gold} for number in found.metrics}
     return {"name": way.name, **numbers}
 

@@ -1,33 +1,37 @@
-"""Values in, small histograms as inline SVG out; their colours are the page's, light or dark."""
+"""Histograms as inline SVG in the colours of the page's style sheet, light or dark."""
 
 import html
 import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from convmodel.reports.evaluation.task import Histogram
-    from convmodel.reports.inspection.lengths import Lengths
-
-# Stand-ins that matplotlib takes for colours; in the SVG they become the page's own.
-INK, FAINT, MODEL, GOLD = "#010203", "#040506", "#070809", "#0a0b0c"
-COLOURS = {INK: "var(--ink)", FAINT: "var(--faint)", MODEL: "var(--model)", GOLD: "var(--gold)"}
+# Placeholders that matplotlib accepts as colours. In the SVG they are replaced by variables of the style sheet.
+INK = "#010203"
+FAINT = "#040506"
+SERIES = ("#070809", "#0a0b0c", "#0d0e0f", "#101112", "#131415", "#161718")
+VARIABLES = {
+    INK: "--ink",
+    FAINT: "--faint",
+    **dict(zip(SERIES, ("--model", "--gold", "--series-3", "--series-4", "--series-5", "--series-6"), strict=True)),
+}
 
 STYLE: Any = {
-    "svg.fonttype": "none",  # texts stay texts, in the page's font
-    "svg.hashsalt": "convmodel",
+    "svg.fonttype": "none",  # texts remain texts, in the page's font
+    "svg.hashsalt": "convmodel",  # the same values give the same SVG
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
@@ -35,121 +39,117 @@ STYLE: Any = {
 }
 
 
-def svg(histogram: "Histogram") -> str:
-    """An `<svg>` element without size, to be scaled by the page; the same values give the same text."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.2, 2.5), layout="constrained")
-        axes = figure.subplots()
-        _draw(axes, histogram)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _inline(text.getvalue(), histogram.title)
+@dataclass(frozen=True)
+class Histogram:
+    """Values whose distribution is drawn.
+
+    Args:
+        title: heading of the figure.
+        label: label of the axis of values.
+        series: values by name; the first series is filled.
+        bins: number of equal bins between the smallest and the largest value; when None, bins lie around integers.
+    """
+
+    title: str
+    label: str
+    series: Mapping[str, Sequence[float]]
+    bins: int | None = 25
 
 
-def edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray:
-    """The edges of bins that hold all values; at half numbers, around whole ones, when `bins` is None."""
-    values = np.array([value for each in series.values() for value in each if math.isfinite(value)])
+def histogram_svg(histogram: Histogram) -> str:
+    """Draw a histogram of raw values; values that are not finite are left out.
+
+    Returns:
+        An `<svg>` element without a size, which the page scales. The same values give the same text.
+    """
+    edges = bin_edges(histogram.series, histogram.bins)
+    shares = {}
+    for name, values in histogram.series.items():
+        finite = [value for value in values if math.isfinite(value)]
+        shares[name] = np.histogram(finite, edges)[0] / max(len(finite), 1)
+    return shares_svg(histogram.title, edges, shares, label=histogram.label)
+
+
+def bin_edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray:
+    """Return the edges of bins that hold all values; when `bins` is None, edges lie halfway between integers."""
+    values = np.array([value for of_series in series.values() for value in of_series if math.isfinite(value)])
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if bins is not None:
         return np.linspace(low, high if high > low else low + 1.0, bins + 1)
-    step, count = max(1, math.ceil((high - low + 1) / 40)), round(high - low) + 1
-    # The last bin is as wide as the others where that can be had.
+    step = max(1, math.ceil((high - low + 1) / 40))
+    count = round(high - low) + 1
+    # Prefer a width that makes the last bin as wide as the others.
     step = next((wider for wider in range(step, 2 * step) if count % wider == 0), step)
     return np.arange(low - 0.5, high + step + 0.5, step)
 
 
-def _draw(axes: Axes, histogram: "Histogram") -> None:
-    at = edges(histogram.series, histogram.bins)
-    for place, (name, values) in enumerate(histogram.series.items()):
-        known = [value for value in values if math.isfinite(value)]
-        shares = np.histogram(known, at)[0] / max(len(known), 1)
-        if place == 0:
-            axes.stairs(shares, at, fill=True, color=MODEL, alpha=0.45, label=name)
+def shares_svg(
+    title: str,
+    edges: Sequence[float] | np.ndarray,
+    series: Sequence[tuple[str, np.ndarray]] | Mapping[str, np.ndarray],
+    *,
+    label: str,
+    mark: tuple[str, float] | None = None,
+) -> str:
+    """Draw the shares of values in bins.
+
+    Args:
+        title: name of the figure for screen readers; the page prints it as the caption.
+        edges: (N + 1,) edges of the bins.
+        series: (N,) the share of each bin, by the name of the series.
+        label: label of the axis of values.
+        mark: name and position of a vertical line.
+
+    Returns:
+        An `<svg>` element without a size.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.2, 2.5), layout="constrained")
+        _draw(figure.subplots(), edges, dict(series), label=label, mark=mark)
+        document = io.StringIO()
+        figure.savefig(document, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _inline(document.getvalue(), title)
+
+
+def _draw(
+    axes: Axes,
+    edges: Sequence[float] | np.ndarray,
+    series: Mapping[str, np.ndarray],
+    *,
+    label: str,
+    mark: tuple[str, float] | None,
+) -> None:
+    for index, (name, shares) in enumerate(series.items()):
+        style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "label": _plain(name)}
+        if index == 0:
+            axes.stairs(shares, edges, fill=True, alpha=0.45, **style)
         else:
-            axes.stairs(shares, at, color=GOLD, linewidth=1.6, label=name)
-    axes.set_xlabel(histogram.label)
-    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+            dashes = "solid" if index < len(SERIES) else "dashed"
+            axes.stairs(shares, edges, linewidth=1.6, linestyle=dashes, **style)
+    if mark is not None:
+        axes.axvline(mark[1], color=INK, linestyle="dotted", label=mark[0])
+    axes.set_xlabel(label)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="y", nbins=4)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(histogram.series) > 1:
+    if len(series) > 1 or mark is not None:
         axes.legend(frameon=False)
 
 
+def _plain(name: str) -> str:
+    """Escape a name for matplotlib: no formula between dollar signs, no entry hidden by a leading underscore."""
+    return name.replace("$", r"\$").removeprefix("_")
+
+
 def _inline(document: str, title: str) -> str:
-    """The `<svg>` of a document, with the page's colours and a name for those who cannot see it."""
+    """Return the `<svg>` element of a document, with the page's colours and a name for screen readers."""
     element = document[document.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
     element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
-    element = element.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-    for stand_in, colour in COLOURS.items():
-        element = element.replace(stand_in, colour)
-    names = set(re.findall(r'id="([^"]+)"', element))
+    element = element.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+    for placeholder, variable in VARIABLES.items():
+        element = element.replace(placeholder, f"var({variable})")
     prefix = re.sub(r"\W+", "-", title.lower())
-    for name in sorted(names):  # ids are those of the whole page
+    for name in sorted(set(re.findall(r'\bid="([^"]+)"', element))):  # ids must be unique on the whole page
         element = re.sub(rf'(id="|href="#|url\(#){re.escape(name)}(["\)])', rf"\1{prefix}-{name}\2", element)
     return element
-
-
-STEPS = 60
-"""Bins of a picture's histogram."""
-
-_COLOURS = ("#1f5fa8", "#c2571a", "#2e7d4f", "#8a3fa0", "#7a6a10", "#b0305c")
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "convmodel",  # the same picture, byte for byte, in every run
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
-
-def length_picture(title: str, files: Sequence[tuple[str, "Lengths"]], *, window: int | None = None) -> str:
-    """How long conversations or turns are, a line for each file.
-
-    Args:
-        title: stands above; with it goes a screen reader's text.
-        files: name and lengths of each.
-        window: marked by a vertical line.
-
-    Returns:
-        An `<svg>` element.
-    """
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
-        axes = figure.subplots()
-        _draw_lengths(axes, files, window)
-        axes.set_title(title, loc="left")
-        axes.set_xlabel("tokens")
-        axes.set_ylabel("share")
-        return _svg(figure, title)
-
-
-def _draw_lengths(axes: Any, files: Sequence[tuple[str, "Lengths"]], window: int | None) -> None:
-    most = max([lengths.quantile(0.995) for _, lengths in files] + [window + window // 8 if window else 1, 8])
-    edges = list(range(1, most + 2, -(-most // STEPS)))
-    for number, (name, lengths) in enumerate(files):
-        shares = np.array(lengths.between(edges)[:-1]) / max(len(lengths), 1)
-        dashes = "solid" if number < len(_COLOURS) else "dashed"
-        axes.stairs(
-            shares, edges, label=_plain(name), color=_COLOURS[number % len(_COLOURS)], linestyle=dashes, linewidth=1.6
-        )
-    if window:
-        axes.axvline(window, color="#333333", linestyle="dotted", label=f"window: {window}")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-    axes.set_xlim(0, edges[-1])
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
-
-
-def _plain(name: str) -> str:
-    """A name that matplotlib takes for nothing but text: no formula between dollars, no hidden legend entry."""
-    return name.replace("$", r"\$").removeprefix("_")
-
-
-def _svg(figure: Any, title: str) -> str:
-    written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = written.getvalue()
-    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)

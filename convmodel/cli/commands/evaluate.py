@@ -65,8 +65,8 @@ def _add_documents(add: Callable[..., object]) -> None:
 
 def _run(options: Namespace) -> int:
     try:  # everything heavy is imported here, so that --help is instant
-        from convmodel.reports.evaluation import Options, evaluate
-        from convmodel.reports.evaluation.evaluate import check_output, default_output, kind_of, load_report
+        from convmodel.reports.evaluation import EvaluationOptions, evaluate
+        from convmodel.reports.evaluation.evaluate import check_output, default_output, load_report, task_of
         from convmodel.reports.evaluation.model_facts import parse_decoding
         from convmodel.reports.evaluation.terminal import show
     except ModuleNotFoundError as error:
@@ -74,8 +74,8 @@ def _run(options: Namespace) -> int:
         return 2
     from rich.console import Console
 
-    kind = kind_of(options.model, options.kind)
-    asked = Options(
+    kind = task_of(options.model, options.kind)
+    asked = EvaluationOptions(
         turns=options.turns,
         perplexity_on=options.perplexity_on,
         limit=options.limit,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from convmodel.cli.command import Command
 from convmodel.errors import require_extra
-from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, Settings
+from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, InspectionSettings
 
 NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
 """What the extra brings."""
@@ -59,13 +59,13 @@ def _run(options: Namespace) -> int:
     with require_extra("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
         from rich.console import Console
 
-        from convmodel.reports.inspection.fix import check_writable, fix_files, outputs
+        from convmodel.reports.inspection.fix import check_writable, fix_files, output_paths
         from convmodel.reports.inspection.inspect import inspect_files
         from convmodel.reports.inspection.terminal import show
 
         if options.html is not None:  # matplotlib takes its time
             from convmodel.reports.inspection.page import write_page
-    settings = Settings(
+    settings = InspectionSettings(
         model=options.model,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
@@ -75,7 +75,7 @@ def _run(options: Namespace) -> int:
     if options.html is not None:
         check_writable(options.html)
     if options.fix is not None:
-        outputs(options.files, options.fix)
+        output_paths(options.files, options.fix)
     inspection = inspect_files(options.files, settings, progress=_progress)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the data may hold what the terminal cannot write

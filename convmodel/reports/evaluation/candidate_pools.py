@@ -1,4 +1,4 @@
-"""A file in, replies among candidates out: those that the file gives, or drawn from its other conversations."""
+"""Candidate pools for response selection: given by the file, or drawn from its other conversations."""
 
 import random
 from collections import Counter
@@ -7,24 +7,31 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
-from convmodel.data.reader import count
+from convmodel.data.reader import format_count
 from convmodel.data.selection_example import SelectionExample, SelectionReader
 from convmodel.generation.seeds import derive_seed
 from convmodel.metrics.words import words
-from convmodel.reports.evaluation.examples import Example, Options, digest, evenly_spaced, examples, fingerprint
+from convmodel.reports.evaluation.examples import (
+    EvaluationOptions,
+    ReplyExample,
+    digest,
+    evenly_spaced,
+    fingerprint,
+    select_examples,
+)
 
-POOL = 20
-"""Candidates of a reply where neither the file nor the options say how many, as in Persona-Chat."""
+DEFAULT_POOL = 20
+"""Candidates of a reply where neither the file nor the options give a number, as in Persona-Chat."""
 
 
 @dataclass(frozen=True)
 class CandidatePool:
-    """A reply among candidates.
+    """A gold reply and its distractors.
 
     Args:
-        conversation: its number in the file, from 1; examples of one conversation depend on each other.
-        line: where in the file it stands, from 1.
-        example: context, candidates and which of them was said.
+        conversation: index of the conversation in the file, from 1; examples of one conversation are not independent.
+        line: line of the example in the file, from 1.
+        example: context, candidates and the index of the gold one.
     """
 
     conversation: int
@@ -34,14 +41,14 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class Pools:
-    """What a model is to choose from.
+    """The candidate pools of an evaluation.
 
     Args:
-        examples: in ascending order of conversations.
-        place: how a line is named to a person, with "{line}" in it.
+        examples: the pools, in ascending order of conversations.
+        place: template of an example's position for messages, with "{line}" in it.
         data: facts about the file.
-        candidates: where they come from.
-        notes: what a reader of the numbers should know.
+        candidates: the origin of the candidates.
+        notes: caveats that a reader of the numbers should know.
     """
 
     examples: Sequence[CandidatePool]
@@ -51,78 +58,81 @@ class Pools:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def read_pools(data: str, options: Options, on_error: OnError) -> Pools:
-    """Reads replies with the candidates of the file; draws them where it has none.
+def read_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
+    """Read replies with the candidates of the file; draw candidates where the file has none.
 
     Raises:
-        FileNotFoundError, ValueError: when it cannot be read, when there is nothing to choose between, and for options
-            that mean nothing for a file with candidates.
+        FileNotFoundError, ValueError: when the file cannot be read, when no reply has a distractor, and for options
+            that have no effect on a file with candidates.
     """
     reader = SelectionReader(data, on_error=on_error)
-    return _given(reader, options) if reader.given() else _drawn(data, options, on_error)
+    return _given_pools(reader, options) if reader.has_candidates() else _drawn_pools(data, options, on_error)
 
 
-# Candidates of the file
+# Candidates given by the file
 
 
-def _given(reader: SelectionReader, options: Options) -> Pools:
-    for name, left_out in (("turns", "last"), ("pool", None)):
-        if (value := getattr(options, name)) != left_out:
+def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
+    for name, default in (("turns", "last"), ("pool", None)):
+        if (value := getattr(options, name)) != default:
             raise ValueError(
                 f"{reader.source}: {name}={value} means nothing here, as the file says which replies stand among which "
                 "candidates; leave it out"
             )
-    found, pairs = [], 0
-    numbers: dict[tuple[tuple[str, ...], str], int] = {}
-    for line, example in reader.numbered():
-        # Those of one thread begin alike, wherever in the file they stand.
-        number = numbers.setdefault((example.persona, example.context[0]), len(numbers) + 1)
+    pools = []
+    without_distractor = 0
+    conversations: dict[tuple[tuple[str, ...], str], int] = {}
+    for line, example in reader.with_line_numbers():
+        # Examples of one conversation have the same persona and first turn, wherever in the file they are.
+        conversation = conversations.setdefault((example.persona, example.context[0]), len(conversations) + 1)
         if len(example.candidates) > 1:
-            found.append(CandidatePool(number, line, example))
+            pools.append(CandidatePool(conversation, line, example))
         else:
-            pairs += 1
-    if not found:
+            without_distractor += 1
+    if not pools:
         raise ValueError(
             f"{reader.source}: no reply has a distractor, so there is nothing to choose between; give a file with "
             "distractors, or one of plain conversations, from which they are drawn"
         )
-    kept = _some(sorted(found, key=lambda one: one.conversation), options.limit or 0)
-    notes = [f"{count(pairs, 'example')} without a distractor left out."] if pairs else []
+    selected = _limit_conversations(sorted(pools, key=lambda pool: pool.conversation), options.limit or 0)
+    notes = (
+        [f"{format_count(without_distractor, 'example')} without a distractor left out."] if without_distractor else []
+    )
     facts = {
         "source": reader.source,
-        "fingerprint": digest(asdict(one.example) for one in found),
-        "conversations": len(numbers),
-        "examples": len(found),
+        "fingerprint": digest(asdict(pool.example) for pool in pools),
+        "conversations": len(conversations),
+        "examples": len(pools),
         "skipped": reader.report.skipped,
     }
-    return Pools(kept, reader.place(0)[:-1] + "{line}", facts, {"from": "the file"}, notes)
+    return Pools(selected, reader.location(0)[:-1] + "{line}", facts, {"from": "the file"}, notes)
 
 
-def _some(found: Sequence[CandidatePool], limit: int) -> list[CandidatePool]:
-    """The examples of `limit` conversations at even distances."""
-    numbers = sorted({one.conversation for one in found})
-    kept = {numbers[place] for place in evenly_spaced(len(numbers), limit)}
-    return [one for one in found if one.conversation in kept]
+def _limit_conversations(pools: Sequence[CandidatePool], limit: int) -> list[CandidatePool]:
+    """Return the pools of `limit` evenly spaced conversations."""
+    conversations = sorted({pool.conversation for pool in pools})
+    kept = {conversations[index] for index in evenly_spaced(len(conversations), limit)}
+    return [pool for pool in pools if pool.conversation in kept]
 
 
-# Candidates of our own
+# Candidates drawn from other conversations
 
 
-def _drawn(data: str, options: Options, on_error: OnError) -> Pools:
+def _drawn_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
     reader = ConversationReader(data, on_error=on_error)
-    lines, conversations = [], []
-    for line, conversation in reader.numbered():
-        lines.append(line)
-        conversations.append(conversation)
-    pool = options.pool or POOL
-    draw = _Draw(conversations, options, pool)
-    found = []
-    for one in examples(conversations, turns=options.turns, limit=options.limit or 0):
-        distractors = draw.distractors(one)
+    numbered = list(reader.with_line_numbers())
+    conversations = [conversation for _, conversation in numbered]
+    size = options.pool or DEFAULT_POOL
+    sampler = _DistractorSampler(conversations, options, size)
+    pools = []
+    for example in select_examples(conversations, turns=options.turns, limit=options.limit or 0):
+        distractors = sampler.sample(example)
         if distractors:
-            example = SelectionExample(one.context, (*distractors, one.gold), len(distractors), one.persona)
-            found.append(CandidatePool(one.conversation, lines[one.conversation - 1], example))
-    if not found:
+            line, _ = numbered[example.conversation - 1]
+            candidates = (*distractors, example.gold)
+            selection = SelectionExample(example.context, candidates, len(distractors), example.persona)
+            pools.append(CandidatePool(example.conversation, line, selection))
+    if not pools:
         raise ValueError(
             f"{data}: there are no candidates in it, and no other conversations from which distractors could be drawn; "
             "give a file of more conversations"
@@ -133,61 +143,68 @@ def _drawn(data: str, options: Options, on_error: OnError) -> Pools:
         "conversations": len(conversations),
         "skipped": reader.report.skipped,
     }
-    candidates = {"from": "other conversations", "pool": pool, "turns": options.turns, "seed": options.seed}
-    return Pools(found, reader.place(0)[:-1] + "{line}", facts, candidates, _told(found, pool, options.seed))
+    candidates_from = {"from": "other conversations", "pool": size, "turns": options.turns, "seed": options.seed}
+    return Pools(
+        pools, reader.location(0)[:-1] + "{line}", facts, candidates_from, _drawing_notes(pools, size, options.seed)
+    )
 
 
-def _told(found: Sequence[CandidatePool], pool: int, seed: int) -> list[str]:
-    sizes = Counter(len(one.example.candidates) for one in found)
+def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list[str]:
+    sizes = Counter(len(pool.example.candidates) for pool in pools)
     notes = [
-        f"The file gives no candidates: each reply stands among {pool - 1:,} replies of other conversations, drawn "
+        f"The file gives no candidates: each reply stands among {size - 1:,} replies of other conversations, drawn "
         f"with the seed {seed}. Numbers compare only with those of the same file, pool and seed."
     ]
-    if fewer := len(found) - sizes[pool]:
+    if smaller := len(pools) - sizes[size]:
         notes.append(
-            f"For {fewer:,} of {len(found):,} replies there were not that many different ones; they stand among "
+            f"For {smaller:,} of {len(pools):,} replies there were not that many different ones; they stand among "
             f"{min(sizes):,} candidates or more."
         )
     return notes
 
 
-class _Draw:
-    """Draws distractors for a reply: replies of the same kind of turn, as often as they are said, each text once.
+class _DistractorSampler:
+    """Draw distractors from the replies of other conversations.
+
+    Frequent replies are drawn more often, but each pool contains a text only once.
 
     Args:
-        conversations: of the whole file.
-        options: which turns are replied to, and the seed.
-        pool: candidates of a reply, itself included.
+        conversations: all conversations of the file.
+        options: the turns that are replied to, and the seed.
+        pool: number of candidates of a reply, the gold one included.
     """
 
-    def __init__(self, conversations: Sequence[Conversation], options: Options, pool: int) -> None:
-        self._replies = examples(conversations, turns=options.turns, limit=0)
-        self._seed, self._wanted = options.seed, pool - 1
+    def __init__(self, conversations: Sequence[Conversation], options: EvaluationOptions, pool: int) -> None:
+        self._replies = select_examples(conversations, turns=options.turns, limit=0)
+        self._seed = options.seed
+        self._wanted = pool - 1
         self._keys: dict[str, str] = {}
 
-    def distractors(self, one: Example) -> list[str]:
-        """Distractors that say something else than the reply and than each other; the same for the same seed."""
-        source = random.Random(derive_seed(self._seed, one.conversation, one.turn))
-        everything = range(len(self._replies))
-        some = source.sample(everything, min(len(everything), 2 * self._wanted + 10))
-        found = self._distinct(one, some)
-        enough = len(found) == self._wanted
-        return found if enough else self._distinct(one, source.sample(everything, len(everything)))
+    def sample(self, example: ReplyExample) -> list[str]:
+        """Return distractors that differ from the gold reply and from each other; the same for the same seed."""
+        source = random.Random(derive_seed(self._seed, example.conversation, example.turn))
+        indices = range(len(self._replies))
+        # A few more than needed nearly always suffice; only otherwise are all replies shuffled.
+        some = source.sample(indices, min(len(indices), 2 * self._wanted + 10))
+        distractors = self._distinct(example, some)
+        if len(distractors) == self._wanted:
+            return distractors
+        return self._distinct(example, source.sample(indices, len(indices)))
 
-    def _distinct(self, one: Example, order: Sequence[int]) -> list[str]:
-        found: list[str] = []
-        seen = {self._key(one.gold)}
-        for reply in (self._replies[number] for number in order):
+    def _distinct(self, example: ReplyExample, order: Sequence[int]) -> list[str]:
+        distractors: list[str] = []
+        seen = {self._key(example.gold)}
+        for reply in (self._replies[index] for index in order):
             key = self._key(reply.gold)
-            if reply.conversation != one.conversation and key not in seen:
+            if reply.conversation != example.conversation and key not in seen:
                 seen.add(key)
-                found.append(reply.gold)
-                if len(found) == self._wanted:
+                distractors.append(reply.gold)
+                if len(distractors) == self._wanted:
                     break
-        return found
+        return distractors
 
     def _key(self, text: str) -> str:
-        """What texts that say the same have in common: case, punctuation and white space aside."""
+        """Return a text without case, punctuation and white space, for comparison."""
         if text not in self._keys:
             self._keys[text] = " ".join(words(text)) or text.strip()
         return self._keys[text]

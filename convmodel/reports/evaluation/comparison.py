@@ -1,4 +1,4 @@
-"""The lines of two models on the same examples in, which of their differences are real out."""
+"""Comparison of two models on the same examples by paired bootstrap."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from convmodel.metrics.bootstrap import holm, interval, p_value, resampled
+from convmodel.metrics.bootstrap import holm, p_value, percentile_interval, resample
 from convmodel.metrics.metric import Metric
-from convmodel.reports.evaluation.examples import Options
+from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.evaluation.report import finite
 from convmodel.reports.evaluation.task import EvaluationTask, Lines
 
@@ -19,18 +19,19 @@ NOT_COMPARABLE = "not comparable"
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two models; None stands for what is no finite number.
+    """A metric of two models; numbers that are not finite are None.
 
     Args:
-        name: of the metric.
-        better: which numbers are better: "higher", "lower", or "nearer" to the gold replies.
-        value: of this model.
-        other: of the other.
+        name: name of the metric.
+        better: the direction in which the metric improves: "higher", "lower", or "nearer" to the gold replies.
+        value: the number of this model.
+        other: the number of the other model.
         difference: `value - other`.
-        low, high: the bounds of its interval.
-        p: how probable so clear a difference would be if there were none, for all metrics of the table together.
-        verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a real difference of which
-            it is not certain that it is nearer to the gold replies; "no difference found", or "not comparable".
+        low: lower bound of the difference's confidence interval.
+        high: upper bound of it.
+        p: probability of a difference at least as clear if there were none, adjusted for all metrics of the table.
+        verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a significant difference
+            that may or may not be nearer to the gold replies; "no difference found", or "not comparable".
     """
 
     name: str
@@ -49,11 +50,11 @@ class Comparison:
     """Two models on the same examples.
 
     Args:
-        other: what the other model was, as in its report, and where that `report` lay.
-        confidence: of the intervals; a verdict is given where p is below 1 less this.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        differences: metric by metric.
+        other: facts about the other model, as in its report, and the path of that `report`.
+        confidence: level of the intervals; a verdict is given where p is below 1 less this.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+        differences: one for each metric.
     """
 
     other: dict[str, Any]
@@ -63,89 +64,96 @@ class Comparison:
     differences: Sequence[Difference]
 
 
-def compare(kind: EvaluationTask, mine: Lines, theirs: Lines, *, other: dict[str, Any], options: Options) -> Comparison:
-    """Compares by paired bootstrap: both are computed on the same draws of conversations.
+def compare(
+    task: EvaluationTask, this: Lines, other: Lines, *, other_model: dict[str, Any], options: EvaluationOptions
+) -> Comparison:
+    """Compare two models by paired bootstrap: both are computed on the same resamples of conversations.
 
-    Both models' numbers are made from their lines here and now, by the same rules.
+    The numbers of both models are computed anew from their lines, by the same rules.
 
     Args:
-        kind: of both models.
-        mine: the lines of this model.
-        theirs: of the other.
-        other: what the other model was.
-        options: seed, confidence and what the metrics need are used; resamples too, but never so few that even a
-            difference in all of them could not be told from chance.
+        task: the task of both models.
+        this: the lines of this model.
+        other: the lines of the other model.
+        other_model: facts about the other model.
+        options: the seed, the confidence and the options of the metrics are used. The number of resamples is raised
+            where a difference in all of them would still be no significant one.
 
     Raises:
-        ValueError: when the examples are not the same.
+        ValueError: when the examples differ.
     """
-    kind.alike(mine, theirs)
-    groups = list(zip(kind.find(mine, options).groups, kind.find(theirs, options).groups, strict=True))
-    fewest = math.ceil(4 * sum(len(group) for group, _ in groups) / (1 - options.confidence))
-    options = replace(options, resamples=max(options.resamples, fewest))
-    found = [_paired(group, others, options) for group, others in groups]
-    pairs = [pair for group in found for pair in group]
+    task.check_comparable(this, other)
+    these_groups = task.compute_metrics(this, options).groups
+    other_groups = task.compute_metrics(other, options).groups
+    min_resamples = math.ceil(4 * sum(map(len, these_groups)) / (1 - options.confidence))
+    options = replace(options, resamples=max(options.resamples, min_resamples))
+    pairs = [
+        pair
+        for these, others in zip(these_groups, other_groups, strict=True)
+        for pair in _resample_pairs(these, others, options)
+    ]
     adjusted = holm([p_value(pair.differences) for pair in pairs])
     rows = [_difference(pair, p, options.confidence) for pair, p in zip(pairs, adjusted, strict=True)]
-    return Comparison(other, options.confidence, options.resamples, options.seed, rows)
+    return Comparison(other_model, options.confidence, options.resamples, options.seed, rows)
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _MetricPair:
     """A metric of both models.
 
     Args:
-        mine, theirs: the metric.
-        differences: (R,) mine less theirs, resample by resample; nan where they are not to be compared.
-        farther: (R,) how much farther from the gold replies mine is; None where that does not matter.
+        this: the metric of this model.
+        other: the metric of the other model.
+        differences: (R,) this less other, resample by resample; nan where the numbers are not comparable.
+        farther: (R,) how much farther from the gold replies this is; None for metrics without gold numbers.
     """
 
-    mine: Metric
-    theirs: Metric
+    this: Metric
+    other: Metric
     differences: np.ndarray
     farther: np.ndarray | None
 
 
-def _paired(mine: Sequence[Metric], theirs: Sequence[Metric], options: Options) -> list[_Pair]:
-    golds = [one.gold for one in mine]
-    together = [*mine, *theirs, *filter(None, golds)]
-    values = iter(resampled(together, resamples=options.resamples, seed=options.seed))
-    ours, others = [next(values) for _ in mine], [next(values) for _ in theirs]
-    found = []
-    for one, two, gold, a, b in zip(mine, theirs, golds, ours, others, strict=True):
-        real = None if gold is None else next(values)
-        comparable = one.shared is None or np.array_equal(one.rows[:, one.shared], two.rows[:, one.shared])
-        with np.errstate(invalid="ignore"):  # infinity less infinity is no number
+def _resample_pairs(these: Sequence[Metric], others: Sequence[Metric], options: EvaluationOptions) -> list[_MetricPair]:
+    golds = [metric.gold for metric in these]
+    together = [*these, *others, *filter(None, golds)]
+    values = iter(resample(together, resamples=options.resamples, seed=options.seed))
+    these_values = [next(values) for _ in these]
+    other_values = [next(values) for _ in others]
+    pairs = []
+    for this, other, gold, a, b in zip(these, others, golds, these_values, other_values, strict=True):
+        gold_values = None if gold is None else next(values)
+        comparable = this.shared is None or np.array_equal(this.rows[:, this.shared], other.rows[:, this.shared])
+        with np.errstate(invalid="ignore"):  # infinity less infinity is nan
             differences = a - b if comparable else np.full_like(a, math.nan)
-            farther = None if real is None else np.abs(a - real) - np.abs(b - real)
-        found.append(_Pair(one, two, differences, farther))
-    return found
+            farther = None if gold_values is None else np.abs(a - gold_values) - np.abs(b - gold_values)
+        pairs.append(_MetricPair(this, other, differences, farther))
+    return pairs
 
 
-def _difference(pair: _Pair, p: float, confidence: float) -> Difference:
-    one, two = pair.mine, pair.theirs
-    low, high = interval(pair.differences, confidence)
-    known = not math.isnan(p)
+def _difference(pair: _MetricPair, p: float, confidence: float) -> Difference:
+    low, high = percentile_interval(pair.differences, confidence)
+    comparable = not math.isnan(p)
     return Difference(
-        name=one.name,
-        better=one.better,
-        value=finite(one.value),
-        other=finite(two.value),
-        difference=finite(one.value - two.value) if known else None,
+        name=pair.this.name,
+        better=pair.this.better,
+        value=finite(pair.this.value),
+        other=finite(pair.other.value),
+        difference=finite(pair.this.value - pair.other.value) if comparable else None,
         low=finite(low),
         high=finite(high),
         p=finite(p),
-        verdict=_verdict(pair, p, 1 - confidence) if known else NOT_COMPARABLE,
+        verdict=_verdict(pair, p, 1 - confidence) if comparable else NOT_COMPARABLE,
     )
 
 
-def _verdict(pair: _Pair, p: float, level: float) -> str:
+def _verdict(pair: _MetricPair, p: float, level: float) -> str:
     if p >= level:
         return SAME
-    direction = "higher" if pair.mine.value > pair.theirs.value else "lower"
-    if pair.mine.better != "nearer":
-        return "better" if direction == pair.mine.better else "worse"
-    assert pair.farther is not None, "a metric whose better numbers are nearer to gold has the gold ones"
+    direction = "higher" if pair.this.value > pair.other.value else "lower"
+    if pair.this.better != "nearer":
+        return "better" if direction == pair.this.better else "worse"
+    assert pair.farther is not None, "a metric that improves towards gold has gold numbers"
     if p_value(pair.farther) >= level:
         return direction
     return "worse" if np.median(pair.farther) > 0 else "better"

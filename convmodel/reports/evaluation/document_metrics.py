@@ -1,4 +1,4 @@
-"""Continuations beside the gold ones, and what was foretold of whole documents, in; all metrics of documents out."""
+"""Metrics of models that write documents."""
 
 import zlib
 from collections import Counter
@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from convmodel.data.reader import count
-from convmodel.metrics import jackknife as tallies
-from convmodel.metrics.metric import Metric, ratio, rows_of
-from convmodel.metrics.repetition import repeated
+from convmodel.data.reader import format_count
+from convmodel.metrics import jackknife
+from convmodel.metrics.metric import Metric, ratio, sum_by_unit
+from convmodel.metrics.repetition import count_repeats
 from convmodel.metrics.words import words
-from convmodel.reports.evaluation.common_metrics import influences, likelihood, variety
-from convmodel.reports.evaluation.next_token import LATELY, NextTokenStats
+from convmodel.reports.evaluation.common_metrics import jackknife_metric, likelihood_family, variety_family
+from convmodel.reports.evaluation.next_token import LOOKBACK, NextTokenStats
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAMS = (2, 3, 4)
@@ -23,19 +23,20 @@ NGRAMS = (2, 3, 4)
 
 @dataclass(frozen=True)
 class ContinuationResult:
-    """How a model went on with the beginning of a document, beside how the document went on.
+    """A model's continuation of the beginning of a document, and the document's own.
 
     Args:
-        document: its number in the file, from 1.
-        meta: as the model reads it; empty where there is none, or it was left out.
-        prompt: how the document begins.
-        gold: how it goes on, as far as it has no more tokens than the model could write.
-        text: how the model went on.
-        seed: of this continuation alone.
-        finish: why it is over: "end", "stop", "length".
-        gold_ends: whether the document is over where the gold text is.
-        tokens_dropped: oldest tokens of the prompt that did not fit the model's window.
-        gold_ids, ids: the tokens of both.
+        document: index of the document in the file, from 1.
+        meta: the meta as the model reads it; empty where there is none, or it was left out.
+        prompt: the beginning of the document.
+        gold: the document's own continuation, cut to as many tokens as the model could write.
+        text: the model's continuation.
+        seed: seed of this continuation alone.
+        finish: reason for the end: "end", "stop" or "length".
+        gold_ends: whether the document ends where the gold text does.
+        tokens_dropped: number of oldest prompt tokens that did not fit the model's window.
+        gold_ids: the tokens of the gold text.
+        ids: the tokens of the model's continuation.
     """
 
     document: int
@@ -51,104 +52,111 @@ class ContinuationResult:
     ids: list[int]
 
 
-def find(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
-    """All metrics of a model of documents.
+def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
+    """Compute all metrics of a model of documents.
 
     Args:
-        continued: at most one of each document, at least one.
-        read: of each document; documents are the units of the bootstrap.
+        continued: at most one result per document, and at least one in all.
+        read: the statistics of each document; documents are the units of the bootstrap.
     """
-    # Tokens are counted, and limit what is written: where those of the gold texts are others, nothing compares.
-    alike = [zlib.crc32(repr(one.gold_ids).encode()) for one in continued]
-    said, gold = [[one.text] for one in continued], [[one.gold] for one in continued]
-    together = [
-        *_repetition(continued, alike),
-        *variety(said, gold, what="continuations", alike=alike),
-        *_length(continued, alike),
+    # Metrics of continuations count tokens, and `max_new_tokens` limits them: models whose tokenizers split the gold
+    # texts differently are not comparable.
+    shared = [zlib.crc32(repr(result.gold_ids).encode()) for result in continued]
+    texts = [[result.text] for result in continued]
+    gold = [[result.gold] for result in continued]
+    of_continuations = [
+        *_repetition(continued, shared),
+        *variety_family(texts, gold, noun="continuations", shared=shared),
+        *_length(continued, shared),
     ]
-    return MetricResults(_summary(continued, read), [[*_likelihood(read), *_next_token(read)], together])
+    return MetricResults(_summary(continued, read), [[*_likelihood(read), *_next_token(read)], of_continuations])
 
 
 def _summary(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> str:
+    tokens = sum(document.tokens for document in read)
     return (
-        f"{count(len(continued), 'document')} continued from the beginning, beside how they went on; "
-        f"likelihood of {count(len(read), 'document')} ({sum(one.tokens for one in read):,} tokens)."
+        f"{format_count(len(continued), 'document')} continued from the beginning, beside how they went on; "
+        f"likelihood of {format_count(len(read), 'document')} ({tokens:,} tokens)."
     )
 
 
 def _likelihood(read: Sequence[NextTokenStats]) -> list[Metric]:
-    columns = ([getattr(one, name) for one in read] for name in ("nats", "tokens", "words", "bytes"))
-    return likelihood(*columns, size="byte")
+    columns = ([getattr(document, name) for document in read] for name in ("nats", "tokens", "words", "bytes"))
+    return likelihood_family(*columns, size="byte")
 
 
 def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
-    """Of the likeliest next token, after what the document says so far. Source: arXiv:1908.04319, section 6."""
+    """Return metrics of the likeliest next token after each gold prefix. Source: arXiv:1908.04319, section 6."""
     units = range(len(read))
 
     def rows(number: Callable[[NextTokenStats], int]) -> np.ndarray:
-        return rows_of([(number(one), one.tokens) for one in read], units, columns=2)
+        return sum_by_unit([(number(document), document.tokens) for document in read], units, columns=2)
 
     metric = partial(Metric, divide=ratio, family="Likeliest next token", shared=1)
     return [
-        metric("accuracy", rows(lambda one: one.right), meaning="how often it is the one that comes"),
+        metric("accuracy", rows(lambda document: document.right), meaning="how often it is the gold next token"),
         metric(
-            f"rep_{LATELY}",
-            rows(lambda one: one.again),
+            f"rep_{LOOKBACK}",
+            rows(lambda document: document.again),
             better="nearer",
-            gold_rows=rows(lambda one: one.gold_again),
-            meaning=f"how often it is one of the {LATELY} tokens before it",
+            gold_rows=rows(lambda document: document.gold_again),
+            meaning=f"how often it is one of the {LOOKBACK} tokens before it",
         ),
         metric(
-            f"wrep_{LATELY}",
-            rows(lambda one: one.wrongly_again),
+            f"wrep_{LOOKBACK}",
+            rows(lambda document: document.wrongly_again),
             better="lower",
-            meaning="how often it is one of these, and another one comes",
+            meaning="how often it is one of these, but not the gold next token",
         ),
     ]
 
 
-def _repetition(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> list[Metric]:
-    """Source: arXiv:1908.04319, section 6; they are means over continuations."""
+def _repetition(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> list[Metric]:
+    """Return seq-rep-n, means over continuations, and uniq-seq. Source: arXiv:1908.04319, section 6."""
     return [
         *(
             _mean(
                 f"seq_rep_{n}",
-                [(_share(one.ids, n), _share(one.gold_ids, n)) for one in continued],
-                alike,
+                [(_share(result.ids, n), _share(result.gold_ids, n)) for result in continued],
+                shared,
                 family="Repetition within a continuation",
                 meaning=f"mean share of {n}-grams of tokens that came earlier in the same continuation",
             )
             for n in NGRAMS
         ),
-        _different_tokens(continued, alike),
+        _unique_tokens(continued, shared),
     ]
 
 
 def seq_rep(ids: Sequence[int], n: int) -> float | None:
-    """1 - unique / all n-grams of a continuation; None where it has no n-gram."""
-    again, all_ = repeated(ids, n)
-    return again / all_ if all_ else None
+    """Return 1 - unique / all n-grams of a continuation; None where it has no n-gram."""
+    repetitions, total = count_repeats(ids, n)
+    return repetitions / total if total else None
 
 
 def _share(ids: Sequence[int], n: int) -> tuple[float, int]:
-    found = seq_rep(ids, n)
-    return (0.0, 0) if found is None else (found, 1)
+    share = seq_rep(ids, n)
+    return (0.0, 0) if share is None else (share, 1)
 
 
-def _different_tokens(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> Metric:
-    said, gold = (
-        tallies.jackknife([Counter(ids) for ids in each], tallies.different, lambda total, _: total)[1]
-        for each in ([one.ids for one in continued], [one.gold_ids for one in continued])
+def _unique_tokens(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> Metric:
+    def influences(ids_of: Sequence[list[int]]) -> np.ndarray:
+        return jackknife.jackknife([Counter(ids) for ids in ids_of], jackknife.presence, lambda total, _: total)[1]
+
+    return jackknife_metric(
+        "uniq_seq",
+        influences([result.ids for result in continued]),
+        influences([result.gold_ids for result in continued]),
+        family="Variety",
+        meaning="number of different tokens in all continuations together",
+        shared=np.asarray(shared, dtype=np.float64),
     )
-    meaning = "how many different tokens all continuations have together"
-    shared = np.asarray(alike, dtype=np.float64)
-    return influences("uniq_seq", said, gold, family="Variety", meaning=meaning, shared=shared)
 
 
-def _length(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> list[Metric]:
-    mean = partial(_mean, alike=alike, family="Length")
-    lengths = [((len(words(one.text)), 1), (len(words(one.gold)), 1)) for one in continued]
-    ends = [((one.finish == "end", 1), (one.gold_ends, 1)) for one in continued]
+def _length(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> list[Metric]:
+    mean = partial(_mean, shared=shared, family="Length")
+    lengths = [((len(words(result.text)), 1), (len(words(result.gold)), 1)) for result in continued]
+    ends = [((result.finish == "end", 1), (result.gold_ends, 1)) for result in continued]
     return [
         mean("length", lengths, meaning="mean words of a continuation"),
         mean("ends", ends, meaning="share of the continuations that end by themselves"),
@@ -158,14 +166,22 @@ def _length(continued: Sequence[ContinuationResult], alike: Sequence[int]) -> li
 def _mean(
     name: str,
     pairs: Sequence[tuple[tuple[float, int], tuple[float, int]]],
-    alike: Sequence[int],
+    shared: Sequence[int],
     *,
     family: str,
     meaning: str,
 ) -> Metric:
-    """A mean over continuations, and over the gold ones: for each of both a number, and whether there is one."""
+    """Return a mean over continuations.
+
+    Args:
+        name: see `Metric`.
+        pairs: for each continuation, the model's number and the gold one; each with 1 if it is defined, else 0.
+        shared: numbers that must be equal for two models to be comparable.
+        family: see `Metric`.
+        meaning: see `Metric`.
+    """
     rows, gold = (
-        rows_of([(*pair[which], its) for pair, its in zip(pairs, alike, strict=True)], range(len(pairs)), columns=3)
-        for which in (0, 1)
+        sum_by_unit([(*pair[side], key) for pair, key in zip(pairs, shared, strict=True)], range(len(pairs)), columns=3)
+        for side in (0, 1)
     )
     return Metric(name, rows, ratio, "nearer", gold, family, meaning, shared=2)

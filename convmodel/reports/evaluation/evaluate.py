@@ -1,4 +1,4 @@
-"""A model and conversations in, an evaluation out, which saves itself as a folder."""
+"""Evaluate a model on a file, and save the evaluation as a folder."""
 
 import importlib.metadata
 import os
@@ -11,68 +11,70 @@ from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import OnError
 from convmodel.data.document import DataFileError, DocumentReader
 from convmodel.generation.seeds import derive_seed
-from convmodel.metrics.bootstrap import interval, resampled
+from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.models.folder import check_replaceable, has_file
 from convmodel.reports.evaluation.comparison import Comparison, compare
-from convmodel.reports.evaluation.document_generation import WRITING_DOCUMENTS
-from convmodel.reports.evaluation.examples import Options
-from convmodel.reports.evaluation.page import page
-from convmodel.reports.evaluation.reply_generation import WRITING
+from convmodel.reports.evaluation.document_generation import DocumentGeneration
+from convmodel.reports.evaluation.examples import EvaluationOptions
+from convmodel.reports.evaluation.page import render
+from convmodel.reports.evaluation.reply_generation import ReplyGeneration
 from convmodel.reports.evaluation.report import (
     COMPARISON,
     PAGE,
     REPORT,
+    EvaluationReport,
     Number,
-    Report,
     as_json,
     finite,
     load_lines,
     load_report,
     write_lines,
 )
-from convmodel.reports.evaluation.response_selection import CHOOSING
+from convmodel.reports.evaluation.response_selection import ResponseSelection
 from convmodel.reports.evaluation.task import EvaluationRun, EvaluationTask, Lines, MetricResults
 
-KINDS: dict[str, EvaluationTask] = {kind.name: kind for kind in (CHOOSING, WRITING_DOCUMENTS, WRITING)}
-"""By the name that stands in reports. The last one is taken for what has the file of none."""
+TASKS: dict[str, EvaluationTask] = {
+    task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
+}
+"""Tasks by their name in reports. The last one is the default for a model that has none of the marker files."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
-"""Whose versions may change a number."""
+"""Libraries whose version may change a number."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, the lines that it was made from, and what it was compared with.
+    """A report, the lines that it was computed from, and the comparison with another model.
 
     Args:
         report: the numbers.
-        lines: example by example, by the name of their file.
-        comparison: with another model, when there was one.
+        lines: results example by example, by the name of their file.
+        comparison: the comparison with another model, if there is one.
     """
 
-    report: Report
+    report: EvaluationReport
     lines: Lines
     comparison: Comparison | None = None
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Evaluation":
-        """Reads what `save` wrote, without the comparison: it is quickly made again.
+        """Read a folder written by `save`. The comparison is not read: it is computed quickly from the lines.
 
         Raises:
-            FileNotFoundError, ValueError: when there is none, or something in it cannot be read.
+            FileNotFoundError, ValueError: when there is no report, or something in it cannot be read.
         """
-        report, place = load_report(folder)
-        if report.kind not in KINDS:
+        report, report_folder = load_report(folder)
+        if report.kind not in TASKS:
             raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
-        return cls(report, load_lines(place, KINDS[report.kind]))
+        return cls(report, load_lines(report_folder, TASKS[report.kind]))
 
     @property
-    def kind(self) -> EvaluationTask:
-        """Of the model."""
-        return KINDS[self.report.kind]
+    def task(self) -> EvaluationTask:
+        """The task of the model."""
+        return TASKS[self.report.kind]
 
     def compared_with(self, other: str | os.PathLike[str]) -> "Evaluation":
-        """The same, compared with the report of another model.
+        """Return this evaluation with a comparison to the report of another model.
 
         Args:
             other: the folder of a report, or the report.json in it.
@@ -80,37 +82,42 @@ class Evaluation:
         Raises:
             FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
         """
-        theirs = Evaluation.load(other)
-        if theirs.kind != self.kind:
-            raise ValueError(f"{other}: is of a model for {theirs.kind.name}; this one is for {self.kind.name}")
-        about = {"report": os.fspath(other), **theirs.report.model}
+        other_evaluation = Evaluation.load(other)
+        if other_evaluation.task != self.task:
+            raise ValueError(
+                f"{other}: is of a model for {other_evaluation.task.name}; this one is for {self.task.name}"
+            )
+        other_model = {"report": os.fspath(other), **other_evaluation.report.model}
+        options = self.report.evaluation_options()
         try:
-            found = compare(self.kind, self.lines, theirs.lines, other=about, options=self.report.asked())
+            comparison = compare(
+                self.task, self.lines, other_evaluation.lines, other_model=other_model, options=options
+            )
         except ValueError as error:
             raise ValueError(f"{other}: {error}") from error
-        return replace(self, comparison=found)
+        return replace(self, comparison=comparison)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes report.json, report.html, the lines, and comparison.json if there is one; all appear in one step.
+        """Write report.json, report.html, the lines, and comparison.json if there is one; all appear in one step.
 
         Raises:
-            FileExistsError: when the folder holds files that are no part of a report.
+            FileExistsError: when the folder holds files that are not part of a report.
         """
         check_output(folder)
         with atomic_folder(folder) as fresh:
-            (fresh / REPORT).write_text(as_json(asdict(self.report)), encoding="utf-8", newline="\n")
+            _write_text(fresh / REPORT, as_json(asdict(self.report)))
             for name, lines in self.lines.items():
                 write_lines(fresh / name, lines)
             if self.comparison is not None:
-                (fresh / COMPARISON).write_text(as_json(asdict(self.comparison)), encoding="utf-8", newline="\n")
-            shown = page(
+                _write_text(fresh / COMPARISON, as_json(asdict(self.comparison)))
+            page = render(
                 self.report,
                 self.comparison,
-                histograms=self.kind.histograms(self.lines),
-                ranked=self.kind.ranked(self.lines),
-                sides=self.kind.sides,
+                histograms=self.task.histograms(self.lines),
+                ranked_cards=self.task.ranked_cards(self.lines),
+                card_headings=self.task.card_headings,
             )
-            (fresh / PAGE).write_text(shown, encoding="utf-8", newline="\n")
+            _write_text(fresh / PAGE, page)
 
 
 def evaluate(
@@ -118,77 +125,78 @@ def evaluate(
     data: str | os.PathLike[str],
     *,
     kind: str | None = None,
-    options: Options = Options(),  # noqa: B008 (frozen)
+    options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
     device: str | None = None,
     on_error: OnError = "stop",
 ) -> Evaluation:
-    """Measures a model that writes replies, chooses them, or writes documents.
+    """Evaluate a model that writes replies, chooses them, or writes documents.
 
     The same model, data and options give the same report to the digit.
 
     Args:
         model: a folder, or a Hub name.
-        data: a file in any format, or hub://...: conversations, for a model that chooses also replies with given
-            candidates, and documents for a model of these.
-        kind: what the model is measured as, where its folder does not say: "documents" for a plain GPT-2.
+        data: a file in any format, or hub://...: conversations, replies with given candidates for a model that
+            chooses, or documents for a model that writes them.
+        kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         options: everything else that the numbers depend on.
-        device: "cpu", "cuda", ...; an accelerator when there is one, when left out.
-        on_error: what to do with a line that cannot be read.
+        device: "cpu", "cuda", ...; an accelerator if there is one, when None.
+        on_error: handling of lines that cannot be read.
 
     Raises:
-        FileNotFoundError, ValueError: for a model or data that cannot be read, and options that cannot be followed or
-            mean nothing for this model.
+        FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
+            effect on this kind of model.
     """
-    which = kind_of(model, kind)
-    options = _followed(which, options)
+    task = task_of(model, kind)
+    options = _check_options(task, options)
     try:
-        measured = which.run(EvaluationRun(os.fspath(model), os.fspath(data), options, device, on_error))
+        result = task.run(EvaluationRun(os.fspath(model), os.fspath(data), options, device, on_error))
     except DataFileError as error:
-        if which is WRITING and _holds_documents(data):
+        if isinstance(task, ReplyGeneration) and _holds_documents(data):
             raise ValueError(f"{data}: holds documents; measure this model on them with --as documents") from error
         raise
-    found = which.find(measured.lines, options)
-    report = Report(
-        kind=which.name,
-        summary=found.summary,
-        model=measured.model,
-        data=measured.data,
-        options={name: value for name, value in asdict(options).items() if name in which.options},
-        used=measured.used,
-        signatures=found.signatures,
+    metrics = task.compute_metrics(result.lines, options)
+    report = EvaluationReport(
+        kind=task.name,
+        summary=metrics.summary,
+        model=result.model,
+        data=result.data,
+        options={name: value for name, value in asdict(options).items() if name in task.options},
+        used=result.used,
+        signatures=metrics.signatures,
         versions=_versions(),
-        notes=[*measured.notes, *found.notes],
-        metrics=_numbers(found, options),
+        notes=[*result.notes, *metrics.notes],
+        metrics=_numbers(metrics, options),
     )
-    return Evaluation(report, measured.lines)
+    return Evaluation(report, result.lines)
 
 
-def kind_of(model: str | os.PathLike[str], asked: str | None = None) -> EvaluationTask:
-    """The kind of a model.
+def task_of(model: str | os.PathLike[str], kind: str | None = None) -> EvaluationTask:
+    """Return the task that evaluates a model.
 
     Args:
         model: a folder, or a Hub name.
-        asked: what it is to be taken for.
+        kind: name of the wanted task.
 
     Raises:
-        ValueError: when it is of another kind.
+        ValueError: when the model is of another kind.
     """
-    *kinds, usual = KINDS.values()
-    found = next((kind for kind in kinds if has_file(model, kind.made_of)), usual)  # the usual one says what is missing
-    if asked is None or asked == found.name:
-        return found
-    if asked not in KINDS:
-        raise ValueError(f"there is no kind {asked!r}; allowed are {', '.join(KINDS)}")
-    if found is usual and KINDS[asked].plain:
-        return KINDS[asked]
+    *marked, default = TASKS.values()
+    # A folder without any marker file gets the default task, whose error says what is missing.
+    task = next((task for task in marked if has_file(model, task.marker_file)), default)
+    if kind is None or kind == task.name:
+        return task
+    if kind not in TASKS:
+        raise ValueError(f"there is no kind {kind!r}; allowed are {', '.join(TASKS)}")
+    if task is default and TASKS[kind].accepts_plain_model:
+        return TASKS[kind]
     raise ValueError(
-        f"{os.fspath(model)}: holds a model for {found.name} ({found.made_of}), which cannot be measured as one for "
-        f"{asked}; leave --as out"
+        f"{os.fspath(model)}: holds a model for {task.name} ({task.marker_file}), which cannot be measured as one for "
+        f"{kind}; leave --as out"
     )
 
 
 def _holds_documents(data: str | os.PathLike[str]) -> bool:
-    """Whether a file can be nothing but documents: lines with bodies."""
+    """Return whether a file can only be read as documents: lines with bodies."""
     try:
         reader = DocumentReader(data)
         return reader.format in ("jsonl", "python") and next(iter(reader), None) is not None
@@ -196,37 +204,37 @@ def _holds_documents(data: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _followed(kind: EvaluationTask, options: Options) -> Options:
-    """Options with the kind's own limit where none is given.
+def _check_options(task: EvaluationTask, options: EvaluationOptions) -> EvaluationOptions:
+    """Return the options with the task's own limit where none is given.
 
     Raises:
-        ValueError: for options that mean nothing for the kind.
+        ValueError: for options that do not apply to the task.
     """
-    for name in (each.name for each in fields(options) if each.name not in kind.options):
-        value, left_out = getattr(options, name), getattr(Options(), name)
-        if value != left_out:
-            told = f"{name}={value!r} means"
-            if name == "decoding":
-                told = f"the options of decoding, {dict(value)}, mean"
-            raise ValueError(
-                f"{told} nothing for a model for {kind.name}; leave it out. Such a model follows "
-                f"{', '.join(each.name for each in fields(options) if each.name in kind.options)}"
-            )
-    return replace(options, limit=kind.limit) if options.limit is None else options
+    names = [field.name for field in fields(options)]
+    for name in names:
+        value = getattr(options, name)
+        if name in task.options or value == getattr(EvaluationOptions(), name):
+            continue
+        subject = f"the options of decoding, {dict(value)}, mean" if name == "decoding" else f"{name}={value!r} means"
+        raise ValueError(
+            f"{subject} nothing for a model for {task.name}; leave it out. Such a model follows "
+            f"{', '.join(name for name in names if name in task.options)}"
+        )
+    return replace(options, limit=task.default_limit) if options.limit is None else options
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """Makes sure that saving a report to a folder removes nothing but an older report.
+    """Check that saving a report to a folder would remove nothing but an older report.
 
     Raises:
-        FileExistsError: when something else is there.
+        FileExistsError: when the folder holds something else.
     """
-    files = {REPORT, PAGE, COMPARISON, *(name for kind in KINDS.values() for name in kind.files)}
+    files = {REPORT, PAGE, COMPARISON, *(name for task in TASKS.values() for name in task.files)}
     check_replaceable(folder, what="a report", belongs=files.__contains__)
 
 
-def default_output(report: Report) -> Path:
-    """Where a report goes when nobody says: another model, data or options go elsewhere, so that older ones stay."""
+def default_output(report: EvaluationReport) -> Path:
+    """Return the default folder of a report. It depends on model, data and options, so that older reports remain."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
     name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
     return Path("evaluation") / name[:-8]
@@ -237,12 +245,13 @@ def _stem(name: str) -> str:
     return last.removesuffix(".gz").rpartition(".")[0] or last
 
 
-def _numbers(found: MetricResults, options: Options) -> Sequence[Number]:
+def _numbers(results: MetricResults, options: EvaluationOptions) -> Sequence[Number]:
+    """Compute the value and the interval of every metric."""
     numbers = []
-    for group in found.groups:
-        drawn = resampled(group, resamples=options.resamples, seed=options.seed)
-        for metric, values in zip(group, drawn, strict=True):
-            low, high = interval(values, options.confidence)
+    for group in results.groups:
+        resamples = resample(group, resamples=options.resamples, seed=options.seed)
+        for metric, values in zip(group, resamples, strict=True):
+            low, high = percentile_interval(values, options.confidence)
             numbers.append(
                 Number(
                     name=metric.name,
@@ -263,3 +272,7 @@ def _versions() -> dict[str, str]:
         "convmodel": convmodel.__version__,
         **{library: importlib.metadata.version(library) for library in LIBRARIES},
     }
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

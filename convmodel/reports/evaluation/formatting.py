@@ -1,10 +1,7 @@
-"""Numbers of a report in, how they are written for people out."""
-
-from convmodel.reports.evaluation.comparison import Comparison
-from convmodel.reports.evaluation.report import Report
+"""Number formats of the evaluation report, for the terminal and the page."""
 
 ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
-"""Which numbers are better."""
+"""The symbol after a metric's name, by the direction in which the metric improves."""
 
 LEGEND = {
     "higher": "↑ higher is better",
@@ -12,25 +9,9 @@ LEGEND = {
     "nearer": "≈ nearer to gold is better",
 }
 
-METHOD = "Paired bootstrap, {resamples:,} resamples; p is adjusted for the number of metrics (Holm)."
-"""How verdicts come about."""
-
-
-def legend(report: Report) -> str:
-    """What the arrows of a report mean."""
-    used = {metric.better for metric in report.metrics}
-    return ", ".join(meaning for better, meaning in LEGEND.items() if better in used)
-
-
-def columns(report: Report) -> list[str]:
-    """The headings above the numbers, the last of which stands only where gold texts have numbers too."""
-    level = f"{100 * report.options['confidence']:g} % interval"
-    golds = any(metric.gold is not None for metric in report.metrics)
-    return ["model", level, *(["gold"] if golds else [])]
-
 
 def number(value: float | None) -> str:
-    """Three or four digits that say something; a dash for what is no number."""
+    """Format a number with three to five significant digits; a dash for None."""
     if value is None:
         return "–"
     size = abs(value)
@@ -44,21 +25,23 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """The same with its sign."""
+    """Format a difference: like `number`, with a sign."""
     if value is None:
         return "–"
-    return ("+" if value > 0 else "−" if value < 0 else "±") + number(abs(value))
+    if value == 0:
+        return "±" + number(value)
+    return ("+" if value > 0 else "−") + number(abs(value))
 
 
 def bounds(low: float | None, high: float | None) -> str:
-    """An interval."""
-    return "–" if low is None and high is None else f"{_minus(low)} to {_minus(high)}"
+    """Format an interval: `−0.120 to 0.340`."""
+    return "–" if low is None and high is None else f"{_with_minus(low)} to {_with_minus(high)}"
 
 
-def compared_with(comparison: Comparison) -> str:
-    """A heading."""
-    return f"Compared with {comparison.other['source']} ({comparison.other['report']})"
+def percent_interval(confidence: float) -> str:
+    """Return the heading of a column of intervals: `95 % interval`."""
+    return f"{100 * confidence:g} % interval"
 
 
-def _minus(value: float | None) -> str:
+def _with_minus(value: float | None) -> str:
     return "–" if value is None else ("−" if value < 0 else "") + number(abs(value))

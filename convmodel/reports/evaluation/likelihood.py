@@ -1,4 +1,4 @@
-"""A model and conversations in, the log-likelihood of every turn out: the numbers of the trainer's `test`."""
+"""Log-likelihood of every turn of conversations, the same numbers as those of the trainer's `test`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
 
 Row = tuple[int, float, int, int, int]
-"""Turn, nats, tokens, words, characters."""
+"""Index of a turn from 1, nats, tokens, words, characters."""
 
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """What a model makes of the predicted turns of one conversation, each list in their order.
+    """The predicted turns of one conversation; each list has one entry per turn.
 
     Args:
-        conversation: its number in the file, from 1.
-        turns: the numbers of the turns, from 1.
+        conversation: index of the conversation in the file, from 1.
+        turns: indices of the turns, from 1.
         nats: minus the log-likelihood of each turn and of its end.
         tokens: predicted tokens, the separator that ends the turn included.
         words: words between white space.
@@ -51,65 +51,68 @@ def likelihoods(
     predict: TrainOn = "all",
     tokens_per_batch: int = 4096,
 ) -> list[Likelihoods]:
-    """Reads each conversation in windows as training does, so that each turn is predicted exactly once.
+    """Read each conversation in windows as training does, so that each turn is predicted exactly once.
 
     Args:
-        model: measured in evaluation mode, in the type that its weights have.
-        conversations: what is read.
-        predict: which turns.
-        tokens_per_batch: tokens that are read at once at most, padding included.
+        model: measured in evaluation mode, in the number type of its weights.
+        conversations: the conversations to read.
+        predict: the turns to predict.
+        tokens_per_batch: maximum tokens of a batch, padding included.
 
     Raises:
-        ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the model is broken.
+        ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the losses are not finite.
     """
-    found: list[list[Row]] = [[] for _ in conversations]
+    rows: list[list[Row]] = [[] for _ in conversations]
     sep = model.tokenizer.sep_token_id
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows deletes no file that is mapped
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
         store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
         windows = WindowSet(store, sep_token_id=sep, max_length=model.n_positions, train_on=predict)
-        _check(windows, predict, model.n_positions)
+        _check_windows(windows, predict, model.n_positions)
         sampler = TokenBudgetSampler(windows.lengths, tokens_per_batch=tokens_per_batch, shuffle=False)
-        for numbers in tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False):
-            sums = iter(_turn_sums(model, windows, numbers))
-            for number in numbers:
-                conversation, turns = windows.predicted(number)
+        for batch in tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False):
+            sums = iter(_turn_sums(model, windows, batch))
+            for window in batch:
+                conversation, turns = windows.predicted(window)
                 for turn in turns:
-                    found[conversation].append(_row(turn, conversations[conversation].turns[turn], *next(sums)))
-    # Windows come from short to long; those of one conversation overlap in context, never in what they predict.
-    return [_columns(number, sorted(rows)) for number, rows in enumerate(found, 1)]
+                    text = conversations[conversation].turns[turn]
+                    nats, tokens = next(sums)
+                    rows[conversation].append((turn + 1, nats, tokens, len(text.split()), len(text)))
+    # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
+    return [_by_column(index, sorted(of_conversation)) for index, of_conversation in enumerate(rows, 1)]
 
 
 @torch.inference_mode()
-def _turn_sums(model: ConversationModel, windows: WindowSet, numbers: np.ndarray) -> list[tuple[float, int]]:
-    """Nats and tokens of each turn that these windows predict, in their order."""
-    sep, network = model.tokenizer.sep_token_id, model.hf_model
-    states, wanted = predicting(network, pad(windows.read(numbers), pad_token_id=sep))
-    losses = token_losses(states, network.lm_head.weight, wanted).cpu().double().numpy()
+def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray) -> list[tuple[float, int]]:
+    """Return nats and tokens of each turn that these windows predict, in order."""
+    sep = model.tokenizer.sep_token_id
+    network = model.hf_model
+    states, labels = predicted_states(network, pad(windows.read(indices), pad_token_id=sep))
+    losses = token_losses(states, network.lm_head.weight, labels).cpu().double().numpy()
     check_finite(losses, "a turn")
-    ends = (wanted == sep).cpu().numpy()  # no text becomes a separator: each one ends a turn
+    ends = (labels == sep).cpu().numpy()  # no text is encoded as a separator, so each separator ends a turn
     turn = np.cumsum(ends) - ends
-    nats, tokens = np.bincount(turn, weights=losses), np.bincount(turn)
-    return list(zip(nats.tolist(), tokens.tolist(), strict=True))
+    nats = np.bincount(turn, weights=losses)
+    return list(zip(nats.tolist(), np.bincount(turn).tolist(), strict=True))
 
 
-def predicting(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(N, D) the states that predict the labels of a batch, row by row, and (N,) these labels."""
+def predicted_states(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return (N, D) the hidden states that predict the labels of a batch, row by row, and (N,) these labels."""
     batch = {name: values.to(network.device) for name, values in batch.items()}
-    wanted = batch["labels"][:, 1:]
-    chosen = wanted != IGNORED
+    labels = batch["labels"][:, 1:]
+    predicted = labels != IGNORED
     hidden = network.transformer(
         input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
     ).last_hidden_state
-    return hidden[:, :-1][chosen], wanted[chosen]
+    return hidden[:, :-1][predicted], labels[predicted]
 
 
-def check_finite(losses: np.ndarray, what: str) -> None:
-    """Raises ValueError when the model finds something to have no likelihood."""
+def check_finite(losses: np.ndarray, noun: str) -> None:
+    """Raise ValueError unless all losses of texts called `noun` are finite."""
     if not np.isfinite(losses).all():
-        raise ValueError(f"the model finds {what} to have no finite likelihood: there are nan or inf among its weights")
+        raise ValueError(f"the model finds {noun} to have no finite likelihood: there are nan or inf among its weights")
 
 
-def _check(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:
+def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:
     if dropped := windows.counts.dropped:
         raise ValueError(
             f"conversation {dropped[0] + 1} has a persona that leaves no room for a turn in {n_positions} tokens; "
@@ -119,10 +122,6 @@ def _check(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:
         raise ValueError(f"there is no turn to predict with perplexity_on={predict}; choose other turns, such as all")
 
 
-def _row(turn: int, text: str, nats: float, tokens: int) -> Row:
-    return turn + 1, nats, tokens, len(text.split()), len(text)
-
-
-def _columns(conversation: int, rows: Sequence[Row]) -> Likelihoods:
-    turns, nats, tokens, words, characters = ([row[place] for row in rows] for place in range(5))
+def _by_column(conversation: int, rows: Sequence[Row]) -> Likelihoods:
+    turns, nats, tokens, words, characters = ([row[column] for row in rows] for column in range(5))
     return Likelihoods(conversation, turns, nats, tokens, words, characters)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Replies beside the gold ones, and log-likelihoods, in; the metrics of a model that writes out."""
+"""Metrics of models that write their replies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from itertools import groupby
 import numpy as np
 
 from convmodel.metrics import bleu
-from convmodel.metrics.metric import Metric, ratio, rows_of
+from convmodel.metrics.metric import Metric, ratio, sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
-from convmodel.metrics.repetition import repeated_from, repeated_within
+from convmodel.metrics.repetition import count_repeats_from, count_repeats_within
 from convmodel.metrics.words import spaceless_share, words
-from convmodel.reports.evaluation.common_metrics import likelihood, variety
+from convmodel.reports.evaluation.common_metrics import likelihood_family, variety_family
 from convmodel.reports.evaluation.likelihood import Likelihoods
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAM = 2
-"""The n-grams of repetition: single words are repeated by everybody, replies are too short for many longer ones."""
+"""The n-grams of the repetition metrics: all replies repeat single words, and few replies have many longer n-grams."""
 
 
 @dataclass(frozen=True)
 class ReplyResult:
-    """A reply beside the gold one.
+    """A model's reply and the gold one.
 
     Args:
-        conversation: its number in the file, from 1.
-        turn: the number of the turn that was replied, from 1.
-        persona: of the one who replies.
+        conversation: index of the conversation in the file, from 1.
+        turn: index of the turn that was replied, from 1.
+        persona: persona sentences of the replying speaker.
         context: the turns before.
-        gold: what was said in the file.
-        reply: what the model said.
-        seed: of this reply alone.
-        turns_dropped: oldest turns that did not fit the model's window.
-        f1: of the reply, from 0 to 1.
-        rouge_l: of the reply, from 0 to 1.
-        chrf: of the reply alone, from 0 to 100.
-        gold_log_likelihood: of the gold reply, in nats; None where perplexity is not of this turn.
-        gold_tokens: the tokens that it is of.
+        gold: the turn in the file.
+        reply: the model's reply.
+        seed: seed of this reply alone.
+        turns_dropped: number of oldest turns that did not fit the model's window.
+        f1: F1 of the reply, from 0 to 1.
+        rouge_l: ROUGE-L of the reply, from 0 to 1.
+        chrf: chrF of the reply alone, from 0 to 100.
+        gold_log_likelihood: log-likelihood of the gold reply in nats; None where perplexity excludes this turn.
+        gold_tokens: number of predicted tokens of the gold reply; None likewise.
     """
 
     conversation: int
@@ -55,28 +55,31 @@ class ReplyResult:
     gold_tokens: int | None
 
 
-def find(replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str) -> MetricResults:
-    """All metrics of a model that writes.
+def compute_metrics(
+    replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str
+) -> MetricResults:
+    """Compute all metrics of a model that writes.
 
     Args:
         replies: in ascending order of conversations, which are the units of the bootstrap.
-        read: of each conversation.
-        bleu_tokenize: how sacrebleu finds words.
+        read: the likelihoods of each conversation.
+        bleu_tokenize: the sacrebleu tokenizer.
     """
     notes = []
-    if bleu_tokenize == "13a" and spaceless_share([one.gold for one in replies]) > 0.3:
+    if bleu_tokenize == "13a" and spaceless_share([result.gold for result in replies]) > 0.3:
         notes.append(
             "Many gold replies have no spaces between words, and BLEU takes what stands between spaces for a word: use "
             "--bleu_tokenize char (or zh, ja-mecab, ko-mecab). Perplexity per word means little, bits per character do."
         )
-    counted = bleu.Bleu(bleu_tokenize)
-    together = [*_likeness(replies, counted), *_variety(replies), *_repetition(replies)]
-    signatures = {"bleu": counted.signature, "chrf": bleu.chrf_signature()}
-    return MetricResults(_summary(replies, read), [likelihood_metrics(read), together], signatures, notes)
+    scorer = bleu.Bleu(bleu_tokenize)
+    reply_metrics = [*_likeness(replies, scorer), *_variety(replies), *_repetition(replies)]
+    signatures = {"bleu": scorer.signature, "chrf": bleu.chrf_signature()}
+    return MetricResults(_summary(replies, read), [likelihood_metrics(read), reply_metrics], signatures, notes)
 
 
 def _summary(replies: Sequence[ReplyResult], read: Sequence[Likelihoods]) -> str:
-    turns, tokens = sum(len(one.turns) for one in read), sum(sum(one.tokens) for one in read)
+    turns = sum(len(conversation.turns) for conversation in read)
+    tokens = sum(sum(conversation.tokens) for conversation in read)
     return (
         f"{len(replies):,} replies in {len(_units(replies)):,} conversations, beside the gold ones; "
         f"likelihood of {turns:,} turns ({tokens:,} tokens) of {len(read):,} conversations."
@@ -84,23 +87,27 @@ def _summary(replies: Sequence[ReplyResult], read: Sequence[Likelihoods]) -> str
 
 
 def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
-    """Perplexity per token and per word, and bits per character; the units are conversations."""
-    nats = [sum(one.nats) for one in read]
-    tokens, spoken = [sum(one.tokens) for one in read], [sum(one.words) for one in read]
-    return likelihood(nats, tokens, spoken, [sum(one.characters) for one in read], size="character")
+    """Return perplexity per token and per word, and bits per character; the units are conversations."""
+    return likelihood_family(
+        [sum(conversation.nats) for conversation in read],
+        [sum(conversation.tokens) for conversation in read],
+        [sum(conversation.words) for conversation in read],
+        [sum(conversation.characters) for conversation in read],
+        size="character",
+    )
 
 
-def _likeness(replies: Sequence[ReplyResult], counted: bleu.Bleu) -> list[Metric]:
+def _likeness(replies: Sequence[ReplyResult], scorer: bleu.Bleu) -> list[Metric]:
     metric = partial(Metric, better="higher", family="Likeness to the gold replies")
 
     def rows(count: Callable[[str, str], Sequence[float]], columns: int) -> np.ndarray:
-        return _rows(replies, lambda one: count(one.reply, one.gold), columns=columns)
+        return _rows(replies, lambda result: count(result.reply, result.gold), columns=columns)
 
     return [
         metric(
             name="bleu",
-            rows=rows(counted.counts, bleu.BLEU_COUNTS),
-            divide=counted.score,
+            rows=rows(scorer.counts, bleu.BLEU_COUNTS),
+            divide=scorer.score,
             meaning="corpus BLEU, 0 to 100: shared n-grams of 1 to 4 words",
         ),
         metric(
@@ -126,38 +133,39 @@ def _likeness(replies: Sequence[ReplyResult], counted: bleu.Bleu) -> list[Metric
 
 def _variety(replies: Sequence[ReplyResult]) -> list[Metric]:
     units = _units(replies)
-    said, gold = [[one.reply for one in unit] for unit in units], [[one.gold for one in unit] for unit in units]
-    return variety(said, gold, what="replies")
+    written = [[result.reply for result in unit] for unit in units]
+    gold = [[result.gold for result in unit] for unit in units]
+    return variety_family(written, gold, noun="replies")
 
 
 def _repetition(replies: Sequence[ReplyResult]) -> list[Metric]:
     def metric(name: str, count: Callable[[Sequence[str], str], Sequence[float]], meaning: str) -> Metric:
-        rows = _rows(replies, lambda one: count(one.context, one.reply), columns=2)
-        gold_rows = _rows(replies, lambda one: count(one.context, one.gold), columns=2)
+        rows = _rows(replies, lambda result: count(result.context, result.reply), columns=2)
+        gold_rows = _rows(replies, lambda result: count(result.context, result.gold), columns=2)
         return Metric(name, rows, ratio, "nearer", gold_rows, "Repetition and length", meaning)
 
     return [
         metric(
             "repetition",
-            lambda _, text: repeated_within(text, NGRAM),
+            lambda _, text: count_repeats_within(text, NGRAM),
             f"share of {NGRAM}-grams that came earlier in the same reply",
         ),
         metric(
             "context_repetition",
-            lambda context, text: repeated_from(context, text, NGRAM),
-            f"share of {NGRAM}-grams that were said in the context, by whomever",
+            lambda context, text: count_repeats_from(context, text, NGRAM),
+            f"share of {NGRAM}-grams that the context contains, in turns of either speaker",
         ),
         metric("length", lambda _, text: (len(words(text)), 1), "mean words of a reply"),
     ]
 
 
 def _units(replies: Sequence[ReplyResult]) -> list[list[ReplyResult]]:
-    return [list(unit) for _, unit in groupby(replies, key=lambda one: one.conversation)]
+    return [list(unit) for _, unit in groupby(replies, key=lambda result: result.conversation)]
 
 
 def _rows(
     replies: Sequence[ReplyResult], count: Callable[[ReplyResult], Sequence[float]], *, columns: int
 ) -> np.ndarray:
-    """(U, K) the counts of the replies of each conversation."""
-    units = [number for number, unit in enumerate(_units(replies)) for _ in unit]
-    return rows_of([count(one) for one in replies], units, columns=columns)
+    """Return (U, K) counts, summed over the replies of each conversation."""
+    units = [index for index, unit in enumerate(_units(replies)) for _ in unit]
+    return sum_by_unit([count(result) for result in replies], units, columns=columns)

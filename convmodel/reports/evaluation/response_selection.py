@@ -1,8 +1,8 @@
-"""Models that choose their replies: a folder and a file in, the scores of candidates line by line out."""
+"""Evaluation of models that choose their responses among candidates."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,31 +10,82 @@ from convmodel.metrics.words import words
 from convmodel.models.selection.registry import SELECTOR
 from convmodel.models.selection.selector import Selector
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, read_pools
-from convmodel.reports.evaluation.scoring import Scores, scores_of
-from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, find, margin, ranked
+from convmodel.reports.evaluation.examples import EvaluationOptions
+from convmodel.reports.evaluation.scoring import Scores, score_pools
+from convmodel.reports.evaluation.selection_metrics import (
+    SelectionResult,
+    best_other,
+    compute_metrics,
+    margin,
+    rank_gold,
+)
 from convmodel.reports.evaluation.task import (
     Card,
     EvaluationRun,
     EvaluationTask,
-    Histogram,
     Lines,
+    MetricResults,
     RunResult,
     check_same,
 )
+from convmodel.reports.plots import Histogram
 
 CHOICES = "choices.jsonl"
 
 
-def run(task: EvaluationRun) -> RunResult:
-    """Loads the model in float32 and scores the candidates of every reply."""
-    pools = read_pools(task.data, task.options, task.on_error)
-    selector = Selector.from_pretrained(task.model, task.device, "float32")
-    found = zip(pools.examples, scores_of(selector, pools), strict=True)
-    lines: Lines = {CHOICES: [_chosen(one, scores) for one, scores in found]}
-    return RunResult(_facts(selector, task.model), pools.data, lines, {"candidates": pools.candidates}, pools.notes)
+class ResponseSelection(EvaluationTask):
+    """The evaluation of a model that chooses: ranks of the gold responses among their candidates."""
+
+    name = "choosing"
+    marker_file = SELECTOR
+    options = frozenset({"turns", "limit", "pool", "seed", "resamples", "confidence"})
+    default_limit = 0
+    card_headings = ("The gold reply found most clearly", "The gold reply missed most clearly")
+    files: ClassVar = {CHOICES: SelectionResult}
+
+    def run(self, run: EvaluationRun) -> RunResult:
+        """Load the model in float32 and score the candidates of every response."""
+        pools = read_pools(run.data, run.options, run.on_error)
+        selector = Selector.from_pretrained(run.model, run.device, "float32")
+        scored = zip(pools.examples, score_pools(selector, pools), strict=True)
+        lines: Lines = {CHOICES: [_result(pool, scores) for pool, scores in scored]}
+        facts = _selector_facts(selector, run.model)
+        return RunResult(facts, pools.data, lines, {"candidates": pools.candidates}, pools.notes)
+
+    def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
+        """Compute recall or hits, the mean reciprocal rank and the mean gold score."""
+        return compute_metrics(lines[CHOICES])
+
+    def check_comparable(self, lines: Lines, other: Lines) -> None:
+        """Raise ValueError unless both models chose for the same contexts among the same candidates."""
+        remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
+        check_same("examples", _inputs(lines), _inputs(other), remedy=remedy)
+
+    def histograms(self, lines: Lines) -> list[Histogram]:
+        """Return ranks, margins, the scores of gold and other candidates, and lengths."""
+        results: Sequence[SelectionResult] = lines[CHOICES]
+        gold = [score for result in results if (score := result.scores[result.gold_at]) is not None]
+        lengths = {
+            "model": [len(words(result.best)) for result in results],
+            "gold": [len(words(result.gold)) for result in results],
+        }
+        return [
+            Histogram("Rank of the gold reply", "rank, 1 is best", {"model": [r.rank for r in results]}, bins=None),
+            Histogram(
+                "Margin of the gold reply over the best other candidate",
+                "score of the gold reply − that of the best other",
+                {"model": [margin(result) for result in results]},
+            ),
+            Histogram("Scores", "score", {"other candidates": _other_scores(results), "gold": gold}),
+            Histogram("Length", "words of a reply", lengths, bins=None),
+        ]
+
+    def ranked_cards(self, lines: Lines) -> list[Card]:
+        """Order by the share of the pool that is ranked above the gold response, then by the margin."""
+        return [_card(result) for result in sorted(lines[CHOICES], key=_sort_key, reverse=True)]
 
 
-def _facts(selector: Selector, source: str) -> dict[str, Any]:
+def _selector_facts(selector: Selector, source: str) -> dict[str, Any]:
     return {
         "source": source,
         "kind": selector.kind,
@@ -45,15 +96,15 @@ def _facts(selector: Selector, source: str) -> dict[str, Any]:
     }
 
 
-def _chosen(one: CandidatePool, found: Scores) -> SelectionResult:
-    example = one.example
-    # The shortest digits that tell a float32 from all others.
-    scores = [float(str(value)) if math.isfinite(value) else None for value in found.values.astype(np.float32)]
-    rounding = float(f"{found.rounding:.3g}")
-    rank = ranked(scores, example.gold, rounding).ranks[0]
+def _result(pool: CandidatePool, scored: Scores) -> SelectionResult:
+    example = pool.example
+    # The fewest digits that distinguish a float32 from all others.
+    scores = [float(str(value)) if math.isfinite(value) else None for value in scored.values.astype(np.float32)]
+    rounding = float(f"{scored.rounding:.3g}")
+    rank = rank_gold(scores, example.gold, rounding).ranks[0]
     return SelectionResult(
-        conversation=one.conversation,
-        line=one.line,
+        conversation=pool.conversation,
+        line=pool.line,
         persona=list(example.persona),
         context=list(example.context),
         candidates=list(example.candidates),
@@ -66,74 +117,39 @@ def _chosen(one: CandidatePool, found: Scores) -> SelectionResult:
     )
 
 
-def _alike(mine: Lines, theirs: Lines) -> None:
-    """Raises ValueError unless both chose for the same contexts among the same candidates."""
-    one, other = ([(e.persona, e.context, e.candidates, e.gold_at) for e in lines[CHOICES]] for lines in (mine, theirs))
-    cure = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
-    check_same("examples", one, other, cure=cure)
+def _inputs(lines: Lines) -> list[Any]:
+    return [(result.persona, result.context, result.candidates, result.gold_at) for result in lines[CHOICES]]
 
 
-def _histograms(lines: Lines) -> list[Histogram]:
-    """Ranks, margins, the scores of gold and other candidates, and lengths."""
-    chosen: Sequence[SelectionResult] = lines[CHOICES]
-    others = [s for one in chosen for place, s in enumerate(one.scores) if place != one.gold_at and s is not None]
-    gold = [score for one in chosen if (score := one.scores[one.gold_at]) is not None]
+def _other_scores(results: Sequence[SelectionResult]) -> list[float]:
+    """Return the finite scores of all candidates but the gold ones."""
     return [
-        Histogram("Rank of the gold reply", "rank, 1 is best", {"model": [one.rank for one in chosen]}, bins=None),
-        Histogram(
-            "By how much the gold reply is above the best other",
-            "score of the gold reply − that of the best other",
-            {"model": [margin(one) for one in chosen]},
-        ),
-        Histogram("Scores", "score", {"other candidates": others, "gold": gold}),
-        Histogram(
-            "Length",
-            "words of a reply",
-            {"model": [len(words(one.best)) for one in chosen], "gold": [len(words(one.gold)) for one in chosen]},
-            bins=None,
-        ),
+        score
+        for result in results
+        for index, score in enumerate(result.scores)
+        if index != result.gold_at and score is not None
     ]
 
 
-def _ranked(lines: Lines) -> list[Card]:
-    """By the share of the pool that is above the gold reply, then by how far the gold one is from the best other."""
-    return [_card(one) for one in sorted(lines[CHOICES], key=_merit, reverse=True)]
+def _sort_key(result: SelectionResult) -> tuple[float, float]:
+    lead = margin(result)
+    return -(result.rank - 1) / (len(result.scores) - 1), -math.inf if math.isnan(lead) else lead
 
 
-def _merit(one: SelectionResult) -> tuple[float, float]:
-    above = margin(one)
-    return -(one.rank - 1) / (len(one.scores) - 1), -math.inf if math.isnan(above) else above
-
-
-def _card(one: SelectionResult) -> Card:
-    other = best_other(one.scores, one.gold_at)
-    if one.rank == 1:
-        said = {"gold and model": one.gold, "next best": one.candidates[other]}
+def _card(result: SelectionResult) -> Card:
+    other = best_other(result.scores, result.gold_at)
+    if result.rank == 1:
+        responses = {"gold and model": result.gold, "next best": result.candidates[other]}
     else:
-        said = {"gold": one.gold, "model": one.best}
+        responses = {"gold": result.gold, "model": result.best}
     facts = {
-        "rank": f"{one.rank:,} of {len(one.scores):,}",
-        "gold": _score(one.scores[one.gold_at]),
-        "best other": _score(one.scores[other]),
-        "line": f"{one.line:,}",
+        "rank": f"{result.rank:,} of {len(result.scores):,}",
+        "gold": _format_score(result.scores[result.gold_at]),
+        "best other": _format_score(result.scores[other]),
+        "line": f"{result.line:,}",
     }
-    return Card(one.context, said, one.persona, facts)
+    return Card(result.context, responses, result.persona, facts)
 
 
-def _score(score: float | None) -> str:
+def _format_score(score: float | None) -> str:
     return "no score" if score is None else f"{score:.3f}".replace("-", "−")
-
-
-CHOOSING = EvaluationTask(
-    name="choosing",
-    made_of=SELECTOR,
-    options=frozenset({"turns", "limit", "pool", "seed", "resamples", "confidence"}),
-    limit=0,
-    sides=("The gold reply found most clearly", "The gold reply missed most clearly"),
-    files={CHOICES: SelectionResult},
-    run=run,
-    find=lambda lines, options: find(lines[CHOICES]),
-    alike=_alike,
-    histograms=_histograms,
-    ranked=_ranked,
-)

@@ -1,4 +1,4 @@
-"""Scores of candidates, example by example, in; the metrics of a model that chooses out."""
+"""Metrics of models that choose their responses among candidates."""
 
 import math
 from collections.abc import Sequence
@@ -6,37 +6,38 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from convmodel.data.reader import count
-from convmodel.metrics.metric import Metric, ratio, rows_of
-from convmodel.metrics.ranking import Ranked, Ranking, gold_ranks
+from convmodel.data.reader import format_count
+from convmodel.metrics.metric import Metric, ratio, sum_by_unit
+from convmodel.metrics.ranking import ExampleRanks, Ranking, gold_ranks
 from convmodel.reports.evaluation.task import MetricResults
 
 KS = (1, 2, 5)
 """The k of R_n@k and hits@k/n."""
 
-ALIKE = 0.9
-"""Pools of at least this share of the largest are counted with it: now and then a repeated distractor was left out."""
+SIZE_TOLERANCE = 0.9
+"""Pools of at least this share of the largest pool are counted with it: some lack a distractor that was repeated."""
 
-FEW, MANY = 10, 50
-"""Pools of at least so many candidates are also counted as if they had only the first distractors, `FEW` in all."""
+SMALL_POOL = 10
+LARGE_POOL = 50
+"""Pools of at least `LARGE_POOL` candidates are also cut to `SMALL_POOL`: the first distractors and the gold one."""
 
 
 @dataclass(frozen=True)
 class SelectionResult:
-    """A reply among its candidates.
+    """The scores of a gold response and its distractors.
 
     Args:
-        conversation: its number in the file, from 1.
-        line: where in the file it stands, from 1.
-        persona: of the one who replies.
+        conversation: index of the conversation in the file, from 1.
+        line: line of the example in the file, from 1.
+        persona: persona sentences of the replying speaker.
         context: the turns before.
-        candidates: what could have been said, in the order of the file.
-        gold_at: the place of what was said among them, from 0.
-        gold: what was said in the file.
-        best: what the model says: the candidate with the highest score, not the gold one where another has the same.
-        rank: of the gold one among all, from 1; what is not certain counts against the model.
-        scores: of each candidate; None for what is no finite number.
-        rounding: scores that differ by no more than this are the same.
+        candidates: the candidates, in the order of the file.
+        gold_at: index of the gold response among the candidates, from 0.
+        gold: the gold response.
+        best: the model's choice: the candidate with the highest score; in a tie, not the gold one.
+        rank: rank of the gold response among all candidates, from 1; ties count against the model.
+        scores: score of each candidate; None where it is not finite.
+        rounding: scores that differ by no more than this are tied.
     """
 
     conversation: int
@@ -52,75 +53,81 @@ class SelectionResult:
     rounding: float
 
 
-def ranked(scores: Sequence[float | None], gold_at: int, rounding: float) -> Ranked:
-    """Where the gold candidate came, when it must be above others by more than rounding to be above them."""
+def rank_gold(scores: Sequence[float | None], gold_at: int, rounding: float) -> ExampleRanks:
+    """Rank the gold candidate; a lead within the rounding error counts as a tie against the model."""
     values = np.array([math.nan if score is None else score for score in scores])
     gold = float(values[gold_at])
     values[gold_at] -= rounding
-    return Ranked(gold_ranks(values, [gold_at]), len(values), gold)
+    return ExampleRanks(gold_ranks(values, [gold_at]), len(values), gold)
 
 
 def best_other(scores: Sequence[float | None], gold_at: int) -> int:
-    """The place of the best candidate but the gold one; the first of equal ones, and one without a score if need be."""
-    others = [place for place in range(len(scores)) if place != gold_at]
-    return max(others, key=lambda place: _value(scores[place]))
+    """Return the index of the best candidate except the gold one.
+
+    The first one wins a tie. A candidate without a score is returned only when no other has one.
+    """
+    others = [index for index in range(len(scores)) if index != gold_at]
+    return max(others, key=lambda index: _value(scores[index]))
 
 
-def margin(one: SelectionResult) -> float:
-    """By how much the gold reply is above the best other one; nan where either has no score."""
-    gold, other = one.scores[one.gold_at], one.scores[best_other(one.scores, one.gold_at)]
+def margin(result: SelectionResult) -> float:
+    """Return the score of the gold response minus that of the best other; nan where either has no score."""
+    gold = result.scores[result.gold_at]
+    other = result.scores[best_other(result.scores, result.gold_at)]
     return math.nan if gold is None or other is None else gold - other
 
 
-def find(chosen: Sequence[SelectionResult]) -> MetricResults:
-    """All metrics of a model that chooses.
+def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
+    """Compute all metrics of a model that chooses.
 
     Args:
-        chosen: at least one, in ascending order of conversations, which are the units of the bootstrap.
+        results: at least one, in ascending order of conversations, which are the units of the bootstrap.
     """
-    readings = _readings(chosen)
-    sizes = {len(one.scores) for one in chosen}
-    style = "hits" if any(one.persona for one in chosen) else "R"
-    groups = [_ranking(pool, of, style) for pool, of in sorted(readings.items(), reverse=True)]
-    conversations = len({one.conversation for one in chosen})
+    by_size = _ranks_by_pool_size(results)
+    sizes = {len(result.scores) for result in results}
+    style = "hits" if any(result.persona for result in results) else "R"
+    groups = [_ranking_metrics(pool, ranks, style) for pool, ranks in sorted(by_size.items(), reverse=True)]
+    conversations = len({result.conversation for result in results})
     among = f"{min(sizes):,}" if len(sizes) == 1 else f"{min(sizes):,} to {max(sizes):,}"
     summary = (
-        f"{len(chosen):,} {'reply' if len(chosen) == 1 else 'replies'} chosen among {among} candidates in "
-        f"{count(conversations, 'conversation')}."
+        f"{len(results):,} {'reply' if len(results) == 1 else 'replies'} chosen among {among} candidates in "
+        f"{format_count(conversations, 'conversation')}."
     )
-    return MetricResults(summary, [*groups, [_gold_score(chosen)]], notes=_notes(chosen))
+    return MetricResults(summary, [*groups, [_gold_score(results)]], notes=_notes(results))
 
 
-def _readings(chosen: Sequence[SelectionResult]) -> dict[int, list[tuple[SelectionResult, Ranked]]]:
-    """The examples that are counted for each size of pool."""
-    found: dict[int, list[tuple[SelectionResult, Ranked]]] = {}
-    nominal = nominal_sizes({len(one.scores) for one in chosen})
-    for one in chosen:
-        size = nominal[len(one.scores)]
-        found.setdefault(size, []).append((one, ranked(one.scores, one.gold_at, one.rounding)))
-        if size >= MANY:
-            places = [*[place for place in range(len(one.scores)) if place != one.gold_at][: FEW - 1], one.gold_at]
-            cut = [one.scores[place] for place in places]
-            found.setdefault(FEW, []).append((one, ranked(cut, len(cut) - 1, one.rounding)))
-    return found
+def _ranks_by_pool_size(results: Sequence[SelectionResult]) -> dict[int, list[tuple[SelectionResult, ExampleRanks]]]:
+    """Return the results and ranks that count for each nominal pool size."""
+    by_size: dict[int, list[tuple[SelectionResult, ExampleRanks]]] = {}
+    nominal = nominal_sizes({len(result.scores) for result in results})
+    for result in results:
+        size = nominal[len(result.scores)]
+        rank = rank_gold(result.scores, result.gold_at, result.rounding)
+        by_size.setdefault(size, []).append((result, rank))
+        if size >= LARGE_POOL:
+            distractors = [index for index in range(len(result.scores)) if index != result.gold_at]
+            kept = [result.scores[index] for index in [*distractors[: SMALL_POOL - 1], result.gold_at]]
+            rank = rank_gold(kept, len(kept) - 1, result.rounding)
+            by_size.setdefault(SMALL_POOL, []).append((result, rank))
+    return by_size
 
 
 def nominal_sizes(sizes: set[int]) -> dict[int, int]:
-    """For each size of a pool the one that it is counted as: the largest that it is at least `ALIKE` of."""
-    found: dict[int, int] = {}
+    """Return the nominal size of each pool size: the largest size of which it is at least `SIZE_TOLERANCE`."""
+    nominal: dict[int, int] = {}
     largest = 0
     for size in sorted(sizes, reverse=True):
-        if size < ALIKE * largest or not largest:
+        if size < SIZE_TOLERANCE * largest or not largest:
             largest = size
-        found[size] = largest
-    return found
+        nominal[size] = largest
+    return nominal
 
 
-def _ranking(pool: int, of: Sequence[tuple[SelectionResult, Ranked]], style: str) -> list[Metric]:
-    """The metrics of one size of pool."""
+def _ranking_metrics(pool: int, ranks: Sequence[tuple[SelectionResult, ExampleRanks]], style: str) -> list[Metric]:
+    """Return the ranking metrics for one pool size."""
     ks = [k for k in KS if k < pool]
-    counted = Ranking(recall_at=ks if style == "R" else (), hits_at=ks if style == "hits" else (), pool=pool)
-    counted.add([one for _, one in of], [one.conversation for one, _ in of])
+    ranking = Ranking(recall_at=ks if style == "R" else (), hits_at=ks if style == "hits" else (), pool=pool)
+    ranking.add([rank for _, rank in ranks], [result.conversation for result, _ in ranks])
     chance = {name: f"{k / pool:.3f}" for k in ks for name in (f"R_{pool}@{k}", f"hits@{k}/{pool}")}
     chance["mrr"] = f"{sum(1 / rank for rank in range(1, pool + 1)) / pool:.3f}"
     return [
@@ -130,18 +137,22 @@ def _ranking(pool: int, of: Sequence[tuple[SelectionResult, Ranked]], style: str
             family=f"Choosing among {pool:,} candidates",
             meaning=f"{metric.meaning}; chance gives {chance[metric.name]}",
         )
-        for metric in counted.metrics()
+        for metric in ranking.metrics()
         if metric.name != "gold_score"
     ]
 
 
-def _gold_score(chosen: Sequence[SelectionResult]) -> Metric:
-    """The mean score of the gold replies. The scales of two models differ, so the last column is equal to nothing."""
-    counts = [(_value(one.scores[one.gold_at], missing=math.nan), 1.0, math.nan) for one in chosen]
-    numbers = {number: place for place, number in enumerate(dict.fromkeys(one.conversation for one in chosen))}
+def _gold_score(results: Sequence[SelectionResult]) -> Metric:
+    """Return the mean score of the gold responses.
+
+    The shared column is nan, which equals nothing: scores of two models have different scales and never compare.
+    """
+    counts = [(_value(result.scores[result.gold_at], missing=math.nan), 1.0, math.nan) for result in results]
+    conversations = list(dict.fromkeys(result.conversation for result in results))
+    units = {conversation: unit for unit, conversation in enumerate(conversations)}
     return Metric(
         "gold_score",
-        rows_of(counts, [numbers[one.conversation] for one in chosen], columns=3),
+        sum_by_unit(counts, [units[result.conversation] for result in results], columns=3),
         ratio,
         family="Scores",
         meaning="mean score of the gold replies, a cosine for ConveRT; each model has a scale of its own",
@@ -149,27 +160,29 @@ def _gold_score(chosen: Sequence[SelectionResult]) -> Metric:
     )
 
 
-def _notes(chosen: Sequence[SelectionResult]) -> list[str]:
+def _notes(results: Sequence[SelectionResult]) -> list[str]:
     notes = []
-    nominal = nominal_sizes({len(one.scores) for one in chosen})
-    if odd := [one for one in chosen if len(one.scores) < nominal[len(one.scores)]]:
+    nominal = nominal_sizes({len(result.scores) for result in results})
+    if smaller := sum(len(result.scores) < nominal[len(result.scores)] for result in results):
         notes.append(
-            f"{len(odd):,} of {len(chosen):,} pools are smaller than their group's name says, by a tenth at most; "
+            f"{smaller:,} of {len(results):,} pools are smaller than their group's name says, by a tenth at most; "
             "distractors that repeat another candidate are left out."
         )
-    if missing := sum(score is None for one in chosen for score in one.scores):
+    if missing := sum(score is None for result in results for score in result.scores):
         notes.append(
-            f"{missing:,} of {sum(len(one.scores) for one in chosen):,} scores are no finite numbers (nan, inf); "
+            f"{missing:,} of {sum(len(result.scores) for result in results):,} scores are not finite (nan, inf); "
             "that counts against the model."
         )
-    same = sum(all(_near(score, one.scores[0], one.rounding) for score in one.scores) for one in chosen)
-    if same:
-        notes.append(f"In {same:,} of {len(chosen):,} pools all candidates have the same score: nothing was chosen.")
+    if tied := sum(_all_tied(result) for result in results):
+        notes.append(f"In {tied:,} of {len(results):,} pools all candidates have the same score: nothing was chosen.")
     return notes
 
 
-def _near(one: float | None, other: float | None, rounding: float) -> bool:
-    return one is not None and other is not None and abs(one - other) <= rounding
+def _all_tied(result: SelectionResult) -> bool:
+    first = result.scores[0]
+    return all(
+        score is not None and first is not None and abs(score - first) <= result.rounding for score in result.scores
+    )
 
 
 def _value(score: float | None, missing: float = -math.inf) -> float:

@@ -1,47 +1,49 @@
-"""What a kind of model must bring to be evaluated; one file for each."""
+"""The interface of an evaluation task: each kind of model is evaluated by one subclass, in a module of its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from convmodel.data.conversation import OnError
 from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
-from convmodel.reports.evaluation.examples import Options
+from convmodel.reports.evaluation.examples import EvaluationOptions
+from convmodel.reports.plots import Histogram
 
 Lines = Mapping[str, Sequence[Any]]
-"""For each file of a report, its lines: frozen dataclasses of plain values, from which all numbers are made."""
+"""The lines of each file of a report: frozen dataclasses of plain values, from which all numbers are computed."""
 
 
 @dataclass(frozen=True)
 class EvaluationRun:
-    """What is to be measured.
+    """The model, the data and the options of an evaluation.
 
     Args:
         model: a folder, or a Hub name.
-        data: a file, or an address; each kind reads it in its own way.
+        data: a file, or an address; each task reads it in its own way.
         options: everything else that the numbers depend on.
-        device: "cpu", "cuda", ...; an accelerator when there is one, when None.
-        on_error: what to do with what in the data cannot be read.
+        device: "cpu", "cuda", ...; an accelerator if there is one, when None.
+        on_error: handling of lines that cannot be read.
     """
 
     model: str
     data: str
-    options: Options
+    options: EvaluationOptions
     device: str | None = None
     on_error: OnError = "stop"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What running a model left.
+    """The output of a model on the data.
 
     Args:
-        model: facts about it, its `fingerprint` among them.
-        data: facts about what was read, its `fingerprint` among them.
-        lines: what it did, example by example.
-        used: what else it was run with, such as the whole decoding.
-        notes: what of all this a reader should know before trusting a number.
+        model: facts about the model, its `fingerprint` among them.
+        data: facts about the data, its `fingerprint` among them.
+        lines: results, example by example.
+        used: further settings of the run, such as the complete decoding configuration.
+        notes: caveats that a reader should know before trusting a number.
     """
 
     model: Mapping[str, Any]
@@ -53,13 +55,13 @@ class RunResult:
 
 @dataclass(frozen=True)
 class MetricResults:
-    """What the lines come to.
+    """Metrics computed from the lines of a report.
 
     Args:
-        summary: what was measured, in a sentence.
-        groups: metrics over the same units together: they are drawn together.
-        signatures: what must be the same for numbers to be comparable, by the name of the metric.
-        notes: what a reader should know before trusting a number.
+        summary: a sentence that says what was measured.
+        groups: metrics over the same units are in one group, which is resample together.
+        signatures: settings that must be equal for numbers to be comparable, by the name of the metric.
+        notes: caveats that a reader should know before trusting a number.
     """
 
     summary: str
@@ -69,86 +71,82 @@ class MetricResults:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Values whose spread is drawn.
-
-    Args:
-        title: what is drawn.
-        label: of the axis of values.
-        series: values by name; the first is filled.
-        bins: their edges are at whole numbers when None, so many between the smallest and the largest otherwise.
-    """
-
-    title: str
-    label: str
-    series: Mapping[str, Sequence[float]]
-    bins: int | None = 25
-
-
-@dataclass(frozen=True)
 class Card:
-    """An example as a person reads it.
+    """An example, formatted for reading.
 
     Args:
         context: the turns so far.
-        said: what was said next, by who or what said it.
-        persona: of the one who replies.
-        facts: its numbers, by name.
+        responses: the responses to the context, by their source, such as "gold" and "model".
+        persona: persona sentences of the replying speaker.
+        facts: numbers of this example, by name.
     """
 
     context: Sequence[str]
-    said: Mapping[str, str]
+    responses: Mapping[str, str]
     persona: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_same(what: str, mine: Sequence[Any], theirs: Sequence[Any], *, cure: str) -> None:
-    """Makes sure that two models were asked the same.
+class EvaluationTask(ABC):
+    """The evaluation of one kind of model.
+
+    Attributes:
+        name: name of the task in reports.
+        marker_file: the file that marks a folder as one of such a model.
+        options: names of the options that apply to the task; it rejects all others.
+        default_limit: the `EvaluationOptions.limit` used when none is given.
+        card_headings: headings above the best and the worst examples.
+        files: for each file that the lines are saved in, the dataclass of its lines.
+        presets: named sets of decoding options.
+        accepts_plain_model: whether the folder of a plain GPT-2, which has no marker file, can be evaluated by this
+            task.
+    """
+
+    name: ClassVar[str]
+    marker_file: ClassVar[str]
+    options: ClassVar[frozenset[str]]
+    default_limit: ClassVar[int]
+    card_headings: ClassVar[tuple[str, str]]
+    files: ClassVar[Mapping[str, type]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    accepts_plain_model: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, run: EvaluationRun) -> RunResult:
+        """Load the model and run it on the data."""
+
+    @abstractmethod
+    def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
+        """Compute all metrics from the lines of a run."""
+
+    @abstractmethod
+    def check_comparable(self, lines: Lines, other: Lines) -> None:
+        """Raise ValueError unless both models were run on the same examples."""
+
+    @abstractmethod
+    def histograms(self, lines: Lines) -> Sequence[Histogram]:
+        """Return the distributions that the page shows."""
+
+    @abstractmethod
+    def ranked_cards(self, lines: Lines) -> Sequence[Card]:
+        """Return all examples as cards, best first."""
+
+
+def check_same(name: str, this: Sequence[Any], other: Sequence[Any], *, remedy: str) -> None:
+    """Check that two models were evaluated on the same inputs.
 
     Args:
-        what: is compared, in words.
-        mine, theirs: one value for each of them.
-        cure: what makes them the same.
+        name: plural noun for the inputs, for the message.
+        this: the inputs of this model.
+        other: the inputs of the other model.
+        remedy: options that make them the same.
 
     Raises:
-        ValueError: when they are not.
+        ValueError: when they differ.
     """
-    if mine != theirs:
-        where = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False), 1) if a != b), None)
-        first = f"{len(mine):,} here, {len(theirs):,} there" if where is None else f"the first that differs is {where}"
-        raise ValueError(f"the other report is of other {what} ({first}); evaluate both models on the same file {cure}")
-
-
-@dataclass(frozen=True)
-class EvaluationTask:
-    """A kind of model.
-
-    Args:
-        name: as it stands in reports.
-        made_of: the file that makes a folder one of such a model.
-        options: the names of those that it follows; it refuses all others.
-        limit: the `Options.limit` that is meant when none is given.
-        sides: the headings above its best and its worst examples.
-        files: the files that its lines are saved in, and the dataclass of the lines of each.
-        run: what is to be measured in, what the model did out.
-        find: lines and options in, metrics out.
-        alike: raises ValueError unless the lines of two models are of the same examples.
-        histograms: lines in, what is drawn out.
-        ranked: lines in, all examples as cards out, best first.
-        presets: sets of options of decoding by name.
-        plain: whether the folder of a plain GPT-2, which tells nothing of its kind, may be taken for one of it.
-    """
-
-    name: str
-    made_of: str
-    options: frozenset[str]
-    limit: int
-    sides: tuple[str, str]
-    files: Mapping[str, type]
-    run: Callable[[EvaluationRun], RunResult]
-    find: Callable[[Lines, Options], MetricResults]
-    alike: Callable[[Lines, Lines], None]
-    histograms: Callable[[Lines], Sequence[Histogram]]
-    ranked: Callable[[Lines], Sequence[Card]]
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: PRESETS)
-    plain: bool = False
+    if this == other:
+        return
+    differing = (index for index, (a, b) in enumerate(zip(this, other, strict=False), 1) if a != b)
+    index = next(differing, None)
+    detail = f"{len(this):,} here, {len(other):,} there" if index is None else f"the first that differs is {index}"
+    raise ValueError(f"the other report is of other {name} ({detail}); evaluate both models on the same file {remedy}")

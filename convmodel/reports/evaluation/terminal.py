@@ -1,67 +1,34 @@
-"""A report in, tables for a terminal out; plain where nobody looks at colours."""
+"""Print an evaluation report on a terminal, in at most 80 columns; plain text where there are no colours."""
 
-from itertools import groupby
-
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from convmodel.reports.evaluation.comparison import Comparison
-from convmodel.reports.evaluation.formatting import ARROWS, METHOD, bounds, columns, compared_with, legend, number
-from convmodel.reports.evaluation.report import Report
+from convmodel.reports.evaluation.report import EvaluationReport
+from convmodel.reports.evaluation.tables import (
+    comparison_method,
+    comparison_table,
+    comparison_title,
+    legend,
+    metric_table,
+    report_title,
+)
+from convmodel.reports.terminal import STYLES, console_grid
 
 
-def show(report: Report, comparison: Comparison | None, console: Console) -> None:
-    """Prints the numbers, the signatures, the comparison and the notes."""
-    console.print(Text(f"{report.model['source']} on {report.data['source']}", style="bold"))
+def show(report: EvaluationReport, comparison: Comparison | None, console: Console) -> None:
+    """Print the numbers, the signatures, the notes and the comparison."""
+    console.print(Text(report_title(report), style=STYLES["strong"]))
     console.print(Text(report.summary))
-    console.print(_numbers(report))
-    console.print(Text(legend(report), style="dim"))
+    console.print()
+    console.print(console_grid(metric_table(report), gap=2))
+    console.print(Text(legend(report), style=STYLES["muted"]))
     for name, signature in report.signatures.items():
-        console.print(Text(f"{name}: {signature}", style="dim"), soft_wrap=True)
+        console.print(Text(f"{name}: {signature}", style=STYLES["muted"]), soft_wrap=True)
     for note in report.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(Text(f"note: {note}", style=STYLES["note"]))
     if comparison is not None:
         console.print()
-        console.print(Text(compared_with(comparison), style="bold"))
-        console.print(_compared(comparison))
-
-
-def _numbers(report: Report) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("", no_wrap=True)
-    headings = columns(report)
-    for name in headings:
-        table.add_column(name, justify="right", no_wrap=True)
-    for number_of, (family, metrics) in enumerate(groupby(report.metrics, key=lambda metric: metric.family)):
-        if number_of:
-            table.add_row()
-        table.add_row(Text(family, style="dim"))
-        for one in metrics:
-            cells = ["" if one.gold is None else number(one.gold)] if len(headings) > 2 else []
-            name = f"  {one.name} {ARROWS[one.better]}"
-            table.add_row(name, Text(number(one.value), style="bold"), bounds(one.low, one.high), *cells)
-    return table
-
-
-def _compared(comparison: Comparison) -> Table:
-    styles = {"better": "green", "worse": "red", "higher": "bold", "lower": "bold"}
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        caption=METHOD.format(resamples=comparison.resamples),
-        caption_justify="left",
-    )
-    table.add_column("", no_wrap=True)
-    for name in ("this", "other", f"difference, {100 * comparison.confidence:g} %", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
-    for one in comparison.differences:
-        table.add_row(
-            *(one.name, number(one.value), number(one.other), bounds(one.low, one.high), number(one.p)),
-            Text(one.verdict, style=styles.get(one.verdict, "dim")),
-        )
-    return table
+        console.print(Text(comparison_title(comparison), style=STYLES["strong"]))
+        console.print(console_grid(comparison_table(comparison, brief=True), gap=2))
+        console.print(Text(comparison_method(comparison), style=STYLES["muted"]))

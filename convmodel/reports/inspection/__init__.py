@@ -1,1 +1,1 @@
-"""Conversation files in, what is worth knowing before training on them out: in a terminal, as HTML, and mended."""
+"""Inspection of conversation files before training: statistics, findings, a report, and mended copies."""

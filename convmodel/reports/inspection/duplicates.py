@@ -1,4 +1,4 @@
-"""Fingerprints in, what stands in the files twice out: word for word, nearly, as a beginning, as a reply."""
+"""Search for repeated conversations and replies: word for word, nearly, and as the beginning of a longer one."""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +7,14 @@ import numpy as np
 from convmodel.reports.inspection.findings import EXAMPLES
 from convmodel.reports.inspection.minhash import Fingerprints, Signatures, similarity
 
-PAIRS_LOOKED_AT = 20_000_000
-"""Pairs whose signatures are compared at most; where very many conversations are alike, some pairs are then missed."""
+MAX_PAIRS = 20_000_000
+"""Maximum number of pairs whose signatures are compared. Where very many conversations are alike, some pairs are then
+missed."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A conversation: the number of its file, and its line."""
+class Location:
+    """The location of a conversation: the index of its file, and its line."""
 
     file: int
     line: int
@@ -21,21 +22,27 @@ class Place:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A conversation, the earlier one that it repeats, and how similar they are (1 for word for word)."""
+    """A conversation that repeats an earlier one.
 
-    place: Place
-    earlier: Place
+    Args:
+        location: location of the conversation.
+        earlier: location of the earlier one.
+        similarity: estimated similarity; 1 for word for word.
+    """
+
+    location: Location
+    earlier: Location
     similarity: float = 1.0
 
 
 @dataclass
 class Repeats:
-    """What of one file stands in another, or in itself.
+    """The items of one file that are also in another, or earlier in the same file.
 
     Args:
-        count: conversations, or replies.
+        count: number of conversations or replies.
         examples: the first ones.
-        lines: of all of them, where they are kept.
+        lines: lines of all of them; empty where they are not kept.
     """
 
     count: int = 0
@@ -44,21 +51,21 @@ class Repeats:
 
 
 FilePair = tuple[int, int]
-"""The numbers of two files, the earlier one first; twice the same for a file and itself."""
+"""Indices of two files, the earlier one first; equal for repetitions within a file."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What stands in the files twice; every conversation counts under the earliest file that has it.
+    """Everything that occurs in the files more than once. A conversation is counted for the earliest file that has it.
 
     Args:
         exact: conversations that repeat one word for word (turns and persona).
-        near: those that do not, but are nearly as an earlier one (turns alone).
+        near: other conversations that are nearly the same as an earlier one (turns only).
         beginnings: by file, conversations whose turns are the beginning of a longer one in it.
-        replies: by pair of different files, replies of the second that stand, with all before them, in the first too.
-        replies_of: by file, all replies compared.
-        one_in: conversations and replies were compared in a sample of one in so many. The counts are of all, estimated;
-            those of `near` are of the sample, for two that are only similar are rarely both in it.
+        replies: by pair of different files, replies of the second that are also in the first with all turns before.
+        replies_of: by file, number of all replies compared.
+        one_in: conversations and replies were sampled one in so many. Counts are scaled to estimate all; those of
+            `near` are of the sample, because two similar conversations are rarely both in it.
     """
 
     exact: dict[FilePair, Repeats]
@@ -70,98 +77,102 @@ class Duplicates:
 
 
 def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> Duplicates:
-    """Searches the fingerprints of so many files.
+    """Search the fingerprints for repetitions.
 
     Args:
-        fingerprints: of all files, one after the other.
-        files: how many there are.
-        near: the similarity from which conversations are nearly the same, from 0.5 to 1; at 1 only those are that
-            differ in nothing but case, punctuation and spaces.
+        fingerprints: fingerprints of all files, in order.
+        files: number of files.
+        near: minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
+            punctuation and spaces.
     """
     rows = fingerprints.conversations.columns()
     replies = fingerprints.replies.columns()
-    once = (fingerprints.conversations.one_in, fingerprints.replies.one_in)
+    conversation_rate = fingerprints.conversations.one_in
+    reply_rate = fingerprints.replies.one_in
     earliest = _earliest(rows["hashes"])
-    exact = _exact(rows, earliest)
+    beginnings = _beginnings(rows, replies, files)
     candidates = np.flatnonzero(earliest == np.arange(len(earliest)))
     return Duplicates(
-        exact={pair: _scaled(found, once[0]) for pair, found in exact.items()},
+        exact={pair: _scale(repeats, conversation_rate) for pair, repeats in _exact(rows, earliest).items()},
         near=_near(rows, candidates, near, files),
-        beginnings={f: _scaled(found, once[0] * once[1]) for f, found in _beginnings(rows, replies, files).items()},
-        replies={pair: _scaled(found, once[1]) for pair, found in _shared_replies(replies, files).items()},
-        replies_of={f: int((replies["files"] == f).sum()) * once[1] for f in range(files)},
-        one_in=once,
+        beginnings={file: _scale(repeats, conversation_rate * reply_rate) for file, repeats in beginnings.items()},
+        replies={pair: _scale(repeats, reply_rate) for pair, repeats in _shared_replies(replies, files).items()},
+        replies_of={file: int((replies["files"] == file).sum()) * reply_rate for file in range(files)},
+        one_in=(conversation_rate, reply_rate),
     )
 
 
-def _scaled(found: Repeats, one_in: int) -> Repeats:
-    return Repeats(found.count * one_in, found.examples, found.lines)
+def _scale(repeats: Repeats, one_in: int) -> Repeats:
+    return Repeats(repeats.count * one_in, repeats.examples, repeats.lines)
 
 
 def _earliest(hashes: np.ndarray) -> np.ndarray:
-    """(N,) for each row the first one with its hash."""
+    """Return (N,) for each row the index of the first row with the same hash."""
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    found: np.ndarray = first[inverse]
-    return found
+    earliest: np.ndarray = first[inverse]
+    return earliest
 
 
-def _place(rows: dict[str, np.ndarray], row: int) -> Place:
-    return Place(int(rows["files"][row]), int(rows["lines"][row]))
+def _location(rows: dict[str, np.ndarray], row: int) -> Location:
+    return Location(int(rows["files"][row]), int(rows["lines"][row]))
 
 
-def _collect(rows: dict[str, np.ndarray], which: np.ndarray, partner: np.ndarray, how: np.ndarray) -> Repeats:
-    """Rows that repeat their partners, with so much similarity."""
-    examples = [
-        Repeat(_place(rows, a), _place(rows, b), float(s))
-        for a, b, s in zip(which[:EXAMPLES].tolist(), partner[:EXAMPLES].tolist(), how[:EXAMPLES].tolist(), strict=True)
-    ]
-    return Repeats(len(which), examples, rows["lines"][which].astype(np.int64))
+def _collect(
+    rows: dict[str, np.ndarray], repeated: np.ndarray, partners: np.ndarray, similarities: np.ndarray
+) -> Repeats:
+    """Return the repeated rows (N,), with their partners (N,) and similarities (N,) as examples."""
+    first = zip(
+        repeated[:EXAMPLES].tolist(), partners[:EXAMPLES].tolist(), similarities[:EXAMPLES].tolist(), strict=True
+    )
+    examples = [Repeat(_location(rows, row), _location(rows, partner), float(score)) for row, partner, score in first]
+    return Repeats(len(repeated), examples, rows["lines"][repeated].astype(np.int64))
 
 
 def _exact(rows: dict[str, np.ndarray], earliest: np.ndarray) -> dict[FilePair, Repeats]:
     again = np.flatnonzero(earliest != np.arange(len(earliest)))
-    found: dict[FilePair, Repeats] = {}
+    repeats: dict[FilePair, Repeats] = {}
     pairs = np.stack([rows["files"][earliest[again]], rows["files"][again]], axis=1)
     for one, other in np.unique(pairs, axis=0).tolist():
-        which = again[(pairs == (one, other)).all(axis=1)]
-        found[one, other] = _collect(rows, which, earliest[which], np.ones(len(which)))
-    return found
+        in_pair = again[(pairs == (one, other)).all(axis=1)]
+        repeats[one, other] = _collect(rows, in_pair, earliest[in_pair], np.ones(len(in_pair)))
+    return repeats
 
 
 def _near(rows: dict[str, np.ndarray], candidates: np.ndarray, near: float, files: int) -> dict[FilePair, Repeats]:
-    """Near copies among rows that repeat nothing word for word."""
+    """Find near copies among rows that repeat nothing word for word."""
     signatures = rows["signatures"][candidates]
     empty, _ = Signatures()([()])
-    worded = ~(signatures == empty).all(axis=1)
-    candidates, signatures = candidates[worded], signatures[worded]
-    numbers = rows["files"][candidates]
-    best = _best_matches(signatures, numbers, near=near, files=files)
-    found: dict[FilePair, Repeats] = {}
-    for one, (how, partner) in enumerate(best):
+    has_words = ~(signatures == empty).all(axis=1)
+    candidates = candidates[has_words]
+    file_of = rows["files"][candidates]
+    best = _best_matches(signatures[has_words], file_of, near=near, files=files)
+    repeats: dict[FilePair, Repeats] = {}
+    for one, (scores, partners) in enumerate(best):
         for other in range(one, files):
-            which = np.flatnonzero((how > 0) & (numbers == other))
-            for earlier in range(one):  # counted there already
-                which = which[best[earlier][0][which] == 0]
-            if len(which):
-                found[one, other] = _collect(rows, candidates[which], candidates[partner[which]], how[which])
-    return found
+            in_pair = np.flatnonzero((scores > 0) & (file_of == other))
+            for earlier in range(one):  # these are counted for the earlier file already
+                in_pair = in_pair[best[earlier][0][in_pair] == 0]
+            if len(in_pair):
+                partner_rows = candidates[partners[in_pair]]
+                repeats[one, other] = _collect(rows, candidates[in_pair], partner_rows, scores[in_pair])
+    return repeats
 
 
 def _best_matches(
-    signatures: np.ndarray, numbers: np.ndarray, *, near: float, files: int
+    signatures: np.ndarray, file_of: np.ndarray, *, near: float, files: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each file, how similar each row is to the most similar earlier row of that file, and which that is.
+    """Return for each file (N,) similarities to the most similar earlier row of that file, and (N,) these rows.
 
-    Rows that agree in one of the bands are compared: in a band all bytes of two rows are equal with probability
-    similarity ** width, so of bands as wide as here more than 98 in 100 similar pairs are met.
+    Rows that agree in one of the bands are compared. All bytes of a band are equal in two rows with probability
+    similarity ** width, so bands of this width find more than 98 in 100 similar pairs.
     """
     count = len(signatures)
     best = [(np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.int64)) for _ in range(files)]
     width = 2 if near < 0.75 else 4
     bands = np.ascontiguousarray(signatures).view(f"<u{width}")
-    budget = PAIRS_LOOKED_AT // bands.shape[1]
+    budget = MAX_PAIRS // bands.shape[1]
     for band in range(bands.shape[1]):
-        # Within a group the most similar come together, so that they are compared first.
+        # Within a group, sorting by further bands brings similar rows together, so that they are compared first.
         order = np.lexsort([bands[:, (band + n) % bands.shape[1]] for n in (2, 1, 0)])
         keys = bands[order, band]
         left = budget
@@ -170,53 +181,53 @@ def _best_matches(
             if not len(same) or len(same) > left:
                 break
             left -= len(same)
-            _compare(signatures, numbers, order[same], order[same + lag], near=near, best=best)
+            _compare(signatures, file_of, order[same], order[same + lag], near=near, best=best)
     return best
 
 
 def _compare(
     signatures: np.ndarray,
-    numbers: np.ndarray,
+    file_of: np.ndarray,
     ones: np.ndarray,
     others: np.ndarray,
     *,
     near: float,
     best: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    """Notes which of these pairs of rows are similar enough."""
-    earlier, later = np.minimum(ones, others), np.maximum(ones, others)
-    how = np.concatenate(
-        [
-            similarity(signatures[earlier[i : i + 100_000]], signatures[later[i : i + 100_000]])
-            for i in range(0, len(earlier), 100_000)
-        ]
-    )
-    enough = how >= near
-    earlier, later, how = earlier[enough], later[enough], how[enough]
-    for file in np.unique(numbers[earlier]).tolist():
-        mine = np.flatnonzero(numbers[earlier] == file)
-        mine = mine[np.argsort(how[mine], kind="stable")]  # the most similar is written last, and stays
-        known, partner = best[file]
-        better = mine[how[mine] > known[later[mine]]]
-        known[later[better]], partner[later[better]] = how[better], earlier[better]
+    """Update `best` with those of these pairs of rows that are similar enough."""
+    earlier = np.minimum(ones, others)
+    later = np.maximum(ones, others)
+    blocks = [slice(start, start + 100_000) for start in range(0, len(earlier), 100_000)]
+    scores = np.concatenate([similarity(signatures[earlier[block]], signatures[later[block]]) for block in blocks])
+    enough = scores >= near
+    earlier = earlier[enough]
+    later = later[enough]
+    scores = scores[enough]
+    for file in np.unique(file_of[earlier]).tolist():
+        in_file = np.flatnonzero(file_of[earlier] == file)
+        in_file = in_file[np.argsort(scores[in_file], kind="stable")]  # the most similar is written last, and stays
+        best_scores, partners = best[file]
+        better = in_file[scores[in_file] > best_scores[later[in_file]]]
+        best_scores[later[better]] = scores[better]
+        partners[later[better]] = earlier[better]
 
 
 def _beginnings(rows: dict[str, np.ndarray], replies: dict[str, np.ndarray], files: int) -> dict[int, Repeats]:
-    found: dict[int, Repeats] = {}
+    repeats: dict[int, Repeats] = {}
     for file in range(files):
         inner = replies["keys"][(replies["files"] == file) & ~replies["whole"]]
-        which = np.flatnonzero((rows["files"] == file) & np.isin(rows["turns"], inner))
-        if len(which):
-            found[file] = _collect(rows, which, which, np.ones(len(which)))
-    return found
+        in_file = np.flatnonzero((rows["files"] == file) & np.isin(rows["turns"], inner))
+        if len(in_file):
+            repeats[file] = _collect(rows, in_file, in_file, np.ones(len(in_file)))
+    return repeats
 
 
 def _shared_replies(replies: dict[str, np.ndarray], files: int) -> dict[FilePair, Repeats]:
-    found: dict[FilePair, Repeats] = {}
-    of = [replies["keys"][replies["files"] == file] for file in range(files)]
+    repeats: dict[FilePair, Repeats] = {}
+    keys = [replies["keys"][replies["files"] == file] for file in range(files)]
     for one in range(files):
         for other in range(one + 1, files):
-            shared = int(np.isin(of[other], of[one]).sum())
+            shared = int(np.isin(keys[other], keys[one]).sum())
             if shared:
-                found[one, other] = Repeats(shared)
-    return found
+                repeats[one, other] = Repeats(shared)
+    return repeats

@@ -1,4 +1,4 @@
-"""Token lengths in, histograms of bounded size and what windows and padding would cost out."""
+"""Histograms of token lengths in bounded memory, and the windows and padding that training would have."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from convmodel.tokens.batching import TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowPlan
 
 LONGEST = 1 << 16
-"""Lengths from here on are counted together."""
+"""Lengths from this one on share one bin."""
 
-DRAWN = 500_000
-"""Windows at most for which padding is worked out; of more of them, a proportional part is."""
+MAX_WINDOWS = 500_000
+"""Maximum number of windows for which padding is computed; more windows are sampled proportionally."""
 
 RANDOM_BATCH = 16
-"""Rows of the random batches to which padding is compared."""
+"""Rows of the random batches that the trainer's padding is compared with."""
 
 
 class Lengths:
-    """Counts of lengths.
+    """A histogram of lengths.
 
     Args:
-        counts: how often each length came, from 0.
+        counts: number of occurrences of each length, from 0.
     """
 
     def __init__(self, counts: np.ndarray | None = None) -> None:
@@ -31,7 +31,7 @@ class Lengths:
         self.longest = 0
 
     def add(self, lengths: np.ndarray) -> None:
-        """Counts some lengths, none of them negative."""
+        """Count some lengths; they must not be negative."""
         if not len(lengths):
             return
         self.total += int(lengths.sum())
@@ -48,50 +48,54 @@ class Lengths:
 
     @property
     def mean(self) -> float:
-        """The mean; 0 for none."""
+        """The mean length; 0 when there are none."""
         return self.total / max(len(self), 1)
 
     def quantile(self, share: float) -> int:
-        """The smallest length that at least this share of all do not exceed."""
+        """Return the smallest length that at least this share of all lengths do not exceed."""
         if not len(self):
             return 0
         return int(np.searchsorted(np.cumsum(self.counts), share * len(self)))
 
     def above(self, length: int) -> int:
-        """How many are longer than `length`."""
+        """Return the number of lengths greater than `length`."""
         return int(self.counts[length + 1 :].sum())
 
     def between(self, edges: list[int]) -> list[int]:
-        """How many lie in each [edge, next edge); the last one is open."""
+        """Return the number of lengths in each [edge, next edge); the last interval is open."""
         sums = np.append(0, np.cumsum(self.counts))
         below = [int(sums[min(edge, len(sums) - 1)]) for edge in edges]
         return [b - a for a, b in zip(below, [*below[1:], len(self)], strict=True)]
 
 
-def round_edges(longest: int, *, most: int) -> list[int]:
-    """Edges of at most `most` bins of one round width, from 0 until behind `longest`."""
-    width = next(w for ten in (1, 10, 100, 1000, 10**4, 10**5) for w in (ten, 2 * ten, 5 * ten) if w * most > longest)
+def round_edges(longest: int, *, max_bins: int) -> list[int]:
+    """Return the edges of at most `max_bins` bins of one round width (1, 2 or 5 times a power of 10).
+
+    They run from 0 to beyond `longest`.
+    """
+    widths = (factor * 10**exponent for exponent in range(6) for factor in (1, 2, 5))
+    width = next(width for width in widths if width * max_bins > longest)
     return list(range(0, longest + 1, width))
 
 
 @dataclass(frozen=True)
 class SegmentTokens:
-    """The tokens of a chunk's segments, as `WindowPlan` asks for them."""
+    """Token counts of a chunk's segments, in the form that `WindowPlan` reads."""
 
     first: np.ndarray
     prefix_segments: np.ndarray
     tokens: np.ndarray
 
     def segment_lengths(self) -> np.ndarray:
-        """Tokens of every segment, without separators."""
+        """Return the tokens of every segment, without separators."""
         return self.tokens
 
 
 class WindowTally:
-    """Counts the windows into which training would cut the conversations.
+    """Count the windows that training would split the conversations into.
 
     Args:
-        max_length: tokens of a window at most.
+        max_length: maximum tokens of a window.
     """
 
     def __init__(self, max_length: int) -> None:
@@ -100,10 +104,14 @@ class WindowTally:
         self.split = 0
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> list[int]:
-        """Counts a chunk whose segments have so many tokens.
+        """Count the windows of a chunk.
+
+        Args:
+            chunk: the conversations.
+            tokens: (S,) tokens of each segment.
 
         Returns:
-            The numbers of its conversations whose persona leaves no room for a turn.
+            The indices of its conversations whose persona leaves no room for a turn.
         """
         plan = WindowPlan(SegmentTokens(chunk.first, chunk.personas, tokens), max_length=self._max_length)
         self.lengths.add(plan.lengths)
@@ -112,34 +120,34 @@ class WindowTally:
 
 
 def cut_turns(chunk: Chunk, tokens: np.ndarray, *, max_length: int) -> np.ndarray:
-    """The segments that are turns too long for a window beside the persona; those lose their beginning."""
+    """Return the segments of turns that do not fit a window with the persona; training cuts off their beginning."""
     costs = tokens + 1
-    persona = np.bincount(chunk.owners, weights=costs * (chunk.turn_numbers < 0)).astype(np.int64)
-    return np.flatnonzero((chunk.turn_numbers >= 0) & (costs > max_length - 1 - persona[chunk.owners]))
+    persona = np.bincount(chunk.owners, weights=costs * (chunk.turn_indices < 0)).astype(np.int64)
+    return np.flatnonzero((chunk.turn_indices >= 0) & (costs > max_length - 1 - persona[chunk.owners]))
 
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
-    """The share of padding among the tokens of batches of sequences with these lengths; 0 for none."""
+    """Return the share of padding among the tokens of batches of sequences with these lengths; 0 without batches."""
     useful = sum(int(lengths[batch].sum()) for batch in batches)
     read = sum(int(lengths[batch].max()) * len(batch) for batch in batches)
     return 1 - useful / max(read, 1) if read else 0.0
 
 
 def budget_padding(windows: Lengths, *, tokens_per_batch: int) -> float:
-    """The share of padding in batches as the trainer makes them."""
-    lengths = drawn(windows)
+    """Return the share of padding in the trainer's batches."""
+    lengths = sample_lengths(windows)
     sampler = TokenBudgetSampler(lengths, tokens_per_batch=tokens_per_batch, shuffle=True)
     return padding_share(lengths, sampler.epoch(0))
 
 
 def random_padding(windows: Lengths) -> float:
-    """The share of padding in batches of RANDOM_BATCH windows drawn at random."""
-    lengths = drawn(windows)
+    """Return the share of padding in random batches of RANDOM_BATCH windows."""
+    lengths = sample_lengths(windows)
     order = np.random.default_rng(0).permutation(len(lengths))
     return padding_share(lengths, [order[i : i + RANDOM_BATCH] for i in range(0, len(order), RANDOM_BATCH)])
 
 
-def drawn(windows: Lengths) -> np.ndarray:
-    """Window lengths in ascending order: all of them, or a proportional part of very many."""
-    parts = -(-len(windows) // DRAWN) or 1
+def sample_lengths(windows: Lengths) -> np.ndarray:
+    """Return window lengths in ascending order: all of them, or a proportional sample of very many."""
+    parts = -(-len(windows) // MAX_WINDOWS) or 1
     return np.repeat(np.arange(len(windows.counts)), -(-windows.counts // parts))

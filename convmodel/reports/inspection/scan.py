@@ -1,4 +1,4 @@
-"""One file in, everything that can be said of it alone out, read once and in bounded memory."""
+"""Statistics and findings of one file, read once and in bounded memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.formats.conversations import CONVERSATIONS
-from convmodel.reports.inspection.chunks import Chunk, chunks
-from convmodel.reports.inspection.findings import EXAMPLES, Example, Finding, Tally, excerpt
+from convmodel.reports.inspection.chunks import Chunk, read_chunks
+from convmodel.reports.inspection.findings import EXAMPLES, Finding, FindingExample, Tally, excerpt
 from convmodel.reports.inspection.lengths import Lengths, WindowTally, budget_padding, cut_turns, random_padding
 from convmodel.reports.inspection.minhash import Fingerprints
 from convmodel.reports.inspection.scripts import CharacterClasses, ScriptShare, ScriptTally
@@ -18,31 +18,31 @@ from convmodel.reports.inspection.text_checks import TextChecks
 from convmodel.reports.inspection.token_counts import TokenCounter
 
 FREQUENT = 5
-"""How many of the most frequent turns are told."""
+"""Number of most frequent turns in a report."""
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What one file holds.
+    """Statistics and findings of one file.
 
     Args:
-        source: its path or address.
-        format: for a person, "JSON Lines".
-        conversations: how many could be read.
-        unreadable: lines, rows or episodes that could not.
-        personas: conversations with a persona.
-        characters: of all turns and persona sentences.
+        source: path or address of the file.
+        format: name of the format for a person, such as "JSON Lines".
+        conversations: number of conversations read.
+        unreadable: number of lines, rows or episodes that could not be read.
+        personas: number of conversations with a persona.
+        characters: number of characters in all turns and persona sentences.
         turns: turns of each conversation.
         turn_tokens: tokens of each turn, without separators.
-        conversation_tokens: tokens of each conversation as it is laid out, persona and separators included.
+        conversation_tokens: tokens of each conversation as laid out, persona and separators included.
         speaker_tokens: tokens of the first and the second speaker.
-        windows: tokens of the windows that training would read.
-        split: conversations longer than a window.
-        padding: the share of padding in the trainer's batches.
-        random_padding: the same in batches of 16 windows drawn at random.
-        scripts: how many conversations are mainly in each script.
-        frequent: the most frequent turns, each with how often it came.
-        findings: what is wrong or remarkable.
+        windows: tokens of each window that training would read.
+        split: number of conversations longer than a window.
+        padding: share of padding in the trainer's batches.
+        random_padding: share of padding in random batches of 16 windows.
+        scripts: number of conversations mainly in each script.
+        frequent: the most frequent turns with their counts.
+        findings: problems and remarks.
     """
 
     source: str
@@ -65,14 +65,14 @@ class FileReport:
 
 
 class FileScan:
-    """Looks at a file chunk by chunk.
+    """Scan a file chunk by chunk.
 
     Args:
-        reader: reads the file, skipping what cannot be read.
+        reader: reader of the file that skips unreadable lines.
         count_tokens: counts the tokens of texts.
         max_length: tokens of a window.
         control_tokens: strings of the tokenizer's control tokens.
-        classes: the table of characters; may serve several files.
+        classes: the table of characters; several scans may share it.
     """
 
     def __init__(
@@ -84,24 +84,31 @@ class FileScan:
         control_tokens: frozenset[str],
         classes: CharacterClasses,
     ) -> None:
-        self._reader, self._count_tokens, self._classes = reader, count_tokens, classes
-        self._tally = Tally(reader.place)
+        self._reader = reader
+        self._count_tokens = count_tokens
+        self._classes = classes
+        self._tally = Tally(reader.location)
         self._texts = TextChecks(self._tally, control_tokens=control_tokens)
         self._speakers = SpeakerTally(self._tally)
         self._scripts = ScriptTally(classes)
-        self._windows, self._max_length = WindowTally(max_length), max_length
-        self._turns, self._turn_tokens, self._conversation_tokens = Lengths(), Lengths(), Lengths()
-        self._personas = self._characters = self._segments = 0
+        self._windows = WindowTally(max_length)
+        self._max_length = max_length
+        self._turns = Lengths()
+        self._turn_tokens = Lengths()
+        self._conversation_tokens = Lengths()
+        self._personas = 0
+        self._characters = 0
+        self._segments = 0
 
     def run(self, fingerprints: Fingerprints, *, file: int, progress: Callable[[int], object]) -> None:
-        """Reads the file.
+        """Read the file.
 
         Args:
-            fingerprints: where those of its conversations are added.
-            file: its number.
-            progress: told after each chunk how many conversations it had.
+            fingerprints: collects the fingerprints of the conversations.
+            file: index of the file.
+            progress: called after each chunk with its number of conversations.
         """
-        for chunk in chunks(self._reader):
+        for chunk in read_chunks(self._reader):
             self._add(chunk)
             fingerprints.add(file, chunk)
             progress(len(chunk.conversations))
@@ -113,7 +120,7 @@ class FileScan:
         self._scripts.add(chunk, classes)
         self._speakers.add(chunk, tokens)
         self._turns.add(np.diff(chunk.first) - chunk.personas)
-        self._turn_tokens.add(tokens[chunk.turn_numbers >= 0])
+        self._turn_tokens.add(tokens[chunk.turn_indices >= 0])
         self._conversation_tokens.add(np.add.reduceat(tokens + 1, chunk.first[:-1]) + 1)
         for segment in cut_turns(chunk, tokens, max_length=self._max_length).tolist():
             self._tally.add_text("cut_turn", chunk, segment)
@@ -125,7 +132,7 @@ class FileScan:
         self._segments += len(chunk.texts)
 
     def report(self, *, tokens_per_batch: int) -> FileReport:
-        """What was seen, once the file is read; padding is for batches of at most `tokens_per_batch` tokens."""
+        """Return the report, after `run`; padding is that of batches of at most `tokens_per_batch` tokens."""
         read = self._reader.report
         return FileReport(
             source=self._reader.source,
@@ -148,15 +155,16 @@ class FileScan:
         )
 
     def _findings(self) -> list[Finding]:
-        read, place = self._reader.report, self._reader.place
+        read = self._reader.report
         unreadable = [problem.removeprefix(f"{read.source}:").partition(": ") for problem in read.problems]
-        self._tally.note(
+        self._tally.add_counted(
             "unreadable",
             read.skipped,
-            [Example(f"{read.source}:{line}", why) for line, _, why in unreadable[:EXAMPLES]],
+            [FindingExample(f"{read.source}:{line}", why) for line, _, why in unreadable[:EXAMPLES]],
         )
         rare, first = self._scripts.rare()
-        self._tally.note("odd_script", rare, [Example(place(line), text) for line, text in first])
+        examples = [FindingExample(self._reader.location(line), text) for line, text in first]
+        self._tally.add_counted("odd_script", rare, examples)
         totals = {
             "line": read.conversations + read.skipped,
             "conversation": read.conversations,

@@ -1,4 +1,4 @@
-"""Code points in, a class for each out: the script of a letter, or what is wrong with it."""
+"""Classification of characters: the script of a letter, or a class of characters that a text should not contain."""
 
 import unicodedata
 from collections import Counter
@@ -10,17 +10,17 @@ from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.findings import EXAMPLES, excerpt
 
 OTHER, REPLACEMENT, CONTROL, HIDDEN = range(4)
-"""The classes that are no script: digits, punctuation and the like; and three that ought not to be there."""
+"""Classes other than scripts: digits, punctuation and the like; and three kinds that a text should not contain."""
 
 HIDDEN_CHARACTERS = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\u202a-\u202e\u2066-\u2069"
-"""Zero-width characters and direction controls, as they stand in a character class. Joiners (U+200C, U+200D) and marks
-(U+200E, U+200F) are not among them: emoji and right-to-left scripts need those."""
+"""Zero-width characters and direction controls, in the syntax of a regex character class. Joiners (U+200C, U+200D) and
+marks (U+200E, U+200F) are not among them: emoji and right-to-left scripts need those."""
 
 FIRST_SCRIPT = 4
 _CLASSES = 256
 _UNKNOWN = 255
 _CODE_POINTS = 0x110000
-_TO_BE_PASSED_OVER = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "MATHEMATICAL", "CIRCLED"}
+_IGNORED_WORDS = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "MATHEMATICAL", "CIRCLED"}
 _NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana", "IDEOGRAPHIC": "Han"}
 _LATIN = {
     "LETTER",
@@ -37,9 +37,10 @@ _LATIN = {
 
 
 class CharacterClasses:
-    """A table from code points to classes, filled for those that are met.
+    """A table from code points to classes, filled lazily.
 
-    The script of a letter is the first word of its Unicode name ("CYRILLIC SMALL LETTER A"); unicodedata has no other.
+    The script of a letter is the first word of its Unicode name ("CYRILLIC SMALL LETTER A"): unicodedata does not have
+    the Script property.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class CharacterClasses:
         self._hidden = _expanded(HIDDEN_CHARACTERS)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """(N,) code points in, the class of each out; class `script_class(n)` is `scripts[n]`."""
+        """Return the class of each of (N,) code points; class `script_class(n)` is `scripts[n]`."""
         classes = self._table[points]
         if (classes == _UNKNOWN).any():
             for point in np.unique(points[classes == _UNKNOWN]).tolist():
@@ -57,9 +58,9 @@ class CharacterClasses:
         return classes
 
     @staticmethod
-    def script_class(number: int) -> int:
-        """The class of the script with this number."""
-        return number + FIRST_SCRIPT
+    def script_class(index: int) -> int:
+        """Return the class of `scripts[index]`."""
+        return index + FIRST_SCRIPT
 
     def _classify(self, character: str) -> int:
         if character in "\n\t\r":
@@ -81,26 +82,27 @@ class CharacterClasses:
 
 
 def script_of(letter: str) -> str:
-    """The script of a letter: `Latin`, `Han`, `Kana`, ..."""
+    """Return the script of a letter: `Latin`, `Han`, `Kana`, ..."""
     words = unicodedata.name(letter, "UNNAMED").split()
-    word = next((word for word in words if word not in _TO_BE_PASSED_OVER), "UNNAMED")
+    word = next((word for word in words if word not in _IGNORED_WORDS), "UNNAMED")
     return "Latin" if word in _LATIN else _NAMES.get(word, word.title())
 
 
 def _expanded(character_class: str) -> frozenset[str]:
-    """The characters of a class such as `a-cx`."""
-    found: set[str] = set()
+    """Return the characters of a character class such as `a-cx`."""
+    characters: set[str] = set()
     for i, character in enumerate(character_class):
         if character == "-":
-            first, last = ord(character_class[i - 1]), ord(character_class[i + 1])
-            found.update(map(chr, range(first, last + 1)))
+            first = ord(character_class[i - 1])
+            last = ord(character_class[i + 1])
+            characters.update(map(chr, range(first, last + 1)))
         else:
-            found.add(character)
-    return frozenset(found)
+            characters.add(character)
+    return frozenset(characters)
 
 
 RARE = 0.01
-"""A script in which at most this share of a file's conversations is written is rare there."""
+"""Maximum share of a file's conversations in a script that counts as rare in the file."""
 
 JAPANESE = "Japanese"
 NO_LETTERS = "no letters"
@@ -108,17 +110,17 @@ NO_LETTERS = "no letters"
 
 @dataclass(frozen=True)
 class ScriptShare:
-    """A script and how many conversations of a file are mainly written in it."""
+    """A script and the number of conversations of a file that are mainly written in it."""
 
     script: str
     conversations: int
 
 
 class ScriptTally:
-    """Counts conversations by the script that most of their letters are of; Han counts as Japanese beside kana.
+    """Count conversations by the script of most of their letters; Han counts as Japanese in texts that contain kana.
 
     Args:
-        classes: the table by which the chunks' characters were classified.
+        classes: the table that classified the characters of the chunks.
     """
 
     def __init__(self, classes: CharacterClasses) -> None:
@@ -127,7 +129,7 @@ class ScriptTally:
         self._first: dict[str, list[tuple[int, str]]] = {}
 
     def add(self, chunk: Chunk, classes: np.ndarray) -> None:
-        """Counts the conversations of a chunk, whose characters have these classes."""
+        """Count the conversations of a chunk; `classes` are the classes of its characters."""
         rows = len(chunk.conversations)
         width = FIRST_SCRIPT + len(self._classes.scripts)
         owners = np.repeat(chunk.owners, np.diff(chunk.text_starts))
@@ -136,12 +138,13 @@ class ScriptTally:
         counts = self._with_japanese(counts, names)
         main = np.where(counts.any(axis=1), counts.argmax(axis=1), len(names)) if names else np.zeros(rows, int)
         names.append(NO_LETTERS)
-        for number in np.unique(main).tolist():
-            which = np.flatnonzero(main == number)
-            self._counts[names[number]] += len(which)
-            first = self._first.setdefault(names[number], [])
-            for row in which[: EXAMPLES - len(first)].tolist():
-                first.append((int(chunk.lines[row]), f"{names[number]}: {excerpt(chunk.conversations[row].turns[0])}"))
+        for script in np.unique(main).tolist():
+            name = names[script]
+            in_script = np.flatnonzero(main == script)
+            self._counts[name] += len(in_script)
+            first = self._first.setdefault(name, [])
+            for row in in_script[: EXAMPLES - len(first)].tolist():
+                first.append((int(chunk.lines[row]), f"{name}: {excerpt(chunk.conversations[row].turns[0])}"))
 
     @staticmethod
     def _with_japanese(counts: np.ndarray, names: list[str]) -> np.ndarray:
@@ -158,11 +161,11 @@ class ScriptTally:
         return counts
 
     def shares(self) -> tuple[ScriptShare, ...]:
-        """The scripts, the most frequent first."""
+        """Return the scripts, the most frequent first."""
         return tuple(ScriptShare(script, count) for script, count in self._counts.most_common())
 
     def rare(self) -> tuple[int, list[tuple[int, str]]]:
-        """How many conversations are in a rare script; the first ones as line and text."""
+        """Return the number of conversations in a rare script, and the lines and texts of the first ones."""
         total = self._counts.total()
         scripts = [s for s, count in self._counts.items() if s != NO_LETTERS and count <= RARE * total]
         first = sorted(example for script in scripts for example in self._first[script])

@@ -1,27 +1,28 @@
-"""What a person asked for in, checked and with its defaults out; imports nothing, so that --help is instant."""
+"""Settings of an inspection and their defaults; this module imports nothing heavy, so that --help is instant."""
 
 from dataclasses import dataclass
 
 VOCABULARY = 2048
 WINDOW = 256
 TOKENS_PER_BATCH = 512
-"""Where there is no model: as in config.yaml."""
+"""Defaults without a model, the values of config.yaml."""
 
 NEAR = 0.8
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What files are measured against.
+class InspectionSettings:
+    """Settings of an inspection.
 
     Args:
-        model: whose tokenizer and window are used; a vocabulary learned from the first file when None.
-        max_length: tokens of a window; the model's, or WINDOW, when None.
-        tokens_per_batch: tokens of a batch at most, padding included.
-        near: the similarity from which conversations are nearly the same.
+        model: a folder or Hub name, whose tokenizer and window are used; when None, a vocabulary is learned from the
+            first file.
+        max_length: tokens of a window; when None, the model's or WINDOW.
+        tokens_per_batch: maximum tokens of a training batch, padding included.
+        near: minimum similarity of nearly equal conversations.
 
     Raises:
-        ValueError: when a number is out of its range.
+        ValueError: when a number is out of range.
     """
 
     model: str | None = None

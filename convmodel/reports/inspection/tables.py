@@ -1,25 +1,21 @@
-"""An inspection in, the tables and sentences that terminal and page share out."""
+"""Tables and sentences of an inspection, for the terminal and the page."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from convmodel.reports.inspection.findings import KINDS, Finding, Kind, excerpt, plural, share
+from convmodel.reports.inspection.findings import KINDS, Finding, FindingKind, excerpt, plural, share
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.lengths import RANDOM_BATCH, Lengths, round_edges
 from convmodel.reports.inspection.scan import FileReport
+from convmodel.reports.tables import Table
 
 BINS = 8
-"""Of a histogram, up to the window."""
+"""Maximum number of bins of a histogram, up to the window."""
 
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a header; the first column holds names."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+MAX_SCRIPTS = 6
+"""Maximum number of scripts listed for a file."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +23,9 @@ class Bar:
     """A bin of a histogram.
 
     Args:
-        name: its bounds, both included.
-        count: how many are in it.
-        beyond: whether it lies beyond the window.
+        name: bounds of the bin, both included.
+        count: number of values in it.
+        beyond: whether the bin lies beyond the window.
     """
 
     name: str
@@ -38,13 +34,13 @@ class Bar:
 
 
 def short_names(sources: Sequence[str]) -> dict[str, str]:
-    """For each file its last name, or all of it where two would be called the same."""
+    """Return the base name of each file, or its whole path where two files have the same base name."""
     last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
     return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
 
 
 def file_table(inspection: Inspection) -> Table:
-    """What each file holds; one column for each."""
+    """Return the statistics of the files, one column for each."""
     names = short_names([report.source for report in inspection.files])
     columns = [_column(report, inspection) for report in inspection.files]
     rows = tuple((rows[0][0], *(text for _, text in rows)) for rows in zip(*columns, strict=True))
@@ -86,14 +82,14 @@ def _percent(part: float) -> str:
 
 
 def pair_table(inspection: Inspection) -> Table:
-    """What each two files share."""
+    """Return the overlap of each pair of files."""
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
         (
             f"{names[pair.one]}, {names[pair.other]}",
-            _with_share(pair.leaks, pair.of),
-            _with_share(pair.near_leaks, pair.of),
-            _with_share(pair.replies, pair.replies_of),
+            _with_share(pair.leaks, pair.conversations),
+            _with_share(pair.near_leaks, pair.conversations),
+            _with_share(pair.shared_replies, pair.replies),
         )
         for pair in inspection.pairs
     )
@@ -105,18 +101,18 @@ def _with_share(count: int, total: int) -> str:
 
 
 def script_table(inspection: Inspection) -> Table:
-    """The scripts of each file."""
+    """Return the scripts of each file."""
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
         (names[report.source], ", ".join(f"{s.script} {share(s.conversations, report.conversations)}" for s in scripts))
         for report in inspection.files
-        if (scripts := report.scripts[:6])
+        if (scripts := report.scripts[:MAX_SCRIPTS])
     )
     return Table(("file", "conversations mainly in"), rows)
 
 
 def frequent_table(inspection: Inspection) -> Table:
-    """The most frequent turns of each file."""
+    """Return the most frequent turns of each file."""
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
         (names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
@@ -127,19 +123,19 @@ def frequent_table(inspection: Inspection) -> Table:
 
 
 def conversation_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
-    """A histogram of the tokens of conversations: equal steps up to the window, and what is beyond it."""
+    """Return a histogram of the tokens of conversations: equal steps up to the window, and the rest."""
     lengths = [report.conversation_tokens for report in reports]
-    longest = max(each.longest for each in lengths)
+    longest = max(of_file.longest for of_file in lengths)
     if 2 * longest <= window:
-        return _bars(lengths, [edge + 1 for edge in round_edges(longest, most=BINS)], window=window)
+        return _bars(lengths, [edge + 1 for edge in round_edges(longest, max_bins=BINS)], window=window)
     width = -(-window // BINS)
     return _bars(lengths, [*range(1, window + 1, width), window + 1, 2 * window + 1], window=window)
 
 
 def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
-    """A histogram of the tokens of turns: equal steps for 99 of 100, and the rest."""
-    most = max((report.turn_tokens.quantile(0.99) for report in reports), default=0)
-    edges = [edge + 1 for edge in round_edges(max(most, 1), most=BINS)]
+    """Return a histogram of the tokens of turns: equal steps for 99 of 100, and the rest."""
+    longest = max((report.turn_tokens.quantile(0.99) for report in reports), default=0)
+    edges = [edge + 1 for edge in round_edges(max(longest, 1), max_bins=BINS)]
     bars = _bars([report.turn_tokens for report in reports], [*edges, edges[-1] + edges[-1]], window=window)
     while len(bars) > 1 and not bars[-1].count:
         bars.pop()
@@ -147,45 +143,47 @@ def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
 
 
 def _bars(lengths: Sequence[Lengths], edges: list[int], *, window: int) -> list[Bar]:
-    sums = [sum(counts) for counts in zip(*(each.between(edges) for each in lengths), strict=True)]
+    sums = [sum(counts) for counts in zip(*(of_file.between(edges) for of_file in lengths), strict=True)]
     names = [f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in pairwise(edges)]
     names.append(f"> {edges[-1] - 1}")
     return [Bar(name, count, beyond=edge > window) for name, count, edge in zip(names, sums, edges, strict=True)]
 
 
-def grouped(inspection: Inspection) -> list[tuple[Kind, list[Finding]]]:
-    """The findings of each kind together, problems first."""
-    return [(KINDS[name], list(found)) for name, found in groupby(inspection.findings, key=lambda each: each.kind)]
+def group_by_kind(inspection: Inspection) -> list[tuple[FindingKind, list[Finding]]]:
+    """Return the findings of each kind, problems first."""
+    groups = groupby(inspection.findings, key=lambda finding: finding.kind)
+    return [(KINDS[name], list(findings)) for name, findings in groups]
 
 
 def sentence(finding: Finding, names: dict[str, str]) -> str:
-    """What was found in one file: `12 conversations of test.jsonl, from train.jsonl (0.4 %)`."""
+    """Describe a finding: `12 conversations of test.jsonl, from train.jsonl (0.4%)`."""
     other = f", from {names[finding.other]}" if finding.other not in ("", finding.source) else ""
-    found = plural(finding.count, KINDS[finding.kind].unit)
-    return f"{found} of {names[finding.source]}{other} ({share(finding.count, finding.total)})"
+    counted = plural(finding.count, KINDS[finding.kind].unit)
+    return f"{counted} of {names[finding.source]}{other} ({share(finding.count, finding.total)})"
 
 
 def verdict(inspection: Inspection) -> str:
-    """One line about everything."""
+    """Summarise the inspection in one line."""
     kinds = {finding.kind for finding in inspection.findings}
     problems = sum(KINDS[kind].severity == "problem" for kind in kinds)
     if not kinds:
         return "Nothing to remark."
-    told = plural(problems, "kind") + " of problem" if problems else "No problem"
-    return f"{told}, {plural(len(kinds) - problems, 'remark')}."
+    subject = plural(problems, "kind") + " of problem" if problems else "No problem"
+    return f"{subject}, {plural(len(kinds) - problems, 'remark')}."
 
 
 def notes(inspection: Inspection) -> list[str]:
-    """How it was measured, and what is not exact."""
-    settings, ruler = inspection.settings, inspection.ruler
-    told = [
+    """Describe how the files were measured, and which numbers are estimates."""
+    settings = inspection.settings
+    ruler = inspection.ruler
+    texts = [
         f"Tokens: {ruler.name}; a window of {ruler.max_length}.",
         f"Nearly: at least {settings.near:.0%} of the pairs of neighbouring words shared (estimated).",
     ]
     conversations, replies = inspection.duplicates.one_in
     if max(conversations, replies) > 1:
-        told.append(
+        texts.append(
             f"Very many: of the conversations one in {conversations} was compared with others, of the replies one in "
             f"{replies}. What is repeated is estimated, and what is nearly the same is more than was found."
         )
-    return told
+    return texts

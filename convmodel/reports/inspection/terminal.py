@@ -1,18 +1,16 @@
-"""An inspection in, what a person reads in a terminal out: at any width, and plain where it is no terminal."""
+"""Print an inspection on a terminal of any width; plain text where the output is not a terminal."""
 
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
-from convmodel.reports.inspection.findings import Finding, Kind, share
+from convmodel.reports.inspection.findings import Finding, FindingKind, share
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.tables import (
     Bar,
-    Table,
     conversation_bars,
     file_table,
     frequent_table,
-    grouped,
+    group_by_kind,
     notes,
     pair_table,
     script_table,
@@ -21,105 +19,77 @@ from convmodel.reports.inspection.tables import (
     turn_bars,
     verdict,
 )
+from convmodel.reports.tables import Table
+from convmodel.reports.terminal import STYLES, column_groups, console_grid, print_wrapped
 
-_SHOWN = {"problem": 3, "remark": 1}
-_STYLES = {"problem": "bold red", "remark": "bold yellow"}
+_MAX_EXAMPLES = {"problem": 3, "remark": 1}
 
 
 def show(inspection: Inspection, console: Console) -> None:
-    """Prints everything."""
-    for part in _parts(file_table(inspection), console.width):
-        console.print(_grid(part))
+    """Print the whole inspection."""
+    for part in column_groups(file_table(inspection), console.width):
+        console.print(console_grid(part))
         console.print()
     window = inspection.ruler.max_length
-    _histogram(f"Tokens of a conversation (window {window})", conversation_bars(inspection.files, window), console)
-    _histogram("Tokens of a turn", turn_bars(inspection.files, window), console)
-    _rows("Scripts, by conversations", script_table(inspection), console)
-    _rows("Most frequent turns", frequent_table(inspection), console)
+    _print_bars(f"Tokens of a conversation (window {window})", conversation_bars(inspection.files, window), console)
+    _print_bars("Tokens of a turn", turn_bars(inspection.files, window), console)
+    _print_rows("Scripts, by conversations", script_table(inspection), console)
+    _print_rows("Most frequent turns", frequent_table(inspection), console)
     if inspection.pairs:
-        _title("Shared between files", console)
-        _pairs(pair_table(inspection), console)
+        _print_title("Shared between files", console)
+        _print_pairs(pair_table(inspection), console)
     names = short_names([report.source for report in inspection.files])
-    for kind, findings in grouped(inspection):
-        _findings(kind, findings, names, console)
+    for kind, findings in group_by_kind(inspection):
+        _print_findings(kind, findings, names, console)
     for note in notes(inspection):
-        _say(Text(note, style="dim"), console)
-    style = _STYLES["problem"] if inspection.problems else "bold green"
+        print_wrapped(Text(note, style=STYLES["muted"]), console)
+    style = STYLES["problem"] if inspection.problems else STYLES["fine"]
     console.print(Text(verdict(inspection), style=style))
 
 
-def _title(text: str, console: Console) -> None:
-    _say(Text(text, style="bold"), console)
+def _print_title(text: str, console: Console) -> None:
+    print_wrapped(Text(text, style=STYLES["strong"]), console)
 
 
-def _say(text: Text, console: Console, *, indent: int = 0) -> None:
-    """Prints a text over as many lines as it needs, without the spaces that would fill them."""
-    for line in text.wrap(console, max(console.width - indent, 10)):
-        line.rstrip()
-        console.print(Text(" " * indent) + line, soft_wrap=True)
-
-
-def _parts(table: Table, width: int) -> list[Table]:
-    """The table, in parts of as many columns as fit beside the names."""
-    names, *wide = (max(map(len, column)) + 1 for column in zip(table.header, *table.rows, strict=True))
-    fitting = max(1, (width - names) // max(wide))
-    columns = range(1, len(table.header), fitting)
-    return [
-        Table(
-            ("", *table.header[start : start + fitting]),
-            tuple((row[0], *row[start : start + fitting]) for row in table.rows),
-        )
-        for start in columns
-    ]
-
-
-def _grid(table: Table) -> Grid:
-    grid = Grid(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    grid.add_column("", overflow="fold")
-    for name in table.header[1:]:
-        grid.add_column(Text(name), justify="right", overflow="fold")
-    for row in table.rows:
-        grid.add_row(*map(Text, row))
-    return grid
-
-
-def _histogram(title: str, bars: list[Bar], console: Console) -> None:
-    _title(title, console)
-    names, counts = max(len(bar.name) for bar in bars), max(len(f"{bar.count:,}") for bar in bars)
-    room = max(4, min(60, console.width - names - counts - 11))
-    most, total = max(max(bar.count for bar in bars), 1), sum(bar.count for bar in bars)
+def _print_bars(title: str, bars: list[Bar], console: Console) -> None:
+    _print_title(title, console)
+    name_width = max(len(bar.name) for bar in bars)
+    count_width = max(len(f"{bar.count:,}") for bar in bars)
+    room = max(4, min(60, console.width - name_width - count_width - 11))
+    largest = max(max(bar.count for bar in bars), 1)
+    total = sum(bar.count for bar in bars)
     block = "█" if console.encoding.startswith("utf") else "#"
     for bar in bars:
-        filled = block * (max(1, round(room * bar.count / most)) if bar.count else 0)
-        line = Text(f"{bar.name:>{names}} ")
+        filled = block * (max(1, round(room * bar.count / largest)) if bar.count else 0)
+        line = Text(f"{bar.name:>{name_width}} ")
         line.append(f"{filled:<{room}}", style="red" if bar.beyond else "cyan")
-        line.append(f" {bar.count:>{counts},} {share(bar.count, total):>7}")
+        line.append(f" {bar.count:>{count_width},} {share(bar.count, total):>7}")
         console.print(line, no_wrap=True, overflow="crop")
     console.print()
 
 
-def _rows(title: str, table: Table, console: Console) -> None:
+def _print_rows(title: str, table: Table, console: Console) -> None:
     if table.rows:
-        _title(title, console)
+        _print_title(title, console)
         for name, text in table.rows:
-            _say(Text.assemble((name, "cyan"), ": ", text), console)
+            print_wrapped(Text.assemble((str(name), STYLES["position"]), f": {text}"), console)
         console.print()
 
 
-def _pairs(table: Table, console: Console) -> None:
+def _print_pairs(table: Table, console: Console) -> None:
     for files, same, nearly, replies in table.rows:
-        _say(Text(files, style="cyan"), console)
+        print_wrapped(Text(str(files), style=STYLES["position"]), console)
         line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
-        _say(Text(line), console, indent=2)
+        print_wrapped(Text(line), console, indent=2)
     console.print()
 
 
-def _findings(kind: Kind, findings: list[Finding], names: dict[str, str], console: Console) -> None:
-    _say(Text.assemble((kind.severity, _STYLES[kind.severity]), f": {kind.heading}"), console)
-    _say(Text(kind.advice, style="dim italic"), console, indent=2)
+def _print_findings(kind: FindingKind, findings: list[Finding], names: dict[str, str], console: Console) -> None:
+    print_wrapped(Text.assemble((kind.severity, STYLES[kind.severity]), f": {kind.heading}"), console)
+    print_wrapped(Text(kind.advice, style="dim italic"), console, indent=2)
     for finding in findings:
-        _say(Text(sentence(finding, names)), console, indent=2)
-        for example in finding.examples[: _SHOWN[kind.severity]]:
-            text = Text.assemble((example.place, "cyan"), " ", example.text)
-            _say(text, console, indent=4)
+        print_wrapped(Text(sentence(finding, names)), console, indent=2)
+        for example in finding.examples[: _MAX_EXAMPLES[kind.severity]]:
+            line = Text.assemble((example.location, STYLES["position"]), " ", example.text)
+            print_wrapped(line, console, indent=4)
     console.print()

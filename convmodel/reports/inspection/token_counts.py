@@ -1,4 +1,4 @@
-"""Texts in, the number of their tokens out: exactly those of the tokenizer, much faster than encoding."""
+"""Counting of tokens: exactly those of the tokenizer, but much faster than encoding."""
 
 import json
 import re
@@ -12,26 +12,26 @@ import regex
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 LEARNED_FROM = 1_000_000
-"""Characters from which a vocabulary is learned where no model is given."""
+"""Number of characters that a vocabulary is learned from when no model is given."""
 
 _PIECES = regex.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )  # GPT-2's, as in the ByteLevel pre-tokenizer of tokenizers
-# The same for ASCII alone: Python's own engine is twice as fast, but knows neither \p{L} nor Unicode's white space.
+# The same pattern for ASCII texts: Python's own engine is twice as fast, but has neither \p{L} nor Unicode white space.
 _ASCII_PIECES = re.compile(
     r"'(?:[stmd]|re|ve|ll)| ?[a-zA-Z]+| ?[0-9]+| ?[^ \t-\ra-zA-Z0-9]+|[ \t-\r]+(?![^ \t-\r])|[ \t-\r]+"
 )
-_REMEMBERED = 500_000
+_MAX_CACHED = 500_000
 
 
 class TokenCounter:
-    """Counts the tokens of texts.
+    """Count the tokens of texts.
 
-    A byte-level BPE such as GPT-2's cuts a text into pieces and encodes each for itself, so a piece met before need not
-    be encoded again: three times as fast. Any other tokenizer encodes the texts.
+    A byte-level BPE such as GPT-2's splits a text into pieces and encodes each piece independently, so the counts of
+    pieces are cached: three times as fast. With any other tokenizer the texts are encoded.
 
     Args:
-        tokenizer: whose tokens are counted.
+        tokenizer: the tokenizer whose tokens are counted.
     """
 
     def __init__(self, tokenizer: ConversationTokenizer) -> None:
@@ -40,30 +40,30 @@ class TokenCounter:
         self._known: dict[str, int] = {}
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """(S,) the tokens of each text, without separators."""
+        """Return (S,) the number of tokens of each text, without separators."""
         if not self._by_pieces:
             return np.array([len(ids) for ids in self._tokenizer.encode_many(texts)], dtype=np.int64)
         ascii_pieces, all_pieces = _ASCII_PIECES.findall, _PIECES.findall
         pieces = [ascii_pieces(text) if text.isascii() else all_pieces(text) for text in texts]
-        if len(self._known) > _REMEMBERED:
+        if len(self._known) > _MAX_CACHED:
             self._known.clear()
         new = list(set(chain.from_iterable(pieces)) - self._known.keys())
         self._known.update(zip(new, map(len, self._tokenizer.encode_many(new)), strict=True))
         length = self._known.__getitem__
-        return np.array([sum(map(length, found)) for found in pieces], dtype=np.int64)
+        return np.array([sum(map(length, of_text)) for of_text in pieces], dtype=np.int64)
 
 
 def learn_tokenizer(texts: Iterable[str], *, vocab_size: int) -> ConversationTokenizer:
-    """Learns a vocabulary from the first texts, as the trainer does from all of them.
+    """Learn a vocabulary from the first texts; the trainer learns it from all of them.
 
     Args:
-        texts: read until LEARNED_FROM characters have been seen.
-        vocab_size: tokens at most.
+        texts: the texts, read up to LEARNED_FROM characters.
+        vocab_size: maximum number of tokens.
     """
-    return ConversationTokenizer.learn(_until(iter(texts), LEARNED_FROM), vocab_size)
+    return ConversationTokenizer.learn(_take_characters(iter(texts), LEARNED_FROM), vocab_size)
 
 
-def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
+def _take_characters(texts: Iterable[str], characters: int) -> Iterable[str]:
     seen = 0
     for text in texts:
         yield text
@@ -73,7 +73,7 @@ def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
 
 
 def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
-    """Whether its pieces are those of `_PIECES`, each encoded for itself."""
+    """Return whether the tokenizer splits texts like `_PIECES` and encodes each piece independently."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
         return False
@@ -90,6 +90,6 @@ def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
     )
 
 
-def sample_texts(conversations: Iterable[Any], *, most: int = 100_000) -> Iterable[str]:
-    """Persona sentences and turns of the first conversations."""
-    return (text for c in islice(conversations, most) for text in (*c.persona, *c.turns))
+def sample_texts(conversations: Iterable[Any], *, limit: int = 100_000) -> Iterable[str]:
+    """Yield the persona sentences and turns of the first `limit` conversations."""
+    return (text for c in islice(conversations, limit) for text in (*c.persona, *c.turns))

@@ -10,11 +10,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.data.conversation import Conversation, write_conversations
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.reports.evaluation import Evaluation, Options, evaluate
+from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import TEXTS, random_turns
 
-OPTIONS = Options(decoding={"max_new_tokens": 6}, resamples=200)
+OPTIONS = EvaluationOptions(decoding={"max_new_tokens": 6}, resamples=200)
 """Quick ones."""
 
 

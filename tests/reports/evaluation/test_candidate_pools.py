@@ -10,8 +10,8 @@ import pytest
 
 from convmodel.data.conversation import Conversation, ConversationFileError, write_conversations
 from convmodel.metrics.words import words
-from convmodel.reports.evaluation.candidate_pools import POOL, read_pools
-from convmodel.reports.evaluation.examples import Options
+from convmodel.reports.evaluation.candidate_pools import DEFAULT_POOL, read_pools
+from convmodel.reports.evaluation.examples import EvaluationOptions
 from tests.reports.evaluation.conftest import some_conversations
 
 Write = Callable[[Sequence[object] | str], str]
@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_candidates_of_the_file_are_taken_as_they_are(write: Write) -> None:
-    found = read_pools(write(GIVEN), Options(), "stop")
+    found = read_pools(write(GIVEN), EvaluationOptions(), "stop")
     assert found.candidates == {"from": "the file"} and not found.notes
     assert [(one.conversation, one.line, one.example.response) for one in found.examples] == [
         (1, 1, "By the sea."),
@@ -55,7 +55,7 @@ def test_candidates_of_the_file_are_taken_as_they_are(write: Write) -> None:
     ],
 )
 def test_candidates_of_other_formats_are_found(write: Write, content: str) -> None:
-    found = read_pools(write(content), Options(), "stop")
+    found = read_pools(write(content), EvaluationOptions(), "stop")
     assert found.candidates == {"from": "the file"}
     assert len({one.conversation for one in found.examples}) == 1
     assert all(len(one.example.candidates) > 1 for one in found.examples)
@@ -67,20 +67,20 @@ def test_a_limit_takes_whole_conversations(write: Write) -> None:
         for talk in range(6)
         for turn in (0, 2)
     ]
-    found = read_pools(write(lines), Options(limit=3), "stop")
+    found = read_pools(write(lines), EvaluationOptions(limit=3), "stop")
     assert [(one.conversation, one.line) for one in found.examples] == [(1, 1), (1, 2), (3, 5), (3, 6), (5, 9), (5, 10)]
 
 
 def test_examples_without_a_distractor_are_left_out_and_told(write: Write) -> None:
     lines = [*GIVEN, {"context": ["a"], "response": "b", "distractors": []}]
-    found = read_pools(write(lines), Options(), "stop")
+    found = read_pools(write(lines), EvaluationOptions(), "stop")
     assert len(found.examples) == 3 and found.notes == ["1 example without a distractor left out."]
     with pytest.raises(ValueError, match="data: no reply has a distractor, so there is nothing to choose between"):
-        read_pools(write("Context,Utterance,Label\na __eot__,b,1\n"), Options(), "stop")
+        read_pools(write("Context,Utterance,Label\na __eot__,b,1\n"), EvaluationOptions(), "stop")
 
 
-@pytest.mark.parametrize("options", [Options(turns="all"), Options(pool=10)])
-def test_options_for_drawing_are_refused_where_nothing_is_drawn(write: Write, options: Options) -> None:
+@pytest.mark.parametrize("options", [EvaluationOptions(turns="all"), EvaluationOptions(pool=10)])
+def test_options_for_drawing_are_refused_where_nothing_is_drawn(write: Write, options: EvaluationOptions) -> None:
     with pytest.raises(ValueError, match=r"data: (turns=all|pool=10) means nothing here"):
         read_pools(write(GIVEN), options, "stop")
 
@@ -88,8 +88,8 @@ def test_options_for_drawing_are_refused_where_nothing_is_drawn(write: Write, op
 def test_what_cannot_be_read_is_told_with_its_line_or_skipped_and_counted(write: Write) -> None:
     path = write([GIVEN[0], {"context": ["a"], "response": "", "distractors": ["b"]}, ["plain", "turns"], GIVEN[1]])
     with pytest.raises(ConversationFileError, match="data:2: response 1 is empty"):
-        read_pools(path, Options(), "stop")
-    found = read_pools(path, Options(), "skip")
+        read_pools(path, EvaluationOptions(), "stop")
+    found = read_pools(path, EvaluationOptions(), "skip")
     assert [one.line for one in found.examples] == [1, 4] and found.data["skipped"] == 2
 
 
@@ -102,7 +102,7 @@ def talks(tmp_path: Path) -> str:
 
 
 def test_distractors_are_other_replies_of_other_conversations(talks: str) -> None:
-    found = read_pools(talks, Options(turns="all", pool=8), "stop")
+    found = read_pools(talks, EvaluationOptions(turns="all", pool=8), "stop")
     lines = [json.loads(line) for line in Path(talks).read_text(encoding="utf-8").splitlines()]
     turns = [line if isinstance(line, list) else line["turns"] for line in lines]
     assert len(found.examples) == 60 * 3 + 5
@@ -118,7 +118,7 @@ def test_distractors_are_other_replies_of_other_conversations(talks: str) -> Non
 
 
 def test_the_draw_depends_on_the_seed_alone(talks: str) -> None:
-    options = Options(turns="all", pool=8)
+    options = EvaluationOptions(turns="all", pool=8)
     one, two, other, fewer = (
         read_pools(talks, each, "stop")
         for each in (options, options, replace(options, seed=1), replace(options, limit=7))
@@ -134,7 +134,7 @@ def test_every_other_reply_is_drawn_about_as_often_as_it_is_said(tmp_path: Path)
     source = random.Random(0)
     replies = [source.choice(["often"] * 3 + ["a", "b", "c"]) for _ in range(400)]
     write_conversations([Conversation(["Hello", text]) for text in replies], tmp_path / "talks.jsonl")
-    found = read_pools(str(tmp_path / "talks.jsonl"), Options(pool=2), "stop")
+    found = read_pools(str(tmp_path / "talks.jsonl"), EvaluationOptions(pool=2), "stop")
     said = [one.example.distractors[0] for one in found.examples if one.example.response == "a"]
     assert said.count("often") / len(said) == pytest.approx(3 / 5, abs=0.15)
     assert min(said.count("b"), said.count("c")) > 0 and "a" not in said
@@ -143,20 +143,20 @@ def test_every_other_reply_is_drawn_about_as_often_as_it_is_said(tmp_path: Path)
 def test_where_there_are_too_few_replies_pools_are_smaller_and_that_is_told(tmp_path: Path) -> None:
     path = str(tmp_path / "talks.jsonl")
     write_conversations(some_conversations(), path)
-    found = read_pools(path, Options(), "stop")
-    assert max(len(one.example.candidates) for one in found.examples) < POOL
+    found = read_pools(path, EvaluationOptions(), "stop")
+    assert max(len(one.example.candidates) for one in found.examples) < DEFAULT_POOL
     assert "there were not that many different ones" in found.notes[1]
 
 
 @pytest.mark.parametrize("talks", [[["a", "b"]], [["a", "b"], ["c", "B!"]]])
 def test_nothing_to_draw_from_is_an_error(write: Write, talks: list[list[str]]) -> None:
     with pytest.raises(ValueError, match="data: there are no candidates in it, and no other conversations"):
-        read_pools(write(talks), Options(), "stop")
+        read_pools(write(talks), EvaluationOptions(), "stop")
 
 
 def test_a_pool_of_one_is_no_choice() -> None:
     with pytest.raises(ValueError, match="pool=1; it must be at least 2"):
-        Options(pool=1)
+        EvaluationOptions(pool=1)
 
 
 # Real files
@@ -167,5 +167,5 @@ def test_the_examples_of_a_dialogue_are_one_conversation(data_folder: Path) -> N
     path = data_folder / "persona" / "valid.jsonl"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
-    found = read_pools(str(path), Options(), "stop")
+    found = read_pools(str(path), EvaluationOptions(), "stop")
     assert (found.data["conversations"], len(found.examples)) == (84, 652)

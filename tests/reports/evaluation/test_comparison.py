@@ -8,7 +8,7 @@ import pytest
 
 from convmodel.reports.evaluation import Evaluation, evaluate
 from convmodel.reports.evaluation.comparison import Comparison, compare
-from convmodel.reports.evaluation.reply_generation import WRITING
+from convmodel.reports.evaluation.reply_generation import ReplyGeneration
 from convmodel.reports.evaluation.task import Lines
 from tests.reports.evaluation.conftest import OPTIONS, small_model
 
@@ -36,20 +36,20 @@ def test_a_model_is_no_better_than_itself(evaluated: Evaluation, tmp_path: Path)
 
 def test_a_far_better_model_is_found_better(evaluated: Evaluation) -> None:
     perfect, dull = with_replies(evaluated.lines), with_replies(evaluated.lines, "I do not know you.")
-    found = verdicts(compare(WRITING, perfect, dull, other={}, options=OPTIONS))
+    found = verdicts(compare(ReplyGeneration(), perfect, dull, other_model={}, options=OPTIONS))
     for name in ("bleu", "chrf", "f1", "rouge_l", "distinct_1", "distinct_2", "entropy_1", "said_again"):
         assert found[name] == "better", name
     assert found["perplexity"] == found["repetition"] == "no difference found"
-    other = verdicts(compare(WRITING, dull, perfect, other={}, options=OPTIONS))
+    other = verdicts(compare(ReplyGeneration(), dull, perfect, other_model={}, options=OPTIONS))
     assert other["bleu"] == other["said_again"] == "worse"
 
 
 def test_what_is_as_far_from_gold_on_the_other_side_is_neither_better_nor_worse(evaluated: Evaluation) -> None:
     short, same, long = (with_replies(evaluated.lines, "word " * count) for count in (5, 10, 15))
-    assert verdicts(compare(WRITING, short, long, other={}, options=OPTIONS))["length"] == "lower"
-    assert verdicts(compare(WRITING, long, short, other={}, options=OPTIONS))["length"] == "higher"
-    assert verdicts(compare(WRITING, same, long, other={}, options=OPTIONS))["length"] == "better"
-    assert verdicts(compare(WRITING, short, same, other={}, options=OPTIONS))["length"] == "worse"
+    assert verdicts(compare(ReplyGeneration(), short, long, other_model={}, options=OPTIONS))["length"] == "lower"
+    assert verdicts(compare(ReplyGeneration(), long, short, other_model={}, options=OPTIONS))["length"] == "higher"
+    assert verdicts(compare(ReplyGeneration(), same, long, other_model={}, options=OPTIONS))["length"] == "better"
+    assert verdicts(compare(ReplyGeneration(), short, same, other_model={}, options=OPTIONS))["length"] == "worse"
 
 
 def test_more_variety_than_people_have_is_no_merit(evaluated: Evaluation) -> None:
@@ -58,7 +58,9 @@ def test_more_variety_than_people_have_is_no_merit(evaluated: Evaluation) -> Non
         replace(one, reply=" ".join(f"w{n}x{place}" for place in range(10)))
         for n, one in enumerate(people["replies.jsonl"])
     ]
-    found = verdicts(compare(WRITING, {**people, "replies.jsonl": noise}, people, other={}, options=OPTIONS))
+    found = verdicts(
+        compare(ReplyGeneration(), {**people, "replies.jsonl": noise}, people, other_model={}, options=OPTIONS)
+    )
     assert found["distinct_1"] == found["entropy_1"] == "worse"
 
 
@@ -85,7 +87,8 @@ def test_perplexity_per_token_is_not_compared_across_vocabularies(
     small_model(scale=0.0, vocab_size=259).save_pretrained(tmp_path / "other")
     other = evaluate(tmp_path / "other", folder / "talks.jsonl", options=OPTIONS, device="cpu")
     found = {
-        one.name: one for one in compare(WRITING, other.lines, evaluated.lines, other={}, options=OPTIONS).differences
+        one.name: one
+        for one in compare(ReplyGeneration(), other.lines, evaluated.lines, other_model={}, options=OPTIONS).differences
     }
     assert (found["perplexity"].verdict, found["perplexity"].p) == ("not comparable", None)
     assert found["perplexity_per_word"].verdict == found["bits_per_character"].verdict == "better"
@@ -120,6 +123,8 @@ def test_a_report_whose_lines_are_gone_or_broken_is_refused(evaluated: Evaluatio
 
 
 def test_too_few_resamples_to_find_anything_are_made_more(evaluated: Evaluation) -> None:
-    found = compare(WRITING, evaluated.lines, evaluated.lines, other={}, options=replace(OPTIONS, resamples=1))
+    found = compare(
+        ReplyGeneration(), evaluated.lines, evaluated.lines, other_model={}, options=replace(OPTIONS, resamples=1)
+    )
     metrics = len(found.differences)
     assert metrics * 2 / (found.resamples + 1) < 0.05

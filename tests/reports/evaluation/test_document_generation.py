@@ -13,18 +13,18 @@ import torch
 from convmodel.data.document import Document, write_documents
 from convmodel.metrics.words import words
 from convmodel.models.document_model import DocumentModel
-from convmodel.reports.evaluation import Evaluation, Options, evaluate
+from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.document_generation import CONTINUATIONS, DOCUMENTS
 from convmodel.reports.evaluation.document_metrics import ContinuationResult
-from convmodel.reports.evaluation.evaluate import kind_of
-from convmodel.reports.evaluation.next_token import LATELY, next_token_stats
-from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments
+from convmodel.reports.evaluation.evaluate import task_of
+from convmodel.reports.evaluation.next_token import LOOKBACK, next_token_stats
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
+from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
 from tests.conftest import TEXTS
 from tests.models.documents import RUSSIAN, make
 from tests.reports.evaluation.conftest import lines_of
 
-OPTIONS = Options(prompt_words=4, resamples=100, decoding={"max_new_tokens": 12})
+OPTIONS = EvaluationOptions(prompt_words=4, resamples=100, decoding={"max_new_tokens": 12})
 """Quick ones."""
 
 
@@ -66,10 +66,10 @@ def evaluated(here: Path) -> Evaluation:
 
 def guessed(model: DocumentModel, documents: Sequence[Document], overlap: int) -> list[list[int]]:
     """For each document the likeliest id at each predicted token: one window after the other, all logits at once."""
-    from convmodel.data.document import meta_text
+    from convmodel.data.document import format_meta
 
     encode = model.tokenizer.encode
-    encoded = EncodedDocuments([encode(meta_text(d.meta)) for d in documents], [encode(d.body) for d in documents])
+    encoded = EncodedDocuments([encode(format_meta(d.meta)) for d in documents], [encode(d.body) for d in documents])
     windows = DocumentWindows(encoded, sep_token_id=model.tokenizer.sep_token_id, limits=model.limits(overlap))
     found: list[list[int]] = [[] for _ in documents]
     for document, window in zip(windows.document, windows.read(range(len(windows))), strict=True):
@@ -93,7 +93,7 @@ def test_each_token_is_foretold_once_whatever_the_windows_and_batches(
     for document, one, guesses in zip(documents, read, guessed(model, documents, overlap), strict=True):
         body = model.tokenizer.encode(document.body)
         came = [*body, model.tokenizer.sep_token_id]
-        before = [body[max(0, place - LATELY) : place] for place in range(len(came))]
+        before = [body[max(0, place - LOOKBACK) : place] for place in range(len(came))]
         assert len(guesses) == one.tokens == len(came)
         assert one.right == sum(guess == token for guess, token in zip(guesses, came, strict=True))
         assert one.again == sum(guess in seen for guess, seen in zip(guesses, before, strict=True))
@@ -186,7 +186,7 @@ def test_tokens_are_drawn_where_an_option_says_so(here: Path, decoding: dict[str
 
 def test_a_plain_gpt2_is_measured_on_documents_when_asked(here: Path, evaluated: Evaluation) -> None:
     plain, data = here / "plain", here / "documents.jsonl"
-    assert kind_of(here / "model").name == "documents" and kind_of(plain).name == "writing"
+    assert task_of(here / "model").name == "documents" and task_of(plain).name == "writing"
     with pytest.raises(ValueError, match="holds documents; measure this model on them with --as documents"):
         evaluate(plain, data, device="cpu")
     options = replace(OPTIONS, meta=False)
@@ -199,9 +199,9 @@ def test_a_plain_gpt2_is_measured_on_documents_when_asked(here: Path, evaluated:
     note = evaluate(plain, data, kind="documents", options=OPTIONS, device="cpu").report.notes[-1]
     assert note.startswith("The model has no document.json") and "--no_meta" in note
     with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be measured as one"):
-        kind_of(here / "model", "writing")
+        task_of(here / "model", "writing")
     with pytest.raises(ValueError, match="there is no kind 'poems'; allowed are choosing, documents, writing"):
-        kind_of(plain, "poems")
+        task_of(plain, "poems")
 
 
 def test_of_another_vocabulary_only_words_and_bytes_compare(here: Path, evaluated: Evaluation, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_what_cannot_be_followed_is_told(here: Path, options: dict[str, Any], to
 
 def test_options_of_documents_mean_nothing_for_replies(folder: Path) -> None:
     with pytest.raises(ValueError, match="prompt_words=3 means nothing for a model for writing"):
-        evaluate(folder / "model", folder / "talks.jsonl", options=Options(prompt_words=3), device="cpu")
+        evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(prompt_words=3), device="cpu")
 
 
 def test_the_command_tells_it_in_80_columns(

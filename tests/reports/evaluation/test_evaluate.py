@@ -14,7 +14,7 @@ import sacrebleu
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.words import words
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.reports.evaluation import Evaluation, Options, evaluate, load_report
+from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate, load_report
 from convmodel.reports.evaluation.evaluate import default_output
 from convmodel.reports.evaluation.formatting import ARROWS
 from convmodel.reports.evaluation.model_facts import model_fingerprint
@@ -77,7 +77,7 @@ def test_perplexity_is_that_of_the_saved_likelihoods(evaluated: Evaluation) -> N
 
 def test_greedy_replies_are_those_of_the_model(folder: Path) -> None:
     decoding: dict[str, Any] = {"do_sample": False, "max_new_tokens": 5}
-    options = Options(turns="all", limit=4, decoding=decoding, resamples=20, perplexity_on="last")
+    options = EvaluationOptions(turns="all", limit=4, decoding=decoding, resamples=20, perplexity_on="last")
     found = evaluate(folder / "model", folder / "talks.jsonl", options=options, device="cpu")
     model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
     lines = found.lines["replies.jsonl"]
@@ -110,7 +110,7 @@ def test_decoding_is_recorded_as_it_was(evaluated: Evaluation) -> None:
     assert decoding["max_new_tokens"] == 6
     assert decoding["do_sample"] is True and decoding["temperature"] == 0.7  # the model's own
     assert evaluated.report.options["decoding"] == {"max_new_tokens": 6}
-    assert evaluated.report.asked() == replace(OPTIONS, limit=500)
+    assert evaluated.report.evaluation_options() == replace(OPTIONS, limit=500)
 
 
 def test_only_a_report_is_replaced(evaluated: Evaluation, tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_a_japanese_file_is_told_to_be_cut_into_characters(folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("no json", "is no report of this version"),
-        ('{"metrics": []}', "is no report of this version"),
-        (json.dumps({"metrics": 3}), "is no report of this version"),
-        ("[]", "is no report of this version"),
+        ("no json", "not a report of this version"),
+        ('{"metrics": []}', "not a report of this version"),
+        (json.dumps({"metrics": 3}), "not a report of this version"),
+        ("[]", "not a report of this version"),
     ],
 )
 def test_what_is_no_report_is_told(tmp_path: Path, text: str, told: str) -> None:

@@ -3,27 +3,33 @@
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.reports.evaluation.examples import Example, Options, evenly_spaced, examples, fingerprint
+from convmodel.reports.evaluation.examples import (
+    EvaluationOptions,
+    ReplyExample,
+    evenly_spaced,
+    fingerprint,
+    select_examples,
+)
 
 TALKS = [Conversation(("a", "b", "c"), ("I am c.",)), Conversation(("d", "e"))]
 
 
 def test_the_last_turn_of_each_conversation_is_replied_to() -> None:
-    assert examples(TALKS, turns="last", limit=0) == [
-        Example(1, 3, ("I am c.",), ("a", "b"), "c"),
-        Example(2, 2, (), ("d",), "e"),
+    assert select_examples(TALKS, turns="last", limit=0) == [
+        ReplyExample(1, 3, ("I am c.",), ("a", "b"), "c"),
+        ReplyExample(2, 2, (), ("d",), "e"),
     ]
 
 
 def test_a_persona_is_kept_from_the_other_speaker_and_no_first_turn_is_a_reply() -> None:
-    found = examples(TALKS, turns="all", limit=0)
+    found = select_examples(TALKS, turns="all", limit=0)
     assert [(one.conversation, one.turn, one.persona) for one in found] == [
         (1, 2, ()),
         (1, 3, ("I am c.",)),
         (2, 2, ()),
     ]
     with pytest.raises(ValueError, match="no turn to reply to with turns=first_speaker"):
-        examples(TALKS[1:], turns="first_speaker", limit=0)
+        select_examples(TALKS[1:], turns="first_speaker", limit=0)
 
 
 def test_a_limit_spreads_over_the_file_and_takes_all_when_it_can() -> None:
@@ -33,7 +39,7 @@ def test_a_limit_spreads_over_the_file_and_takes_all_when_it_can() -> None:
     for count in range(1, 30):
         for limit in range(1, count):
             assert len(set(evenly_spaced(count, limit))) == limit and max(evenly_spaced(count, limit)) < count
-    assert [one.conversation for one in examples(TALKS, turns="last", limit=1)] == [1]
+    assert [one.conversation for one in select_examples(TALKS, turns="last", limit=1)] == [1]
 
 
 def test_the_fingerprint_is_of_what_was_said() -> None:
@@ -55,4 +61,4 @@ def test_the_fingerprint_is_of_what_was_said() -> None:
 )
 def test_an_option_out_of_range_is_told(values: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Options(**values)  # type: ignore[arg-type]
+        EvaluationOptions(**values)  # type: ignore[arg-type]

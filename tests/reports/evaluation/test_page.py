@@ -9,9 +9,9 @@ import pytest
 
 from convmodel.reports.evaluation import Evaluation
 from convmodel.reports.evaluation.formatting import bounds, number, signed
-from convmodel.reports.evaluation.page import CARDS, page
-from convmodel.reports.evaluation.task import Card, Histogram
-from convmodel.reports.plots import edges, svg
+from convmodel.reports.evaluation.page import MAX_CARDS, render
+from convmodel.reports.evaluation.task import Card
+from convmodel.reports.plots import Histogram, bin_edges, histogram_svg
 
 EVIL = "<script>alert('&')</script>"
 
@@ -56,16 +56,18 @@ def read(text: str) -> Tags:
 
 
 def shown(evaluated: Evaluation, cards: list[Card]) -> str:
-    return page(evaluated.report, None, histograms=[HISTOGRAM], ranked=cards, sides=evaluated.kind.sides)
+    return render(
+        evaluated.report, None, histograms=[HISTOGRAM], ranked_cards=cards, card_headings=evaluated.task.card_headings
+    )
 
 
 def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
-    text = page(
+    text = render(
         evaluated.report,
         None,
-        histograms=evaluated.kind.histograms(evaluated.lines),
-        ranked=evaluated.kind.ranked(evaluated.lines),
-        sides=evaluated.kind.sides,
+        histograms=evaluated.task.histograms(evaluated.lines),
+        ranked_cards=evaluated.task.ranked_cards(evaluated.lines),
+        card_headings=evaluated.task.card_headings,
     )
     tags = read(text)
     assert not {"script", "link", "img", "iframe"} & set(tags.names)
@@ -79,7 +81,7 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
 def test_no_text_becomes_markup(evaluated: Evaluation) -> None:
     report = replace(evaluated.report, model=dict(evaluated.report.model) | {"source": EVIL}, notes=[EVIL])
     card = Card([EVIL] * 9, {"gold": EVIL, "model": ""}, [EVIL], {EVIL: EVIL})
-    text = page(report, None, histograms=[HISTOGRAM], ranked=[card], sides=(EVIL, EVIL))
+    text = render(report, None, histograms=[HISTOGRAM], ranked_cards=[card], card_headings=(EVIL, EVIL))
     tags = read(text)
     assert "script" not in tags.names and tags.texts.count(EVIL) >= 13
     assert "(nothing)" in tags.texts and "3 earlier turns" in tags.texts
@@ -90,13 +92,13 @@ def test_the_best_are_on_one_side_and_the_worst_on_the_other_and_nobody_on_both(
         cards = [Card(["Hello"], {"model": f"reply {place}!"}) for place in range(count)]
         best, worst = shown(evaluated, cards).split("Least like the gold reply")
         found = [[int(n) for n in re.findall(r"reply (\d+)!", side)] for side in (best, worst)]
-        assert found[0] == list(range(min(CARDS, (count + 1) // 2)))
-        assert found[1] == list(range(count))[::-1][: min(CARDS, count // 2)]
+        assert found[0] == list(range(min(MAX_CARDS, (count + 1) // 2)))
+        assert found[1] == list(range(count))[::-1][: min(MAX_CARDS, count // 2)]
 
 
 def test_a_histogram_is_the_same_every_time_and_has_the_colours_of_the_page() -> None:
-    text = svg(HISTOGRAM)
-    assert text == svg(HISTOGRAM)
+    text = histogram_svg(HISTOGRAM)
+    assert text == histogram_svg(HISTOGRAM)
     assert {"var(--model)", "var(--gold)", "var(--ink)"} <= set(re.findall(r"var\(--\w+\)", text))
     assert not re.search(r"#0[0-9a-f]{5}", text) and "<svg" in text and 'width="' not in text.split(">")[0]
     read(text)
@@ -105,19 +107,19 @@ def test_a_histogram_is_the_same_every_time_and_has_the_colours_of_the_page() ->
 @pytest.mark.parametrize("values", [[], [2.0], [2.0, 2.0], [0.0, 1e-12], [1.0, 500.0]])
 @pytest.mark.parametrize("bins", [None, 25])
 def test_every_value_falls_into_a_bin(values: list[float], bins: int | None) -> None:
-    at = edges({"model": values}, bins)
+    at = bin_edges({"model": values}, bins)
     assert (np.diff(at) > 0).all() and np.histogram(values, at)[0].sum() == len(values)
     assert len(at) <= 45
-    read(svg(Histogram("x", "y", {"model": values}, bins)))
+    read(histogram_svg(Histogram("x", "y", {"model": values}, bins)))
 
 
 def test_bins_of_whole_numbers_are_equally_wide_where_their_number_can_be_divided() -> None:
-    assert edges({"a": range(1, 101)}, None)[[0, 1, -1]].tolist() == [0.5, 4.5, 100.5]
-    assert edges({"a": range(1, 98)}, None)[[0, 1, -1]].tolist() == [0.5, 3.5, 99.5]
+    assert bin_edges({"a": range(1, 101)}, None)[[0, 1, -1]].tolist() == [0.5, 4.5, 100.5]
+    assert bin_edges({"a": range(1, 98)}, None)[[0, 1, -1]].tolist() == [0.5, 3.5, 99.5]
 
 
 def test_bins_of_whole_numbers_are_around_them() -> None:
-    assert edges({"a": [1, 2], "b": [4]}, None).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert bin_edges({"a": [1, 2], "b": [4]}, None).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
 
 
 def test_numbers_are_written_with_the_digits_that_say_something() -> None:

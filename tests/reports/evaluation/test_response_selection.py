@@ -15,18 +15,18 @@ from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.registry import HOMES
 from convmodel.models.selection.selector import Selector
-from convmodel.reports.evaluation import Evaluation, Options, evaluate
+from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.candidate_pools import read_pools
 from convmodel.reports.evaluation.formatting import ARROWS
-from convmodel.reports.evaluation.scoring import scores_of
-from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, nominal_sizes, ranked
+from convmodel.reports.evaluation.scoring import score_pools
+from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, nominal_sizes, rank_gold
 from tests.fakes import WORDS
 from tests.reports.evaluation.conftest import lines_of, some_conversations
 from tests.reports.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
 from tests.reports.evaluation.test_evaluate import files_of
 from tests.test_package import ROOT
 
-QUICK = Options(resamples=100)
+QUICK = EvaluationOptions(resamples=100)
 
 
 def some_words(source: random.Random, count: int) -> str:
@@ -71,7 +71,7 @@ def _word_counters(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(HOMES, kind, home)
 
 
-def measured(place: Path, model: str, data: str = "given.jsonl", options: Options = QUICK) -> Evaluation:
+def measured(place: Path, model: str, data: str = "given.jsonl", options: EvaluationOptions = QUICK) -> Evaluation:
     return evaluate(place / model, place / data, options=options, device="cpu")
 
 
@@ -168,7 +168,7 @@ def test_scores_that_are_no_numbers_count_against_the_model(place: Path, tmp_pat
     assert [one.scores.count(None) for one in sorted(chosen, key=lambda one: one.line)] == [1, 1, 0]
     assert found.report["R_3@1"].value == pytest.approx(1 / 3)
     assert found.report["gold_score"].value is None
-    assert "2 of 9 scores are no finite numbers (nan, inf); that counts against the model." in found.report.notes
+    assert "2 of 9 scores are not finite (nan, inf); that counts against the model." in found.report.notes
     found.save(tmp_path / "report")
     assert "no score" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
@@ -186,11 +186,11 @@ def test_every_text_is_encoded_once_and_a_cross_encoder_is_asked_context_by_cont
         return plain(texts)
 
     monkeypatch.setattr(selector, "encode_candidates", spied)
-    assert len(list(scores_of(selector, pools))) == len(pools.examples)
+    assert len(list(score_pools(selector, pools))) == len(pools.examples)
     assert len(encoded) == len(set(encoded)) < sum(len(one.example.candidates) for one in pools.examples)
     assert set(encoded) == {text for one in pools.examples for text in one.example.candidates}
     counter = WordCounter(small_tokenizer())
-    assert len(list(scores_of(counter, pools))) == len(pools.examples)
+    assert len(list(score_pools(counter, pools))) == len(pools.examples)
     assert counter.asked == [1] * len(pools.examples)
 
 
@@ -229,7 +229,9 @@ def test_other_candidates_and_other_kinds_are_refused(place: Path, folder: Path,
     for options in (replace(QUICK, seed=1), replace(QUICK, pool=3), replace(QUICK, limit=4)):
         with pytest.raises(ValueError, match="one: the other report is of other examples"):
             measured(place, "bi", "talks.jsonl", options).compared_with(tmp_path / "one")
-    writer = evaluate(folder / "model", folder / "talks.jsonl", options=Options(resamples=5, limit=1), device="cpu")
+    writer = evaluate(
+        folder / "model", folder / "talks.jsonl", options=EvaluationOptions(resamples=5, limit=1), device="cpu"
+    )
     with pytest.raises(ValueError, match="one: is of a model for choosing; this one is for writing"):
         writer.compared_with(tmp_path / "one")
 
@@ -237,25 +239,31 @@ def test_other_candidates_and_other_kinds_are_refused(place: Path, folder: Path,
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (Options(decoding={"top_p": 0.5}), r"the options of decoding, {'top_p': 0.5}, mean nothing for a model for ch"),
-        (Options(bleu_tokenize="char"), "bleu_tokenize='char' means nothing for a model for choosing"),
-        (Options(perplexity_on="last"), "leave it out. Such a model follows turns, limit, pool, seed, resamples, conf"),
+        (
+            EvaluationOptions(decoding={"top_p": 0.5}),
+            r"the options of decoding, {'top_p': 0.5}, mean nothing for a model for ch",
+        ),
+        (EvaluationOptions(bleu_tokenize="char"), "bleu_tokenize='char' means nothing for a model for choosing"),
+        (
+            EvaluationOptions(perplexity_on="last"),
+            "leave it out. Such a model follows turns, limit, pool, seed, resamples, conf",
+        ),
     ],
 )
-def test_options_that_mean_nothing_are_refused(place: Path, options: Options, told: str) -> None:
+def test_options_that_mean_nothing_are_refused(place: Path, options: EvaluationOptions, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         measured(place, "bi", options=options)
 
 
 def test_a_model_that_writes_has_no_pools(folder: Path) -> None:
     with pytest.raises(ValueError, match="pool=10 means nothing for a model for writing"):
-        evaluate(folder / "model", folder / "talks.jsonl", options=Options(pool=10), device="cpu")
+        evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(pool=10), device="cpu")
 
 
 def test_options_of_the_other_kind_are_not_in_the_report(place: Path) -> None:
     report = measured(place, "bi").report
     assert set(report.options) == {"turns", "limit", "pool", "seed", "resamples", "confidence"}
-    assert report.asked() == replace(QUICK, limit=0)
+    assert report.evaluation_options() == replace(QUICK, limit=0)
     assert report.model["kind"] == "bi-encoder" and report.used == {"candidates": {"from": "the file"}}
 
 
@@ -284,10 +292,10 @@ def test_the_best_other_is_the_first_of_the_best() -> None:
 
 
 def test_rounding_is_no_choice_but_what_is_more_than_rounding_is_one() -> None:
-    assert ranked([1.0, 1.0 - 1e-7, 0.5], 0, 1e-6).ranks == (2,)
-    assert ranked([1.0, 1.0 - 1e-5, 0.5], 0, 1e-6).ranks == (1,)
-    assert ranked([1.0, None, 0.5], 0, 1e-6).ranks == (2,)
-    assert ranked([None, 1.0, None], 0, 0.0).ranks == (3,)
+    assert rank_gold([1.0, 1.0 - 1e-7, 0.5], 0, 1e-6).ranks == (2,)
+    assert rank_gold([1.0, 1.0 - 1e-5, 0.5], 0, 1e-6).ranks == (1,)
+    assert rank_gold([1.0, None, 0.5], 0, 1e-6).ranks == (2,)
+    assert rank_gold([None, 1.0, None], 0, 0.0).ranks == (3,)
 
 
 def test_of_one_conversation_no_chance_is_known_and_no_verdict_is_given(place: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from convmodel.reports.inspection.findings import Finding
 from convmodel.reports.inspection.inspect import Inspection, inspect_files
-from convmodel.reports.inspection.settings import Settings
+from convmodel.reports.inspection.settings import InspectionSettings
 
 Write = Callable[..., str]
 Inspect = Callable[..., Inspection]
@@ -39,7 +39,7 @@ def inspect() -> Inspect:
     """Inspects files."""
 
     def inspected(*sources: str, **settings: Any) -> Inspection:
-        return inspect_files(sources, Settings(**settings), progress=lambda _: lambda _: None)
+        return inspect_files(sources, InspectionSettings(**settings), progress=lambda _: lambda _: None)
 
     return inspected
 

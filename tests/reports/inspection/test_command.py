@@ -190,7 +190,7 @@ def test_shares_are_never_rounded_to_none_or_all(count: int, total: int, said: s
 def test_without_its_libraries_it_says_how_to_get_them(
     library: str, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("convmodel.reports.inspection", f"{library}."))]:
+    for name in [name for name in sys.modules if name.startswith(("convmodel.reports.", f"{library}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SystemExit) as end:

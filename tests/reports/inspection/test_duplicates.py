@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convmodel.reports.inspection import minhash as module
-from convmodel.reports.inspection.minhash import Signatures, Table, similarity, words_of
+from convmodel.reports.inspection.minhash import SampledRows, Signatures, similarity, words_of
 from convmodel.reports.inspection.tables import notes
 from tests.reports.inspection.conftest import Inspect, Write, found, talk
 
@@ -72,8 +72,8 @@ def test_case_punctuation_and_spaces_make_no_difference_but_are_no_word_for_word
     path = write("a", [["Hello, you!", "Hi."], ["hello  you", "HI"], ["Hello, you!", "Hi."], ["Bye", "Bye"]])
     inspection = inspect(path, near=1.0)
     [near], [exact] = found(inspection, "near_duplicate"), found(inspection, "duplicate")
-    assert (near.count, near.examples[0].place, near.examples[0].text) == (1, f"{path}:2", f"same words as {path}:1")
-    assert (exact.count, exact.examples[0].place, exact.examples[0].text) == (1, f"{path}:3", f"as {path}:1")
+    assert (near.count, near.examples[0].location, near.examples[0].text) == (1, f"{path}:2", f"same words as {path}:1")
+    assert (exact.count, exact.examples[0].location, exact.examples[0].text) == (1, f"{path}:3", f"as {path}:1")
 
 
 def test_a_persona_makes_two_of_the_same_turns(write: Write, inspect: Inspect) -> None:
@@ -86,7 +86,7 @@ def test_japanese_is_compared_by_characters(write: Write, inspect: Inspect) -> N
     one = "今日はとても天気がいいので公園を散歩してから友達と昼ご飯を食べました"
     path = write("a", [[one, "いいですね"], [one.replace("友達", "先生"), "いいですね"], ["全然違う話です", "はい"]])
     [finding] = found(inspect(path, near=0.7), "near_duplicate")
-    assert (finding.count, finding.examples[0].place) == (1, f"{path}:2")
+    assert (finding.count, finding.examples[0].location) == (1, f"{path}:2")
 
 
 def test_conversations_without_words_are_not_alike(write: Write, inspect: Inspect) -> None:
@@ -100,7 +100,9 @@ def test_leaks_are_told_by_pair_of_files_under_the_earliest(write: Write, inspec
     valid = write("valid", [talk(source), both, own])
     test = write("test", [both, talk(source), changed(random.Random(8), alike, 0.02), own, shared, shared])
     inspection = inspect(train, valid, test)
-    told = {(f.source, f.other): (f.count, f.total, [e.place for e in f.examples]) for f in found(inspection, "leak")}
+    told = {
+        (f.source, f.other): (f.count, f.total, [e.location for e in f.examples]) for f in found(inspection, "leak")
+    }
     assert told == {
         (valid, train): (1, 3, [f"{valid}:2"]),
         (test, train): (3, 6, [f"{test}:1", f"{test}:5", f"{test}:6"]),
@@ -108,7 +110,7 @@ def test_leaks_are_told_by_pair_of_files_under_the_earliest(write: Write, inspec
     }
     [near] = found(inspection, "near_leak")
     assert (near.source, near.other, near.count) == (test, train, 1)
-    assert near.examples[0].place == f"{test}:3" and near.examples[0].text.endswith(f"% like {train}:3")
+    assert near.examples[0].location == f"{test}:3" and near.examples[0].text.endswith(f"% like {train}:3")
     assert [(p.one, p.other, p.leaks, p.near_leaks) for p in inspection.pairs] == [
         (train, valid, 1, 0),
         (train, test, 3, 1),
@@ -124,8 +126,8 @@ def test_replies_and_beginnings_are_those_of_all_prefixes(write: Write, inspect:
     inspection = inspect(*paths)
     replies = [[tuple(c[: n + 1]) for c in lines for n in range(1, len(c))] for lines in files]
     [pair] = inspection.pairs
-    assert pair.replies == sum(reply in replies[0] for reply in replies[1]) > 0
-    assert pair.replies_of == len(replies[1])
+    assert pair.shared_replies == sum(reply in replies[0] for reply in replies[1]) > 0
+    assert pair.replies == len(replies[1])
     beginnings = {f.source: f.count for f in found(inspection, "beginning")}
     for path, lines in zip(paths, files, strict=True):
         longer = {tuple(c[:n]) for c in lines for n in range(2, len(c))}
@@ -133,7 +135,7 @@ def test_replies_and_beginnings_are_those_of_all_prefixes(write: Write, inspect:
 
 
 def test_a_table_keeps_a_sample_by_key_of_bounded_size() -> None:
-    table = Table(100)
+    table = SampledRows(100)
     keys = np.random.default_rng(0).integers(0, 2**32, 5000)
     for start in range(0, 5000, 250):
         part = keys[start : start + 250]
@@ -150,7 +152,7 @@ def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
     source = random.Random(7)
     conversations = [talk(source) for _ in range(1500)]
     path = write("a", conversations + conversations[:1000])
-    monkeypatch.setattr(module, "MOST_CONVERSATIONS", 900)
+    monkeypatch.setattr(module, "MAX_CONVERSATIONS", 900)
     inspection = inspect(path)
     assert inspection.duplicates.one_in[0] == 4
     [finding] = found(inspection, "duplicate")

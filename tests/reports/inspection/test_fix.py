@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.data.conversation import read_conversations
-from convmodel.reports.inspection.fix import FixReport, SeenHashes, fix_files, outputs
+from convmodel.reports.inspection.fix import FixReport, SeenHashes, fix_files, output_paths
 from convmodel.reports.inspection.inspect import Inspection
 from tests.reports.inspection.conftest import Inspect, Write, talk
 from tests.reports.inspection.test_duplicates import changed
@@ -98,5 +98,5 @@ def test_numbers_seen_are_those_of_a_set() -> None:
 
 def test_two_files_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two files would be written there"):
-        outputs(["a/x.csv", "b/x.jsonl.gz"], "out")
-    assert outputs(["a/x.csv"], "out") == ["out"]
+        output_paths(["a/x.csv", "b/x.jsonl.gz"], "out")
+    assert output_paths(["a/x.csv"], "out") == ["out"]

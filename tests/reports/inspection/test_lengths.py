@@ -59,7 +59,7 @@ def test_very_long_ones_are_counted_together_and_the_longest_is_known(monkeypatc
 
 @pytest.mark.parametrize("longest", [1, 7, 8, 9, 99, 100, 1234])
 def test_edges_are_round_few_and_reach_the_longest(longest: int) -> None:
-    edges = round_edges(longest, most=8)
+    edges = round_edges(longest, max_bins=8)
     width = edges[1] - edges[0] if len(edges) > 1 else longest + 1
     assert len(edges) <= 8 and edges[-1] <= longest < edges[-1] + width
     assert str(width).rstrip("0") in ("1", "2", "5") or len(edges) == 1
@@ -128,6 +128,6 @@ def test_of_very_many_windows_a_part_gives_nearly_the_same(monkeypatch: pytest.M
     source = random.Random(4)
     found = lengths_of([source.randint(2, 40) for _ in range(20_000)])
     whole = random_padding(found), budget_padding(found, tokens_per_batch=512)
-    monkeypatch.setattr(module, "DRAWN", 2_000)
-    assert len(module.drawn(found)) < 2_500
+    monkeypatch.setattr(module, "MAX_WINDOWS", 2_000)
+    assert len(module.sample_lengths(found)) < 2_500
     assert (random_padding(found), budget_padding(found, tokens_per_batch=512)) == pytest.approx(whole, abs=0.02)

@@ -13,7 +13,7 @@ def test_a_conversation_in_which_one_says_nearly_all_is_found(write: Write, insp
     path = write("a", [["Hi", "Hello", "How are you?", "Fine"], ["Yes", LONG, "No", LONG], [LONG, "Oh"]])
     inspection = inspect(path)
     [finding] = found(inspection, "one_sided")
-    assert (finding.count, finding.examples[0].place) == (1, f"{path}:2")
+    assert (finding.count, finding.examples[0].location) == (1, f"{path}:2")
     assert finding.examples[0].text.startswith("the second speaker says 9")
     first, second = inspection.files[0].speaker_tokens
     assert first + second == inspection.files[0].turn_tokens.total
@@ -27,7 +27,7 @@ def test_a_persona_is_not_said_by_anybody(write: Write, inspect: Inspect) -> Non
 def test_a_speaker_who_always_says_the_same_is_found(write: Write, inspect: Inspect) -> None:
     path = write("a", [["a", "ok", "b", "ok", "c", "ok"], ["a", "ok", "b", "ok"], ["so", "a", "so", "b", "so"]])
     [finding] = found(inspect(path), "monotone")
-    assert [(example.place, example.text) for example in finding.examples] == [
+    assert [(example.location, example.text) for example in finding.examples] == [
         (f"{path}:1", "the second speaker, 3 times: ok"),
         (f"{path}:3", "the first speaker, 3 times: so"),
     ]
@@ -47,7 +47,7 @@ def test_the_most_frequent_turns_are_told(write: Write, inspect: Inspect) -> Non
 def test_remembering_few_turns_keeps_the_frequent_ones(
     write: Write, inspect: Inspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convmodel.reports.inspection.speakers._REMEMBERED", 40)
+    monkeypatch.setattr("convmodel.reports.inspection.speakers._MAX_COUNTED", 40)
     path = write("a", [[f"question {n}", "Yes"] for n in range(300)])
     assert inspect(path).files[0].frequent[0] == ("Yes", 300)
 
@@ -59,7 +59,7 @@ def test_each_conversation_counts_for_its_main_script(write: Write, inspect: Ins
     shares = {share.script: share.conversations for share in inspection.files[0].scripts}
     assert shares == {"Latin": 200, "Japanese": 1, "Han": 1, "Cyrillic": 1, "no letters": 1}
     [finding] = found(inspection, "odd_script")
-    assert (finding.count, [example.place for example in finding.examples]) == (
+    assert (finding.count, [example.location for example in finding.examples]) == (
         3,
         [f"{path}:{n}" for n in (201, 202, 203)],
     )

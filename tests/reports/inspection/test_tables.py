@@ -46,7 +46,7 @@ def test_the_table_says_what_a_loop_over_the_file_finds(write: Write, inspect: I
     source = random.Random(0)
     said = [talk(source) for _ in range(50)]
     inspection = inspect(write("data", said), max_length=64)
-    cells = {row[0].strip(): row[1] for row in file_table(inspection).rows}
+    cells = {str(row[0]).strip(): str(row[1]) for row in file_table(inspection).rows}
     lengths = laid_out(inspection, said)
     assert cells["conversations"] == "50" and cells["with a persona"] == "0"
     assert cells["turns"] == str(sum(map(len, said)))

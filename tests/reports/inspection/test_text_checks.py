@@ -48,7 +48,7 @@ def test_a_planted_fault_is_found_where_it_is(kind: str, write: Write, inspect: 
     [finding] = found(inspection, kind)
     assert (finding.count, finding.severity) == (1, KINDS[kind].severity)
     [example] = finding.examples
-    assert example.place == f"{path}:2" and example.text.startswith("turn 3: ")
+    assert example.location == f"{path}:2" and example.text.startswith("turn 3: ")
     others = {each.kind for each in inspection.findings} - {kind}
     assert others <= {"blank": {"hidden"}}.get(kind, set())
 
@@ -68,7 +68,7 @@ def test_every_text_counts_once_and_five_examples_are_kept(write: Write, inspect
     path = write("data.jsonl", [[f"{n} \ufffd\ufffd", "b \ufffd", "c"] for n in range(7)])
     [finding] = found(inspect(path), "replacement")
     assert (finding.count, finding.total) == (14, 21)
-    assert [example.place for example in finding.examples] == [f"{path}:{n}" for n in (1, 1, 2, 2, 3)]
+    assert [example.location for example in finding.examples] == [f"{path}:{n}" for n in (1, 1, 2, 2, 3)]
 
 
 def test_faults_are_found_in_every_chunk(write: Write, inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_faults_are_found_in_every_chunk(write: Write, inspect: Inspect, monkeyp
     path = write("data.jsonl", lines)
     inspection = inspect(path)
     [finding] = found(inspection, "control")
-    assert [example.place for example in finding.examples] == [f"{path}:{n}" for n in (2, 6, 10, 14, 18)]
+    assert [example.location for example in finding.examples] == [f"{path}:{n}" for n in (2, 6, 10, 14, 18)]
     assert (finding.count, inspection.files[0].conversations) == (5, 20)
 
 
@@ -85,14 +85,14 @@ def test_lines_that_cannot_be_read_are_problems_with_their_reasons(write: Write,
     path = write("data.jsonl", [["a", "b"], b'["a", ', ["alone"], b"", b'["\xff", "b"]', {"turns": ["a", ""]}])
     [finding] = [each for each in inspect(path).findings if each.kind == "unreadable"]
     assert (finding.count, finding.total) == (4, 5)
-    assert [example.place for example in finding.examples] == [f"{path}:{n}" for n in (2, 3, 5, 6)]
+    assert [example.location for example in finding.examples] == [f"{path}:{n}" for n in (2, 3, 5, 6)]
     assert "not JSON" in finding.examples[0].text and "only one turn" in finding.examples[1].text
 
 
 def test_rows_of_other_formats_have_their_lines_too(write: Write, inspect: Inspect) -> None:
     path = write("data.csv", [b"context,response", b'"Hello', b'you",Hi', b"What,caf\xef\xbf\xbd"])
     [finding] = found(inspect(path), "replacement")
-    assert finding.examples[0].place == f"{path}:4"
+    assert finding.examples[0].location == f"{path}:4"
 
 
 def test_the_control_tokens_of_the_vocabulary_are_looked_for(write: Write, inspect: Inspect) -> None:

@@ -24,7 +24,7 @@ def test_tokens_are_counted_as_the_tokenizer_encodes(tokenizer: ConversationToke
 
 
 def test_forgetting_changes_nothing(tokenizer: ConversationTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_lengths, "_REMEMBERED", 2)
+    monkeypatch.setattr(token_lengths, "_MAX_CACHED", 2)
     counter = TokenCounter(tokenizer)
     first = counter(["one two three"]).tolist()
     assert counter(["four five six"]).tolist() == [len(tokenizer.encode("four five six"))]
