@@ -65,3 +65,12 @@ def events_of(text: str) -> list[tuple[str, str]]:
         if fields:
             found.append((fields.get("event", "message"), fields["data"]))
     return found
+
+
+def error_of(answer: Any, status: int) -> dict[str, Any]:
+    """Return the error of a response, which must have the format of all errors."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers["content-type"] == "application/json" and answer.headers["x-request-id"]
+    return dict(body["error"])

@@ -76,7 +76,7 @@ def test_a_model_is_served_until_a_signal_comes(tmp_path: Path, make_model: Make
         (["--host", "0.0.0.0", "--store", "none"], "python -m convmodel keys add NAME"),
         (["--model", "nothing"], "nothing"),
         (["--store", "mysql://x"], "unsupported database mysql"),
-        (["--flag_labels", "a"], "means nothing without a check"),
+        (["--flag_labels", "a"], "has no effect without a check"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(

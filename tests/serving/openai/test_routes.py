@@ -6,7 +6,6 @@ import openai
 import pytest
 
 from convmodel.serving.service import new_service
-from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder, some_words
 from tests.serving.clients import client_of, served, service_of, until
 
@@ -83,56 +82,6 @@ def test_the_official_client_streams_several_replies_at_once(client: openai.Open
     assert done.usage.completion_tokens == sum(len(text.split()) for text in texts)
 
 
-def test_every_field_that_is_honoured_becomes_an_option(client: openai.OpenAI, fake: FakeResponder) -> None:
-    client.chat.completions.create(
-        model="model",
-        messages=HELLO,
-        temperature=0.5,
-        top_p=0.8,
-        stop=["a", "b"],
-        max_completion_tokens=20,
-        frequency_penalty=0.5,
-        presence_penalty=-0.5,
-        extra_body={"preset": "bold", "options": {"top_k": 7}},
-    )
-    client.chat.completions.create(model="model", messages=HELLO, temperature=0, max_tokens=50, stop="a")
-    client.chat.completions.create(model="model", messages=HELLO, max_tokens=50, max_completion_tokens=7)
-    first, second, third = [dict(asked["options"]) for asked in fake.asked]
-    assert third == {"max_new_tokens": 7}
-    assert first == {
-        "do_sample": True,
-        "temperature": 0.5,
-        "top_p": 0.8,
-        "top_k": 7,
-        "stop_strings": ["a", "b"],
-        "max_new_tokens": 20,
-        "frequency_penalty": 0.5,
-        "presence_penalty": -0.5,
-    }
-    assert second == {"do_sample": False, "max_new_tokens": 50, "stop_strings": ["a"]}
-
-
-def test_what_a_client_sends_that_asks_for_nothing_is_no_error(client: openai.OpenAI, fake: FakeResponder) -> None:
-    client.chat.completions.create(
-        model="model",
-        messages=HELLO,
-        logprobs=False,
-        response_format={"type": "text"},
-        store=False,
-        tool_choice="none",
-        tools=[],
-        parallel_tool_calls=True,
-        frequency_penalty=0,
-        presence_penalty=0,
-        top_p=1,
-        n=1,
-        logit_bias={},
-        user="anna",
-        stream=False,
-    )
-    assert fake.asked[0]["options"] == {}
-
-
 def test_the_answer_of_the_official_client_can_be_sent_back(client: openai.OpenAI, fake: FakeResponder) -> None:
     done = client.chat.completions.create(model="model", messages=HELLO, seed=3)
     messages = [*HELLO, done.choices[0].message, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
@@ -163,75 +112,7 @@ def test_the_official_client_raises_what_it_should(client: openai.OpenAI, fake: 
         list(client.chat.completions.create(model="model", messages=HELLO, stream=True))
 
 
-# Messages
-
-
-@pytest.mark.parametrize(
-    ("messages", "persona", "context"),
-    [
-        ([("user", "a")], [], ["a"]),
-        ([("system", " i am old .\n\n i like tea . "), ("user", "a")], ["i am old .", "i like tea ."], ["a"]),
-        ([("system", "x"), ("developer", "y"), ("user", "a")], ["x", "y"], ["a"]),
-        ([("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d")], [], ["a\nb", "c", "d"]),
-        ([("assistant", "c"), ("assistant", "d"), ("user", "a")], [], ["c\nd", "a"]),
-        ([("user", "a"), ("system", "x"), ("assistant", "b"), ("system", "y")], ["x", "y"], ["a", "b"]),
-        ([("user", "a"), ("system", "x"), ("user", "b")], ["x"], ["a\nb"]),
-    ],
-)
-def test_messages_become_persona_and_context(
-    messages: list[tuple[str, str]], persona: list[str], context: list[str]
-) -> None:
-    fake = FakeResponder()
-    with client_of(service_of(fake)) as client:
-        body = {"model": "model", "messages": [{"role": role, "content": content} for role, content in messages]}
-        assert client.post(CHAT, json=body).status_code == 200
-    assert (list(fake.asked[0]["persona"]), list(fake.asked[0]["context"])) == (persona, context)
-
-
-@pytest.mark.parametrize(
-    ("change", "param", "code"),
-    [
-        ({"messages": []}, "messages", "invalid_value"),
-        ({"messages": [{"role": "system", "content": "a"}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role", "invalid_value"),
-        ({"messages": [{"role": "user", "content": " "}]}, None, "invalid_value"),
-        ({"temperature": 2.1}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
-        ({"n": 9}, "n", "too_much"),
-        ({"n": 0}, "n", "invalid_value"),
-        ({"stop": list("abcde")}, None, "invalid_value"),
-        ({"max_tokens": 513}, "max_tokens", "invalid_value"),
-        ({"max_tokens": 5, "max_completion_tokens": 513}, "max_completion_tokens", "invalid_value"),
-        ({"seed": 2**53 - 2, "n": 3}, "seed", "invalid_value"),
-        ({"frequency_penalty": 2.5}, "frequency_penalty", "invalid_value"),
-        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_parameter"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
-        ({"store": True}, "store", "unsupported_parameter"),
-        ({"best_of": 3}, "best_of", "unsupported_parameter"),
-    ],
-)
-def test_what_is_not_honoured_is_an_error(change: dict[str, Any], param: str | None, code: str) -> None:
-    fake = FakeResponder()
-    with client_of(service_of(fake)) as client:
-        answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **change})
-    error = answer.json()["error"]
-    assert answer.status_code == 400 and error["code"] == code and not fake.asked
-    assert param is None or error["param"] == param
-
-
 # Ends
-
-
-@pytest.mark.parametrize(("finish", "reason"), [("end", "stop"), ("stop", "stop"), ("length", "length")])
-def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> None:
-    from convmodel.responders.protocol import Candidate, Reply
-    from convmodel.serving.openai.translate import convert_finish_reason
-    from convmodel.serving.reply_jobs import CheckedReply
-
-    assert convert_finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
 
 
 def test_a_blocked_reply_is_a_content_filter() -> None:
@@ -283,12 +164,3 @@ def test_open_replies_are_counted_for_each_user_of_a_key() -> None:
         stream.close()
         other.close()
         until(lambda: service.jobs.limit.open == 0)
-
-
-def test_the_sampling_of_the_server_never_stands_in_the_way_of_temperature_0() -> None:
-    fake = PenalisedResponder()
-    service = new_service(fake, options={"num_return_sequences": 4}, settings=Settings())
-    with client_of(service) as client:
-        body = {"model": "model", "messages": HELLO, "temperature": 0}
-        assert client.post(CHAT, json=body).status_code == 200
-    assert fake.asked[0]["options"] == {"num_return_sequences": 1, "do_sample": False}

@@ -1,15 +1,12 @@
 """Documents and candidates over HTTP, with small models of random weights and with fakes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from convmodel.responders.document_writer import DocumentWriter
-from convmodel.responders.protocol import Candidate
-from convmodel.serving.safety.policy import Policy
-from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import new_service
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.fakes import FakeDocuments, FakeResponder
@@ -91,59 +88,3 @@ def test_where_nothing_replies_or_writes_documents_or_chooses_it_is_404(writer: 
         assert client.post("/candidates", json={"context": ["a"]}).json()["error"]["code"] == "no_candidates"
     with client_of(service_of()) as client:
         assert client.post("/documents", json=BODY).json()["error"]["code"] == "no_documents"
-
-
-def test_a_policy_sees_prompts_meta_and_texts(writer: DocumentWriter) -> None:
-    body = {**BODY, "n": 2, "options": {"max_new_tokens": 8}}
-    with client_of(new_service(writer=writer)) as client:
-        texts = [each["text"] for each in client.post("/documents", json=body).json()["texts"]]
-
-    class OneText:
-        def __contains__(self, text: str) -> bool:
-            return text == texts[1] or "cats" in text
-
-    policy = Policy(words=OneText())  # type: ignore[arg-type]
-    with client_of(new_service(writer=writer, policy=policy)) as client:
-        blocked = client.post("/documents", json=body).json()
-        shown = client.post("/documents", json={**body, "meta": None, "prompt": "cats"}).json()
-        assert blocked["texts"] == shown["texts"] == [] and blocked["blocked"]["side"] == "input"
-    policy = Policy(words=OneText(), sides=["output"])  # type: ignore[arg-type]
-    with client_of(new_service(writer=writer, policy=policy)) as client:
-        found = client.post("/documents", json=body).json()
-    assert [each["text"] for each in found["texts"]] == texts[:1] and found["blocked"]["side"] == "output"
-
-
-class FakeSearcher(FakeResponder):
-    """A fake that can search, too."""
-
-    searches = True
-
-    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
-        if any("too long" in turn for turn in context):
-            raise ValueError("the context does not fit")
-        texts = ["rain", "sun", "sea"]
-        return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]
-
-
-def test_candidates_are_those_that_are_found_best_first() -> None:
-    with client_of(service_of(FakeSearcher())) as client:
-        found = client.post("/candidates", json={"context": ["a", "b"], "k": 2}).json()["candidates"]
-        assert [(each["text"], each["score"], each["number"]) for each in found] == [("rain", 0, 0), ("sun", -1, 1)]
-        assert found[0]["metadata"] == {"of": "b"} and found[0]["source"] == "chosen"
-        assert client.post("/candidates", json={"context": ["too long"]}).status_code == 400
-        assert client.post("/candidates", json={"context": ["a"], "k": 101}).json()["error"]["param"] == "k"
-        assert client.get("/about").json()["candidates"] is True
-
-
-def test_as_many_candidates_as_is_usual_are_no_more_than_the_server_allows() -> None:
-    with client_of(service_of(FakeSearcher(), k=2)) as client:
-        assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
-        assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"
-
-
-def test_a_policy_sees_what_is_searched_and_found() -> None:
-    service = new_service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
-    with client_of(service) as client:
-        found = client.post("/candidates", json={"context": ["a"]}).json()["candidates"]
-        assert [each["text"] for each in found] == ["sun", "sea"]
-        assert client.post("/candidates", json={"context": ["rain?"]}).json() == {"candidates": []}

@@ -1,0 +1,105 @@
+"""Translation of messages, options and finish reasons."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import openai
+import pytest
+
+from convmodel.serving.service import new_service
+from convmodel.serving.settings import Settings
+from tests.fakes import FakeResponder
+from tests.serving.clients import client_of, served, service_of
+
+HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
+
+CHAT = "/v1/chat/completions"
+
+
+class PenalisedResponder(FakeResponder):
+    """A fake that knows all that OpenAI's fields come to."""
+
+    options: Mapping[str, Any] = {
+        **FakeResponder.options,
+        **dict.fromkeys(("stop_strings", "max_new_tokens", "frequency_penalty", "presence_penalty", "top_p")),
+    }
+
+
+@pytest.fixture
+def fake() -> PenalisedResponder:
+    return PenalisedResponder(seconds=0.001)
+
+
+@pytest.fixture
+def client(fake: FakeResponder) -> Iterator[openai.OpenAI]:
+    with served(service_of(fake, new_tokens=50)) as address:
+        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+
+
+def test_every_field_that_is_honoured_becomes_an_option(client: openai.OpenAI, fake: FakeResponder) -> None:
+    client.chat.completions.create(
+        model="model",
+        messages=HELLO,
+        temperature=0.5,
+        top_p=0.8,
+        stop=["a", "b"],
+        max_completion_tokens=20,
+        frequency_penalty=0.5,
+        presence_penalty=-0.5,
+        extra_body={"preset": "bold", "options": {"top_k": 7}},
+    )
+    client.chat.completions.create(model="model", messages=HELLO, temperature=0, max_tokens=50, stop="a")
+    client.chat.completions.create(model="model", messages=HELLO, max_tokens=50, max_completion_tokens=7)
+    first, second, third = [dict(asked["options"]) for asked in fake.asked]
+    assert third == {"max_new_tokens": 7}
+    assert first == {
+        "do_sample": True,
+        "temperature": 0.5,
+        "top_p": 0.8,
+        "top_k": 7,
+        "stop_strings": ["a", "b"],
+        "max_new_tokens": 20,
+        "frequency_penalty": 0.5,
+        "presence_penalty": -0.5,
+    }
+    assert second == {"do_sample": False, "max_new_tokens": 50, "stop_strings": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("messages", "persona", "context"),
+    [
+        ([("user", "a")], [], ["a"]),
+        ([("system", " i am old .\n\n i like tea . "), ("user", "a")], ["i am old .", "i like tea ."], ["a"]),
+        ([("system", "x"), ("developer", "y"), ("user", "a")], ["x", "y"], ["a"]),
+        ([("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d")], [], ["a\nb", "c", "d"]),
+        ([("assistant", "c"), ("assistant", "d"), ("user", "a")], [], ["c\nd", "a"]),
+        ([("user", "a"), ("system", "x"), ("assistant", "b"), ("system", "y")], ["x", "y"], ["a", "b"]),
+        ([("user", "a"), ("system", "x"), ("user", "b")], ["x"], ["a\nb"]),
+    ],
+)
+def test_messages_become_persona_and_context(
+    messages: list[tuple[str, str]], persona: list[str], context: list[str]
+) -> None:
+    fake = FakeResponder()
+    with client_of(service_of(fake)) as client:
+        body = {"model": "model", "messages": [{"role": role, "content": content} for role, content in messages]}
+        assert client.post(CHAT, json=body).status_code == 200
+    assert (list(fake.asked[0]["persona"]), list(fake.asked[0]["context"])) == (persona, context)
+
+
+@pytest.mark.parametrize(("finish", "reason"), [("end", "stop"), ("stop", "stop"), ("length", "length")])
+def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> None:
+    from convmodel.responders.protocol import Candidate, Reply
+    from convmodel.serving.openai.translate import convert_finish_reason
+    from convmodel.serving.reply_jobs import CheckedReply
+
+    assert convert_finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
+
+
+def test_the_sampling_of_the_server_never_stands_in_the_way_of_temperature_0() -> None:
+    fake = PenalisedResponder()
+    service = new_service(fake, options={"num_return_sequences": 4}, settings=Settings())
+    with client_of(service) as client:
+        body = {"model": "model", "messages": HELLO, "temperature": 0}
+        assert client.post(CHAT, json=body).status_code == 200
+    assert fake.asked[0]["options"] == {"num_return_sequences": 1, "do_sample": False}
