@@ -1,90 +1,75 @@
-"""Conversations in, models that talk out. Every public name is imported when it is first used."""
+"""Conversation models: reading conversations, training, generation, response selection and serving.
+
+Every public name is imported when it is first used, so that importing the package loads nothing heavy.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convmodel.data.conversation import Conversation, read_conversations, write_conversations
-    from convmodel.data.document import Document, read_documents, write_documents
-    from convmodel.generation.options import PRESETS
-    from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
-    from convmodel.models.document_inputs import DocumentModelOutput
-    from convmodel.models.document_model import DocumentModel
-    from convmodel.models.rerankers import MutualInformation, SelectorScorer
-    from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
-    from convmodel.models.selection.selector import Selector
-    from convmodel.responders.chooser import Chooser
-    from convmodel.responders.document_writer import DocumentWriter
-    from convmodel.responders.hybrid import Hybrid
-    from convmodel.responders.loading import open_responder
-    from convmodel.responders.writer import Writer
-    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-    from convmodel.tokens.document_tokenizer import DocumentTokenizer
-    from convmodel.tokens.session import Session
+    from convmodel.data.conversation import Conversation as Conversation
+    from convmodel.data.conversation import read_conversations as read_conversations
+    from convmodel.data.conversation import write_conversations as write_conversations
+    from convmodel.data.document import Document as Document
+    from convmodel.data.document import read_documents as read_documents
+    from convmodel.data.document import write_documents as write_documents
+    from convmodel.generation.options import PRESETS as PRESETS
+    from convmodel.models.conversation_model import ConversationModel as ConversationModel
+    from convmodel.models.conversation_model import ConversationModelOutput as ConversationModelOutput
+    from convmodel.models.document_inputs import DocumentModelOutput as DocumentModelOutput
+    from convmodel.models.document_model import DocumentModel as DocumentModel
+    from convmodel.models.rerankers import MutualInformation as MutualInformation
+    from convmodel.models.rerankers import SelectorScorer as SelectorScorer
+    from convmodel.models.selection.index.index import CandidateIndex as CandidateIndex
+    from convmodel.models.selection.index.index import CandidateSet as CandidateSet
+    from convmodel.models.selection.selector import Selector as Selector
+    from convmodel.responders.chooser import Chooser as Chooser
+    from convmodel.responders.document_writer import DocumentWriter as DocumentWriter
+    from convmodel.responders.hybrid import Hybrid as Hybrid
+    from convmodel.responders.loading import open_responder as open_responder
+    from convmodel.responders.writer import Writer as Writer
+    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer as ConversationTokenizer
+    from convmodel.tokens.document_tokenizer import DocumentTokenizer as DocumentTokenizer
+    from convmodel.tokens.session import Session as Session
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "CandidateIndex": "convmodel.models.selection.index.index",
-    "CandidateSet": "convmodel.models.selection.index.index",
-    "Chooser": "convmodel.responders.chooser",
+_MODULES = {
     "Conversation": "convmodel.data.conversation",
     "read_conversations": "convmodel.data.conversation",
     "write_conversations": "convmodel.data.conversation",
-    "ConversationModel": "convmodel.models.conversation_model",
-    "ConversationModelOutput": "convmodel.models.conversation_model",
-    "ConversationTokenizer": "convmodel.tokens.conversation_tokenizer",
     "Document": "convmodel.data.document",
-    "DocumentModel": "convmodel.models.document_model",
-    "DocumentModelOutput": "convmodel.models.document_inputs",
-    "DocumentTokenizer": "convmodel.tokens.document_tokenizer",
-    "DocumentWriter": "convmodel.responders.document_writer",
     "read_documents": "convmodel.data.document",
     "write_documents": "convmodel.data.document",
-    "Hybrid": "convmodel.responders.hybrid",
-    "MutualInformation": "convmodel.models.rerankers",
     "PRESETS": "convmodel.generation.options",
-    "Selector": "convmodel.models.selection.selector",
+    "ConversationModel": "convmodel.models.conversation_model",
+    "ConversationModelOutput": "convmodel.models.conversation_model",
+    "DocumentModelOutput": "convmodel.models.document_inputs",
+    "DocumentModel": "convmodel.models.document_model",
+    "MutualInformation": "convmodel.models.rerankers",
     "SelectorScorer": "convmodel.models.rerankers",
-    "Session": "convmodel.tokens.session",
-    "Writer": "convmodel.responders.writer",
+    "CandidateIndex": "convmodel.models.selection.index.index",
+    "CandidateSet": "convmodel.models.selection.index.index",
+    "Selector": "convmodel.models.selection.selector",
+    "Chooser": "convmodel.responders.chooser",
+    "DocumentWriter": "convmodel.responders.document_writer",
+    "Hybrid": "convmodel.responders.hybrid",
     "open_responder": "convmodel.responders.loading",
+    "Writer": "convmodel.responders.writer",
+    "ConversationTokenizer": "convmodel.tokens.conversation_tokenizer",
+    "DocumentTokenizer": "convmodel.tokens.document_tokenizer",
+    "Session": "convmodel.tokens.session",
 }
+"""The module of each public name."""
 
-__all__ = [
-    "PRESETS",
-    "CandidateIndex",
-    "CandidateSet",
-    "Chooser",
-    "Conversation",
-    "ConversationModel",
-    "ConversationModelOutput",
-    "ConversationTokenizer",
-    "Document",
-    "DocumentModel",
-    "DocumentModelOutput",
-    "DocumentTokenizer",
-    "DocumentWriter",
-    "Hybrid",
-    "MutualInformation",
-    "Selector",
-    "SelectorScorer",
-    "Session",
-    "Writer",
-    "__version__",
-    "open_responder",
-    "read_conversations",
-    "read_documents",
-    "write_conversations",
-    "write_documents",
-]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

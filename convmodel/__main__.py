@@ -1,4 +1,4 @@
-"""A command and its options in, the room that answers it out: `python -m convmodel`."""
+"""The command line of the package: `python -m convmodel`."""
 
 import argparse
 import sys
@@ -9,14 +9,14 @@ COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
     *(telegram.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND),
 ]
-"""In the order of the help; `train` stands before them and has a command line of its own."""
+"""The commands in the order of the help, after `train`, which has a separate command line."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one sub-command.
+    """Run a command.
 
     Args:
-        arguments: what stands after the program's name; `sys.argv` when left out.
+        arguments: the command-line arguments without the program's name; by default those of `sys.argv`.
 
     Returns:
         The exit status.

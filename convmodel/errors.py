@@ -1,4 +1,4 @@
-"""An error of ours in, one line for a person out."""
+"""Exceptions of the package, and reporting of errors as one line on the command line."""
 
 import contextlib
 import os
@@ -11,34 +11,35 @@ PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class QueueFull(RuntimeError):
-    """There are as many waiting requests as are taken; try again when some are done."""
+    """The queue of waiting requests is full; try again later."""
 
 
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
-    """Ends a command with `error: ...` and status 2 when this package raised because of what it was given.
+    """Exit a command with `error: ...` and status 2 for errors of its input.
 
-    So does what the system says of a file, whoever asked for it: no permission, no such folder. Anything else raised
-    elsewhere is a defect and keeps its traceback, and so does everything with CONVMODEL_TRACEBACK=1.
+    These are every ValueError and OSError that this package raises, and every OSError of a file: no permission, no
+    such folder. Any other exception is a defect and keeps its traceback, as does every exception when the environment
+    variable CONVMODEL_TRACEBACK is set.
     """
     try:
         yield
     except (ValueError, OSError) as error:
-        told = next(filter(_is_to_be_told, _with_causes(error)), None)
-        if os.environ.get("CONVMODEL_TRACEBACK") or told is None:
+        user_error = next(filter(_is_user_error, _with_causes(error)), None)
+        if os.environ.get("CONVMODEL_TRACEBACK") or user_error is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {user_error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 @contextlib.contextmanager
 def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Iterator[None]:
-    """Ends a command with the cure and status 2 when a library cannot be imported that an extra brings.
+    """Exit a command with status 2 and the installation command when a library of an extra is missing.
 
     Args:
-        extra: its name.
-        libraries: what it brings, by the names that are imported.
-        needing: who needs them: "a server needs".
+        extra: the name of the extra.
+        libraries: the import names of the libraries that the extra installs.
+        needing: the beginning of the message: "a server needs".
     """
     try:
         yield
@@ -50,13 +51,15 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from: command-line parsers wrap what a class says of its arguments."""
+    """Yield an error and its causes. Command-line parsers wrap the errors that a class raises for its arguments."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def _is_to_be_told(error: BaseException) -> bool:
+def _is_user_error(error: BaseException) -> bool:
+    """Return whether an error is about the user's input: raised in this package, or about a file."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = isinstance(error, ValueError | OSError) and bool(frames) and frames[-1].filename.startswith(PACKAGE)
-    return ours or (isinstance(error, OSError) and error.filename is not None)
+    in_package = bool(frames) and frames[-1].filename.startswith(PACKAGE)
+    has_file = isinstance(error, OSError) and error.filename is not None
+    return has_file or (isinstance(error, ValueError | OSError) and in_package)
