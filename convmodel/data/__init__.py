@@ -1,1 +1,1 @@
-"""Files and Hub data sets in, conversations, documents and selection examples out."""
+"""Reading and writing data: files and Hub data sets enter, conversations, documents and selection examples leave."""

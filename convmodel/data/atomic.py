@@ -1,4 +1,4 @@
-"""Files and folders that are, at any moment, either the old ones or the new ones."""
+"""Atomic replacement of files and folders, and file locks."""
 
 import contextlib
 import ctypes
@@ -16,14 +16,14 @@ if sys.platform != "win32":
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
-    """Gives an empty folder to write into, which takes the place of `path` when the block ends without an error.
+    """Yield an empty folder that replaces `path` when the block ends without an error, and is removed otherwise.
 
-    On Linux and macOS the two folders are exchanged in one step. Where the system or the file system cannot do that,
-    the old folder is moved aside first: a kill between the two moves leaves it beside, named `.NAME.old-...`.
+    On Linux and macOS the two folders are exchanged in one step. If the system or the file system does not support
+    that, the old folder is moved aside first: a kill between the two moves leaves it as `.NAME.old-...` beside `path`.
 
     Args:
-        path: where the folder is to stand; a link stays a link. Folders above it are made.
-        replace: whether it replaces what is there by then; otherwise what is there stays, and what was written goes.
+        path: the folder to create or replace; a symbolic link is followed. Missing parent folders are created.
+        replace: whether to replace a folder that exists by then; otherwise it is kept, and the new one is discarded.
 
     Raises:
         FileExistsError: when `path` is a file.
@@ -36,19 +36,19 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
         fresh.mkdir()
         yield fresh
         for inside in fresh.rglob("*"):
-            if inside.exists():  # not a link to nowhere
+            if inside.exists():  # not a broken link
                 _flush(inside)
         _flush(fresh)
-        _put_in_place(fresh, target, replace=replace)
+        _move_into_place(fresh, target, replace=replace)
         _flush(target.parent)
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives the name of a file to write, which takes the place of `path` when the block ends without an error.
+    """Yield the path of a file to write, which replaces `path` when the block ends without an error.
 
     Args:
-        path: where the file is to stand; a link stays a link. Folders above it are made.
+        path: the file to create or replace; a symbolic link is followed. Missing parent folders are created.
     """
     target = Path(os.path.realpath(path))
     with _temporary_folder(target) as folder:
@@ -104,7 +104,7 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
         folder = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
         folder.mkdir()
         with contextlib.ExitStack() as lock:
-            with contextlib.suppress(OSError):  # without locks leftovers are never removed, and no lock is needed
+            with contextlib.suppress(OSError):  # without locks leftovers are never removed, so none is needed
                 lock.enter_context(file_lock(folder, wait=True))
             if not folder.is_dir():  # another writer removed it as a leftover before it was locked
                 continue
@@ -129,7 +129,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Makes what was written survive a power cut; folders cannot be opened on Windows, where this does nothing."""
+    """Flush a file or folder to the disk, against power cuts. Windows cannot open folders: they are skipped there."""
     if path.is_dir() and sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() or sys.platform != "win32" else os.O_RDWR)
@@ -139,10 +139,10 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _put_in_place(fresh: Path, target: Path, *, replace: bool) -> None:
-    """Moves `fresh` to `target`; what stood there comes to stand at `fresh`, to be removed."""
+def _move_into_place(fresh: Path, target: Path, *, replace: bool) -> None:
+    """Move `fresh` to `target`. An old folder at `target` is moved to `fresh`, to be removed."""
     try:
-        os.rename(fresh, target)  # where nothing or an empty folder stands
+        os.rename(fresh, target)  # succeeds if `target` is missing or an empty folder
     except OSError:
         if not target.exists():
             raise
@@ -153,17 +153,18 @@ def _put_in_place(fresh: Path, target: Path, *, replace: bool) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchanges two paths in one step; False where the system cannot.
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one step; return whether the system could.
 
     Source: renameat2(2) with RENAME_EXCHANGE = 2 on Linux; renamex_np(2) with RENAME_SWAP = 2 on macOS.
     """
-    first, second = os.fsencode(one), os.fsencode(other)
+    old = os.fsencode(first)
+    new = os.fsencode(second)
     with contextlib.suppress(AttributeError, OSError):
         if sys.platform.startswith("linux"):
             at_working_folder = -100
             libc = ctypes.CDLL(None, use_errno=True)
-            return bool(libc.renameat2(at_working_folder, first, at_working_folder, second, 2) == 0)
+            return bool(libc.renameat2(at_working_folder, old, at_working_folder, new, 2) == 0)
         if sys.platform == "darwin":
-            return bool(ctypes.CDLL(None).renamex_np(first, second, 2) == 0)
+            return bool(ctypes.CDLL(None).renamex_np(old, new, 2) == 0)
     return False

@@ -1,4 +1,4 @@
-"""Files of candidates in, texts with what is known of them out."""
+"""Reading files of response candidates and their metadata."""
 
 import json
 import os
@@ -8,23 +8,23 @@ from typing import Any
 
 from convmodel.data.conversation import ConversationReader, check_turns
 from convmodel.data.formats.base import ConversationFileError, describe_type, quote_names
-from convmodel.data.lines import check_is_file, first_lines, read_lines
+from convmodel.data.lines import check_file, first_lines, read_lines
 
 __all__ = ["CandidateText", "distinct_candidates", "read_candidates"]
 
-_WANTED = 'write a text in quotes, or {"text": "...", and whatever is known of it}'
+_WANTED = 'write a text in quotes, or {"text": "...", and any metadata}'
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateText:
-    """Something that may be said.
+    """A candidate response with its metadata.
 
     Args:
-        text: not empty; kept character for character.
-        metadata: what is known of it, as JSON has it.
+        text: the response, not empty; stored character for character.
+        metadata: other fields of the candidate, as JSON values.
 
     Raises:
-        TypeError, ValueError: for a text that is none or is empty.
+        TypeError, ValueError: for a text that is not a string, or is empty.
     """
 
     text: str
@@ -36,29 +36,31 @@ class CandidateText:
 
 
 def read_candidates(path: str | os.PathLike[str], *, turns: bool = False) -> Iterator[CandidateText]:
-    """Yields the candidates of a file, in bounded memory.
+    """Yield the candidates of a file, in bounded memory.
 
     Args:
-        path: plain or gzipped: one text a line, or JSON Lines, each a text or {"text": ...} whose other keys are
-            metadata. Blank lines are nothing.
-        turns: the file is one of conversations, of any format, or the address of a Hub data set; each turn is a
-            candidate.
+        path: a plain or gzipped file with one text per line, or JSON Lines of which each is a string or an object
+            {"text": ...} whose other keys are metadata. Blank lines are ignored.
+        turns: whether `path` is a file of conversations, in any format, or the address of a Hub data set, of which
+            each turn is a candidate.
 
     Raises:
-        ConversationFileError: for a line that cannot be used, with file and line, and for a file with nothing in it.
-        FileNotFoundError, IsADirectoryError: when there is no file.
+        ConversationFileError: for an unusable line, with file and line number, and for a file without candidates.
+        FileNotFoundError, IsADirectoryError: when the file is missing, or is a folder.
     """
     path = os.fspath(path)
     if not turns:
-        check_is_file(path)  # at once, before anything is made for what is in it
-    return _some(_turns(path) if turns else _lines(path), path)
+        check_file(path)  # before the first item is requested, so that the caller has not begun any work
+    return _require_any(_turns(path) if turns else _lines(path), path)
 
 
 def distinct_candidates(path: str | os.PathLike[str]) -> list[CandidateText]:
-    """The candidates of a small file; of those that differ in white space at their ends alone, the first one.
+    """Return the distinct candidates of a small file, with white space at their ends removed.
+
+    Of candidates that differ only in that white space, the first one is kept.
 
     Args:
-        path: as for `read_candidates`, which says what is raised.
+        path: the file; see `read_candidates`, also for errors.
     """
     first: dict[str, CandidateText] = {}
     for candidate in read_candidates(path):
@@ -66,12 +68,12 @@ def distinct_candidates(path: str | os.PathLike[str]) -> list[CandidateText]:
     return [CandidateText(text, candidate.metadata) for text, candidate in first.items()]
 
 
-def _some(found: Iterable[CandidateText], path: str) -> Iterator[CandidateText]:
-    count = 0
-    for candidate in found:
-        count += 1
+def _require_any(candidates: Iterable[CandidateText], path: str) -> Iterator[CandidateText]:
+    is_empty = True
+    for candidate in candidates:
+        is_empty = False
         yield candidate
-    if not count:
+    if is_empty:
         raise ConversationFileError(f"{path}: there are no candidates in it; check that it is the right one")
 
 
@@ -81,7 +83,7 @@ def _turns(path: str) -> Iterator[CandidateText]:
 
 
 def _lines(path: str) -> Iterator[CandidateText]:
-    make = _of_json if _is_json(path) else CandidateText
+    make = _parse_json_line if _is_json(path) else CandidateText
     for number, text, problem in read_lines(path):
         if problem is None and not text.strip():
             continue
@@ -94,7 +96,7 @@ def _lines(path: str) -> Iterator[CandidateText]:
 
 
 def _is_json(path: str) -> bool:
-    """Whether a file is JSON Lines: a plain text may begin with a quotation mark, or hold a bracket."""
+    """Return whether a file is JSON Lines; plain text, too, may begin with a quotation mark or contain a bracket."""
     lines = first_lines(path)
     if path.removesuffix(".gz").endswith((".jsonl", ".ndjson")) or all(line.lstrip()[0] in "{[" for line in lines):
         return bool(lines)
@@ -104,7 +106,7 @@ def _is_json(path: str) -> bool:
         return False
 
 
-def _of_json(line: str) -> CandidateText:
+def _parse_json_line(line: str) -> CandidateText:
     try:
         value = json.loads(line)
     except RecursionError:
@@ -119,7 +121,6 @@ def _of_json(line: str) -> CandidateText:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is a ValueError
             return CandidateText(text, value or None)
         raise ValueError("the line is a conversation; to take each turn as a candidate, ask for turns (--turns)")
-    found = (
-        f"an object without text (its keys: {quote_names(value)})" if isinstance(value, dict) else describe_type(value)
-    )
-    raise ValueError(f"the line is {found}; {_WANTED}")
+    is_object = isinstance(value, dict)
+    kind = f"an object without text (its keys: {quote_names(value)})" if is_object else describe_type(value)
+    raise ValueError(f"the line is {kind}; {_WANTED}")

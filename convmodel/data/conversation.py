@@ -1,4 +1,4 @@
-"""Conversation files in, Conversations out, and back; knows nothing of tokens."""
+"""The Conversation class, and reading and writing files of conversations."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -8,8 +8,8 @@ from typing import Any
 from convmodel.data.formats.base import ConversationFileError, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.formats.jsonl import dump
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, replacing
-from convmodel.data.reader import OnError, Reader, Report, count
+from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, open_atomic
+from convmodel.data.reader import OnError, Reader, Report, format_count
 
 __all__ = [
     "Conversation",
@@ -26,12 +26,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns, two speakers alternating, and what is known beside them.
+    """The turns of two alternating speakers, with an optional persona and metadata.
 
     Args:
-        turns: at least one, none of them empty; kept as a tuple, character for character.
-        persona: sentences about the speaker who replies; kept as a tuple.
-        meta: whatever else came with it, under its names.
+        turns: at least one turn, none of them empty; stored as a tuple, character for character.
+        persona: sentences about the speaker who replies; stored as a tuple.
+        meta: other fields of the source, by name.
 
     Raises:
         TypeError, ValueError: see `check_turns`.
@@ -51,21 +51,22 @@ class Conversation:
         object.__setattr__(self, "meta", None if meta is None else dict(meta))
 
     def reversed(self) -> "Conversation":
-        """The same from its end, without the persona, which describes who speaks last."""
+        """Return the conversation with its turns reversed. The persona is dropped: it describes the last speaker."""
         return Conversation(self.turns[::-1], meta=self.meta)
 
 
 def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
-    """Checks strings that are to be turns, and returns them as a tuple, otherwise untouched.
+    """Check turns, and return them unchanged as a tuple.
 
     Args:
-        turns: any iterable of strings that has an order.
-        what: what one of them is called in errors. There must be a "turn"; anything else may be absent.
+        turns: any ordered iterable of strings.
+        what: the name of an element in error messages. At least one "turn" is required; a list of anything else may
+            be empty.
 
     Raises:
-        TypeError: for one bare string, something without order, or anything in it that is not a string.
-        ValueError: for no turns, an empty or white-space-only one, or a lone surrogate, which UTF-8 cannot
-            hold. Every message names the turn, counted from 1, what came, and what to do.
+        TypeError: for a single string, an unordered collection, or an element that is not a string.
+        ValueError: for an empty list of turns, a turn that is empty or only white space, or a lone surrogate, which
+            UTF-8 cannot represent. Every message gives the number of the turn, counted from 1, its value and a remedy.
     """
     if not isinstance(turns, Iterable) or isinstance(turns, str | bytes | bytearray | Mapping | Set):
         raise TypeError(f"the {what}s are {describe_type(turns)}, not a list; give a list of strings")
@@ -83,14 +84,14 @@ def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
 
 
 def check_text(turn: object, name: str) -> str:
-    """Checks what is to be one text, and returns it untouched.
+    """Check one text, and return it unchanged.
 
     Args:
         turn: the text.
-        name: what it is called in errors: "turn 2".
+        name: the name of the text in error messages: "turn 2".
 
     Raises:
-        TypeError, ValueError: as for one of the turns of `check_turns`.
+        TypeError, ValueError: see `check_turns`.
     """
     if not isinstance(turn, str):
         raise TypeError(f"{name} is {describe_type(turn)}, not a string; give each as one string")
@@ -100,7 +101,7 @@ def check_text(turn: object, name: str) -> str:
 
 
 def check_characters(text: str, name: str) -> str:
-    """Checks that a string, which may be empty, can be written as UTF-8, and returns it untouched.
+    """Check that a string, which may be empty, can be encoded as UTF-8, and return it unchanged.
 
     Raises:
         ValueError: for a lone surrogate.
@@ -117,36 +118,36 @@ def check_characters(text: str, name: str) -> str:
 
 @dataclass
 class ReadReport(Report):
-    """What one reading of a source came to, so far.
+    """Counts of one pass over a source of conversations.
 
     Args:
-        conversations: how many were read.
+        conversations: the number of conversations read.
     """
 
     conversations: int = 0
 
     formats = CONVERSATIONS
 
-    def found(self) -> str:
-        """How many conversations."""
-        return count(self.conversations, "conversation")
+    def describe_read(self) -> str:
+        """Return the number of conversations, in words."""
+        return format_count(self.conversations, "conversation")
 
 
 class ConversationReader(Reader[Record, Conversation, ReadReport]):
-    """Reads the conversations of a file or of a Hub data set, as often as wanted, in bounded memory.
+    """Read the conversations of a file or a Hub data set, any number of times, in bounded memory.
 
     Args:
         source: a path, plain or gzipped, or `hub://org/name?column=dialog&split=train`.
-        format: one of jsonl, parlai, fbdialog, ubuntu, csv, tsv, hub; None recognises it from the content.
-        on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
-        max_line_bytes: a longer line counts as one that cannot be read.
-        min_turns: fewer turns are no conversation; 1 where files hold contexts that wait for a response.
+        format: one of jsonl, parlai, fbdialog, ubuntu, csv, tsv, hub; None detects it from the content.
+        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
+        max_line_bytes: the length limit of a line; a longer line is unreadable.
+        min_turns: the smallest number of turns of a conversation; 1 for files of contexts without a response.
 
     Raises:
-        ValueError: for an unknown `format` or `on_error`, or an address that cannot be read.
-        ConversationFileError: when the format cannot be recognised; while reading, for what cannot be read
-            ("stop"), and at the end for a source with nothing usable in it.
-        FileNotFoundError, IsADirectoryError: when `source` is no file.
+        ValueError: for an unknown `format` or `on_error`, or an invalid address.
+        ConversationFileError: when the format cannot be detected; while reading, for an unreadable line ("stop"); at
+            the end, for a source without a usable conversation.
+        FileNotFoundError, IsADirectoryError: when `source` is missing, or is a folder.
     """
 
     noun = "conversation"
@@ -169,12 +170,12 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
     def _new_report(self) -> ReadReport:
         return ReadReport(self.source, self.format)
 
-    def _make(self, record: Record, report: ReadReport) -> Iterable[tuple[int, Conversation] | Problem]:
-        made = _conversation(record, self.min_turns)
-        if isinstance(made, Problem):
-            return (made,)
+    def _convert(self, record: Record, report: ReadReport) -> Iterable[tuple[int, Conversation] | Problem]:
+        conversation = _make_conversation(record, self.min_turns)
+        if isinstance(conversation, Problem):
+            return (conversation,)
         report.conversations += 1
-        return ((record.line, made),)
+        return ((record.line, conversation),)
 
 
 def read_conversations(
@@ -185,28 +186,29 @@ def read_conversations(
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
     min_turns: int = 2,
 ) -> Iterator[Conversation]:
-    """Yields the conversations of a file or a Hub data set once; all else is as in `ConversationReader`."""
+    """Yield the conversations of a file or a Hub data set once; see `ConversationReader` for arguments and errors."""
     return iter(
         ConversationReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes, min_turns=min_turns)
     )
 
 
 def write_conversations(conversations: Iterable[Conversation], path: str | os.PathLike[str]) -> int:
-    """Writes JSON Lines from which `read_conversations` makes equal conversations.
+    """Write conversations as JSON Lines, from which `read_conversations` reads equal conversations.
 
     Args:
-        conversations: each with at least two turns. They may come from the very file that is written.
-        path: gzipped when it ends in .gz. It appears, or is replaced, only when everything is written.
+        conversations: conversations of at least two turns. They may be read from the file that is written.
+        path: the output file, gzipped if its name ends in .gz. It is created or replaced only after everything is
+            written.
 
     Returns:
-        How many were written.
+        The number of conversations written.
 
     Raises:
-        TypeError: for anything that is not a Conversation.
-        ValueError: for a conversation of one turn, or a meta that JSON cannot hold; nothing is written then.
+        TypeError: for an element that is not a Conversation.
+        ValueError: for a conversation of one turn, or a meta that JSON cannot represent. The file is unchanged then.
     """
     written = 0
-    with replacing(os.fspath(path)) as file:
+    with open_atomic(os.fspath(path)) as file:
         for written, conversation in enumerate(conversations, 1):
             if not isinstance(conversation, Conversation):
                 raise TypeError(f"conversation {written} is {describe_type(conversation)}; make it a Conversation")
@@ -220,7 +222,7 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
     return written
 
 
-def _conversation(record: Record, min_turns: int) -> Conversation | Problem:
+def _make_conversation(record: Record, min_turns: int) -> Conversation | Problem:
     try:
         conversation = Conversation(record.turns, record.persona, record.meta)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Files of documents in, Documents out, and back; knows nothing of tokens."""
+"""The Document class, and reading and writing files of documents."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from typing import Any
 from convmodel.data.conversation import check_text
 from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
 from convmodel.data.formats.documents import DOCUMENTS, DocumentRecord, dump
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, replacing
-from convmodel.data.reader import OnError, Reader, Report, count, digest_of
+from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, open_atomic
+from convmodel.data.reader import OnError, Reader, Report, file_digest, format_count
 
 __all__ = [
     "DataFileError",
@@ -20,33 +20,33 @@ __all__ = [
     "DocumentReader",
     "DocumentReport",
     "Meta",
-    "Value",
+    "MetaValue",
     "check_meta",
-    "meta_text",
+    "format_meta",
     "read_documents",
     "write_documents",
 ]
 
-Value = str | int | float | bool
-"""One thing that is known of a document."""
+MetaValue = str | int | float | bool
+"""A single value of metadata."""
 
-Meta = str | tuple[Value, ...] | Mapping[str, Value | tuple[Value, ...]]
-"""What is known of a document: a text, a list, or an object of fields, each a value or a list."""
+Meta = str | tuple[MetaValue, ...] | Mapping[str, MetaValue | tuple[MetaValue, ...]]
+"""Metadata of a document: a text, a list, or a mapping of fields to values or lists."""
 
 _TEXT_SUFFIXES = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and what is known of it.
+    """A text with its metadata.
 
     Args:
-        body: the text, kept character for character.
-        meta: see `check_meta`.
+        body: the text, stored character for character.
+        meta: the metadata, normalised by `check_meta`.
 
     Raises:
-        TypeError, ValueError: for a body that is no string, empty, only white space, or holds a lone surrogate; and
-            see `check_meta`.
+        TypeError, ValueError: for a body that is not a string, is empty or only white space, or contains a lone
+            surrogate; for the metadata see `check_meta`.
     """
 
     body: str
@@ -58,24 +58,24 @@ class Document:
 
 
 def check_meta(meta: Any) -> Meta | None:
-    """Checks what is to be the meta of a document.
+    """Check and normalise the metadata of a document.
 
     Args:
-        meta: a string, which is kept as it is; a number; a list of strings and numbers; or an object (dict) of such
-            values and lists. What is null, empty or only white space is left out.
+        meta: a string, which is kept unchanged; a number; a list of strings and numbers; or a mapping of names to such
+            values and lists. Values that are null, empty or only white space are removed.
 
     Returns:
-        Lists as tuples, a number alone as a string; None when nothing is left.
+        The metadata, with lists as tuples and a single number as a string; None if nothing remains.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for any other type.
         ValueError: for a field without a name, or a lone surrogate.
     """
     if isinstance(meta, Mapping):
         fields = {_name(name): _field(value, f"field {shorten(str(name))!r}") for name, value in meta.items()}
         return {name: value for name, value in fields.items() if value is not None} or None
-    found = _field(meta, "meta")
-    return _one_line(found) if isinstance(found, bool | int | float) else found
+    value = _field(meta, "meta")
+    return _one_line(value) if isinstance(value, bool | int | float) else value
 
 
 def _name(name: Any) -> str:
@@ -84,14 +84,14 @@ def _name(name: Any) -> str:
     return check_text(name, "the name of a field of meta")
 
 
-def _field(value: Any, what: str) -> Value | tuple[Value, ...] | None:
+def _field(value: Any, what: str) -> MetaValue | tuple[MetaValue, ...] | None:
     if isinstance(value, list | tuple):
-        items = (_value(item, f"item {number} of {what}") for number, item in enumerate(value, 1))
+        items = (_value(item, f"item {i} of {what}") for i, item in enumerate(value, 1))
         return tuple(item for item in items if item is not None) or None
     return _value(value, what)
 
 
-def _value(value: Any, what: str) -> Value | None:
+def _value(value: Any, what: str) -> MetaValue | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
@@ -101,14 +101,15 @@ def _value(value: Any, what: str) -> Value | None:
     raise TypeError(f"{what} is {describe_type(value)}; give a string, or a list or an object of strings and numbers")
 
 
-def meta_text(meta: Meta | None) -> str:
-    """What a model reads of a meta.
+def format_meta(meta: Meta | None) -> str:
+    """Format metadata as the text that a model reads.
 
-    A string stays as it is; the items of a list are joined with ", "; each field of an object is a line `name: value`.
-    In items, names and values of fields any white space becomes one space, so that none can pose as another field.
+    A string is kept unchanged; the items of a list are joined with ", "; each field of a mapping is a line
+    `name: value`. White space in items, and in names and values of fields, is collapsed to single spaces, so that no
+    value can imitate another field.
 
     Args:
-        meta: as `check_meta` gives it. None is "".
+        meta: metadata as returned by `check_meta`. None becomes "".
     """
     if meta is None or isinstance(meta, str):
         return meta or ""
@@ -117,22 +118,22 @@ def meta_text(meta: Meta | None) -> str:
     return _listed(meta)
 
 
-def _listed(value: Value | tuple[Value, ...]) -> str:
+def _listed(value: MetaValue | tuple[MetaValue, ...]) -> str:
     return ", ".join(map(_one_line, value if isinstance(value, tuple) else (value,)))
 
 
-def _one_line(value: Value) -> str:
+def _one_line(value: MetaValue) -> str:
     return " ".join(value.split()) if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass
 class DocumentReport(Report):
-    """What one reading of a source came to, so far.
+    """Counts of one pass over a source of documents.
 
     Args:
-        documents: how many were read.
-        with_meta: how many of them have a meta.
-        unused: keys that stood beside body and meta; the first ten.
+        documents: the number of documents read.
+        with_meta: the number of documents with metadata.
+        unused: the first ten ignored keys of objects.
     """
 
     documents: int = 0
@@ -141,72 +142,72 @@ class DocumentReport(Report):
 
     formats = DOCUMENTS
 
-    def found(self) -> str:
-        """How many documents, how many with meta, and what was not used."""
-        text = count(self.documents, "document") + (f", {self.with_meta:,} with meta" if self.with_meta else "")
+    def describe_read(self) -> str:
+        """Return the number of documents, the number with metadata, and the ignored keys, in words."""
+        text = format_count(self.documents, "document") + (f", {self.with_meta:,} with meta" if self.with_meta else "")
         return f"{text}, other keys not used: {quote_names(self.unused)}" if self.unused else text
 
-    def add(self, record: DocumentRecord, made: Document) -> None:
-        """Counts a document."""
+    def add(self, record: DocumentRecord, document: Document) -> None:
+        """Count a document."""
         self.documents += 1
-        self.with_meta += made.meta is not None
+        self.with_meta += document.meta is not None
         if len(self.unused) < 10:
             self.unused.extend([name for name in record.unused if name not in self.unused][: 10 - len(self.unused)])
 
 
 class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
-    """Reads documents, as often as wanted, in bounded memory.
+    """Read the documents of a file, a folder or a Hub data set, any number of times, in bounded memory.
 
     Args:
         source: a path, plain or gzipped; a folder, whose .txt and .txt.gz files are read in the order of their names,
-            those of folders in it too; or `hub://org/name?column=text&meta=topic&split=train`.
-        format: one of jsonl, python, text (blank lines between documents), file (one document a file), hub; None
-            recognises it from the content, and a folder as one of "file".
-        on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
-        max_line_bytes: a longer line counts as one that cannot be read.
+            including subfolders; or `hub://org/name?column=text&meta=topic&split=train`.
+        format: one of jsonl, python, text (blank lines between documents), file (one document per file), hub; None
+            detects it from the content, and takes a folder as "file".
+        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
+        max_line_bytes: the length limit of a line; a longer line is unreadable.
 
     Raises:
-        ValueError: for an unknown `format` or `on_error`, or an address that cannot be read.
-        DataFileError: when the format cannot be recognised; while reading, for what cannot be read ("stop"), and at
-            the end for a source with nothing usable in it.
-        FileNotFoundError, IsADirectoryError: when there is no such file, or a folder does not go with the format.
+        ValueError: for an unknown `format` or `on_error`, or an invalid address.
+        DataFileError: when the format cannot be detected; while reading, for an unreadable line ("stop"); at the end,
+            for a source without a usable document.
+        FileNotFoundError, IsADirectoryError: when the file is missing, or the format does not allow a folder.
     """
 
     noun = "document"
     formats = DOCUMENTS
 
     def fingerprint(self) -> str:
-        """A digest of what is read and how; it changes when the bytes, the files of a folder or the format do."""
+        """Return a digest of the source: of the bytes, the names of a folder's files, and the format."""
         if self._is_hub:
             return super().fingerprint()
-        files = [(os.path.relpath(path, self.source), digest_of(path)) for path in self._files()]
+        files = [(os.path.relpath(path, self.source), file_digest(path)) for path in self._files()]
         return hashlib.blake2b(repr([self.format, files]).encode(), digest_size=16).hexdigest()
 
     def _new_report(self) -> DocumentReport:
         return DocumentReport(self.source, self.format)
 
-    def _make(self, record: DocumentRecord, report: DocumentReport) -> Iterable[tuple[int, Document] | Problem]:
+    def _convert(self, record: DocumentRecord, report: DocumentReport) -> Iterable[tuple[int, Document] | Problem]:
         try:
-            made = Document(record.body, record.meta)
+            document = Document(record.body, record.meta)
         except (TypeError, ValueError) as error:
             return (Problem(record.line, str(error), record.file),)
-        report.add(record, made)
-        return ((record.line, made),)
+        report.add(record, document)
+        return ((record.line, document),)
 
-    def _items(self) -> Iterator[DocumentRecord | Problem]:
+    def _records(self) -> Iterator[DocumentRecord | Problem]:
         if not os.path.isdir(self.source):
-            return super()._items()
-        return (item._replace(file=path) for path in self._files() for item in self._items_of(path))
+            return super()._records()
+        return (record._replace(file=path) for path in self._files() for record in self._file_records(path))
 
     def _files(self) -> list[str]:
-        """The files that are read."""
+        """Return the files of the source, sorted by path."""
         if not os.path.isdir(self.source):
             return [self.source]
-        found = sorted(str(path) for path in Path(self.source).rglob("*") if _is_text(path))
-        if not found:
+        files = sorted(str(path) for path in Path(self.source).rglob("*") if _is_text(path))
+        if not files:
             inside = ", ".join(sorted(os.listdir(self.source))[:5]) or "it is empty"
             raise DataFileError(f"{self.source}: there are no .txt files in the folder ({inside}); give one file")
-        return found
+        return files
 
 
 def _is_text(path: Path) -> bool:
@@ -220,26 +221,27 @@ def read_documents(
     on_error: OnError = "stop",
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
 ) -> Iterator[Document]:
-    """Yields the documents of a file, a folder or a Hub data set once; all else is as in `DocumentReader`."""
+    """Yield the documents of a source once; see `DocumentReader` for arguments and errors."""
     return iter(DocumentReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
 
 
 def write_documents(documents: Iterable[Document], path: str | os.PathLike[str]) -> int:
-    """Writes JSON Lines from which `read_documents` makes equal documents.
+    """Write documents as JSON Lines, from which `read_documents` reads equal documents.
 
     Args:
-        documents: they may come from the very file that is written.
-        path: gzipped when it ends in .gz. It appears, or is replaced, only when everything is written.
+        documents: the documents. They may be read from the file that is written.
+        path: the output file, gzipped if its name ends in .gz. It is created or replaced only after everything is
+            written.
 
     Returns:
-        How many were written.
+        The number of documents written.
 
     Raises:
-        TypeError: for anything that is not a Document.
-        ValueError: for a number that JSON cannot hold; nothing is written then.
+        TypeError: for an element that is not a Document.
+        ValueError: for a number that JSON cannot represent. The file is unchanged then.
     """
     written = 0
-    with replacing(os.fspath(path)) as file:
+    with open_atomic(os.fspath(path)) as file:
         for written, document in enumerate(documents, 1):
             if not isinstance(document, Document):
                 raise TypeError(f"document {written} is {describe_type(document)}; make it a Document")

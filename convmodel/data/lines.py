@@ -1,4 +1,4 @@
-"""A path in, its lines out, plain or gzipped, in bounded memory; and files replaced whole or not at all."""
+"""Reading lines of plain or gzipped files in bounded memory, parsing JSON lines, and replacing files atomically."""
 
 import gzip
 import json
@@ -10,29 +10,34 @@ from io import BufferedIOBase
 from typing import Any
 
 from convmodel.data.atomic import atomic_file
-from convmodel.data.formats.base import DataFileError, Line, Problem, RecordT, shorten
+from convmodel.data.formats.base import DataFileError, Problem, RecordT, TextLine, shorten
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_PIECE = 2**16  # bytes: for the beginning of a file, and for what is read only to be thrown away
+_PIECE = 2**16  # bytes: for the beginning of a file, and for discarding the rest of a long line
 _GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 def open_bytes(path: str) -> BufferedIOBase:
-    """Opens a file for reading; a gzipped one, recognised by its first two bytes, is unpacked."""
+    """Open a file for reading; a gzipped file, detected by its first two bytes, is decompressed."""
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     return gzip.GzipFile(path, "rb") if zipped else open(path, "rb")
 
 
-def check_is_file(path: str, *, noun: str = "conversation") -> None:
-    """Raises FileNotFoundError, IsADirectoryError or ValueError, with what to do, when `path` is no file.
+def check_file(path: str, *, noun: str = "conversation") -> None:
+    """Check that `path` is a regular file.
 
     Args:
-        path: what is to be read.
-        noun: what is looked for in it.
+        path: the path to check.
+        noun: the name of the file's items in error messages.
+
+    Raises:
+        FileNotFoundError: when the path does not exist.
+        IsADirectoryError: when it is a folder.
+        ValueError: when it is a pipe or a device.
     """
     if os.path.isdir(path):
         inside = ", ".join(sorted(os.listdir(path))[:5]) or "it is empty"
@@ -47,21 +52,21 @@ def check_is_file(path: str, *, noun: str = "conversation") -> None:
 
 
 def first_lines(path: str, *, count: int = 20) -> list[str]:
-    """The first lines of a file which are not blank, for recognising its format.
+    """Return the first non-blank lines of a file, for detecting its format.
 
     Args:
-        path: a file, plain or gzipped, damaged or not.
-        count: at most so many lines.
+        path: a plain or gzipped file; a damaged file is allowed.
+        count: the maximum number of lines.
 
     Returns:
-        Lines without their ends; empty when the file is blank or nothing of it can be unpacked.
+        Lines without line ends; empty when the file is blank, or nothing of it can be decompressed.
 
     Raises:
         DataFileError: when the file is UTF-16.
     """
     head = b""
     with open_bytes(path) as file, suppress(*_GZIP_DAMAGE):
-        # read1, because read loses what came before the damage.
+        # read1, because read discards the data before the damage.
         while len(head) < _PIECE and (piece := file.read1(_PIECE - len(head))):
             head += piece
     if head.startswith(_UTF_16_BOMS):
@@ -70,17 +75,19 @@ def first_lines(path: str, *, count: int = 20) -> list[str]:
     return [line.rstrip("\r") for line in lines if line.strip()][:count]
 
 
-def read_lines(path: str, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> Iterator[Line]:
-    """Yields the lines of a file.
+def read_lines(path: str, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> Iterator[TextLine]:
+    """Read the lines of a file.
 
     Args:
-        path: a file, plain or gzipped; UTF-8 with or without BOM; lines end in LF or CRLF.
-        max_line_bytes: a longer line (its end included) is a problem, and is never held in memory.
+        path: a plain or gzipped file in UTF-8, with or without BOM, whose lines end in LF or CRLF.
+        max_line_bytes: the length limit of a line, including its end. A longer line is a problem, and is never held
+            in memory.
 
     Yields:
-        Every line, blank ones too. Damage is told in `Line.problem`; damage of a gzip file ends the file.
+        Every line, including blank lines. Damage is reported in `TextLine.problem`; a damaged gzip file ends there.
     """
-    offset = number = 0
+    offset = 0
+    number = 0
     with open_bytes(path) as file:
         while True:
             number += 1
@@ -89,26 +96,28 @@ def read_lines(path: str, *, max_line_bytes: int = DEFAULT_MAX_LINE_BYTES) -> It
                 raw = file.readline(max_line_bytes + 1)
                 if len(raw) > max_line_bytes:
                     ends, length = _skip_line(file, raw)
-                    text, problem = ends.decode("utf-8", "replace"), _too_long(max_line_bytes)
+                    text = ends.decode("utf-8", "replace")
+                    problem = _too_long_message(max_line_bytes)
                 else:
                     text, problem = _decode(raw, offset)
                     length = len(raw)
             except _GZIP_DAMAGE as error:
-                yield Line(number, "", f"the gzip file is damaged or cut off ({error}); make or fetch it again")
+                yield TextLine(number, "", f"the gzip file is damaged or cut off ({error}); make or fetch it again")
                 return
             if not raw:
                 return
             offset += length
-            yield Line(number, text.rstrip("\r\n"), problem)
+            yield TextLine(number, text.rstrip("\r\n"), problem)
 
 
-def _too_long(limit: int) -> str:
+def _too_long_message(limit: int) -> str:
     return f"the line is longer than max_line_bytes={limit:,}; split it or raise the limit"
 
 
 def _decode(raw: bytes, offset: int) -> tuple[str, str | None]:
     if not offset and raw.startswith(_BOM):
-        raw, offset = raw.removeprefix(_BOM), len(_BOM)
+        raw = raw.removeprefix(_BOM)
+        offset = len(_BOM)
     try:
         return raw.decode(), None
     except UnicodeDecodeError as error:
@@ -118,22 +127,27 @@ def _decode(raw: bytes, offset: int) -> tuple[str, str | None]:
 
 
 def _skip_line(file: BufferedIOBase, head: bytes) -> tuple[bytes, int]:
-    """Reads to the end of the line that begins with `head`; returns its two ends, and its length in bytes."""
-    tail, length = head[-100:], len(head)
+    """Read to the end of the line that begins with `head`; return the first and last bytes of the line, and its length.
+
+    A format needs both ends to keep track of episodes.
+    """
+    tail = head[-100:]
+    length = len(head)
     while not tail.endswith(b"\n") and (piece := file.readline(_PIECE)):
-        tail, length = (tail + piece)[-100:], length + len(piece)
+        tail = (tail + piece)[-100:]
+        length += len(piece)
     return head[:100] + tail, length
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[BufferedIOBase]:
-    """Opens a file that takes the place of `path` when the block ends well, and otherwise leaves no trace.
+def open_atomic(path: str) -> Iterator[BufferedIOBase]:
+    """Open a temporary file that replaces `path` when the block ends without an error, and is removed otherwise.
 
     Args:
-        path: gzipped when it ends in .gz.
+        path: the file to replace; gzipped if its name ends in .gz.
 
     Raises:
-        FileNotFoundError: when the folder does not exist.
+        FileNotFoundError: when the folder of `path` does not exist.
         IsADirectoryError: when `path` is a folder.
     """
     path = os.path.realpath(path)  # a link stays a link
@@ -144,53 +158,58 @@ def replacing(path: str) -> Iterator[BufferedIOBase]:
         raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
     with atomic_file(path) as fresh, open(fresh, "wb") as file:
         if path.endswith(".gz"):
-            # No name and no time inside: the same conversations give the same bytes.
+            # Without a name and a time in the header, equal contents give equal bytes.
             with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
                 yield packed
         else:
             yield file
 
 
-def one_a_line(lines: Iterator[Line], record: Callable[[int, str], RecordT]) -> Iterator[RecordT | Problem]:
-    """One record or problem a line; blank lines are ignored.
+def parse_lines(lines: Iterator[TextLine], parse: Callable[[int, str], RecordT]) -> Iterator[RecordT | Problem]:
+    """Parse each line as one record; blank lines are ignored.
 
     Args:
-        lines: of a file.
-        record: the number of a line and its text -> what is in it. It raises ValueError when that is nothing.
+        lines: the lines of a file.
+        parse: a function from the number and the text of a line to its record; it raises ValueError for an invalid
+            line.
+
+    Yields:
+        One record or problem per line.
     """
     for number, text, problem in lines:
         if problem is not None:
             yield Problem(number, problem)
         elif text and not text.isspace():
             try:
-                yield record(number, text)
+                yield parse(number, text)
             except ValueError as error:
                 yield Problem(number, str(error))
 
 
-decode = json.JSONDecoder().decode
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+decode_json = json.JSONDecoder().decode
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 _PYTHON = ("'", "None", "True", "False")
+"""Beginnings of Python literals that are not JSON."""
 
 
-def parse(text: str, *, noun: str, wanted: str, python: str = "write it with json.dumps") -> Any:
-    """The value that a line holds.
+def parse_json(text: str, *, noun: str, wanted: str, python: str = "write it with json.dumps") -> Any:
+    """Return the JSON value of a line.
 
     Args:
         text: the line.
-        noun: what is written one a line.
-        wanted: the cure: "write a list of turns".
-        python: the cure where the line is none of JSON but of Python.
+        noun: the name of the items of the file in error messages.
+        wanted: the remedy for a line that is not JSON: "write a list of turns".
+        python: the remedy for a line that is a Python literal.
 
     Raises:
-        ValueError: when it is no JSON; the text says why and what to do.
+        ValueError: when the line is not JSON; the message gives the reason and a remedy.
     """
     try:
-        return decode(text)
+        return decode_json(text)
     except json.JSONDecodeError as error:
-        found = f"found {shorten(text[error.pos :], 20)!r}" if error.pos < len(text) else "at the end of the line"
-        what = f"not JSON: {error.msg.lower()} at column {error.pos + 1}, {found}"
+        position = f"found {shorten(text[error.pos :], 20)!r}" if error.pos < len(text) else "at the end of the line"
+        what = f"not JSON: {error.msg.lower()} at column {error.pos + 1}, {position}"
         if text.strip() in ("[", "{"):
             raise ValueError(f"{what}; the JSON goes over several lines: write one {noun} a line") from None
         if text.startswith(_PYTHON, error.pos):

@@ -1,4 +1,4 @@
-"""Files of prompts in, Prompts out: how documents begin, and what is known of them."""
+"""Reading prompts for documents: the beginning of a text, with its metadata."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,60 +6,60 @@ from typing import Any, NamedTuple
 
 from convmodel.data.conversation import check_characters
 from convmodel.data.document import Meta, check_meta
-from convmodel.data.formats.base import FileFormat, Line, Problem, describe_type, quote_names
-from convmodel.data.formats.documents import BODY_KEYS, HUB, meta_of, sniff_jsonl
+from convmodel.data.formats.base import FileFormat, Problem, TextLine, describe_type, quote_names
+from convmodel.data.formats.documents import BODY_KEYS, HUB, extract_meta, sniff_jsonl
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import encode, one_a_line, parse
-from convmodel.data.reader import Reader, Report, count
+from convmodel.data.lines import encode_json, parse_json, parse_lines
+from convmodel.data.reader import Reader, Report, format_count
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
 
-MADE = frozenset({"body", "texts", "scores", "finishes", "seed", "tokens_dropped", "error"})
-"""What stands beside a prompt that was gone on with; a file of these is one of prompts too."""
+OUTPUT_KEYS = frozenset({"body", "texts", "scores", "finishes", "seed", "tokens_dropped", "error"})
+"""Keys that the `generate` command adds to a prompt; its output can be read as prompts again."""
 
 
 class PromptRecord(NamedTuple):
-    """What a format found, not yet checked.
+    """A prompt as parsed by a format, not yet validated.
 
     Args:
-        line: where it stands, counted from 1.
-        prompt: how a document begins, if the file is right.
-        meta: what is known of it, if the file is right.
-        others: whatever else was there.
+        line: the line number, counted from 1.
+        prompt: the beginning of a document.
+        meta: its metadata.
+        other_fields: other keys of the object with their values.
     """
 
     line: int
     prompt: Any
     meta: Any = None
-    others: Mapping[str, Any] = {}
+    other_fields: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a document is to be written for.
+    """The beginning of a document to generate, with its metadata.
 
     Args:
-        prompt: how it begins; may be empty.
-        meta: what is known of it.
-        others: what else stood there.
+        prompt: the beginning of the text; may be empty.
+        meta: the metadata.
+        other_fields: other keys of the object in the file, with their values.
     """
 
     prompt: str
     meta: Meta | None = field(default=None, hash=False)
-    others: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    other_fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def _read_jsonl(lines: Iterator[Line]) -> Iterator[PromptRecord | Problem]:
-    return one_a_line(lines, _of_json)
+def _read_jsonl(lines: Iterator[TextLine]) -> Iterator[PromptRecord | Problem]:
+    return parse_lines(lines, _parse_json_line)
 
 
-def _read_text(lines: Iterator[Line]) -> Iterator[PromptRecord | Problem]:
-    return one_a_line(lines, PromptRecord)
+def _read_text(lines: Iterator[TextLine]) -> Iterator[PromptRecord | Problem]:
+    return parse_lines(lines, PromptRecord)
 
 
-def _of_json(number: int, text: str) -> PromptRecord:
-    value = parse(text, noun="prompt", wanted=WANTED)
+def _parse_json_line(number: int, text: str) -> PromptRecord:
+    value = parse_json(text, noun="prompt", wanted=WANTED)
     if not isinstance(value, dict):
         raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
     if "prompt" not in value:
@@ -68,19 +68,20 @@ def _of_json(number: int, text: str) -> PromptRecord:
             raise ValueError(f"the object is a document, with {body!r}, and has no prompt; {WANTED}")
         if "meta" not in value:
             raise ValueError(f"the object has neither prompt nor meta (its keys: {quote_names(value)}); {WANTED}")
-    others = {name: each for name, each in value.items() if name not in ("prompt", "meta") and name not in MADE}
+    used = OUTPUT_KEYS | {"prompt", "meta"}
+    other_fields = {name: item for name, item in value.items() if name not in used}
     try:
-        encode(others).encode()
+        encode_json(other_fields).encode()
     except ValueError as error:  # NaN, or a lone surrogate
         raise ValueError(f"what stands beside prompt and meta cannot be written again ({error}); remove it") from None
-    return PromptRecord(number, value.get("prompt"), value.get("meta"), others)
+    return PromptRecord(number, value.get("prompt"), value.get("meta"), other_fields)
 
 
-def _of_row(number: int, row: Mapping[str, Any], address: HubAddress) -> PromptRecord:
-    return PromptRecord(number, row[str(address.column)], meta_of(row, address))
+def _parse_row(number: int, row: Mapping[str, Any], address: HubAddress) -> PromptRecord:
+    return PromptRecord(number, row[str(address.column)], extract_meta(row, address))
 
 
-def _whatever(first_lines: Sequence[str]) -> bool:
+def _accept_any(first_lines: Sequence[str]) -> bool:
     return True
 
 
@@ -88,20 +89,20 @@ PROMPTS: FormatRegistry[PromptRecord] = FormatRegistry(
     "prompt",
     {
         "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), sniff_jsonl, _read_jsonl),
-        "text": FileFormat("text", "one prompt a line", "line", (".txt",), _whatever, _read_text),
+        "text": FileFormat("text", "one prompt a line", "line", (".txt",), _accept_any, _read_text),
     },
-    HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _of_row),
+    HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _parse_row),
 )
-"""What readers of prompts know."""
+"""The formats of prompts."""
 
 
 @dataclass
 class PromptReport(Report):
-    """What one reading of a source came to, so far.
+    """Counts of one pass over a source of prompts.
 
     Args:
-        prompts: how many were read.
-        with_meta: how many of them have a meta.
+        prompts: the number of prompts read.
+        with_meta: the number of prompts with metadata.
     """
 
     prompts: int = 0
@@ -109,19 +110,19 @@ class PromptReport(Report):
 
     formats = PROMPTS
 
-    def found(self) -> str:
-        """How many prompts, and how many with meta."""
-        return count(self.prompts, "prompt") + (f", {self.with_meta:,} with meta" if self.with_meta else "")
+    def describe_read(self) -> str:
+        """Return the number of prompts, and the number with metadata, in words."""
+        return format_count(self.prompts, "prompt") + (f", {self.with_meta:,} with meta" if self.with_meta else "")
 
 
 class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
-    """Reads prompts, as often as wanted, in bounded memory.
+    """Read the prompts of a file or a Hub data set, any number of times, in bounded memory.
 
     Args:
         source: a path, plain or gzipped, or `hub://org/name?column=text&meta=topic&split=train`.
-        format: "jsonl", objects `{"prompt": ..., "meta": ...}` of which either may be missing; "text", one prompt a
-            line; or "hub". None recognises it from the content.
-        on_error, max_line_bytes: see `DocumentReader`, whose errors these are too.
+        format: "jsonl", objects `{"prompt": ..., "meta": ...}` of which either key may be missing; "text", one prompt
+            per line; or "hub". None detects it from the content.
+        on_error, max_line_bytes: see `DocumentReader`, also for the errors raised.
     """
 
     noun = "prompt"
@@ -130,22 +131,22 @@ class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
     def _new_report(self) -> PromptReport:
         return PromptReport(self.source, self.format)
 
-    def _make(self, record: PromptRecord, report: PromptReport) -> Iterable[tuple[int, Prompt] | Problem]:
+    def _convert(self, record: PromptRecord, report: PromptReport) -> Iterable[tuple[int, Prompt] | Problem]:
         try:
-            prompt = check_prompt("" if record.prompt is None else record.prompt)
-            made = Prompt(prompt, check_meta(record.meta), record.others)
+            text = check_prompt("" if record.prompt is None else record.prompt)
+            prompt = Prompt(text, check_meta(record.meta), record.other_fields)
         except (TypeError, ValueError) as error:
             return (Problem(record.line, str(error)),)
         report.prompts += 1
-        report.with_meta += made.meta is not None
-        return ((record.line, made),)
+        report.with_meta += prompt.meta is not None
+        return ((record.line, prompt),)
 
 
 def check_prompt(prompt: object) -> str:
-    """Checks how a document begins, which may be with nothing, and returns it untouched.
+    """Check the prompt of a document, which may be empty, and return it unchanged.
 
     Raises:
-        TypeError: for no string.
+        TypeError: when the prompt is not a string.
         ValueError: for a lone surrogate.
     """
     if not isinstance(prompt, str):

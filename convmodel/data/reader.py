@@ -1,4 +1,4 @@
-"""A path or address in; what a reader makes of the records in it out, and a report of what could not be used."""
+"""Readers of files and Hub data sets, and their reports of what was read and skipped."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, check_is_file, read_lines
+from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, check_file, read_lines
 
 OnError = Literal["stop", "skip"]
 
@@ -18,13 +18,13 @@ _PROBLEMS_KEPT = 10
 
 @dataclass
 class Report(ABC):
-    """What one reading of a source came to, so far.
+    """Counts of one pass over a source.
 
     Args:
-        source: path or address.
-        format: name of the format.
-        skipped: how many lines, rows or episodes could not be used.
-        problems: the first ten of the reasons, each "path:line: what is wrong; what to do".
+        source: the path or address.
+        format: the name of the format.
+        skipped: the number of lines, rows or episodes that could not be used.
+        problems: the first ten reasons, each "path:line: the fault; the remedy".
     """
 
     source: str
@@ -33,41 +33,41 @@ class Report(ABC):
     problems: list[str] = field(default_factory=list)
 
     formats: ClassVar[FormatRegistry[Any]]
-    """What the reader knows."""
+    """The formats that the reader supports."""
 
     @abstractmethod
-    def found(self) -> str:
-        """What was read, in words."""
+    def describe_read(self) -> str:
+        """Return the number of items read, in words: "3 conversations"."""
 
     def summary(self) -> str:
-        """One sentence for a person."""
-        text = f"{self.source}: {self._names.human_name}, {self.found()}"
-        return f"{text}; {self.lost()} skipped: first {self.problems[0]}" if self.skipped else text
+        """Return a one-line summary for the user."""
+        text = f"{self.source}: {self._names.human_name}, {self.describe_read()}"
+        return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
 
-    def lost(self) -> str:
-        """What could not be used, in words: "3 rows"."""
-        return count(self.skipped, self._names.unit)
+    def describe_skipped(self) -> str:
+        """Return the number of skipped units, in words: "3 rows"."""
+        return format_count(self.skipped, self._names.unit)
 
     @property
     def _names(self) -> Format:
         return self.formats[self.format]
 
 
-Made = TypeVar("Made")
-Told = TypeVar("Told", bound=Report)
+ItemT = TypeVar("ItemT")
+ReportT = TypeVar("ReportT", bound=Report)
 
 
-class Reader(ABC, Generic[RecordT, Made, Told]):
-    """Reads a file or a Hub data set, as often as wanted, in bounded memory.
+class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
+    """A file or a Hub data set that can be iterated any number of times, in bounded memory.
 
-    Its kinds say which formats they know, what a record is in them, and what becomes of one.
+    Subclasses name the formats that they support, and convert records of these formats to items.
     """
 
     noun: ClassVar[str]
-    """What is looked for, as errors call it."""
+    """The name of an item in error messages."""
 
     formats: ClassVar[FormatRegistry[Any]]
-    """What can be read; Formats[RecordT], which a class variable cannot say."""
+    """The supported formats: a FormatRegistry[RecordT], but a class variable cannot depend on a type variable."""
 
     def __init__(
         self,
@@ -88,75 +88,76 @@ class Reader(ABC, Generic[RecordT, Made, Told]):
         self.report = self._new_report()
 
     @abstractmethod
-    def _new_report(self) -> Told:
-        """A report in which nothing is counted yet."""
+    def _new_report(self) -> ReportT:
+        """Return an empty report."""
 
     @abstractmethod
-    def _make(self, record: RecordT, report: Told) -> Iterable[tuple[int, Made] | Problem]:
-        """What a record holds, each with its line, counted in the report; and what of it cannot be used."""
+    def _convert(self, record: RecordT, report: ReportT) -> Iterable[tuple[int, ItemT] | Problem]:
+        """Yield the items of a record with their lines, counted in the report, and a Problem for each unusable item."""
 
-    def __iter__(self) -> Iterator[Made]:
-        """Streams what there is from the start; `self.report` then counts this iteration."""
-        return (made for _, made in self.numbered())
+    def __iter__(self) -> Iterator[ItemT]:
+        """Yield the items from the start of the source; `self.report` counts this pass."""
+        return (item for _, item in self.with_line_numbers())
 
-    def numbered(self) -> Iterator[tuple[int, Made]]:
-        """As iterating, with the line (or row) where each begins, counted from 1."""
+    def with_line_numbers(self) -> Iterator[tuple[int, ItemT]]:
+        """Yield each item with the line (or row) where it begins, counted from 1."""
         report = self.report = self._new_report()
         usable = False
-        for item in self._items():
-            for made in (item,) if isinstance(item, Problem) else self._make(item, report):
-                if not isinstance(made, Problem):
+        for record in self._records():
+            for result in (record,) if isinstance(record, Problem) else self._convert(record, report):
+                if not isinstance(result, Problem):
                     usable = True
-                    yield made
+                    yield result
                     continue
-                problem = f"{self.place(made.line, made.file)}: {made.message}"
+                problem = f"{self.location(result.line, result.file)}: {result.message}"
                 if self.on_error == "stop":
                     raise DataFileError(f"{problem}, or read with on_error='skip'")
                 report.skipped += 1
                 if len(report.problems) < _PROBLEMS_KEPT:
                     report.problems.append(problem)
         if not usable:
-            raise DataFileError(self._nothing(report))
+            raise DataFileError(self._empty_source_message(report))
 
-    def place(self, line: int, file: str | None = None) -> str:
-        """How a line is named to a person: `train.jsonl:17`, or `hub://org/name:row 17`.
+    def location(self, line: int, file: str | None = None) -> str:
+        """Return the location of a line for messages: `train.jsonl:17`, or `hub://org/name:row 17`.
 
         Args:
-            line: counted from 1.
-            file: where it is, if the source is a folder.
+            line: the line number, counted from 1.
+            file: the file of the line, if the source is a folder.
         """
         return f"{file or self.source}:{'row ' if self._is_hub else ''}{line}"
 
     def fingerprint(self) -> str:
-        """A digest of what is read: of a file's bytes, or of a data set's commit. It changes when they change."""
+        """Return a digest of the source: of a file's bytes, or of a data set's commit."""
         if self._is_hub:
             return hashlib.blake2b(self.formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
-        return digest_of(self.source)
+        return file_digest(self.source)
 
     @property
     def _is_hub(self) -> bool:
         return self.format == self.formats.hub.name
 
-    def _items(self) -> Iterator[RecordT | Problem]:
-        return self.formats.read_hub(self.source) if self._is_hub else self._items_of(self.source)
+    def _records(self) -> Iterator[RecordT | Problem]:
+        return self.formats.read_hub(self.source) if self._is_hub else self._file_records(self.source)
 
-    def _items_of(self, path: str) -> Iterator[RecordT | Problem]:
-        """What is in a file."""
-        check_is_file(path, noun=self.formats.noun)
+    def _file_records(self, path: str) -> Iterator[RecordT | Problem]:
+        """Yield the records and problems of one file."""
+        check_file(path, noun=self.formats.noun)
         return self.formats.files[self.format].read(read_lines(path, max_line_bytes=self.max_line_bytes))
 
-    def _nothing(self, report: Told) -> str:
+    def _empty_source_message(self, report: ReportT) -> str:
         if not report.skipped:
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
-        return f"{self.source}: no {self.noun} could be used, {report.lost()} skipped; first {report.problems[0]}"
+        skipped = report.describe_skipped()
+        return f"{self.source}: no {self.noun} could be used, {skipped} skipped; first {report.problems[0]}"
 
 
-def digest_of(path: str) -> str:
-    """A digest of a file's bytes."""
+def file_digest(path: str) -> str:
+    """Return a digest of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: "1 row", "2,400 rows"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def format_count(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 row", "2,400 rows"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Files with given candidates in, ChoiceExamples out: a context, and the response among what else could be said."""
+"""Examples of response selection (a context, and the response among distractors), and reading them from files."""
 
 import os
 from collections import Counter
@@ -11,20 +11,20 @@ from convmodel.data.conversation import Conversation, ConversationReader, check_
 from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES
-from convmodel.data.reader import OnError, Reader, Report, count
+from convmodel.data.reader import OnError, Reader, Report, format_count
 
 __all__ = [
-    "ChoiceReport",
     "SelectionExample",
     "SelectionReader",
-    "every_example",
-    "every_response",
+    "SelectionReport",
+    "iter_examples",
+    "iter_responses",
+    "open_reader",
     "read_selection_examples",
-    "reader_of",
 ]
 
-LOOKED_AT = 1_000
-"""Records by which a file with candidates is told from one without."""
+PROBED_RECORDS = 1_000
+"""The number of records checked to detect whether a file has candidates."""
 
 _NONE = 'it has no candidates; write {"context", "response", "distractors"} or {"turns", "candidates"}'
 
@@ -34,15 +34,15 @@ class SelectionExample:
     """A context and its candidates, of which one is the real response.
 
     Args:
-        context: at least one turn, none of them empty; kept as a tuple.
-        candidates: (C,), at least one, none of them empty, none twice; kept as a tuple.
-        gold: which of them is the response, counted from 0.
-        persona: sentences about the speaker who replies; kept as a tuple.
+        context: at least one turn, none of them empty; stored as a tuple.
+        candidates: (C,), at least one, none of them empty or duplicated; stored as a tuple.
+        gold: the index of the response in `candidates`, counted from 0.
+        persona: sentences about the speaker who replies; stored as a tuple.
 
     Raises:
-        TypeError: when a text is no string, or gold no int.
-        ValueError: for an empty text or a candidate that stands twice (white space at the ends aside), or when gold is
-            none of the candidates.
+        TypeError: when a text is not a string, or `gold` is not an int.
+        ValueError: for an empty text, for duplicate candidates (ignoring white space at the ends), or when `gold` is
+            out of range.
     """
 
     context: tuple[str, ...]
@@ -55,30 +55,32 @@ class SelectionExample:
         object.__setattr__(self, "candidates", check_turns(self.candidates, what="candidate"))
         object.__setattr__(self, "persona", check_turns(self.persona, what="persona sentence"))
         if isinstance(self.gold, bool) or not isinstance(self.gold, int):
-            raise TypeError(f"gold is {describe_type(self.gold)}; give the place of the response, counted from 0")
+            raise TypeError(f"gold is {describe_type(self.gold)}; give the index of the response, counted from 0")
         if not 0 <= self.gold < len(self.candidates):
-            raise ValueError(f"gold={self.gold}: there are {count(len(self.candidates), 'candidate')}, counted from 0")
+            raise ValueError(
+                f"gold={self.gold}: there are {format_count(len(self.candidates), 'candidate')}, counted from 0"
+            )
         if len(set(map(str.strip, self.candidates))) < len(self.candidates):
-            raise ValueError("a candidate stands twice; leave one out")
+            raise ValueError("a candidate appears twice; remove one")
 
     @property
     def response(self) -> str:
-        """The candidate that is the real response."""
+        """The real response."""
         return self.candidates[self.gold]
 
     @property
     def distractors(self) -> tuple[str, ...]:
-        """The other candidates, in their order."""
+        """The candidates other than the response, in their order."""
         return self.candidates[: self.gold] + self.candidates[self.gold + 1 :]
 
-    def among(self, candidates: int) -> "SelectionExample":
-        """The same with a smaller pool: the first distractors, then the response.
+    def limit_candidates(self, candidates: int) -> "SelectionExample":
+        """Return the example with a smaller pool: the first distractors, then the response.
 
         Args:
-            candidates: how many there are to be, at least 1. Where there are fewer, all stay.
+            candidates: the maximum size of the pool, at least 1.
 
         Raises:
-            ValueError: for less than 1.
+            ValueError: when `candidates` is less than 1.
         """
         if candidates < 1:
             raise ValueError(f"candidates={candidates}: the response is always one of them; give 1 or more")
@@ -87,13 +89,13 @@ class SelectionExample:
 
 
 @dataclass
-class ChoiceReport(Report):
-    """What one reading of a source came to, so far.
+class SelectionReport(Report):
+    """Counts of one pass over a source of selection examples.
 
     Args:
-        examples: how many were read.
-        repeated: distractors that were left out because they equal the response or an earlier distractor.
-        pools: how many examples have how many candidates.
+        examples: the number of examples read.
+        repeated: the number of distractors removed because they equal the response or an earlier distractor.
+        pools: the number of examples for each pool size.
     """
 
     examples: int = 0
@@ -102,55 +104,60 @@ class ChoiceReport(Report):
 
     formats = CONVERSATIONS
 
-    def found(self) -> str:
-        """How many examples, with how many candidates."""
-        text = count(self.examples, "example")
+    def describe_read(self) -> str:
+        """Return the number of examples and their pool sizes, in words."""
+        text = format_count(self.examples, "example")
         if self.pools:
-            fewest, most = min(self.pools), max(self.pools)
-            text += f" of {count(most, 'candidate') if fewest == most else f'{fewest:,} to {most:,} candidates'}"
-        return f"{text}, {count(self.repeated, 'repeated distractor')} left out" if self.repeated else text
+            smallest = min(self.pools)
+            largest = max(self.pools)
+            if smallest == largest:
+                text += f" of {format_count(largest, 'candidate')}"
+            else:
+                text += f" of {smallest:,} to {largest:,} candidates"
+        return f"{text}, {format_count(self.repeated, 'repeated distractor')} left out" if self.repeated else text
 
 
-class SelectionReader(Reader[Record, SelectionExample, ChoiceReport]):
-    """Reads the examples of a file with given candidates, as often as wanted, in bounded memory.
+class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
+    """Read the examples of a file with candidates, any number of times, in bounded memory.
 
-    In ParlAI's formats every response that has a context and candidates is an example; in the others every line or row
-    is, except Ubuntu V2's rows with the label 0. Those with the label 1 have no candidates but the response.
+    In ParlAI's formats every response with a context and candidates is an example; in the other formats every line or
+    row is one, except the rows of Ubuntu V2 with the label 0. Its rows with the label 1 have only the response as
+    candidate.
 
     Args:
         source: a path, plain or gzipped.
-        format: one of jsonl, parlai, fbdialog, ubuntu; None recognises it from the content.
-        on_error: "stop" raises at the first thing that cannot be read, "skip" counts it and reads on.
-        max_line_bytes: a longer line counts as one that cannot be read.
+        format: one of jsonl, parlai, fbdialog, ubuntu; None detects it from the content.
+        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
+        max_line_bytes: the length limit of a line; a longer line is unreadable.
 
     Raises:
-        ValueError, ConversationFileError, FileNotFoundError, IsADirectoryError: as `ConversationReader`.
+        ValueError, ConversationFileError, FileNotFoundError, IsADirectoryError: see `ConversationReader`.
     """
 
     noun = "example"
     formats = CONVERSATIONS
 
-    def given(self) -> bool:
-        """Whether anything at the beginning of the source came with candidates."""
-        records = (item for item in self._items() if isinstance(item, Record))
-        return any(record.asked for record in islice(records, LOOKED_AT))
+    def has_candidates(self) -> bool:
+        """Return whether any record at the beginning of the source has candidates."""
+        records = (record for record in self._records() if isinstance(record, Record))
+        return any(record.selections for record in islice(records, PROBED_RECORDS))
 
-    def _new_report(self) -> ChoiceReport:
-        return ChoiceReport(self.source, self.format)
+    def _new_report(self) -> SelectionReport:
+        return SelectionReport(self.source, self.format)
 
-    def _make(self, record: Record, report: ChoiceReport) -> Iterable[tuple[int, SelectionExample] | Problem]:
-        if not record.asked:
+    def _convert(self, record: Record, report: SelectionReport) -> Iterable[tuple[int, SelectionExample] | Problem]:
+        if not record.selections:
             yield Problem(record.line, _NONE)
-        for asked in record.asked:
+        for selection in record.selections:
             try:
-                example, repeated = _example(asked, record.persona)
+                example, repeated = _make_example(selection, record.persona)
             except (TypeError, ValueError) as error:
-                yield Problem(asked.line, str(error))
+                yield Problem(selection.line, str(error))
                 continue
             report.examples += 1
             report.repeated += repeated
             report.pools[len(example.candidates)] += 1
-            yield asked.line, example
+            yield selection.line, example
 
 
 def read_selection_examples(
@@ -160,55 +167,61 @@ def read_selection_examples(
     on_error: OnError = "stop",
     max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
 ) -> Iterator[SelectionExample]:
-    """Yields the examples of a file with given candidates once; all else is as in `SelectionReader`."""
+    """Yield the examples of a file with candidates once; see `SelectionReader` for arguments and errors."""
     return iter(SelectionReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
 
 
-def reader_of(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> "SelectionReader | ConversationReader":
-    """What reads a source: as examples where it gives candidates, and else as conversations."""
-    choices = SelectionReader(source, on_error=on_error)
-    return choices if choices.given() else ConversationReader(source, on_error=on_error)
+def open_reader(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> SelectionReader | ConversationReader:
+    """Return a SelectionReader for a source with candidates, and a ConversationReader for any other."""
+    reader = SelectionReader(source, on_error=on_error)
+    return reader if reader.has_candidates() else ConversationReader(source, on_error=on_error)
 
 
-def every_example(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[SelectionExample]:
-    """The examples of a file with candidates, or every response of its conversations."""
-    for one in reader_of(source, on_error=on_error):
-        yield from [one] if isinstance(one, SelectionExample) else every_response(one)
+def iter_examples(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[SelectionExample]:
+    """Yield the examples of a file with candidates, or else every response of its conversations."""
+    for item in open_reader(source, on_error=on_error):
+        yield from [item] if isinstance(item, SelectionExample) else iter_responses(item)
 
 
-def every_response(conversation: Conversation) -> Iterator[SelectionExample]:
-    """Every turn but the first as the response to those before it, with no other candidate.
+def iter_responses(conversation: Conversation) -> Iterator[SelectionExample]:
+    """Yield an example for every turn but the first: the turns before it, and this turn as the only candidate.
 
-    The persona stands before responses of the speaker of the last turn alone: it is that speaker's.
+    Only responses of the last turn's speaker get the persona, because it describes that speaker.
     """
     turns = conversation.turns
-    for number in range(1, len(turns)):
-        described = (len(turns) - 1 - number) % 2 == 0
-        yield SelectionExample(turns[:number], (turns[number],), 0, conversation.persona if described else ())
+    for i in range(1, len(turns)):
+        described = (len(turns) - 1 - i) % 2 == 0
+        yield SelectionExample(turns[:i], (turns[i],), 0, conversation.persona if described else ())
 
 
-def _example(asked: CandidateExample, persona: Any) -> tuple[SelectionExample, int]:
-    """The example, and how many distractors were left out because they say what another candidate says."""
-    texts = check_turns(asked.candidates, what="candidate" if asked.complete else "distractor")
-    if asked.complete and not texts:
-        raise ValueError("there are no candidates; give at least one")
-    if asked.response is None:
-        response, given = texts[-1], (*texts[:-1], None)
-    else:
-        [response] = check_turns([asked.response], what="response")
-        same = [i for i, text in enumerate(texts) if text.strip() == response.strip()]
-        if asked.complete and not same:
-            raise ValueError(f"{describe_type(response)} is not among its candidates; add it to them")
-        given = (*texts[: same[0]], None, *texts[same[0] + 1 :]) if asked.complete else (*texts, None)
-    # The response keeps its place, which is marked by None.
-    seen, gold = {response.strip()}, 0
+def _make_example(selection: CandidateExample, persona: Any) -> tuple[SelectionExample, int]:
+    """Return the example, and the number of distractors removed as duplicates."""
+    response, slots = _locate_response(selection)
+    seen = {response.strip()}
+    gold = 0
     candidates: list[str] = []
-    for text in given:
+    for text in slots:
         if text is None:
             gold = len(candidates)
             candidates.append(response)
         elif text.strip() not in seen:
             seen.add(text.strip())
             candidates.append(text)
-    example = SelectionExample(asked.context, tuple(candidates), gold, persona)
-    return example, len(given) - len(candidates)
+    example = SelectionExample(selection.context, tuple(candidates), gold, persona)
+    return example, len(slots) - len(candidates)
+
+
+def _locate_response(selection: CandidateExample) -> tuple[str, tuple[str | None, ...]]:
+    """Return the response, and the candidates in the order of the file with None at the position of the response."""
+    texts = check_turns(selection.candidates, what="candidate" if selection.complete else "distractor")
+    if selection.complete and not texts:
+        raise ValueError("there are no candidates; give at least one")
+    if selection.response is None:
+        return texts[-1], (*texts[:-1], None)
+    [response] = check_turns([selection.response], what="response")
+    if not selection.complete:
+        return response, (*texts, None)
+    positions = [i for i, text in enumerate(texts) if text.strip() == response.strip()]
+    if not positions:
+        raise ValueError(f"{describe_type(response)} is not among its candidates; add it to them")
+    return response, (*texts[: positions[0]], None, *texts[positions[0] + 1 :])

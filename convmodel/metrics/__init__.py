@@ -1,5 +1,5 @@
-"""Texts and log-likelihoods in, numbers out: one small file for each family of metrics.
+"""Metrics of replies, rankings and likelihoods: texts and scores enter, numbers leave; one module per family.
 
-A family has pure functions that count what a reply, or a set of replies, comes to. A `Metric` sums such counts and
-divides once. Where there is nothing to measure the answer is nan, everywhere.
+Each family has pure functions that return the counts of one reply or of a set of replies. A `Metric` sums such counts
+and divides once. Without anything to measure, every metric is nan.
 """

@@ -1,8 +1,10 @@
-"""Metrics in, how far chance could have moved them out: intervals of one model, differences of two.
+"""Bootstrap resampling of metrics: confidence intervals of one model, and significance of differences of two.
 
-Units (conversations) are drawn with replacement, as many as there are; all metrics and both models are computed on the
-same draws. Source: Efron 1979; for two systems on the same examples Koehn 2004, "Statistical Significance Tests for
-Machine Translation Evaluation".
+Each resample draws as many units (conversations) as there are, with replacement; all metrics of both models are
+computed on the same resamples.
+
+Source: Efron 1979; for two systems on the same examples Koehn 2004, "Statistical Significance Tests for Machine
+Translation Evaluation".
 """
 
 import math
@@ -13,20 +15,20 @@ import numpy as np
 from convmodel.metrics.metric import Metric
 
 CHUNK = 1 << 22
-"""Draws that are held at once."""
+"""The maximum number of draws in memory at once."""
 
 
-def resampled(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np.ndarray]:
-    """The values of metrics over drawn units: for each metric (R,), nan where a draw has nothing to measure.
+def resample(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np.ndarray]:
+    """Return the values (R,) of each metric over resampled units.
 
-    With a single unit all are nan.
+    A value is nan where a resample has nothing to measure; with a single unit all values are nan.
 
     Args:
-        metrics: all over the same U units.
-        resamples: R.
-        seed: the same seed and number of units give the same draws.
+        metrics: metrics over the same U units.
+        resamples: R, the number of resamples.
+        seed: the random seed; equal seeds and numbers of units give equal resamples.
     """
-    if not metrics or len(metrics[0].rows) < 2:  # one unit is drawn again and again: of its chance nothing is known
+    if not metrics or len(metrics[0].rows) < 2:  # all resamples of one unit are equal, and say nothing of its variance
         return [np.full(resamples, math.nan) for _ in metrics]
     rows = np.concatenate([metric.rows for metric in metrics], axis=1)
     sums = np.empty((resamples, rows.shape[1]))
@@ -34,34 +36,34 @@ def resampled(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[n
     size = max(1, CHUNK // len(rows))
     for start in range(0, resamples, size):
         part = sums[start : start + size]
-        part[:] = _drawn(random, len(part), len(rows)) @ rows
+        part[:] = _draw_counts(random, len(part), len(rows)) @ rows
     stops = np.cumsum([metric.rows.shape[1] for metric in metrics])[:-1]
-    return [metric.divide(mine) for metric, mine in zip(metrics, np.split(sums, stops, axis=1), strict=True)]
+    return [metric.divide(part) for metric, part in zip(metrics, np.split(sums, stops, axis=1), strict=True)]
 
 
-def _drawn(random: np.random.Generator, resamples: int, units: int) -> np.ndarray:
-    """(resamples, units) how often each unit is drawn."""
+def _draw_counts(random: np.random.Generator, resamples: int, units: int) -> np.ndarray:
+    """Return the number of draws of each unit, (resamples, units)."""
     picked = random.integers(units, size=(resamples, units)) + units * np.arange(resamples)[:, None]
     return np.bincount(picked.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
 
 
-def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of resampled values; nan, nan where none of them is a number."""
+def percentile_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of resampled values; (nan, nan) if all of them are nan."""
     known = values[~np.isnan(values)]
     if not len(known):
         return math.nan, math.nan
     known = np.sort(known)
     tail = (1 - confidence) / 2
-    # Neighbours are not interpolated: between a number and infinity there is none.
+    # Neighbours are not interpolated: no value lies between a number and infinity.
     low, high = (known[round(share * (len(known) - 1))] for share in (tail, 1 - tail))
     return float(low), float(high)
 
 
 def p_value(differences: np.ndarray) -> float:
-    """How probable so clear a difference would be if there were none, two-sided.
+    """Return the two-sided p-value of a difference, from its resampled values.
 
-    Twice the share of resamples on the far side of 0, with the observed one counted in, so that it agrees with the
-    interval. Resamples without any difference count against it on both sides.
+    It is twice the share of resamples on the other side of 0, including the observed value, so that it agrees with the
+    interval. Resamples with a difference of 0 count on both sides.
     """
     known = differences[~np.isnan(differences)]
     if not len(known):
@@ -71,14 +73,14 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values for as many questions asked at once: the chance that any difference is called real and is not.
+    """Return p-values adjusted for multiple tests: the probability of at least one false positive among all tests.
 
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". nan stays nan and is not counted.
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". nan is kept and not counted.
     """
-    order = sorted((p, number) for number, p in enumerate(p_values) if not math.isnan(p))
+    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted = list(p_values)
     highest = 0.0
-    for rank, (p, number) in enumerate(order):
+    for rank, (p, i) in enumerate(order):
         highest = max(highest, min(1.0, p * (len(order) - rank)))
-        adjusted[number] = highest
+        adjusted[i] = highest
     return adjusted

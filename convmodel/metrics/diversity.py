@@ -1,48 +1,49 @@
-"""All replies in, how varied they are out: distinct-n, entropy, and the share of replies said more than once."""
+"""Diversity of all replies: distinct-n, entropy, and the share of repeated replies."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from convmodel.metrics import jackknife as tallies
+from convmodel.metrics import jackknife
 from convmodel.metrics.words import ngrams, words
 
 Units = Sequence[Sequence[str]]
-"""For each unit that the bootstrap draws, its texts."""
+"""The texts of each unit of the bootstrap."""
 
-Number = tuple[float, np.ndarray]
-"""A number, and (U,) each unit's influence: their mean is the number."""
+Estimate = tuple[float, np.ndarray]
+"""A value, and (U,) the influence of each unit; the mean of the influences is the value."""
 
 
-def distinct(units: Units, n: int) -> Number:
-    """Different n-grams divided by all n-grams of all replies, and each unit's influence; nan without an n-gram.
+def distinct(units: Units, n: int) -> Estimate:
+    """Return the number of distinct n-grams divided by that of all n-grams, with each unit's influence.
 
-    It falls with the number of words, so it compares only over as many replies of like length.
+    The value is nan without an n-gram. It decreases with the number of words, so it is comparable only between equal
+    numbers of replies of similar length.
 
     Source: arXiv:1510.03055, section 5.2 (Li et al. 2016).
     """
-    return tallies.jackknife(_said(units, n), tallies.different, tallies.share)
+    return jackknife.jackknife(_ngram_counts(units, n), jackknife.presence, jackknife.share)
 
 
-def entropy(units: Units, n: int) -> Number:
-    """The entropy of the n-grams of all replies in nats, and each unit's influence; nan without an n-gram.
+def entropy(units: Units, n: int) -> Estimate:
+    """Return the entropy of the n-grams of all replies in nats, with each unit's influence; nan without an n-gram.
 
-    Unlike distinct-n it sees how evenly the n-grams are used.
+    Unlike distinct-n, it depends on the frequencies of the n-grams.
 
     Source: arXiv:1809.05972, section 4.1 (Ent-n, Zhang et al. 2018).
     """
-    return tallies.jackknife(_said(units, n), tallies.c_log_c, tallies.entropy)
+    return jackknife.jackknife(_ngram_counts(units, n), jackknife.c_log_c, jackknife.entropy)
 
 
-def repeated_share(units: Units) -> Number:
-    """The share of replies that are said more than once, and each unit's influence; nan without replies.
+def repeated_share(units: Units) -> Estimate:
+    """Return the share of replies that occur more than once, with each unit's influence; nan without replies.
 
-    Replies of the same words are the same, whatever their case and punctuation; replies without a word are the same.
+    Replies with the same words are equal, regardless of case and punctuation; so are replies without words.
     """
-    said: list[Counter[Hashable]] = [Counter(tuple(words(text)) for text in texts) for texts in units]
-    return tallies.jackknife(said, tallies.repeated_count, tallies.share)
+    counts: list[Counter[Hashable]] = [Counter(tuple(words(text)) for text in texts) for texts in units]
+    return jackknife.jackknife(counts, jackknife.repeated_count, jackknife.share)
 
 
-def _said(units: Units, n: int) -> list[Counter[Hashable]]:
+def _ngram_counts(units: Units, n: int) -> list[Counter[Hashable]]:
     return [Counter(gram for text in texts for gram in ngrams(words(text), n)) for texts in units]

@@ -1,13 +1,12 @@
-"""What each unit says how often in; numbers of all that is said, and of all without one unit, out.
+"""The jackknife: the influence of each unit on statistics of counts that are not sums over units.
 
-Numbers like "how many different words" are no sums over units, and the bootstrap treats them badly: a sample drawn with
-replacement lacks more than a third of the units and has others twice, so that it shows far fewer different words than
-the true sample, and its percentiles need not even hold the number that they are the interval of. What can be summed
-instead is each unit's influence: the jackknife's pseudo-value U x - (U - 1) x_without_it. By the inequality of Efron
-and Stein (1981) the spread that comes of these is not too small on average.
+The bootstrap is biased for statistics such as the number of distinct words: a resample lacks more than a third of the
+units and repeats others, so that it has far fewer distinct words than the sample, and the percentiles may even exclude
+the value itself. The influences of the units can be summed instead: the jackknife's pseudo-values
+U x - (U - 1) x_without_unit. By the inequality of Efron and Stein (1981) their variance is not too small on average.
 
-Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 11. For numbers of species it is the
-jackknife of Heltshe and Forrester 1983.
+Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 11. For the number of species this
+is the jackknife of Heltshe and Forrester 1983.
 """
 
 import math
@@ -17,62 +16,63 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 
 Term = Callable[[np.ndarray], np.ndarray]
-"""What a type that was said c times adds to a total, for an array of c; 0 for 0."""
+"""A function from an array of counts of types to their contributions to a total; 0 for a count of 0."""
 
-Number = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""The total of all terms, and how often anything was said, in; the number out."""
+Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A function from the total of all terms and the total count to the value of the statistic."""
 
 
-def jackknife(said: Sequence[Counter[Hashable]], term: Term, number: Number) -> tuple[float, np.ndarray]:
-    """A number of all that is said, and the pseudo-value of each of U units, moved so that their mean is the number.
+def jackknife(unit_counts: Sequence[Counter[Hashable]], term: Term, statistic: Statistic) -> tuple[float, np.ndarray]:
+    """Return a statistic of all counts, and the pseudo-values (U,) of the units, shifted to have the statistic as mean.
 
     Args:
-        said: for each unit, how often it says each type.
-        term: what a type adds.
-        number: made of the total of the terms and the number of things said.
+        unit_counts: the count of each type in each of U units.
+        term: the contribution of a type to the total.
+        statistic: the statistic, as a function of the total and of the sum of all counts.
     """
-    everything: Counter[Hashable] = Counter()
-    for mine in said:
-        everything.update(mine)
-    counts = {kind: place for place, kind in enumerate(everything)}
-    total_of = np.fromiter(everything.values(), dtype=np.float64, count=len(everything))
-    total, size = float(term(total_of).sum()), float(total_of.sum())
-    without = np.empty((len(said), 2))
-    for unit, mine in enumerate(said):
-        at = [counts[kind] for kind in mine]
-        mine_of = np.fromiter(mine.values(), dtype=np.float64, count=len(mine))
-        without[unit, 0] = total + float((term(total_of[at] - mine_of) - term(total_of[at])).sum())
-        without[unit, 1] = size - float(mine_of.sum())
-    value = float(number(np.array(total), np.array(size)))
-    others = number(without[:, 0], without[:, 1])
-    others = np.where(np.isnan(others), value, others)  # a unit without which nothing is said
-    units = len(said)
-    influences = units * value - (units - 1) * others
+    all_counts: Counter[Hashable] = Counter()
+    for unit in unit_counts:
+        all_counts.update(unit)
+    positions = {kind: position for position, kind in enumerate(all_counts)}
+    counts = np.fromiter(all_counts.values(), dtype=np.float64, count=len(all_counts))
+    total = float(term(counts).sum())
+    size = float(counts.sum())
+    without = np.empty((len(unit_counts), 2))
+    for i, unit in enumerate(unit_counts):
+        affected = counts[[positions[kind] for kind in unit]]
+        own = np.fromiter(unit.values(), dtype=np.float64, count=len(unit))
+        without[i, 0] = total + float((term(affected - own) - term(affected)).sum())
+        without[i, 1] = size - float(own.sum())
+    value = float(statistic(np.array(total), np.array(size)))
+    left_out = statistic(without[:, 0], without[:, 1])
+    left_out = np.where(np.isnan(left_out), value, left_out)  # nothing remains without the unit
+    units = len(unit_counts)
+    influences = units * value - (units - 1) * left_out
     return value, influences - (influences.mean() if units else 0.0) + value
 
 
-def different(counts: np.ndarray) -> np.ndarray:
-    """1 for each type that is there: their total is the number of types."""
+def presence(counts: np.ndarray) -> np.ndarray:
+    """Return 1 for each type that occurs; the total is the number of distinct types."""
     return (counts > 0).astype(np.float64)
 
 
 def c_log_c(counts: np.ndarray) -> np.ndarray:
-    """c log c, from which entropies are made; 0 for 0."""
+    """Return c log c for each count c, the terms of an entropy; 0 for 0."""
     return counts * np.log(np.maximum(counts, 1.0))
 
 
 def repeated_count(counts: np.ndarray) -> np.ndarray:
-    """c where a type was said more than once: their total is how many things were not said only once."""
+    """Return c for each type that occurs more than once, else 0; the total counts all repeated occurrences."""
     return np.where(counts > 1, counts, 0.0)
 
 
 def share(total: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The total of the terms for each thing said; nan where nothing is said."""
+    """Return the total of the terms divided by the sum of counts; nan for no counts."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(size > 0, total / size, math.nan)
 
 
 def entropy(total: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """log n - (sum of c log c) / n, in nats; nan where nothing is said."""
+    """Return the entropy log n - (sum of c log c) / n in nats, of n counts; nan for no counts."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(size > 0, np.maximum(np.log(size) - total / size, 0.0), math.nan)

@@ -1,4 +1,4 @@
-"""Losses and what they are losses of in, loss and perplexity out; everything stays in log space until the end."""
+"""Loss, perplexity and bits per character of summed log-likelihoods; sums stay in log space until the end."""
 
 import math
 from dataclasses import dataclass
@@ -8,50 +8,50 @@ import numpy as np
 from convmodel.metrics.metric import ratio
 
 LARGEST_LOSS = 700.0
-"""exp of more than this is infinite."""
+"""The largest loss whose exp is computed; above it the perplexity is infinite."""
 
 
 @dataclass
 class TokenCounts:
-    """Sums that are divided once, at the end.
+    """Sums of losses and tokens, divided once at the end.
 
     Args:
-        total: nats of all predicted tokens.
-        tokens: how many were predicted.
+        total: the summed loss of all predicted tokens, in nats.
+        tokens: the number of predicted tokens.
     """
 
     total: float = 0.0
     tokens: int = 0
 
     def add(self, total: float, tokens: int) -> None:
-        """Counts a batch."""
+        """Add the sums of a batch."""
         self.total += total
         self.tokens += tokens
 
     @property
     def loss(self) -> float:
-        """Nats per predicted token; nan for none."""
+        """The mean loss in nats per predicted token; nan without tokens."""
         return self.total / self.tokens if self.tokens else math.nan
 
     @property
     def perplexity(self) -> float:
-        """exp of the loss; infinite where a float cannot hold it, nan for no tokens."""
+        """exp of the loss; infinite if it overflows a float, nan without tokens."""
         return float(perplexity(np.array([self.total, self.tokens], dtype=np.float64)))
 
 
 def perplexity(sums: np.ndarray) -> np.ndarray:
-    """exp of nats per token, or per word: perplexity per word compares models whose vocabularies differ.
+    """Return exp of the mean nats per token, or per word: the latter is comparable between vocabularies.
 
     Args:
-        sums: (..., 2) nats, and the tokens or words that they are of.
+        sums: (..., 2) summed nats, and the number of tokens or words.
 
     Returns:
-        (...) infinite where a float cannot hold it, nan where there are none.
+        (...) perplexities; infinite if one overflows a float, nan without tokens.
     """
     loss = ratio(sums)
     return np.where(loss > LARGEST_LOSS, math.inf, np.exp(np.minimum(loss, LARGEST_LOSS)))
 
 
-def bits(sums: np.ndarray) -> np.ndarray:
-    """(..., 2) nats and characters in, (...) bits per character out; nan for none."""
+def bits_per_character(sums: np.ndarray) -> np.ndarray:
+    """Return bits per character (...) of summed nats and characters (..., 2); nan without characters."""
     return ratio(sums) / math.log(2)

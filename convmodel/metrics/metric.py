@@ -1,4 +1,4 @@
-"""Counts of many units in, one number out: summed first, divided once, so that any weighting can be tried."""
+"""The Metric class: counts of units that are summed first and divided once, so that units can be resampled."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,25 +8,25 @@ from typing import Literal
 import numpy as np
 
 Divide = Callable[[np.ndarray], np.ndarray]
-"""(..., K) summed counts in, (...) numbers out."""
+"""A function from summed counts (..., K) to values (...)."""
 
 Better = Literal["higher", "lower", "nearer"]
-"""Which numbers are better: higher ones, lower ones, or those nearer to that of the gold replies."""
+"""The better direction of a metric: higher, lower, or nearer to the value of the gold replies."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that is made of sums over U units: what is drawn again by the bootstrap is a unit.
+    """A metric computed from sums over U units, the units of the bootstrap.
 
     Args:
-        name: as it stands in reports.
+        name: the name in reports.
         rows: (U, K) the counts of each unit.
-        divide: makes the number of the K sums; nan where there is nothing to measure.
-        better: which numbers are better; "nearer" needs `gold_rows`.
-        gold_rows: (U, K) the counts of the gold replies, where the number can be told of them alone.
-        family: the heading under which it stands.
-        meaning: what it says, in one sentence.
-        shared: the column of `rows` that two models must have in common to be compared, where there is one.
+        divide: a function from the K sums to the value; nan without anything to measure.
+        better: the better direction; "nearer" needs `gold_rows`.
+        gold_rows: (U, K) the counts of the gold replies, if the metric is defined for them alone.
+        family: the heading of the metric in reports.
+        meaning: a one-sentence description.
+        shared: the column of `rows` that must be equal for two models to be comparable, if any.
     """
 
     name: str
@@ -40,22 +40,22 @@ class Metric:
 
     @property
     def value(self) -> float:
-        """The number over all units; nan where there are none."""
+        """The value over all units; nan without units."""
         return float(self.divide(self.rows.sum(axis=0, dtype=np.float64)))
 
     @property
     def gold(self) -> "Metric | None":
-        """The same metric of the gold replies, where there is one."""
+        """The metric of the gold replies, if it is defined."""
         return None if self.gold_rows is None else replace(self, rows=self.gold_rows, gold_rows=None)
 
 
-def rows_of(counts: Sequence[Sequence[float]], units: Sequence[int], *, columns: int) -> np.ndarray:
-    """(U, K) the counts that belong to each unit, summed.
+def sum_by_unit(counts: Sequence[Sequence[float]], units: Sequence[int], *, columns: int) -> np.ndarray:
+    """Return the counts of examples summed by unit, (U, K).
 
     Args:
         counts: K counts for each of E examples.
-        units: which unit each example belongs to, from 0 on, in ascending order.
-        columns: K, for when there is no example.
+        units: the index of the unit of each example, counted from 0, in ascending order.
+        columns: K, needed when there are no examples.
     """
     rows = np.zeros((units[-1] + 1 if len(units) else 0, columns))
     np.add.at(rows, np.asarray(units, dtype=np.int64), np.asarray(counts, dtype=np.float64).reshape(-1, columns))
@@ -63,6 +63,6 @@ def rows_of(counts: Sequence[Sequence[float]], units: Sequence[int], *, columns:
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:
-    """The first of two sums divided by the second: a mean, or a share."""
+    """Return the first of two sums (..., 2) divided by the second, as a mean or a share; nan if the second is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], math.nan)

@@ -1,4 +1,4 @@
-"""A reply and the gold one in, how much they share out: F1 of words, and ROUGE-L."""
+"""Word overlap of a reply and the gold reply: F1 and ROUGE-L."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,41 +7,44 @@ from convmodel.metrics.words import answer_words, words
 
 
 def f1(reply: str, gold: str) -> float:
-    """The harmonic mean of precision and recall of words, order aside, from 0 to 1.
+    """Return the harmonic mean of precision and recall of words, regardless of order, from 0 to 1.
 
-    0 where a text has no words. As in SQuAD and ParlAI, the average over replies is that of their F1, not the F1 of all
-    words together.
+    The value is 0 if a text has no words. As in SQuAD and ParlAI, scores are averaged over replies, not computed from
+    the words of all replies together.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1; its normalisation is in `words.answer_words`.
     """
-    said, wanted = answer_words(reply), answer_words(gold)
-    return _harmonic((Counter(said) & Counter(wanted)).total(), len(said), len(wanted))
+    reply_words = answer_words(reply)
+    gold_words = answer_words(gold)
+    return _f_measure((Counter(reply_words) & Counter(gold_words)).total(), len(reply_words), len(gold_words))
 
 
 def rouge_l(reply: str, gold: str) -> float:
-    """The F-measure (beta 1) of the longest common subsequence of words, from 0 to 1; 0 where a text has no words.
+    """Return the F-measure (beta 1) of the longest common subsequence of words, from 0 to 1; 0 if a text has no words.
 
     Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", section 3.1, with F of equal weights.
     """
-    said, wanted = words(reply), words(gold)
-    return _harmonic(common_subsequence(said, wanted), len(said), len(wanted))
+    reply_words = words(reply)
+    gold_words = words(gold)
+    return _f_measure(common_subsequence(reply_words, gold_words), len(reply_words), len(gold_words))
 
 
-def common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
-    """The length of the longest common subsequence.
+def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence.
 
-    Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited": a row of the usual table is a number's bits.
+    Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited": the bits of an int are a row of the dynamic
+    programming table.
     """
-    places: dict[str, int] = {}
-    for place, token in enumerate(one):
-        places[token] = places.get(token, 0) | 1 << place
-    everything = (1 << len(one)) - 1
-    row = everything
-    for token in other:
-        matching = row & places.get(token, 0)
-        row = ((row + matching) | (row - matching)) & everything
-    return len(one) - row.bit_count()
+    positions: dict[str, int] = {}
+    for position, token in enumerate(first):
+        positions[token] = positions.get(token, 0) | 1 << position
+    mask = (1 << len(first)) - 1
+    row = mask
+    for token in second:
+        matching = row & positions.get(token, 0)
+        row = ((row + matching) | (row - matching)) & mask
+    return len(first) - row.bit_count()
 
 
-def _harmonic(shared: int, said: int, wanted: int) -> float:
-    return 2 * shared / (said + wanted) if shared else 0.0
+def _f_measure(shared: int, reply_length: int, gold_length: int) -> float:
+    return 2 * shared / (reply_length + gold_length) if shared else 0.0

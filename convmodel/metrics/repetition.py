@@ -1,56 +1,56 @@
-"""A text and what was there before in, how much of the text had been there already out."""
+"""Repetition of tokens and n-grams: within a text, and from its context."""
 
 from collections.abc import Sequence
 
 from convmodel.metrics.words import Token, ngrams, words
 
 
-def repeated(tokens: Sequence[Token], n: int) -> tuple[int, int]:
-    """How many n-grams of a text came earlier in it, and how many it has.
+def count_repeats(tokens: Sequence[Token], n: int) -> tuple[int, int]:
+    """Return the number of n-grams of a text that occur earlier in it, and the number of all its n-grams.
 
-    Divided for each continuation and then averaged this is seq-rep-n, 1 - unique / all n-grams.
+    Their ratio, averaged over continuations, is seq-rep-n: 1 - unique / all n-grams.
 
     Source: arXiv:1908.04319, section 6.
     """
-    found = ngrams(tokens, n)
-    return len(found) - len(set(found)), len(found)
+    text_ngrams = ngrams(tokens, n)
+    return len(text_ngrams) - len(set(text_ngrams)), len(text_ngrams)
 
 
-def in_last_n(said: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
-    """For each token whether it stands among those just before it.
+def in_last_n(tokens: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
+    """Return for each token whether it is among the `window` tokens before it.
 
-    Counted over a model's likeliest next tokens this is rep/l, with l the window.
+    The share over a model's most probable next tokens is rep/l, where l is the window.
 
     Source: arXiv:1908.04319, section 6.
 
     Args:
-        said: T tokens, the number t of which was said after the first t of `before`.
+        tokens: T tokens; token t follows the first t tokens of `before`.
         before: T or T - 1 tokens.
-        window: how many of the last tokens before it are looked at.
+        window: the number of preceding tokens to compare with.
     """
-    last: dict[int, int] = {}
-    found = []
-    for place, token in enumerate(said):
-        found.append(place - last.get(token, -window - 1) <= window)
-        if place < len(before):
-            last[before[place]] = place
-    return found
+    last_positions: dict[int, int] = {}
+    repeated = []
+    for position, token in enumerate(tokens):
+        repeated.append(position - last_positions.get(token, -window - 1) <= window)
+        if position < len(before):
+            last_positions[before[position]] = position
+    return repeated
 
 
-def repeated_within(reply: str, n: int) -> tuple[int, int]:
-    """How many n-grams of a reply came earlier in the same reply, and how many it has.
+def count_repeats_within(reply: str, n: int) -> tuple[int, int]:
+    """Return the number of n-grams of a reply that occur earlier in it, and the number of all its n-grams.
 
-    Source: arXiv:1908.04319, section 6 (seq-rep-n is 1 - unique / all n-grams); here all replies' n-grams are summed
-    before the one division.
+    Source: arXiv:1908.04319, section 6 (seq-rep-n is 1 - unique / all n-grams); here the counts of all replies are
+    summed before the division.
     """
-    return repeated(words(reply), n)
+    return count_repeats(words(reply), n)
 
 
-def repeated_from(context: Sequence[str], reply: str, n: int) -> tuple[int, int]:
-    """How many n-grams of a reply stand in a turn of its context, whoever said it, and how many it has.
+def count_repeats_from(context: Sequence[str], reply: str, n: int) -> tuple[int, int]:
+    """Return the number of n-grams of a reply that occur in a turn of its context, and the number of all its n-grams.
 
     Source: after the external repetition of arXiv:1902.08654, section 5.2.
     """
-    before = {gram for turn in context for gram in ngrams(words(turn), n)}
-    found = ngrams(words(reply), n)
-    return sum(gram in before for gram in found), len(found)
+    context_ngrams = {ngram for turn in context for ngram in ngrams(words(turn), n)}
+    reply_ngrams = ngrams(words(reply), n)
+    return sum(ngram in context_ngrams for ngram in reply_ngrams), len(reply_ngrams)

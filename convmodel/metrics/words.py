@@ -1,11 +1,11 @@
-"""A text in, its words out; in scripts without spaces each character is a word.
+"""Splitting texts into words; in scripts without spaces each character is a word.
 
-What a word is decides most of these numbers. Two rules, both for all languages:
+Most metrics depend on the definition of a word. There are two, both for all languages:
 
 - `words`: lower-cased runs of letters, marks and digits, with apostrophes inside them ("don't" is one); each character
   of Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar by itself, with the marks on it; runs of other symbols
   (emoji); no punctuation and no white space.
-- `answer_words`: what F1 is counted over in question answering, see there.
+- `answer_words`: the words over which question answering computes F1.
 """
 
 from collections.abc import Hashable, Sequence
@@ -30,15 +30,15 @@ _SPACELESS = regex.compile(rf"([{SPACELESS}--\p{{M}}]\p{{M}}*)", flags=regex.VER
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, as lengths, n-grams and ROUGE-L count them; none for a text of punctuation alone."""
+    """Return the words of a text for lengths, n-grams and ROUGE-L; an empty list for a text of only punctuation."""
     return list(_WORD.findall(text.lower().replace("’", "'")))
 
 
 def answer_words(text: str) -> list[str]:
-    """The words of a text as SQuAD's evaluation and ParlAI normalise them: lower case, no punctuation, no a/an/the.
+    """Return the words of a text normalised as in SQuAD and ParlAI: lower case, without punctuation and a/an/the.
 
-    Punctuation is deleted, not replaced by a space: "don't" is "dont". Beyond ASCII, all that Unicode calls punctuation
-    goes too, and in scripts without spaces each character is a word; for English in ASCII the words are SQuAD's.
+    Punctuation is deleted, not replaced by a space: "don't" is "dont". Beyond ASCII, all of Unicode's punctuation is
+    deleted too, and in scripts without spaces each character is a word; for English in ASCII the words are SQuAD's.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1.
     """
@@ -47,19 +47,19 @@ def answer_words(text: str) -> list[str]:
 
 
 def end_of_words(text: str, count: int) -> int | None:
-    """Where the first `count` words of a text end; None where it has fewer. No words end at 0."""
+    """Return the index after the first `count` words of a text; None if it has fewer, 0 for a count of 0."""
     if count == 0:
         return 0
-    found = next(islice(_WORD.finditer(text.replace("’", "'")), count - 1, None), None)
-    return None if found is None else int(found.end())
+    match = next(islice(_WORD.finditer(text.replace("’", "'")), count - 1, None), None)
+    return None if match is None else int(match.end())
 
 
 def ngrams(tokens: Sequence[Token], n: int) -> list[tuple[Token, ...]]:
-    """The n-grams of a sequence, in order; none when it is shorter than n."""
+    """Return the n-grams of a sequence, in order; an empty list if it is shorter than n."""
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 
 def spaceless_share(texts: Sequence[str]) -> float:
-    """The share of letters that belong to a script without spaces; 0 where there are no letters."""
+    """Return the share of letters that belong to scripts without spaces; 0 for a text without letters."""
     letters = sum(character.isalpha() for text in texts for character in text)
     return sum(len(_SPACELESS.findall(text)) for text in texts) / letters if letters else 0.0

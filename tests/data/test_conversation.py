@@ -165,14 +165,14 @@ def test_every_conversation_can_be_had_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('context,response\n"a\nb",c\nonly\n\nd,e\n')
     reader = ConversationReader(path, on_error="skip")
-    assert [(line, conversation.turns) for line, conversation in reader.numbered()] == [
+    assert [(line, conversation.turns) for line, conversation in reader.with_line_numbers()] == [
         (2, ("a\nb", "c")),
         (6, ("d", "e")),
     ]
     assert (reader.report.conversations, reader.report.skipped) == (2, 1)
-    assert reader.report.problems[0].startswith(f"{reader.place(4)}: ")
-    assert list(reader) == [conversation for _, conversation in reader.numbered()]
-    assert ConversationReader("hub://org/name?column=x").place(7) == "hub://org/name?column=x:row 7"
+    assert reader.report.problems[0].startswith(f"{reader.location(4)}: ")
+    assert list(reader) == [conversation for _, conversation in reader.with_line_numbers()]
+    assert ConversationReader("hub://org/name?column=x").location(7) == "hub://org/name?column=x:row 7"
 
 
 def test_only_the_first_ten_problems_are_kept(tmp_path: Path) -> None:

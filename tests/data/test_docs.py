@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.data.document import DocumentReader, meta_text
+from convmodel.data.document import DocumentReader, format_meta
 from convmodel.data.formats.documents import FILE_FORMATS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "document-files.md").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def test_the_examples_in_the_docs_are_what_they_say(tmp_path: Path, language: st
     found = list(reader)
     assert (reader.format, len(found)) == (format, documents)
     if format == "jsonl":
-        assert meta_text(found[-1].meta) == "topic: Cats, dogs\nyear: 1999"
+        assert format_meta(found[-1].meta) == "topic: Cats, dogs\nyear: 1999"
 
 
 def test_every_format_is_told() -> None:

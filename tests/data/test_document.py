@@ -13,7 +13,7 @@ from convmodel.data.document import (
     Document,
     DocumentReader,
     check_meta,
-    meta_text,
+    format_meta,
     read_documents,
     write_documents,
 )
@@ -88,7 +88,7 @@ def test_what_is_no_meta_is_told_with_the_cure(meta: Any, error: type[Exception]
 )
 def test_no_value_of_a_meta_can_pose_as_another_field(meta: Any, text: str) -> None:
     checked = check_meta(meta)
-    assert meta_text(checked) == text
+    assert format_meta(checked) == text
     if isinstance(checked, dict):
         assert len(text.splitlines()) == len(checked)
 
@@ -125,7 +125,7 @@ def test_skipped_lines_are_counted_and_unused_keys_are_told(tmp_path: Path) -> N
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
     reader = DocumentReader(tmp_path / "x.jsonl.gz", on_error="skip")
     for _ in range(2):
-        assert [(line, made.body) for line, made in reader.numbered()] == [(1, "a"), (3, "b")]
+        assert [(line, made.body) for line, made in reader.with_line_numbers()] == [(1, "a"), (3, "b")]
     path = tmp_path / "x.jsonl.gz"
     assert reader.report.summary() == (
         f"{path}: JSON Lines, 2 documents, 1 with meta, other keys not used: 'id', 'url'; "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import ConversationFileError, ConversationReader
-from convmodel.data.lines import read_lines, replacing
+from convmodel.data.lines import read_lines, open_atomic
 
 CONTENTS = {
     "jsonl": '["a", "b"]\n',
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str) -> None
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(str(path)) as file:
+    with pytest.raises(KeyboardInterrupt), open_atomic(str(path)) as file:
         file.write(b"new")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
@@ -123,14 +123,14 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: 
 
 def test_a_link_stays_a_link_when_its_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    with replacing(str(tmp_path / "link")) as file:
+    with open_atomic(str(tmp_path / "link")) as file:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_the_same_content_makes_the_same_gzip_file(tmp_path: Path) -> None:
     for name in ("a.gz", "b.gz"):
-        with replacing(str(tmp_path / name)) as file:
+        with open_atomic(str(tmp_path / name)) as file:
             file.write(b"content")
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
     assert gzip.decompress((tmp_path / "a.gz").read_bytes()) == b"content"
@@ -139,8 +139,8 @@ def test_the_same_content_makes_the_same_gzip_file(tmp_path: Path) -> None:
 def test_a_missing_folder_and_a_folder_in_place_of_the_file_are_told(tmp_path: Path) -> None:
     with (
         pytest.raises(FileNotFoundError, match=r"there is no folder .*; make it first"),
-        replacing(str(tmp_path / "no" / "file")),
+        open_atomic(str(tmp_path / "no" / "file")),
     ):
         pass
-    with pytest.raises(IsADirectoryError, match="is a folder"), replacing(str(tmp_path)):
+    with pytest.raises(IsADirectoryError, match="is a folder"), open_atomic(str(tmp_path)):
         pass

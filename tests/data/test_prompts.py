@@ -65,6 +65,6 @@ def test_the_examples_of_the_docs_are_prompts_and_a_document(tmp_path: Path) -> 
     given, written = re.findall(r"^```jsonl\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert [prompt.prompt for prompt in read(tmp_path / "in", given)] == ["Once upon a time", ""]
     [again] = read(tmp_path / "out", written)
-    assert (again.prompt, again.meta, again.others) == ("Once upon a time", "Cats, dogs", {"id": 7})
+    assert (again.prompt, again.meta, again.other_fields) == ("Once upon a time", "Cats, dogs", {"id": 7})
     [document] = read_documents(tmp_path / "out")
     assert document.body == "Once upon a time, there was a cat."

@@ -61,7 +61,7 @@ def test_an_example_keeps_tuples_and_knows_its_response() -> None:
         ((("a",), ("x", "y"), 2), "gold=2: there are 2 candidates"),
         ((("a",), ("x", "y"), -1), "gold=-1"),
         ((("a",), ("x", "y "), True), "gold is true or false"),
-        ((("a",), ("x", "x "), 0), "a candidate stands twice"),
+        ((("a",), ("x", "x "), 0), "a candidate appears twice"),
         ((("a",), ("x",), 0, "p"), "the persona sentences are the string"),
     ],
 )
@@ -72,11 +72,11 @@ def test_an_example_that_cannot_be_is_refused(arguments: tuple[Any, ...], messag
 
 def test_a_smaller_pool_has_the_first_distractors_and_the_response() -> None:
     example = SelectionExample(("a",), ("x", "y", "z"), 0, ("p",))
-    assert example.among(2) == SelectionExample(("a",), ("y", "x"), 1, ("p",))
-    assert example.among(1).candidates == ("x",)
-    assert set(example.among(9).candidates) == {"x", "y", "z"}
+    assert example.limit_candidates(2) == SelectionExample(("a",), ("y", "x"), 1, ("p",))
+    assert example.limit_candidates(1).candidates == ("x",)
+    assert set(example.limit_candidates(9).candidates) == {"x", "y", "z"}
     with pytest.raises(ValueError, match="candidates=0"):
-        example.among(0)
+        example.limit_candidates(0)
 
 
 # The formats
@@ -106,7 +106,7 @@ def test_a_named_response_keeps_its_place_among_its_candidates(choices: MakeChoi
 def test_every_response_of_numbered_lines_is_an_example(choices: MakeChoices) -> None:
     reader = choices(CONVAI2)
     persona = ("i fly .", "i have a dog .")
-    assert list(reader.numbered()) == [
+    assert list(reader.with_line_numbers()) == [
         (3, SelectionExample(("hello",), ("no .", "hi , you ?", "a dog"), 1, persona)),
         (4, SelectionExample(("hello", "hi , you ?", "fine"), ("no .", "good for you", "yes"), 1, persona)),
         (6, SelectionExample(("hey",), ("bye", "hey !"), 1, ("i swim .",))),
@@ -127,7 +127,7 @@ def test_parlai_text_is_read_too_and_further_labels_are_no_distractors(choices: 
         "text:your persona: p\\na\tlabels:b|c\tlabel_candidates:c|d__PIPE__|b\n"
         "text:e\tlabels:f\tlabel_candidates:f|g\tepisode_done:True\n"
     )
-    assert list(choices(content).numbered()) == [
+    assert list(choices(content).with_line_numbers()) == [
         (1, SelectionExample(("a",), ("d|", "b"), 1, ("p",))),
         (2, SelectionExample(("a", "b", "e"), ("f", "g"), 0, ("p",))),
     ]

@@ -15,7 +15,7 @@ from convmodel.metrics.bleu import (
     chrf_counts,
     chrf_signature,
 )
-from convmodel.metrics.metric import rows_of
+from convmodel.metrics.metric import sum_by_unit
 from tests.conftest import random_text
 
 REPLIES = [
@@ -46,7 +46,7 @@ def pairs(seed: int) -> tuple[list[str], list[str]]:
 
 
 def summed(counts: list[list[int]], columns: int) -> np.ndarray:
-    return rows_of(counts, [0] * len(counts), columns=columns)[0]
+    return sum_by_unit(counts, [0] * len(counts), columns=columns)[0]
 
 
 @pytest.mark.parametrize("tokenize", ["13a", "intl", "char", "zh", "none"])

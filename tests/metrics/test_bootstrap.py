@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convmodel.metrics import bootstrap
-from convmodel.metrics.bootstrap import holm, interval, p_value, resampled
+from convmodel.metrics.bootstrap import holm, percentile_interval, p_value, resample
 from convmodel.metrics.likelihood import perplexity
 from convmodel.metrics.metric import Metric, ratio
 
@@ -18,7 +18,7 @@ def metric(rows: np.ndarray) -> Metric:
 def test_resamples_are_those_of_a_plain_loop_over_the_same_draws() -> None:
     source = np.random.default_rng(3)
     rows = np.stack([source.random(7), source.integers(1, 5, 7)], axis=1)
-    found = resampled([Metric("p", rows, perplexity), metric(rows[:, 0])], resamples=20, seed=5)
+    found = resample([Metric("p", rows, perplexity), metric(rows[:, 0])], resamples=20, seed=5)
     draws = np.random.default_rng([5, 7]).integers(7, size=(20, 7))
     for number, draw in enumerate(draws):
         assert found[0][number] == pytest.approx(
@@ -29,15 +29,15 @@ def test_resamples_are_those_of_a_plain_loop_over_the_same_draws() -> None:
 
 def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = metric(np.random.default_rng(0).random(9))
-    [whole] = resampled([rows], resamples=50, seed=0)
+    [whole] = resample([rows], resamples=50, seed=0)
     monkeypatch.setattr(bootstrap, "CHUNK", 40)
-    [pieces] = resampled([rows], resamples=50, seed=0)
+    [pieces] = resample([rows], resamples=50, seed=0)
     np.testing.assert_array_equal(whole, pieces)
 
 
 def test_the_interval_of_a_mean_is_the_one_of_the_textbook() -> None:
     values = np.random.default_rng(1).normal(5, 2, size=400)
-    low, high = interval(resampled([metric(values)], resamples=4000, seed=2)[0])
+    low, high = percentile_interval(resample([metric(values)], resamples=4000, seed=2)[0])
     half = 1.96 * values.std() / math.sqrt(400)
     assert low == pytest.approx(values.mean() - half, abs=0.03)
     assert high == pytest.approx(values.mean() + half, abs=0.03)
@@ -45,16 +45,16 @@ def test_the_interval_of_a_mean_is_the_one_of_the_textbook() -> None:
 
 def test_the_same_seed_draws_the_same_and_another_draws_another() -> None:
     rows = metric(np.arange(20.0))
-    one, again, other = (resampled([rows], resamples=9, seed=seed)[0] for seed in (1, 1, 2))
+    one, again, other = (resample([rows], resamples=9, seed=seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
 def test_an_interval_drops_what_is_no_number_and_keeps_infinity() -> None:
-    assert interval(np.array([math.nan, 1.0, 2.0, 3.0]), 0.95) == (1.0, 3.0)
-    assert interval(np.array([1.0, math.inf, math.inf])) == (1.0, math.inf)
-    assert all(map(math.isnan, interval(np.array([math.nan]))))
-    [nothing] = resampled([Metric("none", np.zeros((0, 2)), ratio)], resamples=3, seed=0)
+    assert percentile_interval(np.array([math.nan, 1.0, 2.0, 3.0]), 0.95) == (1.0, 3.0)
+    assert percentile_interval(np.array([1.0, math.inf, math.inf])) == (1.0, math.inf)
+    assert all(map(math.isnan, percentile_interval(np.array([math.nan]))))
+    [nothing] = resample([Metric("none", np.zeros((0, 2)), ratio)], resamples=3, seed=0)
     assert np.isnan(nothing).all()
 
 
@@ -77,7 +77,7 @@ def test_p_values_of_no_difference_are_spread_evenly() -> None:
     found = []
     for seed in range(200):
         differences = metric(source.normal(0, 1, size=60))
-        found.append(p_value(resampled([differences], resamples=200, seed=seed)[0]))
+        found.append(p_value(resample([differences], resamples=200, seed=seed)[0]))
     assert 1 <= sum(p < 0.05 for p in found) <= 22  # 10 are expected
     assert 75 < sum(p < 0.5 for p in found) < 125
 

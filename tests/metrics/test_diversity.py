@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from convmodel.metrics.bootstrap import interval, resampled
-from convmodel.metrics.diversity import Number, Units, distinct, entropy, repeated_share
+from convmodel.metrics.bootstrap import percentile_interval, resample
+from convmodel.metrics.diversity import Estimate, Units, distinct, entropy, repeated_share
 from convmodel.metrics.metric import Metric, ratio
 
 
@@ -46,7 +46,7 @@ FAMILIES = [
 @pytest.mark.parametrize(("ours", "plain"), FAMILIES, ids=["distinct", "entropy", "sameness"])
 @pytest.mark.parametrize("n", [1, 2])
 def test_the_number_and_the_influences_are_those_of_leaving_each_unit_out(
-    ours: Callable[[int], Callable[[Units], Number]], plain: Callable[[list[str], int], float], n: int
+    ours: Callable[[int], Callable[[Units], Estimate]], plain: Callable[[list[str], int], float], n: int
 ) -> None:
     for seed in range(20):
         texts = replies(seed, 12)
@@ -99,7 +99,7 @@ def test_the_interval_is_as_wide_as_the_true_spread_of_fresh_samples(name: str) 
         drawn = np.split(source.choice(2000, size=lengths.sum(), p=chances), np.cumsum(lengths)[:-1])
         return [[" ".join(f"w{word}" for word in reply)] for reply in drawn]
 
-    families: dict[str, Callable[[Units], Number]]
+    families: dict[str, Callable[[Units], Estimate]]
     families = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": repeated_share}
     number = families[name]
     values = np.array([number(sample())[0] for _ in range(300)])
@@ -107,8 +107,8 @@ def test_the_interval_is_as_wide_as_the_true_spread_of_fresh_samples(name: str) 
     for _ in range(40):
         value, influences = number(sample())
         metric = Metric(name, np.stack([influences, np.ones(150)], axis=1), ratio)
-        [drawn] = resampled([metric], resamples=400, seed=1)
-        low, high = interval(drawn)
+        [drawn] = resample([metric], resamples=400, seed=1)
+        low, high = percentile_interval(drawn)
         assert low < value < high
         covered += low <= values.mean() <= high
         wide += (high - low) / 40

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from convmodel.metrics.likelihood import TokenCounts, bits, perplexity
-from convmodel.metrics.metric import Metric, ratio, rows_of
+from convmodel.metrics.likelihood import TokenCounts, bits_per_character, perplexity
+from convmodel.metrics.metric import Metric, ratio, sum_by_unit
 
 
 def test_perplexity_is_one_over_the_geometric_mean_of_the_probabilities() -> None:
     chances = np.random.default_rng(0).random(50)
     sums = np.array([-np.log(chances).sum(), 50.0])
     assert float(perplexity(sums)) == pytest.approx(np.prod(chances ** (-1 / 50)))
-    assert float(bits(sums)) == pytest.approx(-np.log2(chances).mean())
+    assert float(bits_per_character(sums)) == pytest.approx(-np.log2(chances).mean())
 
 
 def test_sums_that_no_float_can_raise_stay_in_order() -> None:
@@ -27,13 +27,13 @@ def test_one_token_counts_as_the_trainer_counts_it() -> None:
 
 
 def test_a_metric_sums_first_and_divides_once() -> None:
-    rows = rows_of([[1, 1], [9, 99], [0, 100]], [0, 1, 1], columns=2)
+    rows = sum_by_unit([[1, 1], [9, 99], [0, 100]], [0, 1, 1], columns=2)
     assert rows.tolist() == [[1, 1], [9, 199]]
     assert Metric("mean", rows, ratio).value == 10 / 200
 
 
 def test_no_examples_have_no_value() -> None:
-    rows = rows_of([], [], columns=2)
+    rows = sum_by_unit([], [], columns=2)
     assert rows.shape == (0, 2)
     assert math.isnan(Metric("mean", rows, ratio).value)
     assert math.isnan(Metric("perplexity", rows, perplexity).value)

@@ -14,9 +14,9 @@ from torchmetrics.functional.retrieval import (
 )
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
-from convmodel.metrics.bootstrap import resampled
+from convmodel.metrics.bootstrap import resample
 from convmodel.metrics.metric import Metric
-from convmodel.metrics.ranking import Ranked, Ranking, hit, rank, ranks_of, recall, reciprocal_rank
+from convmodel.metrics.ranking import ExampleRanks, Ranking, hit, rank, ranks_of, recall, reciprocal_rank
 
 
 def plain_ranks(scores: Sequence[float], gold: Sequence[int]) -> list[int]:
@@ -159,13 +159,13 @@ def test_no_examples_have_no_value_and_a_pool_without_a_number() -> None:
     nothing.add(rank(np.zeros((0, 10)), []), [])
     assert list(values(nothing.metrics())) == ["R_n@1", "R_n@2", "R_n@5", "hits@1/n", "mrr", "gold_score"]
     assert all(math.isnan(metric.value) and metric.rows.shape == (0, 2) for metric in nothing.metrics())
-    assert all(np.isnan(drawn).all() for drawn in resampled(nothing.metrics(), resamples=3, seed=0))
+    assert all(np.isnan(drawn).all() for drawn in resample(nothing.metrics(), resamples=3, seed=0))
 
 
 def test_counts_are_summed_by_conversation_in_the_order_of_their_first_examples() -> None:
     found = Ranking(recall_at=[1])
-    found.add([Ranked((1,), 4, 0.5), Ranked((2,), 4, 1.0)], ["b", "a"])
-    found.add([Ranked((4,), 4, 3.0)], ["b"])
+    found.add([ExampleRanks((1,), 4, 0.5), ExampleRanks((2,), 4, 1.0)], ["b", "a"])
+    found.add([ExampleRanks((4,), 4, 3.0)], ["b"])
     at_one, mrr, score = found.metrics()
     assert at_one.rows.tolist() == [[1, 2], [0, 1]]
     assert mrr.rows.tolist() == [[1.25, 2], [0.5, 1]]
@@ -180,7 +180,7 @@ def test_resamples_of_conversations_are_those_of_a_plain_loop_over_the_same_draw
     examples = rank(source.random((40, 5)), source.integers(5, size=40))
     found = Ranking(recall_at=[1])
     found.add(examples, units.tolist())
-    at_one, mrr, _ = resampled(found.metrics(), resamples=20, seed=7)
+    at_one, mrr, _ = resample(found.metrics(), resamples=20, seed=7)
     count = int(units.max()) + 1
     for number, draw in enumerate(np.random.default_rng([7, count]).integers(count, size=(20, count))):
         drawn = [one for unit in draw for one, mine in zip(examples, units, strict=True) if mine == unit]
@@ -192,7 +192,7 @@ def test_resamples_of_conversations_are_those_of_a_plain_loop_over_the_same_draw
 def test_a_gold_score_that_is_not_finite_leaves_no_mean_and_the_other_numbers_whole(broken: float) -> None:
     found = Ranking(recall_at=[1])
     found.add(rank([[broken, 0.0], [1.0, 0.0]], [0, 0]), [0, 1])
-    at_one, _, score = resampled(found.metrics(), resamples=10, seed=0)
+    at_one, _, score = resample(found.metrics(), resamples=10, seed=0)
     assert not np.isnan(at_one).any() and np.isnan(score).all()
     assert math.isnan(values(found.metrics())["gold_score"])
 
@@ -226,7 +226,7 @@ def test_what_cannot_be_ranked_is_told_with_what_is_allowed(scores: Any, gold: A
 
 def test_units_and_k_are_checked() -> None:
     with pytest.raises(ValueError, match="1 examples came with 2 units"):
-        Ranking().add([Ranked((1,), 2, 0.0)], [0, 1])
+        Ranking().add([ExampleRanks((1,), 2, 0.0)], [0, 1])
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="allowed are whole numbers from 1 on"):
             Ranking(recall_at=[wrong])  # type: ignore[list-item]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.metrics.repetition import in_last_n, repeated, repeated_from, repeated_within
+from convmodel.metrics.repetition import in_last_n, count_repeats, count_repeats_from, count_repeats_within
 
 
 def texts(seed: int, count: int) -> list[str]:
@@ -17,7 +17,7 @@ def test_repeated_within_counts_the_ngrams_that_came_before(n: int) -> None:
     for text in texts(n, 200):
         tokens = text.split()
         grams = [tokens[i : i + n] for i in range(len(tokens) - n + 1)]
-        assert repeated_within(text, n) == (sum(gram in grams[:i] for i, gram in enumerate(grams)), len(grams))
+        assert count_repeats_within(text, n) == (sum(gram in grams[:i] for i, gram in enumerate(grams)), len(grams))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -29,18 +29,18 @@ def test_repeated_from_counts_the_ngrams_that_a_turn_holds(n: int) -> None:
         tokens = text.split()
         grams = [" ".join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
         found = sum(any(f" {gram} " in turn for turn in padded) for gram in grams)
-        assert repeated_from(context, text, n) == (found, len(grams))
+        assert count_repeats_from(context, text, n) == (found, len(grams))
 
 
 def test_an_ngram_does_not_span_two_turns() -> None:
-    assert repeated_from(["I like", "green tea"], "like green", 2) == (0, 1)
-    assert repeated_from(["I like green tea"], "LIKE green!", 2) == (1, 1)
+    assert count_repeats_from(["I like", "green tea"], "like green", 2) == (0, 1)
+    assert count_repeats_from(["I like green tea"], "LIKE green!", 2) == (1, 1)
 
 
 def test_a_loop_is_repetition_and_nothing_has_none() -> None:
-    assert repeated_within("no " * 10, 1) == (9, 10)
-    assert repeated_within("", 1) == repeated_within("alone", 2) == (0, 0)
-    assert repeated_from([], "yes", 1) == (0, 1)
+    assert count_repeats_within("no " * 10, 1) == (9, 10)
+    assert count_repeats_within("", 1) == count_repeats_within("alone", 2) == (0, 0)
+    assert count_repeats_from([], "yes", 1) == (0, 1)
 
 
 @pytest.mark.parametrize("window", [1, 3, 128])
@@ -54,5 +54,5 @@ def test_what_was_said_lately_stands_among_the_last_tokens(window: int) -> None:
 
 
 def test_a_loop_of_tokens_is_repetition() -> None:
-    assert repeated([5] * 10, 4) == (6, 7)
-    assert repeated([1, 2, 3], 4) == repeated([], 1) == (0, 0)
+    assert count_repeats([5] * 10, 4) == (6, 7)
+    assert count_repeats([1, 2, 3], 4) == count_repeats([], 1) == (0, 0)

@@ -1,1 +1,1 @@
-"""File formats of conversations and documents, one module each."""
+"""File formats of conversations and documents."""

@@ -1,4 +1,4 @@
-"""The words the formats share: lines enter, records and problems leave."""
+"""Types shared by all formats: lines, records, problems, the format descriptions, and helpers for error messages."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ RecordT = TypeVar("RecordT")
 
 
 class DataFileError(ValueError):
-    """A file of conversations or documents cannot be read; the message says where, what is wrong, and what to do."""
+    """A file of conversations or documents cannot be read; the message gives the location, the fault and a remedy."""
 
 
 ConversationFileError = DataFileError
-"""Its name where conversations are read."""
+"""An alias for readers of conversations."""
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """One physical line of a file.
 
     Args:
-        number: counted from 1.
-        text: the line without its end. When there is a problem: what could be saved of it, by which a format
-            stays in step (does an episode end here?) and which goes no further.
-        problem: why the line cannot be used, with the cure, or None.
+        number: the line number, counted from 1.
+        text: the line without its end. For a line with a problem, its readable part: formats use it only to keep
+            track of the structure of the file (whether an episode ends here).
+        problem: the reason why the line cannot be used, with a remedy; or None.
     """
 
     number: int
@@ -32,14 +32,14 @@ class Line(NamedTuple):
 
 
 class CandidateExample(NamedTuple):
-    """A response with the candidates among which it is to be found, not yet checked.
+    """A response and its candidates as parsed by a format, not yet validated.
 
     Args:
-        line: where it stands, counted from 1.
-        context: the turns before it.
-        response: None when it is the last of the candidates.
-        candidates: in the order of the file.
-        complete: whether the response is to be among the candidates; if not, they are the others.
+        line: the line number of the response, counted from 1.
+        context: the turns before the response.
+        response: the response; None if it is the last candidate.
+        candidates: the candidates in the order of the file.
+        complete: whether the candidates include the response; otherwise they are the distractors.
     """
 
     line: int
@@ -50,30 +50,30 @@ class CandidateExample(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a format found, not yet checked: whoever builds the Conversation checks it.
+    """A conversation as parsed by a format; it is validated when the Conversation is created.
 
     Args:
-        line: where it begins, counted from 1.
-        turns: the turns, if the file is right.
-        persona: the persona's sentences, if the file is right.
-        meta: whatever else was there.
-        asked: its responses that came with candidates.
+        line: the number of its first line, counted from 1.
+        turns: the turns; a value of any type if the file is invalid.
+        persona: the persona sentences; a value of any type if the file is invalid.
+        meta: other fields.
+        selections: the responses that have candidates.
     """
 
     line: int
     turns: Any
     persona: Any = ()
     meta: Mapping[str, Any] | None = None
-    asked: Sequence[CandidateExample] = ()
+    selections: Sequence[CandidateExample] = ()
 
 
 class Problem(NamedTuple):
-    """Why something cannot be read.
+    """The reason why a line or record cannot be read.
 
     Args:
-        line: where, counted from 1.
-        message: "what is wrong; what to do".
-        file: where the line is, if the source is a folder.
+        line: the line number, counted from 1.
+        message: "the fault; the remedy".
+        file: the file of the line, if the source is a folder.
     """
 
     line: int
@@ -83,12 +83,12 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Format:
-    """A format's names.
+    """The names of a format.
 
     Args:
-        name: what a user writes, `format="jsonl"`.
-        human_name: what a user reads, "JSON Lines".
-        unit: what is lost when something is skipped: "line", "row", "episode".
+        name: the value of the `format` option: "jsonl".
+        human_name: the name in messages: "JSON Lines".
+        unit: the unit that is lost when a problem is skipped: "line", "row", "episode".
     """
 
     name: str
@@ -101,24 +101,25 @@ class FileFormat(Format, Generic[RecordT]):
     """A format of text files.
 
     Args:
-        suffixes: names of files that are taken to be of this format when their content tells nothing.
-        sniff: the first lines of a file, at least one, none of them blank -> is it of this format?
-        read: the lines of a file -> what is in it. After a Problem it reads on.
+        suffixes: the file name suffixes that select this format when the content matches no format.
+        sniff: a function from the first lines of a file (at least one, none of them blank) to whether it is of this
+            format.
+        read: a function from the lines of a file to its records. After yielding a Problem it continues.
     """
 
     suffixes: tuple[str, ...]
     sniff: Callable[[Sequence[str]], bool]
-    read: Callable[[Iterator[Line]], Iterator[RecordT | Problem]]
+    read: Callable[[Iterator[TextLine]], Iterator[RecordT | Problem]]
 
 
 def describe_type(value: object) -> str:
-    """Names a value that came where something else was wanted, for people who write JSON or Python."""
+    """Return a description of a value of the wrong type, in the terms of both JSON and Python."""
     if value is None:
         return "null (None)"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):
-        # repr of an int of more than 4,300 digits raises, and nobody wants to read one.
+        # repr of an int of more than 4,300 digits raises, and is too long for a message.
         return f"the number {value!r}" if isinstance(value, float) or abs(value) < 10**20 else "a number"
     if isinstance(value, str):
         return f"the string {shorten(value)!r}"
@@ -130,11 +131,11 @@ def describe_type(value: object) -> str:
 
 
 def quote_names(names: Iterable[str]) -> str:
-    """Names out of a file: quoted, for anything may stand in them, and ten at most."""
+    """Return at most ten names from a file for an error message, quoted because they may contain any character."""
     first = [repr(shorten(name)) for name in islice(names, 11)]
     return ", ".join([*first[:10], "..."] if len(first) > 10 else first) or "none"
 
 
 def shorten(text: str, width: int = 40) -> str:
-    """The beginning of a text, for an error message of one line."""
+    """Return a text cut to `width` characters, for an error message."""
     return text if len(text) <= width else text[: width - 3] + "..."

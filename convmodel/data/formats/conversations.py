@@ -1,10 +1,18 @@
-"""A file's lines in, records of what stands in them out; one small file per format.
+"""The formats of conversations.
 
-Here are those of conversations; documents have theirs in convmodel/document/formats. A new format is one file with a
-`FileFormat` (its names, `sniff`, `read`), one entry here, and its test.
+A new format is one module with a `FileFormat` (its names, `sniff`, `read`), one entry here, and its test. The formats
+of documents are in `documents.py`.
 """
 
-from convmodel.data.formats.base import ConversationFileError, DataFileError, FileFormat, Format, Line, Problem, Record
+from convmodel.data.formats.base import (
+    ConversationFileError,
+    DataFileError,
+    FileFormat,
+    Format,
+    Problem,
+    Record,
+    TextLine,
+)
 from convmodel.data.formats.csv import CSV, TSV
 from convmodel.data.formats.fbdialog import FBDIALOG
 from convmodel.data.formats.hub import HUB
@@ -22,13 +30,15 @@ __all__ = [
     "FileFormat",
     "Format",
     "FormatRegistry",
-    "Line",
     "Problem",
     "Record",
+    "TextLine",
 ]
 
-FILE_FORMATS: dict[str, FileFormat[Record]] = {each.name: each for each in (PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL)}
-"""In the order in which they are asked whether a file is theirs: the most particular first."""
+FILE_FORMATS: dict[str, FileFormat[Record]] = {
+    format.name: format for format in (PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL)
+}
+"""The file formats in the order of detection, the most specific first."""
 
 CONVERSATIONS = FormatRegistry("conversation", FILE_FORMATS, HUB)
-"""What readers of conversations know."""
+"""The formats that readers of conversations support."""

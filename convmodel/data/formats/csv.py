@@ -1,21 +1,21 @@
-"""CSV and TSV with the columns context and response: one row is one conversation of two turns."""
+"""CSV and TSV with the columns context and response: each row is a conversation of two turns."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, Record, quote_names
+from convmodel.data.formats.base import FileFormat, Problem, Record, TextLine, quote_names
 
 _NEEDED = ("context", "response")
 
 
 def sniff(first_lines: Sequence[str], *, delimiter: str) -> bool:
-    """The first line is a header with both columns."""
+    """Return whether the first line is a header with both columns."""
     return set(_NEEDED) <= columns(first_lines, delimiter=delimiter)
 
 
 def columns(first_lines: Sequence[str], *, delimiter: str) -> set[str]:
-    """The names in a header, in lower case; none when the first line is no row."""
+    """Return the column names of a header in lower case; an empty set when the first line is not a valid row."""
     try:
         header = next(csv.reader(first_lines[:1], delimiter=delimiter), [])
     except csv.Error:
@@ -23,8 +23,8 @@ def columns(first_lines: Sequence[str], *, delimiter: str) -> set[str]:
     return {name.strip().lower() for name in header}
 
 
-def read(lines: Iterator[Line], *, delimiter: str) -> Iterator[Record | Problem]:
-    """One record or problem a row; a row may go over several lines and is told by its first."""
+def read(lines: Iterator[TextLine], *, delimiter: str) -> Iterator[Record | Problem]:
+    """Yield one record or problem per row. A row may span several lines, and is identified by its first line."""
     for number, fields in read_fields(lines, delimiter=delimiter, header=_header):
         if isinstance(fields, str):
             yield Problem(number, fields)
@@ -33,14 +33,18 @@ def read(lines: Iterator[Line], *, delimiter: str) -> Iterator[Record | Problem]
 
 
 def read_fields(
-    lines: Iterator[Line], *, delimiter: str, header: Callable[[Sequence[str]], list[str]]
+    lines: Iterator[TextLine], *, delimiter: str, header: Callable[[Sequence[str]], list[str]]
 ) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yields the number of each row's first line, and its values by column or what is wrong with it.
+    """Parse the rows of a file with a header.
 
     Args:
-        lines: of which the first row names the columns.
+        lines: the lines of the file, of which the first row names the columns.
         delimiter: "," or a tab.
-        header: the names as written -> the names as used; it raises ValueError when one is missing.
+        header: a function from the column names of the file to the names of the fields; it raises ValueError when a
+            column is missing.
+
+    Yields:
+        The number of each row's first line, and its values by field name, or an error message.
     """
     names: list[str] | None = None
     for number, row in _rows(lines, delimiter):
@@ -53,8 +57,8 @@ def read_fields(
                 yield number, str(error)
                 return
         elif len(row) != len(names):
-            columns = f"the row has {len(row)} columns, the header {len(names)}"
-            yield number, f"{columns}; quote the values that hold a {_NAMES[delimiter]} or a quote"
+            counts = f"the row has {len(row)} columns, the header {len(names)}"
+            yield number, f"{counts}; quote the values that hold a {_NAMES[delimiter]} or a quote"
         else:
             yield number, dict(zip(names, row, strict=True))
 
@@ -67,9 +71,9 @@ def _header(row: Sequence[str]) -> list[str]:
 
 
 class _Feed:
-    """Lines as the csv module wants them, which remembers what was wrong with the lines of a row."""
+    """An iterator of lines for the csv module that keeps the first problem of a row's lines."""
 
-    def __init__(self, lines: Iterator[Line]) -> None:
+    def __init__(self, lines: Iterator[TextLine]) -> None:
         self._lines = lines
         self.number = 0
         self.problem: str | None = None
@@ -80,28 +84,29 @@ class _Feed:
     def __next__(self) -> str:
         line = next(self._lines)
         self.number = line.number
-        # What could be saved of a broken line is passed on, so that a quote which it closes is closed.
+        # The readable part of a broken line is passed on, because it may close a quote.
         self.problem = self.problem or line.problem
         return line.text + "\n"
 
 
-def _rows(lines: Iterator[Line], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yields the number of each row's first line, and the row or what is wrong with it; no blank rows."""
+def _rows(lines: Iterator[TextLine], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield the number of each row's first line, and the row or an error message; blank rows are skipped."""
     feed = _Feed(lines)
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
-        begin, feed.problem = feed.number + 1, None
+        first_line = feed.number + 1
+        feed.problem = None
         try:
             row: list[str] | str = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            what = str(error).partition(" - ")[0]  # after that stands advice to programmers
-            row = f"not a row: {what} (at line {feed.number}); close the quotes, and double those inside"
+            reason = str(error).partition(" - ")[0]  # the rest is advice for programmers
+            row = f"not a row: {reason} (at line {feed.number}); close the quotes, and double those inside"
         if feed.problem:
             row = feed.problem
         if row:
-            yield begin, row
+            yield first_line, row
 
 
 _NAMES = {",": "comma", "\t": "tab"}

@@ -1,4 +1,4 @@
-"""What the document formats share: an object's keys in, a record of its document out."""
+"""The formats of documents: JSON Lines, lines of Python literals, plain text, and Hub data sets."""
 
 import ast
 import os
@@ -7,26 +7,26 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, describe_type, quote_names
+from convmodel.data.formats.base import FileFormat, Problem, TextLine, describe_type, quote_names
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import encode, one_a_line, parse
+from convmodel.data.lines import encode_json, parse_json, parse_lines
 
 BODY_KEYS = ("body", "text", "content")
-"""Where a body is looked for; the first that is there counts."""
+"""Keys that may hold the body; the first one present is used."""
 
 WANTED = 'write {"body": "...", "meta": "..."}'
 
 
 class DocumentRecord(NamedTuple):
-    """What a format found, not yet checked: whoever builds the Document checks it.
+    """A document as parsed by a format; it is validated when the Document is created.
 
     Args:
-        line: where it begins, counted from 1.
-        body: its text, if the file is right.
-        meta: what is known of it, if the file is right.
-        unused: keys that are neither.
-        file: where the line is, if the source is a folder.
+        line: the number of its first line, counted from 1.
+        body: the text; a value of any type if the file is invalid.
+        meta: the metadata; a value of any type if the file is invalid.
+        unused: keys of the object that are ignored.
+        file: the file of the line, if the source is a folder.
     """
 
     line: int
@@ -36,11 +36,11 @@ class DocumentRecord(NamedTuple):
     file: str | None = None
 
 
-def record_of(line: int, value: Any) -> DocumentRecord:
-    """The document of an object `{"body": ..., "meta": ...}`.
+def make_record(line: int, value: Any) -> DocumentRecord:
+    """Return the record of an object `{"body": ..., "meta": ...}`.
 
     Raises:
-        ValueError: when it is no object, or there is no body in it.
+        ValueError: when the value is not an object, or has no body.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
@@ -52,24 +52,24 @@ def record_of(line: int, value: Any) -> DocumentRecord:
 
 
 def sniff_jsonl(first_lines: Sequence[str]) -> bool:
-    """The first line, or at least half of the lines, begin as an object does."""
+    """Return whether the first line, or at least half of the lines, begin with a brace."""
     begins = [line.lstrip().startswith("{") for line in first_lines]
     return begins[0] or 2 * sum(begins) >= len(begins)
 
 
-def read_jsonl(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
-    """One record or problem a line; blank lines are ignored."""
-    return one_a_line(lines, _jsonl_record)
+def read_jsonl(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
+    """Yield one record or problem per line; blank lines are ignored."""
+    return parse_lines(lines, _jsonl_record)
 
 
 def dump(body: str, meta: Any) -> str:
-    """One document as one line, without its end."""
-    return encode({"body": body} if meta is None else {"body": body, "meta": meta})
+    """Return a document as one line of JSON, without a line end."""
+    return encode_json({"body": body} if meta is None else {"body": body, "meta": meta})
 
 
 def _jsonl_record(number: int, text: str) -> DocumentRecord:
-    cure = "read it with format='python', or write it with json.dumps"
-    return record_of(number, parse(text, noun="document", wanted=WANTED, python=cure))
+    remedy = "read it with format='python', or write it with json.dumps"
+    return make_record(number, parse_json(text, noun="document", wanted=WANTED, python=remedy))
 
 
 JSONL = FileFormat(
@@ -82,53 +82,55 @@ JSONL = FileFormat(
 )
 
 
-MOST_OUTSIDE = 2**16
-"""Characters of a line outside of its strings: each of these may cost hundreds of bytes while it is read."""
+MAX_OUTSIDE_CHARACTERS = 2**16
+"""The limit of characters of a line outside its strings: each may take hundreds of bytes of memory while parsing."""
 
 _BEGIN = re.compile(r"\s*\{\s*[bBrRuU]?'")
-# What is never closed goes on to the end, so that no quote is looked at twice.
+# An unclosed string extends to the end of the line, so that no quote is examined twice.
 _STRING = re.compile(r"""'(?:[^'\\]++|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]++|\\(?:.|\Z))*+(?:"|\Z)""", re.DOTALL)
 _WANTED = "write {'body': '...', 'meta': '...'}, or JSON"
 
 
 def sniff_python(first_lines: Sequence[str]) -> bool:
-    """At least half of the lines begin as a dict does whose first key stands in single quotes."""
+    """Return whether at least half of the lines begin like a dict whose first key is in single quotes."""
     return 2 * sum(_BEGIN.match(line) is not None for line in first_lines) >= len(first_lines)
 
 
-def read_python(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
-    """One record or problem a line; blank lines are ignored."""
-    return one_a_line(lines, _python_record)
+def read_python(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
+    """Yield one record or problem per line; blank lines are ignored."""
+    return parse_lines(lines, _python_record)
 
 
 def _python_record(number: int, text: str) -> DocumentRecord:
-    return record_of(number, _literal(text))
+    return make_record(number, _literal(text))
 
 
 def _literal(text: str) -> Any:
-    """The value of a line.
+    """Return the value of a line.
 
     Raises:
-        ValueError: when it is no literal, or would take too much to read.
+        ValueError: when the line is not a literal, or would take too much memory to parse.
     """
     outside = sum(map(len, _STRING.split(text)))
-    if outside > MOST_OUTSIDE:
-        raise ValueError(f"{outside:,} characters stand outside of strings, {MOST_OUTSIDE:,} are allowed; {_WANTED}")
+    if outside > MAX_OUTSIDE_CHARACTERS:
+        raise ValueError(
+            f"{outside:,} characters stand outside of strings, {MAX_OUTSIDE_CHARACTERS:,} are allowed; {_WANTED}"
+        )
     try:
-        with warnings.catch_warnings():  # a backslash that escapes nothing stays one
+        with warnings.catch_warnings():  # an invalid escape sequence is kept as it is
             warnings.simplefilter("ignore")
             return ast.literal_eval(text.strip())
     except SyntaxError as error:
-        where = f" at column {error.offset}" if error.offset else ""
-        raise ValueError(f"not a Python literal: {_said(error.msg)}{where}; {_WANTED}") from None
+        position = f" at column {error.offset}" if error.offset else ""
+        raise ValueError(f"not a Python literal: {_clean_message(error.msg)}{position}; {_WANTED}") from None
     except (RecursionError, MemoryError):
         raise ValueError(f"not a Python literal: nested too deeply; {_WANTED}") from None
-    except (ValueError, TypeError) as error:  # a name or a call; a key that cannot be one
-        raise ValueError(f"not a Python literal: {_said(str(error))}; {_WANTED}") from None
+    except (ValueError, TypeError) as error:  # a name or a call; an unhashable key
+        raise ValueError(f"not a Python literal: {_clean_message(str(error))}; {_WANTED}") from None
 
 
-def _said(message: str) -> str:
-    """What Python says, in one line and without the places of things in memory."""
+def _clean_message(message: str) -> str:
+    """Return Python's error message in one line, without memory addresses."""
     return re.sub(r" on line \d+|: <.*|; .*", "", message.partition("\n")[0].partition(" (")[0])
 
 
@@ -138,13 +140,15 @@ PYTHON = FileFormat(
 
 
 def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
-    return DocumentRecord(number, row[str(address.column)], meta_of(row, address))
+    return DocumentRecord(number, row[str(address.column)], extract_meta(row, address))
 
 
-def meta_of(row: Mapping[str, Any], address: HubAddress) -> Any:
-    """One column of metadata is the meta, several are its fields."""
+def extract_meta(row: Mapping[str, Any], address: HubAddress) -> Any:
+    """Return the metadata of a row: a single column is the metadata itself, several columns are its fields."""
     names = address.meta_columns
-    return {name: row[name] for name in names} if len(names) > 1 else row[names[0]] if names else None
+    if not names:
+        return None
+    return {name: row[name] for name in names} if len(names) > 1 else row[names[0]]
 
 
 HUB = HubFormat(
@@ -157,56 +161,60 @@ HUB = HubFormat(
 )
 
 
-MOST_CHARACTERS = 16 * 2**20
-"""Of a document: what goes on for longer was hardly meant to be one, and must not fill the memory."""
+MAX_CHARACTERS = 16 * 2**20
+"""The length limit of a plain-text document: a longer text is hardly one document, and must not fill the memory."""
 
 
-def read_separated(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
-    """One record or problem for each run of lines that are not blank."""
+def read_separated(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
+    """Yield one record or problem for each run of non-blank lines."""
     return _read(lines, ends=lambda line: not line.text.strip() and line.problem is None)
 
 
-def read_whole(lines: Iterator[Line]) -> Iterator[DocumentRecord | Problem]:
-    """One record or problem for all lines; none when they are all blank."""
+def read_whole(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
+    """Yield one record or problem for the whole file; nothing for a blank file."""
     return _read(lines, ends=lambda line: False)
 
 
-def _read(lines: Iterator[Line], *, ends: Callable[[Line], bool]) -> Iterator[DocumentRecord | Problem]:
-    """One record or problem for each run of lines that `ends` does not break, blank lines at its two ends left out."""
-    document = _Growing()
+def _read(lines: Iterator[TextLine], *, ends: Callable[[TextLine], bool]) -> Iterator[DocumentRecord | Problem]:
+    """Yield one record or problem for each run of lines between lines where `ends` is true.
+
+    Blank lines at both ends of a run are removed.
+    """
+    document = _DocumentBuilder()
     for line in lines:
         if ends(line):
-            yield from document.made()
-            document = _Growing()
+            yield from document.finish()
+            document = _DocumentBuilder()
         else:
-            document.take(line)
-    yield from document.made()
+            document.add(line)
+    yield from document.finish()
 
 
-class _Growing:
-    """A document as its lines come."""
+class _DocumentBuilder:
+    """Builds a document from its lines."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._first = self._characters = 0
+        self._first = 0
+        self._characters = 0
         self._problem: Problem | None = None
 
-    def take(self, line: Line) -> None:
+    def add(self, line: TextLine) -> None:
         if not self._lines and not line.text.strip() and line.problem is None:
-            return  # blank lines before it
+            return  # blank lines before the document
         self._first = self._first or line.number
         self._characters += len(line.text) + 1
         if line.problem is not None:
             self._problem = self._problem or Problem(line.number, line.problem)
-        elif self._characters > MOST_CHARACTERS and self._problem is None:
-            told = f"the document is longer than {MOST_CHARACTERS:,} characters; split it"
-            self._problem = Problem(self._first, told)
+        elif self._characters > MAX_CHARACTERS and self._problem is None:
+            message = f"the document is longer than {MAX_CHARACTERS:,} characters; split it"
+            self._problem = Problem(self._first, message)
         if self._problem is None:
             self._lines.append(line.text)
         else:
             self._lines.clear()
 
-    def made(self) -> Iterator[DocumentRecord | Problem]:
+    def finish(self) -> Iterator[DocumentRecord | Problem]:
         if self._problem is not None:
             yield self._problem
         elif self._lines:
@@ -216,7 +224,7 @@ class _Growing:
 
 
 def _never(first_lines: Sequence[str]) -> bool:
-    """Every file could be plain text: what is, its name or the user must say."""
+    """Return False: any file could be plain text, so only its name or the user selects this format."""
     return False
 
 
@@ -228,21 +236,21 @@ FILE = FileFormat(
 )
 
 
-__all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormats", "DocumentRecord"]
+__all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormatRegistry", "DocumentRecord"]
 
-FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {each.name: each for each in (PYTHON, JSONL, TEXT, FILE)}
-"""In the order in which they are asked whether a file is theirs: the most particular first."""
+FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {format.name: format for format in (PYTHON, JSONL, TEXT, FILE)}
+"""The file formats in the order of detection, the most specific first."""
 
 
-class DocumentFormats(FormatRegistry[DocumentRecord]):
-    """Files, data sets, and folders of text files."""
+class DocumentFormatRegistry(FormatRegistry[DocumentRecord]):
+    """The formats of documents, which may also be read from a folder of text files."""
 
     def find(self, source: str, name: str | None) -> str:
-        """As for files; a folder is one of text files, each of which is a document unless `name` is "text"."""
+        """Return the format of a file or folder. Each text file of a folder is a document, unless `name` is "text"."""
         if os.path.isdir(source) and name in (None, TEXT.name, FILE.name):
             return name or FILE.name
         return super().find(source, name)
 
 
-DOCUMENTS = DocumentFormats("document", FILE_FORMATS, HUB)
-"""What readers of documents know."""
+DOCUMENTS = DocumentFormatRegistry("document", FILE_FORMATS, HUB)
+"""The formats that readers of documents support."""

@@ -1,4 +1,4 @@
-"""Lines of what was heard and answered in, one conversation out; shared by ParlAI's two formats."""
+"""Building a conversation from the exchanges of an episode; shared by both ParlAI formats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from convmodel.data.formats.base import CandidateExample, Record
 
 _PERSONA = "your persona:"
 _PARTNER = "partner's persona:"
-_SILENCE = "__SILENCE__"  # ParlAI's word for: the other side begins
+_SILENCE = "__SILENCE__"  # in ParlAI: the labels begin the conversation
 
 
 class Episode:
-    """A conversation as it grows.
+    """Builds the conversation of an episode.
 
     Args:
-        line: where it begins, counted from 1.
+        line: the number of the first line of the episode, counted from 1.
     """
 
     def __init__(self, line: int) -> None:
@@ -23,10 +23,10 @@ class Episode:
         self._turns: list[str] = []
         self._persona: list[str] = []
         self._meta: dict[str, Any] = {}
-        self._asked: list[CandidateExample] = []
+        self._selections: list[CandidateExample] = []
 
-    def hear(self, text: str) -> None:
-        """Takes what one side says before the other answers; its persona lines are set aside."""
+    def add_text(self, text: str) -> None:
+        """Add a text before the next response; persona lines in it are added to the persona or the meta."""
         for line in text.split("\n"):
             if line.startswith(_PERSONA):
                 self._persona.append(line.removeprefix(_PERSONA).strip())
@@ -35,15 +35,17 @@ class Episode:
             elif line != _SILENCE:
                 self._heard.append(line)
 
-    def answer(self, labels: Sequence[str], *, line: int, candidates: Sequence[str], meta: Mapping[str, str]) -> None:
-        """Takes the response to all that was heard since the last one.
+    def add_response(
+        self, labels: Sequence[str], *, line: int, candidates: Sequence[str], meta: Mapping[str, str]
+    ) -> None:
+        """Add the response to the texts since the last response.
 
         Args:
-            labels: the first is the response, the others are right too and no wrong candidates. When nothing was
-                heard before it, it goes on with the turn before, and is nothing to be chosen.
-            line: where it stands.
-            candidates: in the meta only those of the last response of the episode.
-            meta: whatever else the line carried; the last of each is kept.
+            labels: the response, followed by other correct responses, which are removed from the candidates. Without
+                a text before it, the response is appended to the last turn, and is not a selection example.
+            line: the line number of the response.
+            candidates: the candidates. Only those of the last response of the episode are kept in the meta.
+            meta: other fields of the line; the last value of each is kept.
         """
         heard = "\n".join(self._heard).strip("\n")
         self._heard.clear()
@@ -52,8 +54,8 @@ class Episode:
             context = [*self._turns, heard]
             self._turns = [*context, label]
             if candidates:
-                others = [each for each in candidates if each == label or each not in labels]
-                self._asked.append(CandidateExample(line, context, label, others))
+                allowed = [candidate for candidate in candidates if candidate == label or candidate not in labels]
+                self._selections.append(CandidateExample(line, context, label, allowed))
         elif self._turns:
             self._turns[-1] += "\n" + label
         else:
@@ -64,7 +66,7 @@ class Episode:
             self._meta["candidates"] = list(candidates)
 
     def record(self) -> Record:
-        """The conversation; what was heard last and never answered is its last turn."""
+        """Return the conversation. Texts after the last response become its last turn."""
         heard = "\n".join(self._heard).strip("\n")
         turns = [*self._turns, heard] if heard.strip() else self._turns
-        return Record(self.line, turns, self._persona, self._meta or None, self._asked)
+        return Record(self.line, turns, self._persona, self._meta or None, self._selections)

@@ -1,4 +1,4 @@
-r"""ParlAI's older numbered lines: `1 hello<TAB>hi<TAB><TAB>candidate|candidate`; a 1 begins a conversation.
+r"""ParlAI's older format of numbered lines: `1 hello<TAB>hi<TAB><TAB>candidate|candidate`; a 1 begins a conversation.
 
 Source: `FbDeprecatedDialogTeacher` of github.com/facebookresearch/ParlAI. A newline is written `\n`.
 """
@@ -6,14 +6,14 @@ Source: `FbDeprecatedDialogTeacher` of github.com/facebookresearch/ParlAI. A new
 import re
 from collections.abc import Iterator, Sequence
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, Record, shorten
+from convmodel.data.formats.base import FileFormat, Problem, Record, TextLine, shorten
 from convmodel.data.formats.episode import Episode
 
 _NUMBERED = re.compile(r"\s*(\d{1,9})(?: |$)")
 
 
 def sniff(first_lines: Sequence[str]) -> bool:
-    """The first line has number 1, every line has a number, and some line a response."""
+    """Return whether the first line has the number 1, every line has a number, and some line has a response."""
     return (
         first_lines[0].startswith("1 ")
         and all(_NUMBERED.match(line) for line in first_lines)
@@ -21,8 +21,8 @@ def sniff(first_lines: Sequence[str]) -> bool:
     )
 
 
-def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
-    """One record per episode, which begins where the numbers do; a problem drops the rest of its episode."""
+def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
+    """Yield one record per episode, which begins where the numbers restart; a problem drops the rest of its episode."""
     episode: Episode | None = None
     last = 0
     for line in lines:
@@ -39,7 +39,7 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
             try:
                 if not match and not line.problem:
                     raise ValueError(f"the line begins with {shorten(line.text, 20)!r}; number it")
-                _exchange(line, line.text[match.end() :] if match else "", episode)
+                _add_exchange(line, line.text[match.end() :] if match else "", episode)
             except ValueError as error:
                 episode = None
                 yield Problem(line.number, str(error))
@@ -47,18 +47,18 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
         yield episode.record()
 
 
-def _exchange(line: Line, rest: str, episode: Episode) -> None:
+def _add_exchange(line: TextLine, rest: str, episode: Episode) -> None:
     if line.problem:
         raise ValueError(line.problem)
     text, label, _reward, candidates, *_ = [*(part.strip() for part in rest.split("\t")), "", "", ""]
     if text:
-        episode.hear(text.replace("\\n", "\n"))
+        episode.add_text(text.replace("\\n", "\n"))
     if label:
-        labels = [each.replace("\\n", "\n") for each in label.split("|")]
+        labels = [text.replace("\\n", "\n") for text in label.split("|")]
         if not labels[0].strip():
             raise ValueError("the response is empty; give it text or remove the episode")
-        split = [each.replace("\\n", "\n") for each in candidates.split("|") if each]
-        episode.answer(labels, line=line.number, candidates=split, meta={})
+        texts = [candidate.replace("\\n", "\n") for candidate in candidates.split("|") if candidate]
+        episode.add_response(labels, line=line.number, candidates=texts, meta={})
 
 
 FBDIALOG = FileFormat(

@@ -1,4 +1,4 @@
-"""The address of a Hub data set in, what its rows hold out; the one place that imports `datasets`."""
+"""Reading data sets of the Hugging Face Hub by address; the only module that imports `datasets`."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
-from convmodel.data.formats.messages import turns_of
+from convmodel.data.formats.messages import split_messages
 
 SCHEME = "hub://"
 
@@ -18,15 +18,16 @@ _EXAMPLE = "hub://org/name?column=dialog&split=train"
 
 @dataclass(frozen=True)
 class HubAddress:
-    """Where conversations or documents stand on the Hub.
+    """The address of conversations or documents on the Hub.
 
     Args:
         path: org/name on the Hub, or a local folder.
-        column: holds a list of strings or of messages, or a document. Without it, reading fails and tells the columns.
-        split: part of the data set.
-        config: of a data set which has several.
-        revision: branch, tag or commit.
-        meta: of documents, the columns that are their metadata, separated by commas.
+        column: the column with lists of strings or messages, or with documents. Without it, reading fails with an
+            error that lists the columns.
+        split: the split of the data set.
+        config: the configuration, for a data set with several.
+        revision: a branch, tag or commit.
+        meta: the metadata columns of documents, separated by commas.
     """
 
     path: str
@@ -38,19 +39,19 @@ class HubAddress:
 
     @property
     def meta_columns(self) -> list[str]:
-        """The columns that are metadata."""
+        """The names of the metadata columns."""
         return self.meta.split(",") if self.meta else []
 
 
 @dataclass(frozen=True)
 class HubFormat(Format, Generic[RecordT]):
-    """What one kind of reader makes of a data set's rows.
+    """The conversion of a data set's rows to records.
 
     Args:
-        example: an address, as errors show it.
-        options: what an address may say behind its `?`.
-        record: the number of a row, its columns that are asked for, and the address -> what is in it. It raises
-            ValueError when that is nothing.
+        example: an example address for error messages.
+        options: the options that an address may have after its `?`.
+        record: a function from the number of a row, its requested columns and the address to a record. It raises
+            ValueError for an unusable row.
     """
 
     example: str
@@ -59,17 +60,19 @@ class HubFormat(Format, Generic[RecordT]):
 
 
 def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: str = _EXAMPLE) -> HubAddress:
-    """Reads `hub://org/name?column=...&split=...&config=...&revision=...`.
+    """Parse an address `hub://org/name?column=...&split=...&config=...&revision=...`.
 
     Args:
         source: the address.
-        options: what it may say.
-        example: one that is right, for errors.
+        options: the allowed options.
+        example: a valid address, for error messages.
 
     Raises:
-        ValueError: when it is no such address; the text says what is allowed.
+        ValueError: when the address is invalid; the message lists the allowed options.
     """
-    from urllib.parse import parse_qsl  # here, because few readers need it and everybody would wait for it
+    from urllib.parse import (
+        parse_qsl,  # imported here, because few readers need it and it slows down the import of the package
+    )
 
     path, _, query = source.removeprefix(SCHEME).partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
@@ -83,10 +86,12 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
 
 
 def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
-    """What changes when the data set does: its commit on the Hub, or names, sizes and times of a local folder's files.
+    """Return a string that identifies the content of a data set.
+
+    It is the commit on the Hub, or the names, sizes and modification times of a local folder's files.
 
     Raises:
-        DataFileError: when the Hub does not tell.
+        DataFileError: when the Hub does not provide the commit.
     """
     address = parse_address(source, options=format.options, example=format.example)
     if os.path.isdir(address.path):
@@ -102,10 +107,10 @@ def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
 
 
 def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Problem]:
-    """Yields one record or problem per row; only the columns that the address names are read.
+    """Yield one record or problem per row; only the columns of the address are read.
 
     Raises:
-        DataFileError: when the data set or the column cannot be had.
+        DataFileError: when the data set or the column is not available.
         ImportError: when the library `datasets` is not installed.
     """
     address = parse_address(source, options=format.options, example=format.example)
@@ -118,7 +123,7 @@ def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Prob
             except ValueError as error:
                 yield Problem(number, str(error))
     except Exception as error:
-        # Not a bad row but an end too early: never skipped, or half a data set would be taken for the whole.
+        # Never skipped, unlike a bad row: otherwise a part of the data set would be taken for the whole.
         message = f"{source}:row {number + 1}: {_first_line(error)}; check the data set and the network"
         raise DataFileError(message) from error
 
@@ -126,7 +131,7 @@ def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Prob
 def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        turns, persona = turns_of(value)
+        turns, persona = split_messages(value)
         return Record(number, turns, persona)
     if not isinstance(value, list):
         raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")
@@ -137,8 +142,8 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
     try:
         import datasets
     except ImportError:
-        cure = 'pip install "convmodel[train]"'
-        raise ImportError(f"{source}: reading from the Hub needs the library datasets; {cure}") from None
+        remedy = 'pip install "convmodel[train]"'
+        raise ImportError(f"{source}: reading from the Hub needs the library datasets; {remedy}") from None
     local = os.path.isdir(address.path)
     try:
         rows = datasets.load_dataset(

@@ -1,4 +1,4 @@
-"""Chat messages in, turns and persona out; shared by JSON Lines and the Hub."""
+"""Conversion of chat messages to turns and persona; shared by JSON Lines and Hub data sets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,19 +9,19 @@ _SPEAKERS = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "
 _ALLOWED = "user or human, assistant or gpt, system"
 
 
-def turns_of(messages: Any) -> tuple[list[str], list[str]]:
-    """Turns a list of chat messages into turns and persona.
+def split_messages(messages: Any) -> tuple[list[str], list[str]]:
+    """Convert a list of chat messages to turns and persona.
 
     Args:
-        messages: `{"role": ..., "content": ...}` or `{"from": ..., "value": ...}`; other keys are ignored.
-            The content is a string or a list of text parts. Parts, and neighbours of one role, are joined
+        messages: objects `{"role": ..., "content": ...}` or `{"from": ..., "value": ...}`; other keys are ignored.
+            The content is a string or a list of text parts. Parts, and consecutive messages of one role, are joined
             with a newline.
 
     Returns:
         The turns, speakers alternating, and the persona: one sentence per system message.
 
     Raises:
-        ValueError: when the messages cannot be read; the text says which message and what to do.
+        ValueError: when a message is invalid; the error gives its number and a remedy.
     """
     if not isinstance(messages, list):
         raise ValueError(f"messages is {describe_type(messages)}, not a list; write a list of messages")
@@ -68,7 +68,7 @@ def _text_parts(parts: Sequence[Any], i: int) -> list[str]:
     for part in parts:
         given = part if isinstance(part, Mapping) else {}
         if given.get("type") != "text" or not isinstance(given.get("text"), str):
-            found = shorten(repr(given["type"])) if "type" in given else describe_type(part)
+            kind = shorten(repr(given["type"])) if "type" in given else describe_type(part)
             allowed = '{"type": "text", "text": ...}'
-            raise ValueError(f"message {i} has a part that is not text ({found}); allowed is {allowed}")
+            raise ValueError(f"message {i} has a part that is not text ({kind}); allowed is {allowed}")
     return [part["text"] for part in parts]

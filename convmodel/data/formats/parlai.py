@@ -1,13 +1,13 @@
-r"""ParlAI's dialogue text: `text:Hello<TAB>labels:Hi<TAB>episode_done:True`; one conversation per episode.
+r"""ParlAI's dialogue text, one conversation per episode: `text:Hello<TAB>labels:Hi<TAB>episode_done:True`.
 
 Source: `str_to_msg` and `ParlAIDialogTeacher` of github.com/facebookresearch/ParlAI. A tab is written `\t`, a
-newline `\n`, a bar that separates nothing `__PIPE__`. Different from there: `episode_done:False` means what
-it says, and labels are unescaped too.
+newline `\n`, a bar that is not a separator `__PIPE__`. Unlike in ParlAI, `episode_done:False` does not end an episode,
+and labels are unescaped too.
 """
 
 from collections.abc import Iterator, Sequence
 
-from convmodel.data.formats.base import FileFormat, Line, Problem, Record, quote_names, shorten
+from convmodel.data.formats.base import FileFormat, Problem, Record, TextLine, quote_names, shorten
 from convmodel.data.formats.episode import Episode
 
 _LABELS = ("labels", "eval_labels")
@@ -15,12 +15,12 @@ _CANDIDATES = "label_candidates"
 
 
 def sniff(first_lines: Sequence[str]) -> bool:
-    """The first line has a field text or labels."""
+    """Return whether the first line has a field text or labels."""
     return any(field.startswith(("text:", "labels:", "eval_labels:")) for field in first_lines[0].split("\t"))
 
 
-def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
-    """One record per episode; a problem drops the rest of its episode."""
+def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
+    """Yield one record per episode; a problem drops the rest of its episode."""
     episode: Episode | None = None
     dropping = False
     for line in lines:
@@ -29,7 +29,7 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
         if not dropping:
             episode = episode or Episode(line.number)
             try:
-                _exchange(line, episode)
+                _add_exchange(line, episode)
             except ValueError as error:
                 dropping = True
                 yield Problem(line.number, str(error))
@@ -41,27 +41,28 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
         yield episode.record()
 
 
-def _exchange(line: Line, episode: Episode) -> None:
+def _add_exchange(line: TextLine, episode: Episode) -> None:
     if line.problem:
         raise ValueError(line.problem)
     fields: dict[str, str] = {}
     for field in line.text.split("\t"):
         name, colon, value = field.partition(":")
         if not colon:
-            raise ValueError(f"{shorten(field)!r} is no field; write name:value, and a tab inside a value as \\t")
+            raise ValueError(f"{shorten(field)!r} is not a field; write name:value, and a tab inside a value as \\t")
         fields[name] = value
     label = next((fields.pop(name) for name in _LABELS if name in fields), None)
     if "text" not in fields or label is None:
         missing = "labels" if "text" in fields else "text"
         raise ValueError(f"there is no {missing} (found: {quote_names(fields)}); write text:...<TAB>labels:...")
-    text, labels = _unescape(fields.pop("text")), [_unescape(each) for each in label.split("|")]
+    text = _unescape(fields.pop("text"))
+    labels = [_unescape(part) for part in label.split("|")]
     if not text.strip() or not labels[0].strip():
         raise ValueError(f"{'labels' if text.strip() else 'text'} is empty; fill it or remove the episode")
-    candidates = [_unescape(each) for each in fields.pop(_CANDIDATES, "").split("|") if each]
+    candidates = [_unescape(part) for part in fields.pop(_CANDIDATES, "").split("|") if part]
     fields.pop("episode_done", None)
-    episode.hear(text)
+    episode.add_text(text)
     meta = {name: _unescape(fields[name]) for name in fields}
-    episode.answer(labels, line=line.number, candidates=candidates, meta=meta)
+    episode.add_response(labels, line=line.number, candidates=candidates, meta=meta)
 
 
 def _ends_episode(text: str) -> bool:

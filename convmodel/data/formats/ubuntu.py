@@ -1,4 +1,4 @@
-"""The CSV files of the Ubuntu Dialogue Corpus V2: a context, its response and, in valid and test, nine distractors.
+"""The CSV files of the Ubuntu Dialogue Corpus V2: contexts with a response and, in valid and test, nine distractors.
 
 Source: arXiv:1506.08909 and the files of its second version. The columns are Context, Ground Truth Utterance,
 Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utterance, `__eot__` a turn.
@@ -7,23 +7,34 @@ Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utteran
 import re
 from collections.abc import Iterator, Sequence
 
-from convmodel.data.formats.base import CandidateExample, FileFormat, Line, Problem, Record, describe_type, quote_names
+from convmodel.data.formats.base import (
+    CandidateExample,
+    FileFormat,
+    Problem,
+    Record,
+    TextLine,
+    describe_type,
+    quote_names,
+)
 from convmodel.data.formats.csv import columns, read_fields
 
-_CONTEXT, _RESPONSE, _UTTERANCE, _LABEL = "context", "ground truth utterance", "utterance", "label"
+_CONTEXT = "context"
+_RESPONSE = "ground truth utterance"
+_UTTERANCE = "utterance"
+_LABEL = "label"
 _HEADERS = ({_CONTEXT, _RESPONSE}, {_CONTEXT, _UTTERANCE, _LABEL})
 _DISTRACTOR = re.compile(r"distractor_\d+")
 _MARK = re.compile(r"__eou__|__eot__")
 
 
 def sniff(first_lines: Sequence[str]) -> bool:
-    """The first line is one of the two headers."""
-    found = columns(first_lines, delimiter=",")
-    return any(header <= found for header in _HEADERS)
+    """Return whether the first line is one of the two headers."""
+    names = columns(first_lines, delimiter=",")
+    return any(header <= names for header in _HEADERS)
 
 
-def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
-    """One record or problem a row; none for a row with the label 0, whose utterance is no response."""
+def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
+    """Yield one record or problem per row. Rows with the label 0 are skipped: their utterance is not the response."""
     for number, fields in read_fields(lines, delimiter=",", header=_header):
         if isinstance(fields, str):
             yield Problem(number, fields)
@@ -36,16 +47,18 @@ def read(lines: Iterator[Line]) -> Iterator[Record | Problem]:
 
 
 def _record(number: int, fields: dict[str, str]) -> Record:
-    context = [turn for each in fields[_CONTEXT].split("__eot__") if (turn := _utterances(each))]
-    response = _utterances(fields[_RESPONSE if _RESPONSE in fields else _UTTERANCE])
-    distractors = [_utterances(text) for name, text in fields.items() if _DISTRACTOR.fullmatch(name)]
+    context = [turn for part in fields[_CONTEXT].split("__eot__") if (turn := _join_utterances(part))]
+    response = _join_utterances(fields[_RESPONSE if _RESPONSE in fields else _UTTERANCE])
+    distractors = [_join_utterances(text) for name, text in fields.items() if _DISTRACTOR.fullmatch(name)]
     return Record(
-        number, [*context, response], asked=[CandidateExample(number, context, response, distractors, complete=False)]
+        number,
+        [*context, response],
+        selections=[CandidateExample(number, context, response, distractors, complete=False)],
     )
 
 
-def _utterances(text: str) -> str:
-    """The utterances of one turn, a line each."""
+def _join_utterances(text: str) -> str:
+    """Return the utterances of a turn, joined with newlines."""
     return "\n".join(filter(None, map(str.strip, _MARK.split(text))))
 
 

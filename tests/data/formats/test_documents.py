@@ -14,7 +14,7 @@ import pytest
 from convmodel.data.document import DataFileError, Document, DocumentReader
 from convmodel.data.formats import documents as python
 from convmodel.data.formats import documents as text
-from convmodel.data.formats.base import Line
+from convmodel.data.formats.base import TextLine
 from convmodel.data.formats.documents import FILE_FORMATS
 from tests.conftest import random_text
 
@@ -132,13 +132,13 @@ def test_a_long_body_is_read_as_it_is(tmp_path: Path) -> None:
 
 def test_blank_lines_part_documents(tmp_path: Path) -> None:
     made = reader(tmp_path, "\n \n  one\nmore \r\n\n\t\n\ntwo\n\n", name="x.txt")
-    assert list(made.numbered()) == [(3, Document("  one\nmore ")), (8, Document("two"))]
+    assert list(made.with_line_numbers()) == [(3, Document("  one\nmore ")), (8, Document("two"))]
     assert made.report.summary().endswith("x.txt: plain text, 2 documents")
 
 
 def test_a_file_is_a_document_where_one_says_so(tmp_path: Path) -> None:
     made = reader(tmp_path, "\n \n  one\nmore \r\n\n\t\n\ntwo\n\n", format="file")
-    assert list(made.numbered()) == [(3, Document("  one\nmore \n\n\t\n\ntwo"))]
+    assert list(made.with_line_numbers()) == [(3, Document("  one\nmore \n\n\t\n\ntwo"))]
 
 
 def test_a_bad_line_costs_its_document_alone(tmp_path: Path) -> None:
@@ -147,16 +147,16 @@ def test_a_bad_line_costs_its_document_alone(tmp_path: Path) -> None:
     assert [each.body for each in made] == ["one", "three"]
     [problem] = made.report.problems
     assert ":4: not UTF-8: byte 0xe9 at offset 10 (byte 2 of the line); save the file as UTF-8" in problem
-    assert made.report.lost() == "1 document"
+    assert made.report.describe_skipped() == "1 document"
 
 
 def test_a_document_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(text, "MAX_CHARACTERS", 1000)
 
     def lines() -> Any:
-        yield from (Line(number, f"{number:099}") for number in range(1, 10_000))
-        yield Line(10_000, "")
-        yield Line(10_001, "short")
+        yield from (TextLine(number, f"{number:099}") for number in range(1, 10_000))
+        yield TextLine(10_000, "")
+        yield TextLine(10_001, "short")
 
     tracemalloc.start()
     problem, record = text.read_separated(lines())

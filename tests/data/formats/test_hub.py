@@ -97,7 +97,7 @@ def test_an_address_and_a_format_must_agree(tmp_path: Path) -> None:
     assert ConversationReader("hub://org/name?column=x", format="hub").format == "hub"
     with pytest.raises(ValueError, match="format='csv' does not go with a Hub address"):
         ConversationReader("hub://org/name?column=x", format="csv")
-    with pytest.raises(ValueError, match="is no Hub address; write hub://"):
+    with pytest.raises(ValueError, match="is not a Hub address; write hub://"):
         ConversationReader(tmp_path, format="hub")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.data.formats.messages import turns_of
+from convmodel.data.formats.messages import split_messages
 
 
 def message(role: Any, content: Any) -> dict[str, Any]:
@@ -13,27 +13,27 @@ def message(role: Any, content: Any) -> dict[str, Any]:
 
 def test_neighbours_of_one_role_are_one_turn() -> None:
     messages = [message("user", "a"), message("human", "b"), message("gpt", "c"), message("assistant", "d")]
-    assert turns_of(messages) == (["a\nb", "c\nd"], [])
+    assert split_messages(messages) == (["a\nb", "c\nd"], [])
 
 
 def test_every_system_message_is_a_persona_sentence() -> None:
     messages = [message("system", "p"), message("system", "q"), message("user", "a")]
-    assert turns_of(messages) == (["a"], ["p", "q"])
+    assert split_messages(messages) == (["a"], ["p", "q"])
 
 
 def test_the_other_spelling_is_from_and_value() -> None:
     messages = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 0}]
-    assert turns_of(messages) == (["a", "b"], [])
+    assert split_messages(messages) == (["a", "b"], [])
 
 
 def test_keys_that_a_data_set_filled_with_null_are_ignored() -> None:
     messages = [{"role": None, "content": None, "from": "human", "value": "a"}]
-    assert turns_of(messages) == (["a"], [])
+    assert split_messages(messages) == (["a"], [])
 
 
 def test_text_parts_are_joined_with_a_newline() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert turns_of([message("user", parts)]) == (["a\nb"], [])
+    assert split_messages([message("user", parts)]) == (["a\nb"], [])
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_text_parts_are_joined_with_a_newline() -> None:
 )
 def test_what_is_no_message_is_told_with_its_number(messages: Any, wanted: str) -> None:
     with pytest.raises(ValueError, match=wanted):
-        turns_of(messages)
+        split_messages(messages)

@@ -73,7 +73,7 @@ def test_candidates_of_an_earlier_response_are_not_taken_for_the_last(reader: An
     [
         ("text:a", "there is no labels"),
         ("labels:a", "there is no text"),
-        ("text:a\tb\tlabels:c", "'b' is no field"),
+        ("text:a\tb\tlabels:c", "'b' is not a field"),
         ("text:\tlabels:c", "text is empty"),
         ("text:a\tlabels: ", "labels is empty"),
     ],
