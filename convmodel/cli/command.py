@@ -1,4 +1,4 @@
-"""What a command consists of."""
+"""Definition of a command of `python -m convmodel`."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """A command of `python -m convmodel`. Its file imports nothing heavy before `run` is called.
+    """A command of `python -m convmodel`. Its module imports nothing heavy before `run` is called.
 
     Args:
-        name: what a person types.
+        name: name of the command.
         help: its line in the list of commands.
-        description: what stands above its options.
-        add_options: puts its options into its parser.
-        run: parsed options in, exit status out. ValueErrors and OSErrors of ours are told in one line.
+        description: text above its options.
+        add_options: adds its options to its parser.
+        run: runs the command with the parsed options and returns the exit status. ValueError and OSError are reported
+            in one line.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Options of a command line in, a Responder and how it is to reply out."""
+"""Command-line options of responders: models, candidates and decoding."""
 
 import argparse
 import sys
@@ -17,93 +17,93 @@ if TYPE_CHECKING:
 
 
 def add_responder_options(parser: ArgumentParser, *, preset: str) -> None:
-    """What replies, and how; `preset` tells what is used without one."""
-    model = parser.add_argument_group("what replies")
+    """Add the options of a responder; `preset` describes the default preset in the help."""
+    model = parser.add_argument_group("models")
     model.add_argument(
-        "--model", metavar="DIR", help="the folder of a model that writes (default: model, or none with --selector)"
+        "--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)"
     )
     model.add_argument(
         "--selector",
         metavar="DIR",
-        help="a model that chooses, by folder; without candidates it ranks what is written",
+        help="the folder of a selector; without candidates it ranks generated replies",
     )
-    given = model.add_mutually_exclusive_group()
-    given.add_argument("--index", metavar="DIR", help="the candidates to choose from, as convmodel index made them")
-    given.add_argument("--candidates", metavar="FILE", help="the candidates to choose from, one a line")
+    candidates = model.add_mutually_exclusive_group()
+    candidates.add_argument("--index", metavar="DIR", help="an index of candidates, made by convmodel index")
+    candidates.add_argument("--candidates", metavar="FILE", help="a file of candidates, one per line")
     model.add_argument(
         "--reranker",
         metavar="NAME",
-        help="what ranks all replies: selector (default if there is one), likelihood, or the folder of another one",
+        help="ranks all replies: selector (default if there is one), likelihood, or the folder of another selector",
     )
-    model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
+    model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
     _add_decoding(parser, preset)
 
 
 def _add_decoding(parser: ArgumentParser, preset: str) -> None:
     decoding = parser.add_argument_group("decoding")
-    decoding.add_argument("--preset", metavar="NAME", help=f"a set of options that has a name (default: {preset})")
+    decoding.add_argument("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")
     decoding.add_argument(
         "--set",
         dest="settings",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        type=_setting,
-        help="an option of transformers' generate, such as temperature=0.7, or of choosing; may be repeated",
+        type=_parse_setting,
+        help="an option of transformers' generate, such as temperature=0.7, or of selection; may be repeated",
     )
     decoding.add_argument(
         "--num_replies",
-        type=count,
+        type=positive_int,
         metavar="N",
-        help="write N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
-        "where something is chosen)",
+        help="generate N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
+        "with a selector)",
     )
     decoding.add_argument(
-        "--num_candidates", type=count, metavar="N", help="choose N candidates and take the best (default: 10)"
+        "--num_candidates", type=positive_int, metavar="N", help="select N candidates and take the best (default: 10)"
     )
     decoding.add_argument(
         "--persona",
         metavar="TEXT",
         action="append",
         default=[],
-        help="a sentence about the one who replies; may be repeated",
+        help="a sentence about the replying side; may be repeated",
     )
 
 
 def add_load_options(parser: ArgumentParser) -> None:
-    """What is followed at once, for whoever serves many people; for `open_all`."""
+    """Add the options of `open_all`, for commands that serve many users."""
     load = parser.add_argument_group("load")
     load.add_argument(
         "--documents",
         metavar="DIR",
-        help="a model that writes documents, beside one that replies; --model may be one by itself",
+        help="a document model, beside a model that replies; --model may also be a document model",
     )
-    for name, usual, told in (
-        ("--max_running", MAX_RUNNING, "texts that are written at once"),
-        ("--max_waiting", MAX_WAITING, "requests that may wait beside them"),
+    for name, default, text in (
+        ("--max_running", MAX_RUNNING, "texts generated at once"),
+        ("--max_waiting", MAX_WAITING, "further requests that may wait"),
     ):
-        load.add_argument(name, type=count, default=usual, metavar="N", help=f"{told} (default: {usual})")
+        load.add_argument(name, type=positive_int, default=default, metavar="N", help=f"{text} (default: {default})")
     load.add_argument(
         "--max_kept",
-        type=count,
+        type=positive_int,
         metavar="N",
-        help="conversations that stay in memory as they were read (default: as many as are written at once)",
+        help="conversations whose keys and values stay in memory (default: as many as are generated at once)",
     )
 
 
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
-    """Loads what the options name; it is a context manager."""
-    from convmodel.responders import loading as opening
+    """Load the responder of the options; it is a context manager."""
+    from convmodel.responders import loading
 
-    return opening.open_responder(writer_name(options), **_parts(options))
+    return loading.open_responder(writer_name(options), **_parts(options))
 
 
 def open_all(options: Namespace) -> "LoadedModels":
-    """Loads what the options name, those of `add_load_options` too; it is a context manager."""
-    from convmodel.responders import loading as opening
+    """Load the models of the options, including those of `add_load_options`; the result is a context manager."""
+    from convmodel.responders import loading
 
-    return opening.load_all(
+    return loading.load_all(
         writer_name(options),
         documents=options.documents,
         max_running=options.max_running,
@@ -113,13 +113,15 @@ def open_all(options: Namespace) -> "LoadedModels":
     )
 
 
-def choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
-    """Return a line with what the machine decided and how to decide otherwise; None where it decided nothing.
+def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
+    """Return a line with the device and dtype that were chosen automatically, and how to override them.
+
+    Returns None if nothing was chosen automatically.
 
     Args:
-        options: with `device`, and `dtype` where the command has it.
-        work: what the model is loaded for; by the models that reply, when left out.
-        dtype: what a command without `--dtype` uses.
+        options: parsed options with `device`, and `dtype` if the command has it.
+        work: the kind of work of the model; by default that of the models that reply.
+        dtype: dtype of a command without `--dtype`.
     """
     from convmodel.models.devices import describe_choice
 
@@ -129,8 +131,8 @@ def choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None
 
 
 def print_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> None:
-    """Print the line of `choices` to stderr."""
-    line = choices(options, work, dtype=dtype)
+    """Print the line of `describe_choices` to stderr."""
+    line = describe_choices(options, work, dtype=dtype)
     if line is not None:
         print(line, file=sys.stderr, flush=True)
 
@@ -141,7 +143,7 @@ def _parts(options: Namespace) -> dict[str, Any]:
 
 
 def writer_name(options: Namespace) -> str | None:
-    """The folder of the model that writes, if one does."""
+    """Return the folder of the generative model, if there is one."""
     if options.model is not None:
         return str(options.model)
     others = (options.selector, getattr(options, "documents", None))
@@ -156,7 +158,7 @@ def title(options: Namespace) -> str:
 
 
 def own_options(options: Namespace) -> dict[str, Any]:
-    """What stands on top of the model's own options and of a preset."""
+    """Return the user's options, which override those of the model and of a preset."""
     own = dict(options.settings)
     if options.num_replies is not None:
         own["num_return_sequences"] = options.num_replies
@@ -165,15 +167,15 @@ def own_options(options: Namespace) -> dict[str, Any]:
     return own
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _parse_setting(text: str) -> tuple[str, Any]:
     try:
         return parse_setting(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def count(text: str) -> int:
-    """The type of an option that counts something."""
+def positive_int(text: str) -> int:
+    """Parse a positive integer."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)

@@ -217,7 +217,7 @@ class EngineWorker(Generic[AnyModel]):
                 self._model.hf_model,
                 self._model.tokenizer,
                 [job],
-                given_up=lambda: handle.cancelled or self._closed,
+                is_cancelled=lambda: handle.cancelled or self._closed,
             )
         finally:
             self._num_running -= 1

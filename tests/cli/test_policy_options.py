@@ -53,19 +53,19 @@ def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Pa
     assert policy is not None
     blocked = policy.check_input(["you are nice"])
     assert blocked is not None and blocked.by == "classifier" and blocked.label in ("rude", "sad")
-    with pytest.raises(ValueError, match="model: nobody said which labels flag a text; the model has fine, rude, sad"):
+    with pytest.raises(ValueError, match="model: no flagging labels were given; the model has fine, rude, sad"):
         open_policy(said("--classifier", "model"), device="cpu")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--policy_say", "No."], "--policy_say means nothing without a check; give --blocked_words or --classifier"),
-        (["--policy_store", "text"], "--policy_store means nothing"),
-        (["--blocked_words", "words.txt", "--flag_labels", "a"], "--flag_labels is for a classifier, and there is"),
-        (["--blocked_words", "words.txt", "--flag_threshold", "0.5"], "--flag_threshold is for a classifier"),
+        (["--policy_say", "No."], "--policy_say has no effect without a check; give --blocked_words or --classifier"),
+        (["--policy_store", "text"], "--policy_store has no effect"),
+        (["--blocked_words", "words.txt", "--flag_labels", "a"], "--flag_labels needs a classifier; give --classifier"),
+        (["--blocked_words", "words.txt", "--flag_threshold", "0.5"], "--flag_threshold needs a classifier"),
         (["--blocked_words", "none.txt"], "none.txt: there is no such file"),
-        (["--blocked_words", "words.txt", "--policy_say", " "], "there is nothing to say"),
+        (["--blocked_words", "words.txt", "--policy_say", " "], "say is blank; give the text of a reply"),
     ],
 )
 def test_what_cannot_be_followed_is_told(here: Path, arguments: list[str], told: str) -> None:
@@ -78,9 +78,9 @@ def test_what_cannot_be_followed_is_told(here: Path, arguments: list[str], told:
     [
         (["--policy_sides", "inputs"], "'inputs'; allowed are input, output"),
         (["--policy_sides", ","], "allowed are input, output"),
-        (["--flag_threshold", "0"], "'0' is no number above 0 and at most 1"),
-        (["--flag_threshold", "nan"], "'nan' is no number above 0"),
-        (["--flag_threshold", "high"], "'high' is no number above 0"),
+        (["--flag_threshold", "0"], "'0' is not a number above 0 and at most 1"),
+        (["--flag_threshold", "nan"], "'nan' is not a number above 0"),
+        (["--flag_threshold", "high"], "'high' is not a number above 0"),
         (["--policy_store", "all"], "invalid choice: 'all'"),
     ],
 )

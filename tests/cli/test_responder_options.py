@@ -58,7 +58,7 @@ def test_a_file_is_replied_to_and_its_replies_repeat(
     ("more", "told"),
     [
         (["--set", "temperature"], "'temperature' is not a setting; write name=value"),
-        (["--num_replies", "0"], "'0' is no whole number from 1"),
+        (["--num_replies", "0"], "'0' is not a whole number from 1"),
         (["--dtype", "int4"], "invalid choice: 'int4'"),
     ],
 )

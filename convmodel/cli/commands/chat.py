@@ -1,25 +1,27 @@
-"""A model and a person in, a conversation out."""
+"""`chat`: talk to a model in the terminal."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Container
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import add_responder_options, choices, open_responder, own_options, title
+from convmodel.cli.responder_options import add_responder_options, describe_choices, open_responder, own_options, title
 
-USUAL = "balanced"
+DEFAULT_PRESET = "balanced"
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset=f"{USUAL} where nothing is set; off for the model's own options")
-    parser.add_argument("--seed", type=int, metavar="N", help="repeats a conversation (default: a new one each time)")
-    parser.add_argument("--load", metavar="FILE", help="go on with the conversation of a file; FILE:3 is its third")
+    add_responder_options(parser, preset=f"{DEFAULT_PRESET} unless options are set; off for the model's own options")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)"
+    )
+    parser.add_argument("--load", metavar="FILE", help="continue the conversation of a file; FILE:3 is its third")
     parser.add_argument("--quiet", action="store_true", help="no status, and in a pipe no notes")
 
 
 def _run(options: Namespace) -> int:
     from convmodel.cli.chat.start import converse, open_screen
 
-    screen = open_screen(quiet=options.quiet)  # a missing library is told before a model is loaded
+    screen = open_screen(quiet=options.quiet)  # report a missing library before loading a model
     try:
         with open_responder(options) as responder:
             return converse(
@@ -27,28 +29,28 @@ def _run(options: Namespace) -> int:
                 screen,
                 title=title(options),
                 persona=options.persona,
-                preset=preset_of(options, responder.presets),
+                preset=resolve_preset(options, responder.presets),
                 options=own_options(options),
                 seed=options.seed,
                 load=options.load,
-                note=choices(options),
+                note=describe_choices(options),
             )
     except KeyboardInterrupt:
         return 130
 
 
-def preset_of(options: Namespace, presets: Container[str]) -> str | None:
-    """Whoever sets nothing gets what repeats itself least."""
+def resolve_preset(options: Namespace, presets: Container[str]) -> str | None:
+    """Return the preset to use: `--preset`, or "balanced" if the user set no options."""
     if options.preset is not None:
         return None if options.preset == "off" else str(options.preset)
-    return USUAL if USUAL in presets and not options.settings else None
+    return DEFAULT_PRESET if DEFAULT_PRESET in presets and not options.settings else None
 
 
 COMMAND = Command(
     name="chat",
     help="talk to a model in the terminal, or through a pipe",
-    description="Replies to what is typed; /help inside lists what else can be done. In a pipe each line is a turn and "
-    "each reply a line.",
+    description="Replies to typed turns; /help lists the commands. In a pipe each line is a turn and each reply "
+    "is a line.",
     add_options=_add_options,
     run=_run,
 )

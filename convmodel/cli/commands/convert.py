@@ -1,4 +1,4 @@
-"""Conversations of any format in, JSON Lines out."""
+"""`convert`: convert conversations of any format to JSON Lines."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -12,13 +12,14 @@ def _add_options(parser: ArgumentParser) -> None:
         "--on_error",
         choices=("stop", "skip"),
         default="stop",
-        help="what to do with a line that is no conversation (default: stop)",
+        help="what to do with an invalid line (default: stop)",
     )
     parser.add_argument(
         "--reverse",
         action="store_true",
-        help="write each conversation from its end: a model trained on it says what was said before, which tells dull "
-        "replies from fitting ones (docs/generation.md)",
+        help="write each conversation in reverse order: a model trained on it predicts the previous turn, which "
+        "helps to tell "
+        "specific replies from generic ones (docs/generation.md)",
     )
 
 
@@ -35,7 +36,7 @@ def _run(options: Namespace) -> int:
 
 COMMAND = Command(
     name="convert",
-    help="read conversations of any format and write them as JSON Lines",
+    help="convert conversations of any format to JSON Lines",
     description="Reads JSON Lines, ParlAI text, FbDialog, CSV, TSV, any of them gzipped, or a Hub data set.",
     add_options=_add_options,
     run=_run,

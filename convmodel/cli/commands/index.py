@@ -1,4 +1,4 @@
-"""Candidates and a model in, an index out: made, added to, taken from, and tried."""
+"""`index`: build, extend, reduce and search an index of candidates."""
 
 import io
 import json
@@ -9,8 +9,8 @@ from typing import Any
 from convmodel.cli.command import Command
 from convmodel.cli.responder_options import print_choices
 
-BATCH, BEST = 2_048, 10
-"""What --batch and --k are where nobody says."""
+DEFAULT_BATCH = 2_048
+DEFAULT_K = 10
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -19,14 +19,14 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--candidates",
         metavar="FILE",
-        help='one text a line, or JSON Lines of texts or of {"text": ..., and metadata}; plain or gzipped',
+        help='one text per line, or JSON Lines of texts or of {"text": ..., and metadata}; plain or gzipped',
     )
-    parser.add_argument("--turns", action="store_true", help="FILE is one of conversations: each turn is a candidate")
-    parser.add_argument("--append", action="store_true", help="add to the index that is there")
+    parser.add_argument("--turns", action="store_true", help="FILE has conversations: each turn is a candidate")
+    parser.add_argument("--append", action="store_true", help="add to the existing index")
     parser.add_argument(
         "--remove",
         metavar="FILE",
-        help="remove the candidates of a file, in the same form, from the index that is there",
+        help="remove the candidates of a file, in the same format, from the existing index",
     )
     parser.add_argument(
         "--remove_numbers", metavar="N", type=int, nargs="+", default=[], help="remove candidates by their numbers"
@@ -34,27 +34,27 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch",
         type=int,
-        default=BATCH,
+        default=DEFAULT_BATCH,
         metavar="N",
-        help="candidates that are encoded and kept at once: so many at most are lost by a kill (default: %(default)s)",
+        help="candidates encoded and saved at a time; an interruption loses at most that many (default: %(default)s)",
     )
-    parser.add_argument("--half", action="store_true", help="keep vectors in 16 bits, in half the space")
+    parser.add_argument("--half", action="store_true", help="store vectors with 16 bits, in half the space")
     parser.add_argument(
         "--approximate",
         action=BooleanOptionalAction,
         default=None,
-        help="search through a graph instead of all candidates; recall is measured and told "
-        "(default: from a million candidates on, where the model makes one vector of a context)",
+        help="search a graph instead of all candidates; its recall is measured and printed "
+        "(default: from a million candidates on, if the model has one vector per context)",
     )
-    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
+    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     parser.add_argument(
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
-        help="of the model's numbers; what is added later needs the same (default: auto, which is float32)",
+        help="dtype of the model; later additions need the same (default: auto, which is float32)",
     )
     parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
-    parser.add_argument("--k", type=int, default=BEST, help="how many of them (default: %(default)s)")
+    parser.add_argument("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
 
 
 def _run(options: Namespace) -> int:
@@ -62,8 +62,8 @@ def _run(options: Namespace) -> int:
     if options.candidates is None and not removes and not options.search:
         print("error: nothing to do; give --candidates, --remove, --remove_numbers or --search", file=sys.stderr)
         return 2
-    if idle := _idle(options, removes=removes):
-        print(f"error: {idle}", file=sys.stderr)
+    if conflict := _find_conflict(options, removes=removes):
+        print(f"error: {conflict}", file=sys.stderr)
         return 2
     from convmodel.models.selection.selector import Selector
 
@@ -78,18 +78,18 @@ def _run(options: Namespace) -> int:
     return 0
 
 
-def _idle(options: Namespace, *, removes: bool) -> str | None:
-    """What is wrong with options that go with others which were not given."""
-    building = {"append": False, "batch": BATCH, "half": False, "approximate": None}
-    useless = [name for name, left_out in building.items() if getattr(options, name) != left_out]
-    if options.candidates is None and useless:
-        return f"--{useless[0]} means nothing without --candidates; leave it out"
+def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
+    """Return an error message for options that lack an option or contradict another one."""
+    building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
+    unused = [name for name, default in building.items() if getattr(options, name) != default]
+    if options.candidates is None and unused:
+        return f"--{unused[0]} has no effect without --candidates; leave it out"
     if options.turns and options.candidates is None and options.remove is None:
-        return "--turns means nothing without a file; leave it out"
-    if options.k != BEST and not options.search:
-        return "--k means nothing without --search; leave it out"
+        return "--turns has no effect without a file; leave it out"
+    if options.k != DEFAULT_K and not options.search:
+        return "--k has no effect without --search; leave it out"
     if removes and options.candidates is not None and not options.append:
-        return "there is something to remove and something to add; give --append, or remove first"
+        return "there are candidates to remove and to add; give --append, or remove first"
     return None
 
 
@@ -99,7 +99,9 @@ def _remove(options: Namespace, selector: Any) -> None:
     from convmodel.models.selection.index.storage import read_state
 
     before = read_state(_folder(options)).left
-    texts = [each.text for each in read_candidates(options.remove, turns=options.turns)] if options.remove else []
+    texts = (
+        [candidate.text for candidate in read_candidates(options.remove, turns=options.turns)] if options.remove else []
+    )
     state = remove_candidates(options.output, selector, numbers=options.remove_numbers, texts=texts)
     print(f"{options.output}: {before - state.left:,} removed, {state.left:,} candidates left")
 
@@ -116,14 +118,14 @@ def _build(options: Namespace, selector: Any) -> None:
         dtype="float16" if options.half else "float32",
         batch=options.batch,
         approximately=options.approximate,
-        progress=_Bar(),
+        progress=_ProgressBar(),
     )
-    told = [f"{built.added:,} added"]
+    counts = [f"{built.added:,} added"]
     if built.repeated:
-        told.append(f"{built.repeated:,} repeated left out")
+        counts.append(f"{built.repeated:,} repeated left out")
     if built.resumed:
-        told.append(f"{built.resumed:,} encoded by an earlier run")
-    print(f"{options.output}: {', '.join(told)}; {built.state.left:,} candidates of {built.state.width} numbers")
+        counts.append(f"{built.resumed:,} encoded by an earlier run")
+    print(f"{options.output}: {', '.join(counts)}; {built.state.left:,} candidates of {built.state.width} numbers")
     graph = built.state.graph
     if graph is None:
         print("search is exact")
@@ -132,17 +134,19 @@ def _build(options: Namespace, selector: Any) -> None:
 
 
 def _search(options: Namespace, selector: Any) -> None:
-    from convmodel.cli.chat.text import one_line
+    from convmodel.cli.chat.text import to_one_line
     from convmodel.models.selection.index.index import CandidateIndex
 
     index = CandidateIndex.open(options.output, selector)
     best = index.search(selector.encode_contexts([options.search]), options.k)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # candidates may hold what the terminal cannot write
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # candidates may contain characters that the terminal cannot encode
     for number, score in zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True):
-        about = index.metadata(number)
-        told = "" if about is None else f"  {one_line(json.dumps(about, ensure_ascii=False))}"
-        print(f"{score:10.3f}  {number:>8}  {one_line(index.text(number))}{told}")
+        metadata = index.metadata(number)
+        suffix = "" if metadata is None else f"  {to_one_line(json.dumps(metadata, ensure_ascii=False))}"
+        print(f"{score:10.3f}  {number:>8}  {to_one_line(index.text(number))}{suffix}")
 
 
 def _folder(options: Namespace) -> Any:
@@ -151,8 +155,8 @@ def _folder(options: Namespace) -> Any:
     return Path(options.output)
 
 
-class _Bar:
-    """Shows how many candidates are encoded, on a terminal."""
+class _ProgressBar:
+    """Progress bar of the encoding, shown on a terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -173,8 +177,9 @@ class _Bar:
 
 COMMAND = Command(
     name="index",
-    help="encode candidates once, so that replies can be chosen from them",
-    description="Makes an index of candidates, adds to it, takes from it and searches it; docs/candidate-index.md.",
+    help="encode candidates once, so that replies can be selected from them",
+    description="Builds an index of candidates, adds to it, removes from it and searches it; see "
+    "docs/candidate-index.md.",
     add_options=_add_options,
     run=_run,
 )

@@ -1,4 +1,4 @@
-"""Conversation files in, what is wrong with them out: in the terminal, as HTML, as an exit status, and mended."""
+"""`inspect`: report problems of conversation files, and optionally fix them."""
 
 import io
 import sys
@@ -9,8 +9,8 @@ from convmodel.cli.command import Command
 from convmodel.errors import require_extra
 from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, InspectionSettings
 
-NEEDED = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
-"""What the extra brings."""
+EXTRA = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
+"""Libraries of the extra."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="DIR",
-        help="a model whose tokenizer and window are used "
+        help="a model, for its tokenizer and window "
         f"(default: a vocabulary of {VOCABULARY:,} learned from the first file)",
     )
     parser.add_argument(
@@ -33,37 +33,38 @@ def _add_options(parser: ArgumentParser) -> None:
         type=int,
         default=TOKENS_PER_BATCH,
         metavar="N",
-        help="of training, padding included (default: %(default)s)",
+        help="tokens of a training batch, padding included (default: %(default)s)",
     )
     parser.add_argument(
         "--near",
         type=float,
         default=NEAR,
         metavar="SHARE",
-        help="of the pairs of neighbouring words that two conversations share: from here on they are nearly the same; "
+        help="minimum share of word bigrams that two near-duplicate conversations have in common; "
         "0.5 to 1 (default: %(default)s)",
     )
-    parser.add_argument("--html", metavar="FILE", help="write a page with pictures")
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page with plots")
     parser.add_argument(
-        "--strict", action="store_true", help="exit with status 1 when there is a problem; remarks pass"
+        "--strict", action="store_true", help="exit with status 1 if there is a problem; remarks do not count"
     )
     parser.add_argument(
         "--fix",
         metavar="OUT",
-        help="write the file without what is a problem; of several files, into the folder OUT, where the file named "
-        "first keeps what several have",
+        help="write the file without its problems; several files are written to the folder OUT, and of "
+        "duplicates in several "
+        "files the first file keeps its own",
     )
 
 
 def _run(options: Namespace) -> int:
-    with require_extra("inspect", NEEDED, needing="inspect needs"):  # here, so that --help is instant
+    with require_extra("inspect", EXTRA, needing="inspect needs"):  # here, so that --help is fast
         from rich.console import Console
 
         from convmodel.reports.inspection.fix import check_writable, fix_files, output_paths
         from convmodel.reports.inspection.inspect import inspect_files
         from convmodel.reports.inspection.terminal import show
 
-        if options.html is not None:  # matplotlib takes its time
+        if options.html is not None:  # matplotlib is slow to import
             from convmodel.reports.inspection.page import write_page
     settings = InspectionSettings(
         model=options.model,
@@ -71,14 +72,16 @@ def _run(options: Namespace) -> int:
         tokens_per_batch=options.tokens_per_batch,
         near=options.near,
     )
-    # What would fail at the end fails at the beginning.
+    # Check the outputs first, so that an error does not cost the inspection.
     if options.html is not None:
         check_writable(options.html)
     if options.fix is not None:
         output_paths(options.files, options.fix)
     inspection = inspect_files(options.files, settings, progress=_progress)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the data may hold what the terminal cannot write
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # the data may contain characters that the terminal cannot encode
     show(inspection, Console(highlight=False))
     if options.html is not None:
         write_page(inspection, options.html)
@@ -90,7 +93,7 @@ def _run(options: Namespace) -> int:
 
 
 def _progress(what: str) -> Callable[[int], object]:
-    """Counts conversations on a terminal, and is silent elsewhere."""
+    """Return a function that advances a progress bar, shown on a terminal."""
     from tqdm import tqdm
 
     unit = " conversations"
@@ -99,7 +102,7 @@ def _progress(what: str) -> Callable[[int], object]:
 
 COMMAND = Command(
     name="inspect",
-    help="look at conversations before training on them",
+    help="check conversations before training on them",
     description="Counts, lengths, duplicates, broken and suspicious text, scripts, padding. See docs/inspect.md.",
     add_options=_add_options,
     run=_run,

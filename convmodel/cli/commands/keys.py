@@ -1,4 +1,4 @@
-"""Names in, keys of a server out; each is shown once."""
+"""`keys`: create, list and revoke API keys of a server."""
 
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 def _add_options(parser: ArgumentParser) -> None:
     _add_store(parser, "sqlite:///convmodel.db")
     actions = parser.add_subparsers(dest="action", required=True, metavar="add | list | remove")
-    add = actions.add_parser("add", help="make a key", description="Makes a key, and shows it this once.")
-    add.add_argument("name", help="whose it is; a new key of the same name sees the same conversations")
+    add = actions.add_parser("add", help="create a key", description="Creates a key and shows it once.")
+    add.add_argument("name", help="name of the key; a new key of the same name has access to the same conversations")
     list_ = actions.add_parser("list", help="list the keys by name", description="Lists the names of the keys.")
-    remove = actions.add_parser(
-        "remove", help="take a key back", description="Takes a key back; its conversations stay."
-    )
-    remove.add_argument("name", help="whose it is")
-    for action in (add, list_, remove):  # it may stand before the action and after it
+    remove = actions.add_parser("remove", help="revoke a key", description="Revokes a key; its conversations stay.")
+    remove.add_argument("name", help="name of the key")
+    for action in (add, list_, remove):  # --store is accepted before and after the action
         _add_store(action, SUPPRESS)
 
 
@@ -31,7 +29,7 @@ def _add_store(parser: ArgumentParser, default: str) -> None:
         "--store",
         metavar="URL",
         default=default,
-        help="where the server keeps its keys: a file, or postgresql+psycopg://... (default: sqlite:///convmodel.db)",
+        help="database of the server: a file, or postgresql+psycopg://... (default: sqlite:///convmodel.db)",
     )
 
 
@@ -53,11 +51,11 @@ def _add(store: "Store", options: Namespace) -> int:
 def _list(store: "Store", _: Namespace) -> int:
     from convmodel.serving.store import keys
 
-    found = store.read(keys.listing)
-    for key in found:
+    listed = store.read(keys.listing)
+    for key in listed:
         print(f"{key.name}\tsince {datetime.fromtimestamp(key.created / 1e6, UTC):%Y-%m-%d}")
-    if not found:
-        print("there are no keys; python -m convmodel keys add NAME makes one", file=sys.stderr)
+    if not listed:
+        print("there are no keys; python -m convmodel keys add NAME creates one", file=sys.stderr)
     return 0
 
 
@@ -67,15 +65,14 @@ def _remove(store: "Store", options: Namespace) -> int:
     if not store.write(keys.remove, options.name):
         known = ", ".join(key.name for key in store.read(keys.listing)) or "none"
         raise ValueError(f"there is no key named {options.name!r}; there are: {known}")
-    print(f"The key of {options.name} is taken back; a server that runs knows within seconds.")
+    print(f"The key of {options.name} is revoked; a running server notices within seconds.")
     return 0
 
 
 COMMAND = Command(
     name="keys",
-    help="make, list and take back the keys of a server",
-    description="Keys let people use a server that other machines can reach. Each sees its own conversations alone.",
+    help="create, list and revoke the API keys of a server",
+    description="Keys give access to a server that other machines can reach. Each key has its own conversations.",
     add_options=_add_options,
     run=_run,
 )
-"""The command."""

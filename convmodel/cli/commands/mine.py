@@ -1,4 +1,4 @@
-"""A selector and a file of conversations in, a file of examples with hard negatives out."""
+"""`mine`: mine hard negatives for a file of conversations."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -10,16 +10,18 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a trained bi- or poly-encoder, or ConveRT")
     parser.add_argument("--input", required=True, metavar="FILE", help="conversations, or examples with candidates")
     parser.add_argument("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
-    parser.add_argument("--negatives", type=int, default=9, metavar="N", help="for each example (default: 9)")
+    parser.add_argument("--negatives", type=int, default=9, metavar="N", help="negatives per example (default: 9)")
     parser.add_argument(
         "--skip",
         type=int,
         default=0,
         metavar="N",
-        help="leave the N best out: they may well be right (default: 0)",
+        help="leave out the N best, which may be correct (default: 0)",
     )
-    parser.add_argument("--on_error", choices=("stop", "skip"), default="stop", help="with a line that cannot be read")
-    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator where there is one)")
+    parser.add_argument(
+        "--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read"
+    )
+    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
 
 
 def _run(options: Namespace) -> int:
@@ -50,8 +52,8 @@ def _run(options: Namespace) -> int:
 COMMAND = Command(
     name="mine",
     help="find hard negatives for a file of conversations",
-    description="Writes every response with those of the others that a trained selector likes best; train on them with "
-    "data.distractors. See docs/selection.md.",
+    description="Writes every response with the other responses that a trained selector scores highest; train on them "
+    "with data.distractors. See docs/selection.md.",
     add_options=_add_options,
     run=_run,
 )

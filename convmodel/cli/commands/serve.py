@@ -1,4 +1,4 @@
-"""A model in, a server that talks over HTTP out."""
+"""`serve`: serve a model over HTTP."""
 
 import argparse
 import inspect
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.commands.chat import preset_of
+from convmodel.cli.commands.chat import resolve_preset
 from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
 from convmodel.cli.responder_options import (
     add_load_options,
@@ -32,78 +32,84 @@ if TYPE_CHECKING:
     from convmodel.serving.store import Store
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
-"""What the extra brings."""
+"""Libraries of the extra."""
 
-ELSEWHERE = ("hosts", "origins", "max_running", "max_waiting")
-"""Settings that other options of the command line give."""
+OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
+"""Settings with options of other groups."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
     add_load_options(parser)
     add_policy_options(parser)
-    where = parser.add_argument_group("where")
-    where.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone; others need keys")
-    where.add_argument("--port", type=_port, default=8000, help="default: 8000; 0 takes a free one")
-    where.add_argument("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
-    where.add_argument(
+    server = parser.add_argument_group("address and storage")
+    server.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to bind (default: 127.0.0.1, this machine only); other addresses need keys",
+    )
+    server.add_argument(
+        "--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one"
+    )
+    server.add_argument("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
+    server.add_argument(
         "--store",
         metavar="URL",
         default="sqlite:///convmodel.db",
-        help="where conversations and keys are kept: a file, postgresql+psycopg://..., or none (default: "
+        help="database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
         "sqlite:///convmodel.db)",
     )
-    where.add_argument(
+    server.add_argument(
         "--keep_days",
         metavar="N",
-        type=days,
-        help="delete conversations in which nothing has changed for so many days (default: never)",
+        type=parse_days,
+        help="delete conversations without changes for this many days (default: never)",
     )
-    where.add_argument(
+    server.add_argument(
         "--allowed_host",
         metavar="NAME",
         action="append",
         default=[],
-        help="a name, beside localhost, by which requests may call a server without keys; may be repeated",
+        help="an allowed Host header, besides localhost, of a server without keys; may be repeated",
     )
-    where.add_argument(
+    server.add_argument(
         "--cors",
         metavar="ORIGIN",
         action="append",
         default=[],
-        help="pages of this origin may use the server, such as https://example.org; may be repeated",
+        help="an origin whose pages may use the server, such as https://example.org; may be repeated",
     )
     limits = parser.add_argument_group("limits")
-    for name, (kind, default, told) in _limits().items():
+    for name, (kind, default, text) in _limits().items():
         if kind is bool:
-            limits.add_argument(f"--{name}", action="store_true", help=told)
+            limits.add_argument(f"--{name}", action="store_true", help=text)
         else:
-            limits.add_argument(f"--{name}", type=_number(kind), default=default, metavar="N", help=told)
+            limits.add_argument(f"--{name}", type=_number_parser(kind), default=default, metavar="N", help=text)
 
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
-    """The settings that a command line gives as numbers and switches: kind, default, and what the class says of it."""
-    told = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
-    found: dict[str, tuple[type, Any, str]] = {}
+    """Return type, default and description of the numeric and boolean settings, from the docstring of the class."""
+    descriptions = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
+    limits: dict[str, tuple[type, Any, str]] = {}
     for field in fields(Settings):
-        if field.name not in ELSEWHERE:
+        if field.name not in OTHER_SETTINGS:
             kind = field.type if isinstance(field.type, type) else int  # of `int | None`
-            text = re.sub(r"\s+", " ", told[field.name]).rstrip(".").replace("%", "%%")
-            usual = "" if kind is bool or field.default is None else f" (default: {field.default})"
-            found[field.name] = (kind, field.default, f"{text}{usual}")
-    return found
+            text = re.sub(r"\s+", " ", descriptions[field.name]).rstrip(".").replace("%", "%%")
+            default = "" if kind is bool or field.default is None else f" (default: {field.default})"
+            limits[field.name] = (kind, field.default, f"{text}{default}")
+    return limits
 
 
 def _run(options: Namespace) -> int:
     with require_extra("serve", EXTRA, needing="a server needs"):
-        from convmodel.serving import server as running
+        from convmodel.serving import server
         from convmodel.serving.store import Store
     settings = settings_of(options)
     store = None if options.store == "none" else Store(options.store)
     try:
-        exposed = not running.is_loopback(options.host)
-        running.check_exposed(options.host, keys=bool(store and store.digests()))
-        with running.bind(options.host, options.port) as bound:
+        exposed = not server.is_loopback(options.host)
+        server.check_exposed(options.host, keys=bool(store and store.digests()))
+        with server.bind(options.host, options.port) as bound:
             return _serve(options, settings, bound, store, required=exposed)
     finally:
         if store is not None:
@@ -117,7 +123,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     prepare_process()
     said = policy_options(options)
     with open_all(options) as opened:
-        service = service_of(
+        service = make_service(
             options,
             opened,
             model=options.name or model_name(options),
@@ -131,26 +137,27 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
-def service_of(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
-    """A service on what is opened, which replies as the options say.
+def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
+    """Make a service of loaded models, which replies with the options of the command line.
 
     Args:
-        opened: see `open_all`.
-        others: see `new_service`.
+        options: parsed options.
+        opened: loaded models; see `open_all`.
+        others: further arguments of `new_service`.
 
     Raises:
-        ValueError: for a preset or options that cannot be followed.
+        ValueError: for an invalid preset or option.
     """
     from convmodel.serving.service import new_service
 
-    talker: Responder | DocumentGenerator | None = opened.responder or opened.documents
-    assert talker is not None
-    preset = preset_of(options, talker.presets)
-    talker.check_options({**talker.presets.get(preset or "", {}), **own_options(options)})
+    generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
+    assert generator is not None
+    preset = resolve_preset(options, generator.presets)
+    generator.check_options({**generator.presets.get(preset or "", {}), **own_options(options)})
     return new_service(
         opened.responder,
         writer=opened.documents,
-        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # no path leaves the server
+        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # clients see names, not paths
         persona=tuple(options.persona),
         preset=preset,
         options=own_options(options),
@@ -159,12 +166,12 @@ def service_of(options: Namespace, opened: "LoadedModels", **others: Any) -> "Se
 
 
 def model_name(options: Namespace) -> str:
-    """The model's name for clients: that of its folder."""
+    """Return the model's name for clients: the name of its folder."""
     return Path(writer_name(options) or options.selector or options.documents).resolve().name
 
 
 def settings_of(options: Namespace) -> Settings:
-    """The settings that a command line comes to."""
+    """Return the server settings of a command line."""
     return Settings(
         **{name: getattr(options, name) for name in (*_limits(), "max_running", "max_waiting")},
         hosts=(*LOOPBACK, options.host.lower(), *map(str.lower, options.allowed_host)),
@@ -172,24 +179,25 @@ def settings_of(options: Namespace) -> Settings:
     )
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 0 to 65535")
     return int(text)
 
 
-def days(text: str) -> timedelta:
+def parse_days(text: str) -> timedelta:
+    """Parse a number of days."""
     try:
         number = float(text)
     except ValueError:
         number = 0
     if not 0 < number <= 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give more than 0, to 36500")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days; give more than 0, to 36500")
     return timedelta(days=number)
 
 
-def _number(kind: type) -> Any:
-    """The type of an option that is a number above 0."""
+def _number_parser(kind: type) -> Any:
+    """Return a parser of positive integers or of non-negative numbers."""
 
     def parse(text: str) -> Any:
         try:
@@ -198,7 +206,7 @@ def _number(kind: type) -> Any:
             number = -1
         if not 0 <= number < 1e12 or (kind is int and number < 1):
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no {'whole ' if kind is int else ''}number from {kind is int:d}"
+                f"{text!r} is not a {'whole ' if kind is int else ''}number from {kind is int:d}"
             )
         return number
 
@@ -208,9 +216,8 @@ def _number(kind: type) -> Any:
 COMMAND = Command(
     name="serve",
     help="serve a model over HTTP: a web page, an API, OpenAI's chat completions",
-    description="Answers requests until Ctrl-C. Binds this machine alone unless told; other machines need keys "
-    "(python -m convmodel keys add NAME). The API is described at /docs.",
+    description="Answers requests until Ctrl-C. By default it binds to this machine only; access from other machines "
+    "needs keys (python -m convmodel keys add NAME). The API is documented at /docs.",
     add_options=_add_options,
     run=_run,
 )
-"""The command."""

@@ -1,4 +1,4 @@
-"""A model, or a server that has one, and people in Telegram in, conversations out."""
+"""`telegram`: run a Telegram bot, with a running server or with a model of its own."""
 
 import asyncio
 import os
@@ -17,35 +17,37 @@ if TYPE_CHECKING:
     from convmodel.serving.telegram.bot import BotSettings
 
 EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
-"""What the extra brings."""
+"""Libraries of the extra."""
 
-OF_A_MODEL = (
+MODEL_OPTIONS = (
     *("model", "selector", "index", "candidates", "reranker", "device", "preset", "settings", "persona"),
     *("documents", "blocked_words", "classifier", "keep_days"),
 )
-"""Options that say nothing to a server which has its model."""
+"""Options that do not apply to a running server, which has its own model."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    where = parser.add_argument_group("who replies, and where")
-    where.add_argument(
-        "--url", metavar="URL", help="a running server, such as http://127.0.0.1:8000; without it one is started here"
+    server = parser.add_argument_group("server and storage")
+    server.add_argument(
+        "--url",
+        metavar="URL",
+        help="a running server, such as http://127.0.0.1:8000 (default: start one in this process)",
     )
-    where.add_argument("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
-    where.add_argument(
+    server.add_argument("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
+    server.add_argument(
         "--store",
         metavar="URL",
         default="sqlite:///telegram.db",
-        help="where the bot keeps what it must not forget, and a server that is started here its conversations "
+        help="database of the bot, and of the conversations of a server in this process "
         "(default: sqlite:///telegram.db)",
     )
-    where.add_argument(
+    server.add_argument(
         "--keep_days",
         metavar="N",
-        type=serve.days,
-        help="without --url: delete conversations in which nothing has changed for so many days (default: never)",
+        type=serve.parse_days,
+        help="without --url: delete conversations without changes for this many days (default: never)",
     )
-    add_responder_options(parser, preset="balanced where nothing is set; off for the model's own options")
+    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
     add_load_options(parser)
     add_policy_options(parser)
 
@@ -63,17 +65,17 @@ def _run(options: Namespace) -> int:
     hide(token)
     with Store(options.store) as store, single_instance_lock(options.store):
         if options.url is not None:
-            _check_alone(options)
+            _check_no_model_options(options)
             url = check_address(options.url, what="a convmodel server")
             settings = BotSettings(url=url, key=os.environ.get("CONVMODEL_API_KEY"), api=api)
-            asyncio.run(_talk(token, settings, store))
+            asyncio.run(_run_bot(token, settings, store))
         else:
-            _run_here(options, token, api, store)
+            _run_with_model(options, token, api, store)
     return 0
 
 
-def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -> None:
-    """Starts a server in this process; the bot talks to it as it would to any."""
+def _run_with_model(options: Namespace, token: str, api: str | None, store: "Store") -> None:
+    """Run the bot with a server in this process, which it uses like any other server."""
     from convmodel.serving.server import prepare_process
     from convmodel.serving.settings import Settings
     from convmodel.serving.telegram.bot import BotSettings
@@ -85,16 +87,16 @@ def _run_here(options: Namespace, token: str, api: str | None, store: "Store") -
     said = policy_options(options)
     with open_all(options) as opened:
         policy = open_policy(said, device=options.device)
-        service = serve.service_of(
+        service = serve.make_service(
             options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
         )
         if service.replies is None:
-            raise ValueError("that model writes documents; the bot needs one that replies")
+            raise ValueError("that model generates documents; the bot needs one that replies")
         print_choices(options)
-        asyncio.run(_talk(token, BotSettings(url="", key=key, api=api), store, service))
+        asyncio.run(_run_bot(token, BotSettings(url="", key=key, api=api), store, service))
 
 
-async def _talk(token: str, settings: "BotSettings", store: "Store", service: "Service | None" = None) -> None:
+async def _run_bot(token: str, settings: "BotSettings", store: "Store", service: "Service | None" = None) -> None:
     from contextlib import AsyncExitStack
     from dataclasses import replace
 
@@ -108,19 +110,18 @@ async def _talk(token: str, settings: "BotSettings", store: "Store", service: "S
         await run_bot(token, settings, store, ending=ending)
 
 
-def _check_alone(options: Namespace) -> None:
-    given = [name for name in OF_A_MODEL if getattr(options, name)]
+def _check_no_model_options(options: Namespace) -> None:
+    given = [name for name in MODEL_OPTIONS if getattr(options, name)]
     if given:
         name = "set" if given[0] == "settings" else given[0]
-        raise ValueError(f"--url is a server that has its model and options; leave --{name} out, or --url")
+        raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
 
 
 COMMAND = Command(
     name="telegram",
-    help="talk to people in Telegram",
-    description="Answers in Telegram until Ctrl-C, by a running server (--url) or by a model that is loaded here. The "
+    help="run a Telegram bot",
+    description="Answers in Telegram until Ctrl-C, with a running server (--url) or with a model loaded here. The "
     "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
     add_options=_add_options,
     run=_run,
 )
-"""The command."""

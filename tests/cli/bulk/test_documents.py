@@ -112,7 +112,7 @@ def test_a_plain_gpt2_goes_on_with_prompts_when_asked(here: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--persona", "I am Ann."], "--persona means nothing for a model that writes documents (doc); leave it out"),
+        (["--persona", "I am Ann."], "--persona does not apply to a document model (doc); leave it out"),
         (["--selector", "s"], "--selector means nothing"),
         (["--reranker", "likelihood"], "--reranker means nothing"),
         (["--num_candidates", "2"], "--num_candidates means nothing"),

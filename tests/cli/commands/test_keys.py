@@ -18,14 +18,14 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert keys(capsys, "list") == ("", "there are no keys; python -m convmodel keys add NAME makes one\n")
+    assert keys(capsys, "list") == ("", "there are no keys; python -m convmodel keys add NAME creates one\n")
     key, told = keys(capsys, "add", "anna")
     assert "cannot be shown again" in told
     with Store("convmodel.db") as store:
         assert store.digests() == {digest(key.strip()): "anna"}
     assert keys(capsys, "list")[0].startswith("anna\tsince 20")
     assert key.strip() not in keys(capsys, "list")[0]
-    assert keys(capsys, "remove", "anna", "--store", "sqlite:///convmodel.db")[0].startswith("The key of anna is taken")
+    assert keys(capsys, "remove", "anna", "--store", "sqlite:///convmodel.db")[0].startswith("The key of anna is revoked")
     assert keys(capsys, "--store", "other.db", "list")[0] == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["convmodel.db", "other.db"]
 

@@ -52,10 +52,10 @@ def _of(name: str) -> tuple[list[logging.Handler], int, bool]:
     ("given", "arguments", "told"),
     [
         ("", [], "there is no token; put the one that @BotFather gave into $TELEGRAM_BOT_TOKEN"),
-        ("secret", [], "$TELEGRAM_BOT_TOKEN is no token; one looks like 123456:ABC-DEF"),
-        ("42:sec ret", [], "$TELEGRAM_BOT_TOKEN is no token; one looks like 123456:ABC-DEF"),
-        (TOKEN, ["--api", "ftp://x"], "'ftp://x' is no address of a Bot API server; write one such as"),
-        (TOKEN, ["--url", "localhost:8000"], "'localhost:8000' is no address of a convmodel server"),
+        ("secret", [], "$TELEGRAM_BOT_TOKEN is not a valid token; tokens look like 123456:ABC-DEF"),
+        ("42:sec ret", [], "$TELEGRAM_BOT_TOKEN is not a valid token; tokens look like 123456:ABC-DEF"),
+        (TOKEN, ["--api", "ftp://x"], "'ftp://x' is not the address of a Bot API server; use one such as"),
+        (TOKEN, ["--url", "localhost:8000"], "'localhost:8000' is not the address of a convmodel server"),
         (TOKEN, ["--url", "http://x", "--model", "m"], "leave --model out, or --url"),
         (TOKEN, ["--url", "http://x", "--set", "top_k=3"], "leave --set out, or --url"),
         (TOKEN, ["--store", "no/where.db"], "no/where.db"),
@@ -111,7 +111,7 @@ def test_a_server_that_wants_a_key_gets_it_and_one_that_gets_another_is_told_of_
 
     async def work() -> None:
         async with FakeApi() as api, Served(tmp_path, keys=keys) as server:
-            with pytest.raises(ValueError, match="lets nobody in without its key"):
+            with pytest.raises(ValueError, match="requires an API key"):
                 async with World(api, server, tmp_path, {"key": "cm-wrong"}).bot() as bot:
                     await bot
             w = World(api, server, tmp_path, {"key": key})
@@ -124,7 +124,7 @@ def test_a_server_that_wants_a_key_gets_it_and_one_that_gets_another_is_told_of_
 def test_two_bots_do_not_share_a_store(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path / 'bot.db'}"
     with single_instance_lock(address):
-        with pytest.raises(ValueError, match="another bot works with it"), single_instance_lock(address):
+        with pytest.raises(ValueError, match="another bot uses it"), single_instance_lock(address):
             pass
         with single_instance_lock("postgresql://x/y"), single_instance_lock(f"sqlite:///{tmp_path / 'other.db'}"):
             pass
@@ -135,7 +135,7 @@ def test_two_bots_do_not_share_a_store(tmp_path: Path) -> None:
 def test_addresses_are_cut_of_their_last_slash_and_hold_nothing_else() -> None:
     assert check_address("https://example.org:81/bots/", what="x") == "https://example.org:81/bots"
     for bad in ("", "x", "http://", "http://a b", "http://a/{token}", "http://a:99999", "http://a:x", "http://a?b=c"):
-        with pytest.raises(ValueError, match="is no address of x"):
+        with pytest.raises(ValueError, match="is not the address of x"):
             check_address(bad, what="x")
 
 

@@ -1,12 +1,10 @@
-"""Candidate indexes: made, killed, gone on with, added to, taken from, and searched."""
+"""Candidate indexes: built, interrupted, extended, pruned, refused; and the command."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +16,14 @@ from torch import Tensor
 from convmodel.__main__ import main
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.index import build, hnsw, storage
+from convmodel.models.selection.index import build, storage
 from convmodel.models.selection.index.build import build_index, remove_candidates
-from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
-from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
 from tests.models.selection.conftest import MakeSelector
+from tests.models.selection.index.candidates import TEXTS, content, given
 
 pytestmark = pytest.mark.machine
-
-TEXTS = [
-    f"I {verb} the {noun}{end}"
-    for end in (".", "?")
-    for verb in ("like", "play", "see")
-    for noun in ("sea", "rain", "piano", "guitar", "house")
-]
-
-
-def given(texts: Sequence[str] = TEXTS) -> Iterator[CandidateText]:
-    return map(CandidateText, texts)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """The bytes of all files of an index."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -57,31 +39,7 @@ def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return encoded
 
 
-@pytest.fixture
-def selector(make_selector: MakeSelector) -> BiEncoder:
-    return make_selector()
-
-
-# Made and searched
-
-
-@pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
-def test_what_is_found_is_what_scoring_all_texts_finds(
-    make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path
-) -> None:
-    selector = make_selector(cls)
-    built = build_index(selector, given(), tmp_path / "index", batch=7)
-    assert (built.added, built.repeated, built.resumed, built.state.left) == (30, 0, 0, 30)
-    index, memory = CandidateIndex.open(tmp_path / "index", selector), CandidateSet(selector, TEXTS)
-    contexts = [["Do you like the sea?"], ["Hello", "And you?"]]
-    scores = selector.score(contexts, TEXTS)
-    for found in (index, memory):
-        best = found.search(selector.encode_contexts(contexts), 5)
-        torch.testing.assert_close(best.scores, scores.topk(5).values, rtol=1e-4, atol=1e-4)
-        assert torch.equal(best.ids, scores.topk(5).indices)
-        assert [found.text(number) for number in best.ids[0].tolist()] == [TEXTS[n] for n in scores[0].topk(5).indices]
-        assert len(found) == 30
-        assert found.search(selector.encode_contexts(contexts), 99).ids.shape == (2, 30)
+# Built
 
 
 def test_equal_texts_are_one_candidate_with_what_the_first_brought(selector: BiEncoder, tmp_path: Path) -> None:
@@ -105,15 +63,6 @@ def test_equal_texts_are_one_candidate_with_what_the_first_brought(selector: BiE
             index.text(number)
 
 
-def test_a_set_in_memory_finds_a_repeated_text_once_at_its_first_place(selector: BiEncoder) -> None:
-    memory = CandidateSet(selector, ["rain", "sea", " rain", "house"], metadata=[{"n": 0}, None, {"n": 2}, None])
-    best = memory.search(selector.encode_contexts([["Hello"]]), 9)
-    assert len(memory) == 3 and sorted(best.ids[0].tolist()) == [0, 1, 3]
-    assert memory.metadata(0) == {"n": 0} and memory.metadata(1) is None and memory.text(2) == " rain"
-    with pytest.raises(ValueError, match="metadata of 1 for 2 texts"):
-        CandidateSet(selector, ["a", "b"], metadata=[None])
-
-
 def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_path: Path) -> None:
     build_index(selector, given(), tmp_path / "half", dtype="float16")
     assert (tmp_path / "half" / storage.VECTORS).stat().st_size == 30 * 16 * 2
@@ -126,19 +75,7 @@ def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_p
         build_index(selector, given(["new"]), tmp_path / "whole", append=True, dtype="float16")
 
 
-def test_many_threads_find_the_same(selector: BiEncoder, tmp_path: Path) -> None:
-    build_index(selector, given(), tmp_path / "index")
-    index, contexts = CandidateIndex.open(tmp_path / "index", selector), selector.encode_contexts([["Hello"], ["sea"]])
-    found: list[Any] = []
-    threads = [threading.Thread(target=lambda: found.append(index.search(contexts, 4).ids.tolist())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [found[0]] * 8
-
-
-# Killed and gone on with
+# Interrupted and resumed
 
 
 class Stopped(BaseException):
@@ -202,21 +139,6 @@ build_index(selector, map(CandidateText, {TEXTS!r}), "index", batch=8, progress=
     assert content(tmp_path / "index") == content(tmp_path / "whole")
 
 
-def test_who_reads_while_more_is_added_finds_the_old_index(selector: BiEncoder, tmp_path: Path) -> None:
-    build_index(selector, given(TEXTS[:20]), tmp_path / "index")
-    contexts = selector.encode_contexts([["Hello"]])
-    opened = CandidateIndex.open(tmp_path / "index", selector)
-    wanted = opened.search(contexts, 20).ids.tolist()
-
-    def look(done: int, total: int) -> None:
-        again = CandidateIndex.open(tmp_path / "index", selector)
-        assert len(again) == 20 and again.search(contexts, 20).ids.tolist() == wanted
-
-    build_index(selector, given(), tmp_path / "index", append=True, batch=3, progress=look)
-    assert opened.search(contexts, 99).ids.tolist() == wanted and opened.text(19) == TEXTS[19]
-    assert len(CandidateIndex.open(tmp_path / "index", selector)) == 30
-
-
 # Added to and taken from
 
 
@@ -260,56 +182,6 @@ def test_those_that_stay_keep_their_numbers(selector: BiEncoder, tmp_path: Path)
 # Refused
 
 
-def test_another_model_is_refused_with_both_fingerprints(make_selector: MakeSelector, tmp_path: Path) -> None:
-    one, other = make_selector(), make_selector(PolyEncoder)
-    build_index(one, given(), tmp_path / "index")
-    before = content(tmp_path / "index")
-    for call in (
-        lambda: CandidateIndex.open(tmp_path / "index", other),
-        lambda: build_index(other, given(["new"]), tmp_path / "index", append=True),
-        lambda: remove_candidates(tmp_path / "index", other, numbers=[0]),
-    ):
-        with pytest.raises(ValueError, match="was made with another model") as error:
-            call()
-        assert one.fingerprint() in str(error.value) and other.fingerprint() in str(error.value)
-    assert content(tmp_path / "index") == before
-
-
-@pytest.mark.parametrize("bf16", ["0", "1"])
-def test_an_index_of_one_machine_opens_on_another_and_finds_the_same(
-    selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: str
-) -> None:
-    selector.save_pretrained(tmp_path / "model")
-    monkeypatch.setenv("CONVMODEL_BF16", bf16)
-    here = Selector.from_pretrained(tmp_path / "model", device="cpu")
-    assert isinstance(here, BiEncoder)
-    assert here.dtype == "float32"
-    build_index(here, given(), tmp_path / "index")
-    monkeypatch.setenv("CONVMODEL_BF16", "1" if bf16 == "0" else "0")
-    there = Selector.from_pretrained(tmp_path / "model", device="cpu")
-    assert isinstance(there, BiEncoder)
-    assert there.fingerprint() == here.fingerprint() == selector.fingerprint()
-    contexts = [["Hello"], ["Do you like the sea?", "I like the rain."]]
-    found = [
-        CandidateIndex.open(tmp_path / "index", model).search(model.encode_contexts(contexts), 7)
-        for model in (here, there)
-    ]
-    assert torch.equal(found[0].ids, found[1].ids) and torch.equal(found[0].scores, found[1].scores)
-
-
-def test_an_index_says_in_which_type_it_was_computed(selector: BiEncoder, tmp_path: Path) -> None:
-    selector.save_pretrained(tmp_path / "model")
-    low = Selector.from_pretrained(tmp_path / "model", device="cpu", dtype="bfloat16")
-    assert low.dtype == "bfloat16" and low.fingerprint() == selector.fingerprint()
-    build_index(low, given(), tmp_path / "index")
-    assert storage.read_state(tmp_path / "index").model_dtype == "bfloat16"
-    CandidateIndex.open(tmp_path / "index", low)
-    with pytest.warns(UserWarning, match="computed in bfloat16, and the model is loaded in float32"):
-        CandidateIndex.open(tmp_path / "index", selector)
-    with pytest.raises(ValueError, match=r"computed in bfloat16.*float32; load it with --dtype bfloat16"):
-        build_index(selector, given(["new"]), tmp_path / "index", append=True)
-
-
 def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
@@ -328,22 +200,6 @@ def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path:
     assert not (tmp_path / "none").exists()
 
 
-def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:
-    folder = tmp_path / "index"
-    build_index(selector, given(), folder)
-    described = json.loads((folder / storage.INDEX).read_text())
-    (folder / storage.INDEX).write_text(json.dumps(described | {"version": 99}))
-    with pytest.raises(ValueError, match=r"unsupported index version 99 \(expected 1\)"):
-        CandidateIndex.open(folder, selector)
-    (folder / storage.INDEX).write_text("{")
-    with pytest.raises(ValueError, match=r"index.json: is damaged .* make the index anew"):
-        CandidateIndex.open(folder, selector)
-    (folder / storage.INDEX).write_text(json.dumps(described))
-    os.truncate(folder / storage.VECTORS, 100)
-    with pytest.raises(ValueError, match=r"vectors.bin: is cut off \(100 of 1,920 bytes\)"):
-        CandidateIndex.open(folder, selector)
-
-
 def test_vectors_that_are_not_finite_are_refused(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,14 +207,6 @@ def test_vectors_that_are_not_finite_are_refused(
     monkeypatch.setattr(selector, "encode_candidates", lambda texts: encode(texts) * 1e6)
     with pytest.raises(ValueError, match=r"the vector of candidate 0, 'I like the sea\.', is not finite in float16"):
         build_index(selector, given(), tmp_path / "index", dtype="float16")
-
-
-def test_one_process_at_a_time_changes_an_index(selector: BiEncoder, tmp_path: Path) -> None:
-    def second(done: int, total: int) -> None:
-        with pytest.raises(ValueError, match="another process changes this index"):
-            build_index(selector, given(), tmp_path / "index")
-
-    assert build_index(selector, given(), tmp_path / "index", progress=second).added == 30
 
 
 def test_what_another_process_added_before_the_lock_is_not_written_over(
@@ -378,73 +226,6 @@ def test_what_another_process_added_before_the_lock_is_not_written_over(
     index = CandidateIndex.open(tmp_path / "index", selector)
     assert [index.text(number) for number in index.numbers()] == TEXTS[:9]
     assert build_index(selector, given(TEXTS[9:]), tmp_path / "index", append=True).added == 21
-
-
-def test_a_model_that_reads_both_together_is_refused(tmp_path: Path) -> None:
-    class Both(Selector):
-        kind = "cross-encoder"
-
-        def __init__(self) -> None:
-            pass
-
-        def options(self) -> dict[str, Any]:
-            raise NotImplementedError
-
-        build = score = options  # type: ignore[assignment]
-
-    with pytest.raises(ValueError, match="a cross-encoder reads context and candidate together"):
-        build_index(Both(), given(), tmp_path / "index")
-
-
-# Approximate
-
-
-@pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
-def test_a_graph_leads_to_nearly_all_of_the_best(
-    make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path
-) -> None:
-    pytest.importorskip("usearch")
-    selector = make_selector(cls)
-    texts = [f"{a} {b} {c}" for a in TEXTS for b in ("sea", "rain", "you", "guitar") for c in "?!.,"]
-    built = build_index(selector, given(texts), tmp_path / "index", approximately=True)
-    graph = built.state.graph
-    assert graph is not None and graph.recall > 0.9 and graph.sample >= 50
-    index, contexts = CandidateIndex.open(tmp_path / "index", selector), selector.encode_contexts([["Hello"], ["sea"]])
-    exact, near = index.search(contexts, 10, exact=True), index.search(contexts, 10)
-    measured = hnsw.mean_recall(near.ids.tolist(), exact.ids.tolist())
-    assert measured > 0.8 and (near.scores <= exact.scores).all()
-    everything = index.search(contexts, len(index), exact=True)
-    scores = dict(zip(everything.ids[0].tolist(), everything.scores[0].tolist(), strict=True))
-    assert [scores[number] for number in near.ids[0].tolist()] == near.scores[0].tolist()
-    remove_candidates(tmp_path / "index", selector, numbers=near.ids.flatten().tolist())
-    after = CandidateIndex.open(tmp_path / "index", selector).search(contexts, 10)
-    assert not {*after.ids.flatten().tolist()} & {*near.ids.flatten().tolist()}
-    grown = build_index(selector, given(["quite new"]), tmp_path / "index", append=True).state
-    assert grown.graph is not None and grown.graph.file != graph.file
-    assert [path.name for path in (tmp_path / "index").glob("graph-*")] == [grown.graph.file]
-    plain = build_index(selector, given(), tmp_path / "index", append=True, approximately=False).state
-    assert plain.graph is None and not list((tmp_path / "index").glob("graph-*"))
-    with pytest.raises(ValueError, match="was made without approximate search"):
-        CandidateIndex.open(tmp_path / "index", selector).search(contexts, 1, exact=False)
-
-
-def test_from_a_million_on_search_is_approximate_where_a_context_has_one_vector(
-    make_selector: MakeSelector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("usearch")
-    monkeypatch.setattr(hnsw, "MANY", 30)
-    assert build_index(make_selector(), given(TEXTS[1:]), tmp_path / "few").state.graph is None
-    assert build_index(make_selector(), given(), tmp_path / "many").state.graph is not None
-    assert build_index(make_selector(PolyEncoder), given(), tmp_path / "poly").state.graph is None
-
-
-def test_without_its_library_approximate_search_says_how_to_get_it(
-    selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "usearch.index", None)
-    with pytest.raises(ValueError, match=r'needs usearch; pip install "convmodel\[index\]"'):
-        build_index(selector, given(), tmp_path / "index", approximately=True)
-    assert not (tmp_path / "index" / storage.INDEX).exists()
 
 
 # The command
@@ -476,10 +257,10 @@ def test_the_command_makes_adds_removes_and_searches(
     assert main(common) == 2
     assert "nothing to do; give --candidates" in capsys.readouterr().err
     for idle, told in {
-        ("--search", "Hello", "--half"): "--half means nothing without --candidates",
-        ("--search", "Hello", "--turns"): "--turns means nothing without a file",
-        ("--candidates", "more.txt", "--append", "--k", "3"): "--k means nothing without --search",
-        ("--candidates", "more.txt", "--remove_numbers", "2"): "something to remove and something to add",
+        ("--search", "Hello", "--half"): "--half has no effect without --candidates",
+        ("--search", "Hello", "--turns"): "--turns has no effect without a file",
+        ("--candidates", "more.txt", "--append", "--k", "3"): "--k has no effect without --search",
+        ("--candidates", "more.txt", "--remove_numbers", "2"): "candidates to remove and to add",
     }.items():
         assert main([*common, *idle]) == 2
         assert told in capsys.readouterr().err
