@@ -48,7 +48,7 @@ def test_with_the_environment_variable_everything_keeps_its_traceback(monkeypatc
     monkeypatch.setenv("CONVMODEL_TRACEBACK", "1")
     with pytest.raises(ValueError, match="allowed are all") as error, report_errors():
         ours()
-    assert traceback.extract_tb(error.value.__traceback__)[-1].name == "targets"
+    assert traceback.extract_tb(error.value.__traceback__)[-1].name == "target_turns"
 
 
 def test_what_the_system_says_of_a_file_is_one_line_whoever_asked(

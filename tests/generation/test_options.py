@@ -9,29 +9,29 @@ from transformers import GenerationConfig
 from convmodel.generation.options import (
     ALLOWED,
     DECODING_DEFAULTS,
+    EXTRA_OPTIONS,
     NEUTRAL,
-    OURS,
     PRESETS,
     DecodingConfig,
+    build_decoding_config,
     check_names,
     check_values,
     complete_config,
-    decoding,
-    options_of,
-    room_for_replies,
+    effective_options,
+    reply_budget,
 )
-from convmodel.generation.sampler import UNDERSTOOD, engine_supports
+from convmodel.generation.sampler import SUPPORTED_OPTIONS, engine_supports
 from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64
 
 
 def default(**options: Any) -> GenerationConfig:
-    return complete_config(GenerationConfig(**options), SEP, room_for_replies(POSITIONS))
+    return complete_config(GenerationConfig(**options), SEP, reply_budget(POSITIONS))
 
 
 def decided(options: dict[str, Any], **defaults: Any) -> DecodingConfig:
-    return decoding(default(**defaults), options, sep_token_id=SEP, room=room_for_replies(POSITIONS))
+    return build_decoding_config(default(**defaults), options, sep_token_id=SEP, budget=reply_budget(POSITIONS))
 
 
 # Values
@@ -108,7 +108,7 @@ def test_a_right_value_is_taken_as_it_is_and_null_as_though_nothing_was_given(na
 
 def test_right_values_of_the_engine_write_replies(model: ConversationModel) -> None:
     """Whole numbers too, where transformers' own processors want fractions."""
-    for name in sorted(UNDERSTOOD & set(RIGHT)):
+    for name in sorted(SUPPORTED_OPTIONS & set(RIGHT)):
         for value in RIGHT[name]:
             options = {"do_sample": True, "max_new_tokens": 3} | {name: value}
             output = model.generate(["Hello"], seed=0, **options)
@@ -138,7 +138,7 @@ def test_what_is_made_from_the_context_is_refused(name: str) -> None:
         ("topp", "; did you mean top_p?"),
         ("max_tokens", "; did you mean max_new_tokens?"),
         ("no_repeat_context_ngram", "; did you mean no_repeat_context_ngram_size?"),
-        ("said_again", "; did you mean self_repetition_penalty?"),
+        ("self_repetition", "; did you mean self_repetition_penalty?"),
         ("zzz", "; the options are those of transformers' generate"),
         ("", "; the options are those of transformers' generate"),
     ],
@@ -150,7 +150,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_that_there_is(name: str, hi
 
 
 def test_every_option_that_is_checked_or_followed_has_a_name_that_is_known() -> None:
-    check_names(dict.fromkeys([*ALLOWED, *UNDERSTOOD, *OURS, *DECODING_DEFAULTS, *NEUTRAL]))
+    check_names(dict.fromkeys([*ALLOWED, *SUPPORTED_OPTIONS, *EXTRA_OPTIONS, *DECODING_DEFAULTS, *NEUTRAL]))
 
 
 # Presets
@@ -163,12 +163,12 @@ def test_a_preset_is_ordinary_options_that_the_engine_follows(preset: str, model
     check_values(options)
     assert json.loads(json.dumps(options)) == options
     how = decided(options)
-    assert how.through_engine and how.replies == options.get("num_return_sequences", 1)
+    assert how.uses_engine and how.num_replies == options.get("num_return_sequences", 1)
     for name, value in options.items():
         assert getattr(how.config, name) == value
     replies = model.generate(["Hello", "Hi"], seed=3, max_new_tokens=6, **options).responses
     assert replies == model.generate(["Hello", "Hi"], seed=3, max_new_tokens=6, **options).responses
-    assert len(replies) == how.replies
+    assert len(replies) == how.num_replies
 
 
 # Which way
@@ -201,30 +201,30 @@ def test_a_preset_is_ordinary_options_that_the_engine_follows(preset: str, model
     ids=str,
 )
 def test_the_engine_takes_what_it_does_and_only_that(options: dict[str, Any], engine: bool) -> None:
-    assert decided(options).through_engine == engine
+    assert decided(options).uses_engine == engine
 
 
 def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transformers() -> None:
     """Also those that nobody thought of, and those of versions to come."""
     for name in GenerationConfig().to_dict():
-        if name in UNDERSTOOD or name == "_from_model_config":
+        if name in SUPPORTED_OPTIONS or name == "_from_model_config":
             continue
         how = default()
         setattr(how, name, 17)
         assert not engine_supports(how), name
 
 
-@pytest.mark.parametrize("ours", [dict([one]) for one in zip(OURS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
+@pytest.mark.parametrize("ours", [dict([one]) for one in zip(EXTRA_OPTIONS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
 @pytest.mark.parametrize("theirs", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
 def test_an_option_of_ours_with_beams_is_an_error(
     ours: dict[str, Any], theirs: dict[str, Any], model: ConversationModel
 ) -> None:
     [name] = ours
     with pytest.raises(ValueError, match=f"{name} goes with greedy decoding and sampling only; leave it out, or num_b"):
-        _ = decided(ours | theirs).through_engine
+        _ = decided(ours | theirs).uses_engine
     with pytest.raises(ValueError, match=name):
         model.generate(["Hello"], **ours, **theirs)
-    assert decided(dict.fromkeys(ours, 0) | theirs).through_engine is False
+    assert decided(dict.fromkeys(ours, 0) | theirs).uses_engine is False
 
 
 # What a decoding comes to
@@ -264,7 +264,7 @@ def test_the_options_of_a_decoding_give_the_same_decoding(defaults: dict[str, An
     ]
     for options in given:
         how = decided(options, **defaults)
-        shown = options_of(how)
+        shown = effective_options(how)
         check_names(shown)
         again = decided(json.loads(json.dumps(shown)), **defaults)
         assert decisions(again) == decisions(how), (options, shown)
@@ -274,7 +274,7 @@ def test_defaults_are_not_changed_by_a_call() -> None:
     config = default()
     before = config.to_dict()
     options = {"temperature": 2, "num_beams": 2, "eos_token_id": [5], "stop_strings": ["a"], "top_k": None}
-    decoding(config, options, sep_token_id=SEP, room=room_for_replies(POSITIONS))
+    build_decoding_config(config, options, sep_token_id=SEP, budget=reply_budget(POSITIONS))
     assert config.to_dict() == before and options["top_k"] is None
 
 
