@@ -1,1 +1,1 @@
-"""Messages of Telegram in, replies of a convmodel server out."""
+"""Telegram bot that talks to a convmodel server over HTTP."""

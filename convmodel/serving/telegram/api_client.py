@@ -1,4 +1,4 @@
-"""What is asked of a convmodel server in, its answers out, over HTTP."""
+"""Asynchronous HTTP client of a convmodel server, with retries."""
 
 import asyncio
 import json
@@ -18,44 +18,46 @@ T = TypeVar("T")
 KEY = "Idempotency-Key"
 
 CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
-"""How often to ask again where a conversation was changed at that moment, or is busy with what was asked before.
+"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress.
 
-A server may learn late that who asked has gone.
+The number is generous for an earlier request, since a server may notice late that a client has disconnected.
 """
 
 FAULTS = 2
-"""How often to ask again where something went wrong in the server."""
+"""Retries after an internal error of the server."""
 
 PATIENCE = 20.0
-"""Seconds after which somebody is told that it takes longer."""
+"""Seconds after which the user gets a message that the reply takes longer."""
 
 SILENCE = 60.0
-"""Seconds without a byte after which a server is taken for gone; it says every 15 that it is there."""
+"""Seconds without data after which the connection counts as lost; the server sends a keep-alive every 15 seconds."""
 
 
-class Server:
-    """A server at an address.
+class ServerClient:
+    """Client of the server at an address.
 
     Args:
-        session: makes the connections.
-        url: such as http://127.0.0.1:8000
-        key: that it wants, or None.
-        at_once: requests at the same time; others wait.
+        session: HTTP session.
+        url: base URL, such as http://127.0.0.1:8000
+        key: API key; None if the server requires none.
+        at_once: maximum number of concurrent requests; further requests wait.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, *, key: str | None = None, at_once: int = 64) -> None:
-        self._session, self._url = session, url.rstrip("/")
+        self._session = session
+        self._url = url.rstrip("/")
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._places = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(at_once)
 
     async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """Asks once, for an answer in one piece; None where there is nothing in it.
+        """Send one request without retries, and return the JSON of the response; None for an empty response.
 
         Raises:
-            Away, Refused: see there.
+            ServerUnavailable: if the server cannot be reached or is overloaded.
+            Refused: for any other error status.
         """
         headers = {} if key is None else {KEY: key}
-        async with self._places, _network(), self._request(method, path, body, headers) as response:
+        async with self._slots, _NetworkErrors(), self._request(method, path, body, headers) as response:
             await _check(response)
             content = await response.read()
             return _object(content) if content else None
@@ -63,17 +65,24 @@ class Server:
     async def reply(
         self, path: str, body: Mapping[str, Any], *, key: str, piece: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Asks once for a reply and listens to it.
+        """Request a reply once, and read its stream.
 
         Args:
-            key: of idempotency; the same request with the same key is the same request.
-            piece: is called with each piece of the reply.
+            path: path of the request.
+            body: JSON body of the request.
+            key: idempotency key; a repetition with the same key and body is the same request.
+            piece: called with each piece of the reply's text.
+
+        Returns:
+            The `reply` event, the response body.
 
         Raises:
-            Away, Refused: see there.
+            ServerUnavailable: if the server cannot be reached, is overloaded, or the stream ends early.
+            Refused: for any other error.
         """
         headers = {KEY: key}
-        async with self._places, _network(), self._request("POST", path, {**body, "stream": True}, headers) as response:
+        stream_body = {**body, "stream": True}
+        async with self._slots, _NetworkErrors(), self._request("POST", path, stream_body, headers) as response:
             await _check(response)
             if response.content_type != "text/event-stream":
                 return _object(await response.read())
@@ -83,7 +92,7 @@ class Server:
                 elif name == "reply":
                     return data
                 elif name == "error":
-                    raise _refusal(500, data)
+                    raise _error(500, data)
         raise ServerUnavailable("the server's stream ended before the reply did")
 
     def _request(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
@@ -102,23 +111,25 @@ async def retry_with_backoff(
     longer: Callable[[], Awaitable[None]] | None = None,
     conflicts: Mapping[str, int] = CONFLICTS,
 ) -> T:
-    """Asks until there is an answer.
+    """Call a function until it succeeds, with exponential backoff.
 
     Args:
-        call: asks once.
-        longer: is called once when it takes longer than `PATIENCE`.
-        conflicts: how often to ask again for each code of a conflict.
+        call: sends one request.
+        longer: called once if the call takes longer than `PATIENCE`.
+        conflicts: number of retries per error code of a conflict.
 
     Raises:
-        Refused: see there.
+        Refused: if the server rejects the request and no retries are left for its error.
     """
-    waits, loop = backoff(), asyncio.get_running_loop()
-    began, left = loop.time(), {**conflicts, "fault": FAULTS}
+    waits = backoff()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    left = {**conflicts, "fault": FAULTS}
     while True:
         try:
             return await call()
         except ServerUnavailable as error:
-            LOG.warning("the server is asked again later: %s", error)
+            LOG.warning("retrying the request to the server later: %s", error)
             await (waits.asleep() if error.seconds is None else asyncio.sleep(error.seconds))
         except Refused as error:
             case = "fault" if error.status >= 500 else error.code or ""
@@ -131,8 +142,8 @@ async def retry_with_backoff(
             longer = None
 
 
-class _network:
-    """Whatever breaks on the way to the server, as Away."""
+class _NetworkErrors:
+    """Context manager that translates network errors to ServerUnavailable."""
 
     async def __aenter__(self) -> None:
         pass
@@ -149,20 +160,20 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         body = json.loads(await response.read())
     except ValueError:
         body = {}
-    told = _refusal(response.status, body)
+    error = _error(response.status, body)
     if response.status in (401, 403, 429, 502, 503):
-        raise ServerUnavailable(
-            told.message, seconds=_seconds(response.headers.get("Retry-After")), status=response.status
-        )
-    raise told
+        seconds = _seconds(response.headers.get("Retry-After"))
+        raise ServerUnavailable(error.message, seconds=seconds, status=response.status)
+    raise error
 
 
-def _refusal(status: int, body: Any) -> Refused:
+def _error(status: int, body: Any) -> Refused:
+    """Build the exception of an error body; raise ServerUnavailable if the error passes by itself."""
     error = body.get("error", body) if isinstance(body, dict) else {}
     if not isinstance(error, dict):
         error = {"message": error}
     if error.get("type") == "rate_limit_error" and status == 500:
-        raise ServerUnavailable("the server has too much to do")
+        raise ServerUnavailable("the server is overloaded")
     if error.get("type") == "invalid_request_error" and status == 500:
         status = 400
     code = error.get("code")
@@ -170,22 +181,22 @@ def _refusal(status: int, body: Any) -> Refused:
 
 
 def _seconds(text: str | None) -> float | None:
-    """How long a Retry-After says; a date is as good as nothing."""
+    """Parse a Retry-After header in seconds, limited to 300; return None for a date."""
     return min(float(text), 300.0) if text is not None and text.isdecimal() else None
 
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except ValueError:
-        raise ServerUnavailable("the server's answer is no JSON") from None
-    if not isinstance(found, dict):
-        raise ServerUnavailable("the server's answer is no JSON object")
-    return found
+        raise ServerUnavailable("the server's response is not JSON") from None
+    if not isinstance(value, dict):
+        raise ServerUnavailable("the server's response is not a JSON object")
+    return value
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """The events of a stream of ours: a name and an object each."""
+    """Yield the name and the JSON object of each server-sent event."""
     rest = b""
     async for chunk in chunks:
         *blocks, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")

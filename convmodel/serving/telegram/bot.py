@@ -1,4 +1,4 @@
-"""A token, a server and a store in, a bot that answers until it is told to end."""
+"""Run the Telegram bot: settings, startup checks, and shutdown."""
 
 import asyncio
 import contextlib
@@ -27,33 +27,33 @@ from aiogram.utils.token import TokenValidationError, validate_token
 
 from convmodel.data.atomic import file_lock
 from convmodel.serving.store import Store
-from convmodel.serving.telegram.api_client import Server
+from convmodel.serving.telegram.api_client import ServerClient
 from convmodel.serving.telegram.commands import COMMANDS, CommandContext
 from convmodel.serving.telegram.errors import Refused, ServerUnavailable, TokenRefused
 from convmodel.serving.telegram.polling import Poller
 from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
-from convmodel.serving.telegram.replies import Replies
+from convmodel.serving.telegram.replies import ReplyRequester
 from convmodel.serving.telegram.sending import REFUSED, TIMEOUT, Sender
-from convmodel.serving.telegram.task_queue import State
-from convmodel.serving.telegram.workers import Chats, WorkerContext
+from convmodel.serving.telegram.task_queue import TaskQueue
+from convmodel.serving.telegram.workers import ChatWorkers, WorkerContext
 
 LOG = logging.getLogger(__name__)
 
 CHARACTERS = 20_000
-"""Of a turn that several messages are joined to, where the server does not say how many it takes."""
+"""Maximum length of a turn that joins several messages, if the server does not report its limit."""
 
 
 @dataclass(frozen=True)
 class BotSettings:
-    """What a bot needs.
+    """Settings of a bot.
 
     Args:
-        url: of the convmodel server.
-        key: that it wants, or None.
-        api: the address of a Bot API server; None is Telegram's own.
-        poll_seconds: for which Telegram waits for something to tell.
-        gap, group_gap, per_second: see `waiting.RateLimiter`.
-        grace: seconds for what has been begun when the bot is told to end.
+        url: base URL of the convmodel server.
+        key: API key of the server; None if it requires none.
+        api: URL of a Bot API server; None uses Telegram's own.
+        poll_seconds: long-polling timeout.
+        gap, group_gap, per_second: see `rate_limit.RateLimiter`.
+        grace: seconds to wait at shutdown for tasks in progress.
     """
 
     url: str
@@ -67,25 +67,25 @@ class BotSettings:
 
 
 def check_token(token: str | None) -> str:
-    """A token that looks like one.
+    """Return a token if it is well-formed.
 
     Raises:
-        ValueError: says where one comes from, and never what was given.
+        ValueError: if not; the message does not contain the token.
     """
     if not token:
         raise ValueError("there is no token; put the one that @BotFather gave into $TELEGRAM_BOT_TOKEN")
     try:
         validate_token(token)
     except TokenValidationError:
-        raise ValueError("$TELEGRAM_BOT_TOKEN is no token; one looks like 123456:ABC-DEF") from None
+        raise ValueError("$TELEGRAM_BOT_TOKEN is not a valid token; tokens look like 123456:ABC-DEF") from None
     return token
 
 
 def check_address(url: str, *, what: str) -> str:
-    """An address over HTTP.
+    """Return an HTTP address without its trailing slash.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for any other address.
     """
     try:
         parts = urlsplit(url)
@@ -93,35 +93,38 @@ def check_address(url: str, *, what: str) -> str:
     except ValueError:
         good = False
     if not good or any(character in url for character in "{}?# \t\n"):
-        raise ValueError(f"{url!r} is no address of {what}; write one such as http://127.0.0.1:8000")
+        raise ValueError(f"{url!r} is not the address of {what}; use one such as http://127.0.0.1:8000")
     return url.rstrip("/")
 
 
 async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
-    """Answers until `ending` is set, and then ends what it has begun.
+    """Answer messages until `ending` is set, then finish the tasks in progress.
 
     Args:
         token: see `check_token`.
-        store: where the bot keeps its state; see `alone`.
+        settings: settings of the bot.
+        store: storage of the bot's state; see `single_instance_lock`.
+        ending: event that ends the bot.
 
     Raises:
-        TokenRefused, ValueError: the bot cannot work as it was told to.
+        TokenRefused: if the Bot API rejects the token.
+        ValueError: if the server is unsuitable.
     """
     async with contextlib.AsyncExitStack() as stack:
         api = PRODUCTION if settings.api is None else TelegramAPIServer.from_base(settings.api)
         bot = Bot(token, session=AiohttpSession(api=api))
         stack.push_async_callback(bot.session.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        server = Server(session, settings.url, key=settings.key)
-        state = State(store, bot=bot.id)
+        server = ServerClient(session, settings.url, key=settings.key)
+        state = TaskQueue(store, bot=bot.id)
         await state.open()
-        opening = asyncio.ensure_future(_introduce(bot, server, settings.url))
-        if not await _unless(ending, opening):
+        startup = asyncio.ensure_future(_start(bot, server, settings.url))
+        if not await _unless(ending, startup):
             return
         pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
         sender = Sender(bot, pace)
-        desk = CommandContext(state, server, Replies(state, server, sender, bot=bot.id))
-        chats = Chats(WorkerContext(state, sender, desk, opening.result()))
+        commands = CommandContext(state, server, ReplyRequester(state, server, sender, bot=bot.id))
+        chats = ChatWorkers(WorkerContext(state, sender, commands, startup.result()))
         poller = asyncio.ensure_future(Poller(bot, state, chats, seconds=settings.poll_seconds).run())
         try:
             await _unless(ending, poller, chats.refused)
@@ -133,8 +136,9 @@ async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: as
 
 @contextlib.contextmanager
 def until_signal() -> Iterator[asyncio.Event]:
-    """Gives an event that SIGINT and SIGTERM set."""
-    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+    """Yield an event that SIGINT and SIGTERM set."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ending.set)
@@ -142,7 +146,7 @@ def until_signal() -> Iterator[asyncio.Event]:
 
 
 async def _unless(ending: asyncio.Event, *works: "asyncio.Future[Any]") -> bool:
-    """Waits for the first of several; False, and they are cancelled, when `ending` was set before."""
+    """Wait for the first of several futures; if `ending` is set before, cancel them and return False."""
     end = asyncio.ensure_future(ending.wait())
     try:
         done, _ = await asyncio.wait({end, *works}, return_when=asyncio.FIRST_COMPLETED)
@@ -162,14 +166,14 @@ async def _unless(ending: asyncio.Event, *works: "asyncio.Future[Any]") -> bool:
     return True
 
 
-async def _introduce(bot: Bot, server: Server, url: str) -> int:
-    """Waits until the Bot API and the server are there; returns how many characters a turn may have."""
+async def _start(bot: Bot, server: ServerClient, url: str) -> int:
+    """Wait for the Bot API and the server, and set the menu; return the server's maximum length of a turn."""
     me = await _me(bot)
     menu = [MenuEntry(command=command.name, description=command.help[:256]) for command in COMMANDS]
     try:
         await bot.set_my_commands(menu, request_timeout=TIMEOUT)
     except (TelegramAPIError, ClientDecodeError) as error:
-        LOG.warning("the menu of commands is not shown: %s", type(error).__name__)
+        LOG.warning("setting the menu of commands failed: %s", type(error).__name__)
     about = await _about(server, url)
     LOG.info("@%s answers with %s", me.username, about.get("title") or about.get("model") or "a model")
     return int((about.get("limits") or {}).get("turn_chars") or CHARACTERS)
@@ -189,7 +193,7 @@ async def _me(bot: Bot) -> User:
             await waits.asleep()
 
 
-async def _about(server: Server, url: str) -> dict[str, Any]:
+async def _about(server: ServerClient, url: str) -> dict[str, Any]:
     waits = backoff()
     while True:
         try:
@@ -197,23 +201,23 @@ async def _about(server: Server, url: str) -> dict[str, Any]:
         except ServerUnavailable as error:
             if error.status in (401, 403):
                 raise ValueError(
-                    f"{url} lets nobody in without its key, in $CONVMODEL_API_KEY; it says: {error}"
+                    f"{url} requires an API key, in $CONVMODEL_API_KEY; the server's message: {error}"
                 ) from None
             LOG.warning("%s does not answer: %s", url, error)
             await waits.asleep()
         except Refused as error:
-            raise ValueError(f"{url} is no convmodel server, or of another version: {error}") from None
+            raise ValueError(f"{url} is not a convmodel server, or has another version: {error}") from None
         else:
             if not about.get("conversations"):
-                raise ValueError(f"{url} keeps no conversations; the bot needs a server that does")
+                raise ValueError(f"{url} does not store conversations; the bot needs a server that does")
             return about
 
 
 @contextlib.contextmanager
 def single_instance_lock(store: str) -> Iterator[None]:
-    """Sees to it that no other bot works on a SQLite store: both would send what is waiting there.
+    """Prevent a second bot on the same SQLite store, which would send the waiting messages twice.
 
-    The lock ends with the process. With PostgreSQL it is for whoever starts the bots.
+    The lock ends with the process. With PostgreSQL, the operator must ensure that only one bot runs.
     """
     if store.startswith("postgresql"):
         yield
@@ -223,5 +227,5 @@ def single_instance_lock(store: str) -> Iterator[None]:
         path.touch()
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened: {error.strerror}") from None
-    with file_lock(path, busy=f"{store}: another bot works with it; end that one, or give another --store"):
+    with file_lock(path, busy=f"{store}: another bot uses it; stop that bot, or give another --store"):
         yield

@@ -1,4 +1,4 @@
-"""A connection and a chat in, its rows read or changed; part of the transactions of `state`."""
+"""Database rows of chats and their settings; the functions take a connection in a transaction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,20 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, inse
 from convmodel.serving.telegram.tables import CHATS, CONVERSATIONS, UPDATES
 
 NOBODY = {"chat": None, "message": None, "thread": None, "kind": None}
-"""What is left of an update of which nobody is to know whose it was."""
+"""Columns that anonymize an update."""
 
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """A chat and how it is replied to.
+    """A chat and the settings of its replies.
 
     Args:
-        conversation: id on the server, or None before the first turn.
-        persona: sentences about the one who replies; None is the server's.
-        preset: None is the server's usual one, "off" none at all.
-        told: whether the conversation knows the settings.
-        left: whether the bot may not write there.
+        conversation: conversation id on the server; None before the first turn.
+        persona: sentences about the replying side; None uses the server's persona.
+        preset: name of the preset; None uses the server's default preset, "off" none.
+        options: decoding options that override the preset.
+        told: whether the settings were sent to the conversation on the server.
+        left: whether the bot is not allowed to write to the chat.
     """
 
     conversation: str | None = None
@@ -33,17 +34,17 @@ class ChatSettings:
 
 
 def of_chat(table: Table, bot: int, chat: int) -> ColumnElement[bool]:
-    """The rows of a chat."""
+    """Return the condition that selects the rows of a chat."""
     return and_(table.c.bot == bot, table.c.chat == chat)
 
 
 def row_of(connection: Connection, bot: int, chat: int) -> Row[Any] | None:
-    """The row of a chat, if there is one yet."""
+    """Return the row of a chat; None if there is none."""
     return connection.execute(select(CHATS).where(of_chat(CHATS, bot, chat))).one_or_none()
 
 
 def settings_of(connection: Connection, bot: int, chat: int) -> ChatSettings:
-    """How a chat is replied to."""
+    """Return the settings of a chat."""
     row = row_of(connection, bot, chat)
     if row is None:
         return ChatSettings()
@@ -52,10 +53,10 @@ def settings_of(connection: Connection, bot: int, chat: int) -> ChatSettings:
 
 
 def change(connection: Connection, bot: int, chat: int, values: Mapping[str, Any]) -> None:
-    """Changes some of the settings of a chat."""
+    """Change some of the settings of a chat."""
     if connection.execute(update(CHATS).where(of_chat(CHATS, bot, chat)).values(values)).rowcount:
         return
-    usual: dict[str, Any] = {
+    default: dict[str, Any] = {
         "conversation": None,
         "persona": None,
         "preset": None,
@@ -63,26 +64,26 @@ def change(connection: Connection, bot: int, chat: int, values: Mapping[str, Any
         "told": True,
         "left": False,
     }
-    connection.execute(insert(CHATS).values({"bot": bot, "chat": chat, **usual, **values}))
+    connection.execute(insert(CHATS).values({"bot": bot, "chat": chat, **default, **values}))
 
 
 def begin_conversation(connection: Connection, bot: int, chat: int, conversation: str) -> None:
-    """Has a chat go on in a conversation that does not know its settings yet."""
+    """Make a conversation, which does not have the chat's settings yet, the current one of the chat."""
     connection.execute(insert(CONVERSATIONS).values(bot=bot, conversation=conversation, chat=chat))
     change(connection, bot, chat, {"conversation": conversation, "told": False})
 
 
 def move(connection: Connection, bot: int, chat: int, to: int) -> None:
-    """Gives a chat another id, as Telegram does when a group becomes a supergroup."""
-    mine = of_chat(CHATS, bot, chat)
-    known = row_of(connection, bot, to) is not None
-    connection.execute(delete(CHATS).where(mine) if known else update(CHATS).where(mine).values(chat=to))
+    """Change the id of a chat, as Telegram does when a group becomes a supergroup."""
+    old = of_chat(CHATS, bot, chat)
+    exists = row_of(connection, bot, to) is not None
+    connection.execute(delete(CHATS).where(old) if exists else update(CHATS).where(old).values(chat=to))
     for table in (CONVERSATIONS, UPDATES):
         connection.execute(update(table).where(of_chat(table, bot, chat)).values(chat=to))
 
 
 def forget(connection: Connection, bot: int, chat: int) -> None:
-    """Deletes what is known of a chat, but for what is to be answered yet."""
+    """Delete the data of a chat, except messages that are not answered yet."""
     for table in (CHATS, CONVERSATIONS):
         connection.execute(delete(table).where(of_chat(table, bot, chat)))
     past = and_(of_chat(UPDATES, bot, chat), UPDATES.c.done.is_not(None))

@@ -1,4 +1,4 @@
-"""A command of a chat in, the bot's answer out, kept together with what the command changed."""
+"""Slash commands of the bot; the answer is stored in one transaction with the changes of the command."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,42 +7,48 @@ from typing import Any
 from convmodel.responders.option_values import parse_value, show_value
 from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_option, unknown_command
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.api_client import Server, retry_with_backoff
+from convmodel.serving.telegram.api_client import ServerClient, retry_with_backoff
 from convmodel.serving.telegram.chat_settings import ChatSettings
 from convmodel.serving.telegram.errors import Refused
 from convmodel.serving.telegram.message_split import split
-from convmodel.serving.telegram.replies import Replies, told
-from convmodel.serving.telegram.task_queue import State, Task
+from convmodel.serving.telegram.replies import ReplyRequester, settings_body
+from convmodel.serving.telegram.task_queue import Task, TaskQueue
 
 
 class CommandError(ValueError):
-    """A command that cannot be followed; says what to do."""
+    """An invalid command; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What commands work with."""
+    """Objects that the commands use.
 
-    state: State
-    server: Server
-    replies: Replies
+    Args:
+        state: storage of the tasks and of the chats' settings.
+        server: client of the convmodel server.
+        replies: requests replies.
+    """
+
+    state: TaskQueue
+    server: ServerClient
+    replies: ReplyRequester
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of a command.
+class CommandResult:
+    """The result of a command.
 
     Args:
-        text: for the person.
-        parts: the messages, where they are divided already.
-        changes: of the chat's `ChatSettings`.
-        kept: whether the command has kept all this itself.
+        text: text of the answer.
+        changes: changes to the chat's `ChatSettings`.
+        parts: messages of the answer, if the text is split already.
+        stored: whether the command has stored the answer and its changes itself.
     """
 
     text: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     parts: Sequence[str] = ()
-    kept: bool = False
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,50 +56,50 @@ class BotCommand:
     """A command.
 
     Args:
-        name: what is written after the slash.
-        arguments: what may follow.
-        help: what it does.
-        run: follows it. Done twice, because a restart came between, it changes nothing more. Raises Mistake, Refused.
+        name: the name after the slash.
+        arguments: syntax of the arguments.
+        help: description.
+        run: executes the command; must be idempotent, because a restart may repeat it. Raises CommandError, Refused.
     """
 
     name: str
     arguments: str
     help: str
-    run: Callable[[CommandContext, Task, str], Awaitable[Answer]]
+    run: Callable[[CommandContext, Task, str], Awaitable[CommandResult]]
 
     @property
     def usage(self) -> str:
-        """How it is written."""
+        """Syntax of the command."""
         return f"/{self.name} {self.arguments}".rstrip()
 
 
-async def answer_command(desk: CommandContext, task: Task) -> list[str]:
-    """Follows a command and keeps what came of it.
+async def answer_command(context: CommandContext, task: Task) -> list[str]:
+    """Execute a command and store its result.
 
     Returns:
-        The messages that answer.
+        The messages of the answer.
     """
     name, rest = task.command
     try:
-        answer = await find(name).run(desk, task, rest)
+        result = await find(name).run(context, task, rest)
     except CommandError as error:
-        answer = Answer(str(error))
+        result = CommandResult(str(error))
     except Refused as error:
-        gone = error.status == 404  # deleted on the server, by its age or by hand
-        answer = (
-            Answer(texts.GONE, {"conversation": None}) if gone else Answer(texts.refused(error, fault=texts.NOT_DONE))
-        )
-    parts = list(answer.parts) or split(answer.text)
-    if not answer.kept:
-        await desk.state.answer(task, parts, **answer.changes)
+        if error.status == 404:  # the conversation expired or was deleted on the server
+            result = CommandResult(texts.GONE, {"conversation": None})
+        else:
+            result = CommandResult(texts.refused(error, fault=texts.NOT_DONE))
+    parts = list(result.parts) or split(result.text)
+    if not result.stored:
+        await context.state.store_answer(task, parts, **result.changes)
     return parts
 
 
 def find(name: str) -> BotCommand:
-    """The command of a name.
+    """Return the command of a name.
 
     Raises:
-        Mistake: when there is none; names the nearest.
+        CommandError: for an unknown name; suggests the nearest.
     """
     names = [command.name for command in COMMANDS]
     if name.lower() in names:
@@ -105,30 +111,30 @@ def _capitalize(message: str) -> str:
     return message[:1].upper() + message[1:]
 
 
-async def _start(desk: CommandContext, task: Task, rest: str) -> Answer:
-    return Answer(texts.HELLO)
+async def _start(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    return CommandResult(texts.HELLO)
 
 
-async def _help(desk: CommandContext, task: Task, rest: str) -> Answer:
+async def _help(context: CommandContext, task: Task, rest: str) -> CommandResult:
     if rest:
         command = find(rest.removeprefix("/"))
-        return Answer(f"{command.usage}\n{command.help}")
-    return Answer("\n".join(f"{command.usage} - {command.help}" for command in COMMANDS) + f"\n\n{texts.HINTS}")
+        return CommandResult(f"{command.usage}\n{command.help}")
+    return CommandResult("\n".join(f"{command.usage} - {command.help}" for command in COMMANDS) + f"\n\n{texts.HINTS}")
 
 
-async def _reset(desk: CommandContext, task: Task, rest: str) -> Answer:
-    return Answer("A new conversation; persona and options stay.", {"conversation": None})
+async def _reset(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    return CommandResult("A new conversation; persona and options stay.", {"conversation": None})
 
 
-async def _forget(desk: CommandContext, task: Task, rest: str) -> Answer:
-    for conversation in await desk.state.conversations(task.chat):
-        await retry_with_backoff(lambda one=conversation: _delete(desk.server, one))  # type: ignore[misc]
-    await desk.state.forget(task, [texts.FORGOTTEN])
-    await desk.state.clean()
-    return Answer(texts.FORGOTTEN, kept=True)
+async def _forget(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    for conversation in await context.state.conversations(task.chat):
+        await retry_with_backoff(lambda id=conversation: _delete(context.server, id))  # type: ignore[misc]
+    await context.state.forget(task, [texts.FORGOTTEN])
+    await context.state.clean()
+    return CommandResult(texts.FORGOTTEN, stored=True)
 
 
-async def _delete(server: Server, conversation: str) -> None:
+async def _delete(server: ServerClient, conversation: str) -> None:
     try:
         await server.ask("DELETE", f"/conversations/{conversation}")
     except Refused as error:
@@ -136,121 +142,127 @@ async def _delete(server: Server, conversation: str) -> None:
             raise
 
 
-async def _undo(desk: CommandContext, task: Task, rest: str) -> Answer:
-    conversation = (await desk.state.settings(task.chat)).conversation
+async def _undo(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    conversation = (await context.state.settings(task.chat)).conversation
     if conversation is None:
         raise CommandError(texts.NOTHING_TO_UNDO)
-    path, plan = f"/conversations/{conversation}", task.plan
+    path = f"/conversations/{conversation}"
+    plan = task.plan
     if plan is None:
-        # Which version is undone is kept before it is: a second time, the server sees that it is done.
-        now = await retry_with_backoff(lambda: desk.server.ask("GET", path))
-        if not now["turns"]:
+        # The version to undo is stored first, so that a repetition after a restart does not undo another exchange.
+        current = await retry_with_backoff(lambda: context.server.ask("GET", path))
+        if not current["turns"]:
             raise CommandError(texts.NOTHING_TO_UNDO)
-        plan = {"version": now["version"], "turns": len(now["turns"])}
-        await desk.state.attempt(task, plan=plan, attempt=0)
+        plan = {"version": current["version"], "turns": len(current["turns"])}
+        await context.state.store_attempt(task, plan=plan, attempt=0)
     try:
         body = {"version": plan["version"]}
-        after = (await retry_with_backoff(lambda: desk.server.ask("POST", f"{path}/undo", body), conflicts={}))[
-            "conversation"
-        ]
+        undone = await retry_with_backoff(lambda: context.server.ask("POST", f"{path}/undo", body), conflicts={})
+        after = undone["conversation"]
     except Refused as error:
         if error.code != "conflict":
             raise
-        after = await retry_with_backoff(lambda: desk.server.ask("GET", path))
+        after = await retry_with_backoff(lambda: context.server.ask("GET", path))
         if after["version"] != plan["version"] + 1 or len(after["turns"]) >= plan["turns"]:
             raise CommandError(texts.CHANGED_ELSEWHERE) from None
     left = len(after["turns"])
-    return Answer(f"Taken back; {left or 'no'} turn{'' if left == 1 else 's'} {'is' if left == 1 else 'are'} left.")
+    noun, verb = ("turn", "is") if left == 1 else ("turns", "are")
+    return CommandResult(f"Taken back; {left or 'no'} {noun} {verb} left.")
 
 
-async def _retry(desk: CommandContext, task: Task, rest: str) -> Answer:
-    return Answer(parts=await desk.replies.reply(task))
+async def _retry(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    return CommandResult(parts=await context.replies.reply(task))
 
 
-async def _persona(desk: CommandContext, task: Task, rest: str) -> Answer:
-    settings = await desk.state.settings(task.chat)
+async def _persona(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    settings = await context.state.settings(task.chat)
     persona = settings.persona
     if persona is None:
-        persona = await _usual_persona(desk, task)
+        persona = await _default_persona(context, task)
     try:
         persona = edit_persona(persona, rest)
     except ValueError as error:
         raise CommandError(_capitalize(str(error))) from None
     shown = "\n".join(persona) or f"{_capitalize(NO_PERSONA)}."
-    return await _changed(desk, task, replace(settings, persona=persona), shown) if rest else Answer(shown)
+    return await _changed(context, task, replace(settings, persona=persona), shown) if rest else CommandResult(shown)
 
 
-async def _usual_persona(desk: CommandContext, task: Task) -> tuple[str, ...]:
-    """The server's, kept before it is changed: a second time, the server would tell what the first time made of it."""
+async def _default_persona(context: CommandContext, task: Task) -> tuple[str, ...]:
+    """Return the server's persona; it is stored before the command changes it, for a repetition after a restart."""
     if task.plan is None:
-        path = f"/conversations/{await desk.replies.conversation(task)}"
-        persona = (await retry_with_backoff(lambda: desk.server.ask("GET", path)))["persona"]
-        await desk.state.attempt(task, plan={"persona": persona}, attempt=0)
+        path = f"/conversations/{await context.replies.conversation(task)}"
+        persona = (await retry_with_backoff(lambda: context.server.ask("GET", path)))["persona"]
+        await context.state.store_attempt(task, plan={"persona": persona}, attempt=0)
         return tuple(persona)
     return tuple(task.plan["persona"])
 
 
-async def _set(desk: CommandContext, task: Task, rest: str) -> Answer:
-    settings = await desk.state.settings(task.chat)
-    about = await retry_with_backoff(lambda: desk.server.ask("GET", "/about"))
+async def _set(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    settings = await context.state.settings(task.chat)
+    about = await retry_with_backoff(lambda: context.server.ask("GET", "/about"))
     in_effect = _in_effect(about, settings)
     name, value = parse_option(rest)
     if not name:
-        # The model has others, which are nobody's to set here.
-        own_to_set = [(key, *found) for key, found in in_effect.items() if key in about.get("option_help", {})]
-        return Answer("\n".join(f"{key} = {show_value(value)} ({who})" for key, value, who in own_to_set))
+        # Options of the model that the API does not accept are not shown.
+        settable = [(key, *shown) for key, shown in in_effect.items() if key in about.get("option_help", {})]
+        return CommandResult("\n".join(f"{key} = {show_value(value)} ({source})" for key, value, source in settable))
     if not value:
         if name not in about.get("option_help", {}):
             raise CommandError(f"There is no option {name}; /set lists those in effect")
-        return Answer(_shown(name, in_effect))
-    own = dict(settings.options)
+        return CommandResult(_shown(name, in_effect))
+    options = dict(settings.options)
     if value != "default":
-        own[name] = parse_value(value)
-    elif name in own:
-        del own[name]
+        options[name] = parse_value(value)
+    elif name in options:
+        del options[name]
     else:
         raise CommandError(f"{name} was not set")
-    settings = replace(settings, options=own)
-    return await _changed(desk, task, settings, _shown(name, _in_effect(about, settings)))
+    settings = replace(settings, options=options)
+    return await _changed(context, task, settings, _shown(name, _in_effect(about, settings)))
 
 
-async def _preset(desk: CommandContext, task: Task, rest: str) -> Answer:
-    about = await retry_with_backoff(lambda: desk.server.ask("GET", "/about"))
-    settings, presets = await desk.state.settings(task.chat), about.get("presets", {})
+async def _preset(context: CommandContext, task: Task, rest: str) -> CommandResult:
+    about = await retry_with_backoff(lambda: context.server.ask("GET", "/about"))
+    settings = await context.state.settings(task.chat)
+    presets = about.get("presets", {})
     if rest:
         if rest != "off" and rest not in presets:
             known = f"there are {', '.join(presets)}" if presets else "this model has none"
             raise CommandError(f"There is no preset {rest!r}; {known}")
         shown = "No preset: the model's own options." if rest == "off" else f"Preset {rest}."
-        return await _changed(desk, task, replace(settings, preset=rest, options={}), shown)
-    now = about.get("preset") if settings.preset is None else settings.preset
+        return await _changed(context, task, replace(settings, preset=rest, options={}), shown)
+    current = about.get("preset") if settings.preset is None else settings.preset
     lines = [
-        f"{name}{' (in effect)' if name == now else ''}: "
+        f"{name}{' (in effect)' if name == current else ''}: "
         + ", ".join(f"{key}={show_value(value)}" for key, value in options.items())
         for name, options in presets.items()
     ]
-    return Answer("\n".join(lines) or "This model has no presets.")
+    return CommandResult("\n".join(lines) or "This model has no presets.")
 
 
-async def _changed(desk: CommandContext, task: Task, settings: ChatSettings, shown: str) -> Answer:
-    """Has the server see whether settings can be followed; what it refuses is not kept."""
-    conversation = await desk.replies.conversation(task)
-    body = told(settings)
-    await retry_with_backoff(lambda: desk.server.ask("PATCH", f"/conversations/{conversation}", body))
-    return Answer(shown, {"persona": settings.persona, "preset": settings.preset, "options": dict(settings.options)})
+async def _changed(context: CommandContext, task: Task, settings: ChatSettings, shown: str) -> CommandResult:
+    """Send changed settings to the conversation; settings that the server rejects are not stored."""
+    conversation = await context.replies.conversation(task)
+    body = settings_body(settings)
+    await retry_with_backoff(lambda: context.server.ask("PATCH", f"/conversations/{conversation}", body))
+    changes = {"persona": settings.persona, "preset": settings.preset, "options": dict(settings.options)}
+    return CommandResult(shown, changes)
 
 
 def _in_effect(about: Mapping[str, Any], settings: ChatSettings) -> dict[str, tuple[Any, str]]:
-    """Each option's value, and whose it is.
+    """Return each option's value and its source.
 
-    The server says what is in effect with its usual preset; what that sets is not known for another one, and left out.
+    The server reports the options in effect with its default preset. With another preset, the options that the default
+    preset sets are left out, because the model's own values of them are unknown.
     """
-    presets, usual = about.get("presets", {}), about.get("preset")
-    of_model, of_preset = dict(about.get("options", {})), presets.get(settings.preset or usual, {})
-    if settings.preset not in (None, usual):
-        of_model = {name: value for name, value in of_model.items() if name not in presets.get(usual, {})}
+    presets = about.get("presets", {})
+    default = about.get("preset")
+    of_model = dict(about.get("options", {}))
+    if settings.preset not in (None, default):
+        of_model = {name: value for name, value in of_model.items() if name not in presets.get(default, {})}
+    of_preset = presets.get(settings.preset or default, {})
     layers = [(of_model, "model"), (of_preset, "preset"), (settings.options, "you")]
-    return dict(sorted({name: (value, who) for layer, who in layers for name, value in layer.items()}.items()))
+    return dict(sorted({name: (value, source) for layer, source in layers for name, value in layer.items()}.items()))
 
 
 def _shown(name: str, in_effect: Mapping[str, tuple[Any, str]]) -> str:
@@ -273,4 +285,4 @@ COMMANDS = (
     BotCommand("forget", "", "delete everything that was said here, on the server too", _forget),
     BotCommand("help", "[COMMAND]", "show the commands, or one", _help),
 )
-"""In the order of the help and of Telegram's menu."""
+"""Commands in the order of the help and of Telegram's menu."""

@@ -1,4 +1,4 @@
-"""Pieces of a reply in, what a person sees meanwhile out: a live draft where Telegram has it, or that one is typing."""
+"""Show the progress of a reply: a live draft in private chats, the typing indicator elsewhere."""
 
 import asyncio
 import contextlib
@@ -9,38 +9,39 @@ from convmodel.serving.telegram.sending import Sender
 from convmodel.serving.telegram.task_queue import Task
 
 EVERY = 1.0
-"""Seconds between two drafts."""
+"""Seconds between updates of a draft."""
 
 LAST = 2.0
-"""Seconds in which the last draft may end."""
+"""Maximum number of seconds to wait for the last draft."""
 
 TYPING = 4.0
-"""Seconds after which it is shown again that one is typing; Telegram shows it for five."""
+"""Seconds between typing indicators; Telegram shows each for five seconds."""
 
 
 class DraftUpdater:
-    """Shows that a reply is being made, for as long as it is entered.
+    """Async context manager that shows the progress of a reply.
 
     Args:
-        sender: shows it; what fails is left out.
-        task: that is replied to.
+        sender: sends the drafts; failures are ignored.
+        task: the task of the reply.
     """
 
     def __init__(self, sender: Sender, task: Task) -> None:
-        self._sender, self._task = sender, task
-        # Drafts are for chats with one person, and their number is not zero; 31 bits are what every client takes.
+        self._sender = sender
+        self._task = task
+        # Drafts exist in private chats only. A draft id must not be zero, and every client supports 31 bits.
         self._drafts = not task.group
         self._number = task.update % (2**31 - 1) + 1
         self._pieces: list[str] = []
         self._over = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
-    def piece(self, text: str) -> None:
-        """Adds a piece."""
+    def add_piece(self, text: str) -> None:
+        """Add a piece of the reply's text."""
         self._pieces.append(text)
 
-    def again(self) -> None:
-        """Begins anew: what was written does not count."""
+    def restart(self) -> None:
+        """Discard the pieces, because the reply is requested again."""
         self._pieces.clear()
 
     async def __aenter__(self) -> "DraftUpdater":
@@ -52,14 +53,15 @@ class DraftUpdater:
     ) -> None:
         assert self._loop is not None
         self._over.set()
-        # A draft that is on its way is waited for, or it would come after the reply; but not for long.
+        # Wait for a draft in transit, which would otherwise appear after the reply; but not for long.
         await asyncio.wait({self._loop}, timeout=LAST)
         self._loop.cancel()
         await asyncio.gather(self._loop, return_exceptions=True)
 
     async def _show(self) -> None:
         loop = asyncio.get_running_loop()
-        shown, typed = 0, -TYPING
+        shown = 0
+        typed = -TYPING
         while not self._over.is_set():
             if self._drafts and len(self._pieces) > shown:
                 shown = len(self._pieces)

@@ -1,40 +1,44 @@
-"""What can go wrong between Telegram, the bot and the server, by what is to be done about it."""
+"""Exceptions of the bot, one per reaction of the caller."""
 
 
 class TokenRefused(ValueError):
-    """The Bot API does not know the token; nothing can be done but to give another one."""
+    """The Bot API rejects the token; only another token helps."""
 
 
 class ChatUnavailable(Exception):
-    """The bot may not write to a chat: it was blocked, or removed."""
+    """The bot may not write to a chat because it was blocked or removed."""
 
 
 class MessageRejected(Exception):
-    """Telegram does not take this message, however often it is sent."""
+    """Telegram rejects this message; sending it again does not help."""
 
 
 class ServerUnavailable(Exception):
-    """The server cannot be reached, or has too much to do: ask again later.
+    """The server cannot be reached or is overloaded; the request can be repeated later.
 
     Args:
-        seconds: after which, where it said so.
-        status: of HTTP, where it said one.
+        message: reason, for the log.
+        seconds: delay from the Retry-After header; None if there was none.
+        status: HTTP status; None without a response.
     """
 
     def __init__(self, message: str, *, seconds: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
-        self.seconds, self.status = seconds, status
+        self.seconds = seconds
+        self.status = status
 
 
 class Refused(Exception):
-    """The server does not do what it was asked.
+    """The server rejects a request.
 
     Args:
-        status: of HTTP; 500 and above when the fault is not in what was asked.
-        message: for a person.
-        code: names the case.
+        status: HTTP status; 500 and above for an error of the server.
+        message: message for the user.
+        code: error code of the server's API.
     """
 
     def __init__(self, status: int, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+        self.status = status
+        self.message = message
+        self.code = code

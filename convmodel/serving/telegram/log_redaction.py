@@ -1,4 +1,4 @@
-"""A secret in, logs in which it does not stand out."""
+"""Remove the bot token from log records."""
 
 import logging
 import traceback
@@ -6,14 +6,14 @@ import traceback
 from convmodel.serving.logs import format_trace
 
 LOGGERS = ("convmodel.serving", "uvicorn")
-"""Whose handlers write; see `convmodel.serving.logs`."""
+"""Loggers with their own handlers; see `convmodel.serving.logs`."""
 
 
 class RedactTokenFilter(logging.Filter):
-    """Takes a token out of every line: it is part of each address of the Bot API, and errors like to name addresses.
+    """Removes a token from every record: each URL of the Bot API contains it, and exceptions often quote URLs.
 
     Args:
-        token: whose second half is the secret.
+        token: the token; its part after the colon is the secret.
     """
 
     def __init__(self, token: str) -> None:
@@ -21,16 +21,17 @@ class RedactTokenFilter(logging.Filter):
         self._secret = token.partition(":")[2]
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every line pass."""
-        record.msg, record.args = record.getMessage().replace(self._secret, "..."), ()
+        """Redact the record in place, and return True."""
+        record.msg = record.getMessage().replace(self._secret, "...")
+        record.args = ()
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and self._secret in "".join(traceback.format_exception(error)):
-            record.exc_text = format_trace(error)  # what a formatter finds here it adds, and asks the error for no words
+            record.exc_text = format_trace(error)  # formatters use a cached exc_text instead of the exception's message
         return True
 
 
 def hide(token: str) -> None:
-    """Hides a token in what is logged from now on, by us and, where nobody else listens, by what we stand on."""
-    found = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
-    for handler in filter(None, [*found, logging.lastResort]):
+    """Redact a token from all further log output, including the last-resort handler of libraries."""
+    handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
+    for handler in filter(None, [*handlers, logging.lastResort]):
         handler.addFilter(RedactTokenFilter(token))

@@ -1,64 +1,66 @@
-"""A text of any length in, messages that Telegram takes out."""
+"""Split texts into messages within Telegram's length limit."""
 
 import regex
 
 LIMIT = 4096
-"""UTF-16 code units of a message. Source: https://core.telegram.org/bots/api#sendmessage; its lengths are in these."""
+"""Maximum length of a message in UTF-16 code units. Source: https://core.telegram.org/bots/api#sendmessage"""
 
 _ENDS = (r"\n\s*\n", r"\n", r"[.!?…。！？]['\"”’)\]]*(?=\s)|[。！？]", r"\s")
-"""After which a text is divided, the best first: a paragraph, a line, a sentence, a word."""
+"""Patterns after which to split, best first: paragraph, line, sentence, word."""
 
 
 def units(text: str) -> int:
-    """The UTF-16 code units of a text."""
+    """Return the length of a text in UTF-16 code units."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
 def clean(text: str) -> str:
-    """A text without what no message can hold: halves of surrogate pairs, and NUL."""
+    """Remove lone surrogates and NUL, which no message can contain."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
 def split(text: str, *, limit: int = LIMIT) -> list[str]:
-    """Divides a text into messages.
+    """Split a text into messages.
 
-    Nothing but white space is lost, and that only at the ends of messages, where Telegram cuts it off itself. What a
-    reader sees as one character stays whole, unless it alone is longer than the limit.
+    Only white space at the ends of messages is lost, where Telegram would remove it too. Grapheme clusters are not
+    split, unless one alone exceeds the limit.
 
     Args:
-        limit: UTF-16 code units of each, at least 2.
+        text: text of any length.
+        limit: maximum length of a message in UTF-16 code units, at least 2.
 
     Returns:
-        Texts that are not empty; none for a text of white space.
+        Non-empty texts; an empty list for a blank text.
     """
-    text, parts = clean(text).strip(), []
+    text = clean(text).strip()
+    parts = []
     while text:
-        end = _end(text, limit)
+        end = _split_point(text, limit)
         parts.append(text[:end].rstrip())
         text = text[end:].lstrip()
     return parts
 
 
-def _end(text: str, limit: int) -> int:
-    """Where the first message ends."""
-    most = _fitting(text, limit)
-    if most == len(text):
-        return most
-    window = text[: most + 1]
-    whole = {found.end() for found in regex.finditer(r"\X", window) if found.end() <= most}
+def _split_point(text: str, limit: int) -> int:
+    """Return the length of the first message in characters."""
+    max_end = _fitting(text, limit)
+    if max_end == len(text):
+        return max_end
+    window = text[: max_end + 1]
+    boundaries = {match.end() for match in regex.finditer(r"\X", window) if match.end() <= max_end}
     for pattern in _ENDS:
-        # A first message of less than half the limit would look torn; a lesser end that lies further on is taken.
-        ends = [found.end() for found in regex.finditer(pattern, window) if found.end() >= most // 2]
-        if good := whole.intersection(ends):
-            return max(good)
-    return max(whole, default=most)
+        # A message below half the limit looks torn; then a weaker boundary further on is better.
+        ends = [match.end() for match in regex.finditer(pattern, window) if match.end() >= max_end // 2]
+        if candidates := boundaries.intersection(ends):
+            return max(candidates)
+    return max(boundaries, default=max_end)
 
 
 def _fitting(text: str, limit: int) -> int:
-    """How many characters fit."""
+    """Return the number of leading characters that fit into the limit."""
     room = limit
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         room -= 2 if character > "\uffff" else 1
         if room < 0:
-            return place
+            return position
     return len(text)

@@ -1,14 +1,14 @@
-"""What the bot itself says."""
+"""Texts of the bot's own messages."""
 
 from convmodel.serving.telegram.errors import Refused
 
 HELLO = """\
-Hello! Write to me, and a model replies. It is no person: do not rely on what it says.
+Hello! Write to me, and a model replies. It is not a person: do not rely on what it says.
 /help lists what else I can do; /forget deletes everything that was said here."""
 
 HINTS = """\
-Several messages that arrive while I write are answered together. In a group I answer whoever mentions me or \
-replies to me, and commands with my name behind them. //text says /text."""
+Several messages that arrive while I write are answered together. In a group I answer messages that mention me or \
+reply to me, and commands with my name after them. //text sends /text."""
 
 UNREADABLE = "I can read text only."
 
@@ -16,13 +16,13 @@ LONGER = "This takes longer than usual. Your message is kept, and will be answer
 
 STOPPED = "Stopped. /retry makes a reply."
 
-EMPTY = "The model had nothing to say. /retry makes another reply."
+EMPTY = "The model's reply is empty. /retry makes another reply."
 
 FAILED = "Something went wrong, and there is no reply. /retry asks for one again."
 
 NOT_DONE = "Something went wrong; try again later."
 
-UNSHOWN = "Telegram does not take what the model wrote. /retry makes another reply."
+UNSHOWN = "Telegram does not accept the model's reply. /retry makes another reply."
 
 NOTHING_TO_REPLY_TO = "There is nothing to reply to; say something first."
 
@@ -36,5 +36,5 @@ FORGOTTEN = "Everything that was said here is deleted, on the server too, and so
 
 
 def refused(error: Refused, *, fault: str = FAILED) -> str:
-    """What a person is told of a request that was not followed; a fault of the server stays its own."""
+    """Return the message for a request that the server rejected; details of server errors are not shown."""
     return fault if error.status >= 500 else str(error)

@@ -1,4 +1,4 @@
-"""What Telegram has for the bot in, rows that must be done out; what is confirmed to Telegram is safe on the disk."""
+"""Long polling: receive updates, store them, then confirm them to Telegram."""
 
 import asyncio
 import logging
@@ -19,10 +19,9 @@ from pydantic import ValidationError
 from convmodel.serving.telegram.errors import TokenRefused
 from convmodel.serving.telegram.rate_limit import backoff
 from convmodel.serving.telegram.sending import REFUSED, TIMEOUT
-from convmodel.serving.telegram.task_queue import State
-from convmodel.serving.telegram.updates import KINDS, Asked, asked
-from convmodel.serving.telegram.updates import dispatcher as make_dispatcher
-from convmodel.serving.telegram.workers import Chats
+from convmodel.serving.telegram.task_queue import TaskQueue
+from convmodel.serving.telegram.updates import KINDS, UpdateRequest, make_dispatcher, parse_update
+from convmodel.serving.telegram.workers import ChatWorkers
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ PRUNE_SECONDS = 3600.0
 
 
 class GetUpdates(TelegramMethod[list[Any]]):
-    """getUpdates, whose updates are read one by one: one that cannot be read does not hide the others."""
+    """getUpdates with unparsed updates, so that one invalid update does not hide the others."""
 
     __returning__ = list[Any]
     __api_method__ = "getUpdates"
@@ -41,27 +40,31 @@ class GetUpdates(TelegramMethod[list[Any]]):
 
 
 class Poller:
-    """Asks for updates and keeps them.
+    """Receives and stores updates.
 
     Args:
-        bot: asks.
-        state: keeps them, and then the offset with which the next request confirms them.
-        chats: are woken.
-        seconds: for which Telegram waits for something to tell.
+        bot: client of the Bot API.
+        state: storage of the updates and of the offset that confirms them.
+        chats: workers to wake for the new tasks.
+        seconds: long-polling timeout.
     """
 
-    def __init__(self, bot: Bot, state: State, chats: Chats, *, seconds: int = 30) -> None:
-        self._bot, self._state, self._chats, self._seconds = bot, state, chats, seconds
+    def __init__(self, bot: Bot, state: TaskQueue, chats: ChatWorkers, *, seconds: int = 30) -> None:
+        self._bot = bot
+        self._state = state
+        self._chats = chats
+        self._seconds = seconds
         self._dispatcher: Dispatcher = make_dispatcher()
         self._pruned = 0.0
 
     async def run(self) -> None:
-        """Never returns.
+        """Poll for ever.
 
         Raises:
-            TokenRefused: the bot may do nothing any more.
+            TokenRefused: if the Bot API rejects the token.
         """
-        waits, offset = backoff(), await self._open()
+        waits = backoff()
+        offset = await self._open()
         while True:
             try:
                 raw = await self._bot(
@@ -73,14 +76,14 @@ class Poller:
                 raise TokenRefused(REFUSED) from None
             except TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
-            except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is not there now
-                # A conflict says of itself what it is: another program with the same token, or a webhook. What others
-                # say may hold the address that was asked, and with it the token.
+            except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is unavailable
+                # Only the text of a conflict (a second program with the token, or a webhook) is safe to log: other
+                # messages may contain the URL and with it the token.
                 detail = error.message if isinstance(error, TelegramConflictError) else ""
                 LOG.warning("no updates: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:
-                if raw and following is None:  # nothing there has an id by which it could be confirmed
+                if raw and following is None:  # no update has an id that could be confirmed
                     await waits.asleep()
                 else:
                     waits.reset()
@@ -93,41 +96,41 @@ class Poller:
         return await self._state.next_offset()
 
     async def _take_in(self, raw: list[Any]) -> int | None:
-        """Keeps updates; returns the offset that confirms them, or None where there is none."""
-        received: list[tuple[int, Asked | None]] = []
-        for one in raw:
-            number = update_id(one)
-            if number is None:
-                LOG.warning("an update without a usable update_id is passed over")
+        """Store updates; return the offset that confirms them, or None if no update has an id."""
+        received: list[tuple[int, UpdateRequest | None]] = []
+        for raw_update in raw:
+            id = update_id(raw_update)
+            if id is None:
+                LOG.warning("skipping an update without a usable update_id")
             else:
-                received.append((number, await self._read(number, one)))
+                received.append((id, await self._read(id, raw_update)))
         if not received:
             return None
-        # Of these updates, not of all times: after a quiet week Telegram's numbers may begin anew, lower.
-        offset = max(number for number, _ in received) + 1
+        # The maximum of these updates only: after a week without updates Telegram may restart at a lower id.
+        offset = max(id for id, _ in received) + 1
         for chat in await self._state.take_in(received, offset=offset):
             self._chats.wake(chat)
-        for _, asks in received:
-            if asks is not None and asks.kind == "stop":
-                self._chats.stop(asks.chat)
-            elif asks is not None and asks.moved_to is not None:
-                self._chats.wake(asks.moved_to)  # what waited has moved with the chat
+        for _, request in received:
+            if request is not None and request.kind == "stop":
+                self._chats.stop(request.chat)
+            elif request is not None and request.moved_to is not None:
+                self._chats.wake(request.moved_to)  # the waiting tasks have moved with the chat
         return offset
 
-    async def _read(self, number: int, one: Any) -> Asked | None:
-        """What an update asks; None, and a line in the log, for one that cannot be read."""
+    async def _read(self, id: int, raw_update: Any) -> UpdateRequest | None:
+        """Parse an update; log an invalid one and return None."""
         try:
-            update = Update.model_validate(one, context={"bot": self._bot})
-            asks = await asked(update, bot=self._bot, dispatcher=self._dispatcher)
-            if asks is not None:
-                _check(asks)
-            return asks
+            update = Update.model_validate(raw_update, context={"bot": self._bot})
+            request = await parse_update(update, bot=self._bot, dispatcher=self._dispatcher)
+            if request is not None:
+                _check(request)
+            return request
         except ValidationError as error:
             [problem, *_] = error.errors(include_input=False, include_url=False, include_context=False)
             where = ".".join(str(part) for part in problem["loc"])
-            LOG.warning("update %s is passed over: %s: %s", number, where, problem["type"])
+            LOG.warning("skipping update %s: %s: %s", id, where, problem["type"])
         except Exception as error:
-            LOG.warning("update %s is passed over: %s", number, type(error).__name__)
+            LOG.warning("skipping update %s: %s", id, type(error).__name__)
         return None
 
     async def _prune(self) -> None:
@@ -137,14 +140,14 @@ class Poller:
             await self._state.prune()
 
 
-def update_id(one: Any) -> int | None:
-    """The id of an update, if it is one that a store can hold."""
-    number = one.get("update_id") if isinstance(one, dict) else None
-    return number if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**63 - 1 else None
+def update_id(raw_update: Any) -> int | None:
+    """Return the id of an update; None if it is missing or too large for the store."""
+    id = raw_update.get("update_id") if isinstance(raw_update, dict) else None
+    return id if isinstance(id, int) and not isinstance(id, bool) and 0 < id < 2**63 - 1 else None
 
 
-def _check(asks: Asked) -> None:
-    """Raises OverflowError for ids that no store can hold."""
-    for number in (asks.chat, asks.message, asks.thread, asks.moved_to):
-        if number is not None and not -(2**63) <= number < 2**63:
+def _check(request: UpdateRequest) -> None:
+    """Raise OverflowError for ids that do not fit into 64 bits."""
+    for id in (request.chat, request.message, request.thread, request.moved_to):
+        if id is not None and not -(2**63) <= id < 2**63:
             raise OverflowError

@@ -1,51 +1,54 @@
-"""How long to wait: for one's turn to send, and before something that failed is tried again."""
+"""Rate limits for sending messages, and backoff for retries."""
 
 import asyncio
 import time
 
 from aiogram.utils.backoff import Backoff, BackoffConfig
 
-FIRST, LONGEST = 0.5, 15.0
-"""Seconds before something is tried again: the first time, and at most."""
+FIRST = 0.5
+LONGEST = 15.0
+"""Seconds before the first retry, and maximum number of seconds before a retry."""
 
 
 def backoff() -> Backoff:
-    """Waits that are twice as long each time."""
+    """Return exponentially growing waits with jitter."""
     return Backoff(BackoffConfig(min_delay=FIRST, max_delay=LONGEST, factor=2.0, jitter=FIRST / 5))
 
 
 class RateLimiter:
-    """Messages of everybody and of each chat at a pace that Telegram allows.
+    """Limits the rate of messages per chat and in total.
 
     Source: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 
     Args:
-        gap: seconds between two messages to a person.
-        group_gap: seconds between two messages to a group, which takes 20 a minute.
-        per_second: messages to all chats together.
+        gap: seconds between messages to a private chat.
+        group_gap: seconds between messages to a group; Telegram allows 20 per minute.
+        per_second: maximum number of messages per second to all chats.
     """
 
     def __init__(self, *, gap: float = 1.0, group_gap: float = 3.0, per_second: float = 30.0) -> None:
-        self._gap, self._group_gap, self._all_gap = gap, group_gap, 1 / per_second
+        self._gap = gap
+        self._group_gap = group_gap
+        self._all_gap = 1 / per_second
         self._chats: dict[int, float] = {}
-        self._all = 0.0
+        self._next_free = 0.0
 
-    async def turn(self, chat: int, *, group: bool) -> None:
-        """Returns when a message may be sent to a chat."""
+    async def wait_turn(self, chat: int, *, group: bool) -> None:
+        """Wait until a message may be sent to a chat."""
         self._drop_old()
         start = max(time.monotonic(), self._chats.get(chat, 0.0))
         self._chats[chat] = start + (self._group_gap if group else self._gap)
         await asyncio.sleep(max(0.0, start - time.monotonic()))
-        start = max(time.monotonic(), self._all)
-        self._all = start + self._all_gap
+        start = max(time.monotonic(), self._next_free)
+        self._next_free = start + self._all_gap
         await asyncio.sleep(max(0.0, start - time.monotonic()))
 
-    def now(self) -> bool:
-        """Whether something that can be left out may be sent now; then it counts."""
+    def try_acquire(self) -> bool:
+        """Return whether an optional message may be sent now, and if so count it."""
         now = time.monotonic()
-        if self._all > now:
+        if self._next_free > now:
             return False
-        self._all = now + self._all_gap
+        self._next_free = now + self._all_gap
         return True
 
     def _drop_old(self) -> None:

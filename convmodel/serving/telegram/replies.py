@@ -1,4 +1,4 @@
-"""A task that wants a reply in, the messages of the reply out; whatever is cut off on the way is made whole."""
+"""Request replies from the server, and repeat requests whose reply was cut off."""
 
 import contextlib
 import logging
@@ -8,103 +8,112 @@ from typing import Any
 from aiogram.exceptions import TelegramMigrateToChat
 
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.api_client import Server, retry_with_backoff
+from convmodel.serving.telegram.api_client import ServerClient, retry_with_backoff
 from convmodel.serving.telegram.chat_settings import ChatSettings
 from convmodel.serving.telegram.drafts import DraftUpdater
 from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused
 from convmodel.serving.telegram.message_split import split
 from convmodel.serving.telegram.sending import Sender
-from convmodel.serving.telegram.task_queue import State, Task
+from convmodel.serving.telegram.task_queue import Task, TaskQueue
 
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-"""Requests for one reply; after so many, what there is is taken."""
+"""Maximum number of requests per reply; then the partial text is used."""
 
 
-class Replies:
-    """Has tasks replied to.
+class ReplyRequester:
+    """Requests the replies of tasks.
 
     Args:
-        state: keeps which request is being made, so that a restart makes the same one.
-        server: replies.
-        sender: shows what is going on.
-        bot: id of the bot, for the keys of idempotency.
+        state: storage of the current request of a task, so that a restart repeats the same one.
+        server: client of the server that generates the replies.
+        sender: sends drafts and notices.
+        bot: id of the bot, part of the idempotency keys.
     """
 
-    def __init__(self, state: State, server: Server, sender: Sender, *, bot: int) -> None:
-        self._state, self._server, self._sender, self._bot = state, server, sender, bot
+    def __init__(self, state: TaskQueue, server: ServerClient, sender: Sender, *, bot: int) -> None:
+        self._state = state
+        self._server = server
+        self._sender = sender
+        self._bot = bot
 
     async def conversation(self, task: Task) -> str:
-        """The conversation of a task's chat, which is begun where there is none, and told how to reply.
+        """Return the conversation id of a task's chat; create the conversation and send it the settings if necessary.
 
         Raises:
-            Refused: for settings that the server does not take any more.
+            Refused: if the server rejects the settings.
         """
         chat = task.chat
         settings = await self._state.settings(chat)
         if settings.conversation is None:
-            body, key = {"meta": {"from": "telegram"}}, f"{self._key(task)}-begin"
-            begun = await retry_with_backoff(lambda: self._server.ask("POST", "/conversations", body, key=key))
-            await self._state.begin_conversation(chat, str(begun["id"]))
+            body = {"meta": {"from": "telegram"}}
+            key = f"{self._key(task)}-begin"
+            created = await retry_with_backoff(lambda: self._server.ask("POST", "/conversations", body, key=key))
+            await self._state.begin_conversation(chat, str(created["id"]))
             settings = await self._state.settings(chat)
         assert settings.conversation is not None
         if not settings.told:
             path = f"/conversations/{settings.conversation}"
-            if any(told(settings).values()) or settings.persona is not None:
-                await retry_with_backoff(lambda: self._server.ask("PATCH", path, told(settings)))
+            body = settings_body(settings)
+            if any(body.values()) or settings.persona is not None:
+                await retry_with_backoff(lambda: self._server.ask("PATCH", path, body))
             await self._state.change(chat, told=True)
         return settings.conversation
 
     async def reply(self, task: Task) -> list[str]:
-        """The messages that answer a turn, or a /retry.
+        """Return the messages that answer a turn or a /retry.
 
-        A reply that was cut off because this program or the server ended is stored there as far as it had come. Its
-        request, with the same key, finds it; then it is made anew by another request, whose number is kept first.
+        If this program or the server ended during generation, the server has stored the partial reply. The repeated
+        request, with the same key, returns it; then a new request, whose attempt number is stored first, generates the
+        reply again.
         """
-        gone = 0
-        async with DraftUpdater(self._sender, task) as showing:
+        missing = 0
+        async with DraftUpdater(self._sender, task) as draft:
             while True:
                 try:
-                    answer = await self._request(task, showing)
+                    answer = await self._request(task, draft)
                 except Refused as error:
-                    if error.status != 404 or _path(task) != "turns" or gone == ATTEMPTS:
+                    if error.status != 404 or _path(task) != "turns" or missing == ATTEMPTS:
                         return split(texts.refused(error))
-                    gone += 1  # deleted on the server, by its age or by hand
-                    LOG.warning("update %s: its conversation is gone from the server", task.update)
+                    missing += 1  # the conversation expired or was deleted on the server
+                    LOG.warning("update %s: its conversation no longer exists on the server", task.update)
                     await self._state.change(task.chat, conversation=None)
                     continue
-                next_way = await self._not_whole(task, answer)
-                if next_way is None:
+                path = await self._completing_path(task, answer)
+                if path is None:
                     return split(_text(answer)) or [texts.STOPPED if _cut_off(answer) else texts.EMPTY]
-                task = await self._turn_to(task, next_way)
+                task = await self._next_attempt(task, path)
 
     def _key(self, task: Task) -> str:
-        """What names a task to the server."""
+        """Return the prefix of a task's idempotency keys."""
         return f"telegram-{self._bot}-{task.update}"
 
-    async def _request(self, task: Task, showing: DraftUpdater) -> dict[str, Any]:
+    async def _request(self, task: Task, draft: DraftUpdater) -> dict[str, Any]:
         path = _path(task)
-        conversation = (
-            await self.conversation(task) if path == "turns" else (await self._state.settings(task.chat)).conversation
-        )
+        if path == "turns":
+            conversation: str | None = await self.conversation(task)
+        else:
+            conversation = (await self._state.settings(task.chat)).conversation
         if conversation is None:
             raise Refused(409, texts.NOTHING_TO_REPLY_TO)
         key = self._key(task) + (f"-{task.attempt}" if task.attempt else "")
         body = {"text": task.text, "join": True} if path == "turns" else {}
 
         async def once() -> dict[str, Any]:
-            showing.again()
+            draft.restart()
             url = f"/conversations/{conversation}/{path}"
-            return await self._server.reply(url, body, key=key, piece=showing.piece)
+            return await self._server.reply(url, body, key=key, piece=draft.add_piece)
 
         async def longer() -> None:
-            with contextlib.suppress(
-                ChatUnavailable, MessageRejected, TelegramMigrateToChat
-            ):  # the reply will find out, too
+            # Sending the reply will meet the same error and handle it.
+            with contextlib.suppress(ChatUnavailable, MessageRejected, TelegramMigrateToChat):
                 await self._sender.send(task.chat, texts.LONGER, group=task.group, thread=task.thread)
 
         return await retry_with_backoff(once, longer=longer)
+
+    async def _completing_path(self, task: Task, answer: dict[str, Any]) -> str | None:
+        """Return the path of the next request if the reply was cut off, but not by the user; otherwise None."""
 
     async def _not_whole(self, task: Task, answer: dict[str, Any]) -> str | None:
         """The path of the next request where a reply was cut off, and not because the person wanted it."""
@@ -112,14 +121,14 @@ class Replies:
             return None
         return "reply" if answer.get("waiting") is True else "retry"
 
-    async def _turn_to(self, task: Task, path: str) -> Task:
+    async def _next_attempt(self, task: Task, path: str) -> Task:
         task = replace(task, plan={"path": path}, attempt=task.attempt + 1)
-        await self._state.attempt(task, plan=task.plan, attempt=task.attempt)
+        await self._state.store_attempt(task, plan=task.plan, attempt=task.attempt)
         return task
 
 
-def told(settings: ChatSettings) -> dict[str, Any]:
-    """What a conversation is told of how to reply."""
+def settings_body(settings: ChatSettings) -> dict[str, Any]:
+    """Return the body of the request that sends a chat's settings to its conversation."""
     return {
         "persona": None if settings.persona is None else list(settings.persona),
         "preset": settings.preset,

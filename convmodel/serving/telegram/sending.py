@@ -1,4 +1,4 @@
-"""A chat and a text in, a message that Telegram has taken out."""
+"""Send messages to Telegram, with rate limits and retries."""
 
 import asyncio
 import logging
@@ -25,74 +25,78 @@ from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 LOG = logging.getLogger(__name__)
 
 TIMEOUT = 30
-"""Seconds for a request to Telegram that is answered at once."""
+"""Seconds for a request to the Bot API that is not long polling."""
 
 
 class Sender:
-    """Sends messages until they are taken, at Telegram's pace; never with a parse mode: what a model wrote is text.
+    """Sends messages, and retries until Telegram accepts them. No parse mode is set: model output is plain text.
 
     Args:
-        bot: that writes.
-        pace: at which it may.
+        bot: client of the Bot API.
+        pace: rate limits.
     """
 
     def __init__(self, bot: Bot, pace: RateLimiter) -> None:
-        self._bot, self._pace = bot, pace
+        self._bot = bot
+        self._pace = pace
         self.drafts = True
 
     async def send(
         self, chat: int, text: str, *, group: bool = False, thread: int | None = None, answers: int | None = None
     ) -> None:
-        """Sends one message.
+        """Send a message.
 
-        Whether one was taken is not known when the connection broke: it is sent again.
+        If the connection breaks, it is unknown whether Telegram has accepted the message; it is sent again.
 
         Args:
-            text: of at most `splitting.LIMIT` code units.
-            thread: of the chat.
-            answers: the message that it answers, shown with it.
+            chat: id of the chat.
+            text: text of at most `message_split.LIMIT` code units.
+            group: whether the chat is a group.
+            thread: id of the topic in the chat; None for a chat without topics.
+            answers: id of the message to show as answered; None for none.
 
         Raises:
-            Gone: the bot may not write there.
-            NotTaken: Telegram takes no such message.
-            TelegramMigrateToChat: the chat has another id.
-            TokenRefused: the bot may do nothing any more.
+            ChatUnavailable: if the bot may not write to the chat.
+            MessageRejected: if Telegram rejects the message.
+            TelegramMigrateToChat: if the chat has a new id.
+            TokenRefused: if the Bot API rejects the token.
         """
         waits = backoff()
         while True:
-            await self._pace.turn(chat, group=group)
+            await self._pace.wait_turn(chat, group=group)
             try:
                 await self._bot(_message(chat, text, thread, answers), request_timeout=TIMEOUT)
                 return
             except TelegramRetryAfter as error:
-                LOG.warning("Telegram wants %s seconds of rest", error.retry_after)
+                LOG.warning("Telegram requests a pause of %s seconds", error.retry_after)
                 await asyncio.sleep(error.retry_after)
             except (TelegramNetworkError, TelegramServerError, ClientDecodeError, TelegramAPIError) as error:
                 if isinstance(error, ClientDecodeError) and _accepted(error):
                     return
-                if not _passing(error):
+                if not _is_temporary(error):
                     if thread is None and answers is None:
                         raise MessageRejected(type(error).__name__) from None
-                    thread = answers = None  # the thread may be closed, the message deleted; the text still counts
+                    # The topic may be closed, or the answered message deleted; send the text without them.
+                    thread = answers = None
                 else:
-                    LOG.warning("a message is not taken yet: %s", type(error).__name__)
+                    LOG.warning("sending a message failed, trying again: %s", type(error).__name__)
                     await waits.asleep()
 
     async def typing(self, chat: int, *, thread: int | None = None) -> None:
-        """Shows for five seconds that something is written; left out where that fails."""
-        if self._pace.now():
+        """Show the typing indicator for five seconds; failures are ignored."""
+        if self._pace.try_acquire():
             action = SendChatAction(chat_id=chat, action=ChatAction.TYPING, message_thread_id=thread)
-            await self._left_out(action)
+            await self._try(action)
 
     async def draft(self, chat: int, number: int, text: str) -> bool:
-        """Shows a text that is being written, where Telegram can; whether it did."""
-        if not self.drafts or not self._pace.now():
+        """Show a text in progress as a live draft; return whether that succeeded."""
+        if not self.drafts or not self._pace.try_acquire():
             return False
-        return await self._left_out(
+        return await self._try(
             SendMessageDraft(chat_id=chat, draft_id=number, text=text, parse_mode=None, can_stop=True)
         )
 
-    async def _left_out(self, method: SendChatAction | SendMessageDraft) -> bool:
+    async def _try(self, method: SendChatAction | SendMessageDraft) -> bool:
         try:
             await self._bot(method, request_timeout=TIMEOUT)
             return True
@@ -102,26 +106,25 @@ class Sender:
 
 
 def _message(chat: int, text: str, thread: int | None, answers: int | None) -> SendMessage:
+    reply_to = None if answers is None else ReplyParameters(message_id=answers, allow_sending_without_reply=True)
     return SendMessage(
         chat_id=chat,
         text=text,
         parse_mode=None,
         message_thread_id=thread,
-        # A model makes addresses up; nobody is to be led there by a picture.
+        # Models invent URLs, which should not be made attractive by a preview.
         link_preview_options=LinkPreviewOptions(is_disabled=True),
-        reply_parameters=None
-        if answers is None
-        else ReplyParameters(message_id=answers, allow_sending_without_reply=True),
+        reply_parameters=reply_to,
     )
 
 
 def _accepted(error: ClientDecodeError) -> bool:
-    """Whether an answer that could not be read says that all is well."""
+    """Return whether an undecodable response reports success."""
     return isinstance(error.data, dict) and error.data.get("ok") is True
 
 
-def _passing(error: Exception) -> bool:
-    """Whether it may go better another time; raises what somebody else has to deal with."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether a retry may succeed; translate or re-raise the errors that callers handle."""
     if isinstance(error, TelegramForbiddenError):
         raise ChatUnavailable from None
     if isinstance(error, TelegramUnauthorizedError):
@@ -133,4 +136,4 @@ def _passing(error: Exception) -> bool:
     return isinstance(error, TelegramNetworkError | TelegramServerError | ClientDecodeError)
 
 
-REFUSED = "the Bot API refuses the token; give the one that @BotFather shows for the bot in $TELEGRAM_BOT_TOKEN"
+REFUSED = "the Bot API rejects the token; set $TELEGRAM_BOT_TOKEN to the token that @BotFather shows for the bot"

@@ -1,4 +1,4 @@
-"""What the bot must not forget in, rows of a store out: every method is one transaction."""
+"""Persistent queue of the bot's tasks, and the state of its chats; every method is one transaction."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -8,31 +8,33 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from convmodel.serving.store import Store
-from convmodel.serving.telegram import chat_settings as chat_rows
+from convmodel.serving.telegram import chat_settings
 from convmodel.serving.telegram.chat_settings import ChatSettings
 from convmodel.serving.telegram.tables import BOTS, CONVERSATIONS, METADATA, UPDATES
-from convmodel.serving.telegram.updates import Asked
+from convmodel.serving.telegram.updates import UpdateRequest
 
 T = TypeVar("T")
 
 KEPT_SECONDS = 3 * 24 * 3600.0
-"""How long the number of an update that is done is kept. Telegram gives an update again for 24 hours at most."""
+"""Age at which a finished update is deleted. Telegram repeats an update for at most 24 hours."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One message, or several of a chat that are answered together.
+    """A message, or several messages of a chat that are answered together.
 
     Args:
-        update: id of the first one's update: it names the task.
-        kind: see `asking.Kind`.
-        text: of all, a line each; of a command, its name and what followed.
-        message: the last one's id.
-        thread: of the chat, where it has some.
-        attempt: how many requests to the server came to no whole reply.
-        plan: what the current request is, where it is not the usual one.
-        parts: the messages of the answer, or None before they are known.
-        sent: how many of them Telegram has taken.
+        update: id of the first message's update; identifies the task.
+        chat: id of the chat.
+        kind: see `updates.Kind`.
+        text: the texts of all messages, one per line; for a command, its name and arguments.
+        message: id of the last message.
+        thread: id of the topic in the chat; None for a chat without topics.
+        group: whether the chat is a group.
+        attempt: number of requests to the server whose reply was cut off.
+        plan: details of the current request; None for the first request.
+        parts: messages of the answer; None before they are known.
+        sent: number of parts that Telegram has accepted.
     """
 
     update: int
@@ -49,133 +51,138 @@ class Task:
 
     @property
     def command(self) -> tuple[str, str]:
-        """The name of a command, and what followed."""
+        """Name and arguments of a command."""
         name, _, rest = self.text.partition(" ")
         return name, rest.strip()
 
 
-class State:
-    """The bot's own tables.
+class TaskQueue:
+    """The bot's tables in a store.
 
     Args:
-        store: in which they stand. Nothing is read before `open`.
+        store: the store; its tables are created by `open`.
         bot: id of the bot.
     """
 
     def __init__(self, store: Store, *, bot: int) -> None:
-        self._store, self._bot = store, bot
+        self._store = store
+        self._bot = bot
 
     async def open(self) -> None:
-        """Makes the tables where there are none."""
+        """Create the tables if there are none."""
         await self._store.awrite(lambda connection: METADATA.create_all(connection))
 
     # Updates
 
     async def next_offset(self) -> int | None:
-        """The offset of the next getUpdates; None before the first one."""
+        """Return the offset of the next getUpdates; None before the first."""
         return await self._read(lambda connection: connection.scalar(select(BOTS.c.next).where(self._me)))
 
-    async def take_in(self, received: Sequence[tuple[int, Asked | None]], *, offset: int | None) -> list[int]:
-        """Keeps updates, those that were kept before not again, and the offset that confirms them.
+    async def take_in(self, received: Sequence[tuple[int, UpdateRequest | None]], *, offset: int | None) -> list[int]:
+        """Store new updates and the offset that confirms them; skip updates that are stored already.
 
         Args:
-            received: ids of updates, and what they ask.
+            received: update ids, and the requests of the updates.
+            offset: the next offset; None leaves it unchanged.
 
         Returns:
-            The chats that have something to do.
+            The chats with new tasks.
         """
         return await self._write(self._take_in, received, offset)
 
     def _take_in(
-        self, connection: Connection, received: Sequence[tuple[int, Asked | None]], offset: int | None
+        self, connection: Connection, received: Sequence[tuple[int, UpdateRequest | None]], offset: int | None
     ) -> list[int]:
-        where = and_(UPDATES.c.bot == self._bot, UPDATES.c.update.in_([number for number, _ in received]))
+        where = and_(UPDATES.c.bot == self._bot, UPDATES.c.update.in_([id for id, _ in received]))
         known = set(connection.scalars(select(UPDATES.c.update).where(where)))
         chats: dict[int, None] = {}
-        for number, asked in received:
-            if number not in known:
-                known.add(number)
-                if asked is not None:
-                    self._follow(connection, asked)
-                connection.execute(insert(UPDATES).values(_values(asked) | {"bot": self._bot, "update": number}))
-                if asked is not None and asked.to_do:
-                    chats[asked.chat] = None
+        for id, request in received:
+            if id in known:
+                continue
+            known.add(id)
+            if request is not None:
+                self._apply(connection, request)
+            connection.execute(insert(UPDATES).values(_values(request) | {"bot": self._bot, "update": id}))
+            if request is not None and request.to_do:
+                chats[request.chat] = None
         if offset is not None and not connection.execute(update(BOTS).where(self._me).values(next=offset)).rowcount:
             connection.execute(insert(BOTS).values(bot=self._bot, next=offset))
         return list(chats)
 
-    def _follow(self, connection: Connection, asked: Asked) -> None:
-        """What an update changes of what is there already."""
-        if asked.kind == "edit":  # what is being replied to, or was, stays as it was said
-            waits = and_(self._open(asked.chat), UPDATES.c.first.is_(None), UPDATES.c.kind == "say")
-            connection.execute(update(UPDATES).where(waits, UPDATES.c.message == asked.message).values(text=asked.text))
-        elif asked.kind == "stop":
-            replied = and_(self._open(asked.chat), UPDATES.c.first.is_not(None), UPDATES.c.parts.is_(None))
-            connection.execute(update(UPDATES).where(replied).values(stopped=True))
-        elif asked.kind == "moved" and asked.moved_to is not None:
-            chat_rows.move(connection, self._bot, asked.chat, asked.moved_to)
-        elif chat_rows.settings_of(connection, self._bot, asked.chat).left != (asked.kind == "left"):
-            chat_rows.change(connection, self._bot, asked.chat, {"left": asked.kind == "left"})
+    def _apply(self, connection: Connection, request: UpdateRequest) -> None:
+        """Apply an update to stored tasks and chats."""
+        if request.kind == "edit":  # only messages whose reply has not begun
+            waits = and_(self._open(request.chat), UPDATES.c.first.is_(None), UPDATES.c.kind == "say")
+            edited = update(UPDATES).where(waits, UPDATES.c.message == request.message)
+            connection.execute(edited.values(text=request.text))
+        elif request.kind == "stop":
+            in_progress = and_(self._open(request.chat), UPDATES.c.first.is_not(None), UPDATES.c.parts.is_(None))
+            connection.execute(update(UPDATES).where(in_progress).values(stopped=True))
+        elif request.kind == "moved" and request.moved_to is not None:
+            chat_settings.move(connection, self._bot, request.chat, request.moved_to)
+        elif chat_settings.settings_of(connection, self._bot, request.chat).left != (request.kind == "left"):
+            chat_settings.change(connection, self._bot, request.chat, {"left": request.kind == "left"})
 
     async def prune(self) -> None:
-        """Removes the numbers of updates that cannot come again."""
+        """Delete finished updates that Telegram cannot repeat any more."""
         old = and_(UPDATES.c.bot == self._bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
         await self._store.awrite(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
 
     # Tasks
 
     async def chats_to_do(self) -> list[int]:
-        """The chats that have something to do, the one that waits longest first."""
+        """Return the chats with open tasks, the longest-waiting first."""
         where = and_(UPDATES.c.bot == self._bot, UPDATES.c.done.is_(None))
         query = select(UPDATES.c.chat).where(where).group_by(UPDATES.c.chat).order_by(func.min(UPDATES.c.number))
         return await self._read(lambda connection: list(connection.scalars(query)))
 
     async def next_task(self, chat: int, *, characters: int) -> Task | None:
-        """What is to be done next in a chat: what was begun, or the oldest message and, of its kind, those after it.
+        """Return the next task of a chat: the one in progress, or the oldest message and following ones of its kind.
 
         Args:
-            characters: of a turn; messages that together have more become several.
+            chat: id of the chat.
+            characters: maximum length of a turn; longer sequences of messages become several tasks.
         """
         return await self._write(self._next_task, chat, characters)
 
     def _next_task(self, connection: Connection, chat: int, characters: int) -> Task | None:
         rows = connection.execute(select(UPDATES).where(self._open(chat)).order_by(UPDATES.c.number)).all()
-        together = [row for row in rows if row.first is not None]
-        if not together:
-            together = _together(rows, characters)
-            numbers = [row.number for row in together]
+        members = [row for row in rows if row.first is not None]
+        if not members:
+            members = _first_group(rows, characters)
+            numbers = [row.number for row in members]
             joined = update(UPDATES).where(UPDATES.c.number.in_(numbers))
-            connection.execute(joined.values(first=together[0].update if together else None))
-        return _task(together) if together else None
+            connection.execute(joined.values(first=members[0].update if members else None))
+        return _task(members) if members else None
 
     async def is_stopped(self, task: Task) -> bool:
-        """Whether the person has wanted the reply to end by now."""
+        """Return whether the user has stopped the reply."""
         query = select(UPDATES.c.stopped).where(self._of(task))
         return await self._read(lambda connection: any(connection.scalars(query)))
 
-    async def attempt(self, task: Task, *, plan: Any, attempt: int) -> None:
-        """Keeps what the next request to the server is, before it is made."""
+    async def store_attempt(self, task: Task, *, plan: Any, attempt: int) -> None:
+        """Store the details of the next request to the server before it is sent."""
         await self._set(task, plan=plan, attempt=attempt)
 
-    async def answer(self, task: Task, parts: Iterable[str], **changes: Any) -> None:
-        """Keeps the messages of an answer, and what changes in the chat with it; see `ChatSettings`."""
+    async def store_answer(self, task: Task, parts: Iterable[str], **changes: Any) -> None:
+        """Store the messages of an answer, and changes to the chat's `ChatSettings`, in one transaction."""
 
         def work(connection: Connection) -> None:
             connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
             if changes:
-                chat_rows.change(connection, self._bot, task.chat, changes)
+                chat_settings.change(connection, self._bot, task.chat, changes)
 
         await self._store.awrite(work)
 
-    async def sent(self, task: Task, count: int) -> None:
-        """Keeps that Telegram has taken so many parts of an answer."""
+    async def store_sent(self, task: Task, count: int) -> None:
+        """Store the number of parts that Telegram has accepted."""
         await self._set(task, sent=count)
 
-    async def done(self, task: Task) -> None:
-        """Keeps that a task is over, and nothing of its texts."""
+    async def finish(self, task: Task) -> None:
+        """Mark a task as done, and delete its texts."""
         values: dict[str, Any] = {"done": time.time(), "text": None, "parts": None, "plan": None}
         if task.kind == "command" and task.command[0] == "forget":
-            values |= chat_rows.NOBODY
+            values |= chat_settings.NOBODY
         await self._store.awrite(
             lambda connection: connection.execute(update(UPDATES).where(self._of(task)).values(values)) and None
         )
@@ -189,37 +196,37 @@ class State:
     # Chats
 
     async def settings(self, chat: int) -> ChatSettings:
-        """How a chat is replied to."""
-        return await self._read(chat_rows.settings_of, self._bot, chat)
+        """Return the settings of a chat."""
+        return await self._read(chat_settings.settings_of, self._bot, chat)
 
     async def change(self, chat: int, **values: Any) -> None:
-        """Changes a chat; see `ChatSettings`."""
-        await self._write(chat_rows.change, self._bot, chat, values)
+        """Change columns of a chat; see `ChatSettings`."""
+        await self._write(chat_settings.change, self._bot, chat, values)
 
     async def begin_conversation(self, chat: int, conversation: str) -> None:
-        """Keeps that a chat goes on in another conversation, which does not know its settings yet."""
-        await self._write(chat_rows.begin_conversation, self._bot, chat, conversation)
+        """Make a conversation, which does not have the chat's settings yet, the current one of the chat."""
+        await self._write(chat_settings.begin_conversation, self._bot, chat, conversation)
 
     async def conversations(self, chat: int) -> list[str]:
-        """All conversations of a chat that the server may have."""
-        query = select(CONVERSATIONS.c.conversation).where(chat_rows.of_chat(CONVERSATIONS, self._bot, chat))
+        """Return all conversations of a chat that may exist on the server."""
+        query = select(CONVERSATIONS.c.conversation).where(chat_settings.of_chat(CONVERSATIONS, self._bot, chat))
         return await self._read(lambda connection: list(connection.scalars(query)))
 
     async def move(self, chat: int, to: int) -> None:
-        """Keeps that Telegram has given a chat another id."""
-        await self._write(chat_rows.move, self._bot, chat, to)
+        """Change the id of a chat."""
+        await self._write(chat_settings.move, self._bot, chat, to)
 
     async def forget(self, task: Task, parts: Iterable[str]) -> None:
-        """Deletes what is known of a chat, but for messages that are to be answered yet; the last words are `parts`."""
+        """Delete the data of a chat, except messages that are not answered yet, and store `parts` as the answer."""
 
         def work(connection: Connection) -> None:
-            chat_rows.forget(connection, self._bot, task.chat)
+            chat_settings.forget(connection, self._bot, task.chat)
             connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
 
         await self._store.awrite(work)
 
     async def clean(self) -> None:
-        """Sees to it that what was deleted is in no file."""
+        """Wipe deleted text from the store's files."""
         await self._store.clean()
 
     # Rows
@@ -229,7 +236,7 @@ class State:
         return BOTS.c.bot == self._bot
 
     def _open(self, chat: int) -> ColumnElement[bool]:
-        return and_(chat_rows.of_chat(UPDATES, self._bot, chat), UPDATES.c.done.is_(None))
+        return and_(chat_settings.of_chat(UPDATES, self._bot, chat), UPDATES.c.done.is_(None))
 
     def _first(self, task: Task) -> ColumnElement[bool]:
         return and_(UPDATES.c.bot == self._bot, UPDATES.c.update == task.update)
@@ -237,36 +244,35 @@ class State:
     def _of(self, task: Task) -> ColumnElement[bool]:
         return and_(UPDATES.c.bot == self._bot, UPDATES.c.first == task.update, UPDATES.c.done.is_(None))
 
-    async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.aread(work, *arguments)
+    async def _read(self, operation: Callable[..., T], *arguments: Any) -> T:
+        return await self._store.aread(operation, *arguments)
 
-    async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.awrite(work, *arguments)
+    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
+        return await self._store.awrite(operation, *arguments)
 
 
-def _values(asked: Asked | None) -> dict[str, Any]:
-    """The row of an update."""
+def _values(request: UpdateRequest | None) -> dict[str, Any]:
+    """Return the columns of an update."""
     now = time.time()
     values: dict[str, Any] = {"received": now, "attempt": 0, "sent": 0, "stopped": False, "group": False}
-    if asked is None or not asked.to_do:
+    if request is None or not request.to_do:
         return values | {"done": now}
-    values |= {"chat": asked.chat, "kind": asked.kind, "text": asked.text, "group": asked.group}
-    return values | {"message": asked.message, "thread": asked.thread}
+    values |= {"chat": request.chat, "kind": request.kind, "text": request.text, "group": request.group}
+    return values | {"message": request.message, "thread": request.thread}
 
 
-def _together(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
-    """The first rows that make one task."""
-    found: list[Row[Any]] = []
+def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
+    """Return the leading rows that form one task."""
+    group: list[Row[Any]] = []
     length = 0
     for row in rows:
         length += len(row.text or "") + 1
-        alone = (
-            row.kind == "command" or row.group
-        )  # in a group each is replied to by itself: they are of several people
-        if found and (alone or row.kind != found[0].kind or length > characters):
+        # In a group chat every message is a task of its own, since the messages come from several people.
+        alone = row.kind == "command" or row.group
+        if group and (alone or row.kind != group[0].kind or length > characters):
             break
-        found.append(row)
-    return found
+        group.append(row)
+    return group
 
 
 def _task(rows: Sequence[Row[Any]]) -> Task:

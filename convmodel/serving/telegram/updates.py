@@ -1,4 +1,4 @@
-"""An update of Telegram in, what it asks of the bot out; None where it asks nothing."""
+"""Parse Telegram updates into requests to the bot."""
 
 import re
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from aiogram.types import ChatMemberUpdated, Message, MessageEntity, MessageGene
 from convmodel.serving.telegram.message_split import clean
 
 Kind = Literal["say", "command", "unreadable", "edit", "stop", "left", "back", "moved"]
-"""What is asked: a turn, a command, an answer to what is no text, a text that was edited, the end of the reply that is
-being made; or what happened to the chat: the bot may not write there any more, may again, or it has another id."""
+"""A turn ("say"), a command, a message without readable text, an edited text, a stop of the reply in progress; or a
+change of the chat: the bot may no longer write to it ("left"), may write again ("back"), or the chat has a new id."""
 
 KINDS = ["message", "edited_message", "my_chat_member", "stopped_message_generation"]
-"""The updates that Telegram is asked for."""
+"""Types of updates to request from Telegram."""
 
 _NO_TEXT = {
     *(ContentType.ANIMATION, ContentType.AUDIO, ContentType.DOCUMENT, ContentType.LIVE_PHOTO, ContentType.PAID_MEDIA),
@@ -25,21 +25,21 @@ _NO_TEXT = {
     *(ContentType.VOICE, ContentType.CHECKLIST, ContentType.CONTACT, ContentType.DICE, ContentType.GAME),
     *(ContentType.POLL, ContentType.VENUE, ContentType.LOCATION, ContentType.RICH_MESSAGE),
 }
-"""What a person sends, and a model of texts cannot read."""
+"""Types of messages that a text model cannot read."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an update asks.
+class UpdateRequest:
+    """The request of an update to the bot.
 
     Args:
         kind: see `Kind`.
-        chat: of which it is.
-        text: that was said or edited; of a command, its name and the rest of the line.
-        message: id of the message; None where there is none.
-        thread: of the chat, where it has some.
-        group: whether the chat is one of several people.
-        moved_to: the chat's id from now on, for "moved".
+        chat: id of the chat.
+        text: new or edited text; for a command, its name and the rest of the line.
+        message: id of the message; None if there is none.
+        thread: id of the topic in the chat; None for a chat without topics.
+        group: whether the chat is a group.
+        moved_to: new id of the chat, for "moved".
     """
 
     kind: Kind
@@ -52,12 +52,12 @@ class Asked:
 
     @property
     def to_do(self) -> bool:
-        """Whether somebody waits for an answer."""
+        """Whether the request needs an answer."""
         return self.kind in ("say", "command", "unreadable")
 
 
-def dispatcher() -> Dispatcher:
-    """Knows the updates that ask something."""
+def make_dispatcher() -> Dispatcher:
+    """Create the dispatcher of the updates that contain a request."""
     router = Router(name="asking")
     router.message.register(_moved, F.migrate_to_chat_id)
     router.message.register(_say, _addressed, F.text)
@@ -65,46 +65,50 @@ def dispatcher() -> Dispatcher:
     router.edited_message.register(_edit, _addressed, F.text)
     router.my_chat_member.register(_member)
     router.stopped_message_generation.register(_stop)
-    found = Dispatcher(disable_fsm=True)
-    found.include_router(router)
-    return found
+    dispatcher = Dispatcher(disable_fsm=True)
+    dispatcher.include_router(router)
+    return dispatcher
 
 
-async def asked(update: Update, *, bot: Bot, dispatcher: Dispatcher) -> Asked | None:
-    """What an update asks.
+async def parse_update(update: Update, *, bot: Bot, dispatcher: Dispatcher) -> UpdateRequest | None:
+    """Return the request of an update; None if the update contains none.
 
     Args:
-        update: that knows the bot.
-        bot: which has asked who it is.
-        dispatcher: see `dispatcher`.
+        update: an update that is bound to the bot.
+        bot: the bot, whose `me` is known.
+        dispatcher: see `make_dispatcher`.
     """
     if not any(getattr(update, kind, None) for kind in KINDS):
         return None
-    found = await dispatcher.feed_update(bot, update)
-    return None if found is UNHANDLED else found
+    result = await dispatcher.feed_update(bot, update)
+    return None if result is UNHANDLED else result
 
 
 async def _addressed(message: Message, bot: Bot) -> bool | dict[str, str]:
-    """Whether a person speaks to the bot: always when alone with it, otherwise by its name or as a reply to it."""
-    sender, me = message.from_user, await bot.me()
+    """Return whether a message addresses the bot: in a private chat always, in a group by mention or reply."""
+    sender = message.from_user
+    me = await bot.me()
     if message.chat.type == ChatType.CHANNEL or message.is_automatic_forward:
         return False
     if sender is None or (sender.is_bot and message.sender_chat is None):
         return False
-    text, command_for = message.text or "", _named(message.text or "")
+    text = message.text or ""
+    command_for = _command_target(text)
     if command_for is not None and command_for.lower() != (me.username or "").lower():
         return False
     if message.chat.type == ChatType.PRIVATE:
         return {"spoken": text}
     mentions = [entity for entity in message.entities or [] if _is_mention(entity, text, me.id, me.username or "")]
     replied = message.reply_to_message is not None and _is(message.reply_to_message, me.id)
-    return {"spoken": _without(text, mentions)} if mentions or replied or command_for is not None else False
+    if mentions or replied or command_for is not None:
+        return {"spoken": _remove_mentions(text, mentions)}
+    return False
 
 
-def _named(text: str) -> str | None:
-    """The bot whose name stands in a command."""
-    found = re.match(r"/[^/@\s]\w*@(\w+)", text)
-    return found[1] if found else None
+def _command_target(text: str) -> str | None:
+    """Return the bot name in a command such as /help@name; None if there is none."""
+    match = re.match(r"/[^/@\s]\w*@(\w+)", text)
+    return match[1] if match else None
 
 
 def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> bool:
@@ -117,22 +121,23 @@ def _is(message: Message, me: int) -> bool:
     return message.from_user is not None and message.from_user.id == me
 
 
-def _without(text: str, mentions: list[MessageEntity]) -> str:
-    """A text without the names by which the bot was called; offsets are in UTF-16 code units."""
+def _remove_mentions(text: str, mentions: list[MessageEntity]) -> str:
+    """Remove mentions of the bot from a text; offsets are in UTF-16 code units."""
     raw = text.encode("utf-16-le", "surrogatepass")
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
-        before, after = raw[: 2 * entity.offset], raw[2 * (entity.offset + entity.length) :]
-        raw = (_decoded(before).rstrip() + _decoded(after)).encode("utf-16-le", "surrogatepass")
-    called_first = any(entity.offset == 0 for entity in mentions)
-    return _decoded(raw).lstrip(" ,:;" if called_first else None).strip()
+        before = raw[: 2 * entity.offset]
+        after = raw[2 * (entity.offset + entity.length) :]
+        raw = (_decode(before).rstrip() + _decode(after)).encode("utf-16-le", "surrogatepass")
+    begins_with_mention = any(entity.offset == 0 for entity in mentions)
+    return _decode(raw).lstrip(" ,:;" if begins_with_mention else None).strip()
 
 
-def _decoded(raw: bytes) -> str:
+def _decode(raw: bytes) -> str:
     return raw.decode("utf-16-le", "surrogatepass")
 
 
-def _about(kind: Kind, message: Message, text: str) -> Asked:
-    return Asked(
+def _request(kind: Kind, message: Message, text: str) -> UpdateRequest:
+    return UpdateRequest(
         kind,
         message.chat.id,
         clean(text),
@@ -142,34 +147,34 @@ def _about(kind: Kind, message: Message, text: str) -> Asked:
     )
 
 
-async def _say(message: Message, spoken: str) -> Asked:
-    said = spoken.strip()
-    if said.startswith("/") and not said.startswith("//"):
-        command = Command.extract_command(said)
-        return _about("command", message, f"{command.command.lower()} {command.args or ''}".rstrip())
-    # As in the terminal, a text that begins with / is written with //.
-    said = said[1:] if said.startswith("//") else said
-    return _about("say" if said else "unreadable", message, said)
+async def _say(message: Message, spoken: str) -> UpdateRequest:
+    text = spoken.strip()
+    if text.startswith("/") and not text.startswith("//"):
+        command = Command.extract_command(text)
+        return _request("command", message, f"{command.command.lower()} {command.args or ''}".rstrip())
+    # As in the terminal chat, // escapes a leading slash.
+    text = text[1:] if text.startswith("//") else text
+    return _request("say" if text else "unreadable", message, text)
 
 
-async def _unreadable(message: Message) -> Asked:
-    return _about("unreadable", message, "")
+async def _unreadable(message: Message) -> UpdateRequest:
+    return _request("unreadable", message, "")
 
 
-async def _edit(message: Message, spoken: str) -> Asked | None:
-    return _about("edit", message, spoken.strip()) if spoken.strip() and not spoken.startswith("/") else None
+async def _edit(message: Message, spoken: str) -> UpdateRequest | None:
+    return _request("edit", message, spoken.strip()) if spoken.strip() and not spoken.startswith("/") else None
 
 
-async def _moved(message: Message) -> Asked:
-    return Asked("moved", message.chat.id, moved_to=message.migrate_to_chat_id, group=True)
+async def _moved(message: Message) -> UpdateRequest:
+    return UpdateRequest("moved", message.chat.id, moved_to=message.migrate_to_chat_id, group=True)
 
 
-async def _member(event: ChatMemberUpdated) -> Asked | None:
+async def _member(event: ChatMemberUpdated) -> UpdateRequest | None:
     if event.chat.type == ChatType.CHANNEL:
         return None
-    gone = event.new_chat_member.status in (ChatMemberStatus.KICKED, ChatMemberStatus.LEFT)
-    return Asked("left" if gone else "back", event.chat.id)
+    left = event.new_chat_member.status in (ChatMemberStatus.KICKED, ChatMemberStatus.LEFT)
+    return UpdateRequest("left" if left else "back", event.chat.id)
 
 
-async def _stop(event: MessageGenerationStopped) -> Asked:
-    return Asked("stop", event.chat.id)
+async def _stop(event: MessageGenerationStopped) -> UpdateRequest:
+    return UpdateRequest("stop", event.chat.id)

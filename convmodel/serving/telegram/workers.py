@@ -1,4 +1,4 @@
-"""Chats that have something to do in, answers sent out: in order within a chat, the chats at the same time."""
+"""Process the tasks of chats: sequentially within a chat, concurrently across chats."""
 
 import asyncio
 import contextlib
@@ -14,58 +14,61 @@ from convmodel.serving.telegram.commands import CommandContext, answer_command
 from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused, ServerUnavailable, TokenRefused
 from convmodel.serving.telegram.rate_limit import backoff
 from convmodel.serving.telegram.sending import Sender
-from convmodel.serving.telegram.task_queue import State, Task
+from convmodel.serving.telegram.task_queue import Task, TaskQueue
 
 LOG = logging.getLogger(__name__)
 
 DEFECTS = 3
-"""How often a task may fail by a defect before it is given up."""
+"""Maximum number of unexpected failures of a task; then the user gets an error message."""
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What tasks are done with.
+    """Objects that the workers use.
 
     Args:
-        characters: of a turn at most.
+        state: storage of the tasks.
+        sender: sends the messages.
+        commands: context of the commands.
+        characters: maximum length of a turn.
     """
 
-    state: State
+    state: TaskQueue
     sender: Sender
-    desk: CommandContext
+    commands: CommandContext
     characters: int
 
 
-class Chats:
-    """The chats that have something to do.
+class ChatWorkers:
+    """One worker per chat with open tasks.
 
     Args:
-        working: what tasks are done with.
+        context: objects that the workers use.
     """
 
-    def __init__(self, working: WorkerContext) -> None:
-        self._working = working
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._more: set[int] = set()
+        self._woken: set[int] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self._closing = False
         self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Raises TokenRefused when the token is no longer good."""
+        """Raises TokenRefused if the Bot API rejects the token."""
 
     def wake(self, chat: int) -> None:
-        """Has a chat look for what there is to do."""
-        self._more.add(chat)
+        """Make a worker look for the tasks of a chat."""
+        self._woken.add(chat)
         if chat not in self._tasks and not self._closing:
             self._tasks[chat] = asyncio.create_task(self._work(chat))
 
     def stop(self, chat: int) -> None:
-        """Ends the reply that is being made in a chat; what is written of it is the reply."""
+        """Stop the reply in progress in a chat; the text generated so far becomes the reply."""
         stopping = asyncio.create_task(self._stop(chat))
         self._stopping.add(stopping)
         stopping.add_done_callback(self._stopping.discard)
 
     async def close(self, *, grace: float) -> None:
-        """Ends when what has been begun is done, or after `grace` seconds; the rest is done after the next start."""
+        """Wait for the tasks in progress, at most `grace` seconds; the rest is done after the next start."""
         self._closing = True
         running = {*self._tasks.values(), *self._stopping}
         if running:
@@ -76,11 +79,12 @@ class Chats:
         self.refused.cancel()
 
     async def _work(self, chat: int) -> None:
-        """Does what there is to do in a chat. Never ends by an error but a refused token, which concerns all."""
-        waits, defects = backoff(), Counter[int]()
+        """Process the tasks of a chat. Only a rejected token, which concerns all chats, ends this with an error."""
+        waits = backoff()
+        defects = Counter[int]()
         try:
-            while chat in self._more and not self._closing:
-                self._more.discard(chat)
+            while chat in self._woken and not self._closing:
+                self._woken.discard(chat)
                 try:
                     while not self._closing and await self._next(chat, defects):
                         waits.reset()
@@ -89,56 +93,56 @@ class Chats:
                         self.refused.set_exception(error)
                     return
                 except Exception as error:
-                    LOG.error("chat: %s; trying again", _told(error))
-                    self._more.add(chat)
+                    LOG.error("chat: %s; trying again", _describe(error))
+                    self._woken.add(chat)
                     await waits.asleep()
         finally:
-            # No await stands between the last look at `_more` and this: nobody is woken in vain.
+            # There is no await between the last check of `_woken` and this, so that no wake-up is lost.
             del self._tasks[chat]
 
     async def _next(self, chat: int, defects: Counter[int]) -> bool:
-        """Does the next task of a chat; whether there was one."""
-        state = self._working.state
-        task = await state.next_task(chat, characters=self._working.characters)
+        """Process the next task of a chat; return whether there was one."""
+        state = self._context.state
+        task = await state.next_task(chat, characters=self._context.characters)
         if task is None:
             return False
         try:
             await self._do(task)
-        except (TokenRefused, OSError):  # the store is not there now; nothing is wrong with the task
+        except (TokenRefused, OSError):  # OSError: the store is unavailable; the task is not at fault
             raise
         except Exception as error:
             defects[task.update] += 1
             if defects[task.update] < DEFECTS:
                 raise
-            LOG.error("update %s is given up: %s", task.update, _told(error))
-            await self._deliver(
-                replace(task, parts=(texts.NOT_DONE if task.kind == "command" else texts.FAILED,), sent=0)
-            )
+            LOG.error("update %s is given up: %s", task.update, _describe(error))
+            text = texts.NOT_DONE if task.kind == "command" else texts.FAILED
+            await self._deliver(replace(task, parts=(text,), sent=0))
         return True
 
     async def _do(self, task: Task) -> None:
-        if (await self._working.state.settings(task.chat)).left:
-            await self._working.state.done(task)
+        if (await self._context.state.settings(task.chat)).left:
+            await self._context.state.finish(task)
             return
         if task.parts is None:
             task = replace(task, parts=tuple(await self._answer(task)), sent=0)
         await self._deliver(task)
 
     async def _answer(self, task: Task) -> list[str]:
-        """The messages that answer; they are kept before they are sent."""
+        """Return the messages of the answer; they are stored before they are sent."""
         if task.kind == "command":
-            return await answer_command(self._working.desk, task)
-        parts = await self._working.desk.replies.reply(task) if task.kind == "say" else [texts.UNREADABLE]
-        await self._working.state.answer(task, parts)
+            return await answer_command(self._context.commands, task)
+        parts = await self._context.commands.replies.reply(task) if task.kind == "say" else [texts.UNREADABLE]
+        await self._context.state.store_answer(task, parts)
         return parts
 
     async def _deliver(self, task: Task) -> None:
-        """Sends what is not sent yet, and keeps after each message that it is.
+        """Send the messages that are not sent yet, and store the progress after each.
 
-        A kill between Telegram's taking of a message and that is the one thing that nobody can know of afterwards: the
-        message is sent again, rather than lost.
+        If the process is killed after Telegram has accepted a message and before that is stored, the message is sent
+        again: a duplicate is better than a loss.
         """
-        parts, state = task.parts or (), self._working.state
+        parts = task.parts or ()
+        state = self._context.state
         for number, text in enumerate(parts[task.sent :], task.sent):
             try:
                 await self._send(task, text, first=number == 0)
@@ -151,28 +155,28 @@ class Chats:
                 self.wake(error.migrate_to_chat_id)
                 return
             if number + 1 < len(parts):
-                await state.sent(task, number + 1)
-        await state.done(task)
+                await state.store_sent(task, number + 1)
+        await state.finish(task)
 
     async def _send(self, task: Task, text: str, *, first: bool) -> None:
         answers = task.message if task.group and first else None
-        sender = self._working.sender
+        sender = self._context.sender
         try:
             await sender.send(task.chat, text, group=task.group, thread=task.thread, answers=answers)
         except MessageRejected as error:
-            LOG.warning("update %s: Telegram does not take a message: %s", task.update, error)
+            LOG.warning("update %s: Telegram rejects a message: %s", task.update, error)
             if task.kind == "say":
                 with contextlib.suppress(MessageRejected):
                     await sender.send(task.chat, texts.UNSHOWN, group=task.group)
 
     async def _stop(self, chat: int) -> None:
-        with contextlib.suppress(ServerUnavailable, Refused, OSError):  # nothing is running any more
-            conversation = (await self._working.state.settings(chat)).conversation
+        with contextlib.suppress(ServerUnavailable, Refused, OSError):  # then no reply is in progress
+            conversation = (await self._context.state.settings(chat)).conversation
             if conversation is not None:
-                await self._working.desk.server.ask("POST", f"/conversations/{conversation}/stop")
+                await self._context.commands.server.ask("POST", f"/conversations/{conversation}/stop")
 
 
-def _told(error: Exception) -> str:
-    """What went wrong and where, without its words: they may be somebody's."""
+def _describe(error: Exception) -> str:
+    """Return the type and place of an error, without its message, which may quote users' texts."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {last.filename}:{last.lineno}"

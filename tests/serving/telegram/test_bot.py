@@ -12,7 +12,7 @@ import pytest
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.errors import TokenRefused
-from convmodel.serving.telegram.task_queue import State, Task
+from convmodel.serving.telegram.task_queue import Task, TaskQueue
 from tests.serving.telegram.fake_api import ALICE, ME, TOKEN, Fault, group
 from tests.serving.telegram.harness import run, talk, world
 
@@ -268,7 +268,7 @@ def test_the_bot_passes_over_what_it_cannot_read_and_says_so(tmp_path: Path, cap
                 assert await w.ask("Still there? \ud83d") == "re: Still there? \ufffd"
                 await w.api.until_confirmed()
                 assert len(w.api.texts()) == 1
-        assert sum("passed over" in line for line in caplog.messages) >= 18
+        assert sum("skipping" in line for line in caplog.messages) >= 18
 
     run(work())
 
@@ -476,15 +476,15 @@ def test_a_bot_that_is_ended_finishes_first_what_it_can(tmp_path: Path) -> None:
 
 def test_what_the_store_did_not_take_is_done_again_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: set[int] = set()
-    answer = State.answer
+    answer = TaskQueue.store_answer
 
-    async def forgetful(self: State, task: Task, *arguments: Any, **changes: Any) -> None:
+    async def forgetful(self: TaskQueue, task: Task, *arguments: Any, **changes: Any) -> None:
         if task.update not in refused:
             refused.add(task.update)
             raise OSError("no space is left")
         await answer(self, task, *arguments, **changes)
 
-    monkeypatch.setattr(State, "answer", forgetful)
+    monkeypatch.setattr(TaskQueue, "store_answer", forgetful)
 
     async def work() -> None:
         async with talk(tmp_path) as w:
@@ -536,7 +536,7 @@ def test_messages_keep_the_pace_that_telegram_allows(tmp_path: Path) -> None:
 def test_a_token_that_is_refused_ends_the_bot(tmp_path: Path) -> None:
     async def work() -> None:
         async with world(tmp_path) as w:
-            with pytest.raises(TokenRefused, match="refuses the token") as told:
+            with pytest.raises(TokenRefused, match="rejects the token") as told:
                 async with w.bot(token="42:other") as bot:
                     await bot
             assert "other" not in str(told.value)

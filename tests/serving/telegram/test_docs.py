@@ -19,6 +19,6 @@ def test_the_table_of_commands_is_that_of_the_code() -> None:
 def test_every_option_of_its_own_is_in_the_docs() -> None:
     parser = argparse.ArgumentParser()
     COMMAND.add_options(parser)
-    [group] = [group for group in parser._action_groups if group.title == "who replies, and where"]
+    [group] = [group for group in parser._action_groups if group.title == "server and storage"]
     own = [action.option_strings[0] for action in group._group_actions]
     assert re.findall(r"^\| `(--\w+)`", DOCS, re.MULTILINE) == own

@@ -3,20 +3,20 @@
 from convmodel.serving.store import Store
 from convmodel.serving.telegram import task_queue as states
 from convmodel.serving.telegram.chat_settings import ChatSettings
-from convmodel.serving.telegram.task_queue import State, Task
-from convmodel.serving.telegram.updates import Asked
+from convmodel.serving.telegram.task_queue import Task, TaskQueue
+from convmodel.serving.telegram.updates import UpdateRequest
 from tests.serving.telegram.harness import run
 
 BIG = -(2**62)
 
 
-def say(text: str, *, chat: int = 7, message: int = 1) -> Asked:
-    return Asked("say", chat, text, message=message)
+def say(text: str, *, chat: int = 7, message: int = 1) -> UpdateRequest:
+    return UpdateRequest("say", chat, text, message=message)
 
 
 def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
     async def work() -> None:
-        state, other = State(store, bot=1), State(store, bot=2)
+        state, other = TaskQueue(store, bot=1), TaskQueue(store, bot=2)
         await state.open()
         await state.open()
         assert await state.next_offset() is None
@@ -32,9 +32,15 @@ def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
 
 def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
     async def work() -> None:
-        state = State(store, bot=1)
+        state = TaskQueue(store, bot=1)
         await state.open()
-        updates = [say("one"), say("two", message=2), Asked("command", 7, "set a  b"), say("x" * 90), say("y" * 20)]
+        updates = [
+            say("one"),
+            say("two", message=2),
+            UpdateRequest("command", 7, "set a  b"),
+            say("x" * 90),
+            say("y" * 20),
+        ]
         await state.take_in([(2**40 + number, asks) for number, asks in enumerate(updates)], offset=6)
         await state.take_in([(1, say("there", chat=BIG))], offset=2)
         assert await state.chats_to_do() == [7, BIG]
@@ -42,18 +48,18 @@ def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
         for _ in range(2):
             assert await state.next_task(7, characters=100) == task
         await state.take_in([(9, say("three"))], offset=10)
-        await state.attempt(task, plan={"path": "retry"}, attempt=3)
-        await state.answer(task, ["a", "b"], persona=("I am old.",), told=False)
-        await state.sent(task, 1)
-        left = await State(store, bot=1).next_task(7, characters=100)
+        await state.store_attempt(task, plan={"path": "retry"}, attempt=3)
+        await state.store_answer(task, ["a", "b"], persona=("I am old.",), told=False)
+        await state.store_sent(task, 1)
+        left = await TaskQueue(store, bot=1).next_task(7, characters=100)
         assert left is not None and (left.text, left.attempt, left.plan) == ("one\ntwo", 3, {"path": "retry"})
         assert (left.parts, left.sent) == (("a", "b"), 1)
-        await state.done(left)
+        await state.finish(left)
         assert await state.settings(7) == ChatSettings(persona=("I am old.",), told=False)
         texts = []
         while (next_task := await state.next_task(7, characters=100)) is not None:
             texts.append(next_task.text)
-            await state.done(next_task)
+            await state.finish(next_task)
         assert texts == ["set a  b", "x" * 90, "y" * 20 + "\nthree"]
         assert await state.chats_to_do() == [BIG]
 
@@ -62,13 +68,15 @@ def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
 
 def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then_on(store: Store) -> None:
     async def work() -> None:
-        state = State(store, bot=1)
+        state = TaskQueue(store, bot=1)
         await state.open()
-        edit, stop = Asked("edit", 7, "b", message=1), Asked("stop", 7)
-        await state.take_in([(1, say("a")), (2, stop), (3, edit), (4, Asked("edit", 7, "c", message=2))], offset=5)
+        edit, stop = UpdateRequest("edit", 7, "b", message=1), UpdateRequest("stop", 7)
+        await state.take_in(
+            [(1, say("a")), (2, stop), (3, edit), (4, UpdateRequest("edit", 7, "c", message=2))], offset=5
+        )
         task = await state.next_task(7, characters=100)
         assert task is not None and task.text == "b" and not await state.is_stopped(task)
-        await state.take_in([(5, Asked("edit", 7, "d", message=1)), (6, stop)], offset=7)
+        await state.take_in([(5, UpdateRequest("edit", 7, "d", message=1)), (6, stop)], offset=7)
         assert await state.is_stopped(task)
         again = await state.next_task(7, characters=100)
         assert again is not None and again.text == "b"
@@ -78,20 +86,22 @@ def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then
 
 def test_what_is_forgotten_is_gone_and_what_is_to_be_done_is_not(store: Store) -> None:
     async def work() -> None:
-        state = State(store, bot=1)
+        state = TaskQueue(store, bot=1)
         await state.open()
-        await state.take_in([(1, say("plums")), (2, Asked("command", 7, "forget")), (3, say("later"))], offset=4)
+        await state.take_in(
+            [(1, say("plums")), (2, UpdateRequest("command", 7, "forget")), (3, say("later"))], offset=4
+        )
         first = await state.next_task(7, characters=100)
         assert first is not None
         await state.begin_conversation(7, "c1")
         await state.begin_conversation(7, "c2")
         assert sorted(await state.conversations(7)) == ["c1", "c2"]
-        await state.done(first)
+        await state.finish(first)
         forget = await state.next_task(7, characters=100)
         assert forget is not None and forget.command == ("forget", "")
         await state.forget(forget, ["done"])
         assert await state.conversations(7) == [] and await state.settings(7) == ChatSettings()
-        await state.done(forget)
+        await state.finish(forget)
         await state.clean()
         later = await state.next_task(7, characters=100)
         assert later is not None and later.text == "later"
@@ -102,11 +112,11 @@ def test_what_is_forgotten_is_gone_and_what_is_to_be_done_is_not(store: Store) -
 
 def test_a_chat_that_gets_another_id_keeps_what_is_its_own(store: Store) -> None:
     async def work() -> None:
-        state = State(store, bot=1)
+        state = TaskQueue(store, bot=1)
         await state.open()
         await state.take_in([(1, say("a", chat=-3))], offset=2)
         await state.begin_conversation(-3, "c1")
-        await state.take_in([(2, Asked("moved", -3, moved_to=-1003)), (3, say("b", chat=-1003))], offset=4)
+        await state.take_in([(2, UpdateRequest("moved", -3, moved_to=-1003)), (3, say("b", chat=-1003))], offset=4)
         await state.move(-3, -1003)
         assert (await state.settings(-1003)).conversation == "c1" and await state.conversations(-1003) == ["c1"]
         task = await state.next_task(-1003, characters=100)
@@ -117,7 +127,7 @@ def test_a_chat_that_gets_another_id_keeps_what_is_its_own(store: Store) -> None
 
 def test_numbers_of_updates_are_kept_as_long_as_they_may_come_again(store: Store) -> None:
     async def work() -> None:
-        state = State(store, bot=1)
+        state = TaskQueue(store, bot=1)
         await state.open()
         await state.take_in([(1, None), (2, say("a"))], offset=3)
         await state.prune()

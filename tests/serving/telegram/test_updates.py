@@ -6,20 +6,20 @@ import pytest
 from aiogram import Bot
 from aiogram.types import Update, User
 
-from convmodel.serving.telegram.updates import Asked, asked, dispatcher
+from convmodel.serving.telegram.updates import UpdateRequest, make_dispatcher, parse_update
 from tests.serving.telegram.fake_api import ALICE, ME, NAME, TOKEN, group
 from tests.serving.telegram.harness import run
 
 PERSON = {"id": 7, "type": "private", "first_name": "Alice"}
-ROUTES = dispatcher()
+ROUTES = make_dispatcher()
 
 
-def asks(kind: str, value: dict[str, Any]) -> Asked | None:
-    async def work() -> Asked | None:
+def asks(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
+    async def work() -> UpdateRequest | None:
         bot = Bot(TOKEN)
         bot._me = User.model_validate(ME)
         update = Update.model_validate({"update_id": 1, kind: value}, context={"bot": bot})
-        return await asked(update, bot=bot, dispatcher=ROUTES)
+        return await parse_update(update, bot=bot, dispatcher=ROUTES)
 
     return run(work())
 
@@ -29,7 +29,7 @@ def message(text: str | None = None, **more: Any) -> dict[str, Any]:
     return usual | ({} if text is None else {"text": text}) | more
 
 
-def in_group(text: str, **more: Any) -> Asked | None:
+def in_group(text: str, **more: Any) -> UpdateRequest | None:
     return asks("message", message(text, chat=group(-9), **more))
 
 
@@ -39,16 +39,20 @@ def mention(text: str, name: str, kind: str = "mention") -> dict[str, Any]:
 
 
 def test_a_text_of_a_person_is_a_turn() -> None:
-    assert asks("message", message(" Hello \n you ")) == Asked("say", 7, "Hello \n you", message=5)
+    assert asks("message", message(" Hello \n you ")) == UpdateRequest("say", 7, "Hello \n you", message=5)
 
 
 def test_a_line_with_a_slash_is_a_command_and_with_two_a_text() -> None:
-    assert asks("message", message("/Set temperature  0.5 ")) == Asked("command", 7, "set temperature  0.5", message=5)
-    assert asks("message", message("/reset")) == Asked("command", 7, "reset", message=5)
-    assert asks("message", message(f"/reset@{NAME.upper()}")) == Asked("command", 7, "reset", message=5)
-    assert asks("message", message("/persona\nI am\nold")) == Asked("command", 7, "persona I am\nold", message=5)
-    assert asks("message", message("/")) == Asked("command", 7, "", message=5)
-    assert asks("message", message("//reset is a command")) == Asked("say", 7, "/reset is a command", message=5)
+    assert asks("message", message("/Set temperature  0.5 ")) == UpdateRequest(
+        "command", 7, "set temperature  0.5", message=5
+    )
+    assert asks("message", message("/reset")) == UpdateRequest("command", 7, "reset", message=5)
+    assert asks("message", message(f"/reset@{NAME.upper()}")) == UpdateRequest("command", 7, "reset", message=5)
+    assert asks("message", message("/persona\nI am\nold")) == UpdateRequest(
+        "command", 7, "persona I am\nold", message=5
+    )
+    assert asks("message", message("/")) == UpdateRequest("command", 7, "", message=5)
+    assert asks("message", message("//reset is a command")) == UpdateRequest("say", 7, "/reset is a command", message=5)
     assert asks("message", message("/reset@otherbot")) is None
 
 
@@ -57,27 +61,29 @@ def test_in_a_group_the_bot_hears_what_is_said_to_it_and_nothing_else() -> None:
     assert in_group("/reset") is in_group("/reset@otherbot") is None
     text = f"👋 @{NAME.upper()}, how are you?"
     named = [mention(text, f"@{NAME.upper()}")]
-    assert in_group(text, entities=named) == Asked("say", -9, "👋, how are you?", message=5, group=True)
+    assert in_group(text, entities=named) == UpdateRequest("say", -9, "👋, how are you?", message=5, group=True)
     assert in_group("@someone hi", entities=[mention("@someone hi", "@someone")]) is None
-    assert in_group(f"/reset@{NAME}") == Asked("command", -9, "reset", message=5, group=True)
+    assert in_group(f"/reset@{NAME}") == UpdateRequest("command", -9, "reset", message=5, group=True)
     text = f"@{NAME} /undo"
-    assert in_group(text, entities=[mention(text, f"@{NAME}")]) == Asked("command", -9, "undo", message=5, group=True)
+    assert in_group(text, entities=[mention(text, f"@{NAME}")]) == UpdateRequest(
+        "command", -9, "undo", message=5, group=True
+    )
     of_bot, of_alice = message("hi", **{"from": ME}), message("hi")
-    assert in_group("And you?", reply_to_message=of_bot) == Asked("say", -9, "And you?", message=5, group=True)
+    assert in_group("And you?", reply_to_message=of_bot) == UpdateRequest("say", -9, "And you?", message=5, group=True)
     assert in_group("And you?", reply_to_message=of_alice) is None
     by_link = {**mention("Conv, hi", "Conv", "text_mention"), "user": ME}
-    assert in_group("Conv, hi", entities=[by_link]) == Asked("say", -9, "hi", message=5, group=True)
+    assert in_group("Conv, hi", entities=[by_link]) == UpdateRequest("say", -9, "hi", message=5, group=True)
 
 
 def test_a_mention_alone_is_answered_as_what_has_no_text() -> None:
     named = [mention(f"@{NAME}", f"@{NAME}")]
-    assert in_group(f"@{NAME}", entities=named) == Asked("unreadable", -9, message=5, group=True)
+    assert in_group(f"@{NAME}", entities=named) == UpdateRequest("unreadable", -9, message=5, group=True)
 
 
 def test_a_topic_is_answered_in_the_topic() -> None:
     found = in_group(f"/help@{NAME}", message_thread_id=3, is_topic_message=True)
-    assert found == Asked("command", -9, "help", message=5, thread=3, group=True)
-    assert in_group(f"/help@{NAME}", message_thread_id=3) == Asked("command", -9, "help", message=5, group=True)
+    assert found == UpdateRequest("command", -9, "help", message=5, thread=3, group=True)
+    assert in_group(f"/help@{NAME}", message_thread_id=3) == UpdateRequest("command", -9, "help", message=5, group=True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_a_topic_is_answered_in_the_topic() -> None:
     ids=lambda content: next(iter(content)),
 )  # fmt: skip
 def test_what_is_no_text_is_answered_where_one_is_alone_with_the_bot(content: dict[str, Any]) -> None:
-    assert asks("message", message(**content)) == Asked("unreadable", 7, message=5)
+    assert asks("message", message(**content)) == UpdateRequest("unreadable", 7, message=5)
     assert asks("message", message(**content, chat=group(-9), reply_to_message=message("x", **{"from": ME}))) is None
 
 
@@ -125,20 +131,22 @@ def test_what_asks_nothing_of_the_bot_is_passed_over(kind: str, value: dict[str,
 
 def test_an_administrator_who_writes_as_the_group_is_heard() -> None:
     anonymous = {"from": {"id": 1087968824, "is_bot": True, "first_name": "Group"}, "sender_chat": group(-9)}
-    assert in_group(f"/undo@{NAME}", **anonymous) == Asked("command", -9, "undo", message=5, group=True)
+    assert in_group(f"/undo@{NAME}", **anonymous) == UpdateRequest("command", -9, "undo", message=5, group=True)
 
 
 def test_edits_moves_leaving_and_stopping_are_told() -> None:
-    assert asks("edited_message", message("Hello!", edit_date=1_700_000_001)) == Asked("edit", 7, "Hello!", message=5)
+    assert asks("edited_message", message("Hello!", edit_date=1_700_000_001)) == UpdateRequest(
+        "edit", 7, "Hello!", message=5
+    )
     moved = message(chat={"id": -3, "type": "group", "title": "Friends"}, migrate_to_chat_id=-1003)
-    assert asks("message", moved) == Asked("moved", -3, group=True, moved_to=-1003)
+    assert asks("message", moved) == UpdateRequest("moved", -3, group=True, moved_to=-1003)
     status = {"chat": PERSON, "from": ALICE, "date": 1, "old_chat_member": {"status": "member", "user": ME}}
     gone = status | {"new_chat_member": {"status": "kicked", "user": ME, "until_date": 0}}
-    assert asks("my_chat_member", gone) == Asked("left", 7)
+    assert asks("my_chat_member", gone) == UpdateRequest("left", 7)
     back = status | {"new_chat_member": {"status": "member", "user": ME}}
-    assert asks("my_chat_member", back) == Asked("back", 7)
-    assert asks("stopped_message_generation", {"chat": PERSON, "draft_id": 4}) == Asked("stop", 7)
+    assert asks("my_chat_member", back) == UpdateRequest("back", 7)
+    assert asks("stopped_message_generation", {"chat": PERSON, "draft_id": 4}) == UpdateRequest("stop", 7)
 
 
 def test_halves_of_surrogate_pairs_in_a_text_are_replaced() -> None:
-    assert asks("message", message("a\ud83d")) == Asked("say", 7, "a\ufffd", message=5)
+    assert asks("message", message("a\ud83d")) == UpdateRequest("say", 7, "a\ufffd", message=5)
