@@ -1,1 +1,1 @@
-"""Requests from anywhere in, replies of a Responder out: what stands between it and the world."""
+"""HTTP server for a responder: REST and OpenAI APIs, stored conversations, a policy, a web page and a Telegram bot."""

@@ -10,7 +10,7 @@ from convmodel.responders.protocol import ReplyHandle
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 __all__ = ["CheckedDocuments", "DocumentGenerator", "DocumentRequest", "DocumentService"]
 
@@ -60,7 +60,7 @@ class DocumentService:
 
     async def start(
         self, request: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> Job[CheckedDocuments]:
+    ) -> AsyncJob[CheckedDocuments]:
         """Start writing. Arguments and errors are those of `ReplyService.start`.
 
         The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.

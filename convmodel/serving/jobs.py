@@ -14,7 +14,7 @@ from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import Job, Output, Result, run_job
+from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class JobRunner:
         )
         # A pool of its own, with a thread for each open job, so that blocked jobs delay no other work of the loop.
         self._pool = ThreadPoolExecutor(settings.max_open, thread_name_prefix="convmodel serving")
-        self._running: set[Job[Any]] = set()
+        self._running: set[AsyncJob[Any]] = set()
         self.closing = False
 
     def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
@@ -75,7 +75,7 @@ class JobRunner:
         owner: str,
         user: str | None = None,
         pieces: bool = True,
-    ) -> Job[Result]:
+    ) -> AsyncJob[Result]:
         """Start a job that was reserved by `acquire`, and return it once its request has started.
 
         Args:
@@ -98,7 +98,7 @@ class JobRunner:
                     pause=self.settings.pause if pieces else None,
                 )
         except RejectedBeforeStart as rejection:
-            return Job.completed(rejection.result)
+            return AsyncJob.completed(rejection.result)
         except Exception as error:
             raise self._start_error(error, expired=timeout.expired()) from None
         self._running = {running for running in self._running if not running.over} | {job}
@@ -114,9 +114,9 @@ class JobRunner:
         *,
         on_end: Callable[[float | None], None],
         pause: float | None,
-    ) -> Job[Result]:
+    ) -> AsyncJob[Result]:
         """Run a job in a thread of the pool and wait until it has started; raises the errors of `start` unchanged."""
-        job: Job[Result] = Job()
+        job: AsyncJob[Result] = AsyncJob()
         context = contextvars.copy_context()  # holds the request id, for log lines of the thread
         run = partial(run_job, job, start, convert, on_end=on_end, map_error=self._map_error, pause=pause)
         try:

@@ -9,7 +9,7 @@ from convmodel.responders.protocol import Candidate, Reply, ReplyHandle, Respond
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import BlockReason, Policy
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 __all__ = ["SEEDS", "BlockReason", "CheckedReply", "Policy", "ReplyRequest", "ReplyService", "stream_text"]
 
@@ -62,7 +62,7 @@ class CheckedReply:
         return self.reply.finish if self.blocked is None else "filtered"
 
 
-async def stream_text(job: Job[CheckedReply]) -> AsyncIterator[str]:
+async def stream_text(job: AsyncJob[CheckedReply]) -> AsyncIterator[str]:
     """Yield the text of a reply in pieces, once. Joined, the pieces are the text.
 
     A reply without pieces (blocked, or checked as a whole) comes as one piece. Raises the errors of `job.result`.
@@ -101,7 +101,7 @@ class ReplyService:
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> Job[CheckedReply]:
+    ) -> AsyncJob[CheckedReply]:
         """Start a reply. A request that the policy blocks gives a job that is already completed.
 
         Args:
@@ -126,11 +126,11 @@ class ReplyService:
         user: str | None = None,
         session: Session | None = None,
         pieces: bool = True,
-    ) -> list[Job[CheckedReply]]:
+    ) -> list[AsyncJob[CheckedReply]]:
         """Start several replies, all or none; see `start`."""
         self._jobs.acquire(len(requests), owner=owner, user=user)
         pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        jobs: list[Job[CheckedReply]] = []
+        jobs: list[AsyncJob[CheckedReply]] = []
         try:
             for request in requests:
                 starter = self._starter(request, session)

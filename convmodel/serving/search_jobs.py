@@ -42,7 +42,7 @@ class SearchService:
         """Return the `k` best candidates, without those that the policy blocks; none if it blocks the context.
 
         Raises:
-            APIError: see `ReplyService.start` and `Job.result`.
+            APIError: see `ReplyService.start` and `AsyncJob.result`.
         """
 
         def start() -> _CompletedSearch:

@@ -17,7 +17,7 @@ Output = TypeVar("Output")
 Result = TypeVar("Result")
 
 
-class Job(Generic[Result]):
+class AsyncJob(Generic[Result]):
     """A request to a responder or document writer, awaited from the event loop that created it.
 
     Iterating over it yields the pieces of its text, once; pieces that arrived together are joined. Iteration raises the
@@ -38,7 +38,7 @@ class Job(Generic[Result]):
         """The result of a job that never needed a thread; None for all other jobs."""
 
     @classmethod
-    def completed(cls, result: Result) -> "Job[Result]":
+    def completed(cls, result: Result) -> "AsyncJob[Result]":
         """Return a job that has this result and no pieces, and that never ran."""
         job = cls()
         job.precomputed = result
@@ -103,7 +103,7 @@ class Job(Generic[Result]):
         self._call_in_loop(self._end, result, error)
 
     def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed; there is no waiter left
+        with contextlib.suppress(RuntimeError):  # the loop is closed; nothing waits for the job
             self._loop.call_soon_threadsafe(function, *arguments)
 
     # Called in the event loop
@@ -141,7 +141,7 @@ class Job(Generic[Result]):
 
 
 def run_job(
-    job: Job[Result],
+    job: AsyncJob[Result],
     start: Callable[[], ReplyHandle[Output]],
     convert: Callable[[Output], Result],
     *,
@@ -152,7 +152,7 @@ def run_job(
     """Run a job from start to end, in a worker thread.
 
     Args:
-        job: the job that is told of the start, the pieces and the end.
+        job: receives the start, the pieces and the end.
         start: starts the request; `job.started` raises its errors unchanged.
         convert: makes the job's result of the request's.
         on_end: called at the end in every case, with the duration in seconds, or None if the request never started.

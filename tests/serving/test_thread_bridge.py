@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.thread_bridge import Job, coalesce, run_job
+from convmodel.serving.thread_bridge import AsyncJob, coalesce, run_job
 
 
 class Words:
@@ -38,7 +38,7 @@ class Words:
         return "".join(self._done)
 
 
-def start(job: Job[Any], handle: Any, **options: Any) -> list[float | None]:
+def start(job: AsyncJob[Any], handle: Any, **options: Any) -> list[float | None]:
     """Runs a job in a thread, and returns the list to which its duration is added at the end."""
     durations: list[float | None] = []
     arguments: dict[str, Any] = {"on_end": durations.append, "map_error": lambda error: error, "pause": 0.0, **options}
@@ -49,7 +49,7 @@ def start(job: Job[Any], handle: Any, **options: Any) -> list[float | None]:
 
 def test_the_pieces_of_a_job_come_before_its_converted_result() -> None:
     async def run() -> None:
-        job: Job[str] = Job()
+        job: AsyncJob[str] = AsyncJob()
         durations = start(job, Words("a", "b", "c", seconds=0.01))
         await job.started
         assert "".join([piece async for piece in job]) == "abc"
@@ -68,12 +68,12 @@ def test_an_error_at_the_start_is_raised_as_it_is_and_a_later_one_is_mapped() ->
             raise KeyError("secret")
 
     async def run() -> None:
-        job: Job[str] = Job()
+        job: AsyncJob[str] = AsyncJob()
         durations = start(job, broken)
         with pytest.raises(ValueError, match="no"):
             await job.started
         assert durations == [None]
-        job = Job()
+        job = AsyncJob()
         start(job, Breaking("a"), map_error=lambda error: RuntimeError(type(error).__name__))
         with pytest.raises(RuntimeError, match="KeyError"):
             await job.result()
@@ -84,7 +84,7 @@ def test_an_error_at_the_start_is_raised_as_it_is_and_a_later_one_is_mapped() ->
 @pytest.mark.parametrize("early", [True, False])
 def test_a_cancelled_job_has_its_text_so_far(early: bool) -> None:
     async def run() -> None:
-        job: Job[str] = Job()
+        job: AsyncJob[str] = AsyncJob()
         if early:
             job.cancel()
         handle = Words("a", "b", seconds=0.02 if early else 0.0)
@@ -100,7 +100,7 @@ def test_a_cancelled_job_has_its_text_so_far(early: bool) -> None:
 
 def test_a_job_that_is_not_over_in_time_is_cancelled_and_raises() -> None:
     async def run() -> None:
-        job: Job[str] = Job()
+        job: AsyncJob[str] = AsyncJob()
         handle = Words(*["a"] * 1000, seconds=0.05)
         start(job, handle)
         await job.started
@@ -114,7 +114,7 @@ def test_a_job_that_is_not_over_in_time_is_cancelled_and_raises() -> None:
 
 def test_a_completed_job_has_a_result_and_no_pieces() -> None:
     async def run() -> None:
-        job = Job.completed("a")
+        job = AsyncJob.completed("a")
         job.cancel()
         assert [piece async for piece in job] == [] and await job.result() == job.precomputed == "a"
 

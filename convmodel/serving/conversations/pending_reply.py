@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 Json = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ class PendingReply:
     """
 
     def __init__(
-        self, said: Json | None = None, *, job: Job[CheckedReply] | None = None, answer: Json | None = None
+        self, said: Json | None = None, *, job: AsyncJob[CheckedReply] | None = None, answer: Json | None = None
     ) -> None:
         self.said = said
         self.task: asyncio.Task[Json] | None = None
@@ -29,7 +29,7 @@ class PendingReply:
         self._answer = answer
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Yield the pieces of the reply's text; can be iterated once. Raises the errors of `Job.result`."""
+        """Yield the pieces of the reply's text; can be iterated once. Raises the errors of `AsyncJob.result`."""
         if self._job is None:
             assert self._answer is not None
             if text := self._answer["reply"]["text"]:
@@ -42,7 +42,7 @@ class PendingReply:
         """Wait until the reply is stored, and return the response body.
 
         Raises:
-            APIError: 409 if the conversation was changed meanwhile; the errors of `Job.result` and of the store.
+            APIError: 409 if the conversation was changed meanwhile; the errors of `AsyncJob.result` and of the store.
         """
         if self.task is None:
             assert self._answer is not None

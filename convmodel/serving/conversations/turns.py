@@ -12,7 +12,7 @@ from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import ReplyBody
 from convmodel.serving.sse import plain
 from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 
 class TurnService:
@@ -102,7 +102,7 @@ class TurnService:
         expected = ExpectedVersion(conversation.version, conversation.turns_version, said=record.said, key_stored=True)
         return self._run(request, plan, job, session, expected)
 
-    async def _start(self, request: TurnRequest, plan: TurnPlan) -> tuple[Job[CheckedReply], Session]:
+    async def _start(self, request: TurnRequest, plan: TurnPlan) -> tuple[AsyncJob[CheckedReply], Session]:
         if self._service.replies is None:
             raise no_replies()
         session = self._conversations.sessions.of(plan.conversation)
@@ -112,7 +112,12 @@ class TurnService:
         return job, session
 
     def _run(
-        self, request: TurnRequest, plan: TurnPlan, job: Job[CheckedReply], session: Session, expected: ExpectedVersion
+        self,
+        request: TurnRequest,
+        plan: TurnPlan,
+        job: AsyncJob[CheckedReply],
+        session: Session,
+        expected: ExpectedVersion,
     ) -> PendingReply:
         if request.key is not None:
             self._open.add((request.owner, request.key))
@@ -121,7 +126,12 @@ class TurnService:
         return pending
 
     async def _wait_and_finish(
-        self, request: TurnRequest, plan: TurnPlan, job: Job[CheckedReply], session: Session, expected: ExpectedVersion
+        self,
+        request: TurnRequest,
+        plan: TurnPlan,
+        job: AsyncJob[CheckedReply],
+        session: Session,
+        expected: ExpectedVersion,
     ) -> Json:
         """Wait for the reply, store it, and return the response body."""
         try:

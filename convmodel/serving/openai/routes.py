@@ -31,7 +31,7 @@ from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -87,7 +87,7 @@ class ChatCompletion:
         jobs: a job for each choice.
     """
 
-    def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[Job[CheckedReply]]) -> None:
+    def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[AsyncJob[CheckedReply]]) -> None:
         self._service = service
         self._jobs = jobs
         self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -155,7 +155,7 @@ def _choice(index: int, reply: CheckedReply) -> Choice:
     )
 
 
-async def _merge(jobs: Sequence[Job[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
+async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
     """Yield the pieces of all jobs as they arrive, with the job's index, and the reply at the end of each job."""
     if len(jobs) == 1:
         async for item in _items(jobs[0]):
@@ -163,7 +163,7 @@ async def _merge(jobs: Sequence[Job[CheckedReply]]) -> AsyncGenerator[tuple[int,
         return
     queue: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
 
-    async def read(index: int, job: Job[CheckedReply]) -> None:
+    async def read(index: int, job: AsyncJob[CheckedReply]) -> None:
         try:
             async for item in _items(job):
                 queue.put_nowait((index, item))
@@ -188,7 +188,7 @@ async def _merge(jobs: Sequence[Job[CheckedReply]]) -> AsyncGenerator[tuple[int,
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _items(job: Job[CheckedReply]) -> AsyncIterator[str | CheckedReply]:
+async def _items(job: AsyncJob[CheckedReply]) -> AsyncIterator[str | CheckedReply]:
     async for piece in stream_text(job):
         yield piece
     yield await job.result()

@@ -23,7 +23,7 @@ from convmodel.serving.schemas import (
 )
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(tags=["Documents"])
 
@@ -115,7 +115,7 @@ def _build_request(service: Service, body: DocumentRequestBody) -> DocumentReque
 
 
 async def _events(
-    job: Job[CheckedDocuments], body: DocumentRequestBody, service: Service
+    job: AsyncJob[CheckedDocuments], body: DocumentRequestBody, service: Service
 ) -> AsyncGenerator[bytes, None]:
     try:
         async for piece in job:

@@ -22,7 +22,7 @@ from convmodel.serving.schemas import (
 )
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
-from convmodel.serving.thread_bridge import Job
+from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(tags=["Replies"])
 
@@ -81,7 +81,7 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     return json_response(ReplyBody.of(await cancel_on_disconnect(request, job.result(), job.cancel)))
 
 
-async def _events(job: Job[CheckedReply], service: Service) -> AsyncGenerator[bytes, None]:
+async def _events(job: AsyncJob[CheckedReply], service: Service) -> AsyncGenerator[bytes, None]:
     try:
         async for piece in stream_text(job):
             yield encode_event("piece", {"text": piece})
