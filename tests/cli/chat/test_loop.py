@@ -1,19 +1,19 @@
 """The loop of a chat: replies, failures, interrupts."""
 
+import io
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from convmodel.cli.chat.loop import ChatError, talk
+from convmodel.cli.chat.loop import ChatError, split_persona_lines, talk
 from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.plain import PipeScreen
+from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.stream import stream_reply
-from convmodel.responders.protocol import Candidate, Reply
+from convmodel.responders.protocol import Reply
 from tests.fakes import FakeResponder
 
 
@@ -199,84 +199,72 @@ def test_ctrl_c_before_the_first_word_leaves_the_turn_and_retry_works() -> None:
     assert chat.turns == ("Hello", say_so(0, 2, 0))
 
 
-def test_a_second_ctrl_c_does_not_wait_for_a_responder_that_hangs() -> None:
-    free, held = threading.Event(), threading.Event()
-
-    class Hanging:
-        cancelled = 0
-
-        def __iter__(self) -> Iterator[str]:
-            yield "a word"
-            held.set()
-            free.wait(5)
-
-        def cancel(self) -> None:
-            self.cancelled += 1
-            signal.raise_signal(signal.SIGINT)
-
-        def result(self) -> Reply:
-            return Reply((Candidate("never seen"),))
-
-    hanging = Hanging()
-    thread = interrupt_when(held)
-    reply = stream_reply(hanging, lambda piece: None, interruptible=True)
-    thread.join()
-    free.set()
-    assert (reply.text, reply.finish, hanging.cancelled) == ("a word", "cancelled", 1)
-
-
-def test_where_ctrl_c_is_not_for_the_reply_it_is_an_interrupt_and_the_reply_is_cancelled() -> None:
-    responder = FakeResponder(say_so, hold=1)
-    replying = responder.start(["Hello"], seed=1)
-    thread = interrupt_when(responder.held)
-    with pytest.raises(KeyboardInterrupt):
-        stream_reply(replying, lambda piece: None, interruptible=False)
-    thread.join()
-    assert replying.result().finish == "cancelled"
-
-
-def test_whoever_waits_long_for_the_first_piece_is_told_once() -> None:
-    responder = FakeResponder(say_so, hold=0)
-    threading.Timer(0.5, responder.go_on.set).start()
-    sheet = Sheet("Hello")
-    talk(chat_with(responder), sheet)
-    assert sheet.waits == 1
-
-
 # The status line
-
-REPLY = Reply(
-    (Candidate("Hi"),),
-    context_tokens=20,
-    reply_tokens=11,
-    window=512,
-    turns_dropped=1,
-    seconds=0.5,
-    first_seconds=0.0123,
-    seed=7,
-)
 
 
 @pytest.mark.parametrize(
-    ("columns", "line"),
+    ("text", "sentences", "rest"),
     [
-        (None, "31 of 512 tokens · 1 turn dropped · 22 tokens/s · first 12 ms · seed 7"),
-        (60, "31/512 tok · 1 dropped · 22 tok/s · 12 ms · seed 7"),
-        (40, "31/512 tok · 1 dropped · 22 tok/s"),
-        (12, "31/512 tok"),
-        (3, "31/"),
+        ("your persona: I like rain.", ["I like rain."], ""),
+        ("  Your Persona:I like rain. \r", ["I like rain."], ""),
+        ("your persona: a\nyour persona: b\nHello\nyour persona: c", ["a", "b"], "Hello\nyour persona: c"),
+        ("Hello your persona: a", [], "Hello your persona: a"),
+        ("your personality: a", [], "your personality: a"),
+        ("", [], ""),
     ],
 )
-def test_the_status_line_shows_what_fits(columns: int | None, line: str) -> None:
-    assert status_line(REPLY, columns) == line
+def test_sentences_come_before_what_is_said(text: str, sentences: list[str], rest: str) -> None:
+    assert split_persona_lines(text) == (sentences, rest)
 
 
-def test_a_turn_that_was_cut_is_told_where_no_turn_was_dropped() -> None:
-    cut = replace(REPLY, turns_dropped=0, tokens_dropped=90)
-    assert status_line(cut).startswith("31 of 512 tokens · 0 turns dropped · 90 tokens of your turn cut · ")
-    assert status_line(cut, 40) == "31/512 tok · 0 dropped · turn cut"
-    assert "cut" not in status_line(replace(REPLY, tokens_dropped=90))
+def piped(text: str, **settings: object) -> tuple[FakeResponder, str, str]:
+    """What was asked, what was replied, and the notes of a chat through a pipe."""
+    responder, replies, notes = FakeResponder(), io.StringIO(), io.StringIO()
+    talk(Chat(responder, seed=1, **settings), PipeScreen(io.BytesIO(text.encode()), replies=replies, notes=notes))  # type: ignore[arg-type]
+    return responder, replies.getvalue(), notes.getvalue()
 
 
-def test_a_reply_of_something_without_a_window_has_a_status_too() -> None:
-    assert status_line(Reply((Candidate("Hi"),), seconds=1.25)) == "1.2 s"
+def test_lines_before_the_first_message_are_the_persona_and_later_ones_are_said() -> None:
+    responder, replies, notes = piped("your persona: a\nYour persona: b\n\nHello\nyour persona: c\n")
+    assert [asked["persona"] for asked in responder.asked] == [("a", "b"), ("a", "b")]
+    assert responder.asked[0]["context"] == ("Hello",) and responder.asked[1]["context"][-1] == "your persona: c"
+    assert replies.count("\n") == 2 and "persona: a\npersona: b\n" in notes
+
+
+def test_each_conversation_of_a_pipe_may_have_its_own_persona() -> None:
+    responder, _, _ = piped("your persona: a\nHello\n/reset\nyour persona: b\nyour persona: c\nHello\n/reset\nHello\n")
+    assert [asked["persona"] for asked in responder.asked] == [("a",), ("b", "c"), ("b", "c")]
+
+
+def test_the_first_line_replaces_the_persona_that_was_given_before() -> None:
+    responder, _, _ = piped("/persona add d\nyour persona: a\nyour persona: b\nHello\n", persona=["x"])
+    assert responder.asked[0]["persona"] == ("a", "b")
+
+
+def test_pasted_lines_are_a_persona_and_what_is_said() -> None:
+    responder = FakeResponder()
+    chat = Chat(responder)
+
+    class Pasted(PipeScreen):
+        def read(self) -> str | None:
+            return None if responder.asked else "your persona: a\nyour persona: b\nHello\nyou"
+
+    talk(chat, Pasted(io.BytesIO(), replies=io.StringIO(), notes=None))
+    assert responder.asked[0]["persona"] == ("a", "b") and responder.asked[0]["context"] == ("Hello\nyou",)
+
+
+def test_a_line_without_a_sentence_is_told() -> None:
+    with pytest.raises(ChatError, match="stdin:2: there is no sentence after 'your persona:'"):
+        piped("your persona: a\nyour persona: \n")
+
+
+def test_a_conversation_that_goes_on_has_its_persona_already() -> None:
+    chat = Chat(FakeResponder(), persona=["x"])
+    chat.say("Hello")
+    chat.add_reply(chat.start().result())
+    run_command(chat, "/undo")
+    chat.add_persona(["a"])
+    assert chat.persona == ("a",)
+    with pytest.raises(ValueError, match="persona sentence 2"):
+        chat.add_persona([""])
+    assert chat.persona == ("a",)

@@ -25,7 +25,9 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
         assert store.digests() == {digest(key.strip()): "anna"}
     assert keys(capsys, "list")[0].startswith("anna\tsince 20")
     assert key.strip() not in keys(capsys, "list")[0]
-    assert keys(capsys, "remove", "anna", "--store", "sqlite:///convmodel.db")[0].startswith("The key of anna is revoked")
+    assert keys(capsys, "remove", "anna", "--store", "sqlite:///convmodel.db")[0].startswith(
+        "The key of anna is revoked"
+    )
     assert keys(capsys, "--store", "other.db", "list")[0] == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["convmodel.db", "other.db"]
 

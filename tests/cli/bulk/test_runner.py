@@ -1,0 +1,85 @@
+"""Order, concurrency, errors and resumption of a batch job."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convmodel.cli.bulk.journal import partial
+from tests.cli.bulk.harness import lines_of, many, run, write
+from tests.fakes import FakeResponder
+
+
+@pytest.mark.parametrize(("concurrency", "capacity"), [(1, None), (7, None), (64, 3), (64, None)])
+def test_the_replies_do_not_depend_on_how_many_are_asked_for_at_a_time(
+    tmp_path: Path, concurrency: int, capacity: int | None
+) -> None:
+    write(tmp_path / "in.jsonl", many(50))
+    run(tmp_path, output=str(tmp_path / "one.jsonl"), concurrency=1)
+    run(tmp_path, FakeResponder(capacity=capacity), concurrency=concurrency)
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    lines = lines_of(tmp_path / "out.jsonl")
+    assert [line["turns"][:-1] for line in lines] == many(50)
+    assert len({line["seed"] for line in lines}) == 50
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "in.jsonl", [["a"]])
+    responder = FakeResponder(capacity=0)
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        responder._capacity = None
+
+    monkeypatch.setattr(time, "sleep", nap)
+    assert run(tmp_path, responder).lines == 1 and len(naps) == 1
+
+
+def test_what_cannot_be_read_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('["a"]\n["b", ""]\n')
+    responder = FakeResponder()
+    with pytest.raises(ValueError, match=r"in.jsonl:2: turn 2 is empty; .* on_error='skip'"):
+        run(tmp_path, responder)
+    assert responder.asked == [] and os.listdir(tmp_path) == ["in.jsonl"]
+    result = run(tmp_path, responder, on_error="skip")
+    assert "1 line skipped: first" in result.input_summary and len(lines_of(tmp_path / "out.jsonl")) == 1
+
+
+def test_what_cannot_be_replied_to_stops_after_the_lines_before_it_and_can_be_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [["a"], ["this is too long"], ["c"]])
+    with pytest.raises(ValueError, match=r"in.jsonl: conversation 2: the last turn does not fit .*--on_error skip"):
+        run(tmp_path)
+    assert len(lines_of(partial(tmp_path / "out.jsonl"))) == 1
+    result = run(tmp_path, on_error="skip")  # goes on from there
+    assert (result.resumed, result.failed) == (1, 1)
+    lines = lines_of(tmp_path / "out.jsonl")
+    assert [line["turns"][0] for line in lines] == ["a", "this is too long", "c"]
+    assert "does not fit" in lines[1]["error"] and lines[1]["turns"] == ["this is too long"]
+
+
+def test_a_failure_cancels_what_is_running_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", many(9))
+
+    class Failing(FakeResponder):
+        def pause(self, number: int, cancelled: Any) -> bool:
+            if len(self.asked) >= 9:
+                raise RuntimeError("out of memory")
+            return super().pause(number, cancelled)
+
+    responder = Failing()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, responder, concurrency=3)
+    begun = len(lines_of(partial(tmp_path / "out.jsonl")))
+    assert 0 < begun < 9
+    assert run(tmp_path).resumed == begun
+    assert len(lines_of(tmp_path / "out.jsonl")) == 9
+
+
+def test_options_that_cannot_be_followed_are_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [["a"]])
+    with pytest.raises(ValueError, match="temperature=0"):
+        run(tmp_path, options={"temperature": 0})
+    assert os.listdir(tmp_path) == ["in.jsonl"]
