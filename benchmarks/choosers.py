@@ -100,7 +100,7 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
     given |= options
     fresh = output.with_name(f"{output.name}-in-training")  # the best so far is there after each validation
     given["export_dir"] = fresh
-    module = f"convmodel.training.selector_modules.{MODULES[kind]}"
+    module = f"convmodel.training.{MODULES[kind]}"
     begun = time.perf_counter()
     arguments = [f"--model={module}", "--data=convmodel.training.SelectionDataModule"]
     main(["fit", *arguments, *(f"--{name}={value}" for name, value in given.items())])

@@ -20,7 +20,7 @@ from convmodel.models.devices import has_fast_bf16
 from convmodel.models.selection.layout import EncoderBatch, pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.selector_modules import BiEncoderModule
+from convmodel.training.selector_module import SelectorModule
 
 BATCH = 64
 RECIPE = Recipe("poly-encoder", max_context=360, max_candidate=72)
@@ -131,7 +131,7 @@ def plain(loop: Loop, seed: int) -> float:
     return meter.tokens / (meter.end - meter.begin)
 
 
-def padded_loss(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> Tensor:
+def padded_loss(module: SelectorModule, examples: Sequence[TokenisedChoice]) -> Tensor:
     """The loss of a batch as it is mostly written: contexts and responses, each padded to the longest, read at once."""
     selector = cast(PolyEncoder, module.selector)
     contexts, candidates = (pad_rows(rows, 0) for rows in rows_of(module, examples))

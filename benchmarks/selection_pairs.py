@@ -10,13 +10,14 @@ import torch
 from transformers import AutoModel
 
 from benchmarks.common import conversation_files, tell
-from convmodel.data.selection_example import every_example
+from convmodel.data.selection_example import iter_examples
 from convmodel.models.folder import quiet_progress
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.layout import EncoderInput
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
+from convmodel.training.selector_module import SelectorModule
 from convmodel.training.selector_modules import BiEncoderModule, PolyEncoderModule
 
 SIZES = NewEncoder("bert", vocab_size=8_192, layers=4, heads=4, width=256)
@@ -25,7 +26,10 @@ SMOKE_SIZES = NewEncoder("bert", vocab_size=300, layers=1, heads=2, width=32)
 COSINE_SCALE = 20.0
 """Of ours, and of sentence-transformers' loss, whose default it is."""
 
-MODULES = {"bi-encoder": BiEncoderModule, "poly-encoder": PolyEncoderModule}
+MODULES: dict[str, type[BiEncoderModule | PolyEncoderModule]] = {
+    "bi-encoder": BiEncoderModule,
+    "poly-encoder": PolyEncoderModule,
+}
 
 Pair = tuple[Sequence[str], str]
 """A context, oldest turn first, and its response."""
@@ -96,7 +100,7 @@ def prepare(folder: Path, data: Path, *, smoke: bool) -> Material:
 
 def read_pairs(file: Path) -> Iterator[Pair]:
     """What a file gives as examples, or of conversations every turn after the first."""
-    return ((one.context, one.response) for one in every_example(file))
+    return ((one.context, one.response) for one in iter_examples(file))
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Recipe:
     cached: bool = False
     learning_rate: float = 1e-3
 
-    def build(self, base: Path) -> BiEncoderModule:
+    def build(self, base: Path) -> SelectorModule:
         """A module around the encoder of `base`, ready to be trained; what is new in it is always drawn alike."""
         torch.manual_seed(0)
         module = MODULES[self.kind](
@@ -135,7 +139,7 @@ class Recipe:
 
 
 def rows_of(
-    module: BiEncoderModule, examples: Sequence[TokenisedChoice]
+    module: SelectorModule, examples: Sequence[TokenisedChoice]
 ) -> tuple[list[EncoderInput], list[EncoderInput]]:
     """Of contexts, and of responses."""
     selector = cast(BiEncoder, module.selector)

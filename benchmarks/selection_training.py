@@ -26,7 +26,7 @@ from benchmarks.selection_pairs import COSINE_SCALE, MODULES, Material, Recipe, 
 from convmodel.models.folder import quiet_progress
 from convmodel.models.selection.layout import pad_rows
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.selector_modules import BiEncoderModule
+from convmodel.training.selector_module import SelectorModule
 
 PAIRS = 512
 RECIPES = {kind: Recipe(kind, max_context=100, max_candidate=50) for kind in MODULES}
@@ -146,14 +146,14 @@ def measure_time(material: Material, examples: Sequence[TokenisedChoice], *, rou
     return {"losses": losses, "seconds": interleave(seconds, rounds)}
 
 
-def step(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> None:
+def step(module: SelectorModule, examples: Sequence[TokenisedChoice]) -> None:
     """Lays the examples out, and makes gradients."""
     module.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     module.batch_loss(examples).backward()
 
 
-def peer_features(module: BiEncoderModule, examples: Sequence[TokenisedChoice]) -> list[dict[str, Tensor]]:
+def peer_features(module: SelectorModule, examples: Sequence[TokenisedChoice]) -> list[dict[str, Tensor]]:
     """The rows of ours as the peer's collator would pad them: the same ids, types and separators."""
     padded = (pad_rows(rows, 0) for rows in rows_of(module, examples))
     return [{"input_ids": p.ids, "token_type_ids": p.types, "attention_mask": p.mask.long()} for p in padded]

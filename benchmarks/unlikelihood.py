@@ -86,10 +86,10 @@ def ours(ids: Any, states: Any, weights: Any) -> Any:
     import torch
 
     from convmodel.models.linear_cross_entropy import summed_loss
-    from convmodel.training.unlikelihood import Unlikelihood, seen_before
+    from convmodel.training.unlikelihood import Unlikelihood, find_seen_tokens
 
     steps = torch.ones(1, len(states), dtype=torch.bool)
-    seen = seen_before(ids[None, :-1], steps)
+    seen = find_seen_tokens(ids[None, :-1], steps)
     return summed_loss(states, weights, Unlikelihood(ids[1:], seen, steps, ALPHA))
 
 

@@ -1,4 +1,4 @@
-"""Conversation files in, trained models out: Lightning modules, data modules and the command line.
+"""Training: Lightning modules, data modules, callbacks and the command line.
 
 Class paths in YAML files and on the command line name the classes here, such as `convmodel.training.BiEncoderModule`.
 """

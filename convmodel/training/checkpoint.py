@@ -1,4 +1,4 @@
-"""A running fit in, a checkpoint out that goes on exactly where it was saved; also at Ctrl-C."""
+"""Checkpoints from which a run resumes exactly, also after Ctrl-C."""
 
 import signal
 import threading
@@ -14,46 +14,47 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from convmodel.data.atomic import atomic_file
 
-STOPPED = (KeyboardInterrupt, SIGTERMException)
-"""What ends a run that somebody wants to end."""
+INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
+"""Exceptions of a run that was stopped on purpose: Ctrl-C and SIGTERM."""
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
-"""Where a run's checkpoint stands inside its folder."""
+"""Path of a run's checkpoint inside its folder."""
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Where a run keeps its things. All processes must ask: the first one tells the others."""
+    """Return the folder of a run. All processes must call it: `log_dir` is broadcast from the first one."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def epochs_begun(trainer: Trainer) -> int:
-    """How often the training file was begun, in this run and those it goes on from."""
+    """Return the number of training epochs begun, including those of the runs that this one resumes."""
     return int(trainer.fit_loop.epoch_progress.current.ready)
 
 
 def newest_checkpoint(root: str | Path) -> Path:
-    """The checkpoint that was written last by any run below `root`.
+    """Return the checkpoint that was written last by any run below `root`.
 
     Raises:
-        FileNotFoundError: when there is none.
+        FileNotFoundError: If there is no checkpoint.
     """
     root = Path(root)
-    found = sorted(
+    checkpoints = sorted(
         {*root.glob(str(CHECKPOINT)), *root.glob(f"*/*/{CHECKPOINT}"), *root.glob(f"*/{CHECKPOINT}")},
         key=lambda path: path.stat().st_mtime_ns,
     )
-    if not found:
+    if not checkpoints:
         raise FileNotFoundError(f"--ckpt_path last: no run below {root.resolve()} has a {CHECKPOINT}")
-    return found[-1]
+    return checkpoints[-1]
 
 
 class RunCheckpoint(Checkpoint):
-    """Keeps one checkpoint, `checkpoints/last.ckpt` in the run's folder, always between two optimiser steps.
+    """Callback that keeps one checkpoint, `checkpoints/last.ckpt` in the run's folder.
 
-    It is written every so many steps, at the end of each epoch, around each validation, at the end, and at Ctrl-C.
+    It is saved every `every_n_steps` steps, at the end of each epoch, before and after each validation, at the end of
+    training and at Ctrl-C, always between two optimiser steps.
 
     Args:
-        every_n_steps: Optimiser steps between two checkpoints.
+        every_n_steps: Number of optimiser steps between two checkpoints.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
@@ -66,17 +67,17 @@ class RunCheckpoint(Checkpoint):
         self._old_handler: Any = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes Ctrl-C over: the running step is finished before the run stops."""
+        """Install a SIGINT handler that finishes the running step before the run stops."""
         if threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives Ctrl-C back."""
+        """Restore the previous SIGINT handler."""
         if self._old_handler is not None and signal.getsignal(signal.SIGINT) == self._on_interrupt:
             signal.signal(signal.SIGINT, self._old_handler)
         self._old_handler = None
 
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+    def _on_interrupt(self, signum: int, frame: FrameType | None) -> None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
         self._interrupted.set()
@@ -85,7 +86,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when it is time; never in the middle of accumulated batches."""
+        """Save if a checkpoint is due; never between accumulated batches."""
         if trainer.fit_loop._should_accumulate():
             return
         stop = trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
@@ -108,26 +109,26 @@ class RunCheckpoint(Checkpoint):
             self._leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves again, with what the validation told the other callbacks."""
+        """Save again, with the state that the other callbacks took from the validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._validation_due = False
             self._save(trainer, again=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the checkpoint was written just before a validation."""
+        """Return the flag that the checkpoint was saved just before a validation."""
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore the flag of `state_dict`."""
         self._validation_due = state_dict["validation_due"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes up for the validation that a run was killed in; Lightning would leave it out."""
+        """Run the validation during which the resumed run was killed; Lightning would skip it."""
         if self._validation_due:
             self._validate(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same for a run that had only this validation to do."""
+        """Run a skipped validation when no training step remained, so that `on_train_start` was not called."""
         if self._validation_due:
             self._validate(trainer)
 
@@ -141,9 +142,9 @@ class RunCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:
             path = run_folder(trainer) / CHECKPOINT
-            # All processes take part in the saving; only the first one has a file to put in its place.
-            with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as fresh:
-                trainer.save_checkpoint(fresh, weights_only=False)
+            # All processes take part in saving; only the first one writes the file.
+            with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as temporary:
+                trainer.save_checkpoint(temporary, weights_only=False)
             self._saved_at = trainer.global_step
 
     def _leave(self, trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""A tokenizer in, its files as plain texts for a checkpoint out; and back."""
+"""Store a tokenizer in a checkpoint as plain text, and restore it."""
 
 import tempfile
 from pathlib import Path
@@ -7,14 +7,14 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 def tokenizer_files(tokenizer: TextTokenizer) -> dict[str, str]:
-    """The texts of the files that `save_pretrained` writes, by name."""
+    """Return the contents of the files that `save_pretrained` writes, keyed by file name."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         return {file.name: file.read_text(encoding="utf-8") for file in Path(folder).iterdir()}
 
 
 def tokenizer_from(files: dict[str, str], cls: type[AnyTokenizer]) -> AnyTokenizer:
-    """The tokenizer again."""
+    """Rebuild a tokenizer from the result of `tokenizer_files`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A parsed config and a checkpoint in, one set of options out, and every difference told."""
+"""Merge the options of a config and a checkpoint, and check config files for duplicate keys."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,42 +13,43 @@ SIZES = (
     *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes", "dropout"),
     *("buckets", "projection", "windows", "encoding", "extra_contexts", "max_tokens"),
 )
-"""Options of a model that its checkpoint fixes: its sizes, and how it reads."""
+"""Model options that a checkpoint fixes: sizes, pooling, lengths and other options that its weights depend on."""
 
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
+"""Sections of the config, and the keys under which a checkpoint holds their options."""
 
 
 def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """Puts a checkpoint's options between the defaults and what was given explicitly.
+    """Merge a checkpoint's options into a config: they override defaults, and explicit options override them.
 
     Args:
-        config: the whole parsed config of the sub-command; changed in place.
-        explicit: only what stood on the command line, in config files or in the environment.
-        checkpoint: what torch.load gave.
+        config: Parsed config of the subcommand, defaults included; changed in place.
+        explicit: Options from the command line, config files and the environment alone.
+        checkpoint: Checkpoint as loaded by `torch.load`.
 
     Yields:
-        A line for each option whose value in the checkpoint is not the one in `config`.
+        A line for each option whose value in the checkpoint differs from the one in `config`.
 
     Raises:
-        ValueError: when sizes or a base model were given that are not those of the checkpoint.
+        ValueError: If an explicit size or base model differs from that of the checkpoint.
     """
     for section, key in SECTIONS.items():
         saved = dict(_flat({k: v for k, v in checkpoint.get(key, {}).items() if not k.startswith("_")}))
         current = dict(_flat(_plain(config[section].init_args)))
-        given = _given(explicit.get(section))
+        explicit_names = _explicit_names(explicit.get(section))
         for name in sorted(saved.keys() & current.keys()):
             if saved[name] == current[name]:
                 continue
             label = f"{section}.{name}"
-            if name in given:
-                _check_possible(label, name, current[name], saved[name])
+            if name in explicit_names:
+                _check_changeable(label, name, current[name], saved[name])
                 yield f"{label}: {current[name]} (given; the checkpoint was trained with {saved[name]})"
             else:
                 yield f"{label}: {saved[name]} (from the checkpoint; the default is {current[name]})"
                 config[f"{section}.init_args.{name}"] = saved[name]
 
 
-def _check_possible(label: str, name: str, given: Any, saved: Any) -> None:
+def _check_changeable(label: str, name: str, given: Any, saved: Any) -> None:
     if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
         raise ValueError(
             f"{label}={given}, but the checkpoint has {saved}, which comes with its weights; "
@@ -56,8 +57,8 @@ def _check_possible(label: str, name: str, given: Any, saved: Any) -> None:
         )
 
 
-def _given(section: Any) -> set[str]:
-    """The names of the options in a section that somebody wrote down."""
+def _explicit_names(section: Any) -> set[str]:
+    """Return the names of the options that were set explicitly in a section."""
     if section is None:
         return set()
     plain = _plain(section)
@@ -77,16 +78,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def check_duplicate_keys(path: str | Path) -> None:
-    """Refuses a file in which a mapping has a key twice: YAML would silently keep the last one.
+    """Check that no mapping of a YAML file has a key twice: the loader would silently keep the last one.
 
     Raises:
-        ValueError: which names the key and both lines, or says where the file is no YAML at all.
-        FileNotFoundError: when there is no such file.
+        ValueError: If a key is duplicated, with both lines; or if the file is not YAML, with the position.
+        FileNotFoundError: If the file does not exist.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such config file; make one with --print_config > {path}")
     pending = [_parsed(path)]
-    seen_nodes: set[int] = set()  # an alias names a node that was met before, perhaps one that it stands in
+    seen_nodes: set[int] = set()  # an alias repeats a node, perhaps one that contains the alias
     while pending:
         node = pending.pop()
         if node is None or id(node) in seen_nodes:
@@ -119,7 +120,7 @@ def _check(mapping: yaml.MappingNode, path: str | Path) -> None:
         line = key.start_mark.line + 1
         if (key.tag, key.value) in seen:
             raise ValueError(
-                f"{path}:{line}: the key {key.value!r} stands here and in line {seen[key.tag, key.value]}; "
+                f"{path}:{line}: the key {key.value!r} is here and in line {seen[key.tag, key.value]}; "
                 "remove one (was --print_config appended with >> to a file that had a config?)"
             )
         seen[key.tag, key.value] = line

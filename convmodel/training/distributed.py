@@ -1,4 +1,4 @@
-"""Token counts of one process in, those of all processes out."""
+"""Sum metrics over the processes of a distributed run."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from pytorch_lightning.strategies import Strategy
 from convmodel.metrics.likelihood import TokenCounts
 
 
-def over_all_processes(counts: TokenCounts, strategy: Strategy) -> TokenCounts:
-    """The sums over all processes, the same in each of them."""
-    total, tokens = summed_over_processes([counts.total, counts.tokens], strategy)
+def sum_token_counts(counts: TokenCounts, strategy: Strategy) -> TokenCounts:
+    """Return the counts summed over all processes; every process gets the same result."""
+    total, tokens = sum_over_processes([counts.total, counts.tokens], strategy)
     return TokenCounts(total, int(tokens))
 
 
-def summed_over_processes(values: Sequence[float], strategy: Strategy) -> list[float]:
-    """Each value summed over all processes, the same in each of them."""
+def sum_over_processes(values: Sequence[float], strategy: Strategy) -> list[float]:
+    """Return each value summed over all processes; every process gets the same result."""
     device = strategy.root_device
-    exact = torch.float32 if device.type == "mps" else torch.float64
-    reduced = strategy.reduce(torch.tensor(values, dtype=exact, device=device), reduce_op="sum")
+    dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
+    reduced = strategy.reduce(torch.tensor(values, dtype=dtype, device=device), reduce_op="sum")
     assert isinstance(reduced, torch.Tensor)
-    found: list[float] = reduced.tolist()
-    return found
+    sums: list[float] = reduced.tolist()
+    return sums

@@ -1,4 +1,4 @@
-"""A model in training in, its best state out."""
+"""Export the best model of a run, by validation metric, to a folder."""
 
 import contextlib
 import math
@@ -16,8 +16,8 @@ from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
 
 
-class Exports(Protocol):
-    """A LightningModule whose best state is exported."""
+class ExportableModule(Protocol):
+    """LightningModule whose best state is exported by `BestExport`."""
 
     monitor: str
     higher_is_better: bool
@@ -25,54 +25,54 @@ class Exports(Protocol):
 
     @property
     def base_model(self) -> str | None:
-        """What is fine-tuned; None for a model from scratch."""
+        """Name or folder of the pretrained model; None for a model from scratch."""
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Saves the model with its card; `weights` were gathered from all processes."""
+        """Save the model with its card; `weights` were gathered from all processes."""
 
-    def told(self, best: float) -> dict[str, float | int]:
-        """The numbers of a model card whose best validation came to `best`."""
+    def card_metrics(self, best: float) -> dict[str, float | int]:
+        """Return the metrics shown on the model card, for a best validation of `best`."""
 
 
 LINK = "exported"
-"""What leads from a run's folder to its exported model."""
+"""Name of the link in a run's folder that points to its exported model."""
 
 
 class BestExport(Callback):
-    """Puts the best model by validation into a folder, and replaces it in one step whenever a better one is found.
+    """Callback that exports the best model by validation, atomically replacing a worse one.
 
-    A link in the run's folder leads to it, where the system has links.
-
-    Without validation data, the model of the end of training is exported.
+    A link in the run's folder points to the export, where the file system supports links. Without validation data, the
+    model at the end of training is exported.
 
     Args:
-        folder: where; None exports nothing.
-        samples: what goes into the model card.
+        folder: Folder of the export; None exports nothing.
+        samples: Callback whose latest samples are shown on the model card.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
-        self._folder, self._samples = folder, samples
+        self._folder = folder
+        self._samples = samples
         self._best = math.inf
         self._exported = False
 
     @property
     def best(self) -> float | None:
-        """The best validation; None before the first."""
+        """Best validation metric; None before the first validation."""
         return None if math.isinf(self._best) else self._best
 
     @property
     def exported_to(self) -> str | None:
-        """Where this run put a model; None while it has not."""
+        """Folder to which this run exported a model; None before the first export."""
         return str(self._folder) if self._exported and self._folder is not None else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out before any training whether the folder can be written."""
+        """Check before training that the folder can be replaced."""
         if self._folder is not None and stage == "fit":
             check_replaceable(self._folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Exports when the validation is the best so far."""
-        module = cast(Exports, pl_module)
+        """Export if the validation is the best so far."""
+        module = cast(ExportableModule, pl_module)
         if trainer.sanity_checking or trainer.state.fn != "fit" or module.monitor not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[module.monitor])
@@ -82,26 +82,27 @@ class BestExport(Callback):
             self._export(trainer, module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Exports what was never validated, and says where the model is."""
+        """Export a model that was never validated, and log the folder."""
+        module = cast(ExportableModule, pl_module)
         if not self._exported and math.isinf(self._best):
-            self._export(trainer, cast(Exports, pl_module))
+            self._export(trainer, module)
         if self._folder is not None:
-            name = cast(Exports, pl_module).monitor.removeprefix("val_").replace("_", " ")
+            name = module.monitor.removeprefix("val_").replace("_", " ")
             best = "" if math.isinf(self._best) else f" (validation {name} {self._best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best validation, so that a resumed run does not replace a better model."""
+        """Return the best validation metric, so that a resumed run does not replace a better model."""
         return {"best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore the best validation metric."""
         self._best = state_dict["best"]
 
-    def _export(self, trainer: Trainer, module: Exports) -> None:
+    def _export(self, trainer: Trainer, module: ExportableModule) -> None:
         if self._folder is None:
             return
-        weights = trainer.strategy.lightning_module_state_dict()  # gathered by all processes where it is sharded
+        weights = trainer.strategy.lightning_module_state_dict()  # all processes take part in gathering shards
         run = run_folder(trainer)
         if trainer.is_global_zero:
             module.export(self._folder, card=self._card(trainer, module), weights=weights)
@@ -109,8 +110,8 @@ class BestExport(Callback):
         self._exported = True
         trainer.strategy.barrier("exported")
 
-    def _card(self, trainer: Trainer, module: Exports) -> ModelCard:
-        numbers = {} if math.isinf(self._best) else module.told(self._best)
+    def _card(self, trainer: Trainer, module: ExportableModule) -> ModelCard:
+        numbers = {} if math.isinf(self._best) else module.card_metrics(self._best)
         numbers |= {"optimiser steps": trainer.global_step, "epochs": epochs_begun(trainer)}
         data = getattr(getattr(trainer, "datamodule", None), "described", {})
         return ModelCard(
@@ -123,7 +124,7 @@ class BestExport(Callback):
 
 
 def _link(link: Path, folder: Path) -> None:
-    """Makes a link to a folder, in place of an older one; where there is something else, or no links are, none."""
+    """Create or replace a link to a folder; do nothing if a file is in the way or links are not supported."""
     if link.exists() and not link.is_symlink():
         return
     with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
-"""Gradients in, optimiser steps out: the optimiser, its schedule and its clipping, which all training modules share."""
+"""Optimiser, learning rate schedule and gradient clipping of all training modules."""
 
 import math
 import os
+from dataclasses import asdict, is_dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -15,50 +16,65 @@ from convmodel.generation.seeds import derive_seed
 from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]
-"""AdamW; Adamax, of the bi- and poly-encoder's recipes; ADADELTA, ConveRT's."""
+"""AdamW; Adamax, as in ParlAI's recipes for bi- and poly-encoders; ADADELTA, as in ConveRT's."""
 
 
 class OptimizedModule(LightningModule):
-    """A LightningModule whose optimiser steps depend on the step, the seed and the gradients alone.
+    """Base of the training modules: optimiser, learning rate schedule and gradient clipping.
+
+    Optimiser steps depend on the step, the seed and the gradients alone, so that a resumed run repeats them exactly.
 
     Args:
-        optimizer: which one.
-        learning_rate: the highest learning rate.
-        warmup_steps: optimiser steps until it is reached.
-        schedule: how it falls afterwards.
-        cycles: how often.
-        weight_decay: of matrices, embeddings among them; biases and layer norms are left alone.
-        betas: the two averaging rates of AdamW and Adamax.
+        default_learning_rate: Peak learning rate if `learning_rate` is null.
+        optimizer_name: Optimiser, chosen by the derived class.
+        learning_rate: Peak learning rate. If null, 5e-5 for a pretrained model. From scratch, 0.003 for a GPT-2, or
+            0.768 / n_embd for one wider than 256, and 0.001 for a selector. Always 1 for ADADELTA.
+        warmup_steps: Number of optimiser steps until the peak is reached.
+        schedule: Decay after warm-up: "cosine", "linear", "constant", or "plateau", which multiplies the rate by 0.4
+            whenever a validation does not improve on the best one so far.
+        cycles: Number of decays of "cosine" and "linear"; each one after the first starts at the peak, without warm-up.
+        weight_decay: Weight decay of matrices, including embeddings; biases and layer norms have none.
+        betas: Averaging coefficients of AdamW and Adamax.
     """
 
     def __init__(
         self,
         *,
-        optimizer: OptimizerName,
-        learning_rate: float,
-        warmup_steps: int,
-        schedule: Schedule,
-        cycles: int,
-        weight_decay: float,
-        betas: tuple[float, float],
+        default_learning_rate: float,
+        optimizer_name: OptimizerName,
+        learning_rate: float | None = None,
+        warmup_steps: int = 100,
+        schedule: Schedule = "cosine",
+        cycles: int = 1,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.95),
     ) -> None:
         super().__init__()
         if cycles < 1:
             raise ValueError(f"model.cycles={cycles}; it must be at least 1")
-        self._optimizer, self._learning_rate = optimizer, learning_rate
-        self._warmup_steps, self._schedule, self._cycles = warmup_steps, schedule, cycles
-        self._weight_decay, self._betas = weight_decay, (betas[0], betas[1])
+        # Here, in the innermost `__init__`, so that the options of all derived classes are saved with their defaults.
+        self.save_hyperparameters(ignore=["default_learning_rate", "optimizer_name"])
+        # A checkpoint holds plain values alone.
+        plain = {name: asdict(cast(Any, value)) for name, value in self.hparams.items() if is_dataclass(value)}
+        self.hparams.update(plain, betas=list(betas))
+        self._optimizer = optimizer_name
+        self._learning_rate = default_learning_rate if learning_rate is None else learning_rate
+        self._warmup_steps = warmup_steps
+        self._schedule: Schedule = schedule
+        self._cycles = cycles
+        self._weight_decay = weight_decay
+        self._betas = (betas[0], betas[1])
         self._plateau = Plateau()
         self._total_steps = math.inf
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Makes dropout a function of the step alone, so that a resumed run draws what the first would have drawn."""
+        """Seed dropout by the step alone, so that a resumed run draws the same masks."""
         torch.manual_seed(
             derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Sets the learning rate of the step."""
+        """Set the learning rate of the step."""
         rate = self._plateau.scale * learning_rate_at(
             self.trainer.global_step,
             peak=self._learning_rate,
@@ -72,7 +88,7 @@ class OptimizedModule(LightningModule):
         self.log("learning_rate", rate, batch_size=1)
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimiser; the schedule is a function of the step, see `on_before_optimizer_step`."""
+        """Return the optimiser; `on_before_optimizer_step` sets its learning rate."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self._weight_decay},
@@ -92,7 +108,7 @@ class OptimizedModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips as `trainer.gradient_clip_val` says; Lightning itself refuses to with a fused optimiser or FSDP."""
+        """Clip gradients by `trainer.gradient_clip_val`; Lightning's own clipping refuses fused optimisers and FSDP."""
         if not gradient_clip_val:
             return
         if gradient_clip_algorithm == "value":
@@ -103,9 +119,10 @@ class OptimizedModule(LightningModule):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_start(self) -> None:
-        """Counts the steps to come, and lets this run's options win over those of a checkpoint's optimiser state.
+        """Compute the number of steps, and override the options in a checkpoint's optimiser state by this run's.
 
-        Counting any earlier would make Lightning build the loader before it can give it its place in the epoch.
+        Computing the number any earlier would make Lightning build the loader before it restores its position in the
+        epoch.
         """
         self._total_steps = float(self.trainer.estimated_stepping_batches)
         if math.isinf(self._total_steps) and self._schedule in ("cosine", "linear"):
@@ -121,18 +138,18 @@ class OptimizedModule(LightningModule):
         """Return a context in which autocast is off: mixed precision is for training steps."""
         return torch.autocast(self.device.type, enabled=False)
 
-    # What the schedule remembers
+    # State of the schedule
 
-    def validated(self, value: float) -> None:
-        """Tells the schedule what a validation came to, higher is better; only "plateau" minds."""
+    def update_plateau(self, value: float) -> None:
+        """Pass a validation metric, higher is better, to the "plateau" schedule; others ignore it."""
         counts = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
         if self._schedule == "plateau" and counts and self._plateau.decays(value):
             rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the plateau's state."""
+        """Save the state of the plateau."""
         checkpoint["plateau"] = self._plateau.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore the state of the plateau."""
         self._plateau = Plateau(**checkpoint["plateau"])

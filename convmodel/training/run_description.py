@@ -1,4 +1,4 @@
-"""A run in, `description.json` in its folder out: what was trained, on what, with what, and what came of it."""
+"""Describe a run in `description.json`: model, data, versions, device, state and result."""
 
 import json
 import platform
@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 import convmodel
 from convmodel import training
 from convmodel.data.atomic import atomic_file
-from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
+from convmodel.training.checkpoint import INTERRUPTIONS, epochs_begun, run_folder
 from convmodel.training.export import BestExport
 
 FILE = "description.json"
@@ -24,21 +24,23 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
 
 
 class RunDescription(Callback):
-    """Writes what a run is when it begins, and what came of it when it ends; one that was killed stays "running".
+    """Callback that writes `description.json` when a run starts, and adds the result when it ends.
+
+    The state of a run that was killed stays "running".
 
     Args:
-        export: knows the best validation.
+        export: Callback that knows the best validation and the exported folder.
     """
 
     def __init__(self, export: BestExport) -> None:
         self._export = export
-        self._known: dict[str, Any] = {}
+        self._description: dict[str, Any] = {}
         self._file = Path(FILE)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes it, on the first process."""
+        """Write the description of the started run, on the first process."""
         self._file = run_folder(trainer) / FILE
-        self._known = {
+        self._description = {
             "command": shlex.join(["python", "-m", "convmodel.trainer", *sys.argv[1:]]),
             "state": "running",
             "started": _now(),
@@ -52,18 +54,18 @@ class RunDescription(Callback):
         self._write(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Completes it."""
+        """Add the result of a finished run."""
         self._end(trainer, pl_module, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Completes it with why the run ended before its end."""
-        why = str(exception) or type(exception).__name__
-        self._end(trainer, pl_module, "interrupted" if isinstance(exception, STOPPED) else f"failed: {why}")
+        """Add the reason for which the run ended early."""
+        reason = str(exception) or type(exception).__name__
+        self._end(trainer, pl_module, "interrupted" if isinstance(exception, INTERRUPTIONS) else f"failed: {reason}")
 
     def _end(self, trainer: Trainer, pl_module: LightningModule, state: str) -> None:
-        if not self._known:  # it had not begun
+        if not self._description:  # training did not start
             return
-        self._known |= {
+        self._description |= {
             "state": state,
             "ended": _now(),
             "result": {
@@ -78,9 +80,9 @@ class RunDescription(Callback):
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self._known, indent=2, ensure_ascii=False, default=str) + "\n"
-            with atomic_file(self._file) as fresh:
-                fresh.write_text(text, encoding="utf-8")
+            text = json.dumps(self._description, indent=2, ensure_ascii=False, default=str) + "\n"
+            with atomic_file(self._file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def _now() -> str:
@@ -104,7 +106,7 @@ def _data(module: Any) -> dict[str, Any]:
 
 
 def _name(instance: object) -> str:
-    """Return the path of an object's class: the public one where there is one, which later moves leave alone."""
+    """Return the class path of an object; the public one in `convmodel.training` if there is one, as it is stable."""
     name = type(instance).__qualname__
     public = getattr(training, name, None) if name in training.__all__ else None
     return f"{training.__name__ if public is type(instance) else type(instance).__module__}.{name}"
@@ -115,13 +117,13 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "convmodel": convmodel.__version__}
+    versions = {"python": platform.python_version(), "convmodel": convmodel.__version__}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _device(trainer: Trainer) -> dict[str, Any]:

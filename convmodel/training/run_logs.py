@@ -1,4 +1,4 @@
-"""What a run says in; `info.log` and `warnings.log` in its folder out."""
+"""Write the log records and warnings of a run to `info.log` and `warnings.log` in its folder."""
 
 import contextlib
 import logging
@@ -9,20 +9,20 @@ from typing import TextIO
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from convmodel.training.checkpoint import STOPPED, epochs_begun, run_folder
+from convmodel.training.checkpoint import INTERRUPTIONS, epochs_begun, run_folder
 
 OWN = logging.getLogger("convmodel.training")
 FILES = {"info.log": logging.INFO, "warnings.log": logging.WARNING}
-"""What is written where; a file without a line is not made."""
+"""Log files and their levels; a file is created with its first line."""
 
-SPEAKING = ("", "convmodel", "pytorch_lightning", "lightning_fabric", "transformers")
-"""Loggers that are listened to: the root, ours, and those that may keep to themselves what they say."""
+CAPTURED_LOGGERS = ("", "convmodel", "pytorch_lightning", "lightning_fabric", "transformers")
+"""Loggers to capture: root, ours, and those that may set `propagate = False`."""
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-class RunLog(logging.Handler):
-    """Keeps what is said until the run's folder is known, and from then on writes each line at once."""
+class RunLogHandler(logging.Handler):
+    """Logging handler that buffers records until the run's folder is known, then writes each one immediately."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -31,7 +31,7 @@ class RunLog(logging.Handler):
         self._latest: logging.LogRecord | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes a line; one that comes through two loggers counts once."""
+        """Write or buffer a record; a record that arrives through two loggers is written once."""
         if record is self._latest:
             return
         self._latest = record
@@ -42,24 +42,25 @@ class RunLog(logging.Handler):
                 file.handle(record)
 
     def open(self, folder: Path) -> None:
-        """Begins to write, behind what an earlier run in the same folder wrote."""
+        """Start writing to the files of a folder, appending to those of an earlier run."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, level in FILES.items():
             file = logging.FileHandler(folder / name, encoding="utf-8", delay=True)
             file.setLevel(level)
             file.setFormatter(logging.Formatter(FORMAT))
             self._files.append(file)
-        early, self._early = self._early or [], None
+        buffered = self._early or []
+        self._early = None
         self._latest = None
-        for record in early:
+        for record in buffered:
             self.emit(record)
 
     def forget(self) -> None:
-        """Lets go of what was said so far: this process or command has no file to write."""
+        """Discard the buffered records: this process or command writes no log files."""
         self._early = None
 
     def close(self) -> None:
-        """Closes the files."""
+        """Close the files."""
         for file in self._files:
             file.close()
         self._files = []
@@ -67,13 +68,14 @@ class RunLog(logging.Handler):
 
 
 @contextlib.contextmanager
-def capture_logs() -> Iterator[RunLog]:
-    """Everything that is said in the block through loggers and warnings reaches the log, and whoever else listens."""
-    log, level = RunLog(), OWN.level
-    loggers = [logging.getLogger(name) for name in SPEAKING]
-    shown = warnings.showwarning
+def capture_logs() -> Iterator[RunLogHandler]:
+    """Pass all log records and warnings of the block to a `RunLogHandler` as well as to their other handlers."""
+    log = RunLogHandler()
+    level = OWN.level
+    loggers = [logging.getLogger(name) for name in CAPTURED_LOGGERS]
+    original_showwarning = warnings.showwarning
 
-    def tell(
+    def log_warning(
         message: Warning | str,
         category: type[Warning],
         filename: str,
@@ -83,16 +85,16 @@ def capture_logs() -> Iterator[RunLog]:
     ) -> None:
         text = f"{category.__name__}: {message} ({filename}:{lineno})"
         log.handle(logging.LogRecord("py.warnings", logging.WARNING, filename, lineno, text, None, None))
-        shown(message, category, filename, lineno, file, line)
+        original_showwarning(message, category, filename, lineno, file, line)
 
     for logger in loggers:
         logger.addHandler(log)
-    warnings.showwarning = tell
+    warnings.showwarning = log_warning
     OWN.setLevel(logging.INFO)
     try:
         yield log
     finally:
-        warnings.showwarning = shown
+        warnings.showwarning = original_showwarning
         OWN.setLevel(level)
         for logger in loggers:
             logger.removeHandler(log)
@@ -100,17 +102,17 @@ def capture_logs() -> Iterator[RunLog]:
 
 
 class RunLogs(Callback):
-    """Writes the logs of a run, on its first process.
+    """Callback that writes the logs of a run on its first process.
 
     Args:
-        log: what was said so far, and will be.
+        log: Handler that captures the records of the run.
     """
 
-    def __init__(self, log: RunLog) -> None:
+    def __init__(self, log: RunLogHandler) -> None:
         self._log = log
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Now the folder is known."""
+        """Open the log files, since the folder is known now; other commands and processes write none."""
         folder = run_folder(trainer)
         if stage == "fit" and trainer.is_global_zero:
             self._log.open(folder)
@@ -118,17 +120,17 @@ class RunLogs(Callback):
             self._log.forget()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What a validation came to."""
+        """Log the metrics of a validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            found = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-            told = ", ".join(f"{name} {float(value):.5g}" for name, value in found.items())
-            OWN.info("step %d, epoch %d: %s", trainer.global_step, max(epochs_begun(trainer) - 1, 0), told)
+            metrics = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+            text = ", ".join(f"{name} {float(value):.5g}" for name, value in metrics.items())
+            OWN.info("step %d, epoch %d: %s", trainer.global_step, max(epochs_begun(trainer) - 1, 0), text)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Why a run ended before its end."""
+        """Log the reason for which a run ended early."""
         if trainer.state.fn != "fit":
             return
-        if isinstance(exception, STOPPED):
+        if isinstance(exception, INTERRUPTIONS):
             OWN.warning("stopped at step %d", trainer.global_step)
         else:
             OWN.error("failed at step %d", trainer.global_step, exc_info=exception)

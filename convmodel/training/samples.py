@@ -1,4 +1,4 @@
-"""A model in training in; what it writes after each validation out, shown and kept."""
+"""Generate samples after each validation, show them, and append them to `generated.jsonl`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,59 +15,60 @@ from convmodel.training.progress import show
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What a person wants to see samples of.
+    """Inputs that the user wants samples for.
 
     Args:
-        contexts: to reply to.
-        prompts: how documents begin, each with `prompt`, `meta` or both.
-        number: how many to take from the validation file where neither is given.
+        contexts: Contexts to reply to.
+        prompts: Prompts of documents, each with `prompt`, `meta` or both.
+        count: Number of inputs taken from the validation file if none are given.
     """
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None
-    number: int
+    count: int
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a model wrote.
+    """A generated text with its input.
 
     Args:
-        shown: what it was asked, part by part.
-        written: what it wrote.
-        kept: both as they stand in `generated.jsonl`.
+        inputs: Parts of the input, for display.
+        text: Generated text.
+        record: Input and output as written to `generated.jsonl`.
     """
 
-    shown: Sequence[str]
-    written: str
-    kept: Mapping[str, Any]
+    inputs: Sequence[str]
+    text: str
+    record: Mapping[str, Any]
 
 
-class WritesSamples(Protocol):
-    """A LightningModule that can write while it is trained."""
+class SampleWriter(Protocol):
+    """LightningModule that can generate samples while it is trained."""
 
     @property
     def n_positions(self) -> int:
-        """Tokens that the model can read at once."""
+        """Maximum number of tokens in the model's window."""
 
-    def asked(self, asking: SampleRequest) -> Sequence[Any]:
-        """What is asked after each validation."""
+    def sample_inputs(self, request: SampleRequest) -> Sequence[Any]:
+        """Return the inputs of the samples after each validation."""
 
-    def samples(self, asked: Sequence[Any], *, seeds: Sequence[int], options: Mapping[str, Any]) -> list[Sample]:
-        """What the model writes now, with a seed for each and options of its `generate`."""
+    def write_samples(self, inputs: Sequence[Any], *, seeds: Sequence[int], options: Mapping[str, Any]) -> list[Sample]:
+        """Generate a sample for each input, with its own seed and the given options of `generate`."""
 
 
 class ReplySamples(Callback):
-    """Shows after each validation what a model that writes has to say, and keeps it in `generated.jsonl`.
+    """Callback that generates samples after each validation, and appends them to `generated.jsonl`.
 
     Args:
-        contexts: What to reply to, each a list of turns; beginnings of the first validation conversations when null.
-        prompts: For a model of documents, how they begin and what is known of them, each `{prompt: ..., meta: ...}` or
-            one of both, such as `{meta: "Cats, dogs"}`; when null, beginnings of the first validation documents with
-            their meta, and nothing at all.
-        number: How many contexts or prompts to take from the validation file.
-        max_new_tokens: Tokens of a reply or document at most.
-        options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`; each sample has the same seed
+        contexts: Contexts to reply to, each a list of turns. If null, the first turns of the first validation
+            conversations.
+        prompts: For a document model, prompts with or without a meta, each `{prompt: ..., meta: ...}` or one of the
+            two, such as `{meta: "Cats, dogs"}`. If null, the first words of the first validation documents with their
+            meta, and an empty prompt.
+        number: Number of contexts or prompts taken from the validation file.
+        max_new_tokens: Maximum number of tokens of a reply or document.
+        options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`. Each sample has the same seed
             after every validation.
     """
 
@@ -79,46 +80,46 @@ class ReplySamples(Callback):
         max_new_tokens: int = 40,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self._asking = SampleRequest(contexts, prompts, number)
+        self._request = SampleRequest(contexts, prompts, number)
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens} | (options or {})
         self.latest: list[tuple[Sequence[str], str]] = []
-        self._asked: Sequence[Any] | None = None
+        self._inputs: Sequence[Any] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds out before any training whether what is asked can be asked."""
-        if hasattr(pl_module, "asked"):
-            self._asked = cast(WritesSamples, pl_module).asked(self._asking)
+        """Check the inputs of the samples before any training."""
+        if hasattr(pl_module, "sample_inputs"):
+            self._inputs = cast(SampleWriter, pl_module).sample_inputs(self._request)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes on the first process; weights that are sharded over processes cannot write there."""
+        """Generate samples on the first process; sharded weights cannot generate on a single process."""
         folder = run_folder(trainer)
         sharded = isinstance(trainer.strategy, FSDPStrategy)
-        if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "samples"):
+        if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "write_samples"):
             return
-        module = cast(WritesSamples, pl_module)
-        if self._asked is None:  # `validate` alone
-            self._asked = module.asked(self._asking)
-        if not self._asked:
+        module = cast(SampleWriter, pl_module)
+        if self._inputs is None:  # `validate` does not call on_fit_start
+            self._inputs = module.sample_inputs(self._request)
+        if not self._inputs:
             return
         options = self._options | {"max_new_tokens": min(self._options["max_new_tokens"], module.n_positions // 2)}
-        samples = module.samples(self._asked, seeds=range(len(self._asked)), options=options)
-        self.latest = [(sample.shown, sample.written) for sample in samples]
-        place = {"step": trainer.global_step, "epoch": max(epochs_begun(trainer) - 1, 0), "options": options}
+        samples = module.write_samples(self._inputs, seeds=range(len(self._inputs)), options=options)
+        self.latest = [(sample.inputs, sample.text) for sample in samples]
+        progress = {"step": trainer.global_step, "epoch": max(epochs_begun(trainer) - 1, 0), "options": options}
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "generated.jsonl", "a", encoding="utf-8") as file:
-            file.writelines(json.dumps({**place, **each.kept}, ensure_ascii=False) + "\n" for each in samples)
+            file.writelines(json.dumps({**progress, **s.record}, ensure_ascii=False) + "\n" for s in samples)
         self._show(trainer)
 
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")
         head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model writes"
         head += "" if loss is None else f", validation loss {float(loss):.3f}"
-        lines = [(" / ".join(map(_one_line, shown)), _one_line(written)) for shown, written in self.latest]
-        show(trainer, "\n".join([head, *(f"  {shown}  ->  {written}" for shown, written in lines)]))
+        lines = [(" / ".join(map(_one_line, inputs)), _one_line(text)) for inputs, text in self.latest]
+        show(trainer, "\n".join([head, *(f"  {inputs}  ->  {text}" for inputs, text in lines)]))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                text = "  \n".join(f"{shown} → **{written}**" for shown, written in lines)
-                logger.experiment.add_text("samples", text, trainer.global_step)
+                markdown = "  \n".join(f"{inputs} → **{text}**" for inputs, text in lines)
+                logger.experiment.add_text("samples", markdown, trainer.global_step)
 
 
 def _one_line(text: str) -> str:

@@ -1,11 +1,11 @@
-"""A step's number, and what validations came to, in; its learning rate out."""
+"""Learning rate schedules: a function of the step, and decay on a plateau of the validation metric."""
 
 import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant", "plateau"]
-"""How a learning rate falls after its warm-up."""
+"""Shape of the learning rate's decay after warm-up."""
 
 
 def learning_rate_at(
@@ -17,18 +17,18 @@ def learning_rate_at(
     schedule: Schedule = "cosine",
     cycles: int = 1,
 ) -> float:
-    """The learning rate of an optimiser step.
+    """Return the learning rate of an optimiser step.
 
-    It rises linearly to `peak` over the warm-up, then falls to 0 at `total_steps` along half a cosine or a line, or
-    several of the same length one after the other. Source of these restarts: arXiv:1608.03983.
+    The rate rises linearly to `peak` during warm-up, then falls to 0 at `total_steps` along a half cosine or a line, or
+    along several of equal length with warm restarts. Source of the restarts: arXiv:1608.03983.
 
     Args:
-        step: from 0.
-        peak: the highest rate.
-        warmup_steps: steps until it is reached.
-        total_steps: steps of the whole training; where it is infinite, the rate stays at its peak.
+        step: Index of the optimiser step, from 0.
+        peak: Highest learning rate.
+        warmup_steps: Number of steps until the peak is reached.
+        total_steps: Number of steps of the whole training; if infinite, the rate stays at its peak.
         schedule: "cosine" or "linear"; "constant" and "plateau" stay at the peak.
-        cycles: how often it falls.
+        cycles: Number of decays.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -41,14 +41,14 @@ def learning_rate_at(
 
 @dataclass
 class Plateau:
-    """Shrinks a learning rate whenever a validation is no better than the best before.
+    """Learning rate decay whenever a validation does not improve on the best one so far.
 
-    ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) shrinks it by 0.4 so.
+    ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) uses it with a factor of 0.4.
 
     Args:
-        factor: what it is multiplied with.
-        best: the best validation so far, higher is better.
-        scale: what it has been multiplied with so far.
+        factor: Factor by which the rate is multiplied at each decay.
+        best: Best validation metric so far; higher is better.
+        scale: Product of the factors applied so far.
     """
 
     factor: float = 0.4
@@ -56,7 +56,7 @@ class Plateau:
     scale: float = 1.0
 
     def decays(self, value: float) -> bool:
-        """Takes a validation in; whether the rate fell."""
+        """Record a validation metric, and return whether the rate decays."""
         if value > self.best:
             self.best = value
             return False
@@ -64,5 +64,5 @@ class Plateau:
         return True
 
     def state(self) -> dict[str, float]:
-        """What `Plateau(**state)` goes on from."""
+        """Return the fields from which `Plateau(**state)` continues."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Hidden states and what stood before them in, losses out that make repetition unlikely.
+"""Unlikelihood losses, which lower the probability of repeated tokens.
 
 Source: arXiv:1908.04319.
 """
@@ -12,58 +12,62 @@ from convmodel.models.linear_cross_entropy import CrossEntropy, softmax_numerato
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The distinct tokens that were seen before each step of some rows.
+class SeenTokens:
+    """Distinct tokens seen before each step, for a batch of rows.
 
     Args:
-        ids: (B, U) each row's distinct tokens in the order in which they first occur; what stands behind the last one
-            is of no meaning.
-        counts: (B, T) how many of them were seen up to and including each token.
+        ids: (B, U) distinct tokens of each row in order of first occurrence; entries after a row's last one are
+            undefined.
+        counts: (B, T) number of distinct tokens seen up to and including each position.
     """
 
     ids: Tensor
     counts: Tensor
 
 
-def seen_before(input_ids: Tensor, counted: Tensor) -> Seen:
-    """Finds the distinct tokens of each row, in O(T log T).
+def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
+    """Find the distinct tokens of each row, in O(T log T).
 
     Args:
-        input_ids: (B, T).
-        counted: (B, T) which of the tokens count as seen: neither padding nor metadata nor separators.
+        input_ids: (B, T) token ids.
+        counted: (B, T) mask of the tokens that count as seen; false for padding, metadata and separators.
     """
-    beyond = int(torch.iinfo(input_ids.dtype).max)
-    ordered, places = input_ids.masked_fill(~counted, beyond).sort(dim=1, stable=True)
-    fresh = torch.ones_like(counted)
-    fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = torch.zeros_like(counted).scatter_(1, places, fresh & (ordered != beyond))
+    ignored_id = int(torch.iinfo(input_ids.dtype).max)
+    ordered, positions = input_ids.masked_fill(~counted, ignored_id).sort(dim=1, stable=True)
+    is_new = torch.ones_like(counted)
+    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = torch.zeros_like(counted).scatter_(1, positions, is_new & (ordered != ignored_id))
     counts = first.cumsum(1)
-    most = int(counts[:, -1].max()) if counts.numel() else 0
-    by_occurrence = (~first).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
-    return Seen(input_ids.gather(1, by_occurrence), counts)
+    max_distinct = int(counts[:, -1].max()) if counts.numel() else 0
+    by_occurrence = (~first).to(torch.int8).argsort(dim=1, stable=True)[:, :max_distinct]
+    return SeenTokens(input_ids.gather(1, by_occurrence), counts)
 
 
-LEAST = 1e-30
-"""What 1 - p counts as at least, so that a candidate costs at most 69 nats."""
+MIN_PROBABILITY = 1e-30
+"""Lower bound of 1 - p, so that a candidate costs at most 69 nats."""
 
 
 class Unlikelihood(CrossEntropy):
-    """At each step -log p(x) - alpha * sum of log(1 - p(c)) over the candidates c: what was seen before, but for x.
+    """Token-level loss: -log p(x) - alpha * sum of log(1 - p(c)) at each step.
+
+    The candidates c are the tokens seen before in the row, except x itself.
 
     Args:
-        labels: (N,) the ids x.
-        seen: what was seen before in the rows of the batch.
-        steps: (B, T) which steps are predicted; N of them are true.
-        alpha: the weight of the candidates.
+        labels: (N,) target ids x.
+        seen: Tokens seen before in the rows of the batch.
+        steps: (B, T) mask of the predicted steps; N of them are true.
+        alpha: Weight of the candidates.
     """
 
-    def __init__(self, labels: Tensor, seen: Seen, steps: Tensor, alpha: float) -> None:
+    def __init__(self, labels: Tensor, seen: SeenTokens, steps: Tensor, alpha: float) -> None:
         super().__init__(labels)
-        self._seen, self._alpha = seen.ids, alpha
-        self._rows, self._counts = steps.nonzero()[:, 0], seen.counts[steps]
+        self._seen = seen.ids
+        self._alpha = alpha
+        self._rows = steps.nonzero()[:, 0]
+        self._counts = seen.counts[steps]
         self._order = torch.arange(seen.ids.shape[1], device=labels.device)
         self.penalty = torch.zeros((), device=labels.device)
-        """The candidates' part of the tokens so far, summed, times alpha."""
+        """Candidates' share of the loss of the chunks so far: summed, alpha included."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
         """See `convmodel.models.linear_cross_entropy.Criterion`.
@@ -72,36 +76,38 @@ class Unlikelihood(CrossEntropy):
         """
         if not len(self._order):
             return super().__call__(part, logits, needs_gradient=needs_gradient)
-        wanted, seen = self._labels[part, None], self._seen[self._rows[part]]
-        candidate = (self._order < self._counts[part, None]) & (seen != wanted)
-        ids = seen.where(candidate, wanted)  # where there is none, the label's place is written twice
-        chosen = logits.gather(1, wanted)
+        labels = self._labels[part, None]
+        seen = self._seen[self._rows[part]]
+        is_candidate = (self._order < self._counts[part, None]) & (seen != labels)
+        ids = seen.where(is_candidate, labels)  # entries without a candidate write the label's entry once more
+        label_logits = logits.gather(1, labels)
         powers, total, normalizer = softmax_numerators(logits)
-        losses = normalizer - chosen
-        chances = (powers.gather(1, ids) / total).masked_fill_(~candidate, 0)
-        likeliest, place = chances.max(1, keepdim=True)
-        rest = _sum_without(powers, ids.gather(1, place), total)
-        log_left = torch.log1p(-chances).scatter_(1, place, rest.log().where(likeliest > 0, 0))
-        penalty = -self._alpha * log_left.sum()
+        losses = normalizer - label_logits
+        probabilities = (powers.gather(1, ids) / total).masked_fill_(~is_candidate, 0)
+        largest, position = probabilities.max(1, keepdim=True)
+        complement = _complement(powers, ids.gather(1, position), total)
+        log_complements = torch.log1p(-probabilities).scatter_(1, position, complement.log().where(largest > 0, 0))
+        penalty = -self._alpha * log_complements.sum()
         self.penalty = self.penalty + penalty
         if needs_gradient:
-            odds = (chances / (1 - chances).scatter_(1, place, rest)).masked_fill_(~candidate, 0)
-            others = _sums_of_others(odds, place)
+            odds = probabilities / (1 - probabilities).scatter_(1, position, complement)
+            odds.masked_fill_(~is_candidate, 0)
+            other_odds = _sums_of_others(odds, position)
             scale = 1 - self._alpha * odds.sum(1, keepdim=True)
-            # A candidate's own entry is p (1 + alpha - alpha * the others' odds): as a difference of odds it would be
-            # lost where p is near 1.
-            own = chances * (1 + self._alpha - self._alpha * others)
+            # The gradient of a candidate's own logit is p (1 + alpha - alpha * other odds). Written as a difference of
+            # odds it would lose all precision where p is near 1.
+            own = probabilities * (1 + self._alpha - self._alpha * other_odds)
             error = powers.mul_(scale / total)
-            error.scatter_(1, ids, own.where(candidate, (-losses).exp() * scale))
-            error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
+            error.scatter_(1, ids, own.where(is_candidate, (-losses).exp() * scale))
+            error.scatter_add_(1, labels, error.new_full((1, 1), -1.0).expand_as(labels))
         return losses.sum() + penalty
 
 
 class OwnUnlikelihood:
-    """-log(1 - p(x)) for tokens x that the model wrote itself.
+    """Sequence-level loss: -log(1 - p(x)) for tokens x that the model generated.
 
     Args:
-        written: (N,) the ids x.
+        written: (N,) generated ids x.
     """
 
     def __init__(self, written: Tensor) -> None:
@@ -111,51 +117,53 @@ class OwnUnlikelihood:
         """See `convmodel.models.linear_cross_entropy.Criterion`."""
         ids = self._written[part, None]
         powers, total, _ = softmax_numerators(logits)
-        chances = powers.gather(1, ids) / total
-        rest = _sum_without(powers, ids, total)
+        probabilities = powers.gather(1, ids) / total
+        complement = _complement(powers, ids, total)
         if needs_gradient:
-            powers.mul_(-chances / rest / total).scatter_(1, ids, chances)
-        return -rest.log().sum()
+            powers.mul_(-probabilities / complement / total).scatter_(1, ids, probabilities)
+        return -complement.log().sum()
 
 
-def _sum_without(powers: Tensor, ids: Tensor, total: Tensor) -> Tensor:
-    """(n, 1) the chance of all but one id of each row, `LEAST` at least; the ids' own entries become 0.
+def _complement(powers: Tensor, ids: Tensor, total: Tensor) -> Tensor:
+    """Return (n, 1) the probability of all tokens but one per row, at least `MIN_PROBABILITY`.
 
-    Subtracted from 1, the chance of a token that is nearly certain would leave nothing but rounding.
+    The entries of `ids` in `powers` become 0. The others are summed, because 1 - p would be nothing but rounding for a
+    token that is nearly certain.
     """
-    return (powers.scatter_(1, ids, 0).sum(1, keepdim=True) / total).clamp_(min=LEAST)
+    return (powers.scatter_(1, ids, 0).sum(1, keepdim=True) / total).clamp_(min=MIN_PROBABILITY)
 
 
-def _sums_of_others(odds: Tensor, place: Tensor) -> Tensor:
-    """(n, U) the sum of each row's odds without one's own.
+def _sums_of_others(odds: Tensor, position: Tensor) -> Tensor:
+    """Return (n, U) the sum of each row's odds without the entry's own.
 
     Args:
-        odds: (n, U).
-        place: (n, 1) the largest. It may be above the others by so much that they would be lost in a difference.
+        odds: (n, U) odds of the candidates.
+        position: (n, 1) index of the largest. It is summed apart: it may exceed the others by so much that they would
+            be lost in a difference.
     """
-    others = odds.scatter(1, place, 0).sum(1, keepdim=True)
-    return (others + odds.gather(1, place) - odds).scatter_(1, place, others)
+    others = odds.scatter(1, position, 0).sum(1, keepdim=True)
+    return (others + odds.gather(1, position) - odds).scatter_(1, position, others)
 
 
-def repeats(written: Tensor, n: int) -> Tensor:
-    """Which tokens are part of an n-gram that began before in the same row.
+def repeated_ngrams(written: Tensor, n: int) -> Tensor:
+    """Return a mask of the tokens that belong to an n-gram with an earlier occurrence in the same row.
 
-    N-grams may overlap, as those that seq-rep-n counts do. Source: arXiv:1908.04319, section 5.2.
+    N-grams may overlap, like those counted by seq-rep-n. Source: arXiv:1908.04319, section 5.2.
 
     Args:
-        written: (B, T) continuations; what is negative was not written and matches nothing.
-        n: at least 1.
+        written: (B, T) continuations; negative ids were not generated and match nothing.
+        n: Length of the n-grams, at least 1.
 
     Returns:
-        (B, T)
+        (B, T) boolean mask.
     """
-    found = torch.zeros_like(written, dtype=torch.bool)
+    mask = torch.zeros_like(written, dtype=torch.bool)
     if written.shape[1] < n:
-        return found
-    places = written.shape[1] - n + 1
+        return mask
+    starts = written.shape[1] - n + 1
     same = written[:, :, None] == written[:, None]
-    equal = torch.stack([same[:, i : i + places, i : i + places] for i in range(n)]).all(0)
-    again = equal.tril(-1).any(-1) & (written.unfold(1, n, 1) >= 0).all(-1)
+    equal = torch.stack([same[:, i : i + starts, i : i + starts] for i in range(n)]).all(0)
+    repeated = equal.tril(-1).any(-1) & (written.unfold(1, n, 1) >= 0).all(-1)
     for offset in range(n):
-        found[:, offset : offset + places] |= again
-    return found
+        mask[:, offset : offset + starts] |= repeated
+    return mask

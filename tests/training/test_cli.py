@@ -90,9 +90,9 @@ def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for explanation in (
-        "# The highest learning rate of AdamW. When null",
-        "# Conversations to learn from.",
-        "# Where the best model",
+        "# Peak learning rate. If null, 5e-5 for a pretrained model.",
+        "# Training conversations.",
+        "# Folder for the best model",
     ):
         assert explanation in printed
     values = yaml.safe_load(printed)
@@ -127,7 +127,7 @@ def test_the_shipped_config_is_the_one_that_the_readme_trains(capsys: pytest.Cap
 def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     config = workshop.folder / "config.yaml"
     config.write_text("trainer:\n  max_steps: 1\nexport_dir: a\ntrainer:\n  max_steps: 2\n")
-    assert "config.yaml:4: the key 'trainer' stands here and in line 1; remove one" in error_of(
+    assert "config.yaml:4: the key 'trainer' is here and in line 1; remove one" in error_of(
         capsys, "--config", str(config)
     )
 
@@ -145,7 +145,7 @@ def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.Capt
         ({"data__window_context": 1.5}, "window_context=1.5; allowed are 0.0 to 1.0"),
         ({"model__learning_rat": 1}, "learning_rat"),
         ({"model__cycles": 0}, "model.cycles=0; it must be at least 1"),
-        ({"model__unlikelihood_alpha": -1}, "model.unlikelihood_alpha=-1.0; allowed are 0.0 and more"),
+        ({"model__unlikelihood_alpha": -1}, "model.unlikelihood_alpha=-1.0; it must be at least 0.0"),
         ({"model__sequence_unlikelihood__share": 2}, "sequence_unlikelihood.share=2.0; allowed are 0.0 to 1.0"),
         ({"model__sequence_unlikelihood__ngram": 0}, "sequence_unlikelihood.ngram=0; it must be at least 1"),
         ({"model__from_scratch__vocab_size": 200}, "vocab_size=200; at least 259 are needed"),

@@ -10,7 +10,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy, Strategy
 from torch import Tensor
 
 from convmodel.metrics.likelihood import TokenCounts
-from convmodel.training.distributed import over_all_processes
+from convmodel.training.distributed import sum_token_counts
 
 
 def test_the_loss_is_that_of_all_tokens_and_no_mean_of_means() -> None:
@@ -54,7 +54,7 @@ def test_a_loss_that_is_no_number_gives_no_perplexity() -> None:
 
 def test_one_process_has_the_sums_that_it_has() -> None:
     strategy = SingleDeviceStrategy(device="cpu")
-    assert over_all_processes(TokenCounts(1.25, 3), strategy) == TokenCounts(1.25, 3)
+    assert sum_token_counts(TokenCounts(1.25, 3), strategy) == TokenCounts(1.25, 3)
 
 
 class Together:
@@ -74,11 +74,11 @@ class Together:
 def test_all_processes_have_the_same_sums() -> None:
     mine, others = TokenCounts(0.5, 1), [TokenCounts(3.0, 10), TokenCounts()]
     strategy = Together(*others)
-    assert over_all_processes(mine, cast(Strategy, strategy)) == TokenCounts(3.5, 11)
+    assert sum_token_counts(mine, cast(Strategy, strategy)) == TokenCounts(3.5, 11)
     assert strategy.asked == [(torch.float64, "sum")]
     assert mine == TokenCounts(0.5, 1)
 
 
 def test_more_tokens_than_single_precision_can_count_are_counted() -> None:
     many = TokenCounts(0.0, 2**24)
-    assert over_all_processes(many, cast(Strategy, Together(TokenCounts(0.0, 1)))).tokens == 2**24 + 1
+    assert sum_token_counts(many, cast(Strategy, Together(TokenCounts(0.0, 1)))).tokens == 2**24 + 1

@@ -18,20 +18,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from convmodel.data.document import Document, read_documents, write_documents
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
-from convmodel.tokens.batching import Batch, padded
+from convmodel.tokens.batching import Batch, pad_values
 from convmodel.tokens.conversation_layout import IGNORED
-from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.document_layout import lay_out_document
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.trainer import main
 from convmodel.training.checkpoint import newest_checkpoint
 from convmodel.training.document_module import DocumentModule
 from tests.training.conftest import ROOT, Workshop, difference
+from tests.training.test_checkpoint import callback
 from tests.training.test_cli import error_of, table_of
+from tests.training.test_language_module import SIZES, after_one_step
 from tests.training.test_processes import STILL, TWO
-from tests.training.test_resume import callback
-from tests.training.test_run_description import description, samples
+from tests.training.test_run_description import description
+from tests.training.test_samples import samples
 from tests.training.test_sequence_unlikelihood import OWN, before_and_after_own_texts
-from tests.training.test_steps import SIZES, after_one_step
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
@@ -132,10 +133,10 @@ def test_the_printed_config_explains_every_key_and_runs(
         main([*workshop.arguments(**documents)[1:], "--print_config"])
     printed = capsys.readouterr().out
     for explanation in (
-        "# The highest learning rate of AdamW. When null",
-        "# How often a document is read without its meta in training",
-        "# Tokens of a document's meta at most",
-        "# For a model of documents, how they begin and what is known of them",
+        "# Peak learning rate. If null, 5e-5 for a pretrained model.",
+        "# Probability that a document is read without its meta in training",
+        "# Maximum number of tokens of a document's meta",
+        "# For a document model, prompts with or without a meta",
     ):
         assert explanation in printed
     config = workshop.folder / "config.yaml"
@@ -313,10 +314,10 @@ def tokenizer() -> DocumentTokenizer:
 
 def batch_of(tokenizer: DocumentTokenizer, pairs: list[tuple[str, str]]) -> Batch:
     sep = tokenizer.sep_token_id
-    rows = [lay_out(tokenizer.encode(meta), tokenizer.encode(body), sep) for body, meta in pairs]
+    rows = [lay_out_document(tokenizer.encode(meta), tokenizer.encode(body), sep) for body, meta in pairs]
     return {
-        "input_ids": padded([row.input_ids for row in rows], sep),
-        "labels": padded([row.labels for row in rows], IGNORED),
+        "input_ids": pad_values([row.input_ids for row in rows], sep),
+        "labels": pad_values([row.labels for row in rows], IGNORED),
         "metadata": torch.tensor([row.metadata for row in rows]),
     }
 

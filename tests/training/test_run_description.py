@@ -1,10 +1,7 @@
 """What a person finds in a run's folder: what was trained, what was said, what the model wrote."""
 
-import contextlib
 import json
-import logging
 import re
-import warnings
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +12,9 @@ import torch
 import transformers
 
 import convmodel
-from convmodel.data.conversation import read_conversations
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.training.run_logs import RunLog, capture_logs
 from tests.training.conftest import SIZES, Workshop
-from tests.training.test_resume import callback
+from tests.training.test_checkpoint import callback
 
 CHOOSING: dict[str, Any] = {
     "model": "convmodel.training.BiEncoderModule",
@@ -116,79 +111,3 @@ def test_a_run_that_goes_on_says_from_where_and_keeps_the_logs(workshop: Worksho
     assert found["state"] == "finished"
     assert found["went_on_from"] == str(workshop.folder / "run" / "checkpoints" / "last.ckpt")
     assert lines(workshop.folder / "run" / "info.log")[: len(before)] == before
-
-
-def test_logs_hold_everything_that_was_said_once_and_by_level(workshop: Workshop) -> None:
-    with pytest.warns(UserWarning, match="and this too"):
-        said = workshop.train(trainer__callbacks=callback("SpeakAt", step=1))
-    info, warned = (lines(workshop.folder / "run" / name) for name in ("info.log", "warnings.log"))
-    assert [line.partition("(")[0] for line in warned] == ["WARNING this is odd", "WARNING UserWarning: and this too "]
-    assert set(warned) < set(info)
-    assert info.count("INFO so far all is well") == 1
-    for line in said.splitlines():
-        assert info.count(f"INFO {line}") == 1
-    loss = re.compile(r"INFO step \d+, epoch 0: val_loss [\d.]+, val_perplexity [\d.]+$")
-    assert len(list(filter(loss.match, info))) == 1
-
-
-def test_a_run_without_a_warning_has_no_file_of_warnings_and_a_test_has_no_logs(workshop: Workshop) -> None:
-    workshop.train(trainer__max_steps=1)
-    assert not (workshop.folder / "run" / "warnings.log").exists()
-    before = (workshop.folder / "run" / "info.log").read_bytes(), description(workshop.folder / "run")
-    workshop.train("test", ckpt_path="last")
-    assert ((workshop.folder / "run" / "info.log").read_bytes(), description(workshop.folder / "run")) == before
-
-
-def test_what_listens_is_put_away_after_the_run(tmp_path: Path) -> None:
-    root, shown = logging.getLogger(), warnings.showwarning
-    handlers = list(root.handlers)
-    with contextlib.suppress(RuntimeError), capture_logs() as log:
-        log.open(tmp_path)
-        root.warning("%s", "within")
-        raise RuntimeError
-    root.warning("after")
-    assert root.handlers == handlers and warnings.showwarning is shown
-    assert lines(tmp_path / "warnings.log") == ["WARNING within"]
-
-
-def test_a_process_without_files_keeps_nothing(tmp_path: Path) -> None:
-    log = RunLog()
-    log.forget()
-    log.handle(logging.LogRecord("a", logging.INFO, "", 0, "lost", None, None))
-    log.open(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-# Samples
-
-
-def samples(workshop: Workshop) -> list[dict[str, Any]]:
-    text = (workshop.folder / "run" / "generated.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def test_samples_are_drawn_as_the_options_say_and_alike_after_each_validation(workshop: Workshop) -> None:
-    workshop.train(
-        trainer__max_epochs=2,
-        model__learning_rate=0,
-        samples__contexts=[["Hello"], ["Hello"]],
-        samples__options={"do_sample": True, "temperature": 2.0},
-        samples__max_new_tokens=12,
-    )
-    found = samples(workshop)
-    assert [one["epoch"] for one in found] == [0, 0, 1, 1]
-    assert all(one["context"] == ["Hello"] and one["persona"] == [] for one in found)
-    assert found[0]["options"] == {"do_sample": True, "max_new_tokens": 12, "temperature": 2.0}
-    replies = [one["replies"] for one in found]
-    assert replies[:2] == replies[2:] and replies[0] != replies[1]
-
-
-def test_samples_tell_what_the_exported_model_would_reply(workshop: Workshop) -> None:
-    workshop.train(samples__number=2)
-    model = ConversationModel.from_pretrained(workshop.folder / "run" / "model", dtype="float32")
-    found = samples(workshop)
-    first = [one.persona for one in read_conversations(workshop.folder / "valid.jsonl")][:2]
-    assert [one["persona"] for one in found] == [list(persona) for persona in first]
-    for one in found:
-        again = model.generate(one["context"], persona=one["persona"], **one["options"])
-        assert again.responses == one["replies"]

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from convmodel.training.schedule import Schedule, learning_rate_at
+from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 
 SCHEDULES: list[Schedule] = ["cosine", "linear", "constant"]
 
@@ -79,3 +79,11 @@ def test_a_warm_up_longer_than_the_training_is_cut_off(schedule: Schedule) -> No
 
 def test_the_cosine_is_what_is_meant_when_nothing_is_said() -> None:
     assert learning_rate_at(3, peak=2.0, warmup_steps=0, total_steps=12) == rates("cosine", warmup=0, total=12)[3]
+
+
+def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None:
+    plateau = Plateau()
+    assert [plateau.decays(value) for value in (0.1, 0.2, 0.2, 0.15, 0.3)] == [False, False, True, True, False]
+    assert plateau.scale == pytest.approx(0.16)
+    again = Plateau(**plateau.state())
+    assert again.decays(0.3) and again.scale == pytest.approx(0.064)

@@ -1,162 +1,25 @@
-"""Training of selectors: the loss against the formula, cached gradients, and runs of the trainer."""
+"""Runs of the trainer with the four kinds of selectors."""
 
 import json
-import math
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 pytest.importorskip("pytorch_lightning")
 
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.datamodules.selection import SelectionBatch
-from convmodel.training.schedule import Plateau
-from convmodel.training.selector_modules import BiEncoderModule, CrossEncoderModule, EncoderModule, PolyEncoderModule
 from tests.training.conftest import SIZES, Workshop, difference
 
 pytestmark = pytest.mark.machine
 
 TINY = NewEncoder(layers=1, heads=2, width=16, positions=96, vocab_size=300, dropout=0.0)
-CONTEXTS = ["Hello", "How are you?", "Where do you live?", "Do you like music?", "I like the rain."]
-RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]
-
-
-def module(tokenizer: ConversationTokenizer, cls: type[EncoderModule] = BiEncoderModule, **options: Any) -> Any:
-    torch.manual_seed(0)
-    made: Any = cls(new_encoder=TINY, max_context=60, max_candidate=20, **options)
-    made.load_tokenizer(lambda *_, **__: tokenizer)
-    made.configure_model()
-    with torch.no_grad():
-        for weights in made.network.parameters():
-            weights.add_(torch.randn_like(weights) * 0.2)
-    return made
-
-
-def examples(tokenizer: ConversationTokenizer, *distractors: str) -> list[TokenisedChoice]:
-    return [
-        TokenisedChoice([tokenizer.encode(c)], [], tokenizer.encode(r), tokenizer.encode_many(distractors))
-        for c, r in zip(CONTEXTS, RESPONSES, strict=True)
-    ]
-
-
-@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
-@pytest.mark.parametrize("cosine_scale", [None, 5.0])
-def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
-    tokenizer: ConversationTokenizer, cls: type[EncoderModule], cosine_scale: float | None
-) -> None:
-    made = module(tokenizer, cls, cosine_scale=cosine_scale)
-    distractors = ["Maybe", "Yes", "It rains"]  # one is a response as well: it counts once
-    found = made.batch_loss(examples(tokenizer, *distractors))
-    texts = [*dict.fromkeys([*RESPONSES, *distractors])]
-    scores = made.selector.score([[c] for c in CONTEXTS], texts).double()
-    expected = 0.0
-    for row, response in zip(scores, RESPONSES, strict=True):
-        own = row[texts.index(response)]
-        # Another example with the same response is left out; other repeated texts count as often as they are responses.
-        others = [row[texts.index(r)] for r in RESPONSES if r != response]
-        others += [row[texts.index(d)] for d in distractors if d not in RESPONSES]
-        expected += float(torch.logsumexp(torch.stack([own, *others]), 0) - own) / len(scores)
-    assert float(found.detach()) == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule, CrossEncoderModule])
-def test_cached_gradients_are_those_of_the_plain_step(
-    tokenizer: ConversationTokenizer, cls: type[EncoderModule], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from convmodel.models.selection import encoder
-
-    monkeypatch.setattr(encoder, "TOKENS_PER_CPU_CHUNK", 12)  # several chunks
-    gradients = []
-    for cached in (False, True):
-        made = module(tokenizer, cls, cached_gradients=cached)
-        torch.manual_seed(0)
-        made.batch_loss(examples(tokenizer, "Maybe")).backward()
-        gradients.append({name: w.grad.clone() for name, w in made.network.named_parameters() if w.grad is not None})
-    assert difference(*gradients) < 1e-5 * max(float(g.abs().max()) for g in gradients[0].values())
-
-
-def test_cached_gradients_repeat_the_dropout_of_the_first_reading(tokenizer: ConversationTokenizer) -> None:
-    made = module(tokenizer, cached_gradients=True)
-    plain = module(tokenizer)
-    for one in (made, plain):
-        one.network.train()
-        for part in one.network.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.5
-    found = []
-    for one in (made, plain):
-        torch.manual_seed(3)
-        one.batch_loss(examples(tokenizer)).backward()
-        found.append({name: w.grad.clone() for name, w in one.network.named_parameters() if w.grad is not None})
-    assert difference(*found) < 1e-5
-
-
-def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
-    tokenizer: ConversationTokenizer,
-) -> None:
-    made = module(tokenizer)
-    made.network.eval()
-    made.on_validation_epoch_start()
-    pools = [
-        replace(one, distractors=[other.response for other in examples(tokenizer) if other.response != one.response])
-        for one in examples(tokenizer)
-    ]
-    made.validation_step(SelectionBatch(pools, pool=5), 0)
-    ranks, scores = [], made.selector.score([[c] for c in CONTEXTS], RESPONSES)
-    for n, row in enumerate(scores.tolist()):
-        others = [score for score, text in zip(row, RESPONSES, strict=True) if text != RESPONSES[n]]
-        ranks.append(1 + sum(score >= row[n] for score in others))
-    assert made._pools.examples == 5 and made._pools.first == sum(one == 1 for one in ranks)
-    assert made._pools.reciprocal == pytest.approx(sum(1 / one for one in ranks))
-    assert len(made._samples) == 3 and made._samples[0][0] == ["Hello"]
-
-    made.on_validation_epoch_start()
-    with torch.no_grad():
-        for weights in made.network.parameters():
-            weights.zero_()  # every score is the same
-    made.validation_step(SelectionBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
-    assert made._pools.first == 0 and made._pools.examples == 5
-    assert made._pools.loss == pytest.approx(5 * math.log(3), rel=1e-5)
-
-
-def test_a_cross_encoder_finds_each_response_among_its_own_candidates(tokenizer: ConversationTokenizer) -> None:
-    made = module(tokenizer, CrossEncoderModule, negatives=2)
-    given = examples(tokenizer, "Maybe", "It rains", "never")
-    found = made.batch_loss(given)
-    scores = made.selector.score([[c] for c in CONTEXTS], [[r, "Maybe", "It rains"] for r in RESPONSES])
-    assert float(found.detach()) == pytest.approx(float(-scores.log_softmax(1)[:, 0].mean()), abs=1e-5)
-    drawn = [made._drawn(one, examples(tokenizer)) for one in examples(tokenizer)]
-    texts = [[tokenizer.decode(ids) for ids in one] for one in drawn]
-    for response, negatives in zip(RESPONSES, texts, strict=True):  # from the batch, where a file gives none
-        assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}
-    same = [replace(one, response=tokenizer.encode("Yes")) for one in examples(tokenizer)[1:]]
-    few = [examples(tokenizer)[0], *same]  # the others have but one candidate that is no response of theirs
-    scores = made.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"]).clone()
-    scores[0] = scores[0].flip(0)
-    expected = -scores.log_softmax(1)[:, 0].mean()
-    assert float(made.batch_loss(few).detach()) == pytest.approx(float(expected), abs=1e-5)
-    with pytest.raises(ValueError, match=r"model\.negatives=0; it must be at least 1"):
-        CrossEncoderModule(negatives=0)
-
-
-def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None:
-    plateau = Plateau()
-    assert [plateau.decays(value) for value in (0.1, 0.2, 0.2, 0.15, 0.3)] == [False, False, True, True, False]
-    assert plateau.scale == pytest.approx(0.16)
-    again = Plateau(**plateau.state())
-    assert again.decays(0.3) and again.scale == pytest.approx(0.064)
-
-
 # Runs of the trainer
 
-BI, POLY, CROSS = (f"convmodel.training.selector_modules.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
+BI, POLY, CROSS = (f"convmodel.training.{name}EncoderModule" for name in ("Bi", "Poly", "Cross"))
 CONVERT = "convmodel.training.ConvertModule"
 
 
@@ -266,7 +129,7 @@ def test_a_poly_encoder_begins_with_the_encoder_of_a_bi_encoder(
     ("options", "said"),
     [
         ({"data__batch_size": 1}, "data.batch_size=1; it must be at least 2"),
-        ({"model__label_smoothing": 1.5}, "model.label_smoothing=1.5; allowed are 0.0 and more, below 1.0"),
+        ({"model__label_smoothing": 1.5}, "model.label_smoothing=1.5; it must be at least 0.0 and below 1.0"),
         ({"model__new_encoder__heads": 3}, "heads=3 does not divide width=16"),
         ({"model__max_context": 20}, "train.jsonl: conversation 3 has a persona that leaves no room for a turn in 20"),
         ({"model__max_context": 100}, "max_context=100; this encoder reads 3 to 96 tokens"),

@@ -16,13 +16,13 @@ from convmodel.metrics.words import ngrams
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
-from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.language_module import LanguageModule
-from convmodel.training.sequence_unlikelihood import Continued, SequenceUnlikelihood, continue_rows
+from convmodel.training.sequence_unlikelihood import ContinuedRows, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel
 from tests.training.conftest import Workshop, difference
-from tests.training.test_steps import CONVERSATIONS, after_one_step, batch_of, module_of
+from tests.training.test_language_module import CONVERSATIONS, after_one_step, batch_of, module_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
@@ -65,7 +65,7 @@ def test_a_step_learns_what_the_formula_says(
     whole = laid_out(tokenizer, REPEATING, persona)
     batches = [laid_out(tokenizer, [turns], persona) for turns in REPEATING] if accumulated else [whole]
     found = after_one_step(module_of(tokenizer, unlikelihood_alpha=0.5), batches, accumulate_grad_batches=len(batches))
-    network = module_of(tokenizer).conversation_model().hf_model.double()
+    network = module_of(tokenizer).language_model().hf_model.double()
     total, tokens = by_formula(network, whole, 0.5, tokenizer.sep_token_id)
     (total / tokens).backward()
     for name, parameter in network.named_parameters():
@@ -97,7 +97,7 @@ def test_at_alpha_0_a_step_is_to_the_bit_what_it_is_without_the_option(tokenizer
 # Continuations
 
 
-def going_on(model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> Continued:
+def going_on(model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> ContinuedRows:
     return continue_rows(model, batch, options, sep_token_id=sep)
 
 
@@ -125,7 +125,7 @@ def test_rows_go_on_as_each_would_alone(make_model: MakeModel, typed: bool, endi
     rows = []
     for length, metadata in ((4, 0), (9, 3), (30, 0), (25, 14), (38, 30)):
         ids = [sep, *(source.randrange(1, 200) for _ in range(length)), sep]
-        rows.append(Sequences(ids, [source.randrange(2) for _ in ids], ids, metadata))
+        rows.append(ConversationSequence(ids, [source.randrange(2) for _ in ids], ids, metadata))
     batch = pad(rows * 3, pad_token_id=sep)
     if not typed:
         del batch["token_type_ids"]
@@ -176,7 +176,7 @@ def test_a_step_of_own_texts_learns_what_the_formula_says(tokenizer: Conversatio
     options = {"share": 1.0, "ngram": 2, "prefix": 4, "continuation": 12}
     batch, sep = batch_of(tokenizer, [["Hello, how are you?", "I am fine"]]), tokenizer.sep_token_id
     found = after_one_step(module_of(tokenizer, sequence_unlikelihood=options), [batch])
-    network = module_of(tokenizer).conversation_model().hf_model.double()
+    network = module_of(tokenizer).language_model().hf_model.double()
     own = going_on(network.eval(), batch, SequenceUnlikelihood(**options), sep)  # type: ignore[arg-type]
     chances = network(own.input_ids, token_type_ids=own.token_type_ids).logits.softmax(2)
     terms = [
@@ -225,7 +225,7 @@ def before_and_after_own_texts(module: LanguageModule[Any], batch: Batch) -> tup
     """The share of repeated 4-grams when a batch was learned, and when some steps of own texts have followed."""
     fit(module, batch, steps=60)
     before = loops(module.language_model(), batch)
-    module._own = SequenceUnlikelihood(share=1.0, prefix=4, continuation=40)
+    module._sequence_unlikelihood = SequenceUnlikelihood(share=1.0, prefix=4, continuation=40)
     fit(module, batch, steps=20)
     return before, loops(module.language_model(), batch)
 

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from convmodel.models import linear_cross_entropy as loss
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
-from convmodel.training.unlikelihood import LEAST, OwnUnlikelihood, Unlikelihood, repeats, seen_before
+from convmodel.training.unlikelihood import (
+    MIN_PROBABILITY,
+    OwnUnlikelihood,
+    Unlikelihood,
+    find_seen_tokens,
+    repeated_ngrams,
+)
 
 D, V, PAD = 4, 9, 0
 ALPHA = 0.7
@@ -65,7 +71,7 @@ class Case:
         hidden, weight = self.hidden if hidden is None else hidden, self.weight if weight is None else weight
         wanted = torch.tensor(self.labels)[:, 1:]
         steps = wanted != -100
-        seen = seen_before(torch.tensor(self.ids)[:, :-1], torch.tensor(self.counted)[:, :-1])
+        seen = find_seen_tokens(torch.tensor(self.ids)[:, :-1], torch.tensor(self.counted)[:, :-1])
         criterion = Unlikelihood(wanted[steps], seen, steps, alpha)
         return summed_loss(hidden[:, :-1][steps], weight, criterion)
 
@@ -192,13 +198,13 @@ def test_a_model_that_is_sure_of_a_repeat_has_a_finite_loss_and_a_gradient_again
     for sure in (1.0, 5.0, 20.0, 1e4):
         logits = torch.tensor([[sure, 0.0, -1.0]], dtype=dtype).requires_grad_()
         steps, labels = torch.ones(1, 1, dtype=torch.bool), torch.tensor([1])
-        seen = seen_before(torch.tensor([[0]]), steps)
+        seen = find_seen_tokens(torch.tensor([[0]]), steps)
         found = summed_loss(logits, torch.eye(3, dtype=dtype), Unlikelihood(labels, seen, steps, 1.0))
         found.backward()
         assert logits.grad is not None
         chances = logits.detach().double().softmax(1)[0]
         expected = -float(logits.detach().double().log_softmax(1)[0, 1]) - math.log(
-            max(float(chances[1:].sum()), LEAST)
+            max(float(chances[1:].sum()), MIN_PROBABILITY)
         )
         assert float(found.detach()) == pytest.approx(expected, rel=1e-6)
         assert float(logits.grad[0, 0]) == pytest.approx(2 * float(chances[0]), rel=1e-6)  # p (1 + alpha)
@@ -208,7 +214,7 @@ def test_a_model_that_is_sure_of_a_repeat_has_a_finite_loss_and_a_gradient_again
 def test_in_fp32_the_gradient_beside_a_likely_candidate_is_that_of_fp64() -> None:
     """Odds of a million beside others below one: their difference must not be taken."""
     logits = torch.tensor([[-86.0, -100.0, -101.0, -102.0]])
-    seen = seen_before(torch.tensor([[0, 2, 3]]), torch.ones(1, 3, dtype=torch.bool))
+    seen = find_seen_tokens(torch.tensor([[0, 2, 3]]), torch.ones(1, 3, dtype=torch.bool))
     steps = torch.tensor([[False, False, True]])
     gradients = []
     for dtype in (torch.float32, torch.float64):
@@ -238,7 +244,7 @@ def test_the_penalty_is_told_apart() -> None:
     ids = torch.tensor(CASES["a repeat"])
     steps = torch.ones(1, 4, dtype=torch.bool)
     case = Case(CASES["a repeat"])
-    criterion = Unlikelihood(ids[0, 1:], seen_before(ids[:, :-1], steps), steps, 1.0)
+    criterion = Unlikelihood(ids[0, 1:], find_seen_tokens(ids[:, :-1], steps), steps, 1.0)
     with torch.no_grad():
         summed_loss(case.hidden[0, :-1], case.weight, criterion)
     assert float(criterion.penalty) == pytest.approx(penalty(case))
@@ -263,11 +269,11 @@ def test_the_candidates_of_a_continuation_are_the_tokens_of_repeated_ngrams(n: i
     for length in (0, 1, 3, 4, 5, 30):
         rows = [[source.randrange(-1, 3) for _ in range(length)] for _ in range(5)]
         expected = [repeats_by_formula(row, n) for row in rows]
-        assert repeats(torch.tensor(rows, dtype=torch.long).view(5, length), n).tolist() == expected
+        assert repeated_ngrams(torch.tensor(rows, dtype=torch.long).view(5, length), n).tolist() == expected
 
 
 def test_a_loop_of_one_token_repeats_from_the_second_ngram_on() -> None:
-    assert repeats(torch.full((1, 6), 7), 4).tolist() == [[False, True, True, True, True, True]]
+    assert repeated_ngrams(torch.full((1, 6), 7), 4).tolist() == [[False, True, True, True, True, True]]
 
 
 @pytest.mark.usefixtures("_chunks")

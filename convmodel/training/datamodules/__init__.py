@@ -1,1 +1,1 @@
-"""Lightning data modules, one for each kind of example."""
+"""Lightning data modules: one for conversations, one for documents, one for response selection."""

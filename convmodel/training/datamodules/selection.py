@@ -1,27 +1,27 @@
-"""Conversation files and files with candidates in, batches of contexts and responses out: the LightningDataModule."""
+"""Lightning data module of contexts and responses, for models that select replies."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.conversation import ConversationReader
-from convmodel.data.selection_example import SelectionReader, reader_of
+from convmodel.data.conversation import Conversation, ConversationReader
+from convmodel.data.selection_example import SelectionExample, SelectionReader, open_reader
 from convmodel.tokens.batching import BatchSampler, RandomBatchSampler, ResumableDataLoader
 from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
-from convmodel.training.datamodules.conversation import AsksForTokenizer, FilesDataModule, too_long_persona
+from convmodel.training.datamodules.base import AsksForTokenizer, FilesDataModule, long_persona_message
 
 
 @dataclass(frozen=True)
 class SelectionBatch:
-    """Examples that are read together.
+    """A batch of selection examples.
 
     Args:
-        examples: B of them; none where another process has the last batch.
-        pool: how many candidates an example is ranked among, its response included; 0 in training.
+        examples: B examples; empty if only other processes have a last batch.
+        pool: Number of candidates that each response is ranked among, itself included; 0 in training.
     """
 
     examples: Sequence[TokenisedChoice]
@@ -29,33 +29,33 @@ class SelectionBatch:
 
 
 @runtime_checkable
-class ReadsChoices(AsksForTokenizer, Protocol):
-    """What the data module asks of the LightningModule that it feeds."""
+class ReadsSelectionExamples(AsksForTokenizer, Protocol):
+    """Interface that `SelectionDataModule` needs of the LightningModule."""
 
     max_context: int
 
 
 class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
-    """Contexts and responses for a model that chooses replies.
+    """Contexts and responses for a model that selects replies.
 
-    Any conversation file does: each turn is a response to the turns before it, and the other responses of its batch are
-    the negatives. Files with candidates give their own beside them: `{"context", "response", "distractors"}`,
-    `{"persona", "turns", "candidates"}` with the real one last, ParlAI and ConvAI2 text, Ubuntu V2 CSV. See
-    docs/selection.md. Tokens are kept on disk between runs.
+    Any conversation file works: each turn is a response to the turns before it, and the other responses of its batch
+    are the negatives. Files with candidates add negatives of their own: `{"context", "response", "distractors"}`,
+    `{"persona", "turns", "candidates"}` with the gold one last, ParlAI and ConvAI2 text, Ubuntu V2 CSV. See
+    docs/selection.md. Tokens are cached on disk between runs.
 
     Args:
-        train_file: Conversations or examples to learn from.
-        valid_file: Those by which the best model is chosen.
-        test_file: Those for `test`.
-        batch_size: Examples of a batch: each response is a negative of all other contexts. Large batches learn better;
-            with `model.cached_gradients` they need no more memory.
-        distractors: How many of the candidates that a file gives are read with each example in training. They are
-            candidates of the whole batch.
-        pool: In validation and test each response is ranked among so many candidates: the first that the file gives,
-            or responses of other examples.
-        max_turns: The newest turns of a context that are read at most; all that fit when null.
-        on_error: What to do with a line that cannot be read: "stop", or "skip" and count it.
-        cache_dir: Where tokens are kept; `~/.cache/convmodel` (or $CONVMODEL_CACHE) when null.
+        train_file: Training conversations or examples.
+        valid_file: Validation conversations or examples, by which the best model is selected.
+        test_file: Conversations or examples for `test`.
+        batch_size: Number of examples of a batch: each response is a negative of all other contexts. Larger batches
+            train better models; with `model.cached_gradients` they need no more memory.
+        distractors: Number of the file's own candidates that are read with each example in training. They are
+            candidates for the whole batch.
+        pool: Number of candidates that each response is ranked among in validation and test: the first ones of the
+            file, or responses of other examples.
+        max_turns: Maximum number of turns of a context, newest first; as many as fit if null.
+        on_error: What to do with an invalid line: "stop", or "skip" and count it.
+        cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
     def __init__(
@@ -73,79 +73,95 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         files = {"train": train_file, "valid": valid_file, "test": test_file}
         super().__init__(files, on_error=on_error, cache_dir=cache_dir)
         self.save_hyperparameters()
-        for name, given, least in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
-            if given < least:
-                raise ValueError(f"data.{name}={given}; it must be at least {least}")
-        self._batch_size, self._distractors, self._pool, self._max_turns = batch_size, distractors, pool, max_turns
+        for name, value, minimum in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
+            if value < minimum:
+                raise ValueError(f"data.{name}={value}; it must be at least {minimum}")
+        self._batch_size = batch_size
+        self._distractors = distractors
+        self._pool = pool
+        self._max_turns = max_turns
 
     def setup(self, stage: str) -> None:
-        """Counts the examples."""
+        """Check the kind of the model, and build the datasets."""
         assert self.trainer is not None
-        if not isinstance(self.trainer.lightning_module, ReadsChoices):
+        if not isinstance(self.trainer.lightning_module, ReadsSelectionExamples):
             raise ValueError(
                 f"data is a SelectionDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
-                "leave --data out, or choose a model of convmodel.training.selector_modules"
+                "leave --data out, or use a selection model such as convmodel.training.BiEncoderModule"
             )
         super().setup(stage)
 
     def transfer_batch_to_device(
         self, batch: SelectionBatch, device: torch.device, dataloader_idx: int
     ) -> SelectionBatch:
-        """Leaves the ids where they are: rows are laid out and padded first."""
+        """Return the batch unchanged: rows are laid out and padded before they go to the device."""
         return batch
 
     def _reader(self, file: str) -> ConversationReader | SelectionReader:
-        return reader_of(file, on_error=self._on_error)
+        return open_reader(file, on_error=self._on_error)
 
-    def _laid_out(self, split: str) -> SelectionDataset:
+    @staticmethod
+    def _vocabulary_texts(example: Any) -> Iterator[str]:
+        assert isinstance(example, Conversation | SelectionExample)  # depends on the file
+        yield from example.persona
+        yield from example.turns if isinstance(example, Conversation) else (*example.context, example.response)
+
+    @property
+    def _module(self) -> ReadsSelectionExamples:
+        return cast(ReadsSelectionExamples, super()._module)
+
+    def _build_set(self, split: str) -> SelectionDataset:
         store = self._store(split)
-        module = cast(ReadsChoices, self._asks)
-        found = SelectionDataset(store, max_context=module.max_context, max_turns=self._max_turns)
-        if len(found.dropped) and self._on_error == "stop":
-            raise ValueError(
-                too_long_persona(self._files[split], found.dropped[0], module.max_context, "model.max_context")
-            )
-        if not len(found):
-            raise ValueError(f"{self._files[split]}: no conversation has a second turn, so there is no response in it")
-        skipped = f"; {len(found.dropped):,} skipped for their long persona" if len(found.dropped) else ""
-        self.described[split] = f"{store.summary.source}; {len(found):,} responses{skipped}"
+        file = self._files[split]
+        limit = self._module.max_context
+        dataset = SelectionDataset(store, max_context=limit, max_turns=self._max_turns)
+        if len(dataset.dropped) and self._on_error == "stop":
+            raise ValueError(long_persona_message(file, dataset.dropped[0], limit, "model.max_context"))
+        if not len(dataset):
+            raise ValueError(f"{file}: no conversation has a second turn, so there is no response in it")
+        skipped = f"; {len(dataset.dropped):,} skipped for their long persona" if len(dataset.dropped) else ""
+        self.described[split] = f"{store.summary.source}; {len(dataset):,} responses{skipped}"
         rank_zero_info(f"{split}: {self.described[split]}")
-        return found
+        return dataset
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
-        choices, share = self._sets[split], self._share
+        dataset = self._sets[split]
+        shard = self._shard
         if shuffle:
             batches: BatchSampler[np.ndarray] = RandomBatchSampler(
-                len(choices), batch_size=self._batch_size, seed=self._seed, share=share
+                len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
             )
-            return ResumableDataLoader(batches, lambda numbers: self._read(choices, numbers))
-        # Drawn once: neighbours in a file are of one conversation, and would be hard to tell apart.
-        batches = RandomBatchSampler(len(choices), batch_size=self._rank_at_once(), seed=0, share=share, redraw=False)
-        return ResumableDataLoader(batches, lambda numbers: self._rank(choices, numbers))
+            return ResumableDataLoader(batches, lambda indices: self._read_training_batch(dataset, indices))
+        # Shuffled once: neighbours in a file come from one conversation, and would be hard to tell apart.
+        batches = RandomBatchSampler(len(dataset), batch_size=self._ranking_batch, seed=0, shard=shard, redraw=False)
+        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
 
-    def _rank_at_once(self) -> int:
-        """Examples of a batch in validation: whole pools."""
+    @property
+    def _ranking_batch(self) -> int:
+        """Number of examples of a validation batch: a multiple of the pool's size."""
         return max(1, self._batch_size // self._pool) * self._pool
 
-    def _read(self, choices: SelectionDataset, numbers: np.ndarray) -> SelectionBatch:
-        return SelectionBatch(choices.read(numbers, distractors=self._distractors))
+    def _read_training_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
+        return SelectionBatch(dataset.read(indices, distractors=self._distractors))
 
-    def _rank(self, choices: SelectionDataset, numbers: np.ndarray) -> SelectionBatch:
-        examples = choices.read(numbers, distractors=self._pool - 1)
+    def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
+        examples = dataset.read(indices, distractors=self._pool - 1)
         spare: list[Ids] = []
         if len(examples) < self._pool:
-            missing = np.setdiff1d(np.arange(min(self._pool, len(choices))), numbers)
-            spare = [one.response for one in choices.read(missing, distractors=0)]
-        return SelectionBatch(list(_among(examples, spare, self._pool)), pool=self._pool)
+            other_indices = np.setdiff1d(np.arange(min(self._pool, len(dataset))), indices)
+            spare = [example.response for example in dataset.read(other_indices, distractors=0)]
+        return SelectionBatch(list(_with_distractors(examples, spare, self._pool)), pool=self._pool)
 
 
-def _among(examples: Sequence[TokenisedChoice], spare: Sequence[Ids], pool: int) -> Iterator[TokenisedChoice]:
-    """Examples with distractors: their own, or the responses of their group, or where those are few, spare ones.
+def _with_distractors(
+    examples: Sequence[TokenisedChoice], spare: Sequence[Ids], pool: int
+) -> Iterator[TokenisedChoice]:
+    """Yield the examples with distractors: their own, else the responses of their group, then spare ones.
 
-    A response that two of a group share is no distractor of either.
+    A response that two examples of a group share is not a distractor of either.
     """
-    for number, one in enumerate(examples):
-        start = max(0, min(number // pool * pool, len(examples) - pool))
-        others = [*(other.response for other in examples[start : start + pool] if other is not one), *spare]
-        given = one.distractors or [ids for ids in others if ids != one.response]
-        yield replace(one, distractors=given[: pool - 1])
+    for index, example in enumerate(examples):
+        start = max(0, min(index // pool * pool, len(examples) - pool))
+        others = [*(other.response for other in examples[start : start + pool] if other is not example), *spare]
+        distractors = example.distractors or [ids for ids in others if ids != example.response]
+        yield replace(example, distractors=distractors[: pool - 1])

@@ -1,0 +1,210 @@
+"""Base of the data modules: reads files by split, learns vocabularies, and caches tokens on disk."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import numpy as np
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_info
+from tqdm.auto import tqdm
+
+from convmodel.data.atomic import atomic_folder
+from convmodel.data.conversation import ConversationReader, OnError
+from convmodel.data.reader import Reader
+from convmodel.models.devices import best_device
+from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard, TokenBudgetSampler
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import Segments, TokenStore, store_key
+from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+
+SetT = TypeVar("SetT")
+BatchT = TypeVar("BatchT")
+
+SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
+"""Splits that each command reads; only fit works without its second one."""
+
+
+class LearnVocabulary(Protocol):
+    """Function that learns a tokenizer from the training file."""
+
+    def __call__(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
+        """Return a tokenizer of the given class and vocabulary size."""
+
+
+class AsksForTokenizer(Protocol):
+    """Interface that every data module needs of the LightningModule."""
+
+    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
+        """Return the model's tokenizer; call `learn` if it has none yet."""
+
+
+class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
+    """Base of the data modules: one file per split, tokenised once and cached on disk.
+
+    Args:
+        files: File of each split, "train", "valid" and "test"; None for a split without a file.
+        on_error: "stop" or "skip" for invalid examples.
+        cache_dir: Folder for tokens and learned vocabularies; $CONVMODEL_CACHE or `~/.cache/convmodel` by default.
+    """
+
+    noun = "conversations"
+    """Plural name of the examples, for error messages."""
+
+    def __init__(self, files: Mapping[str, str | None], *, on_error: OnError, cache_dir: str | None) -> None:
+        super().__init__()
+        self._files = files
+        self._on_error = on_error
+        self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        self.described: dict[str, str] = {}
+        self._sets: dict[str, SetT] = {}
+
+    @abstractmethod
+    def _build_set(self, split: str) -> SetT:
+        """Build the dataset of a split, and describe it in `described`."""
+
+    @abstractmethod
+    def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
+        """Return the batches of a split: in a new order each epoch, or always the same."""
+
+    @staticmethod
+    @abstractmethod
+    def _vocabulary_texts(example: Any) -> Iterator[str]:
+        """Yield the texts of an example from which a vocabulary is learned."""
+
+    _to_segments: Callable[[Any], Segments] | None = None
+    """Function that returns the texts of an example; see `TokenStore.build`."""
+
+    # Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Learn a vocabulary if the model has none, and tokenise every file that is not in the cache."""
+        for split in self._splits:
+            self._store(split)
+
+    def setup(self, stage: str) -> None:
+        """Build the datasets."""
+        for split in self._splits:
+            if split not in self._sets:
+                self._sets[split] = self._build_set(split)
+
+    def train_dataloader(self) -> ResumableDataLoader[BatchT]:
+        """Return training batches, in a new order each epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> ResumableDataLoader[BatchT] | list[ResumableDataLoader[BatchT]]:
+        """Return validation batches, always the same; an empty list without a `valid_file`."""
+        return self._loader("valid", shuffle=False) if "valid" in self._sets else []
+
+    def test_dataloader(self) -> ResumableDataLoader[BatchT]:
+        """Return test batches, always the same."""
+        return self._loader("test", shuffle=False)
+
+    # For derived classes
+
+    @property
+    def _seed(self) -> int:
+        return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+    @property
+    def _shard(self) -> Shard:
+        """Share of the batches that this process reads."""
+        assert self.trainer is not None
+        return Shard(self.trainer.global_rank, self.trainer.world_size)
+
+    def _by_length(
+        self, lengths: np.ndarray, tokens_per_batch: int, *, shuffle: bool, **options: float
+    ) -> TokenBudgetSampler:
+        """Return a sampler that batches examples of similar length; `options` are passed to it."""
+        return TokenBudgetSampler(
+            lengths,
+            tokens_per_batch=tokens_per_batch,
+            shuffle=shuffle,
+            seed=self._seed,
+            shard=self._shard,
+            **options,
+        )
+
+    @property
+    def _splits(self) -> list[str]:
+        """Splits that the running command reads."""
+        assert self.trainer is not None and self.trainer.state.fn is not None
+        command = self.trainer.state.fn.value
+        missing = [split for split in SPLITS_BY_COMMAND[command] if self._files[split] is None]
+        if missing and (command, missing) != ("fit", ["valid"]):
+            raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its {self.noun}")
+        return [split for split in SPLITS_BY_COMMAND[command] if split not in missing]
+
+    def _reader(self, file: str) -> Reader[Any, Any, Any]:
+        return ConversationReader(file, on_error=self._on_error)
+
+    @property
+    def _module(self) -> AsksForTokenizer:
+        assert self.trainer is not None
+        return cast(AsksForTokenizer, self.trainer.lightning_module)
+
+    @cached_property
+    def _tokenizer(self) -> TextTokenizer:
+        return self._module.load_tokenizer(self._learn_tokenizer)
+
+    def _learn_tokenizer(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
+        """Learn a vocabulary from the training file, or load the one learned earlier from the same bytes."""
+        file = self._files["train"]
+        if file is None:
+            raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
+        reader = self._reader(file)
+        # Readers of other kinds take other texts from the same file.
+        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
+        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
+        if not folder.is_dir():
+            rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
+            texts = (text for example in reader for text in self._vocabulary_texts(example))
+            tokenizer = tokenizer_class.learn(texts, vocab_size)
+            with atomic_folder(folder) as temporary:
+                tokenizer.save_pretrained(temporary)
+        return tokenizer_class.from_pretrained(folder)
+
+    def _store(self, split: str) -> TokenStore:
+        """Return the token store of a split, and build it if it is not in the cache."""
+        file = self._files[split]
+        assert file is not None
+        tokenizer = self._tokenizer
+        reader = self._reader(file)
+        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
+        folder = self._cache / "tokens" / key
+        if not folder.is_dir():
+            progress = tqdm(reader, desc=f"Tokenising {file}", unit=f" {reader.noun}s", disable=None, leave=False)
+            TokenStore.build(
+                progress, tokenizer, folder, to_segments=self._to_segments, describe=lambda: reader.report.summary()
+            )
+        return TokenStore(folder)
+
+
+def window_length(max_length: int | None, n_positions: int) -> int:
+    """Return the maximum number of tokens of a window: `max_length`, or the model's own limit.
+
+    Raises:
+        ValueError: If `max_length` exceeds the model's limit.
+    """
+    if max_length is not None and max_length > n_positions:
+        raise ValueError(f"data.max_length={max_length}, but the model reads {n_positions} tokens at most")
+    return n_positions if max_length is None else max_length
+
+
+def long_persona_message(file: str | None, index: int, limit: int, option: str) -> str:
+    """Return the error message for a conversation, by its index from 0, whose persona leaves no room for a turn."""
+    return (
+        f"{file}: conversation {index + 1} has a persona that leaves no room for a turn in {limit} tokens; "
+        f"shorten it, use a larger {option}, or data.on_error=skip"
+    )
+
+
+def pin_batch(batch: Batch) -> Batch:
+    """Copy a batch to pinned memory, from which a GPU copies asynchronously; without a GPU return it as it is."""
+    if best_device().type == "cuda":
+        return {name: values.pin_memory() for name, values in batch.items()}
+    return batch

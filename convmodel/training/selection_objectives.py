@@ -1,0 +1,197 @@
+"""Training losses of selectors: in-batch negatives, sampled negatives, and ConveRT's."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from convmodel.models.selection.convert.model import Convert
+from convmodel.models.selection.convert.network import SCALE_BATCHES
+from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.losses import in_batch_loss, pool_losses
+from convmodel.models.selection.selector import Selector
+from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Options common to all losses.
+
+    Args:
+        cached_gradients: Whether texts are encoded a second time for their gradients, to save memory.
+        label_smoothing: Share of the target distribution that is spread over all candidates.
+    """
+
+    cached_gradients: bool = False
+    label_smoothing: float = 0.0
+
+
+class SelectionObjective(ABC):
+    """Loss by which a selector is trained, and scores by which it is validated.
+
+    Args:
+        options: Options common to all losses.
+    """
+
+    def __init__(self, options: LossOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def batch_loss(self, selector: Selector, examples: Sequence[TokenisedChoice], *, step: int) -> Tensor:
+        """Return the mean loss of at least one example, in nats; `step` is the number of optimiser steps so far."""
+
+    @abstractmethod
+    def pool_scores(
+        self, selector: Selector, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]
+    ) -> Tensor:
+        """Return (B, C) scores of B pools of C candidates each."""
+
+
+class InBatchNegatives(SelectionObjective):
+    """Loss of a dual encoder: each response against all candidates of its batch.
+
+    Equal texts are encoded once, and are never negatives of each other.
+    """
+
+    def batch_loss(self, selector: Selector, examples: Sequence[TokenisedChoice], *, step: int) -> Tensor:
+        """See `SelectionObjective.batch_loss`."""
+        encoder = cast("DualEncoderSelector[Any, Any]", selector)
+        responses, response_indices = _deduplicate([example.response for example in examples])
+        distractors, _ = _deduplicate([ids for example in examples for ids in example.distractors])
+        response_set = set(map(tuple, responses))
+        texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
+        order = torch.tensor([*response_indices, *range(len(responses), len(texts))], device=selector.device)
+        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
+        candidates = [encoder.candidate_row(ids) for ids in texts]
+        return self.rows_loss(encoder, contexts, candidates, order, step=step)
+
+    def rows_loss(
+        self,
+        selector: DualEncoderSelector[Any, Any],
+        contexts: Sequence[Any],
+        candidates: Sequence[Any],
+        order: Tensor,
+        *,
+        step: int,
+    ) -> Tensor:
+        """Return the loss of laid-out rows.
+
+        Args:
+            selector: Model that encodes the rows.
+            contexts: Rows of B contexts.
+            candidates: Rows of distinct candidates.
+            order: (C,) indices into `candidates` of the batch's C candidates; the first B are the gold responses.
+            step: Number of optimiser steps so far.
+        """
+        recompute = self.options.cached_gradients
+        encoded = selector.encode_context_rows(contexts, recompute=recompute)
+        vectors = selector.encode_candidate_rows(candidates, recompute=recompute)[order]
+        scores = selector.score_encoded(encoded, vectors)
+        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
+
+    def pool_scores(
+        self, selector: Selector, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]
+    ) -> Tensor:
+        """See `SelectionObjective.pool_scores`."""
+        encoder = cast("DualEncoderSelector[Any, Any]", selector)
+        texts, indices = _deduplicate([ids for pool in pools for ids in pool])
+        encoded = encoder.encode_context_rows([encoder.context_row(e.turns, e.persona) for e in examples])
+        vectors = encoder.encode_candidate_rows([encoder.candidate_row(ids) for ids in texts])
+        order = torch.tensor(indices, device=selector.device).view(len(pools), -1)
+        return encoder.score_encoded(encoded, vectors[order])
+
+
+class ConvertObjective(InBatchNegatives):
+    """In-batch loss of ConveRT, whose scale of the cosine grows during training.
+
+    Args:
+        options: Options common to all losses.
+        scale_steps: Number of optimiser steps until the scale is at its maximum.
+    """
+
+    def __init__(self, options: LossOptions, *, scale_steps: int) -> None:
+        super().__init__(options)
+        self._scale_steps = scale_steps
+
+    def rows_loss(
+        self,
+        selector: DualEncoderSelector[Any, Any],
+        contexts: Sequence[Any],
+        candidates: Sequence[Any],
+        order: Tensor,
+        *,
+        step: int,
+    ) -> Tensor:
+        """See `InBatchNegatives.rows_loss`."""
+        return cast(Convert, selector).training_loss(
+            contexts,
+            [candidates[index] for index in order.tolist()],
+            order,
+            batch=step * SCALE_BATCHES // self._scale_steps,
+            label_smoothing=self.options.label_smoothing,
+            recompute=self.options.cached_gradients,
+        )
+
+
+class SampledNegatives(SelectionObjective):
+    """Loss of a cross-encoder: each response against a few candidates, drawn anew for every step.
+
+    Args:
+        options: Options common to all losses.
+        num_negatives: Maximum number of other candidates.
+    """
+
+    def __init__(self, options: LossOptions, *, num_negatives: int) -> None:
+        super().__init__(options)
+        self._num_negatives = num_negatives
+
+    def batch_loss(self, selector: Selector, examples: Sequence[TokenisedChoice], *, step: int) -> Tensor:
+        """See `SelectionObjective.batch_loss`."""
+        pools, mask = pad_pools([[example.response, *self.draw(example, examples)] for example in examples])
+        scores = self._scores(selector, examples, pools, recompute=self.options.cached_gradients)
+        gold = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+        smoothing = self.options.label_smoothing
+        return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).mean()
+
+    def draw(self, example: TokenisedChoice, examples: Sequence[TokenisedChoice]) -> list[Ids]:
+        """Return distinct negatives of an example: its own distractors first, then random responses of the batch."""
+        order = torch.randperm(len(examples)).tolist()
+        others = [*example.distractors, *(examples[index].response for index in order)]
+        distinct = {tuple(ids): ids for ids in others if ids != example.response}
+        return list(distinct.values())[: self._num_negatives]
+
+    def pool_scores(
+        self, selector: Selector, examples: Sequence[TokenisedChoice], pools: Sequence[Sequence[Ids]]
+    ) -> Tensor:
+        """See `SelectionObjective.pool_scores`."""
+        return self._scores(selector, examples, pools)
+
+    def _scores(
+        self,
+        selector: Selector,
+        examples: Sequence[TokenisedChoice],
+        pools: Sequence[Sequence[Ids]],
+        *,
+        recompute: bool = False,
+    ) -> Tensor:
+        encoder = cast(CrossEncoder, selector)
+        rows = [encoder.context_row(example.turns, example.persona) for example in examples]
+        return encoder.score_rows(rows, pools, recompute=recompute)
+
+
+def pad_pools(pools: Sequence[Sequence[Ids]]) -> tuple[list[list[Ids]], Tensor]:
+    """Pad pools to equal size with their first candidate, and return them with the (B, C) mask of real candidates."""
+    max_size = max(map(len, pools))
+    mask = torch.arange(max_size) < torch.tensor([[len(pool)] for pool in pools])
+    return [[*pool, *[pool[0]] * (max_size - len(pool))] for pool in pools], mask
+
+
+def _deduplicate(texts: Sequence[Ids]) -> tuple[list[Ids], list[int]]:
+    """Return the distinct texts, and for each text its index among them."""
+    seen: dict[tuple[int, ...], int] = {}
+    indices = [seen.setdefault(tuple(ids), len(seen)) for ids in texts]
+    return [list(ids) for ids in seen], indices

@@ -1,0 +1,43 @@
+"""Ranking metrics of a validation."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+pytest.importorskip("pytorch_lightning")
+
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.training.datamodules.selection import SelectionBatch
+from tests.training.test_selection_objectives import CONTEXTS, RESPONSES, examples, module
+
+pytestmark = pytest.mark.machine
+
+
+def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
+    tokenizer: ConversationTokenizer,
+) -> None:
+    made = module(tokenizer)
+    made.network.eval()
+    made.on_validation_epoch_start()
+    pools = [
+        replace(one, distractors=[other.response for other in examples(tokenizer) if other.response != one.response])
+        for one in examples(tokenizer)
+    ]
+    made.validation_step(SelectionBatch(pools, pool=5), 0)
+    ranks, scores = [], made.selector.score([[c] for c in CONTEXTS], RESPONSES)
+    for n, row in enumerate(scores.tolist()):
+        others = [score for score, text in zip(row, RESPONSES, strict=True) if text != RESPONSES[n]]
+        ranks.append(1 + sum(score >= row[n] for score in others))
+    assert made._sums.examples == 5 and made._sums.first == sum(one == 1 for one in ranks)
+    assert made._sums.reciprocal == pytest.approx(sum(1 / one for one in ranks))
+    assert len(made._samples) == 3 and made._samples[0][0] == ["Hello"]
+
+    made.on_validation_epoch_start()
+    with torch.no_grad():
+        for weights in made.network.parameters():
+            weights.zero_()  # every score is the same
+    made.validation_step(SelectionBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
+    assert made._sums.first == 0 and made._sums.examples == 5
+    assert made._sums.loss == pytest.approx(5 * math.log(3), rel=1e-5)
