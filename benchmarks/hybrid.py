@@ -35,7 +35,7 @@ from convmodel.metrics.metric import Metric, ratio
 from convmodel.metrics.overlap import f1
 from convmodel.metrics.ranking import rank
 from convmodel.metrics.repetition import count_repeats_from
-from convmodel.models.rerankers import Likelihood, Scorer, SelectorScorer, scores_of
+from convmodel.models.rerankers import Likelihood, Scorer, SelectorScorer, score_candidates
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid
@@ -150,7 +150,7 @@ def ranking(examples: Sequence[SelectionExample], written: Scorer, chosen: Score
     orders: dict[str, list[list[float]]] = {"writer": [], "chooser": [], "hybrid": [], "hybrid by likelihood": []}
     for example in examples:
         by_likelihood, by_selector = (
-            scores_of(scorer, example.context, example.candidates, persona=example.persona)
+            score_candidates(scorer, example.context, example.candidates, persona=example.persona)
             for scorer in (written, chosen)
         )
         orders["writer"].append(by_likelihood)

@@ -1,4 +1,4 @@
-"""What is known of a model in, its README.md out."""
+"""Model cards: the README.md of a saved model."""
 
 import json
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class CardText:
-    """What a card says of all models of a kind.
+    """The parts of a card that are the same for all models of a kind.
 
     Args:
-        title: what it is.
-        tags: on the Hub, beside those of all models.
-        does: what it reads and writes, as one sentence.
-        use: a few lines of Python.
-        layout: how its input is laid out; `{sep}` is the separator.
-        samples: the title over what it wrote.
-        limits: what to take care of.
+        title: the heading of the card.
+        tags: Hub tags, in addition to those of all models.
+        does: one sentence on the model's input and output.
+        use: a few lines of Python that use the model.
+        layout: the layout of the input; `{sep}` is replaced by the separator.
+        samples: the heading of the sample outputs.
+        limits: limits and risks of the model.
     """
 
     title: str
@@ -39,35 +39,35 @@ CONVERSATIONS = CardText(
     "alternate by turn from 0, and the last separator has the type of the speaker who replies. The chat "
     "template reproduces the ids; software that drops `token_type_ids` reads this model less well.",
     samples="What it replies",
-    limits="It repeats what its data said, right or wrong, kind or not, and knows nothing of truth. "
-    "Look at its replies before you let others talk to it.",
+    limits="It reproduces what is in its training data, true or false, kind or not. "
+    "Check its replies before you let others talk to it.",
 )
 
 DOCUMENTS = CardText(
     title="A model that writes documents",
     tags=(),
-    does="It reads what kind of document is wanted and how it begins, both of which may be missing, and goes on.",
+    does="It reads the metadata of a document and its beginning, both of which may be empty, and continues it.",
     use="from convmodel import DocumentModel\n\n"
     'model = DocumentModel.from_pretrained("path/to/this/folder")\n'
     'print(model.generate("Once upon a time", meta="Cats, dogs").texts[0])',
-    layout="`{sep}`, what is known of the document (its meta; may be empty), `{sep}`, the text, and `{sep}` where it "
-    "ends. There are no `token_type_ids`. `document.json` says how many tokens meta and text may have.",
+    layout="`{sep}`, the document's metadata (meta; may be empty), `{sep}`, the text, and `{sep}` at its end. There "
+    "are no `token_type_ids`. `document.json` contains the largest lengths of meta and text in tokens.",
     samples="What it writes",
-    limits="It repeats what its data said, right or wrong, kind or not, and knows nothing of truth. "
-    "Look at its texts before you let others read them.",
+    limits="It reproduces what is in its training data, true or false, kind or not. "
+    "Check its texts before you let others read them.",
 )
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a person should know before using a model.
+    """Facts about one model.
 
     Args:
-        base_model: what it was fine-tuned from; None when learned from scratch.
-        data: one sentence for each file it was trained and measured on.
-        numbers: what was measured, in the order of the table, for example `{"validation loss (nats per token)": 2.31}`.
-        training: the options it was trained with.
-        samples: what the model read, and what it wrote.
+        base_model: the model that it was fine-tuned from; None if it was trained from scratch.
+        data: one sentence for each file of training or evaluation data.
+        numbers: evaluation results in the order of the table, for example `{"validation loss (nats per token)": 2.31}`.
+        training: the training options.
+        samples: pairs of the model's input and output.
     """
 
     base_model: str | None = None
@@ -77,7 +77,7 @@ class ModelCard:
     samples: Sequence[tuple[Sequence[str], str]] = ()
 
     def markdown(self, kind: CardText, *, sep_token: str, parameters: int, n_positions: int, vocab_size: int) -> str:
-        """The card as Markdown with the Hub's YAML header."""
+        """Return the card as Markdown with the Hub's YAML header."""
         tags = ", ".join([*kind.tags, "convmodel", "gpt2"])
         header = ["library_name: convmodel", "pipeline_tag: text-generation", f"tags: [{tags}]"]
         if self.base_model:
@@ -91,14 +91,14 @@ class ModelCard:
             f"## Use\n\n```python\n{kind.use}\n```",
             "## Input layout\n\n" + kind.layout.replace("{sep}", sep_token),
         ]
-        parts += self.told()
+        parts += self.sections()
         if self.samples:
             parts.append(f"## {kind.samples}\n\n" + "\n\n".join(_sample(*sample) for sample in self.samples))
         parts.append(f"## Limits\n\n{kind.limits}")
         return "\n\n".join(parts) + "\n"
 
-    def told(self) -> list[str]:
-        """The parts on data, evaluation and training, of what is known."""
+    def sections(self) -> list[str]:
+        """Return the sections on data, evaluation and training for which there are facts."""
         parts = []
         if self.data:
             parts.append("## Data\n\n" + "\n".join(f"- {line}" for line in self.data))

@@ -1,4 +1,4 @@
-"""Turns and options in, the engine's requests out; and what is kept of replies."""
+"""Inputs of the conversation model: contexts laid out as generation jobs, and the ids of replies kept in sessions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class ReplyInputs:
-    """A context that is ready to be replied to.
+    """A context that is laid out and ready for generation.
 
     Args:
         context: the turns so far.
-        persona: sentences about the one who replies.
-        encoding: both, laid out.
-        prepared: what is asked of the engine.
+        persona: sentences about the speaker who replies.
+        encoding: the token ids of persona and context.
+        job: the generation job of the replies.
     """
 
     context: list[str]
     persona: list[str]
     encoding: Encoding
-    prepared: GenerationJob
+    job: GenerationJob
 
 
 def prepare(
@@ -41,48 +41,53 @@ def prepare(
     scored: bool = False,
     sink: Callable[[str], None] | None = None,
 ) -> ReplyInputs:
-    """Lays a context out and makes a request for each of its replies.
+    """Lay a context out and create a generation job for its replies.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: the model's tokenizer.
         context: the turns so far, oldest first.
-        persona: sentences about the one who replies.
-        decoding: of the replies.
-        seed: drawn from torch's global generator when None and something is sampled.
-        session: where the ids of earlier replies are remembered.
-        keep: see `ConversationTokenizer.arrange`.
-        scored: whether likelihoods are wanted.
-        sink: called with pieces of the first reply's text as they become certain.
+        persona: sentences about the speaker who replies.
+        decoding: the decoding configuration of the replies.
+        seed: seed of the replies; None draws one from torch's global generator if anything is sampled.
+        session: the store of the ids of earlier replies, which replace the ids that their text would be encoded as.
+        keep: see `ConversationTokenizer.encode_ids`.
+        scored: whether to compute the likelihoods of the replies.
+        sink: a function called with the next characters of the first reply as they become final.
 
     Raises:
-        TypeError, ValueError: for turns that are none, or a persona that leaves no room, or a seed out of range.
+        TypeError, ValueError: for an empty turn or one that is not a string, a persona that leaves no room for a turn,
+            or a seed out of range.
     """
     turns = check_turns(context)
     sentences = check_turns(persona, what="persona sentence")
     encoded = tokenizer.encode_many([*sentences, *turns])
-    spoken = encoded[len(sentences) :]
+    turn_ids = encoded[len(sentences) :]
     if session is not None:
-        spoken = [list(session.ids.get((place, turns[place]), ids)) for place, ids in enumerate(spoken)]
+        turn_ids = [list(session.ids.get((index, turns[index]), ids)) for index, ids in enumerate(turn_ids)]
     encoding = tokenizer.encode_ids(
-        spoken, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
+        turn_ids, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
     )
-    prepared = make_job(
+    job = make_job(
         tokenizer,
         ModelInput(encoding["input_ids"], encoding["token_type_ids"]),
         decoding,
         seed=seed,
         scored=scored,
         sink=sink,
-        turns=spoken,
-        said=spoken[-2::-2],
+        history_ids=turn_ids,
+        own_turn_ids=turn_ids[-2::-2],
     )
-    return ReplyInputs(list(turns), list(sentences), encoding, prepared)
+    return ReplyInputs(list(turns), list(sentences), encoding, job)
 
 
 def store_reply_ids(
     session: Session, context: Sequence[str], replies: Sequence[GeneratedText], tokenizer: TextTokenizer
 ) -> None:
-    """Keeps the ids of replies whose text is all that they say; others are encoded again when they are read."""
+    """Store the ids of replies in the session.
+
+    Ids that do not decode to exactly the reply's text, such as those cut by a stop string, are not stored; the text of
+    those replies is encoded when it is read.
+    """
     for reply in replies:
         if reply.text.strip() and tokenizer.decode(reply.ids) == reply.text:
             session.ids[len(context), reply.text] = reply.ids
@@ -91,11 +96,11 @@ def store_reply_ids(
 def rank_and_deduplicate(
     replies: Sequence[GeneratedText], scores: Sequence[float] | None
 ) -> list[tuple[GeneratedText, float | None]]:
-    """Replies with their scores, best first where there are scores, and no text twice."""
-    found: dict[str, tuple[GeneratedText, float | None]] = {}
+    """Return replies with their scores, without duplicate texts, best first if there are scores."""
+    unique: dict[str, tuple[GeneratedText, float | None]] = {}
     order = list(range(len(replies)))
     if scores is not None:
-        order.sort(key=lambda number: -scores[number])
-    for number in order:
-        found.setdefault(replies[number].text, (replies[number], None if scores is None else scores[number]))
-    return list(found.values())
+        order.sort(key=lambda index: -scores[index])
+    for index in order:
+        unique.setdefault(replies[index].text, (replies[index], None if scores is None else scores[index]))
+    return list(unique.values())

@@ -1,4 +1,4 @@
-"""Turns in, replies out: a GPT-2 with its conversation tokenizer."""
+"""The conversation model: a GPT-2 that generates and scores the next turn of a conversation."""
 
 import math
 from collections.abc import Sequence
@@ -6,27 +6,28 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.options import WindowBudget, room_for_replies
+from convmodel.generation.options import WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
 from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.language_model import LanguageModel
-from convmodel.models.rerankers import ScoredBy, scores_of
-from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, evaluating, write
+from convmodel.models.rerankers import ScoredBy, score_candidates
+from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, write
 from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 
 @dataclass(frozen=True)
 class ConversationModelOutput:
-    """What a model replied.
+    """Generated replies to a context.
 
     Args:
         responses: one text for each returned sequence, without separators.
-        context: the turns that were replied to.
-        turns_dropped: how many of the oldest turns did not fit into the model's window.
-        scores: of each response, where a scorer was given; then the best stands first, and no text twice.
+        context: the turns that the responses reply to.
+        turns_dropped: number of oldest turns that did not fit into the model's window.
+        scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
+            without duplicates.
     """
 
     responses: list[str]
@@ -37,13 +38,13 @@ class ConversationModelOutput:
 
 @dataclass(frozen=True)
 class ConversationModelScores:
-    """Log-likelihoods of C candidates as the reply, in nats: higher is better. The end of the turn counts as a token.
+    """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
 
     Args:
         candidates: the C texts.
-        summed: (C,) log-likelihood of each candidate's tokens.
-        per_token: (C,) the same divided by the number of tokens.
-        num_tokens: (C,) tokens of each candidate, the separator that ends it included.
+        summed: (C,) log-likelihood of each candidate.
+        per_token: (C,) log-likelihood of each candidate divided by its number of tokens.
+        num_tokens: (C,) number of tokens of each candidate, including the final separator.
     """
 
     candidates: list[str]
@@ -53,11 +54,11 @@ class ConversationModelScores:
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
-    """Replies to conversations with a GPT-2.
+    """A GPT-2 that replies to conversations.
 
     Args:
-        hf_model: the GPT-2. Its embeddings grow when the tokenizer has more tokens than they have rows.
-        tokenizer: lays turns out for it.
+        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
+        tokenizer: the tokenizer that encodes and lays out turns.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -66,10 +67,11 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     """
 
     tokenizer_class = ConversationTokenizer
-    described = CONVERSATIONS
+    card_text = CONVERSATIONS
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
+        """See `LanguageModel.read_extra_config`; a conversation model has no arguments of its own."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
@@ -78,8 +80,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return {}
 
     @property
-    def _room(self) -> WindowBudget:
-        return room_for_replies(self.n_positions)
+    def _window_budget(self) -> WindowBudget:
+        return reply_budget(self.n_positions)
 
     def generate(
         self,
@@ -90,22 +92,22 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         scorer: ScoredBy | None = None,
         **options: Any,
     ) -> ConversationModelOutput:
-        """Writes replies to a context.
+        """Generate replies to a context.
 
         Args:
-            context: the turns so far, oldest first. Whole oldest turns are left out when they do not fit.
-            persona: sentences about the one who replies; always kept.
-            seed: with it the same request gives the same replies, alone or in any batch. Without one, seeds come from
-                torch's global generator, so that `torch.manual_seed` repeats a whole program.
-            scorer: puts the best of `num_return_sequences` replies first: "likelihood" per token, or an object with
+            context: the turns so far, oldest first. The oldest turns are dropped if the context does not fit.
+            persona: sentences about the speaker who replies; never dropped.
+            seed: with a seed the same request gives the same replies, alone or in any batch. Without one, seeds come
+                from torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
+            scorer: sorts the `num_return_sequences` replies, best first: "likelihood" per token, or an object with
                 `score(context, candidates)`, such as `SelectorScorer`.
-            options: every option of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
-                `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...), and ours: see docs/generation.md. What is
-                not given comes from `generation_config`.
+            options: all options of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
+                `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...) and those of this package, see
+                docs/generation.md. Defaults come from `generation_config`.
 
         Raises:
-            TypeError, ValueError: when a turn is missing, empty or no text, or the reply leaves no room for a turn, or
-                an option has a value that means nothing.
+            TypeError, ValueError: for a turn that is missing, empty or not a string, a reply that leaves no room for a
+                turn, or an invalid option.
         """
         seeds = None if seed is None else [seed]
         return self.generate_batch([context], personas=[persona], seeds=seeds, scorer=scorer, **options)[0]
@@ -119,72 +121,75 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         scorer: ScoredBy | None = None,
         **options: Any,
     ) -> list[ConversationModelOutput]:
-        """Writes replies to many contexts at once; in fp32 each is what it would be alone.
+        """Generate replies to a batch of contexts; in fp32 they do not depend on the batch.
 
         Args:
             contexts: B contexts of any lengths.
-            personas: one persona for each context, or none.
-            seeds: one for each context, or none.
-            scorer: as for `generate`.
-            options: as for `generate`; they hold for all contexts.
+            personas: one persona for each context, or None.
+            seeds: one seed for each context, or None.
+            scorer: see `generate`.
+            options: see `generate`; they apply to all contexts.
 
         Returns:
             B outputs in the order of `contexts`.
         """
         if isinstance(contexts, str):
             raise TypeError(f"contexts is the text {contexts[:40]!r}; give a list of contexts, each a list of turns")
-        for name, given in (("personas", personas), ("seeds", seeds)):
-            if given is not None and len(given) != len(contexts):
-                raise ValueError(f"{len(given)} {name} for {len(contexts)} contexts; give one each, or none")
-        how = self.decoding(**options)
-        nothing = [None] * len(contexts)
-        each = zip(contexts, personas or [()] * len(contexts), seeds or nothing, strict=True)
-        prepared = [
-            prepare(self._tokenizer, context, persona, how, seed=seed, scored=scorer == "likelihood")
-            for context, persona, seed in each
+        for name, values in (("personas", personas), ("seeds", seeds)):
+            if values is not None and len(values) != len(contexts):
+                raise ValueError(f"{len(values)} {name} for {len(contexts)} contexts; give one each, or none")
+        decoding = self.decoding(**options)
+        unset = [None] * len(contexts)
+        rows = zip(contexts, personas or [()] * len(contexts), seeds or unset, strict=True)
+        inputs = [
+            prepare(self._tokenizer, context, persona, decoding, seed=seed, scored=scorer == "likelihood")
+            for context, persona, seed in rows
         ]
-        found = write(self._hf_model, self._tokenizer, [one.prepared for one in prepared])
-        return [self._output(one, replies, scorer) for one, replies in zip(prepared, found, strict=True)]
+        replies = write(self._hf_model, self._tokenizer, [reply_inputs.job for reply_inputs in inputs])
+        return [self._output(*pair, scorer) for pair in zip(inputs, replies, strict=True)]
 
     def _output(
-        self, prepared: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
+        self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
     ) -> ConversationModelOutput:
-        dropped = prepared.encoding.turns_dropped
+        dropped = inputs.encoding.turns_dropped
         if scorer is None:
-            return ConversationModelOutput([reply.text for reply in replies], prepared.context, dropped)
-        ranked = rank_and_deduplicate(replies, self.scores(prepared, replies, scorer))
+            return ConversationModelOutput([reply.text for reply in replies], inputs.context, dropped)
+        ranked = rank_and_deduplicate(replies, self.scores(inputs, replies, scorer))
         scores = [score for _, score in ranked if score is not None]
-        return ConversationModelOutput([reply.text for reply, _ in ranked], prepared.context, dropped, scores)
+        return ConversationModelOutput([reply.text for reply, _ in ranked], inputs.context, dropped, scores)
 
-    def scores(self, prepared: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy) -> list[float]:
-        """What a scorer finds of replies; one without text is the worst.
+    def scores(self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy) -> list[float]:
+        """Return a scorer's scores of generated replies; blank replies get -inf from the scorers of this package.
 
         Raises:
-            ValueError: when the scorer gives something else than a number for each.
+            ValueError: when the scorer does not return a number for each reply.
         """
         texts = [reply.text for reply in replies]
         if scorer != "likelihood":
-            return scores_of(scorer, prepared.context, texts, persona=prepared.persona)
+            return score_candidates(scorer, inputs.context, texts, persona=inputs.persona)
         if all(reply.per_token is not None for reply in replies):
             return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
-        said = [text for text in texts if text.strip()]
-        likely = self.score(prepared.context, said, persona=prepared.persona, cut=True).per_token if said else []
-        by_text = dict(zip(said, likely, strict=True))
+        non_blank = [text for text in texts if text.strip()]
+        if not non_blank:
+            return [-math.inf] * len(texts)
+        likelihoods = self.score(inputs.context, non_blank, persona=inputs.persona, cut=True).per_token
+        by_text = dict(zip(non_blank, likelihoods, strict=True))
         return [by_text.get(text, -math.inf) for text in texts]
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
     ) -> ConversationModelScores:
-        """How likely the model finds each candidate as the reply to a context.
+        """Return the log-likelihood of each candidate as the reply to a context.
 
         Args:
-            context: the turns so far. Where the longest candidate needs it, oldest turns are left out for all.
+            context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
+                not fit otherwise.
             candidates: C texts.
-            persona: sentences about the one who replies.
-            cut: scores a candidate that does not fit by its beginning, in place of refusing it.
+            persona: sentences about the speaker who replies.
+            cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
 
         Raises:
-            TypeError, ValueError: when a turn or candidate is missing, empty or no text, or does not fit.
+            TypeError, ValueError: for a turn or candidate that is missing, empty, not a string, or does not fit.
         """
         candidates = list(check_turns(candidates, what="candidate"))
         if not candidates:
@@ -198,7 +203,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 candidates,
             )
         )
-        if cut:  # two separators, the end, and a token of the context beside it
+        if cut:  # leave room for two separators, the final separator, and a token of the context
             replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
         base, _ = lay_out_context(
             turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
@@ -213,7 +218,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         ]
         lengths = [len(ids) + 1 for ids in replies]
         summed: list[float] = []
-        with evaluating(self._hf_model):
+        with eval_mode(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)

@@ -1,4 +1,4 @@
-"""Prompts and metas in, documents out: a GPT-2 with its document tokenizer."""
+"""The document model: a GPT-2 that continues and scores documents, given their metadata."""
 
 import json
 import math
@@ -10,51 +10,53 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel
 
-from convmodel.data.document import Document, meta_text
+from convmodel.data.document import Document, format_meta
 from convmodel.generation import penalties as repetition
 from convmodel.generation.options import DecodingConfig, WindowBudget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import DOCUMENTS
-from convmodel.models.document_inputs import DocumentModelOutput, PreparedDocument, prepare
+from convmodel.models.document_inputs import DocumentInputs, DocumentModelOutput, prepare
 from convmodel.models.folder import DOCUMENT_FILE, local_file
 from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import ROWS_PER_BATCH, evaluating, write
+from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, write
 from convmodel.tokens.batching import batches_by_length
-from convmodel.tokens.document_layout import DocumentWindows, EncodedDocuments, Limits
+from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
+from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
 
 MAX_NEW_TOKENS = 512
-"""Tokens of a text at most, where nobody says; never more than half of what the window has beside the longest meta."""
+"""Default of `max_new_tokens`, limited to half of the window that the longest meta leaves."""
 
 MAX_META_LENGTH = 64
-"""Tokens of a meta at most, where a folder does not say; never more than a quarter of the window."""
+"""Default of `max_meta_length` in tokens, limited to a quarter of the window."""
 
 
 def default_meta_length(n_positions: int) -> int:
-    """Tokens of a meta at most where nobody says, for a window of so many."""
+    """Return the default of `max_meta_length` for a window of `n_positions` tokens."""
     return min(MAX_META_LENGTH, n_positions // 4, n_positions - 4)
 
 
 VERSION = 1
-"""Of the file that tells a model of documents."""
+"""Version of the format of document.json."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {"do_sample": True, "temperature": 0.8, "top_k": 0, "top_p": 0.92, repetition.NO_REPEAT: 6},
     "careful": {"do_sample": True, "temperature": 0.6, "top_k": 50, "top_p": 0.85, repetition.NO_REPEAT: 6},
     "lively": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.97, "min_p": 0.02},
 }
-"""Sets of ordinary options: `model.generate(prompt, **PRESETS["lively"])`. Why they are such: docs/documents.md."""
+"""Named sets of decoding options: `model.generate(prompt, **PRESETS["lively"])`. For the reasons see docs/documents.md.
+"""
 
 
 @dataclass(frozen=True)
 class DocumentModelScores:
-    """How likely a model finds B bodies; the end of each counts as a token.
+    """Likelihoods of B bodies; the final separator of a body counts as a token.
 
     Args:
-        nats: (B,) minus the log-likelihood of each body and of its end.
-        tokens: (B,) predicted tokens of each, the separator that ends it included.
-        words: (B,) words between white space.
-        bytes: (B,) of the text as UTF-8.
+        nats: (B,) negative log-likelihood of each body.
+        tokens: (B,) number of predicted tokens of each body, including the final separator.
+        words: (B,) number of words separated by white space.
+        bytes: (B,) number of bytes of the text in UTF-8.
     """
 
     nats: list[float]
@@ -64,22 +66,21 @@ class DocumentModelScores:
 
     @property
     def perplexity(self) -> float:
-        """For each token of all bodies."""
+        """The perplexity over the predicted tokens of all bodies."""
         return math.exp(min(sum(self.nats) / sum(self.tokens), 700))
 
 
 class DocumentModel(LanguageModel[DocumentTokenizer]):
-    """Writes documents with a GPT-2.
+    """A GPT-2 that continues documents.
 
     Args:
-        hf_model: the GPT-2. Its embeddings grow when the tokenizer has more tokens than they have rows.
-        tokenizer: lays documents out for it.
-        max_meta_length: tokens of a meta that the model reads at most; 64, but no more than a quarter of the window,
-            when left out.
-        max_body_length: tokens of a body that were read together in training; None is what fits the window.
+        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
+        tokenizer: the tokenizer that encodes and lays out documents.
+        max_meta_length: largest length of a meta in tokens; by default 64, but no more than a quarter of the window.
+        max_body_length: largest number of body tokens in one window during training; None is what fits the window.
 
     Raises:
-        ValueError: when they leave no room in the window.
+        ValueError: when the lengths leave no room in the window.
 
     Example:
         >>> model = DocumentModel.from_pretrained("model")
@@ -88,7 +89,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     """
 
     tokenizer_class = DocumentTokenizer
-    described = DOCUMENTS
+    card_text = DOCUMENTS
 
     def __init__(
         self,
@@ -109,67 +110,72 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         if max_body_length is not None and max_body_length < 1:
             raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for what fits")
         super().__init__(hf_model, tokenizer)
-        setattr(self.generation_config, repetition.SAID_AGAIN, None)  # of a model that replied
+        setattr(self.generation_config, repetition.SELF_REPETITION, None)  # may be saved by a conversation model
 
     @property
     def max_meta_length(self) -> int:
-        """Tokens of a meta that the model reads at most."""
+        """The largest length of a meta in tokens."""
         return self._max_meta_length
 
     @property
     def max_body_length(self) -> int | None:
-        """Tokens of a body that were read together in training; None is what fits the window."""
+        """The largest number of body tokens in one window during training; None is what fits the window."""
         return self._max_body_length
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_extra_config`: the limits of a folder of documents, if it is one."""
+        """See `LanguageModel.read_extra_config`; empty for a folder without document.json."""
         file = local_file(source, DOCUMENT_FILE)
-        return {} if file is None else _limits(source, file.read_text(encoding="utf-8"))
+        return {} if file is None else _read_limits(source, file.read_text(encoding="utf-8"))
 
     def _write_extra_config(self, folder: Path) -> None:
         limits = {"max_meta_length": self.max_meta_length, "max_body_length": self.max_body_length}
         (folder / DOCUMENT_FILE).write_text(json.dumps({"version": VERSION} | limits, indent=2) + "\n", "utf-8")
 
     @property
-    def _room(self) -> WindowBudget:
-        longest = self.n_positions if self._max_body_length is None else self._max_body_length
-        beside = min(self.n_positions - 2 - self._max_meta_length, longest)
-        usual = max(1, min(MAX_NEW_TOKENS, beside // 2))
-        return WindowBudget(self.n_positions, least=2, usual=usual, most=min(self.n_positions - 2, longest))
+    def _window_budget(self) -> WindowBudget:
+        max_body = self.n_positions if self._max_body_length is None else self._max_body_length
+        body_room = min(self.n_positions - 2 - self._max_meta_length, max_body)
+        default = max(1, min(MAX_NEW_TOKENS, body_room // 2))
+        return WindowBudget(
+            self.n_positions,
+            min_context=2,
+            default_new_tokens=default,
+            max_new_tokens=min(self.n_positions - 2, max_body),
+        )
 
     def decoding(self, **options: Any) -> DecodingConfig:
         """See `LanguageModel.decoding`.
 
         Raises:
-            TypeError, ValueError: for options that mean nothing, or nothing where there are no turns.
+            TypeError, ValueError: for unknown options, invalid values, or options that need turns.
         """
-        how = super().decoding(**options)
-        if getattr(how.config, repetition.SAID_AGAIN, None):
+        decoding = super().decoding(**options)
+        if getattr(decoding.config, repetition.SELF_REPETITION, None):
             raise ValueError(
-                f"{repetition.SAID_AGAIN} looks at what was said in earlier turns, and a document has none; "
+                f"{repetition.SELF_REPETITION} looks at what was said in earlier turns, and a document has none; "
                 f"use {repetition.NO_REPEAT}, which looks at the prompt and the text so far"
             )
-        return how
+        return decoding
 
     def generate(
         self, prompt: str = "", *, meta: Any = None, seed: int | None = None, **options: Any
     ) -> DocumentModelOutput:
-        """Writes documents.
+        """Generate continuations of a prompt.
 
         Args:
-            prompt: how they begin; may be empty. Where it does not fit, its oldest tokens are left out.
-            meta: what is known of them: a string, a list, or an object (dict) of fields. Always kept, but for tokens
+            prompt: the beginning of the documents; may be empty. Its oldest tokens are dropped if it does not fit.
+            meta: the metadata of the documents: a string, a list, or a dict of fields. Never dropped, except for tokens
                 beyond `max_meta_length`.
-            seed: with it the same request gives the same texts, alone or in any batch. Without one, seeds come from
-                torch's global generator, so that `torch.manual_seed` repeats a whole program.
-            options: every option of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
-                `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...), and ours: see docs/documents.md. What is
-                not given comes from `generation_config`.
+            seed: with a seed the same request gives the same texts, alone or in any batch. Without one, seeds come from
+                torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
+            options: all options of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
+                `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...) and those of this package, see
+                docs/documents.md. Defaults come from `generation_config`.
 
         Raises:
-            TypeError, ValueError: for a prompt or meta that is none or finds no room, or an option whose value means
-                nothing.
+            TypeError, ValueError: for an invalid prompt, meta or option, or a prompt or meta without room in the
+                window.
         """
         return self.generate_batch([prompt], metas=[meta], seeds=None if seed is None else [seed], **options)[0]
 
@@ -181,13 +187,13 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         seeds: Sequence[int] | None = None,
         **options: Any,
     ) -> list[DocumentModelOutput]:
-        """Writes many documents at once; in fp32 each is what it would be alone.
+        """Generate continuations of a batch of prompts; in fp32 they do not depend on the batch.
 
         Args:
             prompts: B prompts of any lengths.
-            metas: one for each prompt, of which any may be None, or none.
-            seeds: one for each prompt, or none.
-            options: as for `generate`; they hold for all.
+            metas: one meta or None for each prompt, or None for all.
+            seeds: one seed for each prompt, or None.
+            options: see `generate`; they apply to all prompts.
 
         Returns:
             B outputs in the order of `prompts`.
@@ -196,30 +202,34 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             raise TypeError(f"prompts is the text {prompts[:40]!r}; put it in a list, or call generate")
         if isinstance(metas, str | Mapping):
             raise TypeError("metas is one meta; give a list with one for each prompt")
-        for name, given in (("metas", metas), ("seeds", seeds)):
-            if given is not None and len(given) != len(prompts):
-                raise ValueError(f"{len(given)} {name} for {len(prompts)} prompts; give one each, or none")
-        how, nothing = self.decoding(**options), [None] * len(prompts)
-        each = zip(prompts, nothing if metas is None else metas, nothing if seeds is None else seeds, strict=True)
-        prepared = [self.prepare(prompt, meta, how, seed=seed) for prompt, meta, seed in each]
-        written = write(self._hf_model, self._tokenizer, [one.prepared for one in prepared])
-        return [one.output(texts) for one, texts in zip(prepared, written, strict=True)]
+        for name, values in (("metas", metas), ("seeds", seeds)):
+            if values is not None and len(values) != len(prompts):
+                raise ValueError(f"{len(values)} {name} for {len(prompts)} prompts; give one each, or none")
+        decoding = self.decoding(**options)
+        unset = [None] * len(prompts)
+        rows = zip(prompts, unset if metas is None else metas, unset if seeds is None else seeds, strict=True)
+        inputs = [self.prepare(prompt, meta, decoding, seed=seed) for prompt, meta, seed in rows]
+        texts = write(self._hf_model, self._tokenizer, [document_inputs.job for document_inputs in inputs])
+        return [
+            document_inputs.output(document_texts)
+            for document_inputs, document_texts in zip(inputs, texts, strict=True)
+        ]
 
     def prepare(
         self,
         prompt: str,
         meta: Any,
-        how: DecodingConfig,
+        decoding: DecodingConfig,
         *,
         seed: int | None = None,
         sink: Callable[[str], None] | None = None,
-    ) -> PreparedDocument:
-        """What is asked of the engine for a prompt; see `preparation.prepare`."""
+    ) -> DocumentInputs:
+        """Lay a prompt out and create its generation job; see `document_inputs.prepare`."""
         return prepare(
             self._tokenizer,
             prompt,
             meta,
-            how,
+            decoding,
             max_meta_length=self._max_meta_length,
             max_body_length=self._max_body_length,
             seed=seed,
@@ -230,71 +240,72 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     def score(
         self, bodies: Sequence[str], *, metas: Sequence[Any] | None = None, overlap: int = 64
     ) -> DocumentModelScores:
-        """How likely the model finds whole documents, each token of which is predicted exactly once.
+        """Return the likelihoods of whole documents; each token is predicted exactly once.
 
         Args:
             bodies: B texts of any lengths.
-            metas: one for each, of which any may be None, or none.
-            overlap: tokens of the body that each further window of a long one repeats; no more than half of its room.
+            metas: one meta or None for each body, or None for all.
+            overlap: number of tokens that consecutive windows of a long body share; at most half of a window's room.
 
         Raises:
-            TypeError, ValueError: for a body or meta that is none.
+            TypeError, ValueError: for an invalid body or meta.
         """
         if isinstance(bodies, str):
             raise TypeError(f"bodies is the text {bodies[:40]!r}; put it in a list")
         if metas is not None and len(metas) != len(bodies):
             raise ValueError(f"{len(metas)} metas for {len(bodies)} bodies; give one each, or none")
         documents = [Document(body, meta) for body, meta in zip(bodies, metas or [None] * len(bodies), strict=True)]
-        tokenizer, sep = self._tokenizer, self._tokenizer.sep_token_id
+        tokenizer = self._tokenizer
+        sep = tokenizer.sep_token_id
         encoded = EncodedDocuments(
-            tokenizer.encode_many([meta_text(one.meta) for one in documents]),
-            tokenizer.encode_many([one.body for one in documents]),
+            tokenizer.encode_many([format_meta(document.meta) for document in documents]),
+            tokenizer.encode_many([document.body for document in documents]),
         )
         windows = DocumentWindows(encoded, sep_token_id=sep, limits=self.limits(overlap))
         counts = windows.stop - windows.predict_from + windows.ends
-        nats, tokens = [0.0] * len(documents), [0] * len(documents)
-        with evaluating(self._hf_model):
-            for part in batches_by_length(windows.lengths, max_rows=ROWS_PER_BATCH):
-                rows = [ModelInput(window.input_ids.tolist(), None) for window in windows.read(part)]
-                found = score_rows(self._hf_model, rows, [int(counts[n]) for n in part], pad_token_id=sep)
-                for n, log_likelihood in zip(part, found, strict=True):
+        nats = [0.0] * len(documents)
+        tokens = [0] * len(documents)
+        with eval_mode(self._hf_model):
+            for batch in batches_by_length(windows.lengths, max_rows=ROWS_PER_BATCH):
+                rows = [ModelInput(window.input_ids.tolist(), None) for window in windows.read(batch)]
+                scores = score_rows(self._hf_model, rows, [int(counts[n]) for n in batch], pad_token_id=sep)
+                for n, log_likelihood in zip(batch, scores, strict=True):
                     nats[windows.document[n]] -= log_likelihood
                     tokens[windows.document[n]] += int(counts[n])
-        return DocumentModelScores(
-            nats, tokens, [len(one.body.split()) for one in documents], [len(one.body.encode()) for one in documents]
-        )
+        words = [len(document.body.split()) for document in documents]
+        return DocumentModelScores(nats, tokens, words, [len(document.body.encode()) for document in documents])
 
-    def limits(self, overlap: int) -> Limits:
-        """How much of a document stands in a window.
+    def limits(self, overlap: int) -> DocumentLimits:
+        """Return the limits of a document's windows.
 
         Args:
-            overlap: tokens of the body that each further window of a long one repeats; no more than half of its room.
+            overlap: number of tokens that consecutive windows of a long body share; at most half of a window's room.
         """
-        beside = self.n_positions - 2 - self._max_meta_length
-        least = beside if self._max_body_length is None else min(beside, self._max_body_length)
-        return Limits(
+        room = self.n_positions - 2 - self._max_meta_length
+        min_room = room if self._max_body_length is None else min(room, self._max_body_length)
+        return DocumentLimits(
             max_length=self.n_positions,
             max_meta_length=self._max_meta_length,
             max_body_length=self._max_body_length,
-            overlap=min(overlap, least // 2),
+            overlap=min(overlap, min_room // 2),
         )
 
 
-def _limits(source: str, text: str) -> dict[str, Any]:
-    """What document.json says, as options of the model."""
+def _read_limits(source: str, text: str) -> dict[str, Any]:
+    """Return the contents of document.json as arguments of the model."""
     try:
-        found = json.loads(text)
+        limits = json.loads(text)
     except ValueError:
-        found = None
+        limits = None
     known = {"version": int, "max_meta_length": int, "max_body_length": int | None}
     if (
-        not isinstance(found, dict)
-        or set(found) != set(known)
-        or any(isinstance(found[name], bool) or not isinstance(found[name], kind) for name, kind in known.items())
-        or found.pop("version") != VERSION
+        not isinstance(limits, dict)
+        or set(limits) != set(known)
+        or any(isinstance(limits[name], bool) or not isinstance(limits[name], kind) for name, kind in known.items())
+        or limits.pop("version") != VERSION
     ):
         raise ValueError(
-            f"{source}: {DOCUMENT_FILE} says {text.strip()[:200]!r}; this convmodel reads an object with "
+            f"{source}: {DOCUMENT_FILE} contains {text.strip()[:200]!r}; this convmodel reads an object with "
             f'"version": {VERSION}, "max_meta_length" and "max_body_length"; save the model again'
         )
-    return found
+    return limits

@@ -1,4 +1,4 @@
-"""A Hub name or folder in, a place that is safe to load from or to replace out."""
+"""Model folders: checks before loading, files from the Hub, atomic replacement, and digests of weights."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from convmodel.data.atomic import atomic_folder
 
 DOCUMENT_FILE = "document.json"
-"""Beside the files of transformers: tells a model that writes documents from one that replies."""
+"""File beside those of transformers that marks a document model, as opposed to a conversation model."""
 
 MODEL_FILES = re.compile(
     r"config\.json|selector\.json|document\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
@@ -26,15 +26,15 @@ PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
-    """What to load a model from, once it is known that it can be found and holds no pickles in place of weights.
+    """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
 
     Args:
         name_or_path: a folder or a Hub name.
-        needs: the file that makes a folder one of a model.
+        needs: the file that a model folder must contain.
 
     Raises:
-        FileNotFoundError: when there is no such folder and no such Hub name.
-        ValueError: when a folder has no safetensors.
+        FileNotFoundError: when a path does not exist.
+        ValueError: when a folder lacks `needs` or has no safetensors.
     """
     name = os.fspath(name_or_path)
     folder = Path(name)
@@ -48,13 +48,13 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
 
 
 def local_folder(source: str) -> Path:
-    """The folder that a source is, or into which it is fetched from the Hub, without pickles.
+    """Return the local folder of a source, downloaded from the Hub if necessary, without pickles.
 
     Args:
-        source: what `checked_source` gave.
+        source: a folder or Hub name, checked by `checked_source`.
 
     Raises:
-        FileNotFoundError: when the Hub, as far as it can be reached, has no such name.
+        FileNotFoundError: when the Hub has no such name or cannot be reached.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -67,12 +67,12 @@ def local_folder(source: str) -> Path:
 
 
 def has_file(source: str | os.PathLike[str], name: str) -> bool:
-    """Whether a folder has a file, or a Hub name as far as the Hub can be reached; not where there is no such place."""
+    """Return whether a folder or Hub name has a file; False if it does not exist or the Hub cannot be reached."""
     return local_file(source, name) is not None
 
 
 def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
-    """The file, fetched from the Hub where it is not here; None where `has_file` is not."""
+    """Return the path of a file, downloaded from the Hub if necessary; None where `has_file` is False."""
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
@@ -83,14 +83,14 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
 
 
 def load_config(source: str) -> GPT2Config:
-    """The configuration of a GPT-2.
+    """Return the configuration of a GPT-2.
 
     Args:
-        source: what `checked_source` gave.
+        source: a folder or Hub name, checked by `checked_source`.
 
     Raises:
-        FileNotFoundError: when the Hub, as far as it can be reached, has no such name.
-        ValueError: when it is another kind of model.
+        FileNotFoundError: when the Hub has no such name or cannot be reached.
+        ValueError: when the model is not a GPT-2.
     """
     try:
         config = AutoConfig.from_pretrained(source)
@@ -106,7 +106,7 @@ def load_config(source: str) -> GPT2Config:
 def _check_folder(folder: Path, needs: str) -> None:
     names = [file.name for file in folder.iterdir()]
     if needs not in names:
-        raise ValueError(f"{folder}: {_instead(names, needs)}; give one made by save_pretrained")
+        raise ValueError(f"{folder}: {_describe_contents(names, needs)}; give one made by save_pretrained")
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
@@ -117,7 +117,7 @@ def _check_folder(folder: Path, needs: str) -> None:
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")
 
 
-def _instead(names: list[str], needs: str) -> str:
+def _describe_contents(names: list[str], needs: str) -> str:
     if "selector.json" in names:
         return "holds a model that chooses replies, not one that writes them"
     if needs == "selector.json" and "config.json" in names:
@@ -128,15 +128,15 @@ def _instead(names: list[str], needs: str) -> str:
 def check_replaceable(
     folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
 ) -> None:
-    """Makes sure that saving something to a folder removes nothing but an older one of its like.
+    """Check that replacing a folder would remove only an older version of its contents.
 
     Args:
-        folder: where it is to be saved; there may be nothing yet.
-        what: what is to be saved.
-        belongs: whether a file of this name is part of one.
+        folder: the folder to be replaced; it need not exist.
+        what: a description of the contents, for the error message.
+        belongs: a predicate for names of files that may be removed.
 
     Raises:
-        FileExistsError: when something else is there.
+        FileExistsError: when the folder is a file or contains other files.
     """
     target = Path(folder)
     if not target.exists():
@@ -153,7 +153,7 @@ def check_replaceable(
 
 @contextlib.contextmanager
 def replaced_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives an empty folder to save a model into, which takes the place of `folder` at the end, in one step."""
+    """Yield an empty folder that atomically replaces `folder` when the block ends without an error."""
     check_replaceable(folder)
     with atomic_folder(folder) as fresh:
         yield fresh
@@ -161,7 +161,7 @@ def replaced_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def quiet_progress() -> Iterator[None]:
-    """Keeps transformers from drawing progress bars for what takes a moment; downloads still draw theirs."""
+    """Disable transformers' progress bars for loading and saving; download progress bars are not affected."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -172,11 +172,13 @@ def quiet_progress() -> Iterator[None]:
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of weights. Half-precision values are widened first: it does not depend on the type they are in.
+    """Return a digest of weights and of the other values that a model's outputs depend on.
+
+    Half-precision weights are widened first, so that the digest does not depend on the type that they are stored in.
 
     Args:
-        described: whatever else an output depends on; its `repr` must tell it whole.
-        weights: by name.
+        described: the other values; their `repr` must be complete.
+        weights: tensors by name.
     """
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):

@@ -1,4 +1,4 @@
-"""A Hub name or folder in, a GPT-2 with its tokenizer out, and back: what models that write have in common."""
+"""The base class of generative models: a GPT-2 with its tokenizer, decoding options, loading and saving."""
 
 import copy
 import os
@@ -17,9 +17,9 @@ from convmodel.generation.options import (
     NEUTRAL,
     DecodingConfig,
     WindowBudget,
+    build_decoding_config,
     check_values,
     complete_config,
-    decoding,
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
@@ -28,27 +28,27 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A GPT-2 and a tokenizer of its own kind.
+    """A GPT-2 with its tokenizer.
 
     Args:
-        hf_model: the GPT-2. Its embeddings grow when the tokenizer has more tokens than they have rows.
-        tokenizer: makes the ids that it reads.
+        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
+        tokenizer: the tokenizer of the model's input.
     """
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
-    described: ClassVar[CardText]
-    """What its model card says of all models of its kind."""
+    card_text: ClassVar[CardText]
+    """The parts of the model card that are the same for all models of the class."""
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
-        self._hf_model, self._tokenizer = hf_model, tokenizer
+        self._hf_model = hf_model
+        self._tokenizer = tokenizer
         if len(tokenizer) > len(hf_model.transformer.wte.weight):
             hf_model.resize_token_embeddings(len(tokenizer))
         sep = tokenizer.sep_token_id
         hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
-        hf_model.config.pad_token_id = (
-            None  # padding is told by masks and labels; an id would be mistaken for turns' ends
-        )
-        self.generation_config = complete_config(hf_model.generation_config, sep, self._room)
+        # Padding is marked by masks and labels; with a padding id, the ends of turns would be taken for padding.
+        hf_model.config.pad_token_id = None
+        self.generation_config = complete_config(hf_model.generation_config, sep, self._window_budget)
 
     @classmethod
     def from_pretrained(
@@ -57,47 +57,48 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
     ) -> Self:
-        """Loads a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
+        """Load a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
 
         Args:
             name_or_path: "gpt2", another Hub name, or a folder.
-            device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
+            device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
-                or "int8", on a CPU: several times as fast as float32, for less than 0.5 % of perplexity.
+                or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
 
         Raises:
-            FileNotFoundError: when there is neither such a folder nor, as far as can be reached, such a Hub name.
-            ValueError: when it is no GPT-2, or one of another kind, or has no safetensors.
+            FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
+            ValueError: when the folder does not contain a GPT-2 of this kind, or has no safetensors.
         """
         source = checked_source(name_or_path)
-        config, more = load_config(source), cls.read_extra_config(source)
-        place = torch.device(device) if device is not None else best_device()
-        number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, place, "replying")
+        config = load_config(source)
+        options = cls.read_extra_config(source)
+        target = torch.device(device) if device is not None else best_device()
+        number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
         with quiet_progress():
-            model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=number_type, use_safetensors=True)
-        cast(torch.nn.Module, model).to(place)
+            hf_model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=number_type, use_safetensors=True)
+        cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
-        found = cls(model.eval(), cast(AnyTokenizer, tokenizer), **more)
+        model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
         if dtype == "int8":
-            to_int8(model)
-        return found
+            to_int8(hf_model)
+        return model
 
     @classmethod
     @abstractmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """What a folder or Hub name says beside transformers' files, as options of the class.
+        """Return the arguments of the class that are saved in files other than those of transformers.
 
         Raises:
-            ValueError: when it holds another kind of model.
+            ValueError: when the folder or Hub name contains another kind of model.
         """
 
     def _write_extra_config(self, folder: Path) -> None:
-        """Writes it into a folder."""
+        """Write the files that `read_extra_config` reads."""
 
     @property
     @abstractmethod
-    def _room(self) -> WindowBudget:
-        """For what is read and what is written."""
+    def _window_budget(self) -> WindowBudget:
+        """The division of the window between input and output."""
 
     @property
     def hf_model(self) -> GPT2LMHeadModel:
@@ -106,7 +107,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
 
     @property
     def tokenizer(self) -> AnyTokenizer:
-        """Makes the ids that the model reads."""
+        """The tokenizer of the model's input."""
         return self._tokenizer
 
     @property
@@ -116,14 +117,14 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
 
     @property
     def n_positions(self) -> int:
-        """The model's window in tokens: what is read and what is written together."""
+        """The size of the model's window in tokens, for input and output together."""
         return int(self._hf_model.config.n_positions)
 
     def decoding(self, **options: Any) -> DecodingConfig:
-        """How texts are written with some options, and for the rest with `generation_config`.
+        """Return the decoding configuration for some options; the others come from `generation_config`.
 
         Raises:
-            TypeError, ValueError: for options that mean nothing.
+            TypeError, ValueError: for unknown options or invalid values.
         """
         words = options.pop(BAD_WORDS, None)
         if words is not None:
@@ -131,12 +132,12 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
         sep = self._tokenizer.sep_token_id
-        return decoding(self.generation_config, options, sep_token_id=sep, room=self._room)
+        return build_decoding_config(self.generation_config, options, sep_token_id=sep, budget=self._window_budget)
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
-        """The ids of words as they stand at the beginning of a text, and as they stand within one."""
-        ways = [way for word in words for way in (word, f" {word.lstrip()}")]
-        return [list(ids) for ids in dict.fromkeys(map(tuple, self._tokenizer.encode_many(ways)))]
+        """Return the ids of words at the beginning of a text, and of the same words after a space."""
+        spellings = [spelling for word in words for spelling in (word, f" {word.lstrip()}")]
+        return [list(ids) for ids in dict.fromkeys(map(tuple, self._tokenizer.encode_many(spellings)))]
 
     def save_pretrained(
         self,
@@ -145,18 +146,18 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         card: ModelCard | None = None,
         state_dict: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        """Saves an ordinary transformers folder: safetensors, configs, tokenizer and model card.
+        """Save a transformers folder: safetensors, configurations, tokenizer and model card.
 
-        The folder is replaced in one step: whoever reads it, or kills this process, finds the old or the new one.
+        The folder is replaced atomically: a reader, or a killed process, leaves the old or the new model, never a mix.
 
         Args:
-            folder: where; an older model there is replaced.
-            card: what is known of the model, for its README.md.
-            state_dict: the weights, where they were gathered from several processes; the model's own when left out.
+            folder: the target folder; a model that is already there is replaced.
+            card: facts about the model for its README.md.
+            state_dict: the weights, if they were gathered from several processes; by default the model's own.
 
         Raises:
-            FileExistsError: when the folder holds files that are no part of a model.
-            ValueError: for a model in int8, which has lost what is to be saved.
+            FileExistsError: when the folder contains files that do not belong to a model.
+            ValueError: for a model in int8, whose original weights are lost.
         """
         if is_int8(self._hf_model):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
@@ -164,13 +165,13 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             with quiet_progress():
                 self._hf_model.save_pretrained(fresh, state_dict=state_dict)
             config = copy.deepcopy(self.generation_config)
-            if not config.do_sample:  # transformers saves no sampling options where nothing is sampled
+            if not config.do_sample:  # transformers does not save sampling options with do_sample=False
                 config.update(**NEUTRAL)
             config.save_pretrained(fresh)
             self._tokenizer.save_pretrained(fresh)
             self._write_extra_config(fresh)
             text = (card or ModelCard()).markdown(
-                self.described,
+                self.card_text,
                 sep_token=self._tokenizer.sep_token,
                 parameters=self._hf_model.num_parameters(),
                 n_positions=self.n_positions,
@@ -184,12 +185,12 @@ class FromScratch:
     """A new GPT-2, with a byte-level BPE vocabulary learned from the training file. Names as in GPT2Config.
 
     Args:
-        n_layer: Blocks.
-        n_head: Attention heads; they divide `n_embd`.
-        n_embd: Width.
-        n_positions: Tokens that the model can read at once, those that it writes included.
-        vocab_size: Tokens of the vocabulary at most.
-        resid_pdrop: Dropout after each block's two parts.
+        n_layer: Number of transformer blocks.
+        n_head: Number of attention heads; must divide `n_embd`.
+        n_embd: Width of the hidden states.
+        n_positions: Size of the window in tokens, for input and output together.
+        vocab_size: Largest size of the vocabulary.
+        resid_pdrop: Dropout after the attention and the feed-forward layer of each block.
         embd_pdrop: Dropout of the embeddings.
         attn_pdrop: Dropout of the attention weights. On a CPU it costs about a fifth of the speed.
     """

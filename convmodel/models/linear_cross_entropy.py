@@ -1,4 +1,4 @@
-"""Hidden states and labels in, the sum of their losses out, without ever holding all logits."""
+"""Chunked linear cross-entropy: the loss of an output layer without holding all logits in memory."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -8,32 +8,33 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
-"""Logits that are held at once: what stays in a CPU's cache, and what keeps a GPU busy."""
+"""Number of logits held at once: few enough for a CPU's caches, and enough to keep a GPU busy."""
 
-LEAST_TOKENS = 256
-"""Tokens that are read at once all the same: each chunk reads the whole table, and adds to the whole gradient of it."""
+MIN_TOKENS = 256
+"""Smallest number of tokens in a chunk, because each chunk reads the whole table and updates its whole gradient."""
 
-ROWS_AT_ONCE = 1 << 14
-"""Rows of the table whose gradient is made at once in low precision, before it is added in high."""
+GRADIENT_ROWS = 1 << 14
+"""Number of table rows whose gradient is computed at once in low precision, before it is accumulated in float32."""
 
 
 class Criterion(Protocol):
-    """A loss of logits, a chunk of tokens at a time."""
+    """A loss of logits that is computed one chunk of tokens at a time."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """The summed loss of some of the tokens.
+        """Return the summed loss of a chunk of the N tokens.
 
         Args:
-            part: which of the N tokens.
-            logits: (n, V) of them, in fp32 or fp64; where its gradient is needed, it is put in their place.
+            part: the positions of the chunk among the N tokens.
+            logits: (n, V) logits of the chunk, in fp32 or fp64; overwritten with their gradient if it is needed.
+            needs_gradient: whether to overwrite `logits` with the gradient of the loss.
         """
 
 
 class CrossEntropy:
-    """The cross-entropy against labels.
+    """Cross-entropy against labels.
 
     Args:
-        labels: (N,) ids to be predicted, none of them ignored.
+        labels: (N,) target ids; none of them is ignored.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -41,37 +42,38 @@ class CrossEntropy:
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
         """See `Criterion`; the gradient is softmax - onehot."""
-        wanted = self._labels[part, None]
-        chosen = logits.gather(1, wanted)
-        powers, total, normalizer = softmax_numerators(logits)
+        targets = self._labels[part, None]
+        target_logits = logits.gather(1, targets)
+        numerators, total, normalizer = softmax_numerators(logits)
         if needs_gradient:
-            error = powers.mul_(1 / total)
-            error.scatter_add_(1, wanted, error.new_full((1, 1), -1.0).expand_as(wanted))
-        return (normalizer - chosen).sum()
+            gradient = numerators.mul_(1 / total)
+            gradient.scatter_add_(1, targets, gradient.new_full((1, 1), -1.0).expand_as(targets))
+        return (normalizer - target_logits).sum()
 
 
 def softmax_numerators(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Puts in place of (n, V) logits what is proportional to their probabilities.
+    """Overwrite (n, V) logits with the numerators of their softmax.
+
+    This takes one pass of exponentials instead of the two of `logsumexp` and a softmax.
 
     Returns:
-        (n, V) them; (n, 1) their sum, by which they are to be divided; (n, 1) the logarithm of the sum of the logits'
-        exponentials. One pass of exponentials instead of the two that `logsumexp` and a softmax take.
+        (n, V) the numerators; (n, 1) their sum, the softmax's denominator; (n, 1) the logsumexp of the logits.
     """
     largest = logits.amax(1, keepdim=True)
-    powers = logits.sub_(largest).exp_()
-    total = powers.sum(1, keepdim=True)
-    return powers, total, largest + total.log()
+    numerators = logits.sub_(largest).exp_()
+    total = numerators.sum(1, keepdim=True)
+    return numerators, total, largest + total.log()
 
 
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """The cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
+    """Return the cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
 
     Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`; see `summed_loss`.
 
     Args:
-        hidden: (N, D) the states of the tokens that predict.
+        hidden: (N, D) the states that the labels are predicted from.
         weight: (V, D) the output embeddings.
-        labels: (N,) ids to be predicted, none of them ignored.
+        labels: (N,) target ids; none of them is ignored.
 
     Returns:
         A scalar in fp32 (fp64 for fp64 states).
@@ -80,15 +82,15 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tens
 
 
 def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
-    """A loss of the logits `hidden @ weight.T`, summed over tokens.
+    """Return a loss of the logits `hidden @ weight.T`, summed over tokens.
 
-    Logits are made, used and forgotten a few tokens at a time, gradients included: memory is O(N D + V D) in place of
-    O(N V). Under autocast the products are made in its type, the loss in fp32.
+    Logits and gradients are computed one chunk of tokens at a time: memory is O(N D + V D) in place of O(N V). Under
+    autocast the products are computed in its type, the loss in fp32.
 
     Args:
-        hidden: (N, D) the states of the tokens that predict.
+        hidden: (N, D) the states that the tokens are predicted from.
         weight: (V, D) the output embeddings.
-        criterion: of the N tokens.
+        criterion: the loss of the N tokens.
 
     Returns:
         A scalar in fp32 (fp64 for fp64 states).
@@ -100,47 +102,52 @@ def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
 
 
 class _SummedLoss(torch.autograd.Function):
-    """The gradients of a chunk are made in the forward pass, while the logits are there."""
+    """Computes the gradients of a chunk in the forward pass, while its logits are in memory."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
     ) -> Tensor:
-        total, gradients = _in_chunks(hidden, weight, criterion, low, needs_gradients)
+        total, gradients = _loss_and_gradients(hidden, weight, criterion, low, needs_gradients)
         if needs_gradients:
             ctx.save_for_backward(hidden, weight)
-            ctx.gradients, ctx.again = gradients, (criterion, low)
+            ctx.gradients = gradients
+            ctx.recompute_arguments = (criterion, low)
         return total
 
     @staticmethod
-    @once_differentiable  # the gradients are constants: a second derivative would be wrong, not slow
+    @once_differentiable  # the gradients are constants, so that a second derivative would be silently wrong
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        found, ctx.gradients = ctx.gradients, None  # given away, so that no second table is held beside the first
-        if found is None:
-            (hidden, weight), (criterion, low) = ctx.saved_tensors, ctx.again
-            _, found = _in_chunks(hidden, weight, criterion, low, True)
-            assert found is not None
-        states, table = found
+        gradients = ctx.gradients
+        ctx.gradients = None  # scaled in place below and handed over, which saves a second copy of the table's gradient
+        if gradients is None:  # a second backward pass
+            hidden, weight = ctx.saved_tensors
+            criterion, low = ctx.recompute_arguments
+            _, gradients = _loss_and_gradients(hidden, weight, criterion, low, True)
+            assert gradients is not None
+        states, table = gradients
         return states.mul_(gradient.to(states.dtype)), table.mul_(gradient), None, None, None
 
 
-def _in_chunks(
+def _loss_and_gradients(
     hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
 ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-    """The summed loss, and its gradients to states and table where they are needed."""
+    """Return the summed loss and, if needed, its gradients with respect to states and table."""
     exact = _exact(hidden)
     total = torch.zeros((), dtype=exact, device=hidden.device)
-    states, table = hidden.to(low), weight.to(low)
+    states = hidden.to(low)
+    table = weight.to(low)
     state_gradient = torch.empty_like(hidden) if needs_gradients else None
     table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
-    size = _tokens_at_once(hidden, weight)
+    size = _chunk_size(hidden, weight)
     shape = min(size, len(hidden)), len(weight)
-    products = states.new_empty(shape)  # used again and again: what is asked for anew has to be cleared by the system
-    numbers = products if low == exact else products.new_empty(shape, dtype=exact)
+    products = states.new_empty(shape)  # reused by all chunks: the system would have to clear newly allocated memory
+    exact_logits = products if low == exact else products.new_empty(shape, dtype=exact)
     with torch.autocast(hidden.device.type, enabled=False):
         for start in range(0, len(hidden), size):
             part = states[start : start + size]
-            product, logits = products[: len(part)], numbers[: len(part)]
+            product = products[: len(part)]
+            logits = exact_logits[: len(part)]
             torch.mm(part, table.T, out=product)
             if low != exact:
                 logits.copy_(product)
@@ -151,51 +158,51 @@ def _in_chunks(
                 table_gradient.addmm_(logits.T, part)
             else:
                 product.copy_(logits)
-                for ids in range(0, len(weight), ROWS_AT_ONCE):
-                    table_gradient[ids : ids + ROWS_AT_ONCE] += product[:, ids : ids + ROWS_AT_ONCE].T @ part
+                for ids in range(0, len(weight), GRADIENT_ROWS):
+                    table_gradient[ids : ids + GRADIENT_ROWS] += product[:, ids : ids + GRADIENT_ROWS].T @ part
             state_gradient[start : start + size] = product @ table
     return total, None if state_gradient is None or table_gradient is None else (state_gradient, table_gradient)
 
 
 @torch.inference_mode()
 def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """(N,) the cross-entropy of each token in nats, fp32 or better, without gradients.
+    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients.
 
     Args:
-        hidden, weight, labels: as for `summed_cross_entropy`, whose terms these are.
+        hidden, weight, labels: see `summed_cross_entropy`.
     """
-    found = [_losses(logits, wanted) for logits, wanted in _logits(hidden, weight, labels)]
-    return torch.cat(found) if found else hidden.new_zeros(0, dtype=_exact(hidden))
+    losses = [_losses(logits, targets) for logits, targets in _logits(hidden, weight, labels)]
+    return torch.cat(losses) if losses else hidden.new_zeros(0, dtype=_exact(hidden))
 
 
 @torch.inference_mode()
 def token_losses_and_argmax(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The same, and (N,) the id that was likeliest for each token.
+    """Return the (N,) losses of `token_losses` and the (N,) most likely ids.
 
     Args:
-        hidden, weight, labels: as for `summed_cross_entropy`.
+        hidden, weight, labels: see `summed_cross_entropy`.
     """
-    found = [(_losses(logits, wanted), logits.argmax(1)) for logits, wanted in _logits(hidden, weight, labels)]
-    if not found:
+    chunks = [(_losses(logits, targets), logits.argmax(1)) for logits, targets in _logits(hidden, weight, labels)]
+    if not chunks:
         return hidden.new_zeros(0, dtype=_exact(hidden)), labels.new_zeros(0)
-    losses, guesses = zip(*found, strict=True)
-    return torch.cat(losses), torch.cat(guesses)
+    losses, predictions = zip(*chunks, strict=True)
+    return torch.cat(losses), torch.cat(predictions)
 
 
 def _logits(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few tokens at a time, (n, V) logits and (n,) labels."""
-    size = _tokens_at_once(hidden, weight)
+    """Yield (n, V) logits and (n,) labels, chunk by chunk."""
+    size = _chunk_size(hidden, weight)
     for start in range(0, len(labels), size):
         yield (hidden[start : start + size] @ weight.T).to(_exact(hidden)), labels[start : start + size]
 
 
-def _losses(logits: Tensor, wanted: Tensor) -> Tensor:
-    return logits.logsumexp(1) - logits.gather(1, wanted[:, None])[:, 0]
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.logsumexp(1) - logits.gather(1, targets[:, None])[:, 0]
 
 
 def _exact(hidden: Tensor) -> torch.dtype:
     return torch.promote_types(hidden.dtype, torch.float32)
 
 
-def _tokens_at_once(hidden: Tensor, weight: Tensor) -> int:
-    return max(LEAST_TOKENS, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])
+def _chunk_size(hidden: Tensor, weight: Tensor) -> int:
+    return max(MIN_TOKENS, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])

@@ -1,4 +1,4 @@
-"""A context and candidates in, one number for each out: which of several replies is kept."""
+"""Rerankers: scorers that choose among several replies to a context."""
 
 import inspect
 import math
@@ -7,55 +7,55 @@ from typing import Any, Literal, Protocol
 
 
 class Scorer(Protocol):
-    """Anything that finds some replies better than others.
+    """An object that scores replies.
 
-    One that wants to know who replies has a further argument, `persona: Sequence[str] = ()`, and one that wants to be
-    called something a `name`.
+    `score` may take a further argument, `persona: Sequence[str] = ()`, with sentences about the speaker who replies,
+    and a scorer may have a `name`, which is shown to users.
     """
 
     def score(self, context: Sequence[str], candidates: Sequence[str]) -> Sequence[float]:
-        """C candidates in, C numbers out, higher is better."""
+        """Return a score for each of C candidates, higher is better."""
 
 
 ScoredBy = Scorer | Literal["likelihood"]
-"""A scorer, or the likelihood per token under the model that writes, which costs nothing more."""
+"""A scorer, or the likelihood per token under the generating model, which needs no further computation."""
 
 
 class PerToken(Protocol):
-    """Log-likelihoods for each token."""
+    """Log-likelihoods per token."""
 
     @property
     def per_token(self) -> list[float]:
-        """(C,) in nats."""
+        """(C,) log-likelihoods in nats per token."""
 
 
 class HasLikelihoods(Protocol):
-    """A model that says how likely replies are, as ConversationModel does."""
+    """A model that computes likelihoods of replies, such as ConversationModel."""
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
     ) -> PerToken:
-        """C candidates in, their likelihoods out; of one that does not fit, that of its beginning."""
+        """Return the likelihoods of C candidates; with `cut`, one that does not fit is scored by its beginning."""
 
 
 class HasScores(Protocol):
-    """A model that chooses among candidates, as every Selector does."""
+    """A model that scores candidates, such as any Selector."""
 
     @property
     def kind(self) -> str:
-        """What it is called."""
+        """The name of the kind of model."""
 
     def score(
         self, contexts: Sequence[Sequence[str]], candidates: Sequence[str], *, personas: Sequence[Sequence[str]]
     ) -> Sequence[Sequence[float]]:
-        """B contexts and C candidates in, B x C scores out."""
+        """Return (B, C) scores of C candidates for B contexts."""
 
 
 class Likelihood:
-    """Prefers replies that a model finds likely, whoever wrote them: log p(T | context) / |T|, in nats per token.
+    """Scores replies by their likelihood under a model: log p(T | context) / |T|, in nats per token.
 
     Args:
-        model: writes replies.
+        model: a model that computes likelihoods; it need not be the one that generated the replies.
     """
 
     name = "likelihood"
@@ -64,17 +64,17 @@ class Likelihood:
         self._model = model
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """C candidates in, C scores out; one without text gets -inf."""
-        return _of_those_with_text(
-            candidates, lambda said: self._model.score(context, said, persona=persona, cut=True).per_token
+        """Return a score for each of C candidates; a blank one gets -inf."""
+        return _score_non_blank(
+            candidates, lambda texts: self._model.score(context, texts, persona=persona, cut=True).per_token
         )
 
 
 class SelectorScorer:
-    """Prefers replies that a selector would choose, whoever wrote them.
+    """Scores replies with a selector.
 
     Args:
-        selector: of any kind.
+        selector: a selector of any kind.
 
     Example:
         >>> scorer = SelectorScorer(Selector.from_pretrained("selector"))
@@ -86,24 +86,24 @@ class SelectorScorer:
         self.name = self._selector.kind
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """C candidates in, C scores out; one without text gets -inf."""
-        return _of_those_with_text(
-            candidates, lambda said: list(self._selector.score([context], said, personas=[persona])[0])
+        """Return a score for each of C candidates; a blank one gets -inf."""
+        return _score_non_blank(
+            candidates, lambda texts: list(self._selector.score([context], texts, personas=[persona])[0])
         )
 
 
 class MutualInformation:
-    """Prefers replies that are likely after the context, and after which the context is likely: not the dull ones.
+    """Scores replies by mutual information, which prefers specific replies to generic ones.
 
     For a context that ends with the turn S, and a candidate T:
     (1 - weight) log p(T | context) / |T|  +  weight log p(S | T) / |S|, tokens counted with their ends.
     Source: MMI-bidi of arXiv:1510.03055 and arXiv:1911.00536, both terms per token so that lengths do not decide.
 
     Args:
-        forward: writes replies.
-        backward: was trained on reversed conversations (`python -m convmodel convert --reverse`): it says what was
-            said before.
-        weight: of the backward term, from 0 to 1.
+        forward: a model that predicts replies.
+        backward: a model trained on reversed conversations (`python -m convmodel convert --reverse`), which predicts
+            the turn before.
+        weight: weight of the backward term, from 0 to 1.
     """
 
     name = "mutual information"
@@ -111,51 +111,53 @@ class MutualInformation:
     def __init__(self, forward: HasLikelihoods, backward: HasLikelihoods, *, weight: float = 0.5) -> None:
         if not 0 <= weight <= 1:
             raise ValueError(f"weight={weight}; allowed are 0.0 to 1.0")
-        self._forward, self._backward, self._weight = Likelihood(forward), backward, weight
+        self._forward = Likelihood(forward)
+        self._backward = backward
+        self._weight = weight
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """C candidates in, C scores in nats per token out; one without text gets -inf."""
-        after = self._forward.score(context, candidates, persona=persona)
+        """Return a score in nats per token for each of C candidates; a blank one gets -inf."""
+        forward_scores = self._forward.score(context, candidates, persona=persona)
         return [
-            (1 - self._weight) * likely
+            (1 - self._weight) * forward
             + self._weight * self._backward.score([candidate], [context[-1]], cut=True).per_token[0]
             if candidate.strip()
             else -math.inf
-            for candidate, likely in zip(candidates, after, strict=True)
+            for candidate, forward in zip(candidates, forward_scores, strict=True)
         ]
 
 
-def scores_of(
+def score_candidates(
     scorer: Scorer, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()
 ) -> list[float]:
-    """What a scorer finds of candidates; it is told the persona where it wants to know it.
+    """Return a scorer's scores of candidates, passing the persona if the scorer takes one.
 
     Raises:
-        ValueError: when it gives something else than a number for each.
+        ValueError: when the scorer does not return a number for each candidate.
     """
-    more = {"persona": persona} if "persona" in inspect.signature(scorer.score).parameters else {}
-    return checked(scorer.score(context, candidates, **more), candidates)
+    extra = {"persona": persona} if "persona" in inspect.signature(scorer.score).parameters else {}
+    return check_scores(scorer.score(context, candidates, **extra), candidates)
 
 
-def name_of(scorer: ScoredBy) -> str:
-    """What a scorer is called."""
+def scorer_name(scorer: ScoredBy) -> str:
+    """Return the name of a scorer: "likelihood", its `name`, or the name of its class."""
     return scorer if isinstance(scorer, str) else str(getattr(scorer, "name", type(scorer).__name__))
 
 
-def checked(scores: Sequence[float], candidates: Sequence[str]) -> list[float]:
-    """What a scorer said, as floats.
+def check_scores(scores: Sequence[float], candidates: Sequence[str]) -> list[float]:
+    """Return a scorer's scores as floats.
 
     Raises:
-        ValueError: when there are not as many as candidates, or one is no number.
+        ValueError: when there is not one score for each candidate, or a score is NaN.
     """
-    found = [float(score) for score in scores]
-    if len(found) != len(candidates) or any(map(math.isnan, found)):
-        raise ValueError(f"the scorer gave {found} for {len(candidates)} candidates; give one number for each")
-    return found
+    values = [float(score) for score in scores]
+    if len(values) != len(candidates) or any(map(math.isnan, values)):
+        raise ValueError(f"the scorer gave {values} for {len(candidates)} candidates; give one number for each")
+    return values
 
 
-def _of_those_with_text(candidates: Sequence[str], score: Callable[[list[str]], Sequence[float]]) -> list[float]:
-    """Scores each text once; there is nothing to ask a model of one that is empty."""
-    said = list(dict.fromkeys(candidate for candidate in candidates if candidate.strip()))
-    found = dict(zip(said, map(float, score(said)), strict=True)) if said else {}
-    return [found.get(candidate, -math.inf) for candidate in candidates]
+def _score_non_blank(candidates: Sequence[str], score: Callable[[list[str]], Sequence[float]]) -> list[float]:
+    """Score each distinct text that is not blank once; models cannot score blank ones, which get -inf."""
+    texts = list(dict.fromkeys(candidate for candidate in candidates if candidate.strip()))
+    scores = dict(zip(texts, map(float, score(texts)), strict=True)) if texts else {}
+    return [scores.get(candidate, -math.inf) for candidate in candidates]

@@ -1,4 +1,4 @@
-"""Texts in, the label that flags each of them out: any model of transformers that classifies texts, by folder."""
+"""Flagging of texts by a text classification model of transformers."""
 
 import math
 import os
@@ -16,33 +16,33 @@ from convmodel.models.folder import checked_source, quiet_progress
 from convmodel.tokens.text_tokenizer import TextEncoder
 
 WINDOW = 512
-"""Tokens that are read together at most, whatever more the model could read."""
+"""Largest size of a window in tokens, even if the model has more positions."""
 
-TOKENS_AT_ONCE = 4_096
-"""Tokens of a batch, padding included."""
+TOKENS_PER_BATCH = 4_096
+"""Largest number of tokens in a batch, padding included."""
 
 THRESHOLD = 0.5
-"""From which probability on a label flags, where nobody says."""
+"""Default probability from which a label flags a text."""
 
 Scores = dict[str, float]
-"""A probability for each label."""
+"""The probability of each label."""
 
 
 class TextClassifier:
-    """Finds texts that have one of some labels; several threads may use it at once.
+    """Flags texts that probably have one of some labels; thread-safe.
 
-    A text that is longer than the model's window is read in windows that overlap by a quarter, and has of each label
-    the highest probability of all of them, so that nothing hides behind a long beginning. What looks like a control
-    token in a text is read as the letters that it is.
+    A text longer than the model's window is split into windows that overlap by a quarter, and the probability of a
+    label is the highest of all windows, so that a long beginning cannot hide a flagged part. Control tokens in a text
+    are encoded as ordinary characters.
 
     Args:
         network: a `...ForSequenceClassification` of transformers, in evaluation mode.
-        tokenizer: its own.
-        flags: the labels that flag a text. May be left out where the model has one label alone.
-        threshold: the probability from which on they do.
+        tokenizer: the model's tokenizer.
+        flags: the labels that flag a text; may be omitted if the model has a single label.
+        threshold: the probability from which a label flags a text.
 
     Raises:
-        ValueError: for a label that the model has not, and for a model that gives numbers, not classes.
+        ValueError: for a label that the model does not have, and for a regression model.
 
     Example:
         >>> classifier = TextClassifier.from_pretrained("toxicity", flags=["toxic"])
@@ -60,16 +60,18 @@ class TextClassifier:
     ) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold}; allowed are numbers above 0 and at most 1")
-        self._network, self._config = network, cast(Any, network).config
+        self._network = network
+        self._config = cast(Any, network).config
         if self._config.problem_type == "regression":
             raise ValueError("the model gives numbers and no classes (problem_type: regression); give a classifier")
-        self.labels = [str(self._config.id2label[number]) for number in range(self._config.num_labels)]
-        self._flags, self._threshold = _checked_flags(self.labels, flags), threshold
-        self._each_alone = self._config.problem_type == "multi_label_classification" or len(self.labels) == 1
+        self.labels = [str(self._config.id2label[index]) for index in range(self._config.num_labels)]
+        self._flags = _check_flags(self.labels, flags)
+        self._threshold = threshold
+        self._independent = self._config.problem_type == "multi_label_classification" or len(self.labels) == 1
         special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
         self._encode = TextEncoder(tokenizer, sorted(special))
-        self._before, self._after = _around(tokenizer, self._encode)
-        self._size = _window(network, tokenizer) - len(self._before) - len(self._after)
+        self._prefix, self._suffix = _special_ids(tokenizer, self._encode)
+        self._size = _window_size(network, tokenizer) - len(self._prefix) - len(self._suffix)
         self._lock = threading.Lock()
 
     @classmethod
@@ -82,96 +84,96 @@ class TextClassifier:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
     ) -> "TextClassifier":
-        """Loads a model by folder or Hub name. Only safetensors are read, and no code of the folder is run.
+        """Load a model by folder or Hub name. Only safetensors are read, and no code of the folder is run.
 
         Args:
-            name_or_path: as `save_pretrained` makes it.
+            name_or_path: a folder written by transformers' `save_pretrained`, or a Hub name.
             flags, threshold: see `TextClassifier`.
-            device: "cuda", "cpu", ...; an accelerator when there is one, when left out.
-            dtype: "auto" is float32, since probabilities are compared with a threshold; or a torch type, or its name.
+            device: "cuda", "cpu", ...; by default an accelerator if there is one.
+            dtype: "auto" is float32, because probabilities are compared with a threshold; or a torch type, or its name.
 
         Raises:
             FileNotFoundError: when there is no such folder.
-            ValueError: when it holds no text classifier.
+            ValueError: when it does not contain a text classifier.
         """
         source = checked_source(name_or_path)
-        place = torch.device(device) if device is not None else best_device()
+        target = torch.device(device) if device is not None else best_device()
         try:
-            network, tokenizer = _load(source, resolve_dtype(dtype, place, "evaluation"))
-            network.to(place).eval()
+            network, tokenizer = _load(source, resolve_dtype(dtype, target, "evaluation"))
+            network.to(target).eval()
             return cls(network, tokenizer, flags=flags, threshold=threshold)
         except (OSError, KeyError, ValueError, SafetensorError) as error:
-            told = str(error).splitlines() or [repr(error)]
-            raise ValueError(f"{source}: {told[0]}") from error
+            lines = str(error).splitlines() or [repr(error)]
+            raise ValueError(f"{source}: {lines[0]}") from error
         finally:
             release_openmp_threads()
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
-        """For each text the likeliest of the labels that flag it; None where none does."""
-        found: list[str | None] = []
+        """Return the most probable flagging label of each text, or None for a text that is not flagged."""
+        results: list[str | None] = []
         for scores in self.scores(texts):
             label = max(self._flags, key=scores.__getitem__)
-            found.append(label if scores[label] >= self._threshold else None)
-        return found
+            results.append(label if scores[label] >= self._threshold else None)
+        return results
 
     @torch.inference_mode()
     def scores(self, texts: Sequence[str]) -> list[Scores]:
-        """For each text the probability of each label, the highest of its windows; 0 for a text of white space.
+        """Return the probability of each label for each text, the highest of its windows; 0 for a blank text.
 
         Raises:
-            RuntimeError: when the model gives what is no number.
+            RuntimeError: when the model computes NaN.
         """
-        said = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate is no text
-        windows = [(number, ids) for number, text in enumerate(said) if text.strip() for ids in self._windows(text)]
+        encodable = [text.encode("utf-8", "replace").decode() for text in texts]  # replaces lone surrogates
+        windows = [(index, ids) for index, text in enumerate(encodable) if text.strip() for ids in self._windows(text)]
         highest = torch.zeros(len(texts), len(self.labels))
         with self._lock:
             try:
                 for batch in self._batches(windows):
-                    numbers = torch.tensor([number for number, _ in batch])
-                    found = self._read([ids for _, ids in batch])
-                    highest.scatter_reduce_(0, numbers[:, None].expand_as(found), found, "amax")
+                    indices = torch.tensor([index for index, _ in batch])
+                    probabilities = self._probabilities([ids for _, ids in batch])
+                    highest.scatter_reduce_(0, indices[:, None].expand_as(probabilities), probabilities, "amax")
             finally:
-                release_openmp_threads()  # which would slow down the one that writes
+                release_openmp_threads()  # idle ones would slow down the thread that generates replies
         return [dict(zip(self.labels, row, strict=True)) for row in highest.tolist()]
 
     def _windows(self, text: str) -> Iterator[list[int]]:
-        """The ids of a text in pieces that the model can read, what it wants around each included."""
+        """Yield the ids of a text in overlapping windows, each with the model's special tokens."""
         [ids] = self._encode([text])
         overlap = self._size // 4
         for start in range(0, max(1, len(ids) - overlap), self._size - overlap):
-            yield [*self._before, *ids[start : start + self._size], *self._after]
+            yield [*self._prefix, *ids[start : start + self._size], *self._suffix]
 
     def _batches(self, windows: Sequence[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
-        """Windows of like length together; one at a time for a model that knows no padding."""
+        """Yield batches of windows of similar length; single windows for a model without a padding token."""
         batch: list[tuple[int, list[int]]] = []
-        alone = getattr(self._config, "pad_token_id", None) is None
-        for window in sorted(windows, key=lambda each: len(each[1])):
-            if batch and (alone or (len(batch) + 1) * len(window[1]) > TOKENS_AT_ONCE):
+        single = getattr(self._config, "pad_token_id", None) is None
+        for window in sorted(windows, key=lambda window: len(window[1])):
+            if batch and (single or (len(batch) + 1) * len(window[1]) > TOKENS_PER_BATCH):
                 yield batch
                 batch = []
             batch.append(window)
         if batch:
             yield batch
 
-    def _read(self, rows: Sequence[list[int]]) -> Tensor:
-        """B rows of ids in, (B, labels) probabilities out."""
+    def _probabilities(self, rows: Sequence[list[int]]) -> Tensor:
+        """Return (B, labels) probabilities for B rows of ids."""
         longest = max(map(len, rows))
         pad = getattr(self._config, "pad_token_id", None) or 0
         device = next(self._network.parameters()).device
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
         logits = self._network(input_ids=ids, attention_mask=mask).logits.float().cpu()
-        found = cast(Tensor, logits.sigmoid() if self._each_alone else logits.softmax(-1))
-        if found.isnan().any():
-            raise RuntimeError("the classifier gave what is no number; load it in float32")
-        return found
+        probabilities = cast(Tensor, logits.sigmoid() if self._independent else logits.softmax(-1))
+        if probabilities.isnan().any():
+            raise RuntimeError("the classifier computed NaN; load it in float32")
+        return probabilities
 
 
 def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """The model and its tokenizer, as transformers has them; whatever the folder says, its code is not run.
+    """Load the model and its tokenizer; code in the folder is not run, even if its configuration names some.
 
     Raises:
-        ValueError: when the folder holds no weights for what classifies, or no vocabulary.
+        ValueError: when the folder has no weights of a classification head, or no vocabulary.
     """
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     with quiet_progress():
@@ -185,49 +187,50 @@ def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokeniz
             "trained to, and saved by save_pretrained"
         )
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one where there is none
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers creates an empty tokenizer if none is saved
         raise ValueError("holds no vocabulary; give a folder with the model's tokenizer (tokenizer.json)")
     return network, tokenizer
 
 
-def _checked_flags(labels: Sequence[str], flags: Collection[str] | None) -> list[str]:
-    """The labels that flag."""
+def _check_flags(labels: Sequence[str], flags: Collection[str] | None) -> list[str]:
+    """Return the labels that flag a text, without duplicates."""
     if flags is None and len(labels) == 1:
         return list(labels)
-    wrong = [flag for flag in flags or () if flag not in labels]
-    if wrong or not flags:
-        said = f"there is no label {wrong[0]!r}" if wrong else "nobody said which labels flag a text"
-        raise ValueError(f"{said}; the model has {', '.join(labels)}")
+    unknown = [flag for flag in flags or () if flag not in labels]
+    if unknown or not flags:
+        problem = f"there is no label {unknown[0]!r}" if unknown else "no flagging labels were given"
+        raise ValueError(f"{problem}; the model has {', '.join(labels)}")
     return list(dict.fromkeys(flags))
 
 
-def _around(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tuple[list[int], list[int]]:
-    """The ids that a model wants before and after those of a text."""
+def _special_ids(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer adds before and after those of a text."""
     probe = "a"
-    whole, [bare] = list(tokenizer(probe)["input_ids"]), encode([probe])
+    whole = list(tokenizer(probe)["input_ids"])
+    [bare] = encode([probe])
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
             return whole[:start], whole[start + len(bare) :]
-    raise ValueError(f"its tokenizer reads {probe!r} as {whole}, in which the text itself ({bare}) cannot be told")
+    raise ValueError(f"its tokenizer encodes {probe!r} as {whole}, which does not contain the text's own ids {bare}")
 
 
-def _window(network: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The tokens that a model can read together.
+def _window_size(network: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the size of the model's window in tokens.
 
     Raises:
-        ValueError: when there are too few to read anything.
+        ValueError: when it is too small to read a text.
     """
     limits = [WINDOW, tokenizer.model_max_length]
     positions = getattr(cast(Any, network).config, "max_position_embeddings", None)
     if positions:
-        # RoBERTa's family counts positions from behind that of its padding.
+        # RoBERTa and its relatives number positions from padding_idx + 1.
         starts = [
             module.padding_idx + 1
             for name, module in network.named_modules()
             if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
         ]
         limits.append(positions - max(starts, default=0))
-    found = math.floor(min(limits))
-    if found < 8:
-        raise ValueError(f"it reads {found} tokens at once, too few for a text")
-    return found
+    size = math.floor(min(limits))
+    if size < 8:
+        raise ValueError(f"its window has {size} tokens, too few for a text")
+    return size

@@ -1,4 +1,4 @@
-"""Ids and options in, the engine's requests out, and their tokens back in, texts out."""
+"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts they produce."""
 
 import contextlib
 import copy
@@ -17,20 +17,20 @@ from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.detokenizer import StreamingDetokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
-LAST = 32
-"""Tokens of what was begun that decide how the next is written; so many are more than enough."""
+PREFIX_TAIL = 32
+"""Number of last prefix tokens that are decoded together with the first new tokens; more than any token needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationJob:
-    """What is ready to be gone on with.
+    """One input with the requests for the texts to be generated from it.
 
     Args:
-        row: what is read, laid out.
-        decoding: how texts are written.
-        seed: with it the same row gives the same texts; None where nothing is drawn.
-        requests: one for each text.
-        streams: each text, which grows with the engine's steps.
+        row: the laid-out input.
+        decoding: the decoding configuration.
+        seed: the seed with which the same row gives the same texts; None if nothing is sampled.
+        requests: one request for each text.
+        streams: the detokenizer of each text, which receives tokens as the engine generates them.
     """
 
     row: ModelInput
@@ -42,14 +42,14 @@ class GenerationJob:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedText:
-    """A text as it was written.
+    """A generated text.
 
     Args:
-        text: without separators, and without what came with a stop string.
-        ids: its tokens, without the one that ends it.
-        finish: why it is over.
-        per_token: its log-likelihood for each token under the model itself, its end included, in nats; None where
-            nobody asked.
+        text: the text, without separators, and cut before a stop string.
+        ids: the generated token ids, without the final separator.
+        finish: why the text ended.
+        per_token: log-likelihood per token under the model itself, including the final separator, in nats; None if it
+            was not requested.
     """
 
     text: str
@@ -66,46 +66,46 @@ def make_job(
     seed: int | None = None,
     scored: bool = False,
     sink: Callable[[str], None] | None = None,
-    turns: Sequence[Sequence[int]] = (),
-    said: Sequence[Sequence[int]] = (),
-    begun: Sequence[int] = (),
+    history_ids: Sequence[Sequence[int]] = (),
+    own_turn_ids: Sequence[Sequence[int]] = (),
+    prefix_ids: Sequence[int] = (),
 ) -> GenerationJob:
-    """Makes a request for each text that is to follow a row.
+    """Create a job with a request for each text to be generated from a row.
 
     Args:
-        tokenizer: of the model.
-        row: what is read.
-        decoding: of the texts.
-        seed: drawn from torch's global generator when None and something is sampled.
-        scored: whether likelihoods are wanted.
-        sink: called with pieces of the first text as they become certain.
-        turns, said, begun: see `Request`.
+        tokenizer: the model's tokenizer.
+        row: the laid-out input.
+        decoding: the decoding configuration of the texts.
+        seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
+        scored: whether to compute the likelihoods of the texts.
+        sink: a function called with the next characters of the first text as they become final.
+        history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
 
     Raises:
         ValueError: for a seed out of range.
     """
-    seed = _checked_seed(seed) if decoding.config.do_sample else None
-    streams = [_stream(tokenizer, decoding, begun) for _ in range(decoding.replies)]
+    seed = _check_seed(seed) if decoding.config.do_sample else None
+    streams = [_stream(tokenizer, decoding, prefix_ids) for _ in range(decoding.num_replies)]
     requests = [
         GenerationRequest(
             row.input_ids,
             row.token_type_ids,
             decoding.config,
-            seed=None if seed is None else derive_seed(seed, number),
-            stop=_StopOnString(stream, None if number else sink) if decoding.stop_strings or sink else None,
+            seed=None if seed is None else derive_seed(seed, index),
+            stop=_StopOnString(stream, None if index else sink) if decoding.stop_strings or sink else None,
             scored=scored,
-            history_ids=turns,
-            own_turn_ids=said,
-            prefix_ids=begun,
+            history_ids=history_ids,
+            own_turn_ids=own_turn_ids,
+            prefix_ids=prefix_ids,
         )
-        for number, stream in enumerate(streams)
+        for index, stream in enumerate(streams)
     ]
     return GenerationJob(row, decoding, seed, requests, streams)
 
 
 @dataclass(frozen=True, slots=True)
 class _StopOnString:
-    """Gives tokens to their text, and says when a stop string came."""
+    """A stop condition that feeds tokens to a detokenizer and returns whether a stop string has appeared."""
 
     stream: StreamingDetokenizer
     sink: Callable[[str], None] | None
@@ -117,39 +117,44 @@ class _StopOnString:
         return self.stream.stopped
 
 
-def collect_texts(prepared: GenerationJob, tickets: Sequence[RequestState]) -> list[GeneratedText]:
-    """What became of each request, when all are over."""
-    found = []
-    for request, stream, ticket in zip(prepared.requests, prepared.streams, tickets, strict=True):
-        assert ticket.finish is not None
-        for token in () if request.stop is not None else ticket.tokens:
+def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
+    """Return the texts of a job whose requests are all finished.
+
+    Args:
+        job: the job.
+        states: the engine's state of each request.
+    """
+    texts = []
+    for request, stream, state in zip(job.requests, job.streams, states, strict=True):
+        assert state.finish is not None
+        for token in () if request.stop is not None else state.tokens:
             stream.feed(token)
         stream.finish()
-        likelihood = ticket.per_token if request.scored else None
-        finish = "stop" if stream.stopped else ticket.finish
-        found.append(GeneratedText(stream.text, tuple(ticket.tokens), finish, likelihood))
-    return found
+        likelihood = state.per_token if request.scored else None
+        finish = "stop" if stream.stopped else state.finish
+        texts.append(GeneratedText(stream.text, tuple(state.tokens), finish, likelihood))
+    return texts
 
 
-def text_from_ids(tokenizer: TextTokenizer, prepared: GenerationJob, ids: Sequence[int]) -> GeneratedText:
-    """The same of a text that did not come from the engine, from its tokens without the end."""
-    how = prepared.decoding
-    stream = _stream(tokenizer, how, prepared.requests[0].prefix_ids)
+def text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[int]) -> GeneratedText:
+    """Build a GeneratedText from token ids that transformers' `generate` produced, with the final separator removed."""
+    config = job.decoding.config
+    stream = _stream(tokenizer, job.decoding, job.requests[0].prefix_ids)
     for token in ids:
         stream.feed(token)
     stream.finish()
-    most = how.config.max_new_tokens
-    if most is None:
-        most = how.config.max_length - len(prepared.row.input_ids)
-    full = len(ids) >= most
-    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else "length" if full else "end")
+    max_new_tokens = config.max_new_tokens
+    if max_new_tokens is None:
+        max_new_tokens = config.max_length - len(job.row.input_ids)
+    finish: Finish = "length" if len(ids) >= max_new_tokens else "end"
+    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish)
 
 
-def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, begun: Sequence[int]) -> StreamingDetokenizer:
-    return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, begun=begun[-LAST:])
+def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, prefix_ids: Sequence[int]) -> StreamingDetokenizer:
+    return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
 
 
-def _checked_seed(seed: int | None) -> int:
+def _check_seed(seed: int | None) -> int:
     if seed is None:
         return int(torch.randint(SEEDS - 1, (1,)))
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
@@ -158,67 +163,73 @@ def _checked_seed(seed: int | None) -> int:
 
 
 ROWS_PER_BATCH = 32
-"""Rows that are read at once."""
+"""Largest number of rows in a batch."""
 
 
 def write(
     model: GPT2LMHeadModel,
     tokenizer: TextTokenizer,
-    prepared: Sequence[GenerationJob],
+    jobs: Sequence[GenerationJob],
     *,
-    given_up: Callable[[], bool] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> list[list[GeneratedText]]:
-    """Writes what follows rows that are prepared with the same decoding.
+    """Generate the texts of jobs that have the same decoding configuration.
 
     Args:
-        model: what writes.
-        tokenizer: of the model.
-        prepared: the rows.
-        given_up: asked at each token that transformers' `generate` writes; it ends when it says so.
+        model: the model that generates.
+        tokenizer: the model's tokenizer.
+        jobs: the jobs.
+        is_cancelled: a function called at each token that transformers' `generate` generates, which ends when it
+            returns true.
+
+    Returns:
+        The texts of each job, in the order of `jobs`.
     """
-    if not prepared:
+    if not jobs:
         return []
-    how = prepared[0].decoding
-    with evaluating(model):
-        if not how.through_engine:
-            return _by_transformers(model, tokenizer, prepared, how, given_up)
-        requests = [request for one in prepared for request in one.requests]
-        tickets = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
-        return [collect_texts(one, tickets[n * how.replies : (n + 1) * how.replies]) for n, one in enumerate(prepared)]
+    decoding = jobs[0].decoding
+    with eval_mode(model):
+        if not decoding.uses_engine:
+            return _with_transformers(model, tokenizer, jobs, is_cancelled)
+        requests = [request for job in jobs for request in job.requests]
+        states = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
+        n = decoding.num_replies
+        return [collect_texts(job, states[i * n : (i + 1) * n]) for i, job in enumerate(jobs)]
 
 
-def _by_transformers(
+def _with_transformers(
     model: GPT2LMHeadModel,
     tokenizer: TextTokenizer,
-    prepared: Sequence[GenerationJob],
-    how: DecodingConfig,
-    given_up: Callable[[], bool] | None,
+    jobs: Sequence[GenerationJob],
+    is_cancelled: Callable[[], bool] | None,
 ) -> list[list[GeneratedText]]:
-    """The same through transformers' `generate`, rows of like length together."""
-    counted = how.config.max_length is not None or bool(how.config.min_length)  # they count what is read too
-    others = dict(how.others)
-    config = how.config
-    if how.stop_strings:
+    """Generate texts with transformers' `generate`, in batches of similar length."""
+    decoding = jobs[0].decoding
+    config = decoding.config
+    # max_length and min_length count the input too, so that padding would change their meaning.
+    equal_lengths = config.max_length is not None or bool(config.min_length)
+    options = dict(decoding.extra_options)
+    if decoding.stop_strings:
         config = copy.deepcopy(config)
-        config.stop_strings = list(how.stop_strings)
-        others.setdefault("tokenizer", tokenizer.hf_tokenizer)
-    if given_up is not None:
-        others["stopping_criteria"] = [*others.get("stopping_criteria", ()), CancelCriteria(given_up)]
-    found: dict[int, list[GeneratedText]] = {}
-    lengths = [len(one.row.input_ids) for one in prepared]
-    max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # a sampled row draws from its own seed
-    for numbers in batches_by_length(lengths, max_rows=max_rows, equal_lengths=counted):
-        rows = [prepared[n].row for n in numbers]
-        with _drawing_from(prepared[numbers[0]].seed):
-            texts = generate_rows(model, rows, config, **others)
-        for n, ids in zip(numbers, texts, strict=True):
-            found[n] = [text_from_ids(tokenizer, prepared[n], each) for each in ids]
-    return [found[n] for n in range(len(prepared))]
+        config.stop_strings = list(decoding.stop_strings)
+        options.setdefault("tokenizer", tokenizer.hf_tokenizer)
+    if is_cancelled is not None:
+        options["stopping_criteria"] = [*options.get("stopping_criteria", ()), CancelCriteria(is_cancelled)]
+    results: dict[int, list[GeneratedText]] = {}
+    lengths = [len(job.row.input_ids) for job in jobs]
+    max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row draws from its own seed
+    for indices in batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths):
+        rows = [jobs[index].row for index in indices]
+        with _local_seed(jobs[indices[0]].seed):
+            sequences = generate_rows(model, rows, config, **options)
+        for index, row_sequences in zip(indices, sequences, strict=True):
+            results[index] = [text_from_ids(tokenizer, jobs[index], ids) for ids in row_sequences]
+    return [results[index] for index in range(len(jobs))]
 
 
 @contextlib.contextmanager
-def _drawing_from(seed: int | None) -> Iterator[None]:
-    """Lets torch draw from a seed inside a block, and go on outside of it as though nothing was drawn."""
+def _local_seed(seed: int | None) -> Iterator[None]:
+    """Seed torch's global generator inside the block, and restore its state afterwards."""
     if seed is None:
         yield
         return
@@ -227,11 +238,12 @@ def _drawing_from(seed: int | None) -> Iterator[None]:
         yield
 
 
-class evaluating:
-    """Turns dropout off inside a block and leaves the model as it was."""
+class eval_mode:
+    """A context manager that switches a model to evaluation mode, and back to its previous mode afterwards."""
 
     def __init__(self, model: GPT2LMHeadModel) -> None:
-        self._model, self._training = model, model.training
+        self._model = model
+        self._training = model.training
 
     def __enter__(self) -> None:
         self._model.eval()

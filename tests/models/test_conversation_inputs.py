@@ -23,10 +23,10 @@ def test_repetition_sees_every_turn_and_what_the_one_who_replies_said(model: Con
     how = model.decoding(num_return_sequences=3, do_sample=True)
     prepared = prepare(model.tokenizer, turns, ["I like rain."], how, seed=1, session=session)
     said = [ids for number, ids in enumerate(spoken) if number % 2 == len(turns) % 2]
-    for request in prepared.prepared.requests:
+    for request in prepared.job.requests:
         assert request.history_ids == spoken
         assert sorted(map(list, request.own_turn_ids)) == sorted(said)
-    assert len({request.seed for request in prepared.prepared.requests}) == 3
+    assert len({request.seed for request in prepared.job.requests}) == 3
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -38,7 +38,7 @@ def test_no_reply_holds_an_ngram_of_a_turn_that_fell_out_of_the_window(model: Co
     output = model.generate(long_ago, no_repeat_context_ngram_size=size, **plain)
     assert output.turns_dropped > 0
     how = model.decoding(no_repeat_context_ngram_size=size, **plain)
-    [[written]] = write(model.hf_model, model.tokenizer, [prepare(model.tokenizer, long_ago, [], how).prepared])
+    [[written]] = write(model.hf_model, model.tokenizer, [prepare(model.tokenizer, long_ago, [], how).job])
     said = model.tokenizer.encode_many(long_ago)
     seen = {tuple(ids[i : i + size]) for ids in said for i in range(len(ids) - size + 1)}
     mine = [written.ids[i : i + size] for i in range(len(written.ids) - size + 1)]

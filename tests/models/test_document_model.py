@@ -15,7 +15,7 @@ from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.text_generation import write
-from convmodel.tokens.document_layout import lay_out
+from convmodel.tokens.document_layout import lay_out_document
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel
 from tests.models.documents import FAMILIES, RUSSIAN, make
@@ -116,7 +116,7 @@ def test_sampled_frequencies_are_those_of_the_uncached_model(model: DocumentMode
     logits[model.tokenizer.sep_token_id] = -torch.inf
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 1}
     how = model.decoding(num_return_sequences=2000, **options)
-    [written] = write(model.hf_model, model.tokenizer, [model.prepare("Hello", "Cats", how, seed=1).prepared])
+    [written] = write(model.hf_model, model.tokenizer, [model.prepare("Hello", "Cats", how, seed=1).job])
     counts = torch.bincount(torch.tensor([text.ids[0] for text in written]), minlength=len(logits))
     assert 0.5 * (counts / 2000 - logits.softmax(-1)).abs().sum() < 0.12
 
@@ -239,7 +239,7 @@ def test_stop_strings_bad_words_and_several_texts(model: DocumentModel) -> None:
 def test_no_run_of_the_prompt_or_the_text_is_written_again_not_even_across(model: DocumentModel, size: int) -> None:
     prompt = "Where do you live?" + model.generate("Where do you live?", **GREEDY).texts[0]
     how = model.decoding(no_repeat_context_ngram_size=size, **GREEDY)
-    [[written]] = write(model.hf_model, model.tokenizer, [model.prepare(prompt, None, how).prepared])
+    [[written]] = write(model.hf_model, model.tokenizer, [model.prepare(prompt, None, how).job])
     before = model.tokenizer.encode(prompt)
     whole = [*before, *written.ids]
     seen = {tuple(before[i : i + size]) for i in range(len(before) - size + 1)}
@@ -250,7 +250,7 @@ def test_no_run_of_the_prompt_or_the_text_is_written_again_not_even_across(model
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_options_that_the_engine_follows_and_repeats_with_its_seed(model: DocumentModel, name: str) -> None:
     check_names(PRESETS[name])
-    assert model.decoding(**PRESETS[name]).through_engine
+    assert model.decoding(**PRESETS[name]).uses_engine
     first = model.generate("Hello", meta="Cats", seed=5, max_new_tokens=10, **PRESETS[name])
     assert first == model.generate("Hello", meta="Cats", seed=5, max_new_tokens=10, **PRESETS[name])
 
@@ -290,7 +290,7 @@ def test_scores_are_those_of_one_plain_pass_where_it_fits(model: DocumentModel) 
     found = model.score(bodies, metas=["Cats", None, {"a": "b"}])
     for n, (body, meta) in enumerate(zip(bodies, ["Cats", "", "a: b"], strict=True)):
         tokenizer = model.tokenizer
-        laid_out = lay_out(tokenizer.encode(meta), tokenizer.encode(body), tokenizer.sep_token_id)
+        laid_out = lay_out_document(tokenizer.encode(meta), tokenizer.encode(body), tokenizer.sep_token_id)
         with torch.no_grad():
             ids, labels = (torch.tensor(values.tolist())[None] for values in (laid_out.input_ids, laid_out.labels))
             loss = model.hf_model(ids, labels=labels).loss
@@ -369,4 +369,4 @@ def test_the_card_speaks_of_documents(model: DocumentModel, tmp_path: Path) -> N
     text = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert yaml.safe_load(text.split("---")[1])["tags"] == ["convmodel", "gpt2"]
     assert "# A model that writes documents" in text and "DocumentModel.from_pretrained" in text
-    assert "`<sep>`, what is known of the document" in text and "token_type_ids` alternate" not in text
+    assert "`<sep>`, the document's metadata" in text and "token_type_ids` alternate" not in text

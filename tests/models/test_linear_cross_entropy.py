@@ -28,8 +28,8 @@ def by_formula(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
 @pytest.fixture(autouse=True)
 def _no_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks as small as a test wants them, and a table in several parts."""
-    monkeypatch.setattr(loss, "LEAST_TOKENS", 1)
-    monkeypatch.setattr(loss, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(loss, "MIN_TOKENS", 1)
+    monkeypatch.setattr(loss, "GRADIENT_ROWS", 4)
 
 
 @pytest.fixture(params=[1, 2, 3, 6, 7, 8, 1000], ids=lambda rows: f"{rows} tokens a chunk")
@@ -142,7 +142,7 @@ def test_gradients_that_are_asked_for_twice_are_the_same(monkeypatch: pytest.Mon
 
 
 def test_a_large_vocabulary_is_not_read_for_a_handful_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "LEAST_TOKENS", 200)
+    monkeypatch.setattr(loss, "MIN_TOKENS", 200)
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", V)
     hidden, weight, labels = inputs(rows=500)
     with LargestResult() as seen:

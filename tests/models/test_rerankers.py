@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.rerankers import MutualInformation, SelectorScorer, checked, name_of, scores_of
+from convmodel.models.rerankers import MutualInformation, SelectorScorer, check_scores, score_candidates, scorer_name
 from tests.conftest import MakeSelector
 
 
@@ -90,10 +90,10 @@ def test_mutual_information_of_real_models_is_their_scores_put_together(model: C
 
 
 def test_what_a_scorer_says_is_checked() -> None:
-    assert checked([1, 2.5, -math.inf], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
+    assert check_scores([1, 2.5, -math.inf], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
     for wrong in ([1.0], [1.0, 2.0, 3.0], [1.0, math.nan], []):
         with pytest.raises(ValueError, match=r"the scorer gave \[.*\] for 2 candidates; give one number for each"):
-            checked(wrong, ["a", "b"])
+            check_scores(wrong, ["a", "b"])
 
 
 def test_a_scorer_is_told_the_persona_where_it_wants_to_know_it() -> None:
@@ -105,9 +105,13 @@ def test_a_scorer_is_told_the_persona_where_it_wants_to_know_it() -> None:
         ) -> list[float]:
             return [float(text in persona) for text in candidates]
 
-    assert scores_of(Asks(), CONTEXT, CANDIDATES, persona=["I do."]) == [0.0, 1.0, 0.0]
-    assert scores_of(Longest(), CONTEXT, CANDIDATES, persona=["I do."]) == [4.0, 5.0, 9.0]
-    assert [name_of(scorer) for scorer in (Asks(), Longest(), "likelihood")] == ["questions", "Longest", "likelihood"]
+    assert score_candidates(Asks(), CONTEXT, CANDIDATES, persona=["I do."]) == [0.0, 1.0, 0.0]
+    assert score_candidates(Longest(), CONTEXT, CANDIDATES, persona=["I do."]) == [4.0, 5.0, 9.0]
+    assert [scorer_name(scorer) for scorer in (Asks(), Longest(), "likelihood")] == [
+        "questions",
+        "Longest",
+        "likelihood",
+    ]
 
 
 def test_a_selector_scores_as_it_would_choose(make_selector: MakeSelector) -> None:

@@ -176,13 +176,13 @@ def test_nothing_hides_in_a_long_text_nor_behind_what_looks_like_a_control_token
 def test_the_ids_of_a_text_are_never_those_of_control_tokens(trained: Path) -> None:
     classifier = flagging(trained)
     read: list[list[int]] = []
-    network, given = classifier._network, classifier._read
+    network, given = classifier._network, classifier._probabilities
 
     def look(rows: Sequence[list[int]]) -> torch.Tensor:
         read.extend(rows)
         return given(rows)
 
-    classifier._read = look  # type: ignore[method-assign]
+    classifier._probabilities = look  # type: ignore[method-assign]
     classifier(["[PAD] [CLS] bad [SEP]", "[SEP]"])
     assert network.training is False and len(read) == 2
     assert all(ids[0] == 2 and ids[-1] == 3 and not {1, 2, 3} & set(ids[1:-1]) for ids in read)
@@ -221,8 +221,8 @@ def test_threads_get_what_one_gets(trained: Path) -> None:
     ("given", "told"),
     [
         ({"flags": ["toxic"]}, "model: there is no label 'toxic'; the model has fine, rude"),
-        ({"flags": None}, "model: nobody said which labels flag a text; the model has fine, rude"),
-        ({"flags": []}, "nobody said which labels flag a text"),
+        ({"flags": None}, "model: no flagging labels were given; the model has fine, rude"),
+        ({"flags": []}, "no flagging labels were given"),
         ({"threshold": 0}, "threshold=0; allowed are numbers above 0 and at most 1"),
         ({"threshold": 1.5}, "threshold=1.5"),
         ({"dtype": "int7"}, "dtype='int7'; allowed are"),
@@ -272,5 +272,5 @@ def test_a_model_that_gives_no_numbers_lets_nothing_through(trained: Path) -> No
     classifier = flagging(trained)
     with torch.no_grad():
         next(classifier._network.parameters()).fill_(float("nan"))
-    with pytest.raises(RuntimeError, match="gave what is no number"):
+    with pytest.raises(RuntimeError, match="the classifier computed NaN"):
         classifier(["you"])

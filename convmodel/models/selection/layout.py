@@ -1,12 +1,12 @@
-"""Token ids of turns in, laid-out rows and padded batches of them out: what encoders of contexts and candidates read.
+"""Layout of contexts, candidates and pairs as rows of an encoder, and padded batches of rows.
 
     persona sentence    turn 1        turn 2          a candidate, alone    context and candidate together
     [CLS] I  am  Ann  [SEP] Hello  [SEP] Hi  [SEP]    [CLS] Hi  [SEP]       [CLS] ... Hi  [SEP] Hi  [SEP]
       1   1  1   1      1     1      0   0    1         1   1    1            1        0    1   1    1
 
-Separators are placed by `convmodel.tokens.conversation_layout`; the first one becomes the own first token of an
-encoder that has one.
-Types tell who speaks: 1 is whoever replies, its persona and its candidates, 0 the other one.
+Separators are placed by `convmodel.tokens.conversation_layout`; the first one is replaced by the encoder's first token,
+such as [CLS], if it has one. Types mark the speaker: 1 is the speaker who replies, with its persona and candidates, and
+0 is the other speaker.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from convmodel.tokens.conversation_layout import lay_out_context, place_separato
 
 @dataclass(frozen=True, slots=True)
 class EncoderInput:
-    """One laid-out text.
+    """A laid-out context, candidate or pair.
 
     Args:
-        ids, types: of the same length T, at least 1.
-        begins: of a pair, the place of the candidate's first token.
+        ids, types: T token ids and T types, with T >= 1.
+        begins: in a pair, the position of the candidate's first token.
     """
 
     ids: list[int]
@@ -41,9 +41,9 @@ class EncoderBatch:
     """Rows padded on the right.
 
     Args:
-        ids, types: (B, T).
-        mask: (B, T), true where a token is no padding.
-        begins: (B,), see `Row`.
+        ids, types: (B, T) token ids and types.
+        mask: (B, T), true where a token is not padding.
+        begins: (B,), see `EncoderInput`.
     """
 
     ids: Tensor
@@ -52,20 +52,20 @@ class EncoderBatch:
     begins: Tensor
 
     def to(self, device: torch.device) -> "EncoderBatch":
-        """The same on a device."""
+        """Return the batch on a device."""
         tensors = (self.ids, self.types, self.mask, self.begins)
         return EncoderBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)
 class RowLayout:
-    """Where the separators and types of an encoder's rows stand, and how long the rows get.
+    """The layout and the largest lengths of an encoder's rows.
 
     Args:
         sep_token_id: the separator.
-        first_token_id: stands in place of the first separator; None where the encoder has none, as GPT-2.
-        max_context: tokens of a context at most.
-        max_candidate: tokens of a candidate at most, its separators included.
+        first_token_id: the token that replaces the first separator; None for an encoder without one, such as GPT-2.
+        max_context: largest length of a context in tokens.
+        max_candidate: largest length of a candidate in tokens, its separators included.
     """
 
     sep_token_id: int
@@ -74,22 +74,22 @@ class RowLayout:
     max_candidate: int = 72
 
     def context(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
-        """Lays a context out; whole turns go, oldest first, until it fits. The persona stays.
+        """Lay out a context; the oldest turns are dropped until it fits, the persona is kept.
 
         Raises:
             ValueError: when the persona leaves no room for a turn.
         """
         laid_out, _ = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=self.max_context)
-        replies = laid_out.token_type_ids[-1]
-        return self._row(laid_out.input_ids, [int(type_id == replies) for type_id in laid_out.token_type_ids])
+        reply_type = laid_out.token_type_ids[-1]
+        return self._row(laid_out.input_ids, [int(type_id == reply_type) for type_id in laid_out.token_type_ids])
 
     def candidate(self, ids: Sequence[int]) -> EncoderInput:
-        """Lays a candidate out alone; what is too long loses its end."""
+        """Lay out a candidate by itself, truncated at its end."""
         kept = place_separators([ids[: max(self.max_candidate - 2, 0)]], self.sep_token_id)
         return self._row(kept, [1] * len(kept))
 
     def pair(self, context: EncoderInput, candidate: Sequence[int]) -> EncoderInput:
-        """Lays a candidate out behind its context."""
+        """Lay out a candidate after its context."""
         kept = place_separators([candidate[: max(self.max_candidate - 2, 0)]], self.sep_token_id, leading=False)
         return EncoderInput([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
 
@@ -100,10 +100,11 @@ class RowLayout:
 
 
 def pad_rows(rows: Sequence[EncoderInput], pad_token_id: int) -> EncoderBatch:
-    """Pads at least one row on the right."""
+    """Pad at least one row on the right."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     mask = np.arange(lengths.max()) < lengths[:, None]
-    ids, types = np.full(mask.shape, pad_token_id, dtype=np.int64), np.zeros(mask.shape, dtype=np.int64)
+    ids = np.full(mask.shape, pad_token_id, dtype=np.int64)
+    types = np.zeros(mask.shape, dtype=np.int64)
     ids[mask] = np.concatenate([row.ids for row in rows])
     types[mask] = np.concatenate([row.types for row in rows])
     begins = torch.tensor([row.begins for row in rows])

@@ -1,8 +1,9 @@
-"""Contexts and what may follow each in, a state for each of those out: a GPT-2 reads a context once for all of them.
+"""Prefix sharing: a GPT-2 computes a context once for all its candidates.
 
-The tokens of a context and of all its candidates lie side by side without padding, so every product takes them at once.
-A candidate's token attends to the context and to its own candidate apart, and the two are put together by how much each
-weighs: with sums of exponents e^a and e^b, the share of the first is sigmoid(a - b). It is the attention over both.
+The tokens of contexts and candidates are concatenated without padding, so that every product covers all of them. A
+candidate's token attends to the context and to its own candidate separately, and the two results are combined by their
+weights: with sums of exponentials e^a and e^b, the share of the first is sigmoid(a - b), which equals attention over
+both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,11 +21,11 @@ from convmodel.generation.linear import apply_layer_norm
 from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048
-"""Tokens that are read at once: what a layer makes of them still fits into a CPU's caches, or nearly."""
+"""Number of tokens computed at once, so that a layer's results fit, or nearly fit, into a CPU's caches."""
 
 
 def can_share(hf_model: torch.nn.Module) -> bool:
-    """Whether contexts can be read once: by GPT-2 itself, not by what was made of it."""
+    """Return whether a model supports prefix sharing: only GPT-2 itself, not its subclasses or cross-attention."""
     return type(hf_model) is GPT2Model and not hf_model.config.add_cross_attention
 
 
@@ -36,43 +37,48 @@ def shared_states(
     tokens: int = TOKENS_PER_CHUNK,
     recompute: bool = False,
 ) -> Tensor:
-    """The states that reading context and candidate as one row would give at its last token.
+    """Return the hidden state at the last token of each context followed by each of its candidates.
 
     Args:
-        transformer: reads; where it is trained, a context's dropout is the same for all its candidates.
+        transformer: the GPT-2; in training mode a context has the same dropout for all its candidates.
         contexts: B rows, at least one.
-        pools: for each context C rows to stand behind it, at least one.
-        tokens: that are read at once, unless a context and one candidate have more.
+        pools: for each context C rows that follow it, at least one.
+        tokens: largest number of tokens computed at once, unless a context with one candidate has more.
         recompute: see `encoder.encode_in_batches`.
 
     Returns:
-        (B, C, D)
+        (B, C, D) hidden states after the last layer norm.
     """
-    blocks, device = RaggedGPT2Layers(transformer), transformer.device
-    found: list[Tensor] = []
+    layers = RaggedGPT2Layers(transformer)
+    device = transformer.device
+    states: list[Tensor] = []
     order: list[int] = []
     for parts in _chunks(contexts, pools, tokens):
         chunk = _Chunk([(contexts[b], pools[b][first:stop]) for b, first, stop in parts], transformer, device)
-        found.append(checkpoint(chunk.read, blocks, use_reentrant=False) if recompute else chunk.read(blocks))
+        states.append(checkpoint(chunk.forward, layers, use_reentrant=False) if recompute else chunk.forward(layers))
         order += [b * len(pools[0]) + c for b, first, stop in parts for c in range(first, stop)]
-    back = torch.from_numpy(np.argsort(order)).to(device)
-    return torch.cat(found)[back].view(len(contexts), len(pools[0]), -1)
+    inverse = torch.from_numpy(np.argsort(order)).to(device)
+    return torch.cat(states)[inverse].view(len(contexts), len(pools[0]), -1)
 
 
 def _chunks(
     contexts: Sequence[EncoderInput], pools: Sequence[Sequence[EncoderInput]], tokens: int
 ) -> Iterator[list[tuple[int, int, int]]]:
-    """Contexts, from short to long, each with the first and last of its candidates, as many as are read at once."""
+    """Yield chunks of (context, first candidate, stop) index triples, from short to long contexts."""
     chunk: list[tuple[int, int, int]] = []
     used = 0
     for b in sorted(range(len(contexts)), key=lambda b: len(contexts[b])):
-        first, size = 0, len(contexts[b])
+        first = 0
+        size = len(contexts[b])
         for c, row in enumerate(pools[b]):
             if used + size + len(row) > tokens and (chunk or c > first):
                 if c > first:
                     chunk.append((b, first, c))
                 yield chunk
-                chunk, used, first, size = [], 0, c, len(contexts[b])
+                chunk = []
+                used = 0
+                first = c
+                size = len(contexts[b])
             size += len(row)
         chunk.append((b, first, len(pools[b])))
         used += size
@@ -82,48 +88,48 @@ def _chunks(
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """Runs of tokens that lie side by side, as the rows of a padded tensor.
+    """Runs of consecutive tokens as the rows of a padded tensor.
 
     Args:
-        numbers: (R, T), of the tokens; padding is the last of a run again.
-        there: (R, T), false for padding; None where there is none.
-        kept: (N,) where in R x T the tokens stand, run after run.
-        only: where the one run lies, if there is only one.
+        indices: (R, T) token indices; padding repeats the last token of a run.
+        mask: (R, T), false for padding; None if there is no padding.
+        positions: (N,) positions of the tokens in the flattened R x T rows, run after run.
+        single: the range of the run, if there is only one.
     """
 
-    numbers: Tensor
-    there: Tensor | None
-    kept: Tensor
-    only: slice | None
+    indices: Tensor
+    mask: Tensor | None
+    positions: Tensor
+    single: slice | None
 
     @classmethod
     def of(cls, starts: np.ndarray, lengths: np.ndarray, device: torch.device) -> "_Runs":
         steps = np.arange(lengths.max())
-        there = steps < lengths[:, None]
-        numbers = starts[:, None] + np.minimum(steps, lengths[:, None] - 1)
-        kept = torch.from_numpy(np.flatnonzero(there)).to(device)
-        mask = None if there.all() else torch.from_numpy(there).to(device)
-        only = slice(int(starts[0]), int(starts[0] + lengths[0])) if len(starts) == 1 else None
-        return cls(torch.from_numpy(numbers).to(device), mask, kept, only)
+        is_token = steps < lengths[:, None]
+        indices = starts[:, None] + np.minimum(steps, lengths[:, None] - 1)
+        positions = torch.from_numpy(np.flatnonzero(is_token)).to(device)
+        mask = None if is_token.all() else torch.from_numpy(is_token).to(device)
+        single = slice(int(starts[0]), int(starts[0] + lengths[0])) if len(starts) == 1 else None
+        return cls(torch.from_numpy(indices).to(device), mask, positions, single)
 
-    def take(self, split: Tensor) -> tuple[Tensor, ...]:
-        """(N, K, H, D / H) of all tokens in; K tensors of the runs out, each (R, H, T, D / H)."""
-        taken = split[self.numbers] if self.only is None else split[None, self.only]
-        return taken.permute(2, 0, 3, 1, 4).unbind()
+    def gather(self, split: Tensor) -> tuple[Tensor, ...]:
+        """Gather the runs of (N, K, H, D / H) values of all tokens as K padded tensors (R, H, T, D / H)."""
+        rows = split[self.indices] if self.single is None else split[None, self.single]
+        return rows.permute(2, 0, 3, 1, 4).unbind()
 
-    def give(self, found: Tensor) -> Tensor:
-        """(R, H, T, ...) in, what belongs to tokens out: (N, H, ...), run after run."""
-        flat = found.transpose(1, 2).flatten(0, 1)
-        return flat if self.there is None else flat[self.kept]
+    def flatten(self, padded: Tensor) -> Tensor:
+        """Remove the padding of (R, H, T, ...) values: (N, H, ...) values of the tokens, run after run."""
+        flat = padded.transpose(1, 2).flatten(0, 1)
+        return flat if self.mask is None else flat[self.positions]
 
 
 class _Chunk:
-    """Contexts with their candidates: the tokens of all contexts, then of all candidates.
+    """The tokens of some contexts, followed by the tokens of their candidates.
 
     Args:
         items: contexts, each with at least one candidate.
-        transformer: how it attends.
-        device: where it reads.
+        transformer: the GPT-2.
+        device: the device of the GPT-2.
     """
 
     def __init__(
@@ -133,58 +139,62 @@ class _Chunk:
         rows = [context for context, _ in items] + candidates
         lengths = np.array([len(row) for row in rows])
         starts = np.cumsum(lengths) - lengths
-        sizes, count = np.array([len(pool) for _, pool in items]), len(items)
-        behind = np.concatenate([np.zeros(count, dtype=np.int64), np.repeat(lengths[:count], sizes)])
-        positions = np.arange(lengths.sum()) - np.repeat(starts - behind, lengths)
-        firsts = count + np.cumsum(sizes) - sizes  # of each context's candidates among the rows
+        sizes = np.array([len(pool) for _, pool in items])
+        count = len(items)
+        offsets = np.concatenate([np.zeros(count, dtype=np.int64), np.repeat(lengths[:count], sizes)])
+        positions = np.arange(lengths.sum()) - np.repeat(starts - offsets, lengths)
+        firsts = count + np.cumsum(sizes) - sizes  # row index of each context's first candidate
         self._ids, self._types = (
-            torch.tensor([number for row in rows for number in getattr(row, name)], device=device)
+            torch.tensor([value for row in rows for value in getattr(row, name)], device=device)
             for name in ("ids", "types")
         )
         self._positions = torch.from_numpy(positions).to(device)
         self._ends = torch.from_numpy((starts + lengths - 1)[count:]).to(device)
         self._contexts = _Runs.of(starts[:count], lengths[:count], device)
-        self._asking = _Runs.of(starts[firsts], np.add.reduceat(lengths, firsts), device)
-        groups = np.ceil(np.log2(lengths[count:]))  # within a group, no row is filled up to more than double
+        # All candidates of a context form one run, whose queries attend to the context together.
+        self._candidates = _Runs.of(starts[firsts], np.add.reduceat(lengths, firsts), device)
+        groups = np.ceil(np.log2(lengths[count:]))  # within a group, padding at most doubles the length of a row
         order = [count + np.flatnonzero(groups == group) for group in np.unique(groups)]
         self._own = [_Runs.of(starts[group], lengths[group], device) for group in order]
-        moved = np.concatenate([run.numbers.flatten()[run.kept].cpu().numpy() for run in self._own])
-        self._back = torch.from_numpy(np.argsort(moved)).to(device)
+        grouped = np.concatenate([runs.indices.flatten()[runs.positions].cpu().numpy() for runs in self._own])
+        self._inverse = torch.from_numpy(np.argsort(grouped)).to(device)
         self._heads = transformer.config.n_head
         self._transformer = transformer
 
-    def read(self, blocks: RaggedGPT2Layers) -> Tensor:
-        """(C, D), after the last layer norm, of all candidates in their order."""
-        hidden = blocks(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
+    def forward(self, layers: RaggedGPT2Layers) -> Tensor:
+        """Return (C, D) hidden states at the ends of all candidates, in their order, after the last layer norm."""
+        hidden = layers(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
         return apply_layer_norm(self._transformer.ln_f, hidden)
 
-    def _attend(self, mixed: Tensor, number: int, scale: float) -> Tensor:
-        """See `RaggedGPT2Layers`."""
+    def _attend(self, mixed: Tensor, layer: int, scale: float) -> Tensor:
+        """Compute the attention of one layer, see `RaggedGPT2Layers`."""
         split = mixed.view(len(mixed), 3, self._heads, -1)
         config = self._transformer.config
         drop = config.attn_pdrop if self._transformer.training else 0.0
-        queries, keys, values = self._contexts.take(split)
-        read = functional.scaled_dot_product_attention(
+        queries, keys, values = self._contexts.gather(split)
+        context_states = functional.scaled_dot_product_attention(
             queries, keys, values, is_causal=True, dropout_p=drop, scale=scale
         )
-        [asked] = self._asking.take(split[:, :1])
-        there = None if self._contexts.there is None else self._contexts.there[:, None, None]
-        seen, seen_weight = map(self._asking.give, _weighed(asked, keys, values, there, scale, drop))
+        [candidate_queries] = self._candidates.gather(split[:, :1])
+        mask = None if self._contexts.mask is None else self._contexts.mask[:, None, None]
+        to_context = _attention_and_weight(candidate_queries, keys, values, mask, scale, drop)
+        attended_context, context_weight = map(self._candidates.flatten, to_context)
         parts = []
-        for run in self._own:
-            queries, keys, values = run.take(split)
+        for runs in self._own:
+            queries, keys, values = runs.gather(split)
             causal = torch.ones(queries.shape[2], queries.shape[2], dtype=torch.bool, device=mixed.device).tril()
-            parts.append([run.give(part) for part in _weighed(queries, keys, values, causal, scale, drop)])
-        own, own_weight = (torch.cat(part)[self._back] for part in zip(*parts, strict=True))
-        share = (seen_weight - own_weight).sigmoid().to(own.dtype)
-        together = torch.lerp(own, seen, share[..., None])
-        return torch.cat([self._contexts.give(read), together]).flatten(1)
+            to_own = _attention_and_weight(queries, keys, values, causal, scale, drop)
+            parts.append([runs.flatten(part) for part in to_own])
+        own, own_weight = (torch.cat(part)[self._inverse] for part in zip(*parts, strict=True))
+        share = (context_weight - own_weight).sigmoid().to(own.dtype)
+        candidate_states = torch.lerp(own, attended_context, share[..., None])
+        return torch.cat([self._contexts.flatten(context_states), candidate_states]).flatten(1)
 
 
-def _weighed(
+def _attention_and_weight(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float, drop: float
 ) -> tuple[Tensor, Tensor]:
-    """Attention, (..., T, D / H), and (..., T) the logarithm of its sum of exponents, in fp32."""
+    """Return (..., T, D / H) attended values and the (..., T) logsumexp of their scores, in fp32."""
     scores = ((queries * scale) @ keys.transpose(-1, -2)).float()
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)

@@ -213,13 +213,14 @@ class Selector(ABC):
         origin = f"fine-tuned from `{card.base_model}`" if card.base_model else "learned from scratch"
         parts = [
             "\n".join(["---", *header, "---"]),
-            "# A model that chooses replies",
+            "# A response selection model",
             f"A {self.kind} with {self.parameters():,} parameters, {origin} with convmodel. It reads the turns so far "
             "and scores candidates as the next one.",
             "## Use\n\n```python\nfrom convmodel import Selector\n\n"
             'selector = Selector.from_pretrained("path/to/this/folder")\n'
             'print(selector.score([["Hello", "Hi, how are you?"]], ["Fine, thanks.", "At nine."]))\n```',
-            *card.told(),
-            "## Limits\n\nIt prefers what its data said, and knows no truth; of bad candidates it takes one too.",
+            *card.sections(),
+            "## Limits\n\nIt prefers candidates that resemble its training data, true or false, and scores one highest "
+            "even if all candidates are bad.",
         ]
         return "\n\n".join(parts) + "\n"

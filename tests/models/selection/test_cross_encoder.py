@@ -1,11 +1,10 @@
 """Cross-encoders around every kind of encoder, against each pair read alone, and a context that is read once."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import torch
-from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation.cpu import has_vnni
@@ -13,36 +12,17 @@ from convmodel.generation.int8 import is_int8
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
 from convmodel.models.selection.encoder import Architecture, NewEncoder
-from convmodel.models.selection.layout import EncoderInput, pad_rows
-from convmodel.models.selection.prefix_sharing import shared_states
+from convmodel.models.selection.layout import pad_rows
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
+from tests.models.selection.cross_encoders import CANDIDATES, CONTEXTS, alone, cross, gradients, rows_of
 
 pytestmark = pytest.mark.machine
 
-CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
-CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No", "I am fine"]
 PERSONAS = [[], ["I like the rain."], ["I live in a house.", "I play the piano."]]
 
 ARCHITECTURES: list[Architecture] = ["bert", "distilbert", "gpt2"]
-
-
-def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
-    """A small one, whose pairs fit into 64 tokens."""
-    given = {"max_context": 40, "max_candidate": 20, **options}
-    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
-
-
-def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
-    """The score of one pair, by transformers' own forward without padding."""
-    network = selector.cross
-    inputs = {"input_ids": torch.tensor([pair.ids])}
-    if network.encoder.hf_model.config.model_type != "distilbert":
-        inputs["token_type_ids"] = torch.tensor([pair.types])
-    states = network.encoder.hf_model(**inputs).last_hidden_state[0]
-    vector = {"first": states[0], "last": states[-1], "mean": states.mean(0)}[network.pooling]
-    return (network.head.weight[0] * vector).sum() + network.head.bias[0]
 
 
 # Scores
@@ -117,77 +97,7 @@ def test_one_pool_for_all_and_pools_for_each_score_alike_and_a_context_alone_as_
     assert selector.score([], CANDIDATES).shape == (0, 5)
 
 
-def rows_of(
-    selector: CrossEncoder, source: int, contexts: int, candidates: int
-) -> tuple[list[EncoderInput], list[Any]]:
-    """Random contexts and pools; a candidate may be too long, or empty."""
-    torch.manual_seed(source)
-
-    def ids(most: int) -> Any:
-        length = int(torch.randint(0, most, ()))
-        return torch.randint(10, 250, (length,)).tolist()
-
-    rows = [selector.context_row([[7, *ids(40)]]) for _ in range(contexts)]
-    return rows, [[ids(30) for _ in range(candidates)] for _ in range(contexts)]
-
-
-@pytest.mark.parametrize("tokens", [1, 50, 200, 10_000])
-@pytest.mark.parametrize("source", range(4))
-@torch.no_grad()
-def test_a_context_read_once_gives_the_states_of_padded_pairs_however_they_are_cut(
-    make_selector: MakeSelector, source: int, tokens: int
-) -> None:
-    selector = cross(make_selector)
-    contexts, candidates = rows_of(selector, source, 1 + 2 * source, 9 - 2 * source)
-    pools = [[selector.layout.pair(EncoderInput([], []), ids) for ids in texts] for texts in candidates]
-    found = shared_states(cast(Any, selector.cross.encoder.hf_model), contexts, pools, tokens=tokens)
-    for b, context in enumerate(contexts):
-        pairs = [selector.layout.pair(context, ids) for ids in candidates[b]]
-        padded = pad_rows(pairs, 0)
-        states = selector.cross.encoder(padded)[torch.arange(len(pairs)), padded.mask.sum(1) - 1]
-        torch.testing.assert_close(found[b], states, atol=1e-4, rtol=1e-4)
-
-
-def test_in_bf16_a_context_read_once_scores_as_padded_pairs_do(make_selector: MakeSelector) -> None:
-    selector = cross(make_selector)
-    exact = selector.score(CONTEXTS, CANDIDATES)
-    selector.network.to(torch.bfloat16)
-    found = selector.score(CONTEXTS, CANDIDATES)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, exact, atol=0.1, rtol=0.1)
-
-
-@pytest.mark.parametrize("options", [{"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}])
-def test_the_ways_in_which_a_gpt2_scales_are_kept(tokenizer: ConversationTokenizer, options: dict[str, Any]) -> None:
-    sizes: dict[str, Any] = {"n_positions": 64, "n_layer": 3, "n_head": 2, "n_embd": 16, "initializer_range": 0.5}
-    config = GPT2Config(vocab_size=len(tokenizer), **sizes, **options)
-    selector = CrossEncoder.build(tokenizer, {"encoder": config.to_dict(), "max_context": 40, "max_candidate": 20})
-    selector.network.eval()
-    contexts, candidates = rows_of(selector, 0, 2, 3)
-    pairs = [selector.layout.pair(row, ids) for row, texts in zip(contexts, candidates, strict=True) for ids in texts]
-    found = selector.score_rows(contexts, candidates)
-    torch.testing.assert_close(found, selector.score_pairs(pairs).view(2, 3), atol=1e-4, rtol=1e-4)
-
-
 # Training
-
-
-def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
-    """Of a loss that looks at every score."""
-    selector.network.zero_grad()
-    nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
-    return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}
-
-
-def test_a_context_read_once_has_the_gradients_of_padded_pairs(make_selector: MakeSelector) -> None:
-    selector = cross(make_selector)
-    contexts, candidates = rows_of(selector, 3, 4, 6)
-    found = gradients(selector, selector.score_rows(contexts, candidates))
-    pairs = [selector.layout.pair(row, ids) for row, texts in zip(contexts, candidates, strict=True) for ids in texts]
-    expected = gradients(selector, selector.score_pairs(pairs).view(4, 6))
-    assert found.keys() == expected.keys() == dict(selector.network.named_parameters()).keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -206,18 +116,6 @@ def test_recomputing_gives_the_same_gradients_dropout_included(
     torch.manual_seed(1)
     other = gradients(selector, selector.score_rows(contexts, candidates))
     assert any(float((other[name] - found[0][name]).abs().max()) > 1e-3 for name in other)
-
-
-def test_what_is_dropped_in_training_leaves_the_mean_where_it_is() -> None:
-    torch.manual_seed(0)
-    sizes: dict[str, Any] = {"n_positions": 32, "n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 30}
-    model = GPT2Model(GPT2Config(**sizes, attn_pdrop=0.3, resid_pdrop=0.0, embd_pdrop=0.0, initializer_range=0.3))
-    contexts, pools = [EncoderInput([3, 4, 5], [0, 0, 1])] * 500, [[EncoderInput([6, 7], [1, 1])]] * 500
-    with torch.no_grad():
-        dropping = shared_states(model.train(), contexts, pools)
-        exact = shared_states(model.eval(), contexts, pools)
-    assert float(dropping.std(0).max()) > 0.01
-    torch.testing.assert_close(dropping.mean(0), exact.mean(0), atol=0.05, rtol=0.1)
 
 
 # Folders

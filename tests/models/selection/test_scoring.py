@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.scoring import PolyContext, attend, bi_scores, poly_scores, pool
 
 
@@ -122,24 +120,6 @@ def test_the_score_lies_between_its_largest_product_and_the_logarithm_of_their_n
     scores = poly_scores(vectors, torch.ones(6, 16, dtype=torch.bool), candidates)
     largest = (vectors @ candidates.T).amax(1)
     assert (scores <= largest + 1e-5).all() and (scores >= largest - math.log(16) - 1e-5).all()
-
-
-def test_the_loss_is_cross_entropy_over_the_batch_without_texts_that_equal_the_own() -> None:
-    scores = torch.randn(5, 5, dtype=torch.double)
-    different = torch.arange(5)
-    for smoothing in (0.0, 0.2):
-        expected = functional.cross_entropy(scores, different, label_smoothing=smoothing)
-        found = in_batch_loss(scores, different, label_smoothing=smoothing)
-        assert float(found) == pytest.approx(float(expected), abs=1e-6)
-    texts = torch.tensor([0, 1, 0, 2, 1])
-    total = 0.0
-    for row in range(5):
-        left = [column for column in range(5) if column == row or texts[column] != texts[row]]
-        total -= float(scores[row, left].log_softmax(0)[left.index(row)])
-    assert float(in_batch_loss(scores, texts)) == pytest.approx(total / 5, abs=1e-6)
-    assert float(in_batch_loss(scores, torch.zeros(5))) == 0.0  # nothing to tell apart
-    smoothed = in_batch_loss(scores, torch.zeros(5), label_smoothing=0.2)
-    assert float(smoothed) == 0.0
 
 
 def test_attention_of_queries_of_each_row_is_that_of_shared_ones() -> None:

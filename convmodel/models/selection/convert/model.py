@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.models.selection.convert.inference import Packed, is_current
+from convmodel.models.selection.convert.inference import PackedNetwork, is_current
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, EightBitEmbedding, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
 from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
@@ -85,7 +85,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
             raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and the network rows for {rows}")
         self.extra_contexts = extra_contexts
         self.max_tokens = max_tokens
-        self._packed: Packed | None = None
+        self._packed: PackedNetwork | None = None
 
     @classmethod
     def from_scratch(
@@ -220,7 +220,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
             if self._packed is None or not is_current(self._packed, self.convert):
-                self._packed = Packed(self.convert, int8=self._int8)
+                self._packed = PackedNetwork(self.convert, int8=self._int8)
             return self._packed.reduced(rows)
         laid_out = [EncoderInput(ids, [0] * len(ids)) for ids in rows]
         return encode_in_batches(

@@ -9,83 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.models.selection.convert.inference import Packed
 from convmodel.models.selection.convert.network import (
     Block,
     ConvertNetwork,
-    ConvertSizes,
     EightBitEmbedding,
     Reduction,
     quick_gelu,
     scale_at,
 )
-
-SMALL = ConvertSizes(
-    vocab_size=40,
-    buckets=5,
-    width=8,
-    projection=4,
-    windows=(1, 2, 6),
-    inner=16,
-    layers=2,
-    encoding=6,
-    positions=(5, 3),
-)
-
-
-@pytest.fixture
-def network() -> ConvertNetwork:
-    """A small one, whose parameters are all different from where they begin."""
-    torch.manual_seed(0)
-    found = ConvertNetwork(SMALL, extra_contexts=True).eval()
-    with torch.no_grad():
-        for parameter in found.parameters():
-            if parameter.numel() > 1:  # a range stays
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return found
-
-
-def texts(source: int = 0) -> tuple[Tensor, Tensor]:
-    """Eight texts of 1 to 8 tokens; what stands in the padding is another token."""
-    torch.manual_seed(source)
-    ids = torch.randint(0, 45, (8, 8))
-    return ids, (torch.arange(8)[None] <= torch.arange(8)[:, None]).long()
-
-
-def eight_bits(table: Any, row: int) -> Tensor:
-    """A row of a table as it is after a number of 8 bits: a whole step of 127 to each side of 0."""
-    step = float(table.range) / 127
-    return torch.tensor([max(-127, min(127, round(float(each) / step))) * step for each in table.weight[row]])
-
-
-def plain(network: Any, ids: Tensor) -> Tensor:
-    """The reduced vector of one text without padding, token by token."""
-    sizes, count = network.sizes, len(ids)
-    hidden: Any = torch.stack([eight_bits(network.embeddings.words, int(each)) for each in ids])
-    for table, size in zip(network.embeddings.positions, sizes.positions, strict=True):
-        hidden = hidden + torch.stack([eight_bits(table, place % size) for place in range(count)])
-    for block in network.blocks:
-        attention = block.attention
-        query, key, value = attention.query(hidden), attention.key(hidden), attention.value(hidden)
-        rows: list[Tensor] = []
-        for i in range(count):
-            scores = []
-            for j in range(count):
-                apart = max(-attention.window, min(attention.window, j - i))
-                scores.append(
-                    query[i] @ key[j] / math.sqrt(sizes.projection) + attention.bias[apart + attention.window]
-                )
-            weights = torch.stack(scores).softmax(0)
-            rows.append(torch.stack([weights[j] * value[j] for j in range(count)]).sum(0))
-        hidden = block.norm_attention(hidden + attention.out(torch.stack(rows)))
-        hidden = block.norm_inner(hidden + block.inner_out(quick_gelu(block.inner_in(hidden))))
-    total = torch.zeros(sizes.heads, sizes.width)
-    for head in range(sizes.heads):
-        part = slice(head * sizes.projection, (head + 1) * sizes.projection)
-        query, key = network.reduction.query(hidden)[:, part], network.reduction.key(hidden)[:, part]
-        for i in range(count):
-            total[head] += (query[i] @ key.T / math.sqrt(sizes.projection)).softmax(0) @ hidden
-    return total.flatten() / math.sqrt(count)
+from tests.models.selection.convert.networks import SMALL, plain, texts
 
 
 @torch.no_grad()
@@ -158,20 +90,6 @@ def test_each_mistake_of_others_would_be_noticed(
 ) -> None:
     mistake(monkeypatch, network)
     assert worst(network) > 1e-2
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(("tokens", "threads"), [(1, 1), (1_000, 1), (10, 2)])
-def test_packed_texts_are_reduced_as_plain_lines_reduce_them(
-    network: ConvertNetwork, tokens: int, threads: int
-) -> None:
-    ids, mask = texts()
-    rows = [row[there.bool()].tolist() for row, there in zip(ids.flip(0), mask.flip(0), strict=True)]
-    torch.set_num_threads(threads)
-    found = Packed(network).reduced(rows * 2, tokens=tokens)
-    assert torch.get_num_threads() == threads
-    expected = torch.stack([plain(network, torch.tensor(row)) for row in rows])
-    torch.testing.assert_close(found, torch.cat([expected, expected]), atol=1e-4, rtol=1e-5)
 
 
 def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range() -> None:

@@ -1,0 +1,54 @@
+"""Cross-encoders, their rows and their gradients."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.encoder import Architecture
+from convmodel.models.selection.layout import EncoderInput
+from tests.models.selection.conftest import MakeSelector
+
+CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
+
+
+CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No", "I am fine"]
+
+
+def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
+    """A small one, whose pairs fit into 64 tokens."""
+    given = {"max_context": 40, "max_candidate": 20, **options}
+    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
+
+
+def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
+    """The score of one pair, by transformers' own forward without padding."""
+    network = selector.cross
+    inputs = {"input_ids": torch.tensor([pair.ids])}
+    if network.encoder.hf_model.config.model_type != "distilbert":
+        inputs["token_type_ids"] = torch.tensor([pair.types])
+    states = network.encoder.hf_model(**inputs).last_hidden_state[0]
+    vector = {"first": states[0], "last": states[-1], "mean": states.mean(0)}[network.pooling]
+    return (network.head.weight[0] * vector).sum() + network.head.bias[0]
+
+
+def rows_of(
+    selector: CrossEncoder, source: int, contexts: int, candidates: int
+) -> tuple[list[EncoderInput], list[Any]]:
+    """Random contexts and pools; a candidate may be too long, or empty."""
+    torch.manual_seed(source)
+
+    def ids(most: int) -> Any:
+        length = int(torch.randint(0, most, ()))
+        return torch.randint(10, 250, (length,)).tolist()
+
+    rows = [selector.context_row([[7, *ids(40)]]) for _ in range(contexts)]
+    return rows, [[ids(30) for _ in range(candidates)] for _ in range(contexts)]
+
+
+def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
+    """Of a loss that looks at every score."""
+    selector.network.zero_grad()
+    nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
+    return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}

@@ -1,0 +1,30 @@
+"""Scores in float64, and the checks of a search against them."""
+
+import torch
+from torch import Tensor
+
+from convmodel.models.selection.search.exact import TopK
+
+
+def exact(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
+    """The scores of the usual form, softmax(C Y') Y and then the product with C, in float64."""
+    rows = []
+    for context, there in zip(vectors.double(), found, strict=True):
+        codes, wide = context[there], candidates.double()
+        rows.append((((wide @ codes.T).softmax(-1) @ codes) * wide).sum(-1))
+    return torch.stack(rows)
+
+
+def sorted_all(scores: Tensor, k: int) -> list[list[int]]:
+    """Python's own sorting, after rounding to float32; of equal scores the smaller number first."""
+    return [sorted(range(len(row)), key=lambda n: (-row[n], n))[:k] for row in scores.float().tolist()]
+
+
+def check(best: TopK, scores: Tensor, k: int) -> None:
+    """Numbers and scores are those of sorting all."""
+    assert best.ids.tolist() == sorted_all(scores, k)
+    torch.testing.assert_close(best.scores, scores.float().gather(1, best.ids), rtol=1e-6, atol=1e-6)
+
+
+def some_found(rows: int, codes: int) -> Tensor:
+    return torch.arange(codes)[None] <= torch.arange(rows)[:, None] * 3 % codes

@@ -1,0 +1,115 @@
+"""Folders and fingerprints of selectors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+)
+
+from convmodel.models.selection.bi_encoder import BiEncoder
+from convmodel.models.selection.cross_encoder import CrossEncoder
+from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.models.selection.selector import Selector
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from tests.models.selection.conftest import MakeSelector
+
+pytestmark = pytest.mark.machine
+
+
+CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you live?", "By the sea, in a small house"]]
+
+
+CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No"]
+
+
+ALL = [(cls, kind) for cls in (BiEncoder, PolyEncoder) for kind in ("bert", "distilbert", "gpt2")]
+
+
+@pytest.mark.parametrize(("cls", "architecture"), ALL)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_saved_selector_scores_the_same_when_loaded(
+    make_selector: MakeSelector, tmp_path: Path, cls: type[BiEncoder], architecture: str, shared: bool
+) -> None:
+    selector = make_selector(cls, architecture, shared=shared, pooling="mean")
+    selector.save_pretrained(tmp_path / "saved")
+    loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
+    assert type(loaded) is cls and loaded.options() == selector.options()
+    assert loaded.fingerprint() == selector.fingerprint()
+    assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
+    assert "score" in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
+
+
+def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: Path) -> None:
+    make_selector().save_pretrained(tmp_path / "bi")
+    with pytest.raises(ValueError, match="holds a bi-encoder; load it with BiEncoder, or with Selector"):
+        PolyEncoder.from_pretrained(tmp_path / "bi")
+    (tmp_path / "bi" / "selector.json").write_text(json.dumps({"kind": "other"}), encoding="utf-8")
+    with pytest.raises(ValueError, match="is not what this version saves"):
+        Selector.from_pretrained(tmp_path / "bi")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"holds no selector\.json"):
+        Selector.from_pretrained(tmp_path / "empty")
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds a model of transformers, .* not one that chooses"):
+        Selector.from_pretrained(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("cls", [BiEncoder, CrossEncoder])
+def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_another_model(
+    tokenizer: ConversationTokenizer, tmp_path: Path, cls: type[BiEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index is refused to another model: an update of transformers must not make all of them worthless."""
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    network = BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, pad_token_id=None, **sizes))
+    for name in ("here", "there"):
+        network.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    torch.manual_seed(0)
+    selector = cls.from_encoder(tmp_path / "here")
+    mine = selector.fingerprint()
+    assert str(tmp_path) not in json.dumps(selector.options())
+    monkeypatch.setattr("transformers.configuration_utils.__version__", "99.0")
+    assert selector.fingerprint() == mine
+    torch.manual_seed(0)
+    assert cls.from_encoder(tmp_path / "there").fingerprint() == mine
+
+
+def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+    make_selector().save_pretrained(tmp_path)
+    for dtype in ("nonsense", "relu", "int32"):
+        with pytest.raises(ValueError, match=f"dtype='{dtype}'; allowed are auto, float32, bfloat16"):
+            Selector.from_pretrained(tmp_path, dtype=dtype)
+    whole = (tmp_path / "selector.json").read_text(encoding="utf-8")
+    for options in ({}, {"encoder": {"model_type": "bert"}, "shared": True, "unknown": 1}):
+        (tmp_path / "selector.json").write_text(json.dumps({"kind": "bi-encoder", "options": options}))
+        with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
+            Selector.from_pretrained(tmp_path)
+    (tmp_path / "selector.json").write_text(whole, encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"no weights" * 9)
+    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model anew"):
+        Selector.from_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+        Selector.from_pretrained(tmp_path)
+
+
+def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprint(
+    make_selector: MakeSelector, tmp_path: Path
+) -> None:
+    selector = make_selector(BiEncoder)
+    selector.save_pretrained(tmp_path)
+    loaded = Selector.from_pretrained(tmp_path)
+    assert loaded.fingerprint() == selector.fingerprint()
+    file = tmp_path / "selector.json"
+    saved = json.loads(file.read_text())
+    del saved["options"]["encoder"]["chunk_size_feed_forward"]  # as though it had come with a later version
+    file.write_text(json.dumps(saved))
+    older = Selector.from_pretrained(tmp_path)
+    assert json.loads(json.dumps(older.options())) == saved["options"]
+    older.save_pretrained(tmp_path / "again")
+    assert Selector.from_pretrained(tmp_path / "again").fingerprint() == older.fingerprint()
