@@ -58,7 +58,8 @@ def presence(counts: np.ndarray) -> np.ndarray:
 
 def c_log_c(counts: np.ndarray) -> np.ndarray:
     """Return c log c for each count c, the terms of an entropy; 0 for 0."""
-    return counts * np.log(np.maximum(counts, 1.0))
+    terms: np.ndarray = counts * np.log(np.maximum(counts, 1.0))
+    return terms
 
 
 def repeated_count(counts: np.ndarray) -> np.ndarray:

@@ -61,9 +61,12 @@ def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
         scores: (B, C), higher is better; an array, or a tensor on the CPU.
         gold: (B,) the columns of the gold candidates, counted from 0.
     """
-    scores, gold = np.asarray(scores), np.asarray(gold)
+    scores = np.asarray(scores)
+    gold = np.asarray(gold)
     below = scores < np.take_along_axis(scores, gold[:, None], axis=1)
-    return scores.shape[1] - below.sum(axis=1)  # counted from 1, because the gold candidate is not below itself
+    # Ranks count from 1, because the gold candidate is not below itself.
+    ranks: np.ndarray = scores.shape[1] - below.sum(axis=1)
+    return ranks
 
 
 def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:

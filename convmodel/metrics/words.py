@@ -43,7 +43,7 @@ def answer_words(text: str) -> list[str]:
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1.
     """
     bare = _ARTICLES.sub(" ", _PUNCTUATION.sub("", text.lower()))
-    return _SPACELESS.sub(r" \1 ", bare).split()
+    return str(_SPACELESS.sub(r" \1 ", bare)).split()
 
 
 def end_of_words(text: str, count: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The content of a file in, a reader of it out."""
+"""Readers of files with a given content."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import ConversationReader
+from convmodel.data.selection_example import SelectionReader
+
+UBUNTU_TEST = (
+    "Context,Ground Truth Utterance,Distractor_0,Distractor_1\n"
+    '"a , b __eou__ c __eou__ __eot__ d __eou__ __eot__ ","e , f __eou__ g __eou__",h __eou__,"i ""j"" __eou__"\n'
+)
 
 MakeReader = Callable[..., ConversationReader]
+MakeChoices = Callable[..., SelectionReader]
 
 
 @pytest.fixture
@@ -17,5 +24,15 @@ def reader(tmp_path: Path) -> MakeReader:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return ConversationReader(path, **options)
+
+    return make
+
+
+@pytest.fixture
+def choices(tmp_path: Path) -> MakeChoices:
+    def make(content: str | bytes, *, name: str = "choices", **options: Any) -> SelectionReader:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return SelectionReader(path, **options)
 
     return make

@@ -124,66 +124,6 @@ def test_checking_agrees_with_a_check_of_one_turn_after_the_other() -> None:
 # Reading
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "train.jsonl"
-    path.write_text(LINE * 2 + "[]\n" + LINE + "[1]\n")
-    return path
-
-
-def test_stop_raises_at_the_first_problem_and_says_where(file: Path) -> None:
-    reader = ConversationReader(file)
-    read = []
-    with pytest.raises(ConversationFileError) as caught:
-        for conversation in reader:
-            read.append(conversation)
-    assert len(read) == reader.report.conversations == 2
-    assert str(caught.value) == f"{file}:3: there are no turns; give at least one, or read with on_error='skip'"
-
-
-def test_skip_counts_and_reads_on_and_each_iteration_starts_anew(file: Path) -> None:
-    reader = ConversationReader(str(file), on_error="skip")
-    assert reader.report.conversations == 0
-    for _ in range(2):
-        assert len(list(reader)) == 3
-        assert (reader.report.conversations, reader.report.skipped) == (3, 2)
-    assert reader.report.summary() == (
-        f"{file}: JSON Lines, 3 conversations; 2 lines skipped: first {file}:3: there are no turns; give at least one"
-    )
-
-
-def test_the_summary_of_a_clean_file_is_short(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_text(LINE * 2400)
-    reader = ConversationReader(path)
-    for _ in reader:
-        pass
-    assert reader.report.summary() == f"{path}: JSON Lines, 2,400 conversations"
-
-
-def test_every_conversation_can_be_had_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text('context,response\n"a\nb",c\nonly\n\nd,e\n')
-    reader = ConversationReader(path, on_error="skip")
-    assert [(line, conversation.turns) for line, conversation in reader.with_line_numbers()] == [
-        (2, ("a\nb", "c")),
-        (6, ("d", "e")),
-    ]
-    assert (reader.report.conversations, reader.report.skipped) == (2, 1)
-    assert reader.report.problems[0].startswith(f"{reader.location(4)}: ")
-    assert list(reader) == [conversation for _, conversation in reader.with_line_numbers()]
-    assert ConversationReader("hub://org/name?column=x").location(7) == "hub://org/name?column=x:row 7"
-
-
-def test_only_the_first_ten_problems_are_kept(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text("[]\n" * 25 + LINE)
-    reader = ConversationReader(path, on_error="skip")
-    assert len(list(reader)) == 1
-    assert reader.report.skipped == 25
-    assert len(reader.report.problems) == 10
-
-
 def test_how_many_turns_a_conversation_needs_can_be_said(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('["a"]\n{"turns": ["b"]}\n["c", "d"]\n["e", "f", "g"]\n')
@@ -194,65 +134,6 @@ def test_how_many_turns_a_conversation_needs_can_be_said(tmp_path: Path) -> None
         list(read_conversations(path, min_turns=3))
     with pytest.raises(ValueError, match="min_turns=0: give 1 for contexts"):
         ConversationReader(path, min_turns=0)
-
-
-def test_two_iterations_at_once_do_not_disturb_each_other(file: Path) -> None:
-    reader = ConversationReader(file, on_error="skip")
-    assert [a == b for a, b in zip(reader, reader, strict=True)] == [True] * 3
-    assert reader.report.conversations == 3
-
-
-def test_a_file_of_which_nothing_can_be_used_is_an_error_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text("[]\n[1, 2]\n")
-    reader = ConversationReader(path, on_error="skip")
-    with pytest.raises(ConversationFileError, match=r"no conversation could be used, 2 lines skipped; first .*:1: the"):
-        list(reader)
-    assert reader.report.skipped == 2
-
-
-def test_a_missing_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"no.jsonl: there is no such file in {tmp_path}; check the path"):
-        ConversationReader("no.jsonl")
-    with pytest.raises(FileNotFoundError, match="there is no such file"):
-        ConversationReader("no.jsonl", format="jsonl")
-
-
-def test_a_folder_in_place_of_a_file_is_told_with_what_is_in_it(file: Path) -> None:
-    with pytest.raises(IsADirectoryError, match=r"is a folder \(train.jsonl\); give one file"):
-        ConversationReader(file.parent)
-
-
-def test_a_pipe_is_refused_because_it_cannot_be_read_twice(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="is a pipe or a device"):
-        ConversationReader(tmp_path / "pipe")
-
-
-@pytest.mark.parametrize(
-    ("options", "wanted"),
-    [
-        ({"on_error": "ignore"}, "on_error='ignore': allowed are 'stop' and 'skip'"),
-        ({"format": "xml"}, "format='xml': allowed are parlai, fbdialog, ubuntu, csv, tsv, jsonl, hub"),
-        ({"max_line_bytes": 0}, "max_line_bytes=0: give the longest"),
-    ],
-)
-def test_an_unknown_option_is_told_at_once(file: Path, options: Any, wanted: str) -> None:
-    with pytest.raises(ValueError, match=wanted):
-        ConversationReader(file, **options)
-    with pytest.raises(ValueError, match=wanted):
-        read_conversations(file, **options)
-
-
-def test_a_reader_can_be_sent_to_another_process(file: Path) -> None:
-    reader = pickle.loads(pickle.dumps(ConversationReader(file, on_error="skip")))
-    assert len(list(reader)) == 3
-
-
-def test_leaving_in_the_middle_closes_the_file(file: Path) -> None:
-    # An unclosed file would warn, and warnings are errors.
-    assert next(read_conversations(file)).turns == ("a", "b")
 
 
 # Writing
@@ -375,10 +256,3 @@ def test_the_real_conversations_are_read() -> None:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     assert sum(1 for _ in read_conversations(path)) == 21_726
-
-
-def test_the_fingerprint_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
-    for name, content in {"a": b'["a", "b"]', "b": b'["a", "b"]', "c": b'["a", "c"]'}.items():
-        (tmp_path / f"{name}.jsonl").write_bytes(content)
-    a, b, c = (ConversationReader(tmp_path / f"{name}.jsonl").fingerprint() for name in "abc")
-    assert a == b != c

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import ConversationFileError, ConversationReader
-from convmodel.data.lines import read_lines, open_atomic
+from convmodel.data.lines import open_atomic, read_lines
 
 CONTENTS = {
     "jsonl": '["a", "b"]\n',

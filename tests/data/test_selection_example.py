@@ -3,15 +3,15 @@
 import gzip
 import json
 import random
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from convmodel.data.conversation import ConversationFileError, read_conversations
+from convmodel.data.conversation import ConversationFileError
 from convmodel.data.selection_example import SelectionExample, SelectionReader
+from tests.data.conftest import UBUNTU_TEST, MakeChoices
 
 CONVAI2 = (
     "1 your persona: i fly .\n"
@@ -21,25 +21,6 @@ CONVAI2 = (
     "1 your persona: i swim .\n"
     "2 hey\they !\t\tbye|hey !\n"
 )
-
-UBUNTU_TEST = (
-    "Context,Ground Truth Utterance,Distractor_0,Distractor_1\n"
-    '"a , b __eou__ c __eou__ __eot__ d __eou__ __eot__ ","e , f __eou__ g __eou__",h __eou__,"i ""j"" __eou__"\n'
-)
-UBUNTU_TRAIN = "Context,Utterance,Label\na __eou__ __eot__,b __eou__ __eot__,1\na __eot__,c,0\nd,e,1.0\n"
-
-MakeChoices = Callable[..., SelectionReader]
-
-
-@pytest.fixture
-def choices(tmp_path: Path) -> MakeChoices:
-    def make(content: str | bytes, *, name: str = "choices", **options: Any) -> SelectionReader:
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return SelectionReader(path, **options)
-
-    return make
-
 
 # The example
 
@@ -131,23 +112,6 @@ def test_parlai_text_is_read_too_and_further_labels_are_no_distractors(choices: 
         (1, SelectionExample(("a",), ("d|", "b"), 1, ("p",))),
         (2, SelectionExample(("a", "b", "e"), ("f", "g"), 0, ("p",))),
     ]
-
-
-def test_the_marks_of_ubuntu_part_turns_and_utterances(choices: MakeChoices) -> None:
-    reader = choices(UBUNTU_TEST)
-    assert list(reader) == [SelectionExample(("a , b\nc", "d"), ("h", 'i "j"', "e , f\ng"), 2)]
-    assert reader.report.summary().endswith("Ubuntu V2 CSV, 1 example of 3 candidates")
-
-
-def test_ubuntu_train_gives_what_is_labelled_1(choices: MakeChoices) -> None:
-    assert list(choices(UBUNTU_TRAIN)) == [SelectionExample(("a",), ("b",), 0), SelectionExample(("d",), ("e",), 0)]
-
-
-def test_ubuntu_files_are_conversations_too(tmp_path: Path) -> None:
-    for name, content in {"test": UBUNTU_TEST, "train": UBUNTU_TRAIN}.items():
-        (tmp_path / name).write_text(content)
-    assert [each.turns for each in read_conversations(tmp_path / "test")] == [("a , b\nc", "d", "e , f\ng")]
-    assert [each.turns for each in read_conversations(tmp_path / "train")] == [("a", "b"), ("d", "e")]
 
 
 @pytest.mark.parametrize("content", [CONVAI2, UBUNTU_TEST, '{"turns": ["a"], "candidates": ["b"]}'])

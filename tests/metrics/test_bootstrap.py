@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convmodel.metrics import bootstrap
-from convmodel.metrics.bootstrap import holm, percentile_interval, p_value, resample
+from convmodel.metrics.bootstrap import holm, p_value, percentile_interval, resample
 from convmodel.metrics.likelihood import perplexity
 from convmodel.metrics.metric import Metric, ratio
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from convmodel.metrics.likelihood import TokenCounts, bits_per_character, perplexity
-from convmodel.metrics.metric import Metric, ratio, sum_by_unit
 
 
 def test_perplexity_is_one_over_the_geometric_mean_of_the_probabilities() -> None:
@@ -24,16 +23,3 @@ def test_sums_that_no_float_can_raise_stay_in_order() -> None:
 
 def test_one_token_counts_as_the_trainer_counts_it() -> None:
     assert TokenCounts(3.0, 2).perplexity == float(perplexity(np.array([3.0, 2.0]))) == math.exp(1.5)
-
-
-def test_a_metric_sums_first_and_divides_once() -> None:
-    rows = sum_by_unit([[1, 1], [9, 99], [0, 100]], [0, 1, 1], columns=2)
-    assert rows.tolist() == [[1, 1], [9, 199]]
-    assert Metric("mean", rows, ratio).value == 10 / 200
-
-
-def test_no_examples_have_no_value() -> None:
-    rows = sum_by_unit([], [], columns=2)
-    assert rows.shape == (0, 2)
-    assert math.isnan(Metric("mean", rows, ratio).value)
-    assert math.isnan(Metric("perplexity", rows, perplexity).value)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.metrics.repetition import in_last_n, count_repeats, count_repeats_from, count_repeats_within
+from convmodel.metrics.repetition import count_repeats, count_repeats_from, count_repeats_within, in_last_n
 
 
 def texts(seed: int, count: int) -> list[str]:

@@ -162,7 +162,8 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
             missing = f"has no column {name!r}" if name else "the address names no column"
             option = "column" if name == address.column else "meta"
             raise DataFileError(f"{source}: {missing}; write {option}=... with one of {', '.join(columns)}")
-    return rows.select_columns(list(dict.fromkeys(wanted)))
+    selected: Iterable[Any] = rows.select_columns(list(dict.fromkeys(wanted)))
+    return selected
 
 
 def _first_line(error: Exception) -> str:
