@@ -136,7 +136,10 @@ async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
 
 
 @router.get(
-    "/{id}", summary="Read a conversation", response_model=schemas.ConversationBody, responses=error_responses(*READ_ERRORS)
+    "/{id}",
+    summary="Read a conversation",
+    response_model=schemas.ConversationBody,
+    responses=error_responses(*READ_ERRORS),
 )
 async def read(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Return a conversation with all of its turns."""
@@ -144,7 +147,10 @@ async def read(conversations: ConversationsDep, owner: Owner, id: ConversationId
 
 
 @router.patch(
-    "/{id}", summary="Change settings", response_model=schemas.ConversationBody, responses=error_responses(*CHANGE_ERRORS)
+    "/{id}",
+    summary="Change settings",
+    response_model=schemas.ConversationBody,
+    responses=error_responses(*CHANGE_ERRORS),
 )
 async def change(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ConversationChange
@@ -199,7 +205,10 @@ async def say(
     "/{id}/reply",
     summary="Reply to the waiting turn",
     response_model=schemas.AnswerBody,
-    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)},
+    responses={
+        **error_responses(*CHANGE_ERRORS, *JOB_STATUSES),
+        **stream_responses(schemas.AnswerBody, STREAM, *EVENTS),
+    },
 )
 async def reply(
     turns: TurnsDep,
@@ -218,7 +227,10 @@ async def reply(
     "/{id}/retry",
     summary="Replace the last reply",
     response_model=schemas.AnswerBody,
-    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)},
+    responses={
+        **error_responses(*CHANGE_ERRORS, *JOB_STATUSES),
+        **stream_responses(schemas.AnswerBody, STREAM, *EVENTS),
+    },
 )
 async def retry(
     turns: TurnsDep,
