@@ -21,13 +21,13 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["train"]:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["train"]:
         from convmodel.trainer import main as train
 
-        train(given[1:])
+        train(arguments[1:])
         return 0
-    options = _parser().parse_args(given)
+    options = _parser().parse_args(arguments)
     from convmodel.errors import report_errors
 
     with report_errors():

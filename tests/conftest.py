@@ -1,4 +1,4 @@
-"""Tiny tokenizers and models in memory, and the real data where it lies; the network is never asked."""
+"""Fixtures: tiny tokenizers and models in memory, and the folder of real data. The network is never used."""
 
 import os
 
@@ -19,7 +19,7 @@ from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import Architecture, NewEncoder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
-# Started in the background by a shell, a program ignores Ctrl-C, and so does whatever it starts; tests send it.
+# A program that a shell starts in the background ignores Ctrl-C, as do its child processes; tests send Ctrl-C to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEXTS = [
@@ -28,7 +28,7 @@ TEXTS = [
     "Where do you live? I live in a small house by the sea.",
     "Do you like music? Yes, I play the guitar and the piano.",
 ]
-"""What the small vocabulary is learned from."""
+"""The texts from which the small vocabulary is learned."""
 
 PIECES = [
     *["a", "bc", "DEF", "42", "hello", "I", "am", "you"],
@@ -37,11 +37,11 @@ PIECES = [
     *["é", "ß", "Ω", "ж", "日本語", "こんにちは", "元気？", "한국", "العربية", "👋", "👩‍👩‍👧", "🏳️‍🌈", "e\u0301"],
     *["<sep>", "<|endoftext|>", "<speaker0>", "<speaker1>", "[SEP]", "[CLS]", "</s>", "<s>", "<", ">", "sep"],
 ]
-"""What random texts are put together from."""
+"""The parts of random texts."""
 
 
 def random_text(source: random.Random, *, longest: int = 12) -> str:
-    """A text that is a turn: never only white space."""
+    """Return a random turn, which is never only white space."""
     while True:
         text = "".join(source.choice(PIECES) for _ in range(source.randint(1, longest)))
         if text.strip():
@@ -49,7 +49,7 @@ def random_text(source: random.Random, *, longest: int = 12) -> str:
 
 
 def random_turns(source: random.Random, *, most: int = 8, longest: int = 8) -> list[str]:
-    """The turns of a conversation."""
+    """Return the random turns of a conversation."""
     return [random_text(source, longest=longest) for _ in range(source.randint(1, most))]
 
 
@@ -61,7 +61,7 @@ def _one_thread_and_one_seed() -> None:
 
 @pytest.fixture
 def tokenizer() -> ConversationTokenizer:
-    """A byte-level BPE of a few hundred tokens, whose separator is `<sep>`."""
+    """A byte-level BPE tokenizer of a few hundred tokens with the separator `<sep>`."""
     return ConversationTokenizer.learn(TEXTS * 3, 320)
 
 
@@ -70,9 +70,9 @@ MakeModel = Callable[..., ConversationModel]
 
 @pytest.fixture
 def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
-    """Makes GPT-2s with random weights, far enough apart that no two logits are equal.
+    """A factory of GPT-2 models with random weights, large enough that no two logits are equal.
 
-    `ending` above 0 makes the separator likelier, so that some replies end by themselves; at 3 about nine of ten do.
+    `ending` above 0 raises the probability of the separator, so that some replies end; at 3 about nine of ten do.
     """
 
     def make(*, n_positions: int = 64, seed: int = 0, ending: float = 0.0) -> ConversationModel:
@@ -98,7 +98,7 @@ def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
 
 @pytest.fixture
 def model(make_model: MakeModel) -> ConversationModel:
-    """A GPT-2 of 64 positions."""
+    """A GPT-2 model with 64 positions."""
     return make_model()
 
 
@@ -107,34 +107,34 @@ MakeSelector = Callable[..., BiEncoder]
 
 @pytest.fixture
 def make_selector(tokenizer: ConversationTokenizer) -> MakeSelector:
-    """Makes selectors whose random weights are far enough apart that no two scores are equal."""
+    """A factory of selectors with random weights, large enough that no two scores are equal."""
 
     def make(cls: type[BiEncoder] = BiEncoder, architecture: Architecture = "bert", **options: object) -> BiEncoder:
         torch.manual_seed(0)
         sizes = NewEncoder(architecture, layers=2, heads=2, width=16, positions=64)
         given: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
-        found = cls.from_scratch(tokenizer, sizes, **given)  # type: ignore[arg-type]
+        selector = cls.from_scratch(tokenizer, sizes, **given)  # type: ignore[arg-type]
         with torch.no_grad():
-            for weights in found.network.parameters():
+            for weights in selector.network.parameters():
                 weights.add_(torch.randn_like(weights) * 0.3)
-        found.network.eval()
-        return found
+        selector.network.eval()
+        return selector
 
     return make
 
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The real data; a test that uses it is marked `data`."""
+    """The folder of real data, for tests with the marker `data`."""
     folder = Path(os.environ.get("CONVMODEL_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"there is no real data in {folder}; set CONVMODEL_DATA to where it lies")
+        pytest.skip(f"there is no real data in {folder}; set CONVMODEL_DATA to its folder")
     return folder
 
 
 @pytest.fixture(scope="session")
 def gpt2_folder(data_folder: Path) -> Path:
-    """The vocabulary of GPT-2."""
+    """The folder of GPT-2's vocabulary."""
     folder = data_folder / "gpt2_bpe"
     if not (folder / "vocab.json").is_file():
         pytest.skip(f"there is no GPT-2 vocabulary in {folder}")

@@ -1,4 +1,4 @@
-"""A Responder without a model, for front ends: deterministic by seed, slow or broken where a test wants it."""
+"""Fake responders without a model, for tests of front ends: deterministic by seed, optionally slow or failing."""
 
 import random
 import threading
@@ -11,20 +11,25 @@ from convmodel.responders.protocol import Candidate, Finish, Load, QueueFull, Re
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
 Write = Callable[[Sequence[str], int, Mapping[str, Any]], str]
-"""Context, seed and options in, a reply out."""
+"""A function from context, seed and options to the text of a reply."""
 
 
 def some_words(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
-    """Words that depend on everything."""
+    """Return random words, deterministic by all arguments."""
     source = random.Random(repr((list(context), seed, sorted(options.items(), key=repr))))
     return " ".join(source.choice(WORDS) for _ in range(source.randint(1, 6)))
 
 
-class FakeReplying:
-    """A reply of a FakeResponder: a word a piece."""
+class FakeReplyHandle:
+    """The handle of a FakeResponder's reply, which yields one word at a time."""
 
-    def __init__(self, make: "FakeResponder", texts: list[str], *, seed: int | None, context: Sequence[str]) -> None:
-        self._make, self._texts, self._seed, self._context = make, texts, seed, context
+    def __init__(
+        self, responder: "FakeResponder", texts: list[str], *, seed: int | None, context: Sequence[str]
+    ) -> None:
+        self._responder = responder
+        self._texts = texts
+        self._seed = seed
+        self._context = context
         self._cancelled = threading.Event()
         self._written: list[str] = []
         self._lock = threading.Lock()
@@ -35,19 +40,19 @@ class FakeReplying:
         text = self._texts[0]
         pieces = [text] if len(self._texts) > 1 else [f"{' ' if n else ''}{w}" for n, w in enumerate(text.split(" "))]
         for number, piece in enumerate(pieces):
-            if self._make.pause(number, self._cancelled):
+            if self._responder.pause(number, self._cancelled):
                 return
-            if self._make.error is not None and number == self._make.error_after:
-                raise self._make.error
+            if self._responder.error is not None and number == self._responder.error_after:
+                raise self._responder.error
             self._written.append(piece)
             yield piece
 
     def cancel(self) -> None:
-        """Ends it now."""
+        """End the reply."""
         self._cancelled.set()
 
     def result(self) -> Reply:
-        """Waits for the end."""
+        """Wait for the end of the reply, and return it."""
         with self._lock:
             if not self.ended and not self._written:
                 for _ in self:
@@ -70,14 +75,15 @@ class FakeReplying:
 
 
 class FakeResponder:
-    """Replies with what `write` says.
+    """A responder whose replies are the results of `write`.
 
     Args:
-        write: makes the replies.
-        seconds: before each piece.
-        hold: a piece of this number, and those after it, come only after `go_on` is set.
-        error: is raised before the piece of number `error_after`.
-        capacity: more replies at a time than these are refused.
+        write: the function that returns the text of a reply.
+        seconds: the delay before each piece.
+        hold: the index of the first piece that waits until `go_on` is set.
+        error: an exception to raise before the piece with the index `error_after`.
+        error_after: the index of the piece at which `error` is raised.
+        capacity: the maximum number of replies at a time; further requests raise QueueFull.
     """
 
     def __init__(
@@ -90,19 +96,24 @@ class FakeResponder:
         error_after: int = 0,
         capacity: int | None = None,
     ) -> None:
-        self._write, self._seconds, self._hold, self._capacity = write, seconds, hold, capacity
-        self.error, self.error_after = error, error_after
-        self.go_on, self.held = threading.Event(), threading.Event()
+        self._write = write
+        self._seconds = seconds
+        self._hold = hold
+        self._capacity = capacity
+        self.error = error
+        self.error_after = error_after
+        self.go_on = threading.Event()
+        self.held = threading.Event()
         self.closed = False
         self.asked: list[dict[str, Any]] = []
-        self.running: list[FakeReplying] = []
+        self.running: list[FakeReplyHandle] = []
 
     options: Mapping[str, Any] = {"do_sample": True, "num_return_sequences": 1, "temperature": 1.0, "top_k": 50}
     load = Load()
     presets: Mapping[str, Mapping[str, Any]] = {"bold": {"temperature": 1.5}, "sober": {"do_sample": False}}
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Knows the names of its own options, and wants a temperature above 0."""
+        """Check the names of options, and that the temperature is above 0."""
         for name, value in options.items():
             if name not in self.options:
                 raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
@@ -117,8 +128,8 @@ class FakeResponder:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> FakeReplying:
-        """Begins to reply."""
+    ) -> FakeReplyHandle:
+        """Start a reply."""
         used = {**self.options, **(options or {})}
         self.check_options(used)
         if any("too long" in turn for turn in context):
@@ -131,14 +142,14 @@ class FakeResponder:
         )
         drawn = 0 if seed is None or not used["do_sample"] else seed
         texts = [self._write(context, drawn + 1000 * n, used) for n in range(used["num_return_sequences"])]
-        replying = FakeReplying(
+        replying = FakeReplyHandle(
             self, list(dict.fromkeys(texts)), seed=drawn if used["do_sample"] else None, context=context
         )
         self.running.append(replying)
         return replying
 
     def pause(self, number: int, cancelled: threading.Event) -> bool:
-        """Waits before a piece; whether the reply was cancelled."""
+        """Wait before a piece; return whether the reply was cancelled."""
         if self._seconds:
             cancelled.wait(self._seconds)
         if self._hold is not None and number >= self._hold:
@@ -148,7 +159,7 @@ class FakeResponder:
         return cancelled.is_set()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Record that the responder was closed."""
         self.closed = True
 
     def __enter__(self) -> "FakeResponder":
@@ -159,7 +170,7 @@ class FakeResponder:
 
 
 class FakeDocuments:
-    """Writes documents without a model, for front ends."""
+    """A document writer without a model."""
 
     options: Mapping[str, Any] = {"temperature": 1.0, "num_return_sequences": 1}
     load = Load()
@@ -169,7 +180,7 @@ class FakeDocuments:
         self.asked: list[dict[str, Any]] = []
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Knows its own."""
+        """Check the names of options."""
         for name in options:
             if name not in self.options:
                 raise ValueError(f"{name}: there is no such option; there are {', '.join(self.options)}")
@@ -177,21 +188,24 @@ class FakeDocuments:
     def start(
         self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> "FakeDocument":
-        """Begins."""
+        """Start a document."""
         self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
         return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences") or 1, seed=seed)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class FakeDocument:
-    """A document that is being written; what is written holds markup."""
+    """The handle of a FakeDocuments' document, whose text contains markup."""
 
-    tokens_read, tokens_dropped, meta_tokens_dropped = 3, 1, 0
+    tokens_read = 3
+    tokens_dropped = 1
+    meta_tokens_dropped = 0
 
     def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
-        self.prompt, self.meta = prompt, meta
+        self.prompt = prompt
+        self.meta = meta
         self.finishes: Sequence[Finish] = ["length" if n == 1 else "end" for n in range(count)]
         self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
         self.documents: Sequence[str] = [prompt + text for text in self.texts]
@@ -203,8 +217,8 @@ class FakeDocument:
         yield from (f"{word} " for word in self.texts[0].split(" "))
 
     def cancel(self) -> None:
-        """It is over at once."""
+        """Do nothing: the document is complete from the start."""
 
     def result(self) -> "FakeDocument":
-        """All that was written."""
+        """Return the complete document."""
         return self

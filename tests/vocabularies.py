@@ -1,4 +1,4 @@
-"""Tokenizers of every family, built in memory, all of which hold their control tokens as words."""
+"""Small tokenizers of every family, built in memory. The text of their control tokens is in their vocabularies too."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "how", "are", "you", "a", 
 
 
 def byte_level(**options: str) -> PreTrainedTokenizerFast:
-    """As GPT-2's: bytes, merges and `<|endoftext|>`."""
+    """Return a tokenizer like GPT-2's: bytes, merges and `<|endoftext|>`."""
     rust = Tokenizer(models.BPE())
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     rust.decoder = decoders.ByteLevel()
@@ -27,12 +27,12 @@ def byte_level(**options: str) -> PreTrainedTokenizerFast:
 
 
 def end_of_text() -> PreTrainedTokenizerFast:
-    """A byte-level vocabulary with an end of text and no separator, as GPT-2's."""
+    """Return a byte-level tokenizer with an end-of-text token and without a separator, like GPT-2's."""
     return byte_level(bos_token="<|endoftext|>", eos_token="<|endoftext|>", unk_token="<|endoftext|>")
 
 
 def word_level(**options: str | None) -> PreTrainedTokenizerFast:
-    """Words between white space, `[SEP]` one of them."""
+    """Return a tokenizer of words separated by white space, with `[SEP]` among them."""
     rust = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     rust.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     names = {"unk_token": "[UNK]", "sep_token": "[SEP]", "cls_token": "[CLS]", "pad_token": "[PAD]"}
@@ -40,7 +40,7 @@ def word_level(**options: str | None) -> PreTrainedTokenizerFast:
 
 
 def word_piece() -> PreTrainedTokenizerFast:
-    """As BERT's: lower case, and `[CLS]` and `[SEP]` put around every text by the tokenizer itself."""
+    """Return a tokenizer like BERT's: lower case, with `[CLS]` and `[SEP]` added around every text."""
     vocabulary = {word: i for i, word in enumerate([*WORDS, "##lo", "hel", "##s", "[", "]", "sep", "cls"])}
     rust = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     rust.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -55,14 +55,14 @@ def word_piece() -> PreTrainedTokenizerFast:
 
 
 def cased_word_piece() -> PreTrainedTokenizerFast:
-    """The same without lower case, so that the word `[SEP]` stays the control token's."""
+    """Return a `word_piece` tokenizer without lower-casing, so that the text `[SEP]` matches the control token."""
     tokenizer = word_piece()
     tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
     return tokenizer
 
 
 def unigram() -> PreTrainedTokenizerFast:
-    """As sentencepiece's: pieces with scores, `</s>` and `<sep>` among them."""
+    """Return a tokenizer like sentencepiece's: pieces with scores, including `</s>` and `<sep>`."""
     pieces = ["<unk>", "</s>", "<sep>", "▁", "▁a", "a", "b", "hello", "▁hello", *"<>/sep?helo"]
     rust = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(dict.fromkeys(pieces))], unk_id=0))
     rust.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -71,7 +71,7 @@ def unigram() -> PreTrainedTokenizerFast:
 
 
 class Letters(PreTrainedTokenizer):
-    """A tokenizer in Python, without a Rust part: one token a character."""
+    """A tokenizer in pure Python with one token per character."""
 
     def __init__(self, **options: str) -> None:
         letters = ["<unk>", "</s>", *map(chr, range(32, 127))]
@@ -80,11 +80,11 @@ class Letters(PreTrainedTokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """Without added tokens."""
+        """The size of the vocabulary without added tokens."""
         return len(self._ids)
 
     def get_vocab(self) -> dict[str, int]:
-        """With added tokens."""
+        """Return the vocabulary with added tokens."""
         return self._ids | self.added_tokens_encoder
 
     def _tokenize(self, text: str, **_: Any) -> list[str]:

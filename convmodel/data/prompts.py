@@ -73,7 +73,7 @@ def _parse_json_line(number: int, text: str) -> PromptRecord:
     try:
         encode_json(other_fields).encode()
     except ValueError as error:  # NaN, or a lone surrogate
-        raise ValueError(f"what stands beside prompt and meta cannot be written again ({error}); remove it") from None
+        raise ValueError(f"other fields cannot be written as JSON ({error}); remove them") from None
     return PromptRecord(number, value.get("prompt"), value.get("meta"), other_fields)
 
 

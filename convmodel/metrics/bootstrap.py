@@ -28,7 +28,7 @@ def resample(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np
         resamples: R, the number of resamples.
         seed: the random seed; equal seeds and numbers of units give equal resamples.
     """
-    if not metrics or len(metrics[0].rows) < 2:  # all resamples of one unit are equal, and say nothing of its variance
+    if not metrics or len(metrics[0].rows) < 2:  # all resamples of a single unit are equal
         return [np.full(resamples, math.nan) for _ in metrics]
     rows = np.concatenate([metric.rows for metric in metrics], axis=1)
     sums = np.empty((resamples, rows.shape[1]))

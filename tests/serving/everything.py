@@ -9,7 +9,7 @@ from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
-from tests.fakes import FakeDocument, FakeDocuments, FakeReplying, FakeResponder
+from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder
 
 
 class WillingResponder(FakeResponder):
@@ -26,7 +26,7 @@ class WillingResponder(FakeResponder):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
-    ) -> FakeReplying:
+    ) -> FakeReplyHandle:
         del self.asked[:]
         return super().start(
             [turn[:40] for turn in context], persona=persona, options=options, seed=seed, session=session

@@ -114,7 +114,7 @@ def _literal(text: str) -> Any:
     outside = sum(map(len, _STRING.split(text)))
     if outside > MAX_OUTSIDE_CHARACTERS:
         raise ValueError(
-            f"{outside:,} characters stand outside of strings, {MAX_OUTSIDE_CHARACTERS:,} are allowed; {_WANTED}"
+            f"{outside:,} characters are outside strings, {MAX_OUTSIDE_CHARACTERS:,} are allowed; {_WANTED}"
         )
     try:
         with warnings.catch_warnings():  # an invalid escape sequence is kept as it is

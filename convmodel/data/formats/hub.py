@@ -75,14 +75,14 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
     )
 
     path, _, query = source.removeprefix(SCHEME).partition("?")
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(given) - set(options))
+    values = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(values) - set(options))
     if unknown:
         raise ValueError(f"{source}: unknown option {unknown[0]!r}; allowed are {', '.join(options)}")
-    empty = [name for name, value in given.items() if not value]
+    empty = [name for name, value in values.items() if not value]
     if not path or empty:
         raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {example}")
-    return HubAddress(path, **given)
+    return HubAddress(path, **values)
 
 
 def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:

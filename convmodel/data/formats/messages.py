@@ -66,9 +66,9 @@ def _role_and_text(message: Any, i: int) -> tuple[str, str]:
 
 def _text_parts(parts: Sequence[Any], i: int) -> list[str]:
     for part in parts:
-        given = part if isinstance(part, Mapping) else {}
-        if given.get("type") != "text" or not isinstance(given.get("text"), str):
-            kind = shorten(repr(given["type"])) if "type" in given else describe_type(part)
+        fields = part if isinstance(part, Mapping) else {}
+        if fields.get("type") != "text" or not isinstance(fields.get("text"), str):
+            kind = shorten(repr(fields["type"])) if "type" in fields else describe_type(part)
             allowed = '{"type": "text", "text": ...}'
             raise ValueError(f"message {i} has a part that is not text ({kind}); allowed is {allowed}")
     return [part["text"] for part in parts]

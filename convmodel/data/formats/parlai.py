@@ -36,7 +36,8 @@ def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
         if _ends_episode(line.text):
             if episode and not dropping:
                 yield episode.record()
-            episode, dropping = None, False
+            episode = None
+            dropping = False
     if episode and not dropping:
         yield episode.record()
 

@@ -104,7 +104,7 @@ def test_lines_of_python_are_what_python_makes_of_them(tmp_path: Path) -> None:
         ("{['a']: 'x'}", "not a Python literal: unhashable type: 'list'; write"),
         ("{'body': 'x'}" + "[" * 300, "not a Python literal: .*; write"),
         ("-" * 60_000 + "1", "not a Python literal: nested too deeply; write"),
-        ("{'body': [" + "1," * 40_000 + "]}", "80,0.. characters stand outside of strings, 65,536 are allowed"),
+        ("{'body': [" + "1," * 40_000 + "]}", "80,0.. characters are outside strings, 65,536 are allowed"),
         ("{'body': b'x'}", "body is of type bytes, not a string"),
         ("('body', 'x')", "the line is a list; write"),
         ("{'body': 'a\x00b'}", "not a Python literal: source code string cannot contain null bytes; write"),
