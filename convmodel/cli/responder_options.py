@@ -151,7 +151,7 @@ def writer_name(options: Namespace) -> str | None:
 
 
 def title(options: Namespace) -> str:
-    """What replies, for a person."""
+    """Return the names of the models and candidates for the user."""
     documents = getattr(options, "documents", None)
     names = [writer_name(options), options.selector, options.index or options.candidates, documents]
     return " + ".join(str(name) for name in names if name is not None)

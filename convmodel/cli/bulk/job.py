@@ -82,7 +82,7 @@ def files_digest(name: str) -> str:
     """Return a digest of a file, or of all files below a folder.
 
     Raises:
-        FileNotFoundError: when there is no such file or folder.
+        FileNotFoundError: when the path does not exist.
     """
     top = Path(name)
     digest = hashlib.blake2b(digest_size=16)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of texts.
 
     Args:
@@ -44,7 +44,7 @@ class Outcome:
     """
 
     text: str = ""
-    table: Table | None = None
+    table: TextTable | None = None
     shown: tuple[tuple[str, str], ...] = ()
     reply: bool = False
     leave: bool = False

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, TextIO
 
-from convmodel.cli.chat.outcome import Outcome, Table
+from convmodel.cli.chat.outcome import Outcome, TextTable
 from convmodel.cli.chat.status import status_line
 from convmodel.cli.chat.text import to_one_line, to_printable
 from convmodel.responders.protocol import Reply
@@ -193,7 +193,7 @@ def plain_lines(outcome: Outcome, columns: int | None = None) -> list[str]:
     return [*lines, *to_printable(outcome.text).splitlines()]
 
 
-def _stacked(table: Table, columns: int) -> list[str]:
+def _stacked(table: TextTable, columns: int) -> list[str]:
     """Return the lines of a table for a narrow screen."""
     lines = []
     for n, (start, text, details) in enumerate(table.stacked(columns - 2)):
@@ -202,7 +202,7 @@ def _stacked(table: Table, columns: int) -> list[str]:
     return lines
 
 
-def _rows(table: Table) -> list[str]:
+def _rows(table: TextTable) -> list[str]:
     """Return the lines of a table with aligned columns; the last column is not padded."""
     rows = [tuple(to_one_line(cell) for cell in row) for row in (table.head, *table.rows)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.head) - 1)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convmodel.cli.chat import files
-from convmodel.cli.chat.outcome import Outcome, Table
+from convmodel.cli.chat.outcome import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.why import candidate_table, explain
 from convmodel.responders.option_values import parse_value, show_value
@@ -94,7 +94,7 @@ def _set(chat: Chat, argument: str) -> Outcome:
     name, value = parse_option(argument)
     if not name:
         rows = tuple((key, show_value(value), _origin(chat, key)) for key, value in chat.options.items())
-        return Outcome(table=Table(("option", "value", "from"), rows))
+        return Outcome(table=TextTable(("option", "value", "from"), rows))
     if not value:
         if name not in chat.options:
             chat.responder.check_options({name: None})
@@ -123,7 +123,7 @@ def _preset(chat: Chat, argument: str) -> Outcome:
         (name, ", ".join(f"{k}={show_value(v)}" for k, v in options.items())) for name, options in presets.items()
     )
     marked = None if chat.preset is None else list(presets).index(chat.preset)
-    return Outcome(table=Table(("preset", "options"), rows, marked))
+    return Outcome(table=TextTable(("preset", "options"), rows, marked))
 
 
 def _seed(chat: Chat, argument: str) -> Outcome:
@@ -188,7 +188,7 @@ def _help(chat: Chat, argument: str) -> Outcome:
         command = find_command(argument.removeprefix("/"))
         return Outcome(f"{command.usage}\n{command.help}")
     rows = tuple((command.usage, command.help) for command in COMMANDS)
-    return Outcome(HINTS, table=Table(("command", "what it does"), rows))
+    return Outcome(HINTS, table=TextTable(("command", "what it does"), rows))
 
 
 def _quit(chat: Chat, argument: str) -> Outcome:
@@ -208,32 +208,26 @@ Ctrl-C stops a reply; Ctrl-D leaves. //text says /text."""
 COMMANDS = (
     SlashCommand("reset", "", "begin a new conversation; persona, options and seed stay", _reset),
     SlashCommand("undo", "", "take back the last exchange", _undo),
-    SlashCommand("retry", "", "make the last reply anew, with another seed", _retry),
+    SlashCommand("retry", "", "regenerate the last reply with another seed", _retry),
     SlashCommand(
         "why",
         "[NUMBER]",
-        "the candidates of the last reply, where they came from and why the first won; a number takes that one",
+        "show the candidates of the last reply, their sources and why the first won; a number selects that one",
         _why,
     ),
     SlashCommand(
         "persona",
         "[TEXT | add TEXT | clear]",
-        "show the sentences about the one who replies; replace them by one; add one; forget them",
+        "show the persona; replace it by one sentence; add a sentence; clear it",
         _persona,
     ),
-    SlashCommand(
-        "set", "[NAME [VALUE | default]]", "show all options or one; set one, or take it back", _set, "options"
-    ),
-    SlashCommand(
-        "preset", "[NAME | off]", "show the sets of options; start over from one, or from none", _preset, "presets"
-    ),
-    SlashCommand(
-        "seed", "[NUMBER | off]", "show or fix the seed of the replies to come; off draws one for each", _seed
-    ),
+    SlashCommand("set", "[NAME [VALUE | default]]", "show all options or one; set one, or reset it", _set, "options"),
+    SlashCommand("preset", "[NAME | off]", "show the presets; switch to one, or to none", _preset, "presets"),
+    SlashCommand("seed", "[NUMBER | off]", "show or fix the seed of later replies; off draws one for each", _seed),
     SlashCommand(
         "save",
         "[! | +] FILE",
-        "write the conversation to a file that trains; ! replaces it, + adds to it",
+        "write the conversation to a file for training; ! replaces it, + appends to it",
         _save,
         "files",
     ),

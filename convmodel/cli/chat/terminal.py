@@ -25,7 +25,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from convmodel.cli.chat.completion import common_prefix, completions
-from convmodel.cli.chat.outcome import Outcome, Table
+from convmodel.cli.chat.outcome import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.status import status_line
 from convmodel.cli.chat.text import to_one_line, to_printable
@@ -135,7 +135,7 @@ class TerminalScreen:
             self._note(to_printable(outcome.text))
         self._console.print()
 
-    def _table(self, table: Table) -> None:
+    def _table(self, table: TextTable) -> None:
         if self._console.width >= table.min_columns:
             self._console.print(_rich_table(table))
             return
@@ -250,7 +250,7 @@ def _keys(chat: Chat) -> KeyBindings:
     return keys
 
 
-def _rich_table(table: Table) -> RichTable:
+def _rich_table(table: TextTable) -> RichTable:
     rich_table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style=NOTE, show_edge=False)
     for name in table.head:
         rich_table.add_column(Text(name), overflow="fold")

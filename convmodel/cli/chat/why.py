@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from convmodel.cli.chat.outcome import Table
+from convmodel.cli.chat.outcome import TextTable
 from convmodel.responders.option_values import show_value
 from convmodel.responders.protocol import Candidate, Reply
 
@@ -11,7 +11,7 @@ MIN_TEXT_COLUMNS = 20
 """Minimum width of the column of candidate texts."""
 
 
-def candidate_table(reply: Reply, chosen: int) -> Table:
+def candidate_table(reply: Reply, chosen: int) -> TextTable:
     """Return a table of the candidates with their scores, sources, and scores of earlier stages.
 
     Args:
@@ -25,7 +25,7 @@ def candidate_table(reply: Reply, chosen: int) -> Table:
     )
     head = ("", "score", "source", *stages, "candidate")
     widths = [max(len(row[n]) for row in (head, *rows)) + 2 for n in range(len(head) - 1)]
-    return Table(head, rows, chosen, min_columns=sum(widths) + MIN_TEXT_COLUMNS)
+    return TextTable(head, rows, chosen, min_columns=sum(widths) + MIN_TEXT_COLUMNS)
 
 
 def _stages(candidates: Sequence[Candidate]) -> list[str]:

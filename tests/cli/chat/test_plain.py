@@ -11,7 +11,6 @@ import pytest
 
 from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
-from convmodel.cli.chat.start import open_screen
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.wrapping import Wrapper
 from tests.fakes import FakeResponder
@@ -76,29 +75,6 @@ def test_an_error_in_a_pipe_is_one_line_with_its_place_and_status_2(text: bytes,
     assert done.returncode == 2
     assert done.stderr.decode().startswith(told) and done.stderr.count(b"\n") == 1
     assert done.stdout.count(b"\n") == replies
-
-
-def test_a_broken_pipe_ends_silently() -> None:
-    reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "--quiet"],
-        stdin=subprocess.PIPE,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    os.close(writing)
-    os.close(reading)
-    _, errors = process.communicate(b"Hello\n" * 3, timeout=60)
-    assert (process.returncode, errors) == (0, b"")
-
-
-def test_a_conversation_goes_on_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "talks.jsonl").write_text('["a", "b"]\n["c", "d", "e", "f"]\n')
-    done = piped(b"Hello\n", "--quiet", f"{tmp_path / 'talks.jsonl'}:2")
-    assert done.stdout.decode().startswith("5 3 Hello")
-    done = piped(b"Hello\n", "--quiet", str(tmp_path / "talks.jsonl"))
-    assert done.returncode == 2 and b"it has several conversations" in done.stderr
 
 
 def on_a_terminal(keys: bytes, **more: str) -> str:
@@ -193,21 +169,3 @@ def test_an_unfinished_turn_at_the_end_is_a_turn() -> None:
 def test_a_byte_order_mark_is_no_text() -> None:
     screen = PipeScreen(io.BytesIO(b"\xef\xbb\xbfHello\n"), replies=io.StringIO(), notes=None)
     assert screen.read() == "Hello"
-
-
-def test_a_chat_on_a_terminal_without_its_libraries_says_how_to_get_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
-    monkeypatch.delitem(sys.modules, "convmodel.cli.chat.terminal", raising=False)
-    for name in ("stdin", "stdout"):
-        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True, raising=False)
-    for name in ("stdout", "stderr"):
-        monkeypatch.setattr(getattr(sys, name), "reconfigure", lambda errors: None, raising=False)
-    with pytest.raises(SystemExit) as end:
-        open_screen()
-    assert end.value.code == 2
-    assert capsys.readouterr().err == (
-        'error: a chat on a terminal needs prompt_toolkit; pip install "convmodel[chat]"\n'
-    )

@@ -6,7 +6,7 @@ import math
 import pytest
 from rich.console import Console
 
-from convmodel.cli.chat.outcome import Outcome, Table
+from convmodel.cli.chat.outcome import Outcome, TextTable
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen, plain_lines
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
@@ -94,7 +94,9 @@ def test_the_field_is_readable_on_every_screen(columns: int, monkeypatch: pytest
 
 
 def test_narrow_rows_stand_below_each_other_with_their_names() -> None:
-    table = Table(("", "score", "source", "candidate"), (("1", "2.5", "", "aa"), ("10", "1.5", "written", "b")), 1, 30)
+    table = TextTable(
+        ("", "score", "source", "candidate"), (("1", "2.5", "", "aa"), ("10", "1.5", "written", "b")), 1, 30
+    )
     assert table.stacked(20) == [("1   ", "aa", "    score 2.5"), ("10  ", "b", "    score 1.5 ·\n    source written")]
     narrow = plain_lines(Outcome(table=table), 22)
     assert narrow == ["  1   aa", "      score 2.5", "* 10  b", "      score 1.5 ·", "      source written"]

@@ -1,0 +1,99 @@
+"""The command chat with a model, from the command line to the replies."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from convmodel.__main__ import main
+from tests.conftest import TEXTS, MakeModel, MakeSelector
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_model: MakeModel) -> str:
+    make_model(ending=3.0).save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+class Stdin(io.TextIOWrapper):
+    """A pipe with something in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(io.BytesIO(text.encode()))
+
+
+def test_a_model_replies_through_a_pipe(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["chat", "--model", folder, "--seed", "3", "--set", "min_new_tokens=3", "--set", "max_new_tokens=8"]
+    seen = []
+    for _ in range(2):
+        monkeypatch.setattr(sys, "stdin", Stdin("Hello\nHow are you?\n"))
+        assert main([*arguments, "--persona", "I am fine."]) == 0
+        seen.append(capsys.readouterr())
+    assert seen[0].out == seen[1].out and seen[0].out.count("\n") == 2
+    assert "of 64 tokens" in seen[0].err and "seed 3" in seen[0].err
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ([], "self_repetition_penalty = 0.3"),
+        (["--preset", "off"], "self_repetition_penalty is not set"),
+        (["--set", "num_beams=2"], "self_repetition_penalty is not set"),
+        (["--preset", "lively", "--set", "top_k=7"], "self_repetition_penalty = 0.6"),
+    ],
+    ids=" ".join,
+)
+def test_a_chat_begins_with_the_preset_that_repeats_itself_least_unless_something_else_is_said(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str], shown: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin("/set self_repetition_penalty\n"))
+    assert main(["chat", "--model", folder, *more]) == 0
+    assert shown in capsys.readouterr().err
+
+
+def test_the_penalties_by_count_are_set_and_shown_as_all_options(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = "/set frequency_penalty 0.5\n/set presence_penalty\n/set\nHello\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(typed))
+    assert main(["chat", "--model", folder, "--set", "presence_penalty=-1"]) == 0
+    out, told = capsys.readouterr()
+    assert "frequency_penalty = 0.5" in told and "presence_penalty = -1" in told
+    assert re.search(r"^ *frequency_penalty +0\.5 ", told, re.MULTILINE), told
+    assert out.strip()
+
+
+@pytest.fixture
+def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model, a selector and a list of candidates, in which the commands run."""
+    make_selector().save_pretrained(tmp_path / "chooser")
+    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+    return tmp_path
+
+
+CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
+
+
+VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
+
+
+WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
+
+
+def test_a_chat_chooses_and_shows_the_field(
+    parts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "your persona: I live in Rome.\nHello\n/why\n/set\n/reset\nyour persona: I like rain.\nHello\n/persona\n"
+    monkeypatch.setattr(sys, "stdin", Stdin(said))
+    assert main(["chat", *WRITTEN, *CHOSEN, "--num_candidates", "2", "--seed", "1"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out.count("\n") == 2
+    for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "selection_temperature"):
+        assert part in seen.err
+    assert seen.err.rstrip().endswith("I like rain.") and "of 64 tokens" in seen.err

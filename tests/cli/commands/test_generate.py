@@ -1,0 +1,121 @@
+"""The command generate with a model, from the command line to the file."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from convmodel.__main__ import main
+from convmodel.data.candidates import distinct_candidates
+from tests.conftest import TEXTS, MakeModel, MakeSelector
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_model: MakeModel) -> str:
+    make_model(ending=3.0).save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+class Stdin(io.TextIOWrapper):
+    """A pipe with something in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(io.BytesIO(text.encode()))
+
+
+def test_a_file_is_replied_to_and_its_replies_repeat(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '["Hello"]\n["How are you?", "I am fine.", "And you?"]\n["Do you like music?"]\n'
+    )
+    arguments = ["generate", "--model", folder, "--input", str(tmp_path / "in.jsonl"), "--preset", "careful"]
+    for name, concurrency in (("one", "1"), ("many", "64")):
+        assert main([*arguments, "--output", str(tmp_path / name), "--concurrency", concurrency]) == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "many").read_bytes()
+    lines = [json.loads(line) for line in (tmp_path / "one").read_text().splitlines()]
+    assert [len(line["turns"]) for line in lines] == [2, 4, 2] and "scores" in lines[0]
+    assert "many: 3 lines; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["chat"], ["generate", "--input", "in", "--output", "out"]])
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"convmodel.cli.commands.{command[0]}.open_responder", interrupted)
+    monkeypatch.setattr(sys, "stdin", Stdin(""))
+    assert main(command) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model, a selector and a list of candidates, in which the commands run."""
+    make_selector().save_pretrained(tmp_path / "chooser")
+    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
+    return tmp_path
+
+
+CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
+
+
+VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
+
+
+WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sources", "ranked_by", "count"),
+    [
+        (CHOSEN, {"chosen"}, "bi-encoder", 6),
+        ([*CHOSEN, "--num_candidates", "3"], {"chosen"}, "bi-encoder", 3),
+        ([*CHOSEN, "--reranker", "chooser"], {"chosen"}, "bi-encoder", 6),
+        ([*WRITTEN, *CHOSEN, "--num_replies", "2"], {"written", "chosen"}, "bi-encoder", 8),
+        (
+            [*WRITTEN, *CHOSEN, "--num_candidates", "1", "--reranker", "likelihood"],
+            {"written", "chosen"},
+            "likelihood",
+            5,
+        ),
+        ([*WRITTEN, "--selector", "chooser"], {"written"}, "bi-encoder", 4),
+        ([*WRITTEN, "--reranker", "chooser", "--num_replies", "3"], {"written"}, "bi-encoder", 3),
+        ([*WRITTEN, "--reranker", "likelihood", "--num_replies", "3"], {"written"}, "likelihood", 3),
+    ],
+    ids=lambda value: " ".join(each for each in value if each not in VARIED) if isinstance(value, list) else "",
+)
+def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
+    parts: Path, arguments: list[str], sources: set[str], ranked_by: str, count: int
+) -> None:
+    (parts / "in.jsonl").write_text('["Hello"]\n["How are you?", "I am fine.", "And you?"]\n')
+    given = ["generate", "--input", "in.jsonl", "--dtype", "float32", *arguments]
+    for name, concurrency in (("one", "1"), ("many", "8")):
+        assert main([*given, "--output", name, "--concurrency", concurrency]) == 0
+    assert (parts / "one").read_bytes() == (parts / "many").read_bytes()
+    for line in map(json.loads, (parts / "one").read_text().splitlines()):
+        came = line.get("provenance", [{"source": "written"}] * len(line["responses"]))
+        assert {each["source"] for each in came} == sources and line["ranked_by"] == ranked_by
+        assert len(came) == len(line["responses"]) == len(line["scores"]) == count
+        assert line["turns"][-1] == line["responses"][0] and line["scores"] == sorted(line["scores"], reverse=True)
+        for text, each in zip(line["responses"], came, strict=True):
+            if each["source"] == "chosen":
+                assert distinct_candidates(parts / "list.txt")[each["number"]].text == text
+
+
+def test_replies_to_a_file_go_on_only_with_the_same_candidates(parts: Path) -> None:
+    (parts / "in.jsonl").write_text('["Hello"]\n')
+    given = ["generate", "--input", "in.jsonl", "--output", "out.jsonl", *CHOSEN]
+    assert main(given) == 0
+    assert main(given) == 0
+    (parts / "list.txt").write_text("Another one.\n")
+    with pytest.raises(SystemExit):
+        main(given)
+    about = json.loads((parts / "out.jsonl.about.json").read_text())
+    assert about["named"]["model"] == "chooser + list.txt" and about["options"]["num_candidates"] == 10
