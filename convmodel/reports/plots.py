@@ -67,7 +67,7 @@ def histogram_svg(histogram: Histogram) -> str:
     for name, values in histogram.series.items():
         finite = [value for value in values if math.isfinite(value)]
         shares[name] = np.histogram(finite, edges)[0] / max(len(finite), 1)
-    return shares_svg(histogram.title, edges, shares, label=histogram.label)
+    return shares_svg(histogram.title, edges, shares, label=histogram.label, integers=histogram.bins is None)
 
 
 def bin_edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray:
@@ -86,10 +86,11 @@ def bin_edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.nda
 def shares_svg(
     title: str,
     edges: Sequence[float] | np.ndarray,
-    series: Sequence[tuple[str, np.ndarray]] | Mapping[str, np.ndarray],
+    series: Mapping[str, np.ndarray],
     *,
     label: str,
     mark: tuple[str, float] | None = None,
+    integers: bool = False,
 ) -> str:
     """Draw the shares of values in bins.
 
@@ -99,13 +100,17 @@ def shares_svg(
         series: (N,) the share of each bin, by the name of the series.
         label: label of the axis of values.
         mark: name and position of a vertical line.
+        integers: whether the values are integers.
 
     Returns:
         An `<svg>` element without a size.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")
-        _draw(figure.subplots(), edges, dict(series), label=label, mark=mark)
+        axes = figure.subplots()
+        _draw(axes, edges, series, mark)
+        axes.set_xlabel(label)
+        axes.locator_params(axis="x", integer=integers)
         document = io.StringIO()
         figure.savefig(document, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _inline(document.getvalue(), title)
@@ -115,8 +120,6 @@ def _draw(
     axes: Axes,
     edges: Sequence[float] | np.ndarray,
     series: Mapping[str, np.ndarray],
-    *,
-    label: str,
     mark: tuple[str, float] | None,
 ) -> None:
     for index, (name, shares) in enumerate(series.items()):
@@ -128,7 +131,6 @@ def _draw(
             axes.stairs(shares, edges, linewidth=1.6, linestyle=dashes, **style)
     if mark is not None:
         axes.axvline(mark[1], color=INK, linestyle="dotted", label=mark[0])
-    axes.set_xlabel(label)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="y", nbins=4)
     if len(series) > 1 or mark is not None:

@@ -24,16 +24,18 @@ STYLES: Mapping[str, str] = {
 """Terminal styles by the class names of `style.css`."""
 
 
-def console_grid(table: Table, *, gap: int = 1) -> Grid:
+def console_grid(table: Table, *, gap: int = 1, wrap: bool = True) -> Grid:
     """Return a table for `rich`, without lines: box characters are two columns wide in some encodings.
 
     Args:
         table: rows in a group are indented below the group's heading.
         gap: spaces between columns.
+        wrap: whether every column may wrap on a narrow terminal; otherwise only the last one may.
     """
     grid = Grid(box=None, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for index, name in enumerate(table.header):
-        grid.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        no_wrap = not wrap and index < len(table.header) - 1
+        grid.add_column(Text(name), justify="right" if index else "left", overflow="fold", no_wrap=no_wrap)
     grouped = any(len(row) == 1 for row in table.rows)
     for index, row in enumerate(table.rows):
         texts = [_text(cell) for cell in row]

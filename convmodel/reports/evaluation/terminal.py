@@ -30,5 +30,5 @@ def show(report: EvaluationReport, comparison: Comparison | None, console: Conso
     if comparison is not None:
         console.print()
         console.print(Text(comparison_title(comparison), style=STYLES["strong"]))
-        console.print(console_grid(comparison_table(comparison, brief=True), gap=2))
+        console.print(console_grid(comparison_table(comparison, brief=True), wrap=False))
         console.print(Text(comparison_method(comparison), style=STYLES["muted"]))

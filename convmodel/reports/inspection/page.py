@@ -71,4 +71,4 @@ def _length_plot(title: str, files: Mapping[str, Lengths], *, window: int | None
     # The last count of `between` is open: it holds everything from the last edge on.
     shares = {name: np.array(lengths.between(edges)[:-1]) / max(len(lengths), 1) for name, lengths in files.items()}
     mark = None if window is None else (f"window: {window}", window)
-    return title, shares_svg(title, edges, shares, label="tokens", mark=mark)
+    return title, shares_svg(title, edges, shares, label="tokens", mark=mark, integers=True)

@@ -115,7 +115,7 @@ def test_a_report_whose_lines_are_gone_or_broken_is_refused(evaluated: Evaluatio
     text = replies.read_text(encoding="utf-8")
     replies.write_text(text + '{"reply": 3}\n', encoding="utf-8")
     number = text.count("\n") + 1
-    with pytest.raises(ValueError, match=rf"replies.jsonl:{number}: is no line of a report"):
+    with pytest.raises(ValueError, match=rf"replies.jsonl:{number}: not a line of a report"):
         evaluated.compared_with(tmp_path / "report")
     replies.unlink()
     with pytest.raises(FileNotFoundError, match="a comparison needs the whole folder"):
