@@ -26,6 +26,8 @@ DEFAULT_PAIR = {
     "model": {"class_path": "convmodel.training.ConversationModule"},
     "data": {"class_path": "convmodel.training.ConversationDataModule"},
 }
+"""Default model and data."""
+
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,
     "gradient_clip_val": 1.0,
@@ -159,9 +161,11 @@ def _choose_precision(accelerator: Any) -> str:
     """Return Lightning's name of the precision of training steps on this machine, and log it."""
     device = best_device() if accelerator in ("auto", "gpu", "cuda", "mps") else torch.device("cpu")
     if resolve_dtype("auto", device, "training") == torch.bfloat16:
-        precision, reason = "bf16-mixed", "is fast at bfloat16; validation and test stay in float32"
+        precision = "bf16-mixed"
+        reason = "is fast at bfloat16; validation and test stay in float32"
     else:
-        precision, reason = "32-true", "is not fast at bfloat16"
+        precision = "32-true"
+        reason = "is not fast at bfloat16"
     rank_zero_info(f"precision: {precision} (this {device.type} {reason}; --trainer.precision)")
     if device.type == "cpu":
         rank_zero_info(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS)")

@@ -138,7 +138,7 @@ class ConvertObjective(InBatchNegatives):
 
 
 class SampledNegatives(SelectionObjective):
-    """Loss of a cross-encoder: each response against a few candidates, drawn anew for every step.
+    """Loss of a cross-encoder: each response against a few candidates, sampled at every step.
 
     Args:
         options: Options common to all losses.

@@ -25,8 +25,8 @@ ALPHA = 0.7
 @pytest.fixture(autouse=True)
 def _no_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks as small as a test wants them, and a table in several parts."""
-    monkeypatch.setattr(loss, "LEAST_TOKENS", 1)
-    monkeypatch.setattr(loss, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(loss, "MIN_TOKENS", 1)
+    monkeypatch.setattr(loss, "GRADIENT_ROWS", 4)
 
 
 @pytest.fixture(params=[1, 2, 5, 1000], ids=lambda rows: f"{rows} tokens a chunk")
