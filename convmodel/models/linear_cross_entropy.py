@@ -1,7 +1,7 @@
 """Chunked linear cross-entropy: the loss of an output layer without holding all logits in memory."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -98,7 +98,8 @@ def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
     device = hidden.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     needs_gradients = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    return _SummedLoss.apply(hidden, weight, criterion, low, needs_gradients)
+    summed = cast(Any, _SummedLoss).apply(hidden, weight, criterion, low, needs_gradients)  # torch leaves it untyped
+    return cast(Tensor, summed)
 
 
 class _SummedLoss(torch.autograd.Function):

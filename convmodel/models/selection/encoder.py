@@ -222,10 +222,10 @@ def encode_in_batches(
         tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     results: list[tuple[Tensor, ...]] = []
     order: list[int] = []
-    for numbers in batches_by_length([len(row) for row in rows], max_tokens=tokens):
-        padded = pad_rows([rows[number] for number in numbers], pad_token_id).to(device)
+    for indices in batches_by_length([len(row) for row in rows], max_tokens=tokens):
+        padded = pad_rows([rows[index] for index in indices], pad_token_id).to(device)
         results.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
-        order += numbers
+        order += indices
     inverse = torch.empty(len(order), dtype=torch.long)
     inverse[torch.tensor(order)] = torch.arange(len(order))
     inverse = inverse.to(device)

@@ -55,4 +55,4 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; give a folder made by save_pretrained") from None
     except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model anew") from error
+        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model again") from error

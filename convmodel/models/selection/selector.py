@@ -83,7 +83,7 @@ class Selector(ABC):
             TypeError: for a model that reads context and candidate together.
         """
         raise TypeError(
-            f"a {self.kind} reads context and candidate together, so there is nothing of a candidate to keep; "
+            f"a {self.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
             "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
         )
 

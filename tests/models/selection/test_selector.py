@@ -91,7 +91,7 @@ def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelect
             Selector.from_pretrained(tmp_path)
     (tmp_path / "selector.json").write_text(whole, encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(b"no weights" * 9)
-    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model anew"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model again"):
         Selector.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):

@@ -85,7 +85,7 @@ def build_index(
     with storage.locked(path):
         current = storage.read_state(path) if (path / storage.INDEX).is_file() else None
         if current != (before if before.count else None):
-            raise ValueError(f"{path}: another process changed this index just now; give the command once more")
+            raise ValueError(f"{path}: another process changed this index just now; run the command again")
         known = _known_texts(path, before)
         work = _write_texts(path, before, known, candidates, batch=batch)
         width = before.width
@@ -173,10 +173,10 @@ def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str
         if state.model_dtype != selector.dtype:
             raise ValueError(
                 f"{folder}: its vectors were computed in {state.model_dtype}, and this model is loaded in "
-                f"{selector.dtype}; load it with --dtype {state.model_dtype}, or make the index anew"
+                f"{selector.dtype}; load it with --dtype {state.model_dtype}, or rebuild the index"
             )
         if dtype not in ("float32", state.dtype):
-            raise ValueError(f"{folder}: its vectors are {state.dtype}, and {dtype} is asked for; leave that out")
+            raise ValueError(f"{folder}: its vectors are {state.dtype}, and {dtype} was requested; omit that option")
         return state
     if append and not (folder / storage.PENDING).is_file():
         raise FileNotFoundError(f"{folder}: there is no index to add to; leave --append out")

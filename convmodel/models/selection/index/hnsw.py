@@ -84,7 +84,7 @@ def open_graph(folder: Path, state: storage.IndexManifest) -> OpenGraph:
     usearch = _usearch()
     path = folder / state.graph.file
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: is missing; make the index anew")
+        raise FileNotFoundError(f"{path}: is missing; rebuild the index")
     return OpenGraph(usearch.Index.restore(str(path), view=True))
 
 

@@ -23,7 +23,7 @@ def update_graph(
 ) -> storage.IndexManifest:
     """Return the manifest with its graph, if the index is to have one.
 
-    A graph that no longer matches the candidates is built anew and its recall measured.
+    A graph that no longer matches the candidates is rebuilt and its recall measured.
 
     Args:
         folder: the index, with all its rows written.

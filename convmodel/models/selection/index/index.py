@@ -89,7 +89,7 @@ class CandidateIndex:
         vectors = contexts.vectors.cpu()
         mask = contexts.mask.cpu()
         if exact is False and self._graph is None:
-            raise ValueError(f"{self.folder}: was made without approximate search; make it anew with --approximate")
+            raise ValueError(f"{self.folder}: was made without approximate search; rebuild it with --approximate")
         if exact or self._graph is None:
             return search_poly(vectors, mask, self.candidates, k)
         return hnsw.search(self._graph, vectors, mask, self.candidates, k)
@@ -184,7 +184,7 @@ def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) 
     if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{selector.kind}, fingerprint {fingerprint}); open it with that one, or make it anew"
+            f"{selector.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
         )
     return fingerprint
 
@@ -197,7 +197,7 @@ def require_dual_encoder(selector: Selector) -> DualEncoderSelector[Any, Any]:
     """
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
-            f"a {selector.kind} reads context and candidate together, so there is nothing of a candidate to keep; "
+            f"a {selector.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
             "make the index with a bi-encoder, a poly-encoder or ConveRT"
         )
     return selector

@@ -15,8 +15,11 @@ import numpy as np
 from convmodel.data.atomic import atomic_file, file_lock
 
 VERSION = 1
-INDEX, PENDING, LOCK = "index.json", "pending.json", "lock"
-VECTORS, DIGESTS = "vectors.bin", "digests.bin"
+INDEX = "index.json"
+PENDING = "pending.json"
+LOCK = "lock"
+VECTORS = "vectors.bin"
+DIGESTS = "digests.bin"
 DIGEST = np.dtype("V16")
 
 
@@ -87,16 +90,16 @@ def read_state(folder: Path) -> IndexManifest:
         values: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if values["version"] != VERSION:
             raise ValueError(
-                f"{folder}: unsupported index version {values['version']} (expected {VERSION}); make the index anew"
+                f"{folder}: unsupported index version {values['version']} (expected {VERSION}); rebuild the index"
             )
         graph = values.pop("graph")
         return IndexManifest(**values, graph=Graph(**graph) if graph else None)
     except FileNotFoundError:
         if (folder / PENDING).is_file():
-            raise ValueError(f"{folder}: the index is not finished; give the command that began it once more") from None
+            raise ValueError(f"{folder}: the index is not finished; run the command that started it again") from None
         raise FileNotFoundError(f"{folder}: there is no index; make one (python -m convmodel index)") from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); make the index anew") from None
+        raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); rebuild the index") from None
 
 
 def with_removed(state: IndexManifest, folder: Path, numbers: np.ndarray) -> IndexManifest:
@@ -127,13 +130,14 @@ def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
     if not needed:
         return np.zeros(shape, dtype=dtype)
     if path.stat().st_size < needed:
-        raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); make the index anew")
+        raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); rebuild the index")
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
 
 
 def is_index_file(name: str) -> bool:
     """Return whether a file name may belong to an index, finished or not."""
-    endings, beginnings = (".bytes", ".ends", ".usearch"), (f".{INDEX}.", f".{PENDING}.", "removed-")
+    endings = (".bytes", ".ends", ".usearch")
+    beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-")
     return name in {INDEX, PENDING, LOCK, VECTORS, DIGESTS} or name.endswith(endings) or name.startswith(beginnings)
 
 
@@ -194,7 +198,7 @@ class AppendOnlyFile:
     def __init__(self, path: Path, size: int, count: int) -> None:
         path.touch()
         if path.stat().st_size < size * count:
-            raise ValueError(f"{path}: is cut off; make the index anew")
+            raise ValueError(f"{path}: is cut off; rebuild the index")
         self._file: BinaryIO = open(path, "r+b")  # noqa: SIM115 (closed by `close`)
         self._file.truncate(size * count)
         self._file.seek(size * count)

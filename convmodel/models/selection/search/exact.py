@@ -143,7 +143,7 @@ def _exact(queries: SearchQueries, candidates: CandidateMatrix, rows: Tensor, id
     ids_by_context = ids.split(torch.bincount(rows, minlength=len(queries)).tolist())
     scores = []
     for context, mask, context_ids in zip(vectors, queries.mask, ids_by_context, strict=True):
-        for chunk in context_ids.split(CHUNK):
+        for chunk in torch.split(context_ids, CHUNK):
             scores.append(_scores(context[None], mask[None], candidates.take(chunk, vectors))[0])
     return torch.cat(scores)
 

@@ -70,7 +70,7 @@ def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_p
     kept = selector.encode_candidates(TEXTS).half().double()
     scores = (kept @ selector.encode_contexts([["Hello"]]).vectors[0, 0].double()).float()
     assert best.scores[0].tolist() == scores.topk(3).values.tolist()
-    with pytest.raises(ValueError, match="its vectors are float32, and float16 is asked for"):
+    with pytest.raises(ValueError, match="its vectors are float32, and float16 was requested"):
         build_index(selector, given(), tmp_path / "whole")
         build_index(selector, given(["new"]), tmp_path / "whole", append=True, dtype="float16")
 
@@ -221,7 +221,7 @@ def test_what_another_process_added_before_the_lock_is_not_written_over(
         return locked(folder)
 
     monkeypatch.setattr(storage, "locked", slowly)
-    with pytest.raises(ValueError, match="another process changed this index just now; give the command once more"):
+    with pytest.raises(ValueError, match="another process changed this index just now; run the command again"):
         build_index(selector, given(TEXTS[9:]), tmp_path / "index", append=True)
     index = CandidateIndex.open(tmp_path / "index", selector)
     assert [index.text(number) for number in index.numbers()] == TEXTS[:9]

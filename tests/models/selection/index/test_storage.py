@@ -23,7 +23,7 @@ def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unsupported index version 99 \(expected 1\)"):
         CandidateIndex.open(folder, selector)
     (folder / storage.INDEX).write_text("{")
-    with pytest.raises(ValueError, match=r"index.json: is damaged .* make the index anew"):
+    with pytest.raises(ValueError, match=r"index.json: is damaged .* rebuild the index"):
         CandidateIndex.open(folder, selector)
     (folder / storage.INDEX).write_text(json.dumps(described))
     os.truncate(folder / storage.VECTORS, 100)
