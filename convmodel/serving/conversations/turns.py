@@ -6,9 +6,10 @@ from convmodel.serving.conversations.pending_reply import Json, PendingReply
 from convmodel.serving.conversations.persistence import ExpectedVersion, TurnRequest, store_result, store_user_turn
 from convmodel.serving.conversations.schemas import NewReply, NewTurn
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turn_plan import BlockedStorage, TurnPlan, make_plan, make_result
+from convmodel.serving.conversations.turn_plan import TurnPlan, make_plan, make_result
 from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.routes.replies import no_replies
+from convmodel.serving.safety.policy import BlockedStorage
 from convmodel.serving.schemas import ReplyBody
 from convmodel.serving.sse import plain
 from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency

@@ -52,7 +52,7 @@ def _split_point(text: str, limit: int) -> int:
         # A message below half the limit looks torn; then a weaker boundary further on is better.
         ends = [match.end() for match in regex.finditer(pattern, window) if match.end() >= max_end // 2]
         if candidates := boundaries.intersection(ends):
-            return max(candidates)
+            return int(max(candidates))
     return max(boundaries, default=max_end)
 
 

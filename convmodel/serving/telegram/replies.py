@@ -114,9 +114,6 @@ class ReplyRequester:
 
     async def _completing_path(self, task: Task, answer: dict[str, Any]) -> str | None:
         """Return the path of the next request if the reply was cut off, but not by the user; otherwise None."""
-
-    async def _not_whole(self, task: Task, answer: dict[str, Any]) -> str | None:
-        """The path of the next request where a reply was cut off, and not because the person wanted it."""
         if not _cut_off(answer) or task.attempt >= ATTEMPTS or await self._state.is_stopped(task):
             return None
         return "reply" if answer.get("waiting") is True else "retry"
