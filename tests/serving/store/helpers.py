@@ -1,0 +1,33 @@
+"""Shorthands of the tests of the store."""
+
+import threading
+from typing import Any
+
+from convmodel.serving.store import (
+    ConversationRecord,
+    ConversationSettings,
+    Store,
+    Turn,
+    conversations,
+)
+from convmodel.serving.store.conversations import ConversationUpdate
+
+
+def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> ConversationRecord:
+    turns = [Turn(n, "user" if n % 2 else "model", said, 10 + n) for n, said in enumerate(texts, 1)]
+    return store.write(conversations.create, owner, about=ConversationSettings(**about), turns=turns)
+
+
+def change(store: Store, made: ConversationRecord, **wanted: Any) -> Any:
+    return store.write(conversations.change, "anna", made.id, ConversationUpdate(**wanted))
+
+
+def load(store: Store, id: str, owner: str = "anna") -> ConversationRecord:
+    return store.read(conversations.load, owner, id)
+
+
+def run_all(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
