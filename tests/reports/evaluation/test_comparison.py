@@ -109,19 +109,6 @@ def test_examples_that_are_not_the_same_are_refused(folder: Path, evaluated: Eva
         evaluated.compared_with(tmp_path / "last")
 
 
-def test_a_report_whose_lines_are_gone_or_broken_is_refused(evaluated: Evaluation, tmp_path: Path) -> None:
-    evaluated.save(tmp_path / "report")
-    replies = tmp_path / "report" / "replies.jsonl"
-    text = replies.read_text(encoding="utf-8")
-    replies.write_text(text + '{"reply": 3}\n', encoding="utf-8")
-    number = text.count("\n") + 1
-    with pytest.raises(ValueError, match=rf"replies.jsonl:{number}: not a line of a report"):
-        evaluated.compared_with(tmp_path / "report")
-    replies.unlink()
-    with pytest.raises(FileNotFoundError, match="a comparison needs the whole folder"):
-        evaluated.compared_with(tmp_path / "report")
-
-
 def test_too_few_resamples_to_find_anything_are_made_more(evaluated: Evaluation) -> None:
     found = compare(
         ReplyGeneration(), evaluated.lines, evaluated.lines, other_model={}, options=replace(OPTIONS, resamples=1)

@@ -1,6 +1,5 @@
 """A report from end to end: its numbers, its files, and that it is the same every time."""
 
-import json
 import math
 import re
 from collections import Counter
@@ -17,8 +16,7 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate, load_report
 from convmodel.reports.evaluation.evaluate import default_output
 from convmodel.reports.evaluation.formatting import ARROWS
-from convmodel.reports.evaluation.model_facts import model_fingerprint
-from tests.reports.evaluation.conftest import OPTIONS, lines_of, small_model, some_conversations
+from tests.reports.evaluation.conftest import OPTIONS, lines_of, some_conversations
 from tests.test_package import ROOT
 
 
@@ -139,28 +137,6 @@ def test_a_japanese_file_is_told_to_be_cut_into_characters(folder: Path, tmp_pat
         assert f"tok:{tokenize}" in found.report.signatures["bleu"]
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("no json", "not a report of this version"),
-        ('{"metrics": []}', "not a report of this version"),
-        (json.dumps({"metrics": 3}), "not a report of this version"),
-        ("[]", "not a report of this version"),
-    ],
-)
-def test_what_is_no_report_is_told(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match=told):
-        load_report(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such report"):
-        load_report(tmp_path / "nowhere")
-
-
-def test_a_metric_that_is_not_there_is_told(evaluated: Evaluation) -> None:
-    with pytest.raises(KeyError, match="'bleurt'; there are perplexity, "):
-        evaluated.report["bleurt"]
-
-
 def test_the_docs_explain_every_number(evaluated: Evaluation) -> None:
     text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     for metric in evaluated.report.metrics:
@@ -169,11 +145,3 @@ def test_the_docs_explain_every_number(evaluated: Evaluation) -> None:
         name: arrow for names, arrow in re.findall(r"^\| (.*) ([↑↓≈]) \|", text, re.M) for name in names.split(", ")
     }
     assert arrows.items() >= {f"`{metric.name}`": ARROWS[metric.better] for metric in evaluated.report.metrics}.items()
-
-
-def test_a_fingerprint_is_of_weights_heads_and_vocabulary(folder: Path) -> None:
-    model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
-    assert model_fingerprint(model) == model_fingerprint(small_model())
-    others = [small_model(seed=1), small_model(vocab_size=259), small_model()]
-    others[2].hf_model.config.n_head = 4
-    assert len({model_fingerprint(each) for each in [model, *others]}) == 4

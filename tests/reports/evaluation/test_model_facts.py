@@ -1,9 +1,13 @@
 """Decoding options from the words of a command line."""
 
+from pathlib import Path
+
 import pytest
 
 from convmodel.generation.options import PRESETS
-from convmodel.reports.evaluation.model_facts import parse_decoding
+from convmodel.models.conversation_model import ConversationModel
+from convmodel.reports.evaluation.model_facts import model_fingerprint, parse_decoding
+from tests.reports.evaluation.conftest import small_model
 
 
 def test_values_are_numbers_truths_lists_or_texts() -> None:
@@ -38,3 +42,11 @@ def test_options_win_over_those_of_a_preset() -> None:
     assert parse_decoding(["top_p=0.5"], preset="lively") == PRESETS["lively"] | {"top_p": 0.5}
     with pytest.raises(ValueError, match="there is no preset 'wild'; allowed are balanced, careful, lively"):
         parse_decoding([], preset="wild")
+
+
+def test_a_fingerprint_is_of_weights_heads_and_vocabulary(folder: Path) -> None:
+    model = ConversationModel.from_pretrained(folder / "model", "cpu", "float32")
+    assert model_fingerprint(model) == model_fingerprint(small_model())
+    others = [small_model(seed=1), small_model(vocab_size=259), small_model()]
+    others[2].hf_model.config.n_head = 4
+    assert len({model_fingerprint(each) for each in [model, *others]}) == 4

@@ -19,7 +19,7 @@ from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.candidate_pools import read_pools
 from convmodel.reports.evaluation.formatting import ARROWS
 from convmodel.reports.evaluation.scoring import score_pools
-from convmodel.reports.evaluation.selection_metrics import SelectionResult, best_other, nominal_sizes, rank_gold
+from convmodel.reports.evaluation.selection_metrics import SelectionResult
 from tests.fakes import WORDS
 from tests.reports.evaluation.conftest import lines_of, some_conversations
 from tests.reports.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
@@ -276,26 +276,6 @@ def test_the_docs_explain_every_number(place: Path) -> None:
         general = re.sub(r"\d+$", "n", re.sub(r"R_\d+@\d+", "R_n@k", metric.name))
         assert arrows[f"`{general}`"] == ARROWS[metric.better]
     assert "`hits@k/n`" in arrows
-
-
-def test_pools_of_nearly_the_same_size_are_counted_together() -> None:
-    assert nominal_sizes({100, 97, 90, 89, 10, 9, 8, 2}) == {
-        **{100: 100, 97: 100, 90: 100, 89: 89},
-        **{10: 10, 9: 10, 8: 8, 2: 2},
-    }
-
-
-def test_the_best_other_is_the_first_of_the_best() -> None:
-    assert best_other([3.0, None, 5.0, 9.0, 5.0], 3) == 2
-    assert best_other([3.0, None], 0) == 1
-    assert best_other([None, None, None], 1) == 0
-
-
-def test_rounding_is_no_choice_but_what_is_more_than_rounding_is_one() -> None:
-    assert rank_gold([1.0, 1.0 - 1e-7, 0.5], 0, 1e-6).ranks == (2,)
-    assert rank_gold([1.0, 1.0 - 1e-5, 0.5], 0, 1e-6).ranks == (1,)
-    assert rank_gold([1.0, None, 0.5], 0, 1e-6).ranks == (2,)
-    assert rank_gold([None, 1.0, None], 0, 0.0).ranks == (3,)
 
 
 def test_of_one_conversation_no_chance_is_known_and_no_verdict_is_given(place: Path, tmp_path: Path) -> None:

@@ -2,18 +2,14 @@
 
 import re
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.reports.inspection.findings import KINDS, share
-from convmodel.reports.inspection.page import render
-from convmodel.reports.inspection.settings import TOKENS_PER_BATCH, VOCABULARY, WINDOW
 from tests.conftest import MakeModel
-from tests.reports.inspection.conftest import Inspect, Write
-from tests.test_package import ROOT, run
+from tests.reports.inspection.conftest import Write
+from tests.test_package import ROOT
 
 EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
 
@@ -72,29 +68,6 @@ def test_an_error_is_one_line_and_status_2(
     assert told in capsys.readouterr().err
 
 
-def test_a_pipe_of_40_columns_gets_plain_lines_of_40(
-    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    lines = [["Hello " * 30, f"caf\ufffd {EVIL} [bold]{n}[/bold]", "日本語の文" * 20] for n in range(4)]
-    assert main(["inspect", write("one.jsonl", lines), write("two.jsonl", lines)]) == 0
-    out = capsys.readouterr().out
-    assert "\x1b" not in out and "[bold]0[/bold]" in out.replace("\n    ", "")
-    assert max(len(line.encode("cp932", "replace")) for line in out.splitlines()) <= 40
-    told = out[out.index("Scripts") :].splitlines()
-    assert [line for line in told if line != line.rstrip()] == []
-
-
-def test_what_the_terminal_cannot_write_does_not_end_it(write: Write) -> None:
-    path = write("data.jsonl", [["Hello", "元気 \ufffd"], ["a", "b"]])
-    program = (
-        f"import sys; sys.argv[1:] = ['inspect', {path!r}]; import runpy; sys.stdout.reconfigure(encoding='ascii');"
-    )
-    done = run("-c", program + "runpy.run_module('convmodel', run_name='__main__')")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\\u5143\\u6c17 \\ufffd" in done.stdout and "#" in done.stdout
-
-
 def test_a_model_gives_its_tokens_and_its_window(
     write: Write, make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,79 +84,12 @@ def test_a_model_gives_its_tokens_and_its_window(
     assert re.search(r"^longer than 32 +50.0%$", out, re.MULTILINE)
 
 
-class Page(HTMLParser):
-    """Collects the tags and texts of a page, and checks that what is opened is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_the_page_is_whole_fetches_nothing_and_keeps_texts_texts(
-    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = [[EVIL, EVIL, f"{EVIL} \ufffd {n}"] for n in range(3)]
-    paths = [write(name, lines) for name in ("a<i>&$.jsonl", "_b.jsonl")]
-    assert main(["inspect", *paths, "--html", str(tmp_path / "page.html")]) == 0
-    assert f"{tmp_path / 'page.html'}: written" in capsys.readouterr().out
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    page = Page(text)
-    assert page.open == [] and page.tags.count("svg") == 2
-    assert "script" not in page.tags and "b" not in page.tags and "i" not in page.tags and "link" not in page.tags
-    assert EVIL in page.text and "a<i>&$.jsonl" in page.text and "conversations also in an earlier file" in page.text
-    assert all(address.startswith("#") for address in page.addresses)
-    assert not re.search(r"url\((?!#)|@import", text)
-    assert "color-scheme: light" in text
-
-
-def test_the_same_files_give_the_same_page(write: Write, inspect: Inspect) -> None:
-    path = write("data.jsonl", [["a", "b", "c"], ["a", "b"], ["a", "\ufffd"], ["a", "c"]])
-    assert render(inspect(path)) == render(inspect(path))
-
-
 def test_fix_and_strict_go_together(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("data.jsonl", [["a", "b"], ["a", "b"]])
     fixed = str(tmp_path / "fixed.jsonl")
     assert main(["inspect", path, "--strict", "--fix", fixed]) == 1
     assert f"{fixed}: 1 conversation of {path} written\n  1 dropped: repeated" in capsys.readouterr().out
     assert main(["inspect", fixed, "--strict"]) == 0
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "said"),
-    [
-        (0, 0, "0%"),
-        (0, 5, "0%"),
-        (5, 5, "100%"),
-        (1, 10**6, "<0.01%"),
-        (1, 300, "0.33%"),
-        (1, 3, "33.3%"),
-        (9999, 10**4, "99.9%"),
-    ],
-)
-def test_shares_are_never_rounded_to_none_or_all(count: int, total: int, said: str) -> None:
-    assert share(count, total) == said
 
 
 @pytest.mark.parametrize("library", ["rich", "ftfy", "matplotlib"])
@@ -201,15 +107,6 @@ def test_without_its_libraries_it_says_how_to_get_them(
     )
 
 
-def test_the_documentation_lists_every_kind_as_the_report_names_it() -> None:
-    text = (ROOT / "docs" / "inspect.md").read_text(encoding="utf-8")
-    told = re.findall(r"^\| (problem|remark) \| (.*) \| (.*) \|$", text, re.MULTILINE)
-    assert told == [(kind.severity, kind.heading, kind.advice) for kind in KINDS.values()]
-    [usage] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    options = set(re.findall(r"--\w+", text))
-    assert {"--html", "--fix", "--strict", "--model"} <= set(re.findall(r"--\w+", usage)) <= options
-
-
 def test_the_documented_commands_run(
     tmp_path: Path, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,9 +121,3 @@ def test_the_documented_commands_run(
         assert main(command[1:]) == 0
     assert {"report.html", "clean.jsonl", "clean"} <= {path.name for path in tmp_path.iterdir()}
     assert sorted(path.name for path in (tmp_path / "clean").iterdir()) == ["test.jsonl", "train.jsonl"]
-
-
-def test_the_defaults_are_those_of_the_config() -> None:
-    config = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    for name, value in (("n_positions", WINDOW), ("tokens_per_batch", TOKENS_PER_BATCH), ("vocab_size", VOCABULARY)):
-        assert f" {name}: {value}\n" in config

@@ -1,39 +1,13 @@
 """What stands there twice, against comparing every conversation with every other."""
 
 import random
-from itertools import combinations
 
-import numpy as np
 import pytest
 
 from convmodel.reports.inspection import minhash as module
-from convmodel.reports.inspection.minhash import SampledRows, Signatures, similarity, words_of
 from convmodel.reports.inspection.tables import notes
 from tests.reports.inspection.conftest import Inspect, Write, found, talk
-
-
-def pairs_of(turns: list[str]) -> set[tuple[str, str]]:
-    """The pairs of neighbouring words."""
-    return set(zip(["", *words_of(turns)], words_of(turns), strict=False))
-
-
-def jaccard(one: set[tuple[str, str]], other: set[tuple[str, str]]) -> float:
-    """The share of pairs that both have."""
-    return len(one & other) / len(one | other)
-
-
-def changed(source: random.Random, turns: list[str], share: float) -> list[str]:
-    """The same conversation with about this share of its words replaced."""
-    return [
-        " ".join(source.choice(["x", "y", "zz"]) if source.random() < share else w for w in turn.split())
-        for turn in turns
-    ]
-
-
-def families(source: random.Random, number: int) -> list[list[str]]:
-    """Conversations, each with three more or less changed copies."""
-    originals = [talk(source, turns=8) for _ in range(number)]
-    return [c for o in originals for c in (o, *(changed(source, o, share) for share in (0.01, 0.05, 0.3)))]
+from tests.reports.inspection.similar import changed, families, jaccard, pairs_of
 
 
 def test_similar_conversations_are_found_as_by_comparing_all_pairs(write: Write, inspect: Inspect) -> None:
@@ -54,16 +28,6 @@ def test_similar_conversations_are_found_as_by_comparing_all_pairs(write: Write,
     assert len(told & mostly) >= 0.9 * len(mostly) > 40
     [duplicates] = found(inspection, "duplicate") if exact else [None]
     assert (duplicates.count if duplicates else 0) == len(exact)
-
-
-def test_the_estimate_is_about_the_jaccard_similarity() -> None:
-    conversations = families(random.Random(2), 25)
-    signatures, _ = Signatures()(conversations)
-    pairs = list(combinations(range(len(conversations)), 2))
-    true = np.array([jaccard(pairs_of(conversations[a]), pairs_of(conversations[b])) for a, b in pairs])
-    told = similarity(signatures[[a for a, _ in pairs]], signatures[[b for _, b in pairs]])
-    assert np.abs(true - told).max() < 0.3
-    assert np.sqrt(((true - told) ** 2).mean()) < 0.07
 
 
 def test_case_punctuation_and_spaces_make_no_difference_but_are_no_word_for_word_repetition(
@@ -134,18 +98,6 @@ def test_replies_and_beginnings_are_those_of_all_prefixes(write: Write, inspect:
         assert beginnings.get(path, 0) == sum(tuple(c) in longer for c in lines)
 
 
-def test_a_table_keeps_a_sample_by_key_of_bounded_size() -> None:
-    table = SampledRows(100)
-    keys = np.random.default_rng(0).integers(0, 2**32, 5000)
-    for start in range(0, 5000, 250):
-        part = keys[start : start + 250]
-        table.add(part, twice=part * 2)
-    columns = table.columns()
-    assert table.one_in == 64 and 40 < len(columns["keys"]) <= 100
-    assert columns["keys"].tolist() == [key for key in keys.tolist() if key % 64 == 0]
-    assert (columns["twice"] == columns["keys"] * 2).all()
-
-
 def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
     write: Write, inspect: Inspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,15 +110,3 @@ def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
     [finding] = found(inspection, "duplicate")
     assert 800 < finding.count < 1200 and finding.count % 4 == 0
     assert any(note.startswith("Very many: of the conversations one in 4") for note in notes(inspection))
-
-
-@pytest.mark.parametrize("near", [0.4, 1.1])
-def test_a_share_out_of_range_is_refused(near: float, write: Write, inspect: Inspect) -> None:
-    with pytest.raises(ValueError, match=rf"near={near}; allowed are 0.5 .* to 1.0"):
-        inspect(write("a", [["a", "b"]]), near=near)
-
-
-def test_a_file_given_twice_is_refused(write: Write, inspect: Inspect) -> None:
-    path = write("a", [["a", "b"]])
-    with pytest.raises(ValueError, match="is given twice"):
-        inspect(path, path.replace("/a", "/./a"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from convmodel.reports.inspection.findings import KINDS, excerpt
+from convmodel.reports.inspection.findings import KINDS
 from convmodel.reports.inspection.text_checks import (
     find_mojibake,
     find_phone,
@@ -81,20 +81,6 @@ def test_faults_are_found_in_every_chunk(write: Write, inspect: Inspect, monkeyp
     assert (finding.count, inspection.files[0].conversations) == (5, 20)
 
 
-def test_lines_that_cannot_be_read_are_problems_with_their_reasons(write: Write, inspect: Inspect) -> None:
-    path = write("data.jsonl", [["a", "b"], b'["a", ', ["alone"], b"", b'["\xff", "b"]', {"turns": ["a", ""]}])
-    [finding] = [each for each in inspect(path).findings if each.kind == "unreadable"]
-    assert (finding.count, finding.total) == (4, 5)
-    assert [example.location for example in finding.examples] == [f"{path}:{n}" for n in (2, 3, 5, 6)]
-    assert "not JSON" in finding.examples[0].text and "only one turn" in finding.examples[1].text
-
-
-def test_rows_of_other_formats_have_their_lines_too(write: Write, inspect: Inspect) -> None:
-    path = write("data.csv", [b"context,response", b'"Hello', b'you",Hi', b"What,caf\xef\xbf\xbd"])
-    [finding] = found(inspect(path), "replacement")
-    assert finding.examples[0].location == f"{path}:4"
-
-
 def test_the_control_tokens_of_the_vocabulary_are_looked_for(write: Write, inspect: Inspect) -> None:
     path = write("data.jsonl", [["I am <speaker1> now", "ok"]])
     assert found(inspect(path), "control_token")[0].count == 1
@@ -122,10 +108,3 @@ def test_what_is_hidden_depends_on_the_script() -> None:
     assert hidden_characters("abc").sub("", "a\u202eb\u200bc\ufeff") == "abc"
     assert hidden_characters("שלום").sub("", "\u2067שלום\u2069\u200b") == "\u2067שלום\u2069"
     assert is_blank("\u200d \u00a0\ufe0f\x00") and not is_blank("\u200d.")
-
-
-def test_an_excerpt_shows_what_cannot_be_seen_on_one_line() -> None:
-    assert excerpt("a\nb\u202ec\x1b") == "a b<U+202E>c<U+001B>"
-    long = "x" * 100 + "!" + "y" * 100
-    assert "!" in excerpt(long, around=100) and excerpt(long, around=100).startswith("...x")
-    assert excerpt(long).endswith("...") and len(excerpt(long, around=100)) == 76
