@@ -75,7 +75,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
-                "DocumentModel.from_pretrained, or let it go on with prompts (python -m convmodel generate)"
+                "DocumentModel.from_pretrained, or use it to continue prompts (python -m convmodel generate)"
             )
         return {}
 

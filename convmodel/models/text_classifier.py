@@ -63,7 +63,7 @@ class TextClassifier:
         self._network = network
         self._config = cast(Any, network).config
         if self._config.problem_type == "regression":
-            raise ValueError("the model gives numbers and no classes (problem_type: regression); give a classifier")
+            raise ValueError("the model predicts numbers, not classes (problem_type: regression); give a classifier")
         self.labels = [str(self._config.id2label[index]) for index in range(self._config.num_labels)]
         self._flags = _check_flags(self.labels, flags)
         self._threshold = threshold
@@ -183,8 +183,8 @@ def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokeniz
     missing = sorted(report["missing_keys"])
     if missing:
         raise ValueError(
-            f"holds a {config.model_type} model that classifies no texts (there is no {missing[0]}); give one that was "
-            "trained to, and saved by save_pretrained"
+            f"holds a {config.model_type} model without a text classification head (there is no {missing[0]}); give "
+            "one that was trained to classify texts, and saved by save_pretrained"
         )
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers creates an empty tokenizer if none is saved

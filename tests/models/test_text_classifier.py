@@ -257,8 +257,8 @@ def test_folders_that_hold_no_classifier_are_refused(tmp_path: Path) -> None:
     for name, told in {
         "speechless": "speechless: holds no vocabulary",
         "pickled": "its weights are the pickle pytorch_model.bin",
-        "writes": r"writes: holds a gpt2 model that classifies no texts \(there is no score.weight\)",
-        "numbers": "numbers: the model gives numbers and no classes",
+        "writes": r"writes: holds a gpt2 model without a text classification head \(there is no score.weight\)",
+        "numbers": "numbers: the model predicts numbers, not classes",
         "code": "code: The repository .* contains custom code",
         "damaged": "damaged: ",
     }.items():

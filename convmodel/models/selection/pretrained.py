@@ -27,4 +27,4 @@ def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncod
     for module in selector.network.children():
         if isinstance(module, TokenEncoder):
             return module, selector.tokenizer
-    raise ValueError(f"{os.fspath(name_or_path)}: a {selector.kind} has no encoder of transformers to go on from")
+    raise ValueError(f"{os.fspath(name_or_path)}: a {selector.kind} has no transformers encoder to train further")

@@ -154,4 +154,4 @@ def test_a_chat_with_a_model_of_documents_says_what_to_do(here: Path, capsys: py
         main(["chat", "--model", "doc"])
     assert end.value.code == 2
     assert "doc: holds a model that writes documents, not one that replies; " in (err := capsys.readouterr().err)
-    assert "let it go on with prompts (python -m convmodel generate)" in err
+    assert "use it to continue prompts (python -m convmodel generate)" in err

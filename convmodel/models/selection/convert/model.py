@@ -80,7 +80,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         if extra_contexts < 0 or max_tokens < 2:
             raise ValueError(f"extra_contexts={extra_contexts}, max_tokens={max_tokens}; at least 0 and 2 are needed")
         if bool(extra_contexts) != ("extra" in network.sides):
-            raise ValueError(f"extra_contexts={extra_contexts}, but the network was made for the other case")
+            what = "without" if extra_contexts else "with"
+            raise ValueError(f"extra_contexts={extra_contexts}, but the network was made {what} them")
         if len(tokenizer) != rows:
             raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and the network rows for {rows}")
         self.extra_contexts = extra_contexts

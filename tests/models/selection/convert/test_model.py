@@ -236,7 +236,7 @@ def test_weights_that_are_not_those_of_eight_bits_are_told(tmp_path: Path) -> No
 def test_what_does_not_fit_together_is_told() -> None:
     selector = make(0)
     tokenizer = cast(ConvertTokenizer, selector.tokenizer)
-    with pytest.raises(ValueError, match="the network was made for the other case"):
+    with pytest.raises(ValueError, match="the network was made without them"):
         Convert(selector.convert, tokenizer, extra_contexts=3)
     with pytest.raises(ValueError, match="at least 0 and 2 are needed"):
         Convert(selector.convert, tokenizer, max_tokens=1)
