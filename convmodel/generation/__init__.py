@@ -1,1 +1,1 @@
-"""Token ids in, token ids out: the engine, the sampler, the KV cache and 8-bit products."""
+"""Generation of token ids: engine, sampler, key-value cache and int8 layers."""

@@ -1,4 +1,4 @@
-"""Check what this CPU computes in hardware; environment variables decide as another CPU would."""
+"""Detect the instructions that this CPU supports; environment variables override the detection."""
 
 import os
 from typing import cast
@@ -7,23 +7,23 @@ import torch
 
 
 def has_vnni() -> bool:
-    """Return whether this CPU sums 8-bit products without overflow; `CONVMODEL_VNNI=0` says that it does not.
+    """Return whether this CPU sums 8-bit products without overflow (VNNI); `CONVMODEL_VNNI=0` disables it.
 
     Raises:
-        ValueError: for `CONVMODEL_VNNI=1` on a CPU without them.
+        ValueError: for `CONVMODEL_VNNI=1` on a CPU without VNNI.
     """
-    decided = override("CONVMODEL_VNNI")
-    there = cpu_supports("_is_vnni_supported")
-    if decided and not there:
+    forced = override("CONVMODEL_VNNI")
+    supported = cpu_supports("_is_vnni_supported")
+    if forced and not supported:
         raise ValueError("CONVMODEL_VNNI=1: this CPU has no VNNI, and 8-bit sums would overflow; allowed is 0")
-    return there if decided is None else decided
+    return supported if forced is None else forced
 
 
 def override(name: str) -> bool | None:
-    """Return what an environment variable decides, 1 or 0; None where it is unset or empty.
+    """Return the value of an environment variable that is 1 or 0; None if it is unset or empty.
 
     Raises:
-        ValueError: for another value.
+        ValueError: for any other value.
     """
     value = os.environ.get(name)
     if value not in (None, "", "0", "1"):

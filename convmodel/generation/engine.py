@@ -1,4 +1,4 @@
-"""Requests in, their replies' tokens out: many conversations at once on one model, joining and leaving at any step."""
+"""Continuous batching: generate replies to many requests on one model, which join and leave at any step."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -9,32 +9,33 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
-from convmodel.generation.kv_cache import CacheSlot
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.kv_cache import CacheSlot, KVCache
+from convmodel.generation.model_runner import ModelRunner, SequenceChunk
 from convmodel.generation.request import NO_TYPE, Finish, GenerationRequest, RequestState
 from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
-"""Tokens that another reply is just reading, from which on waiting for them is better than reading them too."""
+"""Minimum number of tokens for which waiting until another request has read them is better than reading them too."""
 
 
 class Engine:
-    """Replies to many requests on one model, each exactly as it would be replied to alone.
+    """Engine that generates replies to many requests on one model, each exactly as it would be generated alone.
 
-    A request joins at the next step and leaves when its turn ends. Contexts are read in pieces, so that a long one
-    holds nobody up. What was read stays until its row is needed: a request that begins as an older one did, as the
-    next turn of a conversation does, only reads what is new, and one whose row is gone is read again.
+    A request joins at the next step and leaves when its reply ends. Contexts are read in chunks, so that a long one
+    does not delay the other requests. Keys and values stay in the cache until their slot is needed: a request that
+    begins like an older one, as the next turn of a conversation does, reads only its new tokens, and a request whose
+    slot was reused reads all tokens again.
 
-    Not to be shared between threads, but for `RequestState.cancel`.
+    An engine must not be shared between threads, except for `RequestState.cancel`.
 
     Args:
-        model: in evaluation mode. GPT-2, read with token types or without, as each request says.
-        max_running: requests that are replied to at once; the others wait.
-        max_kept: rows of the cache, running ones included, which bounds its memory (see `KVCache`).
-        max_waiting: requests that wait at most.
-        read_per_step: tokens of contexts that are read in a step at most.
-        packed: see `products.product`: quicker on a CPU, for a model whose weights do not change any more.
-        graphs: whether single tokens are read as CUDA graphs; on a GPU, when left out.
+        model: GPT-2 in evaluation mode, read with or without token types, as each request specifies.
+        max_running: maximum number of requests that run at once; the others wait.
+        max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
+        max_waiting: maximum number of waiting requests; None for no limit.
+        read_per_step: maximum number of context tokens that are read in a step.
+        packed: see `linear.make_product`: faster on a CPU, for a model whose weights do not change any more.
+        graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
     """
 
     def __init__(
@@ -43,223 +44,240 @@ class Engine:
         *,
         max_running: int = 32,
         max_kept: int | None = None,
-        max_waiting: int = 1024,
+        max_waiting: int | None = 1024,
         read_per_step: int = 256,
         packed: bool = False,
         graphs: bool | None = None,
     ) -> None:
-        kept = max_running if max_kept is None else max_kept
-        if not 1 <= max_running <= kept or max_waiting < 0 or read_per_step < 1:
+        max_kept = max_running if max_kept is None else max_kept
+        if not 1 <= max_running <= max_kept or (max_waiting or 0) < 0 or read_per_step < 1:
             raise ValueError(
-                f"max_running={max_running}, max_kept={kept}, max_waiting={max_waiting}, "
-                f"read_per_step={read_per_step}; at least 1 must run, as many be kept as run, 0 wait and 1 be read"
+                f"max_running={max_running}, max_kept={max_kept}, max_waiting={max_waiting}, "
+                f"read_per_step={read_per_step}; allowed are 1 <= max_running <= max_kept, max_waiting >= 0 and "
+                "read_per_step >= 1"
             )
-        self._network, self._cache = ModelRunner(model, packed=packed), KVCache(model, kept)
-        on_gpu = self._cache.device.type == "cuda"
-        self._graphs = CUDAGraphRunner(self._network, self._cache) if (on_gpu if graphs is None else graphs) else None
-        self._positions = int(model.config.n_positions)
-        self._vocabulary = len(model.transformer.wte.weight)
-        self._max_running, self._max_waiting, self._read_per_step = max_running, max_waiting, read_per_step
+        self._runner = ModelRunner(model, packed=packed)
+        self._cache = KVCache(model, max_kept)
+        use_graphs = self._cache.device.type == "cuda" if graphs is None else graphs
+        self._graphs = CUDAGraphRunner(self._runner, self._cache) if use_graphs else None
+        self._n_positions = int(model.config.n_positions)
+        self._vocab_size = len(model.transformer.wte.weight)
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._read_per_step = read_per_step
         self._waiting: deque[tuple[RequestState, SequenceSampler]] = deque()
-        self._rows = [CacheSlot(number) for number in range(kept)]
+        self._slots = [CacheSlot(index) for index in range(max_kept)]
         self._running: list[CacheSlot] = []
-        self._clock = 0
+        self._steps = 0
         self.tokens_read = 0
-        """All that went through the model: of contexts, and of replies."""
-        self.context_tokens_read = self.context_tokens_cached = self.reply_tokens_written = 0
+        """Number of tokens that the model has read, of contexts and of replies."""
+        self.context_tokens_read = 0
+        self.context_tokens_cached = 0
+        self.reply_tokens_written = 0
 
     def submit(self, request: GenerationRequest) -> RequestState:
-        """Takes a request.
+        """Queue a request.
 
         Raises:
-            QueueFull: when too many are waiting.
-            ValueError: when ids and types do not fit each other or the model, or options the model.
+            QueueFull: when too many requests are waiting.
+            ValueError: when ids and types do not match each other or the model, or the options do not match the model.
         """
         count = len(request.input_ids)
-        if count != len(request.types) or not 1 <= count < self._positions:
+        if count != len(request.types) or not 1 <= count < self._n_positions:
             raise ValueError(
                 f"{count} ids and {len(request.types)} types; there must be as many of both, "
-                f"from 1 to {self._positions - 1}"
+                f"from 1 to {self._n_positions - 1}"
             )
-        if len(self._waiting) >= self._max_waiting:
-            raise QueueFull(f"{len(self._waiting)} requests are waiting, as many as are taken; try again later")
-        decoder = SequenceSampler(
+        if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
+            raise QueueFull(f"{len(self._waiting)} requests are waiting, which is the maximum; try again later")
+        sampler = SequenceSampler(
             request.config,
             request.input_ids,
             request.seed,
             self._cache.device,
-            turns=request.history_ids,
-            said=request.own_turn_ids,
-            begun=request.prefix_ids,
+            history_ids=request.history_ids,
+            own_turn_ids=request.own_turn_ids,
+            prefix_ids=request.prefix_ids,
         )
-        if decoder.penalizes:  # tried once, so that who asks is told of ids that the model has not, and nobody else
-            decoder.penalize(torch.zeros(1, self._vocabulary, device=self._cache.device))
-        ticket = RequestState(request)
-        self._waiting.append((ticket, decoder))
-        return ticket
+        if sampler.penalizes:  # fail here, for this request alone, if its options name ids that the model lacks
+            sampler.penalize(torch.zeros(1, self._vocab_size, device=self._cache.device))
+        state = RequestState(request)
+        self._waiting.append((state, sampler))
+        return state
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a place."""
+        """Number of requests that wait for a slot."""
         return len(self._waiting)
 
     @property
     def running(self) -> list[RequestState]:
-        """The requests that have a place."""
-        return [row.ticket for row in self._running if row.ticket is not None]
+        """The requests that have a slot."""
+        return [slot.state for slot in self._running if slot.state is not None]
 
     @property
     def busy(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether any request is waiting or running."""
         return bool(self._waiting or self._running)
 
     def run(self, requests: Iterable[GenerationRequest]) -> list[RequestState]:
-        """Replies to all of them and returns when the last is over."""
-        tickets = []
+        """Generate replies to all requests, and return when the last one is finished."""
+        states = []
         for request in requests:
-            while len(self._waiting) >= max(self._max_waiting, 1):
+            while self._max_waiting is not None and len(self._waiting) >= max(self._max_waiting, 1):
                 self.step()
-            tickets.append(self.submit(request))
-        while any(ticket.finish is None for ticket in tickets):
+            states.append(self.submit(request))
+        while any(state.finish is None for state in states):
             self.step()
-        return tickets
+        return states
 
     def step(self) -> list[RequestState]:
-        """Reads one token for each reply that is being written, and pieces of new contexts.
+        """Read one token of each reply that is being generated, and chunks of new contexts.
 
         Returns:
-            The tickets that got a token or are over.
+            The requests that got a token or are finished.
         """
-        self._clock += 1
-        changed = self._leave_cancelled()
+        self._steps += 1
+        changed = self._remove_cancelled()
         self._admit()
         if not self._running:
             return changed
-        rows, pieces = self._pieces()
-        logits = self._read(pieces)
-        for row, piece in zip(rows, pieces, strict=True):
-            count = len(piece.input_ids)
-            row.ids.extend(piece.input_ids)
-            row.types.extend(row.pending_types[:count])
-            row.pending_ids, row.pending_types = row.pending_ids[count:], row.pending_types[count:]
-            row.used = self._clock
+        slots, chunks = self._next_chunks()
+        logits = self._read(chunks)
+        for slot, chunk in zip(slots, chunks, strict=True):
+            count = len(chunk.input_ids)
+            slot.ids.extend(chunk.input_ids)
+            slot.types.extend(slot.pending_types[:count])
+            slot.pending_ids = slot.pending_ids[count:]
+            slot.pending_types = slot.pending_types[count:]
+            slot.last_used = self._steps
             self.tokens_read += count
-            self.context_tokens_read += 0 if row.replying else count
+            self.context_tokens_read += 0 if slot.replying else count
         if len(logits):
-            changed += self._reply([row for row, piece in zip(rows, pieces, strict=True) if piece.wanted], logits)
-        self._running = [row for row in self._running if row.ticket is not None]
+            ready = [slot for slot, chunk in zip(slots, chunks, strict=True) if chunk.needs_logits]
+            changed += self._reply(ready, logits)
+        self._running = [slot for slot in self._running if slot.state is not None]
         return changed
 
-    def _read(self, pieces: Sequence[SequenceChunk]) -> Tensor:
-        """(W, V) logits after the W pieces where they are wanted: those that are read alike together."""
-        alike: dict[tuple[bool, bool], list[int]] = {}
-        for number, piece in enumerate(pieces):
-            by_graph = self._graphs is not None and len(piece.input_ids) == 1
-            alike.setdefault((by_graph, piece.token_type_ids is None), []).append(number)
-        read = []
-        for (by_graph, _), numbers in alike.items():
-            chosen = [pieces[number] for number in numbers]
+    def _read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
+        """Return (W, V) logits after the W chunks that need them; chunks of the same kind are read together."""
+        by_kind: dict[tuple[bool, bool], list[int]] = {}
+        for index, chunk in enumerate(chunks):
+            by_graph = self._graphs is not None and len(chunk.input_ids) == 1
+            by_kind.setdefault((by_graph, chunk.token_type_ids is None), []).append(index)
+        logits = []
+        for (by_graph, _), indices in by_kind.items():
+            group = [chunks[index] for index in indices]
             if by_graph and self._graphs is not None:
-                read.append(self._graphs.read(chosen))
+                logits.append(self._graphs.read(group))
             else:
-                read.append(self._network.read(chosen, self._cache))
-        if len(read) == 1:
-            return read[0]
-        order = [number for numbers in alike.values() for number in numbers if pieces[number].wanted]
-        return torch.cat(read)[torch.tensor(order, dtype=torch.long, device=read[0].device).argsort()]
+                logits.append(self._runner.read(group, self._cache))
+        if len(logits) == 1:
+            return logits[0]
+        order = [index for indices in by_kind.values() for index in indices if chunks[index].needs_logits]
+        return torch.cat(logits)[torch.tensor(order, dtype=torch.long, device=logits[0].device).argsort()]
 
-    def _reply(self, rows: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
-        """Chooses the next token of rows that have read everything."""
-        tokens = sample([row.decoder for row in rows if row.decoder is not None], logits)
-        scored = [number for number, row in enumerate(rows) if row.ticket is not None and row.ticket.request.scored]
+    def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
+        """Choose the next token in slots that have read everything."""
+        tokens = sample([slot.sampler for slot in slots if slot.sampler is not None], logits)
+        scored = [index for index, slot in enumerate(slots) if slot.state is not None and slot.state.request.scored]
         if scored:
-            chosen = torch.tensor([tokens[number] for number in scored], device=logits.device)
-            found = logits[scored].log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
-            for number, nats in zip(scored, found, strict=True):
-                ticket = rows[number].ticket
-                assert ticket is not None
-                ticket.log_likelihood += nats
-        return [self._take(row, token) for row, token in zip(rows, tokens, strict=True)]
+            chosen = torch.tensor([tokens[index] for index in scored], device=logits.device)
+            scores = logits[scored].log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
+            for index, nats in zip(scored, scores, strict=True):
+                state = slots[index].state
+                assert state is not None
+                state.log_likelihood += nats
+        return [self._append(slot, token) for slot, token in zip(slots, tokens, strict=True)]
 
-    def _take(self, row: CacheSlot, token: int) -> RequestState:
-        """Adds the next token to a row's reply."""
-        ticket = row.ticket
-        assert ticket is not None
-        config, stop = ticket.request.config, ticket.request.stop
+    def _append(self, slot: CacheSlot, token: int) -> RequestState:
+        """Append the next token to a slot's reply."""
+        state = slot.state
+        assert state is not None
+        config = state.request.config
+        stop = state.request.stop
         if token in config.eos_token_id:
-            self._finish(row, "end")
-            return ticket
-        ticket.tokens.append(token)
+            self._finish(slot, "end")
+            return state
+        state.tokens.append(token)
         self.reply_tokens_written += 1
         if stop is not None and stop(token):
-            self._finish(row, "stop")
-        elif len(ticket.tokens) >= config.max_new_tokens or len(row.ids) >= self._positions:
-            self._finish(row, "length")
+            self._finish(slot, "stop")
+        elif len(state.tokens) >= config.max_new_tokens or len(slot.ids) >= self._n_positions:
+            self._finish(slot, "length")
         else:
-            types = ticket.request.token_type_ids
-            row.pending_ids, row.pending_types = [token], [NO_TYPE if types is None else types[-1]]
-        return ticket
+            types = state.request.token_type_ids
+            slot.pending_ids = [token]
+            slot.pending_types = [NO_TYPE if types is None else types[-1]]
+        return state
 
     @staticmethod
-    def _finish(row: CacheSlot, why: Finish) -> None:
-        assert row.ticket is not None
-        row.ticket.finish = why
-        row.ticket = row.decoder = None
-        row.pending_ids, row.pending_types = [], []
+    def _finish(slot: CacheSlot, reason: Finish) -> None:
+        assert slot.state is not None
+        slot.state.finish = reason
+        slot.state = None
+        slot.sampler = None
+        slot.pending_ids = []
+        slot.pending_types = []
 
-    def _leave_cancelled(self) -> list[RequestState]:
-        left = [ticket for ticket, _ in self._waiting if ticket.cancelled]
-        if left:
-            self._waiting = deque(each for each in self._waiting if not each[0].cancelled)
-        for ticket in left:
-            ticket.finish = "cancelled"
-        for row in self._running:
-            if row.ticket is not None and row.ticket.cancelled:
-                left.append(row.ticket)
-                self._finish(row, "cancelled")
-        self._running = [row for row in self._running if row.ticket is not None]
-        return left
+    def _remove_cancelled(self) -> list[RequestState]:
+        removed = [state for state, _ in self._waiting if state.cancelled]
+        if removed:
+            self._waiting = deque(entry for entry in self._waiting if not entry[0].cancelled)
+        for state in removed:
+            state.finish = "cancelled"
+        for slot in self._running:
+            if slot.state is not None and slot.state.cancelled:
+                removed.append(slot.state)
+                self._finish(slot, "cancelled")
+        self._running = [slot for slot in self._running if slot.state is not None]
+        return removed
 
     def _admit(self) -> None:
-        """Gives places to those who wait longest."""
+        """Give slots to the requests that have waited longest."""
         while self._waiting and len(self._running) < self._max_running:
             request = self._waiting[0][0].request
-            row = self._row_for(request)
-            if row is None:
+            slot = self._slot_for(request)
+            if slot is None:
                 return
-            row.ticket, row.decoder = self._waiting.popleft()
-            row.ticket.cached = read = len(row.ids)
-            self.context_tokens_cached += read
-            row.pending_ids, row.pending_types = list(request.input_ids[read:]), list(request.types[read:])
-            self._running.append(row)
+            state, slot.sampler = self._waiting.popleft()
+            slot.state = state
+            state.cached = len(slot.ids)
+            self.context_tokens_cached += state.cached
+            slot.pending_ids = list(request.input_ids[state.cached :])
+            slot.pending_types = list(request.types[state.cached :])
+            self._running.append(slot)
 
-    def _row_for(self, request: GenerationRequest) -> CacheSlot | None:
-        """A row that holds as much of the request's beginning as any row does; None while waiting gives more."""
-        shared = [row.shared_with(request) for row in self._rows]
-        source = max(self._rows, key=lambda row: (shared[row.number], row.ticket is None))
-        count = shared[source.number]
-        reading = [row for row in self._running if row.ticket is not None and not row.replying]
-        if any(row.will_share_with(request) >= count + WORTH_WAITING for row in reading):
+    def _slot_for(self, request: GenerationRequest) -> CacheSlot | None:
+        """Return a slot with the longest cached beginning of the request; None if waiting will give a longer one."""
+        shared = [slot.shared_length(request) for slot in self._slots]
+        source = max(self._slots, key=lambda slot: (shared[slot.index], slot.state is None))
+        count = shared[source.index]
+        reading = [slot for slot in self._running if slot.state is not None and not slot.replying]
+        if any(slot.future_shared_length(request) >= count + WORTH_WAITING for slot in reading):
             return None  # several replies to one context read it once
-        if source.ticket is None and count == len(source.ids):
-            return source  # the conversation that it holds goes on
-        idle = [row for row in self._rows if row.ticket is None]
-        target = min(idle, key=lambda row: (row is source, row.used))
+        if source.state is None and count == len(source.ids):
+            return source  # the request continues the conversation in this slot
+        idle = [slot for slot in self._slots if slot.state is None]
+        target = min(idle, key=lambda slot: (slot is source, slot.last_used))
         if target is not source:
-            self._cache.copy(source.number, target.number, count)
-        target.ids, target.types = source.ids[:count], source.types[:count]
+            self._cache.copy(source.index, target.index, count)
+        target.ids = source.ids[:count]
+        target.types = source.types[:count]
         return target
 
-    def _pieces(self) -> tuple[list[CacheSlot], list[SequenceChunk]]:
-        """What is read in this step: every token that a reply waits for, and of contexts as much as fits."""
-        rows, pieces, left = [], [], self._read_per_step
-        for row in self._running:
-            count = len(row.pending_ids) if row.replying else min(left, len(row.pending_ids))
+    def _next_chunks(self) -> tuple[list[CacheSlot], list[SequenceChunk]]:
+        """Return the slots and chunks to read in this step: the next token of each reply, and contexts as they fit."""
+        slots = []
+        chunks = []
+        budget = self._read_per_step
+        for slot in self._running:
+            count = len(slot.pending_ids) if slot.replying else min(budget, len(slot.pending_ids))
             if not count:
                 continue
-            left -= 0 if row.replying else count
-            rows.append(row)
-            types = None if row.pending_types[0] == NO_TYPE else row.pending_types[:count]
-            wanted = count == len(row.pending_ids)
-            pieces.append(SequenceChunk(row.number, len(row.ids), row.pending_ids[:count], types, wanted))
-        return rows, pieces
+            budget -= 0 if slot.replying else count
+            slots.append(slot)
+            types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
+            needs_logits = count == len(slot.pending_ids)
+            chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
+        return slots, chunks

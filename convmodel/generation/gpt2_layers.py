@@ -1,4 +1,4 @@
-"""Tokens of many rows side by side in, their states out: the layers of a GPT-2, without a token of padding."""
+"""Apply the layers of a GPT-2 to the concatenated tokens of many sequences, without padding."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2Model
 
-from convmodel.generation.linear import Product, activation, normalise, product
+from convmodel.generation.linear import Product, apply_layer_norm, make_activation, make_product
 
 Attend = Callable[[Tensor, int, float], Tensor]
-"""See `RaggedGPT2Layers`."""
+"""A function of a layer's queries, keys and values, its index and the scale of its scores; see `RaggedGPT2Layers`."""
 
 ROWS_AT_ONCE = 256
-"""So many rows of the wide feed-forward layers stay in a CPU's cache; more would go to memory and back."""
+"""Rows of the wide feed-forward layers that fit in a CPU's cache; more would go to memory and back."""
 
 
 class RaggedGPT2Layers:
-    """Every product over all tokens at once; only attention knows which of them belong together.
+    """Layers of a GPT-2 whose matrix products cover all tokens at once; only attention separates the sequences.
 
-    The weights are the model's own modules: whatever type, device or replaced layer they have is used, and gradients
-    come back to them.
+    The weights are the model's own modules, with whatever dtype, device or replaced layer they have, and gradients flow
+    back to them.
 
     Args:
-        transformer: whose embeddings and layers these are; where it is being trained, it drops what it would drop.
-        packed: as in `products.product`.
+        transformer: GPT-2 whose embeddings and layers are applied; in training mode its dropout is applied too.
+        packed: see `linear.make_product`.
     """
 
     def __init__(self, transformer: GPT2Model, *, packed: bool = False) -> None:
@@ -36,40 +36,46 @@ class RaggedGPT2Layers:
         self._blocks = [
             _Block(
                 block,
-                product(block.attn.c_attn, packed=packed),
-                product(block.attn.c_proj, packed=packed),
-                product(block.mlp.c_fc, packed=packed),
-                activation(block.mlp.act),
-                product(block.mlp.c_proj, packed=packed),
-                scale / (number + 1 if config.scale_attn_by_inverse_layer_idx else 1),
+                make_product(block.attn.c_attn, packed=packed),
+                make_product(block.attn.c_proj, packed=packed),
+                make_product(block.mlp.c_fc, packed=packed),
+                make_activation(block.mlp.act),
+                make_product(block.mlp.c_proj, packed=packed),
+                scale / (index + 1 if config.scale_attn_by_inverse_layer_idx else 1),
             )
-            for number, block in enumerate(cast(Iterable[Any], transformer.h))
+            for index, block in enumerate(cast(Iterable[Any], transformer.h))
         ]
 
     def __call__(
         self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
     ) -> Tensor:
-        """(N,) ids, types (None: without) and positions in, (N, D) states out, before the last layer norm.
+        """Return hidden states before the last layer norm.
 
         Args:
-            attend: (N, 3 D) queries, keys and values of a layer, its number and the scale of its scores in, (N, D) out.
-            wanted: (W,) which tokens' states are asked for: (W, D) come out, and the last layer does no more than they
-                need.
+            ids: (N,) token ids.
+            types: (N,) token types, or None.
+            positions: (N,) positions.
+            attend: maps (N, 3 D) queries, keys and values of a layer, its index and the scale of its scores to (N, D).
+            wanted: (W,) indices of the tokens whose states are needed; the last layer computes no others.
+
+        Returns:
+            (N, D), or (W, D) with `wanted`.
         """
         transformer = self._transformer
         words = transformer.wte.weight
         hidden = words[ids] + transformer.wpe.weight[positions]
         if types is not None:
             hidden = hidden + words[types]
-        hidden = dropped(transformer.drop, hidden)
-        for number, block in enumerate(self._blocks):
-            mixed = block.attention_in(normalise(block.module.ln_1, hidden))
-            attended = attend(mixed, number, block.scale)
-            if wanted is not None and number + 1 == len(self._blocks):
-                attended, hidden = attended[wanted], hidden[wanted]
-            hidden = hidden + dropped(block.module.attn.resid_dropout, block.attention_out(attended))
+        hidden = apply_dropout(transformer.drop, hidden)
+        for index, block in enumerate(self._blocks):
+            mixed = block.attention_in(apply_layer_norm(block.module.ln_1, hidden))
+            attended = attend(mixed, index, block.scale)
+            if wanted is not None and index + 1 == len(self._blocks):
+                attended = attended[wanted]
+                hidden = hidden[wanted]
+            hidden = hidden + apply_dropout(block.module.attn.resid_dropout, block.attention_out(attended))
             if len(hidden) > ROWS_AT_ONCE and hidden.device.type == "cpu" and not torch.is_grad_enabled():
-                hidden = torch.cat([block.inner(piece) for piece in hidden.split(ROWS_AT_ONCE)])
+                hidden = torch.cat([block.inner(rows) for rows in hidden.split(ROWS_AT_ONCE)])
             else:
                 hidden = block.inner(hidden)
         return hidden
@@ -77,7 +83,7 @@ class RaggedGPT2Layers:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One layer's functions."""
+    """Functions of one layer."""
 
     module: Any
     attention_in: Product
@@ -88,11 +94,11 @@ class _Block:
     scale: float
 
     def inner(self, hidden: Tensor) -> Tensor:
-        """The states after the feed-forward layers."""
-        inner = self.activation(self.inner_in(normalise(self.module.ln_2, hidden)))
-        return hidden + dropped(self.module.mlp.dropout, self.inner_out(inner))
+        """Return the states after the feed-forward layers."""
+        inner = self.activation(self.inner_in(apply_layer_norm(self.module.ln_2, hidden)))
+        return hidden + apply_dropout(self.module.mlp.dropout, self.inner_out(inner))
 
 
-def dropped(layer: nn.Dropout, x: Tensor) -> Tensor:
-    """A dropout; where nothing is to be dropped, at no cost."""
+def apply_dropout(layer: nn.Dropout, x: Tensor) -> Tensor:
+    """Apply a dropout layer; skip it outside training or at rate 0."""
     return functional.dropout(x, layer.p) if layer.training and layer.p else x

@@ -1,4 +1,4 @@
-"""A model in, the same with its products in whole numbers out: a quarter of the weights to read, on a CPU."""
+"""Quantise the linear layers of a model to int8, which reads a quarter of the bytes of fp32 weights, on a CPU."""
 
 import warnings
 
@@ -9,23 +9,23 @@ from transformers.pytorch_utils import Conv1D
 from convmodel.generation.cpu import has_vnni
 
 FULL = 127
-"""The largest of the whole numbers that weights become."""
+"""Largest quantised weight."""
 
 ROWS_AT_ONCE = 256
-"""So many rows, and what they are on the way to their products, stay in a processor's cache."""
+"""Rows that fit, with their intermediate results, in a processor's cache."""
 
 
 class Int8Linear(nn.Module):
-    """`x W' + b` with weights of 8 bits, each output's with a scale of its own, and each row of x rounded to 8 bits.
+    """Linear layer `x W' + b` with int8 weights, one scale per output, and each row of x rounded to 8 bits.
 
-    Rows are rounded one by one, so that a row's result is the same, bit for bit, alone and beside any others.
+    Rows are rounded separately, so that a row's result is the same, bit for bit, alone and beside any others.
 
     Args:
-        weight: (out, in).
-        bias: (out,), or None.
+        weight: (out, in) weights.
+        bias: (out,) bias, or None.
 
     Raises:
-        ValueError: where this torch, or the processor, cannot multiply so.
+        ValueError: when this version of torch, or the processor, has no int8 products.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -39,43 +39,44 @@ class Int8Linear(nn.Module):
         scales = (weight.detach().float().abs().amax(1) / FULL).clamp(min=1e-12)
         zeros = torch.zeros(out, dtype=torch.long)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch means to move these functions elsewhere
+            warnings.simplefilter("ignore", UserWarning)  # torch announces that these functions will move
             whole = torch.quantize_per_channel(weight.detach().float(), scales.double(), zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(whole, None)
         self._bias = None if bias is None else bias.detach().float().clone()
-        # The rounding's range is that of all rows together; this row, and rows of at most 1, make it the same always.
+        # torch rounds all rows with one range; this extra row, and rows scaled to at most 1, make the range constant.
         self._range = torch.zeros(1, width)
         self._range[0, :2] = torch.tensor([1.0, -1.0])
-        # Without VNNI, sums of two full products overflow 16 bits: 7 bits of x are used there.
+        # Without VNNI, sums of two full products overflow 16 bits, so x is rounded to 7 bits.
         self._reduce_range = not has_vnni()
-        self.out_features, self.in_features = out, width
+        self.out_features = out
+        self.in_features = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) fp32 in, (..., out) fp32 out, without gradients."""
+        """Return (..., out) fp32 products of (..., in) fp32 rows, without gradients."""
         rows = x.detach().reshape(-1, self.in_features)
         if len(rows) <= ROWS_AT_ONCE:
-            found = self._multiply(rows)
+            output = self._multiply(rows)
         else:
-            found = rows.new_empty(len(rows), self.out_features)
+            output = rows.new_empty(len(rows), self.out_features)
             for first in range(0, len(rows), ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
-                self._multiply(rows[part], out=found[part])
-        return found.view(*x.shape[:-1], self.out_features)
+                self._multiply(rows[part], out=output[part])
+        return output.view(*x.shape[:-1], self.out_features)
 
     def _multiply(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         peaks = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12)
-        within = rows.new_empty(len(rows) + 1, self.in_features)
-        within[:1] = self._range
-        torch.div(rows, peaks, out=within[1:])
-        product = torch.ops.quantized.linear_dynamic(within, self._packed, self._reduce_range)[1:]
-        out = product if out is None else out  # in place: the head's products are many
+        scaled = rows.new_empty(len(rows) + 1, self.in_features)
+        scaled[:1] = self._range
+        torch.div(rows, peaks, out=scaled[1:])
+        product = torch.ops.quantized.linear_dynamic(scaled, self._packed, self._reduce_range)[1:]
+        out = product if out is None else out  # in place, because the output of the head is large
         if self._bias is None:
             return torch.mul(product, peaks, out=out)
         return torch.addcmul(self._bias, product, peaks, out=out)
 
 
 def to_int8(model: nn.Module) -> None:
-    """Replaces a model's products, its head included; embeddings and layer norms stay as they are.
+    """Replace a model's linear layers, including its head; embeddings and layer norms stay as they are.
 
     Source of the scheme: per-channel weights and dynamically quantised activations, as in torch's `linear_dynamic`.
 
@@ -91,5 +92,5 @@ def to_int8(model: nn.Module) -> None:
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Whether `to_int8` changed it; then it can neither be trained nor saved."""
+    """Return whether `to_int8` changed a model, which can then neither be trained nor saved."""
     return any(isinstance(module, Int8Linear) for module in model.modules())

@@ -1,4 +1,4 @@
-"""Layers in, functions out that multiply rows with their weights, by the quickest way that gives the same."""
+"""Compute linear layers, activations and layer norms by the fastest method that gives the same results."""
 
 import math
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 Product = Callable[[Tensor], Tensor]
-"""(N, in) in, (N, out) out."""
+"""A function from (N, in) to (N, out)."""
 
 VECTOR = 32
-"""Elements that a step of torch's vectorized loops computes at most on a CPU (two AVX-512 registers of float32)."""
+"""Maximum number of elements per step of torch's vectorized loops on a CPU (two AVX-512 registers of float32)."""
 
 UNDIVIDED = 6_144
-"""Elements up to which torch computes an activation in one thread."""
+"""Number of elements up to which torch computes an activation in one thread."""
 
 
-def product(layer: nn.Module, *, packed: bool = False) -> Product:
-    """A function that does what a layer does.
+def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
+    """Return a function that computes a layer.
 
     Args:
-        layer: a Conv1D or Linear; of anything else, what derives from them included, its own forward is taken. Its
-            weights may change later.
-        packed: keeps a second copy of fp32 weights in the order in which a CPU reads them, up to three times as fast
-            for few rows. A row's product is then the same, bit for bit, alone and beside any others. The weights must
-            not change any more.
+        layer: a Conv1D or Linear, whose weights may change later. Any other layer, including subclasses of these, is
+            called by its own forward.
+        packed: keep a second copy of fp32 weights in the memory layout that a CPU reads fastest, up to three times as
+            fast for few rows. A row's product is then the same, bit for bit, alone and beside any others. The weights
+            must not change any more.
     """
     if type(layer) not in (Conv1D, nn.Linear):
         return layer
@@ -42,7 +42,7 @@ def product(layer: nn.Module, *, packed: bool = False) -> Product:
     matrix = (weight.t() if isinstance(layer, Conv1D) else weight).contiguous()
     ordered = reorder(matrix, 2)
     multiply = partial(_packed, ordered, cast(Tensor | None, layer.bias))
-    # oneDNN may sum a single row in another order than it sums several; such a row is computed twice.
+    # oneDNN may sum a single row in another order than several rows; then a single row is computed twice.
     probe = torch.randn(2, matrix.shape[1], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         same = torch.equal(multiply(probe[:1]), multiply(probe)[:1])
@@ -58,18 +58,18 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def _packed(ordered: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, ordered, bias, "none", [], "")
-    return found
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(x, ordered, bias, "none", [], "")
+    return output
 
 
 def _packed_twice(multiply: Product, x: Tensor) -> Tensor:
     return multiply(x) if len(x) != 1 else multiply(x.expand(2, -1))[:1]
 
 
-def activation(module: nn.Module) -> Product:
+def make_activation(module: nn.Module) -> Product:
     """Return a GPT-2's activation as a function whose rows do not depend on each other, bit for bit.
 
-    For the usual one, which transformers puts together from seven steps, torch's own is taken.
+    The default one, which transformers computes in seven steps, is replaced by torch's fused GELU.
     """
     if type(module) in (NewGELUActivation, GELUTanh):
         gelu = cast(Product, partial(functional.gelu, approximate="tanh"))
@@ -80,9 +80,9 @@ def activation(module: nn.Module) -> Product:
 def _by_rows(function: Product, x: Tensor, *, equally_shared: bool) -> Tensor:
     """Apply an elementwise function to (N, D).
 
-    On a CPU, torch computes what is left over at the end of a thread's share by other instructions, whose last bit may
-    differ. So no share ends within a vector: rows are filled up to whole vectors, and few enough for one thread are
-    computed at once, or, where torch gives all threads equal shares, as many as make shares of whole vectors.
+    On a CPU, torch computes the remainder at the end of a thread's share with other instructions, whose last bit may
+    differ. So that no share ends within a vector, rows are padded to whole vectors and computed in groups small enough
+    for one thread, or, if torch gives all threads equal shares, in groups that make shares of whole vectors.
     """
     if x.device.type != "cpu" or torch.is_grad_enabled():
         return function(x)
@@ -99,8 +99,8 @@ def _by_rows(function: Product, x: Tensor, *, equally_shared: bool) -> Tensor:
     return torch.cat([*parts, *map(function, few)])[:, :width]
 
 
-def normalise(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer norm."""
+def apply_layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer norm."""
     if type(layer) is not nn.LayerNorm:
         return cast(Tensor, layer(x))
     return functional.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

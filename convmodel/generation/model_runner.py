@@ -1,6 +1,5 @@
-"""New tokens of many rows and their caches in, logits out: GPT-2 read ragged, without a single token of padding."""
+"""Run a GPT-2 on new tokens of many sequences at once, with a KV cache and without padding ("ragged")."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,248 +11,221 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
 from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import normalise, product
-
-ALIGNED = 16
-"""Numbers of float32 in 64 bytes."""
-
-FUSED = 512
-"""Keys that the CPU's attention kernel reads at once."""
-
-
-class KVCache:
-    """Keys and values of what was read, for a fixed number of rows of at most `n_positions` tokens.
-
-    On a CPU, memory is taken as rows are first used; on a GPU, all of it at once.
-
-    Args:
-        model: whose sizes, type and device they have.
-        rows: how many rows are kept at most. Each takes n_positions x n_layer x 2 x n_embd numbers.
-    """
-
-    def __init__(self, model: GPT2LMHeadModel, rows: int) -> None:
-        config = model.config
-        width = config.n_embd // config.n_head
-        # Zeros, because what is masked is still multiplied, with 0. The place behind the last is for what nobody reads.
-        # All rows and heads begin at a multiple of 64 bytes, because the sums of a CPU depend on where numbers lie.
-        places = max(config.n_positions + 1, keys_read(config.n_positions - 1, width) or 0)
-        places = math.ceil(places / ALIGNED) * ALIGNED
-        self.kept = torch.zeros(
-            (config.n_layer, 2, rows, config.n_head, places, width),
-            dtype=model.dtype,
-            device=model.device,
-        )
-        """(n_layer, 2, R, H, P, D / H): keys, then values. P is above n_positions."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-        return self.kept.device
-
-    @torch.inference_mode()
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Makes the first `length` tokens of row `target` those of row `source`."""
-        self.kept[:, :, target, :, :length] = self.kept[:, :, source, :, :length]
+from convmodel.generation.kv_cache import ALIGNED, FUSED, KVCache, num_keys
+from convmodel.generation.linear import apply_layer_norm, make_product
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceChunk:
-    """Tokens that one row reads in one step.
+    """Tokens of one sequence that are read in one step.
 
     Args:
-        row: of the cache.
-        start: how many tokens the row has read before.
+        slot: index of the sequence's slot in the cache.
+        start: number of tokens of the sequence that were read before.
         input_ids: T new tokens, at least one.
-        token_type_ids: their T types; None where they are read without.
-        wanted: whether what comes after them is asked for.
+        token_type_ids: T token types; None where tokens are read without types.
+        needs_logits: whether the logits after the last token are needed.
     """
 
-    row: int
+    slot: int
     start: int
     input_ids: Sequence[int]
     token_type_ids: Sequence[int] | None
-    wanted: bool = True
+    needs_logits: bool = True
 
 
 class ModelRunner:
-    """Reads pieces of many rows in one pass, every product over all of their tokens at once.
+    """Runner of a GPT-2 on chunks of many sequences in one pass: every matrix product covers all of their tokens.
 
-    The weights are the model's own modules: whatever type, device or replaced layer they have is used.
+    The weights are the model's own modules, with whatever dtype, device or replaced layer they have.
 
     Args:
-        model: in evaluation mode.
-        packed: as in `products.product`.
+        model: model in evaluation mode.
+        packed: see `linear.make_product`.
     """
 
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
         self.hidden = RaggedGPT2Layers(model.transformer, packed=packed)
-        """Ids, types, positions and how they attend in, states out."""
-        self._head = product(model.lm_head, packed=packed)
+        """Layers that map ids, types, positions and an attention function to hidden states."""
+        self._head = make_product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
-    def read(self, pieces: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
-        """Reads pieces, each of another row, and puts their keys and values into the cache.
+    def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
+        """Read chunks, each of another sequence, and write their keys and values into the cache.
 
         Args:
-            pieces: all of them with types, or all without.
-            cache: of all rows.
+            chunks: chunks that all have types, or all have none.
+            cache: cache of all sequences.
 
         Returns:
-            (W, V) the logits after the last token of each of the W pieces where they are wanted, in fp32.
+            (W, V) fp32 logits after the last token of each of the W chunks with `needs_logits`.
         """
         device = self.model.device
-        ids = torch.tensor([i for piece in pieces for i in piece.input_ids], device=device)
+        ids = torch.tensor([i for chunk in chunks for i in chunk.input_ids], device=device)
         types = None
-        if any(piece.token_type_ids is not None for piece in pieces):
-            types = torch.tensor([t for piece in pieces for t in piece.token_type_ids or ()], device=device)
-        sizes = [len(piece.input_ids) for piece in pieces]
-        places = [range(piece.start, piece.start + size) for piece, size in zip(pieces, sizes, strict=True)]
-        positions = torch.tensor([place for row in places for place in row], device=device)
-        last = [end - 1 for end, piece in zip(accumulate(sizes), pieces, strict=True) if piece.wanted]
-        attention = _Attention(pieces, cache)
+        if any(chunk.token_type_ids is not None for chunk in chunks):
+            types = torch.tensor([t for chunk in chunks for t in chunk.token_type_ids or ()], device=device)
+        sizes = [len(chunk.input_ids) for chunk in chunks]
+        ranges = [range(chunk.start, chunk.start + size) for chunk, size in zip(chunks, sizes, strict=True)]
+        positions = torch.tensor([position for row in ranges for position in row], device=device)
+        last = [end - 1 for end, chunk in zip(accumulate(sizes), chunks, strict=True) if chunk.needs_logits]
+        attention = _Attention(chunks, cache)
         hidden = self.hidden(
             ids,
             types,
             positions,
-            lambda mixed, layer, scale: attention(mixed, cache.kept[layer], scale),
+            lambda mixed, layer, scale: attention(mixed, cache.tensor[layer], scale),
             wanted=None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device),
         )
         return self.logits(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(B, D) states in, (B, V) logits in fp32 out."""
-        return self._head(normalise(self.model.transformer.ln_f, hidden)).float()
+        """Return the fp32 logits (B, V) of hidden states (B, D)."""
+        return self._head(apply_layer_norm(self.model.transformer.ln_f, hidden)).float()
 
 
 class _Attention:
-    """How the pieces of one step attend, the same in every layer.
+    """Attention of the chunks of one step, the same in every layer.
 
-    Each row attends by itself, over as much as it has read. Neither padding rows to the longest nor copying their keys
-    and values together is quicker on a CPU: reading them is what takes time.
+    Each sequence attends separately, over as many tokens as it has read. On a CPU, neither padding to the longest nor
+    gathering all keys and values in one tensor is faster: reading them from memory takes most of the time.
 
-    On a CPU each token attends by itself too (`_TokenGroup`), so that its state is the same, bit for bit, however a context
-    was cut into pieces and whoever else is replied to. A product of several queries is quicker, and sums in an order
-    that depends on their number; it is for other devices.
+    On a CPU each token attends separately too (`_TokenGroup`), so that its state is the same, bit for bit, however a
+    context was split into chunks and whichever other sequences are read. A product of several queries is faster, but
+    sums in an order that depends on their number; it is used on other devices.
 
     Args:
-        pieces: whose tokens stand one after the other.
-        cache: what they attend to, and where they are written.
+        chunks: chunks whose tokens are concatenated.
+        cache: cache to read keys and values from, and to write the new ones into.
     """
 
-    def __init__(self, pieces: Sequence[SequenceChunk], cache: KVCache) -> None:
-        device, width = cache.device, cache.kept.shape[-1]
-        ends = [0, *accumulate(len(piece.input_ids) for piece in pieces)]
-        apart = device.type == "cpu" and cache.kept.dtype == torch.float32
-        self._several = [
-            (piece.row, piece.start, ends[n], ends[n + 1], _mask(piece.start, len(piece.input_ids), device))
-            for n, piece in enumerate(pieces)
-            if len(piece.input_ids) > 1 and not apart
+    def __init__(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> None:
+        device = cache.device
+        width = cache.tensor.shape[-1]
+        ends = [0, *accumulate(len(chunk.input_ids) for chunk in chunks)]
+        exact = device.type == "cpu" and cache.tensor.dtype == torch.float32
+        self._blocks = [
+            (chunk.slot, chunk.start, ends[n], ends[n + 1], _mask(chunk.start, len(chunk.input_ids), device))
+            for n, chunk in enumerate(chunks)
+            if len(chunk.input_ids) > 1 and not exact
         ]
-        single = [n for n, piece in enumerate(pieces) if apart or len(piece.input_ids) == 1]
-        self._alone = [part for n in single for part in _group_tokens(pieces[n], width if apart else None)]
+        single = [n for n, chunk in enumerate(chunks) if exact or len(chunk.input_ids) == 1]
+        self._groups = [group for n in single for group in _group_tokens(chunks[n], width if exact else None)]
         tokens = [token for n in single for token in range(ends[n], ends[n + 1])]
-        self._tokens = torch.tensor(tokens, dtype=torch.long, device=device) if self._several else None
-        places = [(part.row, place) for part in self._alone for place in range(part.start, part.stop)]
-        self._rows, self._places = torch.tensor(places, dtype=torch.long, device=device).view(-1, 2).unbind(1)
+        self._tokens = torch.tensor(tokens, dtype=torch.long, device=device) if self._blocks else None
+        targets = [(group.slot, position) for group in self._groups for position in range(group.start, group.stop)]
+        self._slots, self._positions = torch.tensor(targets, dtype=torch.long, device=device).view(-1, 2).unbind(1)
 
-    def __call__(self, mixed: Tensor, kept: Tensor, scale: float) -> Tensor:
-        """(N, 3 D) queries, keys and values of all tokens in, (N, D) out.
+    def __call__(self, mixed: Tensor, cached: Tensor, scale: float) -> Tensor:
+        """Return the attention output (N, D) of all tokens.
 
-        kept: (2, R, H, P, D / H), one layer's keys and values; the new ones are written into it.
+        Args:
+            mixed: (N, 3 D) queries, keys and values of all tokens.
+            cached: (2, R, H, P, D / H) one layer's keys and values; the new ones are written into it.
+            scale: factor of the attention scores.
         """
-        _, _, heads, _, width = kept.shape
+        _, _, heads, _, width = cached.shape
         split = mixed.view(-1, 3, heads, width)
         if len(split) == 1:
-            [part] = self._alone
-            kept[:, part.row, :, part.start] = split[0, 1:]
-            return part.attend(split[:, 0], kept, scale).view(1, -1)
+            [group] = self._groups
+            cached[:, group.slot, :, group.start] = split[0, 1:]
+            return group.attend(split[:, 0], cached, scale).view(1, -1)
         if self._tokens is None:
-            return self._singles(split, kept, scale).flatten(1)
-        found = mixed.new_empty(len(mixed), heads, width)
-        if self._alone:
-            found[self._tokens] = self._singles(split[self._tokens], kept, scale)
-        for row, start, first, stop, mask in self._several:
+            return self._attend_singly(split, cached, scale).flatten(1)
+        output = mixed.new_empty(len(mixed), heads, width)
+        if self._groups:
+            output[self._tokens] = self._attend_singly(split[self._tokens], cached, scale)
+        for slot, start, first, stop, mask in self._blocks:
             end = start + stop - first
             new = split[first:stop].permute(1, 2, 0, 3)
-            kept[:, row, :, start:end] = new[1:]
-            keys, values = kept[:, row, None, :, :end]
+            cached[:, slot, :, start:end] = new[1:]
+            keys, values = cached[:, slot, None, :, :end]
             attended = functional.scaled_dot_product_attention(new[:1], keys, values, attn_mask=mask, scale=scale)
-            found[first:stop] = attended[0].transpose(0, 1)
-        return found.flatten(1)
+            output[first:stop] = attended[0].transpose(0, 1)
+        return output.flatten(1)
 
-    def _singles(self, new: Tensor, kept: Tensor, scale: float) -> Tensor:
-        """(S, 3, H, D / H) of tokens that attend each by itself in, (S, H, D / H) out."""
-        kept[:, self._rows, :, self._places] = new[:, 1:]  # indices first: (S, 2, H, D / H)
-        queries, size = new[:, 0], new[0, 0].numel()
+    def _attend_singly(self, new: Tensor, cached: Tensor, scale: float) -> Tensor:
+        """Return the attention output (S, H, D / H) of S tokens that attend separately.
+
+        Args:
+            new: (S, 3, H, D / H) queries, keys and values.
+            cached: as in `__call__`.
+            scale: factor of the attention scores.
+        """
+        cached[:, self._slots, :, self._positions] = new[:, 1:]  # indices first: (S, 2, H, D / H)
+        queries = new[:, 0]
+        size = new[0, 0].numel()
         if size % ALIGNED:  # each query begins at a multiple of 64 bytes, as keys do
             queries = functional.pad(queries.flatten(1), (0, -size % ALIGNED))[:, :size].unflatten(1, new.shape[2:])
-        parts = queries.split([part.stop - part.start for part in self._alone])
-        read = [part.attend(query, kept, scale) for part, query in zip(self._alone, parts, strict=True)]
-        return torch.cat(read)[:, :, 0]
+        parts = queries.split([group.stop - group.start for group in self._groups])
+        attended = [group.attend(query, cached, scale) for group, query in zip(self._groups, parts, strict=True)]
+        return torch.cat(attended)[:, :, 0]
 
 
 @dataclass(frozen=True, slots=True)
 class _TokenGroup:
-    """Tokens of one row that attend each by itself, over the same number of keys.
+    """Tokens of one sequence that attend separately, each over the same number of keys.
 
     Args:
-        row: of the cache.
-        start, stop: their places in it.
-        keys: how many keys they read; see `keys_read`.
-        mask: (T, 1, 1, keys), added to the scores; None for a token that reads what is there and no more.
+        slot: index of the sequence's slot in the cache.
+        start: position of the first token.
+        stop: position after the last token.
+        keys: number of keys that each token reads; see `num_keys`.
+        mask: (T, 1, 1, keys), added to the scores; None for a token that reads exactly the keys up to its own.
     """
 
-    row: int
+    slot: int
     start: int
     stop: int
     keys: int
     mask: Tensor | None
 
-    def attend(self, queries: Tensor, kept: Tensor, scale: float) -> Tensor:
-        """(T, H, D / H) queries in, (T, H, 1, D / H) out; `kept` as in `_Attention`."""
+    def attend(self, queries: Tensor, cached: Tensor, scale: float) -> Tensor:
+        """Return the attention output (T, H, 1, D / H).
+
+        Args:
+            queries: (T, H, D / H).
+            cached: as in `_Attention.__call__`.
+            scale: factor of the attention scores.
+        """
         count = len(queries)
-        twice = count * queries.shape[1] == 1  # a single sum would be shared among threads as they happen to be free
-        keys, values = kept[:, self.row, None, :, : self.keys].expand(-1, 2 if twice else count, -1, -1, -1).unbind()
+        # A single sum would be shared among the threads that happen to be free, so it is computed twice.
+        twice = count * queries.shape[1] == 1
+        keys, values = cached[:, self.slot, None, :, : self.keys].expand(-1, 2 if twice else count, -1, -1, -1).unbind()
         attend = functional.scaled_dot_product_attention
-        read = attend(queries[:, :, None].expand_as(keys[:, :, :1]), keys, values, attn_mask=self.mask, scale=scale)
-        return read[:count]
+        output = attend(queries[:, :, None].expand_as(keys[:, :, :1]), keys, values, attn_mask=self.mask, scale=scale)
+        return output[:count]
 
 
-def keys_read(place: int, width: int) -> int | None:
-    """The number of keys that the token at a place reads on a CPU; None where it reads all up to its own and no more.
+def _group_tokens(chunk: SequenceChunk, width: int | None) -> Iterator[_TokenGroup]:
+    """Yield the tokens of a chunk, grouped by the number of keys that they read.
 
-    How the CPU's kernel sums depends on the number of keys, and on where its working memory for a thread begins. That
-    takes keys + 2 + width numbers for up to `FUSED` keys. Where these are a multiple of 32, every thread's memory is
-    aligned, and a token's sums do not depend on which thread computes them.
+    Beyond `FUSED` keys each token has a call of its own, whose threads always divide its heads in the same way.
+
+    Args:
+        chunk: tokens of one sequence.
+        width: width of an attention head; None if each token reads exactly the keys up to its own.
     """
-    keys = math.ceil((place + 3 + width) / 32) * 32 - 2 - width
-    return keys if keys <= FUSED else None
-
-
-def _group_tokens(piece: SequenceChunk, width: int | None) -> Iterator[_TokenGroup]:
-    """A piece's tokens, those together that read equally many keys; `width` of a head, None where all read their own.
-
-    Beyond `FUSED` keys each token has a call of its own, whose threads always share its heads alike.
-    """
-    place, end = piece.start, piece.start + len(piece.input_ids)
-    while place < end:
-        keys = None if width is None else keys_read(place, width)
+    position = chunk.start
+    end = chunk.start + len(chunk.input_ids)
+    while position < end:
+        keys = None if width is None else num_keys(position, width)
         if keys is None:
-            yield _TokenGroup(piece.row, place, place + 1, place + 1, None)
-            place += 1
+            yield _TokenGroup(chunk.slot, position, position + 1, position + 1, None)
+            position += 1
         else:
             stop = min(end, keys)
-            yield _TokenGroup(piece.row, place, stop, keys, _later()[place:stop, None, None, :keys])
-            place = stop
+            yield _TokenGroup(chunk.slot, position, stop, keys, _causal_bias()[position:stop, None, None, :keys])
+            position = stop
 
 
 @cache
-def _later() -> Tensor:
-    """(FUSED, FUSED): 0 for the keys that a token sees, -inf for later ones."""
+def _causal_bias() -> Tensor:
+    """Return (FUSED, FUSED) values to add to scores: 0 for a token's visible keys, -inf for later ones."""
     return torch.full((FUSED, FUSED), float("-inf")).triu(1)
 
 
 def _mask(start: int, size: int, device: torch.device) -> Tensor:
-    """What T new tokens may see of the row, (T, start + T)."""
+    """Return the causal mask (T, start + T) of `size` = T new tokens after `start` tokens."""
     return torch.ones(size, start + size, dtype=torch.bool, device=device).tril(start)

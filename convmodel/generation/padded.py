@@ -1,4 +1,4 @@
-"""Rows of ids and types of any lengths in, continuations or log-likelihoods out, through transformers' GPT-2."""
+"""Generate and score batches of padded sequences with transformers' own GPT-2."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,19 @@ from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """One laid-out context: ids and as many token types; None where it is read without, as all rows beside it are."""
+    """One laid-out sequence.
+
+    Args:
+        input_ids: T token ids.
+        token_type_ids: T token types; None for a model without types. All rows of a batch have types, or none has.
+    """
 
     input_ids: list[int]
     token_type_ids: list[int] | None
 
 
 def left_pad(rows: Sequence[ModelInput], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
-    """Stacks rows into (B, T) tensors with padding on the left, where a reply does not meet it."""
+    """Stack rows into (B, T) tensors, padded on the left, so that generated tokens follow the last token directly."""
     longest = max(len(row.input_ids) for row in rows)
 
     def stack(values: Iterable[list[int]], fill: int) -> Tensor:
@@ -33,9 +38,9 @@ def left_pad(rows: Sequence[ModelInput], *, pad_token_id: int, device: torch.dev
 
 
 def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
-    """The token types of all rows, or None where they have none."""
+    """Return the token types of all rows, or None if they have none."""
     types = [row.token_type_ids for row in rows if row.token_type_ids is not None]
-    assert len(types) in (0, len(rows)), "rows with and without token types are read apart"
+    assert len(types) in (0, len(rows)), "rows with and without token types cannot share a batch"
     return types or None
 
 
@@ -43,16 +48,16 @@ def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
 def generate_rows(
     model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
-    """Continues each row until an end token of `config`.
+    """Continue each row until an end token of `config`.
 
     Args:
-        model: in evaluation mode.
-        rows: B rows; each reply's tokens get the type of its row's last token, if it has one.
-        config: whole: its `eos_token_id` (a list) and `pad_token_id` are set.
-        options: everything else that transformers' `generate` takes.
+        model: model in evaluation mode.
+        rows: B rows; the tokens of each reply get the type of the row's last token, if it has one.
+        config: complete configuration, with `eos_token_id` (a list) and `pad_token_id`.
+        options: further arguments of transformers' `generate`.
 
     Returns:
-        For each row its `num_return_sequences` continuations, without the end token.
+        For each row, its `num_return_sequences` continuations without the end token.
     """
     inputs = left_pad(rows, pad_token_id=config.pad_token_id, device=model.device)
     generate = cast(Any, model).generate  # annotated with another type of self
@@ -64,20 +69,20 @@ def generate_rows(
 
 
 class CancelCriteria(StoppingCriteria):
-    """Ends all rows when somebody says so."""
+    """Stopping criterion that ends all rows when `is_cancelled()` returns true."""
 
-    def __init__(self, given_up: Callable[[], bool]) -> None:
-        self._given_up = given_up
+    def __init__(self, is_cancelled: Callable[[], bool]) -> None:
+        self._is_cancelled = is_cancelled
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> torch.BoolTensor:
-        over = torch.full((len(input_ids),), self._given_up(), dtype=torch.bool, device=input_ids.device)
-        return cast(torch.BoolTensor, over)
+        done = torch.full((len(input_ids),), self._is_cancelled(), dtype=torch.bool, device=input_ids.device)
+        return cast(torch.BoolTensor, done)
 
 
 def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
-    for place, token in enumerate(ids):
+    for position, token in enumerate(ids):
         if token in ends:
-            return ids[:place]
+            return ids[:position]
     return ids
 
 
@@ -85,13 +90,15 @@ def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
 def score_rows(
     model: GPT2LMHeadModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
 ) -> list[float]:
-    """The log-likelihood of the last tokens of each row given those before them, in nats, summed in fp32 or better.
+    """Return the log-likelihood of the last tokens of each row given the tokens before them, in nats.
+
+    The sums are computed in fp32 or better.
 
     Args:
-        model: in evaluation mode.
+        model: model in evaluation mode.
         rows: B rows, each a context with its reply.
-        reply_lengths: for each row, how many of its last tokens are scored.
-        pad_token_id: fills shorter rows on the right, where causal attention never sees it.
+        reply_lengths: for each row, the number of its last tokens that are scored.
+        pad_token_id: padding of shorter rows on the right, where causal attention never sees it.
     """
     longest = max(len(row.input_ids) for row in rows)
 
@@ -103,9 +110,9 @@ def score_rows(
     stacked = None if types is None else stack(types, 0)
     hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
     scores = []
-    for number, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
+    for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
         stop = len(row.input_ids)
-        logits = model.lm_head(hidden[number, stop - 1 - length : stop - 1]).float()
-        tokens = ids[number, stop - length : stop]
+        logits = model.lm_head(hidden[index, stop - 1 - length : stop - 1]).float()
+        tokens = ids[index, stop - length : stop]
         scores.append(float((logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).double().sum()))
     return scores

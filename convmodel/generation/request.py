@@ -1,4 +1,4 @@
-"""What the engine is asked for, and what became of it so far."""
+"""Requests to the engine, and their state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,26 +9,27 @@ if TYPE_CHECKING:
 
 
 Finish = Literal["end", "stop", "length", "cancelled"]
-"""Why a reply is over: the turn ended, a stop string came, there was no room for more, or nobody wanted it."""
+"""The reason for the end of a reply: an end token, a stop string, a full length or window, or a cancellation."""
 
 NO_TYPE = -1
-"""Stands for the type of a token that is read without one: what was read with types is not what was read without."""
+"""Type of tokens that are read without types, so that the cache distinguishes them from tokens read with types."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A context that is to be replied to.
+    """A request for one reply to a context.
 
     Args:
-        input_ids: the laid-out context, at least one token and at most one less than the model's positions.
-        token_type_ids: as many types, the last of which the reply's tokens get; None for a model that reads none.
-        config: whole: everything that matters is set, and nothing that `decoding.engine_supports` denies.
-        seed: of this reply alone. The same request with the same seed gives the same reply in any company.
-        stop: called with each token of the reply as it comes; the reply is over when it says so.
-        scored: whether the reply's likelihood is wanted.
-        turns: ids of each turn of the whole conversation, for options that look at what was said (`repetition`).
-        said: those of them that the one who replies said.
-        begun: ids of the text that the reply goes on, where it is no turn of its own.
+        input_ids: token ids of the laid-out context: at least one, and fewer than the model's positions.
+        token_type_ids: as many token types, the last of which is the type of the reply's tokens; None for a model
+            without types.
+        config: complete configuration, with only options that `sampler.engine_supports` accepts.
+        seed: seed of this reply alone. The same request with the same seed gives the same reply beside any others.
+        stop: called with each token of the reply; returns whether the reply ends after it.
+        scored: whether to compute the reply's log-likelihood.
+        history_ids: token ids of each turn of the whole conversation, for the options of `penalties`.
+        own_turn_ids: the subset of `history_ids` spoken by the replying side.
+        prefix_ids: token ids of the text that the reply continues, if it is not a turn of its own.
     """
 
     input_ids: Sequence[int]
@@ -43,20 +44,22 @@ class GenerationRequest:
 
     @property
     def types(self) -> Sequence[int]:
-        """As many types as ids; `NO_TYPE` where there are none."""
+        """As many types as ids; `NO_TYPE` if there are none."""
         return [NO_TYPE] * len(self.input_ids) if self.token_type_ids is None else self.token_type_ids
 
 
 @dataclass(eq=False)
 class RequestState:
-    """A request that was taken, and what became of it so far.
+    """The state of a queued, running or finished request.
 
     Args:
-        request: as it was given.
-        tokens: of the reply, as they come, without the one that ends it.
-        finish: why it is over; None while it is not.
-        log_likelihood: of the tokens and the end, if it ended, under the model itself, in nats; 0 unless `scored`.
-        cached: how many of the context's tokens were not read anew, because a row of the cache held them.
+        request: the request.
+        tokens: token ids of the reply so far, without the end token.
+        finish: reason for the end of the reply; None until then.
+        log_likelihood: log-likelihood of the tokens and the end token, if any, under the unmodified model, in nats; 0
+            unless `scored`.
+        cached: number of context tokens that were not read, because a cache slot held them.
+        cancelled: whether the request was cancelled.
     """
 
     request: GenerationRequest
@@ -68,9 +71,9 @@ class RequestState:
 
     @property
     def per_token(self) -> float:
-        """`log_likelihood` for each token that it counts."""
+        """`log_likelihood` divided by the number of its tokens."""
         return self.log_likelihood / max(1, len(self.tokens) + (self.finish == "end"))
 
     def cancel(self) -> None:
-        """Gives the place up; it is free at the next step."""
+        """Cancel the request; its slot is free at the next step. Safe to call from any thread."""
         self.cancelled = True

@@ -1,4 +1,4 @@
-"""Logits and options of many replies in, their next tokens out; each as it would be chosen alone."""
+"""Sample the next tokens of many replies from their logits, each exactly as it would be sampled alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -8,55 +8,56 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as processors
 
-from convmodel.generation import penalties as repetition
+from convmodel.generation import penalties
 
 WARPS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-"""Fields that shape what a sample is drawn from, each row by itself."""
+"""Options of a GenerationConfig that shape the distribution of a sample."""
 
-UNDERSTOOD = frozenset(
+SUPPORTED_OPTIONS = frozenset(
     {
         *("do_sample", *WARPS),
         *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
         *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
         *("num_return_sequences", "use_cache", "transformers_version"),
-        *repetition.OPTIONS,
+        *penalties.OPTIONS,
     }
 )
-"""The fields of a GenerationConfig that the engine follows; any other goes to transformers' `generate`."""
+"""Options of a GenerationConfig that the engine supports; any other needs transformers' `generate`."""
 
 
-NEUTRAL_ONES = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
-"""Fields that ask for nothing when they are 1."""
+NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
+"""Options that have no effect at 1."""
 
 
 def active_options(config: GenerationConfig) -> set[str]:
-    """The fields of a configuration that ask for something; None, False and 0 do not."""
-    usual = GenerationConfig()
+    """Return the options of a configuration that have an effect; None, False, 0 and defaults have none."""
+    defaults = GenerationConfig()
     return {
         name
         for name, value in config.to_dict().items()
         if name != "_from_model_config"
-        and value not in (None, False, getattr(usual, name, None))
-        and not (value == 1 and name in NEUTRAL_ONES)
+        and value not in (None, False, getattr(defaults, name, None))
+        and not (value == 1 and name in NEUTRAL_AT_ONE)
     }
 
 
 def engine_supports(config: GenerationConfig) -> bool:
-    """Whether everything that a configuration asks for is done here."""
-    return active_options(config) <= UNDERSTOOD
+    """Return whether the engine supports all active options of a configuration."""
+    return active_options(config) <= SUPPORTED_OPTIONS
 
 
 class SequenceSampler:
-    """How the tokens of one reply are chosen.
+    """Sampler of the tokens of one reply.
 
     Args:
-        config: whole: every field that matters is set, `eos_token_id` is a list.
-        context: the C tokens that the reply follows; penalties see them.
-        seed: of this reply's own generator, so that neighbours change nothing; torch's global one draws it when None.
-        device: of the logits.
-        turns: ids of each turn of the conversation; see `repetition`.
-        said: those of them that this speaker said.
-        begun: ids of the text that the reply goes on.
+        config: complete configuration, in which `eos_token_id` is a list.
+        context: token ids of the context, which count for the repetition penalties of transformers.
+        seed: seed of this reply's own generator, so that other replies change nothing; if None, it is drawn from
+            torch's global generator.
+        device: device of the logits.
+        history_ids: token ids of each turn of the conversation; see `penalties`.
+        own_turn_ids: the subset of `history_ids` spoken by the replying side.
+        prefix_ids: token ids of the text that the reply continues.
     """
 
     def __init__(
@@ -66,153 +67,158 @@ class SequenceSampler:
         seed: int | None,
         device: torch.device,
         *,
-        turns: Sequence[Sequence[int]] = (),
-        said: Sequence[Sequence[int]] = (),
-        begun: Sequence[int] = (),
+        history_ids: Sequence[Sequence[int]] = (),
+        own_turn_ids: Sequence[Sequence[int]] = (),
+        prefix_ids: Sequence[int] = (),
     ) -> None:
-        self._tokens, self._context = list(context), len(context)
-        self._least = config.min_new_tokens or 0
+        self._tokens = list(context)
+        self._context_length = len(context)
+        self._min_new_tokens = config.min_new_tokens or 0
         self._penalties = _penalties(config)
-        size, self._said_again, *losses = (getattr(config, name, None) or 0 for name in repetition.OPTIONS)
-        self._ngrams = repetition.NGramBlocker(size, turns, begun) if size else None
-        self._runs = repetition.SelfRepetitionPenalty(said) if self._said_again else None
+        size, self._self_repetition, *by_count = (getattr(config, name, None) or 0 for name in penalties.OPTIONS)
+        self._ngrams = penalties.NGramBlocker(size, history_ids, prefix_ids) if size else None
+        self._runs = penalties.SelfRepetitionPenalty(own_turn_ids) if self._self_repetition else None
         self._ends = frozenset(config.eos_token_id)
-        self.written = repetition.FrequencyPenalty(*losses, ends=self._ends) if any(losses) else None
-        """What tokens lose that were written before; None where they lose nothing."""
+        self.frequency_penalty = penalties.FrequencyPenalty(*by_count, ends=self._ends) if any(by_count) else None
+        """Penalties of tokens by their count in the reply; None without such penalties."""
         self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
-        """What a sample is drawn with; None where nothing is sampled. Rows of equal warps are warped together."""
+        """Names and values of the options that shape the distribution; None for greedy decoding. Rows
+        with equal options are computed together."""
         self.generator: torch.Generator | None = None
         if config.do_sample:
-            drawn = int(torch.randint(2**62, (1,))) if seed is None else seed
-            self.generator = torch.Generator(device).manual_seed(drawn)
+            seed = int(torch.randint(2**62, (1,))) if seed is None else seed
+            self.generator = torch.Generator(device).manual_seed(seed)
 
     @property
     def penalizes(self) -> bool:
         """Whether `penalize` changes the next token's logits."""
-        return bool(self._penalties or self._must_go_on) or self._ngrams is not None or self._runs is not None
+        return bool(self._penalties or self._must_continue) or self._ngrams is not None or self._runs is not None
 
     @property
-    def _must_go_on(self) -> bool:
-        return len(self._tokens) - self._context < self._least
+    def _must_continue(self) -> bool:
+        return len(self._tokens) - self._context_length < self._min_new_tokens
 
     def penalize(self, logits: Tensor) -> Tensor:
-        """(1, V) logits in, which may be changed, (1, V) out."""
+        """Return penalised logits (1, V); the argument (1, V) may be changed in place."""
         if self._runs is not None:
-            runs = {token: length for token, length in self._runs.runs().items() if token not in self._ends}
+            runs = {token: length for token, length in self._runs.run_lengths().items() if token not in self._ends}
             if runs:
                 lengths = torch.tensor(list(runs.values()), device=logits.device)
-                logits[0, list(runs)] -= self._said_again * lengths
+                logits[0, list(runs)] -= self._self_repetition * lengths
         if self._ngrams is not None:
             logits[0, list(self._ngrams.forbidden() - self._ends)] = -torch.inf
         if self._penalties:
             seen = torch.tensor([self._tokens], device=logits.device)
-            # The processors are annotated with the tensor types of the past.
+            # The processors are annotated with legacy tensor types.
             logits = self._penalties(cast(torch.LongTensor, seen), cast(torch.FloatTensor, logits))
-        if self._must_go_on:
+        if self._must_continue:
             logits[0, self.ends_among(logits.shape[-1])] = -torch.inf
         return logits
 
     def ends_among(self, vocabulary: int) -> list[int]:
-        """The tokens that end the reply; a configuration may name more than the model has."""
+        """Return the end tokens within the vocabulary; a configuration may name others."""
         return [token for token in self._ends if token < vocabulary]
 
-    def take(self, token: int) -> None:
-        """Remembers what was chosen."""
+    def append(self, token: int) -> None:
+        """Append the chosen token to the reply."""
         self._tokens.append(token)
-        for watching in (self._ngrams, self._runs, self.written):
-            if watching is not None:
-                watching.take(token)
+        for penalty in (self._ngrams, self._runs, self.frequency_penalty):
+            if penalty is not None:
+                penalty.append(token)
 
 
 @torch.inference_mode()
-def sample(decoders: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
-    """The next token of each of B replies.
+def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
+    """Return the next token of each of B replies.
 
     Args:
-        decoders: B of them.
-        logits: (B, V) fp32.
+        samplers: B samplers, to which the tokens are appended.
+        logits: (B, V) fp32 logits.
     """
-    scores = _penalized(decoders, logits)
-    chosen = _likeliest(scores)
-    alike: dict[tuple[tuple[str, Any], ...], list[int]] = {}
-    for number, decoder in enumerate(decoders):
-        if decoder.warps is not None:
-            alike.setdefault(decoder.warps, []).append(number)
-    for warps, numbers in alike.items():
-        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[numbers]))
-        rows = warped.softmax(-1)
-        # A temperature that overflows makes a whole row NaN: then the likeliest token stays.
-        for number, chances, broken in zip(numbers, rows, rows[:, 0].isnan().tolist(), strict=True):
-            if not broken:
-                chosen[number] = int(torch.multinomial(chances, 1, generator=decoders[number].generator))
-    for decoder, token in zip(decoders, chosen, strict=True):
-        decoder.take(token)
-    return chosen
+    scores = _penalized(samplers, logits)
+    tokens = _argmax(scores)
+    by_warps: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for index, sampler in enumerate(samplers):
+        if sampler.warps is not None:
+            by_warps.setdefault(sampler.warps, []).append(index)
+    for warps, indices in by_warps.items():
+        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
+        probabilities = warped.softmax(-1)
+        overflowed = probabilities[:, 0].isnan().tolist()
+        # A temperature so small that scores overflow makes a whole row NaN: then the likeliest token stays.
+        for index, row, is_nan in zip(indices, probabilities, overflowed, strict=True):
+            if not is_nan:
+                tokens[index] = int(torch.multinomial(row, 1, generator=samplers[index].generator))
+    for sampler, token in zip(samplers, tokens, strict=True):
+        sampler.append(token)
+    return tokens
 
 
-def _likeliest(scores: Tensor) -> list[int]:
-    """The token of the highest score of each of (B, V); NumPy finds it many times quicker than torch on a CPU."""
-    found: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
-    return found
+def _argmax(scores: Tensor) -> list[int]:
+    """Return the token with the highest score in each row of (B, V); NumPy is many times faster than torch on a CPU."""
+    tokens: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
+    return tokens
 
 
-def _penalized(decoders: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
-    """(B, V) logits in, (B, V) out; where every token is forbidden, the reply ends."""
-    scores = _less_what_was_written(decoders, logits)
-    for number, decoder in enumerate(decoders):
-        if decoder.penalizes:
+def _penalized(samplers: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
+    """Return the penalised logits (B, V); if all tokens of a row are forbidden, its end tokens are allowed."""
+    scores = _penalized_by_count(samplers, logits)
+    for index, sampler in enumerate(samplers):
+        if sampler.penalizes:
             scores = logits.clone() if scores is logits else scores
-            row = scores[number : number + 1]
-            penalized = decoder.penalize(row)
+            row = scores[index : index + 1]
+            penalized = sampler.penalize(row)
             if penalized is not row:
-                scores[number] = penalized[0]
+                scores[index] = penalized[0]
     if scores is not logits:
-        for number, best in enumerate(scores.amax(-1).tolist()):
+        for index, best in enumerate(scores.amax(-1).tolist()):
             if best == -torch.inf:
-                scores[number, decoders[number].ends_among(logits.shape[-1])] = 0
+                scores[index, samplers[index].ends_among(logits.shape[-1])] = 0
     return scores
 
 
-def _less_what_was_written(decoders: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
-    """(B, V) logits in, (B, V) out, which are others where tokens lose something: of all replies at once."""
-    rows, tokens, losses = list[int](), list[int](), list[float]()
-    for number, decoder in enumerate(decoders):
-        if decoder.written is not None:
-            rows += [number] * len(decoder.written.losses)
-            tokens += decoder.written.losses
-            losses += decoder.written.losses.values()
+def _penalized_by_count(samplers: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
+    """Return logits (B, V) less the frequency and presence penalties of all replies; the same tensor without any."""
+    rows: list[int] = []
+    tokens: list[int] = []
+    amounts: list[float] = []
+    for index, sampler in enumerate(samplers):
+        if sampler.frequency_penalty is not None:
+            rows += [index] * len(sampler.frequency_penalty.penalties)
+            tokens += sampler.frequency_penalty.penalties
+            amounts += sampler.frequency_penalty.penalties.values()
     if not rows:
         return logits
-    places = (torch.tensor(rows, device=logits.device), torch.tensor(tokens, device=logits.device))
-    gains = torch.tensor(losses, dtype=logits.dtype, device=logits.device).neg()
-    return logits.index_put(places, gains, accumulate=True)
+    indices = (torch.tensor(rows, device=logits.device), torch.tensor(tokens, device=logits.device))
+    changes = torch.tensor(amounts, dtype=logits.dtype, device=logits.device).neg()
+    return logits.index_put(indices, changes, accumulate=True)
 
 
-# All of these are transformers' own, in transformers' own order.
+# All processors below are transformers' own, in the order of transformers' `generate`.
 
 
 def _penalties(config: GenerationConfig) -> LogitsProcessorList:
-    found = LogitsProcessorList()
+    penalties_list = LogitsProcessorList()
     if config.repetition_penalty not in (None, 1.0):
-        found.append(processors.RepetitionPenaltyLogitsProcessor(float(config.repetition_penalty)))
+        penalties_list.append(processors.RepetitionPenaltyLogitsProcessor(float(config.repetition_penalty)))
     if config.no_repeat_ngram_size:
-        found.append(processors.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
+        penalties_list.append(processors.NoRepeatNGramLogitsProcessor(config.no_repeat_ngram_size))
     words = [word for word in config.bad_words_ids or () if len(word) != 1 or word[0] not in config.eos_token_id]
-    if words:  # ends are never among them
-        found.append(processors.NoBadWordsLogitsProcessor(words, config.eos_token_id))
-    return found
+    if words:  # without end tokens
+        penalties_list.append(processors.NoBadWordsLogitsProcessor(words, config.eos_token_id))
+    return penalties_list
 
 
 def _warpers(values: Mapping[str, Any]) -> LogitsProcessorList:
-    found = LogitsProcessorList()
+    warpers = LogitsProcessorList()
     if values["temperature"] not in (None, 1.0):
-        found.append(processors.TemperatureLogitsWarper(float(values["temperature"])))
+        warpers.append(processors.TemperatureLogitsWarper(float(values["temperature"])))
     if values["top_k"]:
-        found.append(processors.TopKLogitsWarper(values["top_k"]))
+        warpers.append(processors.TopKLogitsWarper(values["top_k"]))
     if values["top_p"] is not None and values["top_p"] < 1.0:
-        found.append(processors.TopPLogitsWarper(values["top_p"]))
+        warpers.append(processors.TopPLogitsWarper(values["top_p"]))
     if values["min_p"] is not None:
-        found.append(processors.MinPLogitsWarper(values["min_p"]))
+        warpers.append(processors.MinPLogitsWarper(values["min_p"]))
     if values["typical_p"] is not None and values["typical_p"] < 1.0:
-        found.append(processors.TypicalLogitsWarper(values["typical_p"]))
-    return found
+        warpers.append(processors.TypicalLogitsWarper(values["typical_p"]))
+    return warpers

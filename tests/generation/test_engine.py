@@ -12,7 +12,8 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import WORTH_WAITING, Engine, GenerationRequest, RequestState
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.kv_cache import KVCache
+from convmodel.generation.model_runner import ModelRunner, SequenceChunk
 from convmodel.generation.sampler import engine_supports
 
 pytestmark = pytest.mark.machine
@@ -112,8 +113,8 @@ def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network
         if not pieces:
             continue
         for piece, found in zip(pieces, reader.read(pieces, cache), strict=True):
-            whole = rows[piece.row]
-            expected = logits_of(network, whole.input_ids[: read[piece.row]], whole.types[: read[piece.row]])
+            whole = rows[piece.slot]
+            expected = logits_of(network, whole.input_ids[: read[piece.slot]], whole.types[: read[piece.slot]])
             assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -166,18 +167,18 @@ class Counting(Engine):
         super().__init__(*args, **options)
         self.happened: Counter[str] = Counter()
 
-    def _row_for(self, request: GenerationRequest) -> Any:
-        before = [list(row.ids) for row in self._rows]
-        row = super()._row_for(request)
+    def _slot_for(self, request: GenerationRequest) -> Any:
+        before = [list(row.ids) for row in self._slots]
+        row = super()._slot_for(request)
         if row is None:
             self.happened["waited for a beginning"] += 1
             return row
         self.happened["joined"] += 1
-        if row.ids and row.ids == before[row.number]:
+        if row.ids and row.ids == before[row.index]:
             self.happened["went on"] += 1
         elif row.ids:
             self.happened["copied"] += 1
-        if before[row.number] and before[row.number] != row.ids:
+        if before[row.index] and before[row.index] != row.ids:
             self.happened["evicted"] += 1
         return row
 

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation import gpt2_layers as blocks
 from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import normalise
+from convmodel.generation.linear import apply_layer_norm
 
 ROWS, LENGTH, HEADS = 3, 7, 2
 
@@ -35,7 +35,7 @@ def states(model: GPT2Model, **options: Any) -> tuple[Tensor, Tensor]:
     places = torch.arange(LENGTH).repeat(ROWS)
     found = RaggedGPT2Layers(model)(ids.flatten(), types.flatten(), places, attend, **options)
     expected = model(ids, token_type_ids=types).last_hidden_state.flatten(0, 1)
-    return normalise(model.ln_f, found), expected
+    return apply_layer_norm(model.ln_f, found), expected
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 4, 256])

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.linear import activation, normalise, product
+from convmodel.generation.linear import apply_layer_norm, make_activation, make_product
 
 
 def layers(width: int, out: int) -> dict[str, nn.Module]:
@@ -33,7 +33,7 @@ KINDS = list(layers(1, 1))
 @torch.inference_mode()
 def test_a_product_is_the_layers_own_for_every_number_of_rows(kind: str, width: int, out: int, packed: bool) -> None:
     layer = layers(width, out)[kind]
-    quick = product(layer, packed=packed)
+    quick = make_product(layer, packed=packed)
     for rows in range(1, 132):
         x = torch.randn(rows, width)
         found = quick(x)
@@ -47,13 +47,13 @@ def test_rows_that_lie_apart_in_memory_are_multiplied_too(packed: bool) -> None:
     for layer in layers(16, 24).values():
         x = torch.randn(16, 20).t()[::2]
         assert not x.is_contiguous()
-        assert torch.allclose(product(layer, packed=packed)(x), layer(x), atol=1e-5)
+        assert torch.allclose(make_product(layer, packed=packed)(x), layer(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_unpacked_product_sees_later_changes_of_the_weights(kind: str) -> None:
     layer = layers(8, 8)[kind]
-    quick, x = product(layer), torch.randn(5, 8)
+    quick, x = make_product(layer), torch.randn(5, 8)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -68,7 +68,7 @@ def test_weights_that_are_not_fp32_are_multiplied_as_they_are() -> None:
             for layer in layers(16, 16).values():
                 layer.to(dtype)
                 x = torch.randn(4, 16, dtype=dtype)
-                found = product(layer, packed=True)(x)
+                found = make_product(layer, packed=True)(x)
                 assert found.dtype == dtype and torch.allclose(found, layer(x), rtol=0.02, atol=0.02)
 
 
@@ -96,15 +96,15 @@ def test_layers_that_were_replaced_go_through_their_own_forward(packed: bool) ->
     parametrize.register_parametrization(changing, "weight", Halved())
     for layer in (Doubled(6, 6), Shifted(), changing, nn.Sequential(nn.Linear(6, 6), nn.ReLU())):
         x = torch.randn(4, 6)
-        assert product(layer, packed=packed)(x).equal(layer(x))
+        assert make_product(layer, packed=packed)(x).equal(layer(x))
 
 
 @pytest.mark.parametrize("name", ["gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu"])
 def test_an_activation_is_the_modules_own(name: str) -> None:
     x = torch.cat([torch.linspace(-12, 12, 5003), torch.tensor([0.0, -0.0, 1e-30, 1e4, -1e4])]).view(4, -1)
-    found = activation(ACT2FN[name])(x)
+    found = make_activation(ACT2FN[name])(x)
     assert torch.allclose(found, ACT2FN[name](x), atol=1e-6, rtol=1e-6)
-    assert activation(Shifted())(x).equal(x + 1)
+    assert make_activation(Shifted())(x).equal(x + 1)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -114,7 +114,7 @@ def test_a_row_is_activated_alike_alone_and_beside_any_others(width: int, thread
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        activate, x = activation(ACT2FN["gelu_new"]), 3 * torch.randn(67, width)
+        activate, x = make_activation(ACT2FN["gelu_new"]), 3 * torch.randn(67, width)
         together = activate(x)
         assert all(activate(x[n : n + 1]).equal(together[n : n + 1]) for n in range(len(x)))
         assert activate(x[3:40]).equal(together[3:40])
@@ -133,4 +133,4 @@ def test_a_norm_is_the_modules_own() -> None:
     for layer in (nn.LayerNorm(12, eps=0.1), nn.LayerNorm(12, bias=False), Scaled(12), nn.Identity()):
         if isinstance(layer, nn.LayerNorm):
             nn.init.normal_(layer.weight)
-        assert torch.allclose(normalise(layer, x), layer(x), atol=1e-6)
+        assert torch.allclose(apply_layer_norm(layer, x), layer(x), atol=1e-6)

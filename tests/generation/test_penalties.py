@@ -15,7 +15,7 @@ from convmodel.generation.penalties import (
     NO_REPEAT,
     OPTIONS,
     PRESENCE,
-    SAID_AGAIN,
+    SELF_REPETITION,
     NGramBlocker,
     SelfRepetitionPenalty,
 )
@@ -67,7 +67,7 @@ def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(
             expected = {t for t in range(4) if len(reply) + 1 >= size and tuple([*reply, t][-size:]) in seen}
             assert watching.forbidden() == expected
             forbidden += len(expected)
-            watching.take(token)
+            watching.append(token)
             reply.append(token)
     assert forbidden > 50 or size == 9
 
@@ -75,9 +75,9 @@ def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(
 def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
     watching = NGramBlocker(2, [[1, 2], [3, 4]])
     assert watching.forbidden() == set()  # 4 then anything: that would be an n-gram over the end of a turn
-    watching.take(2)
+    watching.append(2)
     assert watching.forbidden() == set()  # 2 3 stands there over the end of a turn only
-    watching.take(3)
+    watching.append(3)
     assert watching.forbidden() == {4}
 
 
@@ -89,11 +89,11 @@ def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> Non
         begun = whole[: source.randint(0, len(whole))]
         going_on, from_the_start = NGramBlocker(size, [[0, 1, 2]], begun), NGramBlocker(size, [[0, 1, 2]])
         for token in begun:
-            from_the_start.take(token)
+            from_the_start.append(token)
         for token in whole[len(begun) :]:
             assert going_on.forbidden() == from_the_start.forbidden()
-            going_on.take(token)
-            from_the_start.take(token)
+            going_on.append(token)
+            from_the_start.append(token)
 
 
 @pytest.mark.parametrize("words", [2, 5])
@@ -105,9 +105,9 @@ def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
         watching, reply = SelfRepetitionPenalty(said), list[int]()
         for token in [*(source.choice(said) if said else []), *random_ids(source, 6, words)]:
             expected = {t: m for t in range(words) if (m := longest_run(said, reply, t))}
-            assert watching.runs() == expected
+            assert watching.run_lengths() == expected
             longest = max([longest, *expected.values()])
-            watching.take(token)
+            watching.append(token)
             reply.append(token)
     assert longest == LONGEST_RUN
 
@@ -121,7 +121,9 @@ def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing
     for _ in range(60):
         said = [[*random_ids(source, 8), END] for _ in range(3)]
         penalty = source.choice([0.3, 1.0, 7.5])
-        decoder = SequenceSampler(config(**{SAID_AGAIN: penalty}), [1], None, torch.device("cpu"), said=said)
+        decoder = SequenceSampler(
+            config(**{SELF_REPETITION: penalty}), [1], None, torch.device("cpu"), own_turn_ids=said
+        )
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -130,7 +132,7 @@ def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing
             runs[END] = 0
             assert torch.allclose(decoder.penalize(logits.clone()), logits - penalty * runs, atol=1e-6)
             penalized += int(runs.sum() > 0)
-            decoder.take(token)
+            decoder.append(token)
             reply.append(token)
     assert penalized > 50 and ended > 10
 
@@ -139,7 +141,7 @@ def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_n
     source = random.Random(4)
     for _ in range(60):
         turns = [[*random_ids(source), END] for _ in range(3)]
-        decoder = SequenceSampler(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), turns=turns)
+        decoder = SequenceSampler(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), history_ids=turns)
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -148,7 +150,7 @@ def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_n
             expected = logits.clone()
             expected[0, forbidden] = -torch.inf
             assert decoder.penalize(logits.clone()).equal(expected)
-            decoder.take(token)
+            decoder.append(token)
             reply.append(token)
 
 
@@ -156,7 +158,7 @@ def test_where_everything_is_forbidden_the_reply_ends() -> None:
     turns = [list(range(WORDS))]
     for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
         how = config(**{NO_REPEAT: 1}, **options)
-        decoders = [SequenceSampler(how, [1], 0, torch.device("cpu"), turns=turns) for _ in range(2)]
+        decoders = [SequenceSampler(how, [1], 0, torch.device("cpu"), history_ids=turns) for _ in range(2)]
         assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
 
 
@@ -200,7 +202,7 @@ def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LM
         said = [random_ids(source, 12, WORDS - 1) or [0] for _ in range(3)]
         context = [END, *random_ids(source, 6, WORDS - 1), END]
         [ticket] = Engine(network).run(
-            [GenerationRequest(context, [0] * len(context), config(**{SAID_AGAIN: 1.5}), own_turn_ids=said)]
+            [GenerationRequest(context, [0] * len(context), config(**{SELF_REPETITION: 1.5}), own_turn_ids=said)]
         )
         [other] = Engine(network).run([GenerationRequest(context, [0] * len(context), config())])
         reply: list[int] = []
@@ -261,7 +263,7 @@ def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None
         assert sample(decoders, logits) == expected and logits.equal(given)
         for decoder, reply, token in zip(decoders, replies, expected, strict=True):
             for taken in [source.randrange(WORDS)] * source.randint(0, 2):
-                decoder.take(taken)
+                decoder.append(taken)
                 reply.append(taken)
             reply.append(token)
     assert sum(reply.count(END) for reply in replies) > 10  # ends were taken, and lose nothing
