@@ -28,7 +28,7 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.data.conversation import Conversation
-from convmodel.data.selection_example import SelectionExample, SelectionReader, reader_of
+from convmodel.data.selection_example import SelectionExample, SelectionReader, open_reader
 from convmodel.metrics.ranking import rank
 
 SETS = ("ubuntu_irc", "persona")
@@ -113,7 +113,7 @@ def _join(sources: Sequence[Path], target: Path, smoke: bool) -> None:
     """Conversations of several files in one, so that one vocabulary serves all; of an example its last two turns."""
     with open(target, "w", encoding="utf-8") as file:
         for source in sources:
-            found: Iterable[SelectionExample | Conversation] = reader_of(source)
+            found: Iterable[SelectionExample | Conversation] = open_reader(source)
             for one in islice(found, 60 if smoke else None):
                 turns = (one.context[-1], one.response) if isinstance(one, SelectionExample) else one.turns
                 file.write(json.dumps({"turns": turns}, ensure_ascii=False) + "\n")
