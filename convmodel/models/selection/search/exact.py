@@ -140,7 +140,7 @@ def _best_pairs(queries: SearchQueries, candidates: CandidateMatrix, pairs: Pair
 def _exact(queries: SearchQueries, candidates: CandidateMatrix, rows: Tensor, ids: Tensor) -> Tensor:
     """Return (P,) scores, in float64, of pairs sorted by context."""
     vectors = queries.vectors.to(_exact_type(queries.vectors.device))
-    ids_by_context = ids.split(torch.bincount(rows, minlength=len(queries)).tolist())
+    ids_by_context = torch.split(ids, torch.bincount(rows, minlength=len(queries)).tolist())
     scores = []
     for context, mask, context_ids in zip(vectors, queries.mask, ids_by_context, strict=True):
         for chunk in torch.split(context_ids, CHUNK):
