@@ -129,7 +129,7 @@ def test_every_setting_is_an_option_whose_help_is_what_the_class_says(capsys: py
     for name, told in (
         ("--deadline", "seconds in which a reply must be complete (default: 120.0)"),
         ("--requests_per_minute", "maximum number of requests per API key; None means no limit"),
-        ("--max_waiting", "requests that may wait beside them (default: 256)"),
+        ("--max_waiting", "further requests that may wait (default: 256)"),
         ("--log_texts", "whether texts of conversations may be logged"),
     ):
         assert f"{name} " in out and told in out
