@@ -21,7 +21,7 @@ ResultT = TypeVar("ResultT")
 
 
 class GenerationHandle(Generic[ResultT]):
-    """A `ReplyHandle` of a request to an `EngineThread`.
+    """A `ReplyHandle` of a request to an `EngineWorker`.
 
     Args:
         job: the engine's requests.

@@ -76,7 +76,8 @@ def load_all(
             raise ValueError(
                 f"{model} and {documents} both write documents; give one of them, or a model that replies (--model)"
             )
-        model, documents = None, model
+        documents = model
+        model = None
     responder = None
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": max_waiting}
     if documents is None or model is not None or any(others.values()):
