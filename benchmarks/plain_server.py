@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from transformers import AutoModelForCausalLM, TextIteratorStreamer
 
-from convmodel.tokens.conversation_layout import Sequences, lay_out
+from convmodel.tokens.conversation_layout import ConversationSequence, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 THREADS = 512
@@ -52,7 +52,7 @@ class OneAtATime:
         yield _event(choices=[], usage={"prompt_tokens": read, "completion_tokens": tokens})
         yield "data: [DONE]\n\n"
 
-    def _written(self, row: Sequences, tokens: int, streamer: TextIteratorStreamer) -> torch.Tensor:
+    def _written(self, row: ConversationSequence, tokens: int, streamer: TextIteratorStreamer) -> torch.Tensor:
         ids = torch.tensor([row.input_ids])
         found: torch.Tensor = self._model.generate(
             input_ids=ids,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from convmodel.tokens.conversation_layout import IGNORED, Sequences, lay_out
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, lay_out
 
 PERSONA = ["I am Ann"]
 TURNS = ["Hello", "How are you", "Fine thanks"]
@@ -16,7 +16,7 @@ COLOURS = ("#dbe9f6", "#fde3c8")
 """Of the speakers of type 0 and of type 1; both readable under black, and told by their numbers too."""
 
 
-def laid_out() -> tuple[list[str], Sequences]:
+def laid_out() -> tuple[list[str], ConversationSequence]:
     """The words of the picture's conversation, and its layout with one token a word, the last turn predicted."""
     words = ["<sep>"]
 

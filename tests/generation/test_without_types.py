@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
-from convmodel.generation.padded import ModelInput, generate_rows, score_rows
+from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.generation.request import NO_TYPE, GenerationRequest
 
 END, POSITIONS = 31, 48
@@ -109,27 +109,3 @@ def test_int8_gives_the_same_alone_and_among_others(network: GPT2LMHeadModel) ->
     requests = [GenerationRequest(ids, None, config()) for ids in contexts(7, 12)]
     alone = [Engine(network, max_running=1).run([request])[0].tokens for request in requests]
     assert [ticket.tokens for ticket in Engine(network, max_running=12).run(requests)] == alone
-
-
-@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"repetition_penalty": 1.3}], ids=str)
-def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
-    rows = [ModelInput(ids, None) for ids in contexts(2, 9)]
-    found = generate_rows(network, rows, config(**options))
-    for row, [reply] in zip(rows, found, strict=True):
-        ids = torch.tensor([row.input_ids])
-        generate = cast(Any, network).generate
-        whole = generate(ids, attention_mask=torch.ones_like(ids), generation_config=config(**options))[0].tolist()
-        expected = whole[len(row.input_ids) :]
-        assert reply == expected[: expected.index(END) if END in expected else None]
-
-
-def test_likelihoods_are_those_of_one_plain_pass(network: GPT2LMHeadModel) -> None:
-    rows = [ModelInput(ids, None) for ids in contexts(4, 9) if len(ids) > 2]
-    lengths = [max(1, len(row.input_ids) // 2) for row in rows]
-    for row, length, found in zip(rows, lengths, score_rows(network, rows, lengths, pad_token_id=END), strict=True):
-        with torch.no_grad():
-            chances = network(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
-        places = range(len(row.input_ids) - length, len(row.input_ids))
-        assert found == pytest.approx(
-            sum(float(chances[place - 1, row.input_ids[place]]) for place in places), rel=1e-5
-        )
