@@ -97,4 +97,5 @@ def jackknife_metric(
 
 
 def _at_least_zero(sums: np.ndarray) -> np.ndarray:
-    return np.maximum(ratio(sums), 0.0)
+    values: np.ndarray = np.maximum(ratio(sums), 0.0)
+    return values

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def _score_jointly(selector: Selector, pools: Pools) -> Iterator[Scores]:
         yield Scores(values, _rounding_error(float(np.abs(values).max())))
 
 
-def _score_encoded(selector: DualEncoderSelector, pools: Pools) -> Iterator[Scores]:
+def _score_encoded(selector: DualEncoderSelector[Any, Any], pools: Pools) -> Iterator[Scores]:
     """Score with a model that encodes candidates apart from contexts: each distinct candidate is encoded once."""
     texts = dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates)
     ordered = sorted(texts, key=len)  # blocks of texts of similar length need little padding
@@ -76,7 +77,7 @@ def _score_encoded(selector: DualEncoderSelector, pools: Pools) -> Iterator[Scor
             yield Scores(values, _rounding_error(size))
 
 
-def _encode_candidates(selector: DualEncoderSelector, texts: Sequence[str]) -> Tensor:
+def _encode_candidates(selector: DualEncoderSelector[Any, Any], texts: Sequence[str]) -> Tensor:
     with tqdm(total=len(texts), desc="Candidates", unit="", disable=None, leave=False) as progress:
         blocks = []
         for start in range(0, len(texts), TEXTS):
@@ -85,7 +86,9 @@ def _encode_candidates(selector: DualEncoderSelector, texts: Sequence[str]) -> T
     return torch.cat(blocks)
 
 
-def _encode_contexts(selector: DualEncoderSelector, pools: Pools, block: Sequence[CandidatePool]) -> EncodedContexts:
+def _encode_contexts(
+    selector: DualEncoderSelector[Any, Any], pools: Pools, block: Sequence[CandidatePool]
+) -> EncodedContexts:
     contexts = [pool.example.context for pool in block]
     personas = [pool.example.persona for pool in block]
     try:

@@ -70,7 +70,8 @@ class Chunk:
     @cached_property
     def turn_indices(self) -> np.ndarray:
         """(S,) index of each turn in its conversation, from 0; persona sentences have negative indices."""
-        return np.arange(len(self.texts)) - (self.first[:-1] + self.personas)[self.owners]
+        segments: np.ndarray = np.arange(len(self.texts)) - (self.first[:-1] + self.personas)[self.owners]
+        return segments
 
     def name_of(self, segment: int) -> str:
         """Return the name of a segment for a person: `turn 3`, or `persona sentence 1`."""

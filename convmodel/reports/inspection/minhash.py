@@ -77,14 +77,16 @@ class Signatures:
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return (N,) estimated similarities of (N, HASHES) signatures; the standard error is at most 0.07."""
     equal = (one == other).mean(axis=-1)
-    return np.maximum(0, (equal - 1 / 256) / (1 - 1 / 256))
+    estimate: np.ndarray = np.maximum(0, (equal - 1 / 256) / (1 - 1 / 256))
+    return estimate
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
     """Mix every bit into all others. Source: the finaliser of MurmurHash3, Austin Appleby, public domain."""
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return values ^ (values >> np.uint32(16))
+    mixed: np.ndarray = values ^ (values >> np.uint32(16))
+    return mixed
 
 
 class SampledRows:

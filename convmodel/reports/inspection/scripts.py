@@ -50,7 +50,7 @@ class CharacterClasses:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Return the class of each of (N,) code points; class `script_class(n)` is `scripts[n]`."""
-        classes = self._table[points]
+        classes: np.ndarray = self._table[points]
         if (classes == _UNKNOWN).any():
             for point in np.unique(points[classes == _UNKNOWN]).tolist():
                 self._table[point] = self._classify(chr(point))
