@@ -221,7 +221,7 @@ def first_token(ours: Ours, turns: Sequence[str], count: int) -> float:
     """Seconds until the first token of a reply to the last turn, when the turn before it was written in the session."""
     session = Session()
     said = ours.writer.start(turns[:-2], options=exactly(count), session=session).result().text
-    return _seconds(ours.writer.start([*turns[:-2], said, turns[-1]], options=exactly(1), session=session).reply)
+    return _seconds(ours.writer.start([*turns[:-2], said, turns[-1]], options=exactly(1), session=session).result)
 
 
 def read_bandwidth(threads: int, *, smoke: bool) -> float:

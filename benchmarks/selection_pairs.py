@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from transformers import AutoModel
@@ -132,7 +132,7 @@ class Recipe:
             max_candidate=self.max_candidate,
             learning_rate=self.learning_rate,
         )
-        module.load_tokenizer(_no_vocabulary)
+        module.load_tokenizer(cast(Any, _no_vocabulary))
         module.configure_model()
         module.train()
         return module

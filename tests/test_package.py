@@ -5,6 +5,7 @@ import gzip
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,10 +114,120 @@ def test_the_imports_that_are_looked_at_are_those_that_are_written() -> None:
     assert {"cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some inside of a function
 
 
-def test_every_module_says_first_what_enters_and_what_leaves() -> None:
+# Docstrings
+
+NO_FIRST_WORDS = {"what", "who", "whoever", "where", "how", "which"}
+
+NO_PHRASES = (
+    r"(?<!there )\bis (no [a-z]+|none)\b",
+    r"\btold\b(?!:)",
+    r"\bwhoever\b",
+    r"\bof one's own\b",
+    r"\bcomes? to\b",
+    r"\bgoes on with\b",
+)
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Where each docstring is, and its text; those of attributes too."""
+    for _, path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            body = getattr(node, "body", None)
+            for part in body if isinstance(body, list) else ():
+                if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
+                    text = part.value.value
+                    if isinstance(text, str) and text.strip():
+                        yield f"{path.relative_to(ROOT)}:{part.lineno}", text.strip()
+
+
+def test_every_module_has_a_docstring_of_a_sentence() -> None:
     for _, path in sources():
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        assert docstring and docstring.splitlines()[0].endswith("."), path
+        assert docstring and docstring.splitlines()[0].endswith((".", ":")), path
+
+
+def test_no_docstring_begins_with_a_relative_clause() -> None:
+    found = [place for place, text in docstrings() if text.split()[0].lower().strip(",.:") in NO_FIRST_WORDS]
+    assert not found, f"begin with a verb or a noun: {found}"
+
+
+def test_no_docstring_has_a_phrase_of_the_house() -> None:
+    found = [place for place, text in docstrings() if any(re.search(phrase, text) for phrase in NO_PHRASES)]
+    assert not found, f"write plain technical English: {found}"
+
+
+# The mirror
+
+UNMIRRORED = {
+    "__main__.py": "tests/test_package.py runs the whole commands",
+    "trainer.py": "tests/test_package.py runs the whole commands",
+    "cli/commands/evaluate.py": "tests/reports/evaluation/test_command.py runs the command",
+    "reports/evaluation/tables.py": "tests/reports/evaluation/test_command.py runs the command",
+    "reports/evaluation/terminal.py": "tests/reports/evaluation/test_command.py runs the command",
+    "cli/commands/inspect.py": "tests/reports/inspection/test_command.py runs the command",
+    "cli/commands/mine.py": "tests/models/selection/test_hard_negatives.py runs the command",
+    "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
+    "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
+    "generation/request.py": "tests/generation/test_engine.py, through requests",
+    "generation/sampler.py": "tests/generation/test_engine.py, through requests",
+    "models/selection/index/hnsw_build.py": "tests/models/selection/index/test_hnsw.py measures the graph's recall",
+    "reports/evaluation/document_metrics.py": "tests/reports/evaluation/test_document_generation.py shares its fixtures",
+    "reports/evaluation/next_token.py": "tests/reports/evaluation/test_document_generation.py shares its fixtures",
+    "reports/evaluation/common_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
+    "reports/evaluation/reply_generation.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
+    "reports/evaluation/reply_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
+    "reports/evaluation/scoring.py": "tests/reports/evaluation/test_response_selection.py",
+    "responders/document_protocol.py": "tests/responders/test_document_writer.py; protocols only",
+    "serving/conversations/errors.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/export.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/pending_reply.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/persistence.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/routes.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/schemas.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/sessions.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/setup.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/conversations/turn_plan.py": "tests/serving/conversations/test_service.py and test_turns.py, over HTTP",
+    "serving/settings.py": "tests/serving/test_server.py and test_limits.py; a dataclass",
+    "serving/store/records.py": "tests/serving/store/test_conversations.py; definitions only",
+    "serving/store/tables.py": "tests/serving/store/test_conversations.py; definitions only",
+    "serving/telegram/api_client.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/chat_settings.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/commands.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/drafts.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/embedded_server.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/errors.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/log_redaction.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/messages.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/polling.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/rate_limit.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/replies.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/sending.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/tables.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "serving/telegram/workers.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
+    "training/conversation_module.py": "tests/training/test_cli.py runs the trainer",
+    "training/datamodules/conversation.py": "tests/training/test_cli.py runs the trainer",
+    "training/datamodules/selection.py": "tests/training/test_selector_modules.py runs the trainer",
+}
+"""Modules of more than 30 lines without a test file of their path, each with the reason."""
+
+
+def test_each_module_has_a_test_file_at_its_path() -> None:
+    missing = set()
+    for _, path in sources():
+        module = path.relative_to(ROOT / "convmodel")
+        test = ROOT / "tests" / module.with_name(f"test_{module.name}")
+        if path.read_text(encoding="utf-8").count("\n") > 30 and module.name != "__init__.py" and not test.is_file():
+            missing.add(str(module))
+    assert missing == UNMIRRORED.keys()
+
+
+def test_no_public_class_name_is_used_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for _, path in sources():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert not {name: files for name, files in places.items() if len(files) > 1 and name != "Settings"}
 
 
 # Names

@@ -207,5 +207,16 @@ def test_the_picture_of_the_layout_is_what_the_layout_gives(monkeypatch: pytest.
     assert (ROOT / "docs" / "layout.svg").read_text(encoding="utf-8") == picture()
 
 
+def test_the_picture_of_the_architecture_is_what_its_script_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from architecture_picture import picture
+
+    assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == picture()
+
+
+def test_the_readme_is_at_most_200_lines() -> None:
+    assert README.count("\n") <= 200
+
+
 def test_every_python_block_is_short_enough_to_be_read(newcomer: Path) -> None:
     assert len(blocks("python")[0].strip().splitlines()) <= 6

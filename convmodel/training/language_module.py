@@ -208,7 +208,7 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
     def _output_embeddings(self) -> Tensor:
         """Output embeddings (V, D)."""
         assert self.hf_model is not None
-        return self.hf_model.lm_head.weight
+        return cast(Tensor, self.hf_model.lm_head.weight)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the summed loss; `on_before_optimizer_step` divides its gradients by the tokens of the step."""

@@ -13,8 +13,9 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 from convmodel.generation.cpu import has_vnni
-from convmodel.generation.engine import Engine, GenerationRequest
+from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import Int8Linear, is_int8, to_int8
+from convmodel.generation.request import GenerationRequest
 from convmodel.models.conversation_model import ConversationModel
 from tests.conftest import MakeModel
 

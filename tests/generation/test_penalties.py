@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.engine import Engine, GenerationRequest
+from convmodel.generation.engine import Engine
 from convmodel.generation.penalties import (
     FREQUENCY,
     LONGEST_RUN,
@@ -19,6 +19,7 @@ from convmodel.generation.penalties import (
     NGramBlocker,
     SelfRepetitionPenalty,
 )
+from convmodel.generation.request import GenerationRequest
 from convmodel.generation.sampler import SequenceSampler, sample
 
 END, WORDS = 7, 8

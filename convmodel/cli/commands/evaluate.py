@@ -95,8 +95,9 @@ def _add_documents(add: Callable[..., object]) -> None:
 def _run(options: Namespace) -> int:
     try:  # heavy imports are here, so that --help is fast
         from convmodel.reports.evaluation import EvaluationOptions, evaluate
-        from convmodel.reports.evaluation.evaluate import check_output, default_output, load_report, task_of
+        from convmodel.reports.evaluation.evaluate import check_output, default_output, task_of
         from convmodel.reports.evaluation.model_facts import parse_decoding
+        from convmodel.reports.evaluation.report import load_report
         from convmodel.reports.evaluation.terminal import show
     except ModuleNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)

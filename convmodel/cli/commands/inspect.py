@@ -4,6 +4,7 @@ import io
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from typing import Any, cast
 
 from convmodel.cli.command import Command
 from convmodel.errors import require_extra
@@ -97,7 +98,8 @@ def _progress(what: str) -> Callable[[int], object]:
     from tqdm import tqdm
 
     unit = " conversations"
-    return tqdm(desc=what, unit=unit, unit_scale=True, disable=None, leave=False, delay=1).update
+    bar: Any = tqdm(desc=what, unit=unit, unit_scale=True, disable=None, leave=False, delay=1)
+    return cast(Callable[[int], object], bar.update)
 
 
 COMMAND = Command(

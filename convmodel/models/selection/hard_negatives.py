@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ Progress = Callable[[int], object]
 
 
 def mine(
-    selector: DualEncoderSelector,
+    selector: DualEncoderSelector[Any, Any],
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,

@@ -133,7 +133,10 @@ def test_a_file_is_a_list_with_comments_and_blank_lines(tmp_path: Path) -> None:
     ("content", "told"),
     [
         (b"rain\nsn\xffw\n", r"words:2: not UTF-8: byte 0xff at offset 7 \(byte 3 of the line\); save the file as"),
-        ("rain\n\n\u200b\u00ad\n".encode(), r"words:3: .* has no visible characters to search for; write a word or a phrase"),
+        (
+            "rain\n\n\u200b\u00ad\n".encode(),
+            r"words:3: .* has no visible characters to search for; write a word or a phrase",
+        ),
         (b"# nothing\n\n", "words: the word list is empty; write one word or phrase per line"),
         (b"", "words: the word list is empty"),
     ],
