@@ -1,1 +1,0 @@
-"""Documents: their files, their layout, their model."""
