@@ -45,6 +45,8 @@ from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
+pytestmark = pytest.mark.slow
+
 
 def report(output: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))

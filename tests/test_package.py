@@ -119,7 +119,7 @@ def test_the_imports_that_are_looked_at_are_those_that_are_written() -> None:
 NO_FIRST_WORDS = {"what", "who", "whoever", "where", "how", "which"}
 
 NO_PHRASES = (
-    r"(?<!there )\bis (no [a-z]+|none)\b",
+    r"(?<![Tt]here )\bis (no [a-z]+|none)\b",
     r"\btold\b(?!:)",
     r"\bwhoever\b",
     r"\bof one's own\b",

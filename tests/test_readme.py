@@ -23,6 +23,8 @@ from convmodel.trainer import main as trainer
 from tests.conftest import MakeModel, MakeSelector
 from tests.vocabularies import end_of_text
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BRIEF = [

@@ -12,7 +12,7 @@ from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
 from convmodel.generation.request import GenerationRequest, RequestState
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.slow]
 
 END = 99
 

@@ -9,6 +9,8 @@ import torch
 from convmodel.models.conversation_model import ConversationModel
 from tests.training.conftest import Workshop, difference
 
+pytestmark = pytest.mark.slow
+
 
 def callback(name: str, **arguments: Any) -> list[dict[str, Any]]:
     """What stands for a callback of tests/training/spies.py on the command line."""

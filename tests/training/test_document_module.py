@@ -34,9 +34,12 @@ from tests.training.test_run_description import description
 from tests.training.test_samples import samples
 from tests.training.test_sequence_unlikelihood import OWN, before_and_after_own_texts
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
+    ),
+]
 
 
 @pytest.fixture

@@ -36,7 +36,10 @@ def comes_true(what: Callable[[], bool], *, seconds: float) -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="needs /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="needs /proc"),
+]
 
 
 def test_what_a_killed_process_leaves_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from convmodel.responders.writer import Writer
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.training.conftest import Workshop
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.slow]
 
 NAMES = ("Anna", "Boris")
 SMALL_TALK = [("Nice day!", "Yes, it is."), ("It rains.", "I like rain."), ("I am tired.", "Sleep well then.")]

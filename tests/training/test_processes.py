@@ -10,6 +10,8 @@ import pytest
 from tests.training.conftest import Workshop, difference
 from tests.training.test_checkpoint import callback
 
+pytestmark = pytest.mark.slow
+
 TWO: dict[str, Any] = {"trainer__strategy": "ddp", "trainer__devices": 2}
 STILL: dict[str, Any] = {f"model__from_scratch__{name}_pdrop": 0 for name in ("resid", "embd", "attn")}
 

@@ -14,7 +14,7 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
 from tests.training.conftest import SIZES, Workshop, difference
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.slow]
 
 TINY = NewEncoder(layers=1, heads=2, width=16, positions=96, vocab_size=300, dropout=0.0)
 # Runs of the trainer

@@ -183,7 +183,10 @@ def test_a_decoder_cannot_look_at_its_first_token(make_selector: MakeSelector) -
 
 
 def test_candidates_that_were_to_be_cached_are_refused_with_the_reason(make_selector: MakeSelector) -> None:
-    with pytest.raises(TypeError, match="a cross-encoder reads context and candidate together, so there is nothing"):
+    with pytest.raises(
+        TypeError,
+        match="a cross-encoder reads context and candidate together, so candidates cannot be encoded",
+    ):
         cross(make_selector).encode_candidates(CANDIDATES)
 
 

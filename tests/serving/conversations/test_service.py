@@ -574,7 +574,7 @@ def test_a_store_that_cannot_write_is_an_error_of_our_shape_and_nothing_is_ackno
         raise Unavailable("the store is not available: database or disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(talk.store, "writing", full)
+        broken.setattr(talk.store, "awrite", full)
         for answer in (
             talk.http.post(f"/conversations/{id}/turns", json={"text": "x"}),
             talk.http.post("/conversations"),

@@ -20,6 +20,8 @@ from tests.serving.killing import ask, kill_again_and_again, turns_of
 from tests.serving.server import Process
 from tests.serving.talking import events, listening
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = int(os.environ.get("CONVMODEL_KILL_ROUNDS", "1"))
 """How often a server is killed; set it to hundreds before a release."""
 

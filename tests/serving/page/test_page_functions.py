@@ -10,6 +10,8 @@ import pytest
 from tests.fakes import FakeResponder
 from tests.serving.page.site import Site
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def call(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:

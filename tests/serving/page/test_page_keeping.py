@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from convmodel.data.conversation import read_conversations
 from convmodel.serving.auth import Keys
 from convmodel.serving.settings import Settings
@@ -12,6 +14,8 @@ from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 from tests.serving.page.conftest import NewPage, NewSite
 from tests.serving.page.talking import Person, echo, expect
+
+pytestmark = pytest.mark.slow
 
 # Conversations
 

@@ -10,6 +10,8 @@ from tests.fakes import FakeDocuments, FakeResponder
 from tests.serving.page.conftest import NewPage, NewSite
 from tests.serving.page.talking import Person, expect
 
+pytestmark = pytest.mark.slow
+
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
 LONG_WORD = "Donaudampfschifffahrt" * 30

@@ -5,11 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from convmodel.serving.auth import Keys
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 from tests.serving.page.conftest import NewPage, NewSite
 from tests.serving.page.talking import Person, echo, expect
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_was_typed_before_an_edit_comes_back_in_its_own_conversation(new_site: NewSite, new_page: NewPage) -> None:

@@ -14,6 +14,8 @@ from tests.fakes import FakeResponder
 from tests.serving.page.conftest import NewPage, NewSite
 from tests.serving.page.talking import Person, echo, expect
 
+pytestmark = pytest.mark.slow
+
 
 def several(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
     """Another reply for each of the candidates."""

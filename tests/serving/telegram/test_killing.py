@@ -8,6 +8,8 @@ import pytest
 from tests.serving.telegram.harness import run
 from tests.serving.telegram.killing import Found, under_kills
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = 24
 
 
