@@ -1,10 +1,18 @@
 """`chat`: talk to a model in the terminal."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Container
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import add_responder_options, describe_choices, open_responder, own_options, title
+from convmodel.cli.responder_options import (
+    add_responder_options,
+    describe_choices,
+    open_responder,
+    own_options,
+    print_choices,
+    title,
+)
 
 DEFAULT_PRESET = "balanced"
 
@@ -24,7 +32,7 @@ def _run(options: Namespace) -> int:
     screen = open_screen(quiet=options.quiet)  # report a missing library before loading a model
     try:
         with open_responder(options) as responder:
-            return converse(
+            status = converse(
                 responder,
                 screen,
                 title=title(options),
@@ -35,6 +43,9 @@ def _run(options: Namespace) -> int:
                 load=options.load,
                 note=describe_choices(options),
             )
+        if not options.quiet and not sys.stdin.isatty():
+            print_choices(options)  # a pipe has no greeting
+        return status
     except KeyboardInterrupt:
         return 130
 
