@@ -96,4 +96,6 @@ def test_a_chat_chooses_and_shows_the_field(
     assert seen.out.count("\n") == 2
     for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "selection_temperature"):
         assert part in seen.err
-    assert seen.err.rstrip().endswith("I like rain.") and "of 64 tokens" in seen.err
+    *notes, decided = seen.err.rstrip().splitlines()
+    assert notes[-1] == "I like rain." and "of 64 tokens" in seen.err
+    assert decided.startswith("chosen by this machine: ") and "dtype float32 (--dtype)" in decided
