@@ -222,3 +222,15 @@ class FakeDocument:
     def result(self) -> "FakeDocument":
         """Return the complete document."""
         return self
+
+
+class FakeSearcher(FakeResponder):
+    """A fake that can search, too."""
+
+    searches = True
+
+    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
+        if any("too long" in turn for turn in context):
+            raise ValueError("the context does not fit")
+        texts = ["rain", "sun", "sea"]
+        return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]

@@ -1,26 +1,12 @@
 """The commands chat and generate with a model, from the command line to the files."""
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
 
 from convmodel.__main__ import main
-from tests.conftest import TEXTS, MakeModel, MakeSelector
-
-
-@pytest.fixture
-def folder(tmp_path: Path, make_model: MakeModel) -> str:
-    make_model(ending=3.0).save_pretrained(tmp_path / "model")
-    return str(tmp_path / "model")
-
-
-class Stdin(io.TextIOWrapper):
-    """A pipe with something in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(io.BytesIO(text.encode()))
+from tests.cli.helpers import CHOSEN, WRITTEN, Stdin
 
 
 @pytest.mark.parametrize(
@@ -41,21 +27,6 @@ def test_a_wrong_option_is_told_with_the_usage(
 
 
 # Written and chosen
-
-
-@pytest.fixture
-def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model, a selector and a list of candidates, in which the commands run."""
-    make_selector().save_pretrained(tmp_path / "chooser")
-    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
-    return tmp_path
-
-
-CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
-VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
-WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
 
 
 @pytest.mark.parametrize(

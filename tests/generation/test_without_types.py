@@ -3,45 +3,16 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.generation.request import NO_TYPE, GenerationRequest
-
-END, POSITIONS = 31, 48
-
-
-@pytest.fixture
-def network() -> GPT2LMHeadModel:
-    """A GPT-2 whose states are far apart, and whose texts end now and then."""
-    torch.manual_seed(3)
-    sizes: dict[str, Any] = {"vocab_size": 32, "n_positions": POSITIONS, "n_layer": 2, "n_head": 2, "n_embd": 16}
-    model = GPT2LMHeadModel(GPT2Config(**sizes, initializer_range=0.6, bos_token_id=END, eos_token_id=END)).eval()
-    with torch.no_grad():
-        ending = model.transformer.wte.weight[END]
-        model.transformer.ln_f.bias += 0.8 * ending / ending.norm()
-    return model
-
-
-def config(**options: Any) -> GenerationConfig:
-    given = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END], "pad_token_id": END}
-    return GenerationConfig(**(given | options))
-
-
-def contexts(seed: int, count: int) -> list[list[int]]:
-    """Ids of different lengths, some of which begin alike."""
-    source = random.Random(seed)
-    found: list[list[int]] = []
-    for _ in range(count):
-        begun = source.choice(found)[: source.randint(0, 12)] if found and source.random() < 0.5 else []
-        found.append([*begun, *(source.randrange(END) for _ in range(source.randint(1, 20)))])
-    return found
+from tests.generation.helpers import END, config, contexts
 
 
 def plain(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int] | None, most: int = 12) -> list[int]:

@@ -8,18 +8,9 @@ from transformers import BertConfig
 
 from convmodel.models.conversation_model import ConversationModel
 from tests.conftest import MakeModel
+from tests.models.helpers import FILES
 
 pytestmark = pytest.mark.machine
-
-FILES = {
-    "README.md",
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-}
 
 
 def test_saving_over_an_older_model_replaces_all_of_it(folder: Path, make_model: MakeModel) -> None:

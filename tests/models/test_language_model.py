@@ -9,19 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from convmodel.models.conversation_model import ConversationModel
+from tests.models.helpers import FILES
 
 pytestmark = pytest.mark.machine
-
-
-FILES = {
-    "README.md",
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-}
 
 
 def test_what_was_saved_replies_as_before(model: ConversationModel, folder: Path) -> None:

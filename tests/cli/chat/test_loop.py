@@ -1,9 +1,7 @@
 """The loop of a chat: replies, failures, interrupts."""
 
 import io
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,75 +11,8 @@ from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.plain import PipeScreen
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.protocol import Reply
+from tests.cli.chat.helpers import Sheet, chat_with, interrupt_when, say_so
 from tests.fakes import FakeResponder
-
-
-class Sheet:
-    """A screen that notes everything."""
-
-    def __init__(self, *lines: str, interactive: bool = True) -> None:
-        self.interactive = interactive
-        self._lines = iter(lines)
-        self.pieces: list[str] = []
-        self.replies: list[Reply | None] = []
-        self.outcomes: list[Outcome] = []
-        self.errors: list[str] = []
-        self.waits = 0
-
-    def greet(self, text: str) -> None:
-        raise AssertionError("whoever opens the screen greets")
-
-    def read(self) -> str | None:
-        return next(self._lines, None)
-
-    def begin(self) -> None:
-        self.pieces = []
-
-    def wait(self) -> None:
-        self.waits += 1
-
-    def piece(self, text: str) -> None:
-        self.pieces.append(text)
-
-    def end(self, reply: Reply | None) -> None:
-        self.replies.append(reply)
-
-    def show(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def error(self, message: str) -> None:
-        self.errors.append(message)
-
-    def where(self) -> str:
-        return "line 7"
-
-
-def say_so(context: object, seed: int, options: object) -> str:
-    return f"a reply of some words with seed {seed}"
-
-
-def chat_with(responder: FakeResponder, seed: int | None = 1) -> Chat:
-    return Chat(responder, seed=seed)
-
-
-def interrupt_when(event: threading.Event) -> threading.Thread:
-    """Presses Ctrl-C when something has happened."""
-
-    def press() -> None:
-        event.wait(5)
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    return thread
-
-
-@pytest.fixture(autouse=True)
-def _interrupts_as_they_were() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_reply_is_shown_piece_by_piece_and_becomes_a_turn() -> None:

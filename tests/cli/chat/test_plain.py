@@ -13,35 +13,10 @@ from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.wrapping import Wrapper
+from tests.cli.chat.helpers import PROGRAM, environment, piped
 from tests.fakes import FakeResponder
 
 ROOT = Path(__file__).parents[3]
-
-PROGRAM = """\
-import sys
-from convmodel.cli.chat.start import converse, open_screen
-from convmodel.errors import report_errors
-from tests.fakes import FakeResponder
-
-def write(context, seed, options):
-    return f"{len(context)} {seed} {context[-1]}\\n\\x1b[31m[bold]日本[/bold]"
-
-with report_errors():
-    responder = FakeResponder(write)
-    make_screen = open_screen(quiet="--quiet" in sys.argv)
-    sys.exit(converse(responder, make_screen, title="fake", seed=3, load=dict(enumerate(sys.argv)).get(2)))
-"""
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("CONVMODEL_TRACEBACK", "NO_COLOR")}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
-
-
-def piped(text: bytes, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], input=text, env=environment(), capture_output=True, timeout=60
-    )
 
 
 def test_in_a_pipe_each_line_is_a_turn_and_each_reply_a_line() -> None:

@@ -1,6 +1,5 @@
 """The command chat with a model, from the command line to the replies."""
 
-import io
 import re
 import sys
 from pathlib import Path
@@ -8,20 +7,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from tests.conftest import TEXTS, MakeModel, MakeSelector
-
-
-@pytest.fixture
-def folder(tmp_path: Path, make_model: MakeModel) -> str:
-    make_model(ending=3.0).save_pretrained(tmp_path / "model")
-    return str(tmp_path / "model")
-
-
-class Stdin(io.TextIOWrapper):
-    """A pipe with something in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(io.BytesIO(text.encode()))
+from tests.cli.helpers import CHOSEN, WRITTEN, Stdin
 
 
 def test_a_model_replies_through_a_pipe(
@@ -65,25 +51,6 @@ def test_the_penalties_by_count_are_set_and_shown_as_all_options(
     assert "frequency_penalty = 0.5" in told and "presence_penalty = -1" in told
     assert re.search(r"^ *frequency_penalty +0\.5 ", told, re.MULTILINE), told
     assert out.strip()
-
-
-@pytest.fixture
-def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model, a selector and a list of candidates, in which the commands run."""
-    make_selector().save_pretrained(tmp_path / "chooser")
-    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
-    return tmp_path
-
-
-CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
-
-
-VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
-
-
-WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
 
 
 def test_a_chat_chooses_and_shows_the_field(

@@ -1,6 +1,5 @@
 """The command generate with a model, from the command line to the file."""
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -9,20 +8,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.data.candidates import distinct_candidates
-from tests.conftest import TEXTS, MakeModel, MakeSelector
-
-
-@pytest.fixture
-def folder(tmp_path: Path, make_model: MakeModel) -> str:
-    make_model(ending=3.0).save_pretrained(tmp_path / "model")
-    return str(tmp_path / "model")
-
-
-class Stdin(io.TextIOWrapper):
-    """A pipe with something in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(io.BytesIO(text.encode()))
+from tests.cli.helpers import CHOSEN, VARIED, WRITTEN, Stdin
 
 
 def test_a_file_is_replied_to_and_its_replies_repeat(
@@ -51,25 +37,6 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     monkeypatch.setattr(sys, "stdin", Stdin(""))
     assert main(command) == 130
     assert "Traceback" not in capsys.readouterr().err
-
-
-@pytest.fixture
-def parts(folder: str, tmp_path: Path, make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model, a selector and a list of candidates, in which the commands run."""
-    make_selector().save_pretrained(tmp_path / "chooser")
-    (tmp_path / "list.txt").write_text("\n".join(["", *TEXTS, TEXTS[0], "It rains.", "Good night."]) + "\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
-    return tmp_path
-
-
-CHOSEN = ["--selector", "chooser", "--candidates", "list.txt"]
-
-
-VARIED = ["max_new_tokens=6", "min_new_tokens=4", "temperature=2.0", "top_k=0", "do_sample=true"]
-
-
-WRITTEN = ["--model", "model", *(part for setting in VARIED for part in ("--set", setting))]
 
 
 @pytest.mark.parametrize(

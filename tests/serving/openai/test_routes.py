@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import openai
@@ -8,29 +7,7 @@ import pytest
 from convmodel.serving.service import new_service
 from tests.fakes import FakeResponder, some_words
 from tests.serving.clients import client_of, served, service_of, until
-
-HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
-CHAT = "/v1/chat/completions"
-
-
-class PenalisedResponder(FakeResponder):
-    """A fake that knows all that OpenAI's fields come to."""
-
-    options: Mapping[str, Any] = {
-        **FakeResponder.options,
-        **dict.fromkeys(("stop_strings", "max_new_tokens", "frequency_penalty", "presence_penalty", "top_p")),
-    }
-
-
-@pytest.fixture
-def fake() -> PenalisedResponder:
-    return PenalisedResponder(seconds=0.001)
-
-
-@pytest.fixture
-def client(fake: FakeResponder) -> Iterator[openai.OpenAI]:
-    with served(service_of(fake, new_tokens=50)) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+from tests.serving.openai.helpers import CHAT, HELLO
 
 
 def reply_of(fake: FakeResponder, context: list[str], seed: int, **options: Any) -> str:

@@ -1,39 +1,13 @@
 """Translation of messages, options and finish reasons."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import openai
 import pytest
 
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
-from tests.serving.clients import client_of, served, service_of
-
-HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
-
-CHAT = "/v1/chat/completions"
-
-
-class PenalisedResponder(FakeResponder):
-    """A fake that knows all that OpenAI's fields come to."""
-
-    options: Mapping[str, Any] = {
-        **FakeResponder.options,
-        **dict.fromkeys(("stop_strings", "max_new_tokens", "frequency_penalty", "presence_penalty", "top_p")),
-    }
-
-
-@pytest.fixture
-def fake() -> PenalisedResponder:
-    return PenalisedResponder(seconds=0.001)
-
-
-@pytest.fixture
-def client(fake: FakeResponder) -> Iterator[openai.OpenAI]:
-    with served(service_of(fake, new_tokens=50)) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+from tests.serving.clients import client_of, service_of
+from tests.serving.openai.helpers import CHAT, HELLO, PenalisedResponder
 
 
 def test_every_field_that_is_honoured_becomes_an_option(client: openai.OpenAI, fake: FakeResponder) -> None:

@@ -1,22 +1,7 @@
 """Candidate search over HTTP."""
 
-from collections.abc import Sequence
-
-from convmodel.responders.protocol import Candidate
-from tests.fakes import FakeResponder
+from tests.fakes import FakeSearcher
 from tests.serving.clients import client_of, service_of
-
-
-class FakeSearcher(FakeResponder):
-    """A fake that can search, too."""
-
-    searches = True
-
-    def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
-        if any("too long" in turn for turn in context):
-            raise ValueError("the context does not fit")
-        texts = ["rain", "sun", "sea"]
-        return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]
 
 
 def test_candidates_are_those_that_are_found_best_first() -> None:

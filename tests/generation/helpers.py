@@ -1,0 +1,26 @@
+"""Random contexts and decoding options of a small model."""
+
+import random
+from typing import Any
+
+from transformers import GenerationConfig
+
+END = 31
+
+
+POSITIONS = 48
+
+
+def config(**options: Any) -> GenerationConfig:
+    given = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END], "pad_token_id": END}
+    return GenerationConfig(**(given | options))
+
+
+def contexts(seed: int, count: int) -> list[list[int]]:
+    """Ids of different lengths, some of which begin alike."""
+    source = random.Random(seed)
+    found: list[list[int]] = []
+    for _ in range(count):
+        begun = source.choice(found)[: source.randint(0, 12)] if found and source.random() < 0.5 else []
+        found.append([*begun, *(source.randrange(END) for _ in range(source.randint(1, 20)))])
+    return found
