@@ -190,12 +190,12 @@ class _TokenGroup:
             scale: factor of the attention scores.
         """
         count = len(queries)
-        # A single sum would be shared among the threads that happen to be free, so it is computed twice.
-        twice = count * queries.shape[1] == 1
-        keys, values = cached[:, self.slot, None, :, : self.keys].expand(-1, 2 if twice else count, -1, -1, -1).unbind()
+        if count * queries.shape[1] == 1:
+            # A single sum would be shared among the threads that happen to be free, so it is computed twice.
+            queries = queries.expand(2, -1, -1)
+        keys, values = cached[:, self.slot, None, :, : self.keys].expand(-1, len(queries), -1, -1, -1).unbind()
         attend = functional.scaled_dot_product_attention
-        output = attend(queries[:, :, None].expand_as(keys[:, :, :1]), keys, values, attn_mask=self.mask, scale=scale)
-        return output[:count]
+        return attend(queries[:, :, None], keys, values, attn_mask=self.mask, scale=scale)[:count]
 
 
 def _group_tokens(chunk: SequenceChunk, width: int | None) -> Iterator[_TokenGroup]:

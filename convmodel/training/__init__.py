@@ -7,47 +7,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convmodel.training.conversation_module import ConversationModule
-    from convmodel.training.datamodules.conversation import ConversationDataModule
-    from convmodel.training.datamodules.document import DocumentDataModule
-    from convmodel.training.datamodules.selection import SelectionDataModule
-    from convmodel.training.document_module import DocumentModule
-    from convmodel.training.selector_modules import (
-        BiEncoderModule,
-        ConvertModule,
-        CrossEncoderModule,
-        PolyEncoderModule,
-    )
+    from convmodel.training.conversation_module import ConversationModule as ConversationModule
+    from convmodel.training.datamodules.conversation import ConversationDataModule as ConversationDataModule
+    from convmodel.training.datamodules.document import DocumentDataModule as DocumentDataModule
+    from convmodel.training.datamodules.selection import SelectionDataModule as SelectionDataModule
+    from convmodel.training.document_module import DocumentModule as DocumentModule
+    from convmodel.training.selector_modules import BiEncoderModule as BiEncoderModule
+    from convmodel.training.selector_modules import ConvertModule as ConvertModule
+    from convmodel.training.selector_modules import CrossEncoderModule as CrossEncoderModule
+    from convmodel.training.selector_modules import PolyEncoderModule as PolyEncoderModule
 
-_HOMES = {
-    "BiEncoderModule": "selector_modules",
-    "SelectionDataModule": "datamodules.selection",
-    "ConversationDataModule": "datamodules.conversation",
-    "ConversationModule": "conversation_module",
-    "ConvertModule": "selector_modules",
-    "CrossEncoderModule": "selector_modules",
-    "DocumentDataModule": "datamodules.document",
-    "DocumentModule": "document_module",
-    "PolyEncoderModule": "selector_modules",
+_MODULES = {
+    "BiEncoderModule": "convmodel.training.selector_modules",
+    "ConversationDataModule": "convmodel.training.datamodules.conversation",
+    "ConversationModule": "convmodel.training.conversation_module",
+    "ConvertModule": "convmodel.training.selector_modules",
+    "CrossEncoderModule": "convmodel.training.selector_modules",
+    "DocumentDataModule": "convmodel.training.datamodules.document",
+    "DocumentModule": "convmodel.training.document_module",
+    "PolyEncoderModule": "convmodel.training.selector_modules",
+    "SelectionDataModule": "convmodel.training.datamodules.selection",
 }
+"""The module of each public name."""
 
-__all__ = [
-    "BiEncoderModule",
-    "ConversationDataModule",
-    "ConversationModule",
-    "ConvertModule",
-    "CrossEncoderModule",
-    "DocumentDataModule",
-    "DocumentModule",
-    "PolyEncoderModule",
-    "SelectionDataModule",
-]
+__all__ = [*_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

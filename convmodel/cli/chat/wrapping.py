@@ -46,18 +46,22 @@ class Wrapper:
 
     def end(self) -> str:
         """Return the rest of the text, without spaces at its end."""
-        rest, self._rest = self._rest, ""
+        rest = self._rest
+        self._rest = ""
         return "".join(map(self._place, _units(rest)))
 
     def _place(self, unit: str) -> str:
-        long, self._long = self._long, False
+        long = self._long
+        self._long = False
         if unit == "\n":
-            self._spaces, self._column = "", 0
+            self._spaces = ""
+            self._column = 0
             return "\n"
         if unit == " ":
             self._spaces += " "
             return ""
-        spaces, size = self._spaces, width(unit)
+        spaces = self._spaces
+        size = width(unit)
         if long or size > self._columns:
             return self._place_parts(unit)
         self._spaces = ""
@@ -69,7 +73,8 @@ class Wrapper:
         return start + unit
 
     def _place_parts(self, word: str) -> str:
-        spaces, self._spaces = self._spaces, ""
+        spaces = self._spaces
+        self._spaces = ""
         return "".join(map(self._place_part, (*spaces, *iter_graphemes(word))))
 
     def _place_part(self, part: str) -> str:

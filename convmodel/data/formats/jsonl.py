@@ -94,7 +94,8 @@ def _object(number: int, value: dict[str, Any]) -> Record:
         # A persona of the wrong type is passed on: the error is raised when the record is validated.
         persona = [*persona, *system] if isinstance(persona, list) else persona
     elif "context" in value and "response" in value:
-        context, response = value.pop("context"), value.pop("response")
+        context = value.pop("context")
+        response = value.pop("response")
         context = context if isinstance(context, list) else [context]
         turns = [*context, response]
         response = "" if response is None else response  # a null response is an error, not the last candidate

@@ -48,7 +48,8 @@ def _role_and_text(message: Any, i: int) -> tuple[str, str]:
     if not isinstance(message, Mapping):
         raise ValueError(f"message {i} is {describe_type(message)}; write an object with role and content")
     role_key, text_key = ("role", "content") if message.get("role") is not None else ("from", "value")
-    role, content = message.get(role_key), message.get(text_key)
+    role = message.get(role_key)
+    content = message.get(text_key)
     if role is None:
         raise ValueError(f"message {i} has no role; allowed are {_ALLOWED}")
     if not isinstance(role, str) or (role != "system" and role not in _SPEAKERS):

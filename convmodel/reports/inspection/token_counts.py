@@ -43,7 +43,8 @@ class TokenCounter:
         """Return (S,) the number of tokens of each text, without separators."""
         if not self._by_pieces:
             return np.array([len(ids) for ids in self._tokenizer.encode_many(texts)], dtype=np.int64)
-        ascii_pieces, all_pieces = _ASCII_PIECES.findall, _PIECES.findall
+        ascii_pieces = _ASCII_PIECES.findall
+        all_pieces = _PIECES.findall
         pieces = [ascii_pieces(text) if text.isascii() else all_pieces(text) for text in texts]
         if len(self._known) > _MAX_CACHED:
             self._known.clear()
@@ -78,7 +79,8 @@ def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
     if backend is None:
         return False
     spec: dict[str, Any] = json.loads(backend.to_str())
-    before, model = spec["pre_tokenizer"] or {}, spec["model"]
+    before = spec["pre_tokenizer"] or {}
+    model = spec["model"]
     return (
         before.get("type") == "ByteLevel"
         and before.get("use_regex", True)

@@ -24,7 +24,8 @@ CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
 """Regular expression of a page cursor: creation time and id."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_C, _T = CONVERSATIONS.c, TURNS.c
+_C = CONVERSATIONS.c
+_T = TURNS.c
 _SETTINGS = tuple(field.name for field in fields(ConversationSettings))
 _WITHOUT_REPLIES = [column for column in TURNS.c if column.name != "reply"]
 

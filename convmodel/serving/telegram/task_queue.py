@@ -276,7 +276,8 @@ def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
 
 
 def _task(rows: Sequence[Row[Any]]) -> Task:
-    first, last = rows[0], rows[-1]
+    first = rows[0]
+    last = rows[-1]
     return Task(
         update=first.update,
         chat=first.chat,

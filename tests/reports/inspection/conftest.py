@@ -53,3 +53,11 @@ def talk(source: random.Random, *, turns: int | None = None) -> list[str]:
     """A conversation of random words, hardly like any other."""
     count = turns or source.randint(2, 8)
     return [" ".join(source.choices(WORDS, k=source.randint(3, 12))) for _ in range(count)]
+
+
+EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # however long the paths are, no line is broken

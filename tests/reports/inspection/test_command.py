@@ -11,13 +11,6 @@ from tests.conftest import MakeModel
 from tests.reports.inspection.conftest import Write
 from tests.test_package import ROOT
 
-EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")  # however long the paths are, no line is broken
-
 
 def test_it_says_what_there_is_and_that_nothing_is_wrong(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("data.jsonl", [["Hello", "Hi there"], ["What is new?", "Nothing much", "Oh"]])

@@ -8,14 +8,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.reports.inspection.page import render
-from tests.reports.inspection.conftest import Inspect, Write
-
-EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")  # however long the paths are, no line is broken
+from tests.reports.inspection.conftest import EVIL, Inspect, Write
 
 
 class Page(HTMLParser):

@@ -3,15 +3,8 @@
 import pytest
 
 from convmodel.__main__ import main
-from tests.reports.inspection.conftest import Write
+from tests.reports.inspection.conftest import EVIL, Write
 from tests.test_package import run
-
-EVIL = "<script>alert('x')</script> & \"<b>\" $x_1$"
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "400")  # however long the paths are, no line is broken
 
 
 def test_a_pipe_of_40_columns_gets_plain_lines_of_40(
