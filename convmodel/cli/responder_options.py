@@ -100,14 +100,13 @@ def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
 
 
 def open_all(options: Namespace) -> "LoadedModels":
-    """Load the models of the options, including those of `add_load_options`; the result is a context manager."""
+    """Load the models of the options for a server, which limits the requests; the result is a context manager."""
     from convmodel.responders import loading
 
     return loading.load_all(
         writer_name(options),
         documents=options.documents,
         max_running=options.max_running,
-        max_waiting=options.max_waiting,
         max_kept=options.max_kept,
         **_parts(options),
     )

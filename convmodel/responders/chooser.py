@@ -41,7 +41,7 @@ class Chooser:
         candidates: an index or a set of candidates encoded by this selector; or texts, which are encoded now, or, by a
             selector that reads context and candidate together, read with each context.
         options: default options.
-        max_waiting: maximum number of open requests.
+        max_waiting: maximum number of open requests; None for no limit.
 
     Raises:
         TypeError: for an index with a selector that does not encode candidates.
@@ -58,7 +58,7 @@ class Chooser:
         candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int | None = MAX_WAITING,
     ) -> None:
         self._defaults = {**DEFAULTS, **drop_none(options or {})}
         self.check_options(self._defaults)

@@ -41,7 +41,8 @@ class EngineWorker(Generic[AnyModel]):
         options: default options, on top of the model's `generation_config`.
         max_running: maximum number of texts generated at once.
         max_kept: maximum number of cached rows of keys and values, running ones included; see `Engine`.
-        max_waiting: maximum number of open requests beside the running ones.
+        max_waiting: maximum number of open requests beside the running ones; None for no limit, where a server admits
+            the requests.
     """
 
     model_class: ClassVar[type[LanguageModel[Any]]]
@@ -55,15 +56,15 @@ class EngineWorker(Generic[AnyModel]):
         options: Mapping[str, Any] | None = None,
         max_running: int = MAX_RUNNING,
         max_kept: int | None = None,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int | None = MAX_WAITING,
     ) -> None:
-        if max_waiting < 1:
+        if max_waiting is not None and max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
         self._model = model
         self._defaults = dict(options or {})
         self._options = MappingProxyType(effective_options(self._decoding(self._defaults)))
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
-        self._max_open = max_running + max_waiting
+        self._max_open = None if max_waiting is None else max_running + max_waiting
         self._open = 0
         self._engine = self._new_engine()
         self._finished_load = Load()  # tokens outside the current engine
@@ -136,7 +137,7 @@ class EngineWorker(Generic[AnyModel]):
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
-            if self._open >= self._max_open:
+            if self._max_open is not None and self._open >= self._max_open:
                 raise QueueFull(f"{self._open} requests are open, the maximum; try again later")
             self._open += 1
             self._arrived.append(handle)

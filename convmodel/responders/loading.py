@@ -56,16 +56,15 @@ def load_all(
     device: Device = None,
     dtype: str = "auto",
     max_running: int = MAX_RUNNING,
-    max_waiting: int = MAX_WAITING,
     max_kept: int | None = None,
     **others: Any,
 ) -> LoadedModels:
-    """Load a responder, a document writer, or both.
+    """Load a responder, a document writer, or both, for a server, which alone limits the number of open requests.
 
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        device, dtype, max_running, max_waiting, max_kept, others: as for `open_responder`.
+        device, dtype, max_running, max_kept, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
@@ -79,7 +78,7 @@ def load_all(
         documents = model
         model = None
     responder = None
-    shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": max_waiting}
+    shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     if documents is None or model is not None or any(others.values()):
         responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **others)
     if documents is None:
@@ -103,7 +102,7 @@ def open_responder(
     device: Device = None,
     dtype: str = "auto",
     max_running: int = MAX_RUNNING,
-    max_waiting: int = MAX_WAITING,
+    max_waiting: int | None = MAX_WAITING,
     max_kept: int | None = None,
 ) -> Writer | Chooser | Hybrid:
     """Load a responder that generates replies, selects them, or does both and returns the best.
@@ -119,7 +118,7 @@ def open_responder(
         dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which applies to the conversation model
             only.
         max_running: maximum number of texts generated at once.
-        max_waiting: maximum number of open requests beside the running ones.
+        max_waiting: maximum number of open requests beside the running ones; None for no limit.
         max_kept: maximum number of conversations with cached keys and values; see `EngineWorker`.
 
     Raises:

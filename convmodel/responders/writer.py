@@ -48,7 +48,7 @@ class Writer(EngineWorker[ConversationModel]):
         keep: float = 0.5,
         max_running: int = MAX_RUNNING,
         max_kept: int | None = None,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int | None = MAX_WAITING,
     ) -> None:
         if not 0 < keep <= 1:
             raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")

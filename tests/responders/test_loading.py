@@ -147,9 +147,9 @@ def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
         for each in (opened.responder._writer, opened.documents):
             assert isinstance(each, Writer | DocumentWriter)
-            assert each._max_open == 5 and len(each._engine._slots) == 4
+            assert each._max_open is None and len(each._engine._slots) == 4
         assert isinstance(opened.responder._chooser, Chooser)
-        assert opened.responder._chooser._worker._max_waiting == 3
+        assert opened.responder._chooser._worker._max_waiting is None
 
 
 @pytest.mark.parametrize(
