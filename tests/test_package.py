@@ -177,7 +177,6 @@ UNMIRRORED = {
     "reports/evaluation/reply_generation.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "reports/evaluation/reply_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "reports/evaluation/scoring.py": "tests/reports/evaluation/test_response_selection.py",
-    "responders/document_protocol.py": "tests/responders/test_document_writer.py; protocols only",
     "serving/conversations/errors.py": "conversations/test_service.py and test_turns.py, over HTTP",
     "serving/conversations/export.py": "conversations/test_service.py and test_turns.py, over HTTP",
     "serving/conversations/pending_reply.py": "conversations/test_service.py and test_turns.py, over HTTP",
@@ -300,8 +299,8 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
-        ["import convmodel.cli.chat.start, convmodel.cli.bulk.replies, convmodel.cli.bulk.progress"],
-        ["import convmodel.serving.safety, convmodel.responders.protocol, convmodel.responders.document_protocol"],
+        ["import convmodel.cli.chat.start, convmodel.cli.bulk.replies, convmodel.cli.bulk.runner"],
+        ["import convmodel.serving.safety, convmodel.responders.protocol"],
     ],
     ids=[
         "import",

@@ -1,26 +1,13 @@
-"""Protocols and results shared by all responders: `Responder`, `ReplyHandle`, `Reply`, `Candidate`."""
+"""Protocols and results shared by all responders and document generators; free of torch for the server's sake."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from convmodel.errors import QueueFull
-from convmodel.generation.request import Finish
-from convmodel.tokens.session import Session
-
-__all__ = [
-    "Candidate",
-    "CandidateSearch",
-    "Finish",
-    "Generator",
-    "Load",
-    "QueueFull",
-    "Reply",
-    "ReplyHandle",
-    "Responder",
-    "Session",
-    "Source",
-]
+from convmodel.data.document import Meta
+from convmodel.errors import QueueFull as QueueFull
+from convmodel.generation.request import Finish as Finish
+from convmodel.tokens.session import Session as Session
 
 MAX_RUNNING = 32
 """Default number of texts that are generated at once."""
@@ -41,7 +28,6 @@ class Candidate:
     Args:
         text: the reply, without separators.
         score: final score, higher is better; None if no candidates were compared.
-        source: whether the text was generated, selected, or both.
         number: number of the selected candidate in its index or list, from 0; None for a generated text.
         metadata: metadata of the selected candidate.
         scores: scores of the stages before the final one: "written" from the writer, "chosen" from the search.
@@ -182,6 +168,58 @@ class Responder(Generator, Protocol):
         """
 
 
+class DocumentOutput(Protocol):
+    """Generated texts; for the fields see `convmodel.models.document_inputs.DocumentModelOutput`."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def meta(self) -> Meta | None: ...
+    @property
+    def documents(self) -> Sequence[str]: ...
+    @property
+    def finishes(self) -> Sequence[Finish]: ...
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def scores(self) -> Sequence[float | None]: ...
+    @property
+    def tokens_read(self) -> int: ...
+    @property
+    def tokens_dropped(self) -> int: ...
+    @property
+    def meta_tokens_dropped(self) -> int: ...
+    @property
+    def seed(self) -> int | None: ...
+
+
+class DocumentGenerator(Generator, Protocol):
+    """Continues prompts, such as a `DocumentWriter`."""
+
+    def start(
+        self,
+        prompt: str = "",
+        *,
+        meta: Any = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> ReplyHandle[DocumentOutput]:
+        """Start to generate documents and return at once.
+
+        Args:
+            prompt: beginning of the document; may be empty.
+            meta: metadata of the document: a string, a list, or an object of fields.
+            options: override `self.options`; names are those of transformers' `generate`.
+            seed: the same request with the same seed gives the same texts.
+
+        Raises:
+            TypeError, ValueError: for an invalid prompt, meta or option.
+            QueueFull: when too many requests wait.
+        """
+
+
 @runtime_checkable
 class CandidateSearch(Protocol):
     """Optional interface of a responder that can list its best candidates without making a reply."""
@@ -191,12 +229,7 @@ class CandidateSearch(Protocol):
         """Whether there are candidates to search."""
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
-        """Return the best candidates for a context with their scores, best first. Blocks until they are known.
-
-        Args:
-            context: the turns so far, oldest first, at least one.
-            persona: sentences about the replying side.
-            k: maximum number of candidates.
+        """Return at most k candidates with their scores, best first. Blocks until they are known.
 
         Raises:
             TypeError, ValueError: for invalid turns, or if there are no candidates to search.

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.responders.document_protocol import DocumentGenerator, DocumentOutput
-from convmodel.responders.protocol import ReplyHandle
+from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy

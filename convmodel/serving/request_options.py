@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convmodel.responders.document_protocol import DocumentGenerator
 from convmodel.responders.option_values import preset_options
-from convmodel.responders.protocol import Responder
+from convmodel.responders.protocol import DocumentGenerator, Responder
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import ReplyRequest
 from convmodel.serving.service import Service

@@ -1,23 +1,28 @@
-"""Settings of a batch job, and digests of the models that it uses."""
+"""Batch jobs, which write an output line for each item of an input file, and digests of the models that they use."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from convmodel.data.reader import Reader
 from convmodel.generation.seeds import derive_seed
+from convmodel.responders.protocol import Generator, ReplyHandle
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job(ABC):
-    """A batch job, which writes an output line for each item of an input file.
+@dataclass(frozen=True)
+class Job(ABC, Generic[ItemT, ResultT]):
+    """Settings of a batch job, and conversion of its items to requests and of the results to output lines.
 
     Args:
-        input: input file.
-        output: output file.
+        generator: answers the requests.
+        digest: digest of the model, which a resumed run must share.
         model: name of the model, for a person.
         format: format of the input; None detects it.
         on_error: "stop" at an item that cannot be read or processed, or "skip" it.
@@ -27,8 +32,11 @@ class Job(ABC):
         overwrite: whether to start over if there is an output.
     """
 
+    generator: Generator
+    _: KW_ONLY
     input: str
     output: str
+    digest: str
     model: str = ""
     format: str | None = None
     on_error: Literal["stop", "skip"] = "stop"
@@ -37,31 +45,46 @@ class Job(ABC):
     concurrency: int = 64
     overwrite: bool = False
 
+    noun: ClassVar[str]
+    """Name of an input item in errors."""
+
+    nouns: ClassVar[tuple[str, str]]
+    """Name of an output text, in singular and plural."""
+
     @abstractmethod
     def reader(self) -> Reader[Any, Any, Any]:
         """Return a reader of the input."""
 
-    def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return everything that determines the lines; "named" holds further names for a person.
+    @abstractmethod
+    def start(self, index: int, item: ItemT) -> ReplyHandle[ResultT]:
+        """Start the request of an item, with its index from 0, and return at once.
 
-        Args:
-            digest: digest of the model.
-            options: all options in effect.
+        Raises:
+            QueueFull: when too many requests wait.
+            ValueError: for an item that the model cannot process.
         """
+
+    @abstractmethod
+    def line(self, item: ItemT, result: ResultT) -> tuple[str, bool]:
+        """Return the output line of an item without its newline, and whether it contains a text."""
+
+    @abstractmethod
+    def error_line(self, item: ItemT, error: str) -> str:
+        """Return the output line of an item whose request failed."""
+
+    def about(self) -> dict[str, Any]:
+        """Return everything that determines the lines; "named" holds further names for a person."""
+        options = {**self.generator.options, **self.options}
         return {
             "named": {"input": self.input, "model": self.model},
             "input": self.reader().fingerprint(),
-            "model": digest,
+            "model": self.digest,
             "options": {name: _to_json(value) for name, value in sorted(options.items())},
             "seed": self.seed,
         }
 
     def seed_of(self, index: int) -> int:
-        """Return the seed of a line, which does not depend on the other lines.
-
-        Args:
-            index: index of the line, from 0.
-        """
+        """Return the seed of a line from its index; it does not depend on the other lines."""
         return derive_seed(self.seed, index) % 2**32  # small enough for the numbers of any JSON parser
 
 
@@ -70,27 +93,30 @@ def folder_digest(name: str) -> str:
     folder = Path(name)
     if not folder.is_dir():
         return name
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".safetensors", ".json", ".jinja", ".txt"):
-            with open(path, "rb") as file:
-                digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()
+    suffixes = (".safetensors", ".json", ".jinja", ".txt")
+    return _digest(folder, (path for path in folder.iterdir() if path.is_file() and path.suffix in suffixes))
 
 
 def files_digest(name: str) -> str:
-    """Return a digest of a file, or of all files below a folder.
-
-    Raises:
-        FileNotFoundError: when the path does not exist.
-    """
+    """Return a digest of a file, or of all files below a folder. Raises FileNotFoundError for a missing path."""
     top = Path(name)
+    return _digest(top, (path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top])
+
+
+def _digest(top: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    paths = [path for path in sorted(top.rglob("*")) if path.is_file()] if top.is_dir() else [top]
-    for path in paths:
+    for path in sorted(paths):
         with open(path, "rb") as file:
             digest.update(str(path.relative_to(top)).encode() + hashlib.file_digest(file, "blake2b").digest())
     return digest.hexdigest()
+
+
+def round_score(score: float | None) -> float | None:
+    """Round a score to four digits; return None for an infinite one, which JSON cannot represent.
+
+    More digits would depend on the other requests in the batch. The score of an empty text is infinite.
+    """
+    return None if score is None or not math.isfinite(score) else round(score, 4)
 
 
 def _to_json(value: Any) -> Any:

@@ -1,18 +1,16 @@
 """Batch generation of replies to a file of conversations."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convmodel.cli.bulk.job import Job
-from convmodel.cli.bulk.runner import BatchTask, Line, Result, ShowProgress, round_score, run_job
+from convmodel.cli.bulk.job import Job, round_score
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
 from convmodel.responders.protocol import Candidate, Reply, ReplyHandle, Responder
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReplyFileJob(Job):
+@dataclass(frozen=True)
+class ReplyJob(Job[Conversation, Reply]):
     """Replies to a file of conversations of any format; a conversation may have a single turn.
 
     Args:
@@ -20,64 +18,41 @@ class ReplyFileJob(Job):
         persona: persona of the conversations that have none.
     """
 
+    generator: Responder
     last: bool = False
     persona: tuple[str, ...] = ()
-
-    def reader(self) -> ConversationReader:
-        """Return a reader of the input."""
-        return ConversationReader(
-            self.input, format=self.format, on_error=self.on_error, min_turns=2 if self.last else 1
-        )
-
-    def about(self, *, digest: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings that determine the replies; see `Job.about`."""
-        return super().about(digest=digest, options=options) | {"persona": list(self.persona), "last": self.last}
-
-    def context(self, conversation: Conversation) -> tuple[str, ...]:
-        """Return the turns to reply to."""
-        return conversation.turns[:-1] if self.last else conversation.turns
-
-
-def reply_to_file(responder: Responder, job: ReplyFileJob, *, digest: str, show: ShowProgress) -> Result:
-    """Write a reply to each conversation of a file; see `run_job`."""
-    return run_job(_ReplyTask(responder, job), digest=digest, show=show)
-
-
-@dataclass(frozen=True)
-class _ReplyTask(BatchTask[Conversation, Reply]):
-    """A reply to each conversation."""
-
-    generator: Responder
-    job: ReplyFileJob
 
     noun = "conversation"
     nouns = ("reply", "replies")
 
-    def start(self, index: int, item: Conversation) -> ReplyHandle[Reply]:
-        return self.generator.start(
-            self.job.context(item),
-            persona=item.persona or self.job.persona,
-            options=self.job.options,
-            seed=self.job.seed_of(index),
-        )
+    def reader(self) -> ConversationReader:
+        min_turns = 2 if self.last else 1
+        return ConversationReader(self.input, format=self.format, on_error=self.on_error, min_turns=min_turns)
 
-    def line(self, item: Conversation, result: Reply) -> Line:
-        return _reply_line(self.job, item, result)
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"persona": list(self.persona), "last": self.last}
+
+    def start(self, index: int, item: Conversation) -> ReplyHandle[Reply]:
+        persona = item.persona or self.persona
+        seed = self.seed_of(index)
+        return self.generator.start(self._context(item), persona=persona, options=self.options, seed=seed)
+
+    def line(self, item: Conversation, result: Reply) -> tuple[str, bool]:
+        """Return a conversation that ends with the reply. An empty reply is not a valid turn and is left out."""
+        texts = [candidate.text for candidate in result.candidates]
+        response = next((text for text in texts if text.strip()), None)
+        meta = {**(item.meta or {}), "responses": texts, **_provenance(result)}
+        if self.last:
+            meta["gold"] = item.turns[-1]
+        meta |= {"finish": result.finish, "seed": result.seed, "turns_dropped": result.turns_dropped}
+        turns = [*self._context(item), *([response] if response is not None else [])]
+        return dump(turns, item.persona or self.persona, meta), response is not None
 
     def error_line(self, item: Conversation, error: str) -> str:
-        return dump(self.job.context(item), item.persona, {**(item.meta or {}), "error": error})
+        return dump(self._context(item), item.persona, {**(item.meta or {}), "error": error})
 
-
-def _reply_line(job: ReplyFileJob, conversation: Conversation, reply: Reply) -> Line:
-    """Return a conversation that ends with the reply. An empty reply is not a valid turn and is left out."""
-    texts = [candidate.text for candidate in reply.candidates]
-    response = next((text for text in texts if text.strip()), None)
-    meta = {**(conversation.meta or {}), "responses": texts, **_provenance(reply)}
-    if job.last:
-        meta["gold"] = conversation.turns[-1]
-    meta |= {"finish": reply.finish, "seed": reply.seed, "turns_dropped": reply.turns_dropped}
-    turns = [*job.context(conversation), *([response] if response is not None else [])]
-    return Line(dump(turns, conversation.persona or job.persona, meta), response is None)
+    def _context(self, conversation: Conversation) -> tuple[str, ...]:
+        return conversation.turns[:-1] if self.last else conversation.turns
 
 
 def _provenance(reply: Reply) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import Command
@@ -53,8 +52,12 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
+    from convmodel.models.folder import DOCUMENT_FILE, has_file
+
+    name = writer_name(options)
+    writes_documents = options.kind is not None or (name is not None and has_file(name, DOCUMENT_FILE))
     try:
-        result = _write_documents(options) if _is_document_model(options) else _reply(options)
+        result = _write_documents(options) if writes_documents else _reply(options)
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)
         return 130
@@ -65,57 +68,36 @@ def _run(options: Namespace) -> int:
 
 
 def _reply(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.progress import progress_bar
-    from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
+    from convmodel.cli.bulk.replies import ReplyJob
+    from convmodel.cli.bulk.runner import run_job
 
     with open_responder(options) as responder:
-        job = ReplyFileJob(
-            last=options.last,
-            persona=tuple(options.persona),
-            **_common_settings(options, title(options), responder.presets),
-        )
-        return reply_to_file(responder, job, digest=_digest(options), show=progress_bar)
+        settings = _settings(options, responder.presets, model=title(options), digest=_digest(options))
+        return run_job(ReplyJob(responder, last=options.last, persona=tuple(options.persona), **settings))
 
 
 def _write_documents(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.documents import DocumentFileJob, write_to_file
+    from convmodel.cli.bulk.documents import DocumentJob
     from convmodel.cli.bulk.job import folder_digest
-    from convmodel.cli.bulk.progress import progress_bar
+    from convmodel.cli.bulk.runner import run_job
     from convmodel.responders.document_writer import DocumentWriter
 
     name = str(writer_name(options))
     for option in REPLY_OPTIONS:
         if getattr(options, option):
             raise ValueError(f"--{option} does not apply to a document model ({name}); leave it out")
+    digest = f"{folder_digest(name)} {options.dtype} documents"
     with DocumentWriter.from_pretrained(name, device=options.device, dtype=options.dtype) as writer:
-        job = DocumentFileJob(**_common_settings(options, name, writer.presets))
-        digest = f"{folder_digest(name)} {options.dtype} documents"
-        return write_to_file(writer, job, digest=digest, show=partial(progress_bar, unit="prompts"))
+        return run_job(DocumentJob(writer, **_settings(options, writer.presets, model=name, digest=digest)))
 
 
-def _common_settings(options: Namespace, model: str, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings of a job of either kind."""
+def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **names: str) -> dict[str, Any]:
+    """Return the settings of a job of either kind; `names` are its `model` and `digest`."""
     from convmodel.responders.option_values import preset_options
 
-    return {
-        "input": options.input,
-        "output": options.output,
-        "model": model,
-        "format": options.format,
-        "on_error": options.on_error,
-        "options": {**preset_options(presets, options.preset), **own_options(options)},
-        "seed": options.seed,
-        "concurrency": options.concurrency,
-        "overwrite": options.overwrite,
-    }
-
-
-def _is_document_model(options: Namespace) -> bool:
-    """Return whether the model generates documents."""
-    from convmodel.models.folder import DOCUMENT_FILE, has_file
-
-    name = writer_name(options)
-    return options.kind is not None or (name is not None and has_file(name, DOCUMENT_FILE))
+    same = ("input", "output", "format", "on_error", "seed", "concurrency", "overwrite")
+    decoding = {**preset_options(presets, options.preset), **own_options(options)}
+    return {name: getattr(options, name) for name in same} | {"options": decoding, **names}
 
 
 def _digest(options: Namespace) -> str:
@@ -125,10 +107,8 @@ def _digest(options: Namespace) -> str:
     digests = [f"{folder_digest(writer_name(options) or 'none')} {options.dtype}"]
     if options.selector is not None or options.reranker is not None:
         candidates = options.index or options.candidates
-        digests += [
-            folder_digest(options.selector or "none"),
-            "none" if candidates is None else files_digest(candidates),
-        ]
+        digests.append(folder_digest(options.selector or "none"))
+        digests.append("none" if candidates is None else files_digest(candidates))
         digests.append(folder_digest(options.reranker or "selector"))
     return " ".join(digests)
 
@@ -137,10 +117,8 @@ COMMAND = Command(
     name="generate",
     help="write replies to a file of conversations, or documents for a file of prompts",
     description="Writes a line for each conversation: its turns and the reply. A document model (document.json) "
-    "continues "
-    'prompts: JSON Lines {"prompt": ..., "meta": ...} with either field optional, or text with one prompt per '
-    "line. After "
-    "an interruption the same command continues.",
+    'continues prompts: JSON Lines {"prompt": ..., "meta": ...} with either field optional, or text with one prompt '
+    "per line. After an interruption the same command continues.",
     add_options=_add_options,
     run=_run,
 )

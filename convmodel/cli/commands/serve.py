@@ -25,9 +25,8 @@ from convmodel.errors import require_extra
 from convmodel.serving.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
-    from convmodel.responders.document_protocol import DocumentGenerator
     from convmodel.responders.loading import LoadedModels
-    from convmodel.responders.protocol import Responder
+    from convmodel.responders.protocol import DocumentGenerator, Responder
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
 

@@ -2,29 +2,12 @@
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
-from convmodel.cli.bulk.runner import Progress, Result
+from convmodel.cli.bulk.replies import ReplyJob
+from convmodel.cli.bulk.runner import Result, run_job
 from tests.fakes import FakeResponder
-
-
-class Count:
-    """Counts what is written."""
-
-    def __init__(self) -> None:
-        self.total = self.done = self.updates = 0
-
-    def update(self, n: float | None = 1) -> None:
-        self.updates += 1
-
-    @contextmanager
-    def show(self, total: int, done: int) -> Iterator[Progress]:
-        self.total, self.done = total, done
-        yield self
 
 
 def write(path: Path, lines: list[Any]) -> Path:
@@ -39,9 +22,8 @@ def many(count: int) -> list[Any]:
 
 
 def run(tmp_path: Path, responder: FakeResponder | None = None, **fields: Any) -> Result:
-    digest = fields.pop("digest", "m")
-    job = ReplyFileJob(**({"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl")} | fields))
-    return reply_to_file(responder or FakeResponder(), job, digest=digest, show=Count().show)
+    defaults = {"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out.jsonl"), "digest": "m"}
+    return run_job(ReplyJob(responder or FakeResponder(), **(defaults | fields)))
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

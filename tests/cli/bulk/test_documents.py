@@ -1,15 +1,16 @@
 """Texts for a file of prompts: their form, their seeds, and going on after a kill."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.cli.bulk.documents import DocumentFileJob, write_to_file
+from convmodel.cli.bulk.documents import DocumentJob
 from convmodel.cli.bulk.journal import partial
-from convmodel.cli.bulk.progress import progress_bar
+from convmodel.cli.bulk.runner import run_job
 from convmodel.data.document import read_documents
 from convmodel.models.document_model import DocumentModel
 from convmodel.responders.document_writer import DocumentWriter
@@ -137,13 +138,12 @@ def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: P
         long = {"max_new_tokens": 50}  # no room beside a long meta
         lines = [{"prompt": "a", "meta": "cats and dogs and rain and sea " * 9}, {"prompt": "b"}]
         (here / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long)
+        job = DocumentJob(writer, input="in.jsonl", output="out.jsonl", digest="m", options=long)
         with pytest.raises(
             ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or continue with --on_error skip"
         ):
-            write_to_file(writer, job, digest="m", show=progress_bar)
-        job = DocumentFileJob(input="in.jsonl", output="out.jsonl", options=long, on_error="skip", overwrite=True)
-        result = write_to_file(writer, job, digest="m", show=progress_bar)
+            run_job(job)
+        result = run_job(replace(job, on_error="skip", overwrite=True))
     first, second = lines_of(here / "out.jsonl")
     assert (result.lines, result.failed) == (2, 1) and "; 1 without a text" in result.summary("x")
     assert set(first) == {"prompt", "meta", "error"} and second["prompt"] == "b" and "texts" in second

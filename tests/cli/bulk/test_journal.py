@@ -98,12 +98,12 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, output: str, tol
 
 PROGRAM = """\
 import sys
-from convmodel.cli.bulk.progress import progress_bar
-from convmodel.cli.bulk.replies import ReplyFileJob, reply_to_file
+from convmodel.cli.bulk.replies import ReplyJob
+from convmodel.cli.bulk.runner import run_job
 from tests.fakes import FakeResponder
 
-job = ReplyFileJob(input=sys.argv[1], output=sys.argv[2], concurrency=5)
-reply_to_file(FakeResponder(seconds=0.001), job, digest="m", show=progress_bar)
+responder = FakeResponder(seconds=0.001)
+run_job(ReplyJob(responder, input=sys.argv[1], output=sys.argv[2], digest="m", concurrency=5))
 """
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from convmodel.cli.bulk.journal import partial
-from convmodel.cli.bulk.replies import ReplyFileJob
+from convmodel.cli.bulk.replies import ReplyJob
 from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.responders.protocol import Candidate, Reply
 from tests.cli.bulk.harness import lines_of, many, run, write
 from tests.fakes import FakeResponder
+
+JOB = ReplyJob(FakeResponder(), input="in", output="out", digest="m")
 
 
 def test_each_conversation_gets_a_line_with_its_reply_that_is_read_as_a_conversation(tmp_path: Path) -> None:
@@ -57,9 +59,9 @@ def test_another_seed_gives_other_replies(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", many(20))
     run(tmp_path)
     run(tmp_path, output=str(tmp_path / "other.jsonl"), seed=1)
-    one, other = (lines_of(tmp_path / name) for name in ("out.jsonl", "other.jsonl"))
-    assert not {line["seed"] for line in one} & {line["seed"] for line in other}
-    assert [line["responses"] for line in one] != [line["responses"] for line in other]
+    first, second = (lines_of(tmp_path / name) for name in ("out.jsonl", "other.jsonl"))
+    assert not {line["seed"] for line in first} & {line["seed"] for line in second}
+    assert [line["responses"] for line in first] != [line["responses"] for line in second]
 
 
 def test_a_reply_without_text_is_no_turn(tmp_path: Path) -> None:
@@ -79,29 +81,19 @@ def test_a_conversation_without_a_turn_to_replace_cannot_be_read(tmp_path: Path)
         run(tmp_path, last=True)
 
 
-# Going on
-
-
 def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
-    from convmodel.cli.bulk.replies import _reply_line
-
-    job = ReplyFileJob(input="in", output="out")
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
-    line = json.loads(_reply_line(job, Conversation(["a"]), reply).text)
+    line = json.loads(JOB.line(Conversation(["a"]), reply)[0])
     assert line["scores"] == [0.1235, None] and line["seed"] is None
 
 
 def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> None:
-    from convmodel.cli.bulk.replies import _reply_line
-
     candidates = (
         Candidate("x", 2.123456, "both", 7, {"line": 8}, {"written": -0.123456, "chosen": 3.0}),
         Candidate("y", 1.0, "chosen", 2, None, {"chosen": 4.0}),
         Candidate("", -math.inf, "written", None, None, {"written": -math.inf}),
     )
-    line = json.loads(
-        _reply_line(ReplyFileJob(input="in", output="out"), Conversation(["a"]), Reply(candidates, ranked_by="x")).text
-    )
+    line = json.loads(JOB.line(Conversation(["a"]), Reply(candidates, ranked_by="x"))[0])
     assert line["turns"] == ["a", "x"] and line["responses"] == ["x", "y", ""]
     assert line["scores"] == [2.1235, 1.0, None] and line["ranked_by"] == "x"
     assert line["provenance"] == [
@@ -114,6 +106,3 @@ def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> N
 
 def _saved(tmp_path: Path, line: dict[str, Any]) -> Path:
     return write(tmp_path / "line.jsonl", [line])
-
-
-# Killing

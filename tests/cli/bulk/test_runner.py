@@ -1,6 +1,7 @@
 """Order, concurrency, errors and resumption of a batch job."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from convmodel.cli.bulk.journal import partial
+from convmodel.cli.bulk.runner import progress_bar
 from tests.cli.bulk.harness import lines_of, many, run, write
 from tests.fakes import FakeResponder
 
@@ -83,3 +85,16 @@ def test_options_that_cannot_be_followed_are_told_at_once(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="temperature=0"):
         run(tmp_path, options={"temperature": 0})
     assert os.listdir(tmp_path) == ["in.jsonl"]
+
+
+def test_there_is_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(3, 1, unit="replies") as advance:
+        advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_there_is_no_bar_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with progress_bar(3, 1, unit="replies") as advance:
+        advance()
+    assert capsys.readouterr().err == ""
