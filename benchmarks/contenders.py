@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +102,7 @@ def ours(job: Job) -> dict[str, Any]:
     from convmodel.training.cli import TRAINER_DEFAULTS
     from convmodel.training.conversation_module import ConversationModule
     from convmodel.training.datamodules.conversation import ConversationDataModule
+    from convmodel.training.tokenizer import connect
 
     meter = Meter(job.warm_up, job.seconds)
 
@@ -127,7 +128,9 @@ def ours(job: Job) -> dict[str, Any]:
     data = ConversationDataModule(
         job.train_file, tokens_per_batch=job.tokens_per_batch, cache_dir=str(Path(job.folder) / "cache")
     )
-    trainer.fit(ConversationModule(job.model_folder, learning_rate=LEARNING_RATE), datamodule=data)
+    module = ConversationModule(job.model_folder, learning_rate=LEARNING_RATE)
+    connect(module, data)
+    trainer.fit(module, datamodule=data)
     return meter.report("bf16" if quick else "fp32")
 
 
@@ -220,7 +223,7 @@ def equality(job: Job) -> dict[str, Any]:
         if not torch.equal(mine[name], theirs[name]):
             raise ValueError(f"the plain loop and ours read different {name}")
     module = ConversationModule(job.model_folder)
-    module.load_tokenizer(cast(Any, lambda *_: tokenizer))
+    module.tokenizer = tokenizer
     module.configure_model()
     module.eval()
     with torch.no_grad():

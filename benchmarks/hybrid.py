@@ -28,7 +28,7 @@ from benchmarks.common import (
 )
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.selection_example import SelectionExample, SelectionReader, open_reader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.metrics.diversity import distinct, repeated_share
 from convmodel.metrics.metric import Metric, ratio

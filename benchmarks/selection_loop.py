@@ -21,6 +21,7 @@ from convmodel.models.selection.layout import EncoderBatch, pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.training.selector_module import SelectorModule
+from convmodel.training.tokenizer import connect
 
 BATCH = 64
 RECIPE = Recipe("poly-encoder", max_context=360, max_candidate=72)
@@ -112,7 +113,9 @@ def ours(loop: Loop, seed: int) -> float:
     data = SelectionDataModule(
         str(loop.material.file), batch_size=loop.batch_size, cache_dir=str(loop.folder / "cache")
     )
-    trainer.fit(RECIPE.build(loop.material.base), datamodule=data)
+    module = RECIPE.build(loop.material.base)
+    connect(module, data)
+    trainer.fit(module, datamodule=data)
     return meter.tokens / (meter.end - meter.begin)
 
 

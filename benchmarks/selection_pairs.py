@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import cast
 
 import torch
 from transformers import AutoModel
@@ -132,7 +132,6 @@ class Recipe:
             max_candidate=self.max_candidate,
             learning_rate=self.learning_rate,
         )
-        module.load_tokenizer(cast(Any, _no_vocabulary))
         module.configure_model()
         module.train()
         return module
@@ -145,7 +144,3 @@ def rows_of(
     selector = cast(BiEncoder, module.selector)
     contexts = [selector.context_row(one.turns) for one in examples]
     return contexts, [selector.candidate_row(one.response) for one in examples]
-
-
-def _no_vocabulary(*_: object) -> NoReturn:
-    raise AssertionError("the encoder brings its vocabulary")

@@ -31,6 +31,13 @@ Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 and candidates of its response, the real response first."""
 
 
+def to_segments(item: Conversation | SelectionExample) -> Segments:
+    """Return the texts of a conversation or a selection example, as a store holds them."""
+    if isinstance(item, Conversation):
+        return item.persona, item.turns, ()
+    return item.persona, item.context, (item.response, *item.distractors)
+
+
 @dataclass(frozen=True)
 class StoreSummary:
     """Summary of the contents of a store.
@@ -102,7 +109,7 @@ class TokenStore:
         tokenizer: TextTokenizer,
         folder: Path,
         *,
-        to_segments: Callable[[Any], Segments] | None = None,
+        to_segments: Callable[[Any], Segments] = to_segments,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
         """Tokenise a stream of conversations into `folder`, which appears when everything is written.
@@ -116,7 +123,7 @@ class TokenStore:
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(map(to_segments or _to_segments, conversations), tokenizer, fresh, dtype)
+            count = _write(map(to_segments, conversations), tokenizer, fresh, dtype)
             summary = StoreSummary(count, describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
@@ -167,12 +174,6 @@ def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: 
             tokens = int(ends[-1])
             count += len(chunk)
     return count
-
-
-def _to_segments(item: Conversation | SelectionExample) -> Segments:
-    if isinstance(item, Conversation):
-        return item.persona, item.turns, ()
-    return item.persona, item.context, (item.response, *item.distractors)
 
 
 def _chunks(conversations: Iterable[Segments]) -> Iterator[list[Segments]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convmodel.training.selector_modules import ConvertModule as ConvertModule
     from convmodel.training.selector_modules import CrossEncoderModule as CrossEncoderModule
     from convmodel.training.selector_modules import PolyEncoderModule as PolyEncoderModule
+    from convmodel.training.tokenizer import connect as connect
 
 _MODULES = {
     "BiEncoderModule": "convmodel.training.selector_modules",
@@ -27,6 +28,7 @@ _MODULES = {
     "DocumentModule": "convmodel.training.document_module",
     "PolyEncoderModule": "convmodel.training.selector_modules",
     "SelectionDataModule": "convmodel.training.datamodules.selection",
+    "connect": "convmodel.training.tokenizer",
 }
 """The module of each public name."""
 

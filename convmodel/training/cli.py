@@ -17,10 +17,12 @@ from convmodel.errors import report_errors
 from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
 from convmodel.training.config import check_duplicate_keys, merge_hyperparameters
+from convmodel.training.datamodules.base import FilesDataModule
 from convmodel.training.export import BestExport
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
+from convmodel.training.tokenizer import connect
 
 DEFAULT_PAIR = {
     "model": {"class_path": "convmodel.training.ConversationModule"},
@@ -118,7 +120,7 @@ class ConversationCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Pass the checkpoint's tokenizer and sizes to the model, and refuse to evaluate an untrained one."""
+        """Resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:
@@ -127,6 +129,8 @@ class ConversationCLI(LightningCLI):
                 "or --model.pretrained_model_name_or_path with an exported folder"
             )
         self._checkpoint = None
+        if isinstance(self.datamodule, FilesDataModule) and hasattr(self.model, "use_inputs"):
+            connect(self.model, self.datamodule)
 
 
 def run(arguments: list[str]) -> None:

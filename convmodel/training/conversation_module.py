@@ -1,14 +1,12 @@
 """LightningModule that trains a GPT-2 to write replies."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_layout import TrainOn
-from convmodel.training.datamodules.conversation import ConversationDataModule
+from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.language_module import LanguageModule
-from convmodel.training.perplexity import CorpusStats
 from convmodel.training.samples import Sample, SampleRequest
 
 ReplyInput = tuple[Sequence[str], Sequence[str]]
@@ -32,25 +30,18 @@ class ConversationModule(LanguageModule[ConversationModel]):
         self, pretrained_model_name_or_path: str | None = None, train_on: TrainOn = "all", **options: Any
     ) -> None:
         super().__init__(pretrained_model_name_or_path, **options)
-        self.train_on: TrainOn = train_on
+        self._train_on: TrainOn = train_on
 
-    def corpus_stats(self, split: Literal["valid", "test"]) -> CorpusStats | None:
-        """See `LanguageModule.corpus_stats`."""
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ConversationDataModule):
-            return None
-        windows = data.window_set(split)
-        return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
+    @property
+    def inputs(self) -> ModelInputs:
+        """See `LanguageModule.inputs`."""
+        return ModelInputs("ConversationDataModule", self.n_positions, self._train_on)
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
         """See `convmodel.training.samples.SampleWriter`: contexts with personas."""
         if request.contexts is not None:
             return [(context, ()) for context in request.contexts]
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ConversationDataModule):
-            return []
-        conversations = islice(data.conversations("valid"), request.count)
-        return [(c.turns[: max(1, min(3, len(c.turns) - 1))], c.persona) for c in conversations]
+        return [(c.turns[: max(1, min(3, len(c.turns) - 1))], c.persona) for c in request.examples]
 
     def write_samples(
         self, inputs: Sequence[ReplyInput], *, seeds: Sequence[int], options: Mapping[str, Any]

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from convmodel.data.document import Document, Meta, check_meta, format_meta
 from convmodel.data.prompts import check_prompt
 from convmodel.models.document_model import DocumentModel, default_meta_length
-from convmodel.training.datamodules.document import DocumentDataModule
+from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.language_module import LanguageModule
-from convmodel.training.perplexity import CorpusStats
 from convmodel.training.samples import Sample, SampleRequest
 
 BEGINNING = re.compile(r"\s*(?:\S+\s+){0,5}\S+")
@@ -35,40 +33,24 @@ class DocumentModule(LanguageModule[DocumentModel]):
     model_class = DocumentModel
 
     @property
-    def max_meta_length(self) -> int:
-        """Maximum number of meta tokens, from the checkpoint or the pretrained model, or the default."""
-        return int(self.extra_config.get("max_meta_length", default_meta_length(self.n_positions)))
+    def inputs(self) -> ModelInputs:
+        """See `LanguageModule.inputs`; the lengths are those of the checkpoint or the pretrained model, or defaults."""
+        return ModelInputs(
+            "DocumentDataModule",
+            self.n_positions,
+            max_meta_length=int(self.extra_config.get("max_meta_length", default_meta_length(self.n_positions))),
+            max_body_length=self.extra_config.get("max_body_length"),
+        )
 
-    @property
-    def max_body_length(self) -> int | None:
-        """Maximum number of body tokens in a window, from the same source; None for as many as fit."""
-        return self.extra_config.get("max_body_length")
-
-    def setup(self, stage: str) -> None:
+    def use_inputs(self, inputs: ModelInputs) -> None:
         """Take the lengths of meta and body from the data module, so that the exported model has them."""
-        data = self._data
-        if data is not None:
-            limits = data.limits
-            self._extra_config = {"max_meta_length": limits.max_meta_length, "max_body_length": limits.max_body_length}
-
-    @property
-    def _data(self) -> DocumentDataModule | None:
-        data = getattr(self.trainer, "datamodule", None)
-        return data if isinstance(data, DocumentDataModule) else None
-
-    def corpus_stats(self, split: Literal["valid", "test"]) -> CorpusStats | None:
-        """See `LanguageModule.corpus_stats`."""
-        if self._data is None:
-            return None
-        windows = self._data.window_set(split)
-        return CorpusStats("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
+        self._extra_config = {"max_meta_length": inputs.max_meta_length, "max_body_length": inputs.max_body_length}
 
     def sample_inputs(self, request: SampleRequest) -> list[DocumentInput]:
         """See `convmodel.training.samples.SampleWriter`: prompts with metas, the last one empty."""
         if request.prompts is not None:
             return [_parse_input(number, entry) for number, entry in enumerate(request.prompts, 1)]
-        documents = [] if self._data is None else islice(self._data.documents("valid"), request.count)
-        return [*((_beginning(document), document.meta) for document in documents), ("", None)]
+        return [*((_beginning(document), document.meta) for document in request.examples), ("", None)]
 
     def write_samples(
         self, inputs: Sequence[DocumentInput], *, seeds: Sequence[int], options: Mapping[str, Any]

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.models.card import ModelCard
 from convmodel.models.folder import checked_source, load_config
@@ -21,12 +21,12 @@ from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_l
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
-from convmodel.training.datamodules.base import LearnVocabulary
+from convmodel.training.datamodules.base import NO_TOKENIZER, FilesDataModule, ModelInputs
 from convmodel.training.distributed import sum_token_counts
 from convmodel.training.optimization import OptimizedModule
-from convmodel.training.perplexity import CorpusStats, PerplexityReport, perplexity_card
+from convmodel.training.perplexity import PerplexityReport, perplexity_card
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
+from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
@@ -110,20 +110,39 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
             self._extra_config = {} if source is None else self.model_class.read_extra_config(checked_source(source))
         return self._extra_config
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
-        """Return the tokenizer of the checkpoint or the pretrained model, or a new one from `learn`."""
-        if self._tokenizer is None:
-            tokenizer_class = self.model_class.tokenizer_class
-            if self._pretrained is not None:
-                self._tokenizer = tokenizer_class.from_pretrained(checked_source(self._pretrained))
-            else:
-                self._tokenizer = learn(self._from_scratch.vocab_size, tokenizer_class)
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
+        if self._tokenizer is None and self._pretrained is not None:
+            self._tokenizer = self.tokenizer_class.from_pretrained(checked_source(self._pretrained))
         return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer_class(self) -> type[TextTokenizer]:
+        """Class of the model's tokenizer."""
+        return self.model_class.tokenizer_class
+
+    @property
+    def vocab_size(self) -> int:
+        """Maximum size of a learned vocabulary."""
+        return self._from_scratch.vocab_size
+
+    @property
+    @abstractmethod
+    def inputs(self) -> ModelInputs:
+        """See `convmodel.training.tokenizer.TokenModule`."""
+
+    def use_inputs(self, inputs: ModelInputs) -> None:
+        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.model_class.tokenizer_class)
+        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._config = GPT2Config(**state["config"])
         self._extra_config = dict(state.get("more", {}))
         self._base_model = state["base_model"]
@@ -136,17 +155,19 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
         if self.hf_model is not None or unattached:
             return
-        assert self._tokenizer is not None, "the data module loads the tokenizer first"
+        tokenizer = self.tokenizer
+        if tokenizer is None:
+            raise ValueError(NO_TOKENIZER)
         if self._restored:
             assert self._config is not None
             model = GPT2LMHeadModel(self._config)
         elif self._pretrained is not None:
             model = self.model_class.from_pretrained(self._pretrained, device="cpu", dtype=torch.float32).hf_model
         else:
-            sizes = asdict(self._from_scratch) | {"vocab_size": len(self._tokenizer)}
-            sep = self._tokenizer.sep_token_id
+            sizes = asdict(self._from_scratch) | {"vocab_size": len(tokenizer)}
+            sep = tokenizer.sep_token_id
             model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
-        self.hf_model = self.model_class(model, self._tokenizer, **self.extra_config).hf_model.train()
+        self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
         rank_zero_info(f"model: {self._describe()}")
 
     def _describe(self) -> str:
@@ -274,10 +295,6 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
 
     # Validation and test
 
-    @abstractmethod
-    def corpus_stats(self, split: Literal["valid", "test"]) -> CorpusStats | None:
-        """Return the counts of a split after `setup`; None if the data module does not provide them."""
-
     def on_validation_epoch_start(self) -> None:
         """Reset the counts."""
         self._counts = TokenCounts()
@@ -304,7 +321,9 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         counts = sum_token_counts(self._counts, self.trainer.strategy)
         if prefix == "val":
             self.update_plateau(-counts.loss)
-        report = PerplexityReport(counts, self.corpus_stats(split) if with_table else None)
+        data = getattr(self.trainer, "datamodule", None)
+        stats = data.corpus_stats(split) if with_table and isinstance(data, FilesDataModule) else None
+        report = PerplexityReport(counts, stats)
         for name, value in report.metrics.items():
             self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", batch_size=1, rank_zero_only=True)
         if with_table and self.trainer.is_global_zero:

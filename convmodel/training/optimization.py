@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Adadelta, Adamax, AdamW, Optimizer
 
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]

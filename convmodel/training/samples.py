@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -10,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import FSDPStrategy
 
 from convmodel.training.checkpoint import epochs_begun, run_folder
+from convmodel.training.datamodules.base import FilesDataModule
 from convmodel.training.progress import show
 
 
@@ -20,12 +22,12 @@ class SampleRequest:
     Args:
         contexts: Contexts to reply to.
         prompts: Prompts of documents, each with `prompt`, `meta` or both.
-        count: Number of inputs taken from the validation file if none are given.
+        examples: First examples of the validation file, used if neither are given.
     """
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None
-    count: int
+    examples: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class ReplySamples(Callback):
         max_new_tokens: int = 40,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self._request = SampleRequest(contexts, prompts, number)
+        self._contexts = contexts
+        self._prompts = prompts
+        self._number = number
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens} | (options or {})
         self.latest: list[tuple[Sequence[str], str]] = []
         self._inputs: Sequence[Any] | None = None
@@ -88,7 +92,7 @@ class ReplySamples(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the inputs of the samples before any training."""
         if hasattr(pl_module, "sample_inputs"):
-            self._inputs = cast(SampleWriter, pl_module).sample_inputs(self._request)
+            self._inputs = self._read_inputs(trainer, cast(SampleWriter, pl_module))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate samples on the first process; sharded weights cannot generate on a single process."""
@@ -98,7 +102,7 @@ class ReplySamples(Callback):
             return
         module = cast(SampleWriter, pl_module)
         if self._inputs is None:  # `validate` does not call on_fit_start
-            self._inputs = module.sample_inputs(self._request)
+            self._inputs = self._read_inputs(trainer, module)
         if not self._inputs:
             return
         options = self._options | {"max_new_tokens": min(self._options["max_new_tokens"], module.n_positions // 2)}
@@ -109,6 +113,11 @@ class ReplySamples(Callback):
         with open(folder / "generated.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps({**progress, **s.record}, ensure_ascii=False) + "\n" for s in samples)
         self._show(trainer)
+
+    def _read_inputs(self, trainer: Trainer, module: SampleWriter) -> Sequence[Any]:
+        data = getattr(trainer, "datamodule", None)
+        examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
+        return module.sample_inputs(SampleRequest(self._contexts, self._prompts, [*islice(examples, self._number)]))
 
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")

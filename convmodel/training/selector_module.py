@@ -20,13 +20,13 @@ from convmodel.models.selection.registry import SELECTOR
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.checkpoint_tokenizer import tokenizer_files, tokenizer_from
-from convmodel.training.datamodules.base import LearnVocabulary
+from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
 from convmodel.training.distributed import sum_over_processes
 from convmodel.training.optimization import OptimizedModule, OptimizerName
 from convmodel.training.progress import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
+from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
 
 SAMPLES = 3
 """Number of contexts whose selected response is shown after each validation."""
@@ -134,14 +134,29 @@ class SelectorModule(OptimizedModule):
     def vocab_size(self) -> int:
         """Maximum size of a new vocabulary."""
 
-    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
-        """Return the tokenizer of the checkpoint or the pretrained model, or a new one from `learn`."""
-        if self._tokenizer is None:
-            if self._pretrained is not None:
-                self._tokenizer = self._load_pretrained().tokenizer
-            else:
-                self._tokenizer = learn(self.vocab_size, self.kind.tokenizer_class)
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
+        if self._tokenizer is None and self._pretrained is not None:
+            self._tokenizer = self._load_pretrained().tokenizer
         return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer_class(self) -> type[TextTokenizer]:
+        """Class of the model's tokenizer."""
+        return self.kind.tokenizer_class
+
+    @property
+    def inputs(self) -> ModelInputs:
+        """See `convmodel.training.tokenizer.TokenModule`."""
+        return ModelInputs("SelectionDataModule", self.max_context)
+
+    def use_inputs(self, inputs: ModelInputs) -> None:
+        """See `convmodel.training.tokenizer.TokenModule`; a selector keeps its own lengths."""
 
     def _load_pretrained(self) -> Selector:
         if self._selector is None:
@@ -163,7 +178,7 @@ class SelectorModule(OptimizedModule):
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.kind.tokenizer_class)
+        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._restored_options = state["options"]
         self._base_model = state["base_model"]
         self._use_context_length(state["options"])
@@ -172,15 +187,17 @@ class SelectorModule(OptimizedModule):
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
         if hasattr(self, "network"):
             return
-        assert self._tokenizer is not None, "the data module loads the tokenizer first"
+        tokenizer = self.tokenizer
+        if tokenizer is None:
+            raise ValueError(NO_TOKENIZER)
         if self._restored_options is not None:
-            self._selector = self.kind.build(self._tokenizer, self._restored_options)
+            self._selector = self.kind.build(tokenizer, self._restored_options)
         elif self._pretrained is not None:
             self._load_pretrained()
         else:
-            self._selector = self.new_selector(self._tokenizer)
+            self._selector = self.new_selector(tokenizer)
         self.network = self.selector.network.train()
-        sizes = f"{self.selector.parameters():,} parameters, {len(self._tokenizer):,} tokens"
+        sizes = f"{self.selector.parameters():,} parameters, {len(tokenizer):,} tokens"
         rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self._base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:

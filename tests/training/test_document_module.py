@@ -305,7 +305,7 @@ PAIRS = [("you you you and you", "you"), ("I am fine, I am fine", ""), ("fine an
 def module_of(tokenizer: DocumentTokenizer, **options: Any) -> DocumentModule:
     torch.manual_seed(0)
     module = DocumentModule(from_scratch=SIZES, schedule="constant", warmup_steps=0, **options)
-    module.load_tokenizer(cast(Any, lambda *_: tokenizer))
+    module.tokenizer = tokenizer
     module.configure_model()
     return module
 
@@ -369,6 +369,6 @@ def test_a_model_writes_what_the_meta_names_and_also_without_one(workshop: Works
 
 def test_what_a_folder_says_is_read_once_and_no_folder_is_needed_for_the_usual_limits(tmp_path: Path) -> None:
     module = DocumentModule(from_scratch=SIZES)
-    assert (module.max_meta_length, module.max_body_length) == (16, None)
+    assert (module.inputs.max_meta_length, module.inputs.max_body_length) == (16, None)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        _ = DocumentModule(pretrained_model_name_or_path=str(tmp_path / "nowhere")).max_meta_length
+        _ = DocumentModule(pretrained_model_name_or_path=str(tmp_path / "nowhere")).inputs

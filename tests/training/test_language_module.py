@@ -29,7 +29,7 @@ CONVERSATIONS = [["Hello"], ["Hello", "Hi! How are you today?"], ["a", "b", "c",
 def module_of(tokenizer: ConversationTokenizer, **options: Any) -> ConversationModule:
     torch.manual_seed(0)
     module = ConversationModule(from_scratch=SIZES, schedule="constant", warmup_steps=0, **options)
-    module.load_tokenizer(cast(Any, lambda *_: tokenizer))
+    module.tokenizer = tokenizer
     module.configure_model()
     return module
 

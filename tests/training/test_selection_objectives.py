@@ -24,7 +24,7 @@ RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]
 def module(tokenizer: ConversationTokenizer, cls: type[SelectorModule] = BiEncoderModule, **options: Any) -> Any:
     torch.manual_seed(0)
     made: Any = cast(Any, cls)(new_encoder=TINY, max_context=60, max_candidate=20, **options)
-    made.load_tokenizer(lambda *_, **__: tokenizer)
+    made.tokenizer = tokenizer
     made.configure_model()
     with torch.no_grad():
         for weights in made.network.parameters():

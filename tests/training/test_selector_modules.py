@@ -151,7 +151,8 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
     first, *others = workshop.arguments(data__tokens_per_batch=...)
     with pytest.raises(SystemExit):
         main([first, "--data=convmodel.training.SelectionDataModule", *others])
-    assert "ConversationModule writes replies; leave --data out" in capsys.readouterr().err
+    message = "the model reads the examples of a ConversationDataModule; give --data convmodel.training.Conversation"
+    assert message in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_kind_of_model_is_refused(

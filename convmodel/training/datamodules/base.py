@@ -2,44 +2,57 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
 
-from convmodel.data.atomic import atomic_folder
+from convmodel.data.atomic import atomic_folder, file_lock
 from convmodel.data.conversation import ConversationReader, OnError
 from convmodel.data.reader import Reader
 from convmodel.models.devices import best_device
 from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard, TokenBudgetSampler
+from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.store import Segments, TokenStore, store_key
+from convmodel.tokens.store import Segments, TokenStore, store_key, to_segments
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.training.perplexity import CorpusStats
+
+Split = Literal["train", "valid", "test"]
 
 SetT = TypeVar("SetT")
 BatchT = TypeVar("BatchT")
+
+NO_TOKENIZER = "there is no tokenizer yet; call convmodel.training.connect(module, data) first"
+"""Error of a module or a data module that was not connected."""
 
 SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 """Splits that each command reads; only fit works without its second one."""
 
 
-class LearnVocabulary(Protocol):
-    """Function that learns a tokenizer from the training file."""
+@dataclass(frozen=True)
+class ModelInputs:
+    """Lengths that a model reads, and the turns that it learns to predict.
 
-    def __call__(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
-        """Return a tokenizer of the given class and vocabulary size."""
+    Args:
+        reads: Data module whose examples the model reads, by its class name.
+        max_length: Maximum number of tokens of a window, or of a selector's context.
+        train_on: Turns of a conversation to predict.
+        max_meta_length: Maximum number of meta tokens of a document.
+        max_body_length: Maximum number of body tokens in a document's window; None for as many as fit.
+    """
 
-
-class AsksForTokenizer(Protocol):
-    """Interface that every data module needs of the LightningModule."""
-
-    def load_tokenizer(self, learn: LearnVocabulary) -> TextTokenizer:
-        """Return the model's tokenizer; call `learn` if it has none yet."""
+    reads: str
+    max_length: int
+    train_on: TrainOn = "all"
+    max_meta_length: int = 0
+    max_body_length: int | None = None
 
 
 class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
@@ -61,27 +74,79 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
         self.described: dict[str, str] = {}
         self._sets: dict[str, SetT] = {}
+        self._accepted: tuple[TextTokenizer, ModelInputs] | None = None
 
     @abstractmethod
     def _build_set(self, split: str) -> SetT:
         """Build the dataset of a split, and describe it in `described`."""
+
+    def corpus_stats(self, split: Split) -> CorpusStats | None:
+        """Return the counts of a split after `setup`; None if no perplexity is computed from it."""
+        return None
+
+    def examples(self, split: Split) -> Iterator[Any]:
+        """Read the examples of a split from its file; yield nothing if there is no file."""
+        file = self._files[split]
+        return iter(()) if file is None else iter(self._reader(file))
 
     @abstractmethod
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
         """Return the batches of a split: in a new order each epoch, or always the same."""
 
     @staticmethod
-    @abstractmethod
-    def _vocabulary_texts(example: Any) -> Iterator[str]:
-        """Yield the texts of an example from which a vocabulary is learned."""
+    def to_segments(example: Any) -> Segments:
+        """Return the texts of an example, as a store holds them."""
+        return to_segments(example)
 
-    _to_segments: Callable[[Any], Segments] | None = None
-    """Function that returns the texts of an example; see `TokenStore.build`."""
+    # Before Lightning's hooks: see `convmodel.training.tokenizer.connect`
+
+    def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
+        """Take the model's tokenizer and lengths, and return the lengths that the examples will have.
+
+        Raises:
+            ValueError: If the model reads the examples of another data module.
+        """
+        if inputs.reads not in [base.__name__ for base in type(self).__mro__]:
+            raise ValueError(
+                f"data is a {type(self).__name__}, but the model reads the examples of a {inputs.reads}; "
+                f"give --data convmodel.training.{inputs.reads}"
+            )
+        self._accepted = (tokenizer, inputs)
+        return inputs
+
+    def learn_tokenizer(self, tokenizer_class: type[AnyTokenizer], vocab_size: int) -> AnyTokenizer:
+        """Learn a vocabulary from the training file, or load the one learned earlier from the same bytes."""
+        file = self._files["train"]
+        if file is None:
+            reads = f"fit reads its {self.noun}, and a model from scratch learns its vocabulary there"
+            raise ValueError(f"data.train_file is not given; {reads}")
+        reader = self._reader(file)
+        # Readers of other kinds take other texts from the same file.
+        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
+        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as lock:
+                with suppress(OSError):  # without locks each process learns the same vocabulary
+                    lock.enter_context(file_lock(folder.parent, wait=True))
+                if not folder.is_dir():
+                    rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
+                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size)
+                    with atomic_folder(folder) as temporary:
+                        learned.save_pretrained(temporary)
+        return tokenizer_class.from_pretrained(folder)
+
+    def _vocabulary_texts(self, reader: Reader[Any, Any, Any]) -> Iterator[str]:
+        """Yield the texts from which a vocabulary is learned: distractors are left out."""
+        for example in reader:
+            prefix, turns, candidates = self.to_segments(example)
+            yield from (*prefix, *turns, *candidates[:1])
 
     # Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Learn a vocabulary if the model has none, and tokenise every file that is not in the cache."""
+        """Tokenise every file that is not in the cache."""
         for split in self._splits:
             self._store(split)
 
@@ -142,31 +207,18 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         return ConversationReader(file, on_error=self._on_error)
 
     @property
-    def _module(self) -> AsksForTokenizer:
-        assert self.trainer is not None
-        return cast(AsksForTokenizer, self.trainer.lightning_module)
-
-    @cached_property
     def _tokenizer(self) -> TextTokenizer:
-        return self._module.load_tokenizer(self._learn_tokenizer)
+        return self._connected[0]
 
-    def _learn_tokenizer(self, vocab_size: int, tokenizer_class: type[AnyTokenizer]) -> AnyTokenizer:
-        """Learn a vocabulary from the training file, or load the one learned earlier from the same bytes."""
-        file = self._files["train"]
-        if file is None:
-            raise ValueError("data.train_file is not given; a model from scratch learns its vocabulary there")
-        reader = self._reader(file)
-        # Readers of other kinds take other texts from the same file.
-        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
-        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
-        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
-        if not folder.is_dir():
-            rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
-            texts = (text for example in reader for text in self._vocabulary_texts(example))
-            tokenizer = tokenizer_class.learn(texts, vocab_size)
-            with atomic_folder(folder) as temporary:
-                tokenizer.save_pretrained(temporary)
-        return tokenizer_class.from_pretrained(folder)
+    @property
+    def _inputs(self) -> ModelInputs:
+        return self._connected[1]
+
+    @property
+    def _connected(self) -> tuple[TextTokenizer, ModelInputs]:
+        if self._accepted is None:
+            raise ValueError(NO_TOKENIZER)
+        return self._accepted
 
     def _store(self, split: str) -> TokenStore:
         """Return the token store of a split, and build it if it is not in the cache."""
@@ -179,7 +231,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         if not folder.is_dir():
             progress = tqdm(reader, desc=f"Tokenising {file}", unit=f" {reader.noun}s", disable=None, leave=False)
             TokenStore.build(
-                progress, tokenizer, folder, to_segments=self._to_segments, describe=lambda: reader.report.summary()
+                progress, tokenizer, folder, to_segments=self.to_segments, describe=lambda: reader.report.summary()
             )
         return TokenStore(folder)
 

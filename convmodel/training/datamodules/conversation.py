@@ -1,33 +1,15 @@
 """Lightning data module of conversations, for models that write replies."""
 
-from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal, Protocol, cast
+from typing import Literal
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.tokens.batching import Batch, ResumableDataLoader, pad
-from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_windows import WindowSet
-from convmodel.training.datamodules.base import (
-    AsksForTokenizer,
-    FilesDataModule,
-    long_persona_message,
-    pin_batch,
-    window_length,
-)
-
-
-class ReadsConversations(AsksForTokenizer, Protocol):
-    """Interface that `ConversationDataModule` needs of the LightningModule."""
-
-    train_on: TrainOn
-
-    @property
-    def n_positions(self) -> int:
-        """Maximum number of tokens in the model's window."""
+from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pin_batch, window_length
+from convmodel.training.perplexity import CorpusStats
 
 
 class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
@@ -70,33 +52,19 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         self._max_length = max_length
         self._window_context = window_context
 
-    @property
-    def _module(self) -> ReadsConversations:
-        return cast(ReadsConversations, super()._module)
-
-    def window_set(self, split: Literal["train", "valid", "test"]) -> WindowSet:
-        """Return the laid-out windows of a split, after `setup`."""
-        return self._sets[split]
-
-    def conversations(self, split: Literal["train", "valid", "test"]) -> Iterator[Conversation]:
-        """Read the conversations of a split from its file; yield nothing if there is no file."""
-        file = self._files[split]
-        return iter(()) if file is None else iter(ConversationReader(file, on_error=self._on_error))
-
-    @staticmethod
-    def _vocabulary_texts(example: Any) -> Iterator[str]:
-        assert isinstance(example, Conversation)
-        yield from example.persona
-        yield from example.turns
+    def corpus_stats(self, split: Split) -> CorpusStats:
+        """See `FilesDataModule.corpus_stats`."""
+        windows = self._sets[split]
+        return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
     def _build_set(self, split: str) -> WindowSet:
         store = self._store(split)
-        limit = window_length(self._max_length, self._module.n_positions)
+        limit = window_length(self._max_length, self._inputs.max_length)
         windows = WindowSet(
             store,
             sep_token_id=self._tokenizer.sep_token_id,
             max_length=limit,
-            train_on=self._module.train_on,
+            train_on=self._inputs.train_on,
             context_share=self._window_context,
         )
         file = self._files[split]
@@ -105,7 +73,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         if dropped and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dropped[0], limit, "data.max_length"))
         if not len(windows):
-            raise ValueError(f"{file}: no turn to predict with model.train_on={self._module.train_on}")
+            raise ValueError(f"{file}: no turn to predict with model.train_on={self._inputs.train_on}")
         notes = [
             f"{counts.split:,} longer than {limit} tokens, split by turns" if counts.split else "",
             f"{counts.cut_turns:,} turns cut to {limit} tokens" if counts.cut_turns else "",

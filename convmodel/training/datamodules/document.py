@@ -1,44 +1,28 @@
 """Lightning data module of documents, for models that write documents."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol, cast
+from typing import Literal
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.document import Document, DocumentReader, format_meta
+from convmodel.data.document import Document, DocumentReader
 from convmodel.data.reader import format_count
 from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, pad_values
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_store import StoredDocuments, StoredWindows, to_segments
 from convmodel.tokens.document_windows import DocumentWindows
-from convmodel.training.datamodules.base import AsksForTokenizer, FilesDataModule, pin_batch, window_length
+from convmodel.tokens.store import Segments
+from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pin_batch, window_length
+from convmodel.training.perplexity import CorpusStats
 
 LENGTH_STEP = 1.01
 MAX_PADDING = 0.02
 """Maximum share of padding among all tokens of an epoch, before any meta is dropped."""
-
-Split = Literal["train", "valid", "test"]
-
-
-class ReadsDocuments(AsksForTokenizer, Protocol):
-    """Interface that `DocumentDataModule` needs of the LightningModule."""
-
-    @property
-    def n_positions(self) -> int:
-        """Maximum number of tokens in the model's window."""
-
-    @property
-    def max_meta_length(self) -> int:
-        """Default of the maximum number of meta tokens."""
-
-    @property
-    def max_body_length(self) -> int | None:
-        """Default of the maximum number of body tokens in a window; None for as many as fit."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +126,11 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         self._max_meta_length = max_meta_length
         self._max_body_length = max_body_length
 
-    @property
-    def _module(self) -> ReadsDocuments:
-        return cast(ReadsDocuments, super()._module)
+    def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
+        """See `FilesDataModule.accept`; the lengths of meta and body are those of `limits`."""
+        super().accept(tokenizer, inputs)
+        limits = self.limits
+        return replace(inputs, max_meta_length=limits.max_meta_length, max_body_length=limits.max_body_length)
 
     @property
     def limits(self) -> DocumentLimits:
@@ -153,13 +139,12 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         Raises:
             ValueError: If they leave no room for the body, or exceed the model's window.
         """
-        module = self._module
         meta = self._max_meta_length
         body = self._max_body_length
         return DocumentLimits(
-            max_length=window_length(self._max_length, module.n_positions),
-            max_meta_length=module.max_meta_length if meta is None else meta,
-            max_body_length=module.max_body_length if body is None else body,
+            max_length=window_length(self._max_length, self._inputs.max_length),
+            max_meta_length=self._inputs.max_meta_length if meta is None else meta,
+            max_body_length=self._inputs.max_body_length if body is None else body,
             overlap=self._overlap,
         )
 
@@ -167,20 +152,18 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         """Return the laid-out windows of a split, after `setup`."""
         return self._sets[split]
 
-    def documents(self, split: Split) -> Iterator[Document]:
-        """Read the documents of a split from its file; yield nothing if there is no file."""
-        file = self._files[split]
-        return iter(()) if file is None else iter(self._reader(file))
+    def corpus_stats(self, split: Split) -> CorpusStats:
+        """See `FilesDataModule.corpus_stats`."""
+        windows = self._sets[split]
+        return CorpusStats("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
+
+    @staticmethod
+    def to_segments(example: Document) -> Segments:
+        """See `FilesDataModule.to_segments`."""
+        return to_segments(example)
 
     def _reader(self, file: str) -> DocumentReader:
         return DocumentReader(file, format=self._format, on_error=self._on_error)
-
-    _to_segments = staticmethod(to_segments)
-
-    @staticmethod
-    def _vocabulary_texts(example: Any) -> Iterator[str]:
-        assert isinstance(example, Document)
-        yield from filter(None, [format_meta(example.meta), example.body])
 
     def _build_set(self, split: str) -> StoredWindows:
         store = self._store(split)

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.conversation import Conversation, ConversationReader
-from convmodel.data.selection_example import SelectionExample, SelectionReader, open_reader
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.selection_example import SelectionReader, open_reader
 from convmodel.tokens.batching import BatchSampler, RandomBatchSampler, ResumableDataLoader
 from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
-from convmodel.training.datamodules.base import AsksForTokenizer, FilesDataModule, long_persona_message
+from convmodel.training.datamodules.base import FilesDataModule, long_persona_message
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,6 @@ class SelectionBatch:
 
     examples: Sequence[TokenisedChoice]
     pool: int = 0
-
-
-@runtime_checkable
-class ReadsSelectionExamples(AsksForTokenizer, Protocol):
-    """Interface that `SelectionDataModule` needs of the LightningModule."""
-
-    max_context: int
 
 
 class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
@@ -81,16 +74,6 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         self._pool = pool
         self._max_turns = max_turns
 
-    def setup(self, stage: str) -> None:
-        """Check the kind of the model, and build the datasets."""
-        assert self.trainer is not None
-        if not isinstance(self.trainer.lightning_module, ReadsSelectionExamples):
-            raise ValueError(
-                f"data is a SelectionDataModule, but {type(self.trainer.lightning_module).__name__} writes replies; "
-                "leave --data out, or use a selection model such as convmodel.training.BiEncoderModule"
-            )
-        super().setup(stage)
-
     def transfer_batch_to_device(
         self, batch: SelectionBatch, device: torch.device, dataloader_idx: int
     ) -> SelectionBatch:
@@ -100,20 +83,10 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
     def _reader(self, file: str) -> ConversationReader | SelectionReader:
         return open_reader(file, on_error=self._on_error)
 
-    @staticmethod
-    def _vocabulary_texts(example: Any) -> Iterator[str]:
-        assert isinstance(example, Conversation | SelectionExample)  # depends on the file
-        yield from example.persona
-        yield from example.turns if isinstance(example, Conversation) else (*example.context, example.response)
-
-    @property
-    def _module(self) -> ReadsSelectionExamples:
-        return cast(ReadsSelectionExamples, super()._module)
-
     def _build_set(self, split: str) -> SelectionDataset:
         store = self._store(split)
         file = self._files[split]
-        limit = self._module.max_context
+        limit = self._inputs.max_length
         dataset = SelectionDataset(store, max_context=limit, max_turns=self._max_turns)
         if len(dataset.dropped) and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dataset.dropped[0], limit, "model.max_context"))

@@ -19,9 +19,11 @@ def test_the_numbers_are_those_of_the_trainers_test(folder: Path, tmp_path: Path
     lightning = pytest.importorskip("pytorch_lightning")
     from convmodel.training.conversation_module import ConversationModule
     from convmodel.training.datamodules.conversation import ConversationDataModule
+    from convmodel.training.tokenizer import connect
 
     module = ConversationModule(str(folder / "model"), train_on=predict)
     data = ConversationDataModule(test_file=str(folder / "talks.jsonl"), cache_dir=str(tmp_path))
+    connect(module, data)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = lightning.Trainer(accelerator="cpu", precision="32-true", default_root_dir=tmp_path, **quiet)
     [tested] = trainer.test(module, datamodule=data, verbose=False)

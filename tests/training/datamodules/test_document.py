@@ -16,6 +16,7 @@ from convmodel.data.document import Document, write_documents
 from convmodel.tokens.batching import TokenBudgetSampler
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.document import LENGTH_STEP, MAX_PADDING, DocumentDataModule, MetaDropout
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]
@@ -31,14 +32,10 @@ def random_documents(source: random.Random, number: int) -> list[Document]:
 
 def set_up(data: DocumentDataModule, command: str = "fit", *, n_positions: int = 64) -> DocumentDataModule:
     """A data module as a trainer leaves it, for a model whose vocabulary is learned."""
-    module = SimpleNamespace(
-        n_positions=n_positions,
-        max_meta_length=64,
-        max_body_length=None,
-        load_tokenizer=lambda learn: learn(300, tokenizer_class=TextTokenizer),
-    )
+    inputs = ModelInputs("DocumentDataModule", n_positions, max_meta_length=64)
+    data.accept(data.learn_tokenizer(TextTokenizer, 300), inputs)
     state = SimpleNamespace(fn=SimpleNamespace(value=command))
-    trainer: Any = SimpleNamespace(lightning_module=module, state=state, global_rank=0, world_size=1)
+    trainer: Any = SimpleNamespace(state=state, global_rank=0, world_size=1)
     data.trainer = trainer
     data.prepare_data()
     data.setup(command)
@@ -77,7 +74,7 @@ def rows(batches: Any) -> list[tuple[list[int], list[int]]]:
 def test_every_document_of_a_file_is_predicted_whole_in_every_epoch(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=0.5))
     tokenizer = data._tokenizer
-    wanted = sorted([*tokenizer.encode(each.body), tokenizer.sep_token_id] for each in data.documents("train"))
+    wanted = sorted([*tokenizer.encode(each.body), tokenizer.sep_token_id] for each in data.examples("train"))
     windows = data.window_set("train")
     assert windows.documents == 80 and len(windows) > 90 and windows.split > 0
     for epoch in range(2):
@@ -160,12 +157,12 @@ def test_tokens_are_written_once_and_again_when_files_are_read_otherwise(folder:
 
 def test_what_a_table_needs_is_counted(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=1.0), "test")
-    windows, documents = data.window_set("test"), list(data.documents("test"))
+    windows, documents = data.window_set("test"), list(data.examples("test"))
     assert windows.documents == len(documents) == 20
     assert windows.words == sum(len(each.body.split()) for each in documents)
     assert windows.bytes == sum(len(each.body.encode()) for each in documents)
     assert windows.predicted == sum(len(data._tokenizer.encode(each.body)) + 1 for each in documents)
-    assert not list(data_of(folder, valid_file=None).documents("valid"))
+    assert not list(data_of(folder, valid_file=None).examples("valid"))
 
 
 def test_what_a_file_came_to_is_told(folder: Path) -> None:
