@@ -52,8 +52,8 @@ def _list(store: "Store", _: Namespace) -> int:
     from convmodel.serving.store import keys
 
     listed = store.read(keys.listing)
-    for key in listed:
-        print(f"{key.name}\tsince {datetime.fromtimestamp(key.created / 1e6, UTC):%Y-%m-%d}")
+    for name, created in listed.items():
+        print(f"{name}\tsince {datetime.fromtimestamp(created / 1e6, UTC):%Y-%m-%d}")
     if not listed:
         print("there are no keys; python -m convmodel keys add NAME creates one", file=sys.stderr)
     return 0
@@ -63,7 +63,7 @@ def _remove(store: "Store", options: Namespace) -> int:
     from convmodel.serving.store import keys
 
     if not store.write(keys.remove, options.name):
-        known = ", ".join(key.name for key in store.read(keys.listing)) or "none"
+        known = ", ".join(store.read(keys.listing)) or "none"
         raise ValueError(f"there is no key named {options.name!r}; there are: {known}")
     print(f"The key of {options.name} is revoked; a running server notices within seconds.")
     return 0

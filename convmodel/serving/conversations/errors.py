@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.store import Missing, Unavailable
+from convmodel.serving.store.errors import Missing, Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from convmodel.data.lines import encode_json
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.errors import APIError
-from convmodel.serving.store import ConversationRecord
+from convmodel.serving.store.records import ConversationRecord
 
 EXPORT_BATCH = 50
 """Conversations that are read concurrently when all are exported."""

@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from convmodel.serving.conversations.schemas import NewReply, turn_json
 from convmodel.serving.conversations.turn_plan import Action, TurnResult
-from convmodel.serving.store import ConversationHeader, Turn, conversations, idempotency
+from convmodel.serving.store import conversations, idempotency
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.idempotency import IdempotencyRecord
+from convmodel.serving.store.records import ConversationHeader, Turn
 
 Json = Mapping[str, Any]
 

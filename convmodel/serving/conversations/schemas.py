@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from convmodel.serving.schemas import MAX_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
-from convmodel.serving.store import ConversationHeader, ConversationRecord, ConversationSummary, Turn
+from convmodel.serving.store.records import ConversationHeader, ConversationRecord, ConversationSummary, Turn
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]

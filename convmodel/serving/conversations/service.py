@@ -20,21 +20,18 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.logs import log_defect
 from convmodel.serving.request_options import check_persona, check_turns, resolve_options
 from convmodel.serving.service import Service
-from convmodel.serving.store import (
-    Conflict,
+from convmodel.serving.store import Store, conversations, idempotency
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
+from convmodel.serving.store.idempotency import IdempotencyRecord
+from convmodel.serving.store.records import (
     ConversationHeader,
     ConversationRecord,
     ConversationSettings,
     ConversationSummary,
-    KeyAlreadyUsed,
-    Store,
     Turn,
-    conversations,
-    idempotency,
+    now,
 )
-from convmodel.serving.store.conversations import ConversationUpdate
-from convmodel.serving.store.idempotency import IdempotencyRecord
-from convmodel.serving.store.records import now
 
 logger = logging.getLogger(__name__)
 

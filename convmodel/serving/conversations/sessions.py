@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from convmodel.responders.protocol import Session
-from convmodel.serving.store import ConversationHeader
+from convmodel.serving.store.records import ConversationHeader
 
 
 class Sessions:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.service import Service
-from convmodel.serving.store import keep_purging
+from convmodel.serving.store.retention import keep_purging
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from convmodel.serving.request_options import check_chars, resolve_options
 from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
-from convmodel.serving.store import ConversationRecord, Turn
-from convmodel.serving.store.records import now
+from convmodel.serving.store.records import ConversationRecord, Turn, now
 
 Json = Mapping[str, Any]
 

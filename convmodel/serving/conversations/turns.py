@@ -12,7 +12,8 @@ from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.safety.policy import BlockedStorage
 from convmodel.serving.schemas import ReplyBody
 from convmodel.serving.sse import plain
-from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
+from convmodel.serving.store import idempotency
+from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
 from convmodel.serving.thread_bridge import AsyncJob
 
 

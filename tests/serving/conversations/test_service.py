@@ -11,16 +11,10 @@ from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.safety import Policy, WordList
 from convmodel.serving.settings import Settings
-from convmodel.serving.store import (
-    ConversationHeader,
-    ConversationSettings,
-    Store,
-    Turn,
-    Unavailable,
-    conversations,
-    keys,
-)
+from convmodel.serving.store import Store, conversations, keys
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import Unavailable
+from convmodel.serving.store.records import ConversationHeader, ConversationSettings, Turn
 from tests.fakes import FakeResponder
 from tests.serving.talking import Talk, events, served
 

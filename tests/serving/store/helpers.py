@@ -3,14 +3,9 @@
 import threading
 from typing import Any
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    Store,
-    Turn,
-    conversations,
-)
+from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings, Turn
 
 
 def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> ConversationRecord:

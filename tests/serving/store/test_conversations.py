@@ -5,15 +5,10 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.store import (
-    Conflict,
-    ConversationSettings,
-    Missing,
-    Store,
-    Turn,
-    conversations,
-)
+from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import Conflict, Missing
+from convmodel.serving.store.records import ConversationSettings, Turn
 from tests.conftest import random_text
 from tests.serving.store.helpers import change, create, load, run_all
 

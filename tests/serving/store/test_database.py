@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    KeyAlreadyUsed,
-    Store,
-    Unavailable,
-    conversations,
-)
+from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings
 from tests.serving.store.helpers import create, load
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from convmodel.serving.store import (
-    Store,
-    StoreError,
-)
+from convmodel.serving.store import Store
+from convmodel.serving.store.errors import StoreError
 from tests.serving.store.helpers import create, load, run_all
 
 

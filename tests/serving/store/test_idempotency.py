@@ -1,8 +1,4 @@
-from convmodel.serving.store import (
-    Store,
-    conversations,
-    idempotency,
-)
+from convmodel.serving.store import Store, conversations, idempotency
 from convmodel.serving.store.idempotency import IdempotencyRecord
 from tests.serving.store.helpers import create
 

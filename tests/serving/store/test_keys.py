@@ -3,11 +3,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from convmodel.serving.store import (
-    KeyAlreadyUsed,
-    Store,
-    keys,
-)
+from convmodel.serving.store import Store, keys
+from convmodel.serving.store.errors import KeyAlreadyUsed
 
 
 def test_a_key_is_kept_as_its_hash_alone(store: Store) -> None:
@@ -17,7 +14,7 @@ def test_a_key_is_kept_as_its_hash_alone(store: Store) -> None:
     assert store.digests() == {keys.digest(key): "anna", keys.digest(other): "bob"}
     stored = store.read(lambda connection: str(connection.execute(text("select * from convmodel_keys")).all()))
     assert key not in stored and key[3:] not in stored
-    assert [each.name for each in store.read(keys.listing)] == ["anna", "bob"]
+    assert list(store.read(keys.listing)) == ["anna", "bob"]
     assert store.write(keys.remove, "anna")
     assert not store.write(keys.remove, "anna")
     assert set(store.digests().values()) == {"bob"}

@@ -8,15 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    Store,
-    Turn,
-    conversations,
-    keep_purging,
-    purge,
-)
+from convmodel.serving.store import Store, conversations
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings, Turn
+from convmodel.serving.store.retention import keep_purging, purge
 from tests.serving.store.helpers import change, create, load
 
 
