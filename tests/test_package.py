@@ -168,7 +168,6 @@ UNMIRRORED = {
     "cli/commands/mine.py": "tests/models/selection/test_hard_negatives.py runs the command",
     "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
     "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
-    "generation/request.py": "tests/generation/test_engine.py, through requests",
     "generation/sampler.py": "tests/generation/test_engine.py, through requests",
     "models/selection/index/hnsw_build.py": "tests/models/selection/index/test_hnsw.py measures the graph's recall",
     "reports/evaluation/document_metrics.py": "evaluation/test_document_generation.py, whose fixtures it shares",

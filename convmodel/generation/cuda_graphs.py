@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.generation.kv_cache import KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
 
 SHORTEST = 64
 """Smallest attention length of a graph; the others are its doubles."""

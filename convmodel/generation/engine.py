@@ -9,9 +9,8 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
-from convmodel.generation.kv_cache import CacheSlot, KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
-from convmodel.generation.request import NO_TYPE, Finish, GenerationRequest, RequestState
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.request import NO_TYPE, CacheSlot, Finish, GenerationRequest, RequestState
 from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
@@ -34,7 +33,7 @@ class Engine:
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         max_waiting: maximum number of waiting requests; None for no limit.
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: see `linear.make_product`: faster on a CPU, for a model whose weights do not change any more.
+        packed: see `gpt2_layers.make_product`: faster on a CPU, for a model whose weights do not change any more.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
     """
 
@@ -65,7 +64,7 @@ class Engine:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._read_per_step = read_per_step
-        self._waiting: deque[tuple[RequestState, SequenceSampler]] = deque()
+        self._waiting: deque[RequestState] = deque()
         self._slots = [CacheSlot(index) for index in range(max_kept)]
         self._running: list[CacheSlot] = []
         self._steps = 0
@@ -90,19 +89,11 @@ class Engine:
             )
         if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, which is the maximum; try again later")
-        sampler = SequenceSampler(
-            request.config,
-            request.input_ids,
-            request.seed,
-            self._cache.device,
-            history_ids=request.history_ids,
-            own_turn_ids=request.own_turn_ids,
-            prefix_ids=request.prefix_ids,
-        )
+        sampler = SequenceSampler(request, self._cache.device)
         if sampler.penalizes:  # fail here, for this request alone, if its options name ids that the model lacks
             sampler.penalize(torch.zeros(1, self._vocab_size, device=self._cache.device))
-        state = RequestState(request)
-        self._waiting.append((state, sampler))
+        state = RequestState(request, sampler)
+        self._waiting.append(state)
         return state
 
     @property
@@ -179,15 +170,14 @@ class Engine:
 
     def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
         """Choose the next token in slots that have read everything."""
-        tokens = sample([slot.sampler for slot in slots if slot.sampler is not None], logits)
-        scored = [index for index, slot in enumerate(slots) if slot.state is not None and slot.state.request.scored]
+        states = [slot.state for slot in slots if slot.state is not None]
+        tokens = sample([state.sampler for state in states if state.sampler is not None], logits)
+        scored = [index for index, state in enumerate(states) if state.request.scored]
         if scored:
             chosen = torch.tensor([tokens[index] for index in scored], device=logits.device)
             scores = logits[scored].log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
             for index, nats in zip(scored, scores, strict=True):
-                state = slots[index].state
-                assert state is not None
-                state.log_likelihood += nats
+                states[index].log_likelihood += nats
         return [self._append(slot, token) for slot, token in zip(slots, tokens, strict=True)]
 
     def _append(self, slot: CacheSlot, token: int) -> RequestState:
@@ -215,17 +205,16 @@ class Engine:
     def _finish(slot: CacheSlot, reason: Finish) -> None:
         assert slot.state is not None
         slot.state.finish = reason
+        slot.state.sampler = None
         slot.state = None
-        slot.sampler = None
         slot.pending_ids = []
         slot.pending_types = []
 
     def _remove_cancelled(self) -> list[RequestState]:
-        removed = [state for state, _ in self._waiting if state.cancelled]
-        if removed:
-            self._waiting = deque(entry for entry in self._waiting if not entry[0].cancelled)
+        removed = [state for state in self._waiting if state.cancelled]
         for state in removed:
             state.finish = "cancelled"
+            self._waiting.remove(state)
         for slot in self._running:
             if slot.state is not None and slot.state.cancelled:
                 removed.append(slot.state)
@@ -236,12 +225,11 @@ class Engine:
     def _admit(self) -> None:
         """Give slots to the requests that have waited longest."""
         while self._waiting and len(self._running) < self._max_running:
-            request = self._waiting[0][0].request
+            request = self._waiting[0].request
             slot = self._slot_for(request)
             if slot is None:
                 return
-            state, slot.sampler = self._waiting.popleft()
-            slot.state = state
+            state = slot.state = self._waiting.popleft()
             state.cached = len(slot.ids)
             self.context_tokens_cached += state.cached
             slot.pending_ids = list(request.input_ids[state.cached :])

@@ -1,5 +1,6 @@
 """Run a GPT-2 on new tokens of many sequences at once, with a KV cache and without padding ("ragged")."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +11,63 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.kv_cache import ALIGNED, FUSED, KVCache, num_keys
-from convmodel.generation.linear import apply_layer_norm, make_product
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm, make_product
+
+ALIGNED = 16
+"""Number of float32 values in 64 bytes."""
+
+FUSED = 512
+"""Maximum number of keys that the CPU's attention kernel reads in one block."""
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, for a fixed number of slots of at most `n_positions` tokens.
+
+    On a CPU, memory is allocated when a slot is first used; on a GPU, all of it at once.
+
+    Args:
+        model: model that determines the sizes, dtype and device.
+        slots: number of slots. Each takes n_positions x n_layer x 2 x n_embd values.
+    """
+
+    def __init__(self, model: GPT2LMHeadModel, slots: int) -> None:
+        config = model.config
+        width = config.n_embd // config.n_head
+        # Zeros, because masked values are still multiplied, by 0. The position after the last takes unused writes.
+        # All slots and heads begin at a multiple of 64 bytes, because sums on a CPU depend on the alignment of memory.
+        positions = max(config.n_positions + 1, num_keys(config.n_positions - 1, width) or 0)
+        positions = math.ceil(positions / ALIGNED) * ALIGNED
+        self.tensor = torch.zeros(
+            (config.n_layer, 2, slots, config.n_head, positions, width),
+            dtype=model.dtype,
+            device=model.device,
+        )
+        """(n_layer, 2, R, H, P, D / H): keys, then values, of R slots. P is above n_positions."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the keys and values."""
+        return self.tensor.device
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of slot `source` to slot `target`."""
+        self.tensor[:, :, target, :, :length] = self.tensor[:, :, source, :, :length]
+
+
+def num_keys(position: int, width: int) -> int | None:
+    """Return the number of keys that the token at a position reads on a CPU; None if exactly those up to its own.
+
+    The order of the sums in the CPU's kernel depends on the number of keys, and on the alignment of a thread's working
+    memory, which takes keys + 2 + width values for up to `FUSED` keys. If these are a multiple of 32, every thread's
+    memory is aligned, and the sums of a token do not depend on the thread that computes them.
+
+    Args:
+        position: position of the token.
+        width: width of an attention head.
+    """
+    keys = math.ceil((position + 3 + width) / 32) * 32 - 2 - width
+    return keys if keys <= FUSED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +96,7 @@ class ModelRunner:
 
     Args:
         model: model in evaluation mode.
-        packed: see `linear.make_product`.
+        packed: see `gpt2_layers.make_product`.
     """
 
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:

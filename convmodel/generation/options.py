@@ -10,7 +10,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 from convmodel.generation import penalties
-from convmodel.generation.sampler import engine_supports
+from convmodel.generation.sampler import WARPS
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -88,6 +88,33 @@ BAD_WORDS = "bad_words"
 
 CONTEXT_INPUTS = ("input_ids", "inputs", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
 """Arguments of transformers' `generate` that are computed from the context and cannot be given."""
+
+
+SUPPORTED_OPTIONS = frozenset(
+    {
+        *("do_sample", *WARPS),
+        *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
+        *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
+        *("num_return_sequences", "use_cache", "transformers_version"),
+        *penalties.OPTIONS,
+    }
+)
+"""Options of a GenerationConfig that the engine supports; any other needs transformers' `generate`."""
+
+NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
+"""Options that have no effect at 1."""
+
+
+def engine_supports(config: GenerationConfig) -> bool:
+    """Return whether the engine supports all options of a configuration that have an effect, unlike None and 0."""
+    defaults = GenerationConfig()
+    return all(
+        name in SUPPORTED_OPTIONS
+        or name == "_from_model_config"
+        or value in (None, False, getattr(defaults, name, None))
+        or (value == 1 and name in NEUTRAL_AT_ONE)
+        for name, value in config.to_dict().items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from transformers import GPT2LMHeadModel
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import CancelCriteria, ModelInput, generate_rows
-from convmodel.generation.request import Finish, GenerationRequest, RequestState
-from convmodel.generation.seeds import SEEDS, derive_seed
+from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.detokenizer import StreamingDetokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import EncodedCandidates, JointPool, ScoredNumbers, VectorPool, make_pool

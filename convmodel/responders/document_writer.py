@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.responders.engine_worker import EngineWorker

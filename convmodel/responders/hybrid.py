@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import Likelihood, Scorer, score_candidates, scorer_name
 from convmodel.responders.handles import HybridReplyHandle, ReplyFuture
 from convmodel.responders.protocol import Candidate, CandidateSearch, Load, Reply, ReplyHandle, Responder, Session

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convmodel.generation.options import PRESETS
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate, store_reply_ids
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.rerankers import ScoredBy, scorer_name

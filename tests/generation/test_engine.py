@@ -12,10 +12,9 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import WORTH_WAITING, Engine
-from convmodel.generation.kv_cache import KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.options import engine_supports
 from convmodel.generation.request import GenerationRequest, RequestState
-from convmodel.generation.sampler import engine_supports
 
 pytestmark = pytest.mark.machine
 

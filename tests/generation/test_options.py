@@ -12,15 +12,16 @@ from convmodel.generation.options import (
     EXTRA_OPTIONS,
     NEUTRAL,
     PRESETS,
+    SUPPORTED_OPTIONS,
     DecodingConfig,
     build_decoding_config,
     check_names,
     check_values,
     complete_config,
     effective_options,
+    engine_supports,
     reply_budget,
 )
-from convmodel.generation.sampler import SUPPORTED_OPTIONS, engine_supports
 from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64

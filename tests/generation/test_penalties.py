@@ -116,15 +116,17 @@ def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
 # The logits
 
 
+def sampler(how: GenerationConfig, context: Sequence[int] = (1,), **options: Any) -> SequenceSampler:
+    return SequenceSampler(GenerationRequest(context, None, how, **options), torch.device("cpu"))
+
+
 def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing() -> None:
     source = random.Random(3)
     penalized = ended = 0
     for _ in range(60):
         said = [[*random_ids(source, 8), END] for _ in range(3)]
         penalty = source.choice([0.3, 1.0, 7.5])
-        decoder = SequenceSampler(
-            config(**{SELF_REPETITION: penalty}), [1], None, torch.device("cpu"), own_turn_ids=said
-        )
+        decoder = sampler(config(**{SELF_REPETITION: penalty}), own_turn_ids=said)
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -142,7 +144,7 @@ def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_n
     source = random.Random(4)
     for _ in range(60):
         turns = [[*random_ids(source), END] for _ in range(3)]
-        decoder = SequenceSampler(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), history_ids=turns)
+        decoder = sampler(config(**{NO_REPEAT: 2}), history_ids=turns)
         reply: list[int] = []
         for token in random_ids(source, 9):
             logits = torch.randn(1, WORDS)
@@ -159,7 +161,7 @@ def test_where_everything_is_forbidden_the_reply_ends() -> None:
     turns = [list(range(WORDS))]
     for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
         how = config(**{NO_REPEAT: 1}, **options)
-        decoders = [SequenceSampler(how, [1], 0, torch.device("cpu"), history_ids=turns) for _ in range(2)]
+        decoders = [sampler(how, seed=0, history_ids=turns) for _ in range(2)]
         assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
 
 
@@ -254,7 +256,7 @@ def penalized(frequency: float, presence: float, **options: Any) -> GenerationCo
 
 def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
     source = random.Random(7)
-    decoders = [SequenceSampler(penalized(*how), [1, 2, 2], None, torch.device("cpu")) for how in PENALTIES * 3]
+    decoders = [sampler(penalized(*how), [1, 2, 2]) for how in PENALTIES * 3]
     replies: list[list[int]] = [[] for _ in decoders]
     for _ in range(15):
         logits = torch.randn(len(decoders), WORDS)

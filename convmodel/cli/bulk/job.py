@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from convmodel.data.reader import Reader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.responders.protocol import Generator, ReplyHandle
 
 ItemT = TypeVar("ItemT")

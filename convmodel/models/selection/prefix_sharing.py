@@ -16,8 +16,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import apply_layer_norm
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm
 from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048

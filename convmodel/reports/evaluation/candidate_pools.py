@@ -9,7 +9,7 @@ from typing import Any
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import format_count
 from convmodel.data.selection_example import SelectionExample, SelectionReader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.examples import (
     EvaluationOptions,

@@ -8,7 +8,7 @@ from convmodel.data.document import Document, DocumentReader, format_meta
 from convmodel.data.reader import format_count
 from convmodel.generation import penalties
 from convmodel.generation.options import check_names, effective_options
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import end_of_words, words
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel

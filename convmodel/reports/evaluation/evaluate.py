@@ -10,7 +10,7 @@ import convmodel
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import OnError
 from convmodel.data.document import DataFileError, DocumentReader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.models.folder import check_replaceable, has_file
 from convmodel.reports.evaluation.comparison import Comparison, compare

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.generation.options import check_names, effective_options
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l

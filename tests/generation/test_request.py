@@ -2,7 +2,7 @@
 
 import torch
 
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 
 
 def test_a_seed_changes_with_each_of_its_parts() -> None:
