@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from types import TracebackType
 
-from convmodel.serving.telegram.message_split import split
+from convmodel.serving.telegram.messages import split
 from convmodel.serving.telegram.sending import Sender
 from convmodel.serving.telegram.task_queue import Task
 
@@ -19,39 +18,23 @@ TYPING = 4.0
 
 
 class DraftUpdater:
-    """Async context manager that shows the progress of a reply.
-
-    Args:
-        sender: sends the drafts; failures are ignored.
-        task: the task of the reply.
-    """
+    """Async context manager that shows the progress of a task's reply; failures to show it are ignored."""
 
     def __init__(self, sender: Sender, task: Task) -> None:
         self._sender = sender
         self._task = task
         # Drafts exist in private chats only. A draft id must not be zero, and every client supports 31 bits.
         self._drafts = not task.group
-        self._number = task.update % (2**31 - 1) + 1
-        self._pieces: list[str] = []
+        self._draft_id = task.update % (2**31 - 1) + 1
+        self.pieces: list[str] = []
+        """Text of the reply so far; cleared when the reply is requested again."""
         self._over = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
-
-    def add_piece(self, text: str) -> None:
-        """Add a piece of the reply's text."""
-        self._pieces.append(text)
-
-    def restart(self) -> None:
-        """Discard the pieces, because the reply is requested again."""
-        self._pieces.clear()
 
     async def __aenter__(self) -> "DraftUpdater":
         self._loop = asyncio.create_task(self._show())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._loop is not None
+    async def __aexit__(self, *_: object) -> None:
         self._over.set()
         # Wait for a draft in transit, which would otherwise appear after the reply; but not for long.
         await asyncio.wait({self._loop}, timeout=LAST)
@@ -63,11 +46,10 @@ class DraftUpdater:
         shown = 0
         typed = -TYPING
         while not self._over.is_set():
-            if self._drafts and len(self._pieces) > shown:
-                shown = len(self._pieces)
-                [*_, end] = split("".join(self._pieces)) or [""]
-                if end:
-                    self._drafts = await self._sender.draft(self._task.chat, self._number, end)
+            if self._drafts and len(self.pieces) > shown:
+                shown = len(self.pieces)
+                if parts := split("".join(self.pieces)):
+                    self._drafts = await self._sender.draft(self._task.chat, self._draft_id, parts[-1])
             elif loop.time() - typed >= TYPING and not (shown and self._drafts):
                 typed = loop.time()
                 await self._sender.typing(self._task.chat, thread=self._task.thread)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from aiogram import Bot, Dispatcher
+from aiogram import Bot
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
@@ -16,10 +16,10 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from convmodel.serving.telegram.errors import TokenRefused
+from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.rate_limit import backoff
-from convmodel.serving.telegram.sending import REFUSED, TIMEOUT
-from convmodel.serving.telegram.task_queue import TaskQueue
+from convmodel.serving.telegram.sending import TIMEOUT, TokenRefused
+from convmodel.serving.telegram.state import BotState
 from convmodel.serving.telegram.updates import KINDS, UpdateRequest, make_dispatcher, parse_update
 from convmodel.serving.telegram.workers import ChatWorkers
 
@@ -49,12 +49,12 @@ class Poller:
         seconds: long-polling timeout.
     """
 
-    def __init__(self, bot: Bot, state: TaskQueue, chats: ChatWorkers, *, seconds: int = 30) -> None:
+    def __init__(self, bot: Bot, state: BotState, chats: ChatWorkers, *, seconds: int = 30) -> None:
         self._bot = bot
         self._state = state
         self._chats = chats
         self._seconds = seconds
-        self._dispatcher: Dispatcher = make_dispatcher()
+        self._dispatcher = make_dispatcher()
         self._pruned = 0.0
 
     async def run(self) -> None:
@@ -64,7 +64,9 @@ class Poller:
             TokenRefused: if the Bot API rejects the token.
         """
         waits = backoff()
-        offset = await self._open()
+        for chat in await self._state.read(task_queue.chats_to_do):
+            self._chats.wake(chat)
+        offset = await self._state.read(task_queue.next_offset)
         while True:
             try:
                 raw = await self._bot(
@@ -73,7 +75,7 @@ class Poller:
                 )
                 following = await self._take_in(raw)
             except TelegramUnauthorizedError:
-                raise TokenRefused(REFUSED) from None
+                raise TokenRefused from None
             except TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
             except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is unavailable
@@ -90,11 +92,6 @@ class Poller:
                 offset = offset if following is None else following
                 await self._prune()
 
-    async def _open(self) -> int | None:
-        for chat in await self._state.chats_to_do():
-            self._chats.wake(chat)
-        return await self._state.next_offset()
-
     async def _take_in(self, raw: list[Any]) -> int | None:
         """Store updates; return the offset that confirms them, or None if no update has an id."""
         received: list[tuple[int, UpdateRequest | None]] = []
@@ -108,7 +105,7 @@ class Poller:
             return None
         # The maximum of these updates only: after a week without updates Telegram may restart at a lower id.
         offset = max(id for id, _ in received) + 1
-        for chat in await self._state.take_in(received, offset=offset):
+        for chat in await self._state.write(task_queue.take_in, received, offset=offset):
             self._chats.wake(chat)
         for _, request in received:
             if request is not None and request.kind == "stop":
@@ -122,32 +119,25 @@ class Poller:
         try:
             update = Update.model_validate(raw_update, context={"bot": self._bot})
             request = await parse_update(update, bot=self._bot, dispatcher=self._dispatcher)
-            if request is not None:
-                _check(request)
-            return request
+            if request is None or request.is_storable:
+                return request
+            problem = "OverflowError"
         except ValidationError as error:
-            [problem, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-            where = ".".join(str(part) for part in problem["loc"])
-            LOG.warning("skipping update %s: %s: %s", id, where, problem["type"])
+            [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
+            problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['type']}"
         except Exception as error:
-            LOG.warning("skipping update %s: %s", id, type(error).__name__)
+            problem = type(error).__name__
+        LOG.warning("skipping update %s: %s", id, problem)
         return None
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._pruned > PRUNE_SECONDS or not self._pruned:
             self._pruned = now
-            await self._state.prune()
+            await self._state.write(task_queue.prune)
 
 
 def update_id(raw_update: Any) -> int | None:
     """Return the id of an update; None if it is missing or too large for the store."""
     id = raw_update.get("update_id") if isinstance(raw_update, dict) else None
     return id if isinstance(id, int) and not isinstance(id, bool) and 0 < id < 2**63 - 1 else None
-
-
-def _check(request: UpdateRequest) -> None:
-    """Raise OverflowError for ids that do not fit into 64 bits."""
-    for id in (request.chat, request.message, request.thread, request.moved_to):
-        if id is not None and not -(2**63) <= id < 2**63:
-            raise OverflowError

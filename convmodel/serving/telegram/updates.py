@@ -10,7 +10,7 @@ from aiogram.enums import ChatMemberStatus, ChatType, ContentType
 from aiogram.filters import Command
 from aiogram.types import ChatMemberUpdated, Message, MessageEntity, MessageGenerationStopped, Update
 
-from convmodel.serving.telegram.message_split import clean
+from convmodel.serving.telegram.messages import clean
 
 Kind = Literal["say", "command", "unreadable", "edit", "stop", "left", "back", "moved"]
 """A turn ("say"), a command, a message without readable text, an edited text, a stop of the reply in progress; or a
@@ -55,6 +55,12 @@ class UpdateRequest:
         """Whether the request needs an answer."""
         return self.kind in ("say", "command", "unreadable")
 
+    @property
+    def is_storable(self) -> bool:
+        """Whether the ids fit into 64 bits."""
+        ids = (self.chat, self.message, self.thread, self.moved_to)
+        return all(id is None or -(2**63) <= id < 2**63 for id in ids)
+
 
 def make_dispatcher() -> Dispatcher:
     """Create the dispatcher of the updates that contain a request."""
@@ -71,13 +77,7 @@ def make_dispatcher() -> Dispatcher:
 
 
 async def parse_update(update: Update, *, bot: Bot, dispatcher: Dispatcher) -> UpdateRequest | None:
-    """Return the request of an update; None if the update contains none.
-
-    Args:
-        update: an update that is bound to the bot.
-        bot: the bot, whose `me` is known.
-        dispatcher: see `make_dispatcher`.
-    """
+    """Return the request of an update that is bound to the bot; None if the update contains none."""
     if not any(getattr(update, kind, None) for kind in KINDS):
         return None
     result = await dispatcher.feed_update(bot, update)
@@ -99,7 +99,8 @@ async def _addressed(message: Message, bot: Bot) -> bool | dict[str, str]:
     if message.chat.type == ChatType.PRIVATE:
         return {"spoken": text}
     mentions = [entity for entity in message.entities or [] if _is_mention(entity, text, me.id, me.username or "")]
-    replied = message.reply_to_message is not None and _is(message.reply_to_message, me.id)
+    original = message.reply_to_message
+    replied = original is not None and original.from_user is not None and original.from_user.id == me.id
     if mentions or replied or command_for is not None:
         return {"spoken": _remove_mentions(text, mentions)}
     return False
@@ -115,10 +116,6 @@ def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> boo
     if entity.type == "text_mention":
         return entity.user is not None and entity.user.id == me
     return entity.type == "mention" and entity.extract_from(text).lower() == f"@{username}".lower()
-
-
-def _is(message: Message, me: int) -> bool:
-    return message.from_user is not None and message.from_user.id == me
 
 
 def _remove_mentions(text: str, mentions: list[MessageEntity]) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from convmodel.serving.telegram import messages as texts
+from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.commands import COMMANDS
-from convmodel.serving.telegram.errors import TokenRefused
-from convmodel.serving.telegram.task_queue import Task, TaskQueue
+from convmodel.serving.telegram.sending import TokenRefused
+from convmodel.serving.telegram.task_queue import Task
 from tests.serving.telegram.fake_api import ALICE, ME, TOKEN, Fault, group
 from tests.serving.telegram.harness import run, talk, world
 
@@ -476,15 +478,15 @@ def test_a_bot_that_is_ended_finishes_first_what_it_can(tmp_path: Path) -> None:
 
 def test_what_the_store_did_not_take_is_done_again_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: set[int] = set()
-    answer = TaskQueue.store_answer
+    store_answer = task_queue.store_answer
 
-    async def forgetful(self: TaskQueue, task: Task, *arguments: Any, **changes: Any) -> None:
+    def forgetful(connection: Connection, bot: int, /, task: Task, *arguments: Any, **changes: Any) -> None:
         if task.update not in refused:
             refused.add(task.update)
             raise OSError("no space is left")
-        await answer(self, task, *arguments, **changes)
+        store_answer(connection, bot, task, *arguments, **changes)
 
-    monkeypatch.setattr(TaskQueue, "store_answer", forgetful)
+    monkeypatch.setattr(task_queue, "store_answer", forgetful)
 
     async def work() -> None:
         async with talk(tmp_path) as w:

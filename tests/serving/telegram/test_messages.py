@@ -5,7 +5,7 @@ import random
 import pytest
 import regex
 
-from convmodel.serving.telegram.message_split import LIMIT, clean, split, units
+from convmodel.serving.telegram.messages import LIMIT, clean, split
 
 PIECES = [
     "a",
@@ -43,11 +43,6 @@ def test_parts_fit_are_not_empty_and_hold_everything_but_white_space(seed: int) 
     # What a reader sees as one character is in one part.
     seen = [one for one in regex.findall(r"\X", text) if not one.isspace()]
     assert [one for part in parts for one in regex.findall(r"\X", part) if not one.isspace()] == seen
-
-
-def test_units_are_those_of_utf_16() -> None:
-    for text in ("", "abc", "é", "日本", "👋", "👩‍👩‍👧", "𝒳y"):
-        assert units(text) == utf16(text)
 
 
 def test_a_short_text_is_one_message_and_white_space_is_none() -> None:
