@@ -21,18 +21,17 @@ from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_l
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import NO_TOKENIZER, FilesDataModule, ModelInputs
+from convmodel.training.datamodules.base import FilesDataModule, ModelInputs
 from convmodel.training.distributed import sum_token_counts
-from convmodel.training.optimization import OptimizedModule
 from convmodel.training.perplexity import PerplexityReport, perplexity_card
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
-from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
+from convmodel.training.training_module import TrainingModule
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
-class LanguageModule(OptimizedModule, Generic[ModelT]):
+class LanguageModule(TrainingModule, Generic[ModelT]):
     """Base of the modules that train a GPT-2 to write.
 
     Args:
@@ -43,7 +42,7 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
             each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
             arXiv:1908.04319.
         sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
-        options: See `OptimizedModule`.
+        options: See `TrainingModule`.
     """
 
     model_class: type[ModelT]
@@ -74,26 +73,20 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
                 f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
             )
         default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
-        super().__init__(default_learning_rate=default_rate, optimizer_name="adamw", **options)
+        super().__init__(
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name="adamw", **options
+        )
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
-        self._pretrained = pretrained_model_name_or_path
         self._from_scratch = from_scratch
         self.hf_model: GPT2LMHeadModel | None = None
-        self._tokenizer: TextTokenizer | None = None
         self._config: GPT2Config | None = None
-        self._base_model = pretrained_model_name_or_path
         self._extra_config: dict[str, Any] | None = None
         self._window_tokens = torch.zeros(())
         self._restored = False
         self._counts = TokenCounts()
 
     # Model
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
-        return self._base_model
 
     @property
     def n_positions(self) -> int:
@@ -111,20 +104,12 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         return self._extra_config
 
     @property
-    def tokenizer(self) -> TextTokenizer | None:
-        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
-        if self._tokenizer is None and self._pretrained is not None:
-            self._tokenizer = self.tokenizer_class.from_pretrained(checked_source(self._pretrained))
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
-        self._tokenizer = tokenizer
-
-    @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """Class of the model's tokenizer."""
+        """See `TrainingModule.tokenizer_class`."""
         return self.model_class.tokenizer_class
+
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        return self.tokenizer_class.from_pretrained(checked_source(source))
 
     @property
     def vocab_size(self) -> int:
@@ -136,16 +121,12 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
     def inputs(self) -> ModelInputs:
         """See `convmodel.training.tokenizer.TokenModule`."""
 
-    def use_inputs(self, inputs: ModelInputs) -> None:
-        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
-
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        """See `TrainingModule.restore_from`."""
+        super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._config = GPT2Config(**state["config"])
         self._extra_config = dict(state.get("more", {}))
-        self._base_model = state["base_model"]
         if self._base_model is None:  # the weights fix the sizes, but not dropout
             self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
         self._restored = True
@@ -155,9 +136,7 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
         if self.hf_model is not None or unattached:
             return
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise ValueError(NO_TOKENIZER)
+        tokenizer = self._required_tokenizer()
         if self._restored:
             assert self._config is not None
             model = GPT2LMHeadModel(self._config)
@@ -333,18 +312,10 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, config and base model, as plain values alone."""
-        assert self.hf_model is not None and self._tokenizer is not None
+        assert self.hf_model is not None
         super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] = {
-            "tokenizer": tokenizer_files(self._tokenizer),
-            "config": self.hf_model.config.to_diff_dict(),
-            "base_model": self._base_model,
-            "more": self.extra_config,
-        }
+        checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model if a checkpoint is loaded without a trainer."""
-        super().on_load_checkpoint(checkpoint)
-        if self.hf_model is None:
-            self.restore_from(checkpoint)
-            self.configure_model()
+    @property
+    def _is_built(self) -> bool:
+        return self.hf_model is not None

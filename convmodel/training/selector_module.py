@@ -16,17 +16,15 @@ from torch import Tensor
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.selection.losses import pool_losses
-from convmodel.models.selection.registry import SELECTOR
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import SELECTOR, Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
+from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
 from convmodel.training.distributed import sum_over_processes
-from convmodel.training.optimization import OptimizedModule, OptimizerName
 from convmodel.training.progress import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
-from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
+from convmodel.training.training_module import OptimizerName, TrainingModule
 
 SAMPLES = 3
 """Number of contexts whose selected response is shown after each validation."""
@@ -56,7 +54,7 @@ class RankingSums:
         self.loss += float(losses.double().sum())
 
 
-class SelectorModule(OptimizedModule):
+class SelectorModule(TrainingModule):
     """Base of the modules that train selectors.
 
     Args:
@@ -68,7 +66,7 @@ class SelectorModule(OptimizedModule):
             arXiv:2101.06983.
         label_smoothing: Share of the target distribution that is spread over all candidates.
         optimizer: "adamw", "adamax" (ParlAI's recipe) or "adadelta" (ConveRT's).
-        options: See `OptimizedModule`.
+        options: See `TrainingModule`.
     """
 
     kind: ClassVar[type[Selector]]
@@ -95,25 +93,19 @@ class SelectorModule(OptimizedModule):
         default_rate = 1e-3 if pretrained_model_name_or_path is None else 5e-5
         if optimizer == "adadelta":
             default_rate = 1.0
-        super().__init__(default_learning_rate=default_rate, optimizer_name=optimizer, **options)
+        super().__init__(
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
+        )
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing={label_smoothing}; it must be at least 0.0 and below 1.0")
         self.loss_options = LossOptions(cached_gradients, label_smoothing)
-        self._pretrained = pretrained_model_name_or_path
-        self._base_model = pretrained_model_name_or_path
         self._selector: Selector | None = None
-        self._tokenizer: TextTokenizer | None = None
         self._restored_options: dict[str, Any] | None = None
         self._sums = RankingSums()
         self._pool_size = 0
         self._samples: list[tuple[Sequence[str], str]] = []
 
     # Model
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
-        return self._base_model
 
     @property
     def selector(self) -> Selector:
@@ -135,32 +127,20 @@ class SelectorModule(OptimizedModule):
         """Maximum size of a new vocabulary."""
 
     @property
-    def tokenizer(self) -> TextTokenizer | None:
-        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
-        if self._tokenizer is None and self._pretrained is not None:
-            self._tokenizer = self._load_pretrained().tokenizer
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
-        self._tokenizer = tokenizer
-
-    @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """Class of the model's tokenizer."""
+        """See `TrainingModule.tokenizer_class`."""
         return self.kind.tokenizer_class
+
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        return self._load_pretrained(source).tokenizer
 
     @property
     def inputs(self) -> ModelInputs:
         """See `convmodel.training.tokenizer.TokenModule`."""
         return ModelInputs("SelectionDataModule", self.max_context)
 
-    def use_inputs(self, inputs: ModelInputs) -> None:
-        """See `convmodel.training.tokenizer.TokenModule`; a selector keeps its own lengths."""
-
-    def _load_pretrained(self) -> Selector:
+    def _load_pretrained(self, source: str) -> Selector:
         if self._selector is None:
-            source = str(self._pretrained)
             if (Path(source) / SELECTOR).is_file():
                 pretrained = Selector.from_pretrained(source, device="cpu", dtype="float32")
                 if type(pretrained) is self.kind:
@@ -176,24 +156,21 @@ class SelectorModule(OptimizedModule):
         self.max_context = options.get("max_context", self.max_context)
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        """See `TrainingModule.restore_from`."""
+        super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._restored_options = state["options"]
-        self._base_model = state["base_model"]
         self._use_context_length(state["options"])
 
     def configure_model(self) -> None:
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
-        if hasattr(self, "network"):
+        if self._is_built:
             return
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise ValueError(NO_TOKENIZER)
+        tokenizer = self._required_tokenizer()
         if self._restored_options is not None:
             self._selector = self.kind.build(tokenizer, self._restored_options)
         elif self._pretrained is not None:
-            self._load_pretrained()
+            self._load_pretrained(self._pretrained)
         else:
             self._selector = self.new_selector(tokenizer)
         self.network = self.selector.network.train()
@@ -301,18 +278,11 @@ class SelectorModule(OptimizedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, options and base model, as plain values alone."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] = {
-            "tokenizer": tokenizer_files(self.selector.tokenizer),
-            "options": self.selector.options(),
-            "base_model": self._base_model,
-        }
+        checkpoint["convmodel"]["options"] = self.selector.options()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model if a checkpoint is loaded without a trainer."""
-        super().on_load_checkpoint(checkpoint)
-        if not hasattr(self, "network"):
-            self.restore_from(checkpoint)
-            self.configure_model()
+    @property
+    def _is_built(self) -> bool:
+        return hasattr(self, "network")
 
 
 def _end_of(text: str, width: int = 100) -> str:

@@ -12,9 +12,9 @@ from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.optimization import OptimizerName
 from convmodel.training.selection_objectives import ConvertObjective, InBatchNegatives, SampledNegatives
 from convmodel.training.selector_module import SelectorModule
+from convmodel.training.training_module import OptimizerName
 
 
 class EncoderOptions:

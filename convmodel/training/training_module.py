@@ -1,7 +1,8 @@
-"""Optimiser, learning rate schedule and gradient clipping of all training modules."""
+"""Base of the training modules: pretrained model, tokenizer, optimiser, learning rate and gradient clipping."""
 
 import math
 import os
+from abc import abstractmethod
 from dataclasses import asdict, is_dataclass
 from typing import Any, Literal, cast
 
@@ -13,18 +14,22 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Adadelta, Adamax, AdamW, Optimizer
 
 from convmodel.generation.request import derive_seed
+from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
 from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
+from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]
 """AdamW; Adamax, as in ParlAI's recipes for bi- and poly-encoders; ADADELTA, as in ConveRT's."""
 
 
-class OptimizedModule(LightningModule):
-    """Base of the training modules: optimiser, learning rate schedule and gradient clipping.
+class TrainingModule(LightningModule):
+    """Base of the training modules: pretrained model, tokenizer, optimiser, learning rate and gradient clipping.
 
     Optimiser steps depend on the step, the seed and the gradients alone, so that a resumed run repeats them exactly.
 
     Args:
+        pretrained_model_name_or_path: Model to fine-tune; None trains from scratch.
         default_learning_rate: Peak learning rate if `learning_rate` is null.
         optimizer_name: Optimiser, chosen by the derived class.
         learning_rate: Peak learning rate. If null, 5e-5 for a pretrained model. From scratch, 0.003 for a GPT-2, or
@@ -39,6 +44,7 @@ class OptimizedModule(LightningModule):
 
     def __init__(
         self,
+        pretrained_model_name_or_path: str | None,
         *,
         default_learning_rate: float,
         optimizer_name: OptimizerName,
@@ -57,6 +63,9 @@ class OptimizedModule(LightningModule):
         # A checkpoint holds plain values alone.
         plain = {name: asdict(cast(Any, value)) for name, value in self.hparams.items() if is_dataclass(value)}
         self.hparams.update(plain, betas=list(betas))
+        self._pretrained = pretrained_model_name_or_path
+        self._base_model = pretrained_model_name_or_path
+        self._tokenizer: TextTokenizer | None = None
         self._optimizer = optimizer_name
         self._learning_rate = default_learning_rate if learning_rate is None else learning_rate
         self._warmup_steps = warmup_steps
@@ -66,6 +75,50 @@ class OptimizedModule(LightningModule):
         self._betas = (betas[0], betas[1])
         self._plateau = Plateau()
         self._total_steps = math.inf
+
+    # Model and tokenizer
+
+    @property
+    def base_model(self) -> str | None:
+        """Name or folder of the pretrained model; None for a model from scratch."""
+        return self._base_model
+
+    @property
+    @abstractmethod
+    def tokenizer_class(self) -> type[TextTokenizer]:
+        """Class of the model's tokenizer."""
+
+    @abstractmethod
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        """Return the tokenizer of the pretrained model."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
+        if self._tokenizer is None and self._pretrained is not None:
+            self._tokenizer = self._load_tokenizer(self._pretrained)
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    def use_inputs(self, inputs: ModelInputs) -> None:
+        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
+
+    def restore_from(self, checkpoint: dict[str, Any]) -> None:
+        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        state = checkpoint["convmodel"]
+        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
+        self._base_model = state["base_model"]
+
+    def _required_tokenizer(self) -> TextTokenizer:
+        tokenizer = self.tokenizer
+        if tokenizer is None:
+            raise ValueError(NO_TOKENIZER)
+        return tokenizer
+
+    # Optimiser
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by the step alone, so that a resumed run draws the same masks."""
@@ -138,7 +191,7 @@ class OptimizedModule(LightningModule):
         """Return a context in which autocast is off: mixed precision is for training steps."""
         return torch.autocast(self.device.type, enabled=False)
 
-    # State of the schedule
+    # Checkpoints
 
     def update_plateau(self, value: float) -> None:
         """Pass a validation metric, higher is better, to the "plateau" schedule; others ignore it."""
@@ -147,9 +200,19 @@ class OptimizedModule(LightningModule):
             rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the state of the plateau."""
+        """Save tokenizer, base model and plateau, as plain values alone."""
         checkpoint["plateau"] = self._plateau.state()
+        tokenizer = tokenizer_files(self._required_tokenizer())
+        checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self._base_model}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the state of the plateau."""
+        """Restore the plateau; build the model if a checkpoint is loaded without a trainer."""
         self._plateau = Plateau(**checkpoint["plateau"])
+        if not self._is_built:
+            self.restore_from(checkpoint)
+            self.configure_model()
+
+    @property
+    @abstractmethod
+    def _is_built(self) -> bool:
+        """Whether the model has weights."""
