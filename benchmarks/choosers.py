@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from convmodel.data.selection_example import SelectionExample, SelectionReader
-from convmodel.models.selection.pretrained import pretrained_encoder
+from convmodel.models.selection.encoder_selector import pretrained_encoder
 from convmodel.models.selection.selector import Selector
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
-from convmodel.reports.evaluation.scoring import score_pools
+from convmodel.reports.evaluation.response_selection import score_pools
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3
@@ -114,8 +114,8 @@ def ours(folder: Path) -> Score:
 
     def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
         numbered = [CandidatePool(number, number, one) for number, one in enumerate(examples, start=1)]
-        pools = Pools(numbered, place="example {line}", data={}, candidates={})
-        return (found.values for found in score_pools(selector, pools))
+        pools = Pools(numbered, location="example {}".format, data={}, candidates={})
+        return (scores for scores, _ in score_pools(selector, pools))
 
     return score
 

@@ -161,9 +161,6 @@ def test_no_docstring_has_a_phrase_of_the_house() -> None:
 UNMIRRORED = {
     "__main__.py": "tests/test_package.py runs the whole commands",
     "trainer.py": "tests/test_package.py runs the whole commands",
-    "cli/commands/evaluate.py": "tests/reports/evaluation/test_command.py runs the command",
-    "reports/evaluation/tables.py": "tests/reports/evaluation/test_command.py runs the command",
-    "reports/evaluation/terminal.py": "tests/reports/evaluation/test_command.py runs the command",
     "cli/commands/inspect.py": "tests/reports/inspection/test_command.py runs the command",
     "cli/commands/mine.py": "tests/models/selection/test_hard_negatives.py runs the command",
     "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
@@ -171,11 +168,9 @@ UNMIRRORED = {
     "generation/sampler.py": "tests/generation/test_engine.py, through requests",
     "models/selection/index/hnsw_build.py": "tests/models/selection/index/test_hnsw.py measures the graph's recall",
     "reports/evaluation/document_metrics.py": "evaluation/test_document_generation.py, whose fixtures it shares",
-    "reports/evaluation/next_token.py": "evaluation/test_document_generation.py, whose fixtures it shares",
     "reports/evaluation/common_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "reports/evaluation/reply_generation.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "reports/evaluation/reply_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
-    "reports/evaluation/scoring.py": "tests/reports/evaluation/test_response_selection.py",
     "serving/conversations/errors.py": "conversations/test_service.py and test_turns.py, over HTTP",
     "serving/conversations/export.py": "conversations/test_service.py and test_turns.py, over HTTP",
     "serving/conversations/pending_reply.py": "conversations/test_service.py and test_turns.py, over HTTP",
@@ -198,9 +193,6 @@ UNMIRRORED = {
     "serving/telegram/sending.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
     "serving/telegram/state.py": "tests/serving/telegram/test_task_queue.py, with the tasks",
     "serving/telegram/workers.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
-    "training/conversation_module.py": "tests/training/test_cli.py runs the trainer",
-    "training/datamodules/conversation.py": "tests/training/test_cli.py runs the trainer",
-    "training/datamodules/selection.py": "tests/training/test_selector_modules.py runs the trainer",
 }
 """Modules of more than 30 lines without a test file of their path, each with the reason."""
 

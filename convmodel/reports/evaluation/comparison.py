@@ -26,9 +26,7 @@ class Difference:
         better: the direction in which the metric improves: "higher", "lower", or "nearer" to the gold replies.
         value: the number of this model.
         other: the number of the other model.
-        difference: `value - other`.
-        low: lower bound of the difference's confidence interval.
-        high: upper bound of it.
+        difference: `value - other`, with the bounds `low` and `high` of its confidence interval.
         p: probability of a difference at least as clear if there were none, adjusted for all metrics of the table.
         verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a significant difference
             that may or may not be nearer to the gold replies; "no difference found", or "not comparable".
@@ -52,9 +50,6 @@ class Comparison:
     Args:
         other: facts about the other model, as in its report, and the path of that `report`.
         confidence: level of the intervals; a verdict is given where p is below 1 less this.
-        resamples: number of bootstrap resamples.
-        seed: seed of the bootstrap.
-        differences: one for each metric.
     """
 
     other: dict[str, Any]
@@ -102,8 +97,6 @@ class _MetricPair:
     """A metric of both models.
 
     Args:
-        this: the metric of this model.
-        other: the metric of the other model.
         differences: (R,) this less other, resample by resample; nan where the numbers are not comparable.
         farther: (R,) how much farther from the gold replies this is; None for metrics without gold numbers.
     """

@@ -30,10 +30,8 @@ class SelectionResult:
         conversation: index of the conversation in the file, from 1.
         line: line of the example in the file, from 1.
         persona: persona sentences of the replying speaker.
-        context: the turns before.
         candidates: the candidates, in the order of the file.
         gold_at: index of the gold response among the candidates, from 0.
-        gold: the gold response.
         best: the model's choice: the candidate with the highest score; in a tie, not the gold one.
         rank: rank of the gold response among all candidates, from 1; ties count against the model.
         scores: score of each candidate; None where it is not finite.
@@ -62,10 +60,7 @@ def rank_gold(scores: Sequence[float | None], gold_at: int, rounding: float) -> 
 
 
 def best_other(scores: Sequence[float | None], gold_at: int) -> int:
-    """Return the index of the best candidate except the gold one.
-
-    The first one wins a tie. A candidate without a score is returned only when no other has one.
-    """
+    """Return the index of the first of the best candidates except the gold one; one without a score comes last."""
     others = [index for index in range(len(scores)) if index != gold_at]
     return max(others, key=lambda index: _value(scores[index]))
 
@@ -78,11 +73,7 @@ def margin(result: SelectionResult) -> float:
 
 
 def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
-    """Compute all metrics of a model that chooses.
-
-    Args:
-        results: at least one, in ascending order of conversations, which are the units of the bootstrap.
-    """
+    """Compute all metrics from at least one result, in ascending order of conversations, the units of the bootstrap."""
     by_size = _ranks_by_pool_size(results)
     sizes = {len(result.scores) for result in results}
     style = "hits" if any(result.persona for result in results) else "R"

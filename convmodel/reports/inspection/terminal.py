@@ -19,8 +19,7 @@ from convmodel.reports.inspection.tables import (
     turn_bars,
     verdict,
 )
-from convmodel.reports.tables import Table
-from convmodel.reports.terminal import STYLES, column_groups, console_grid, print_wrapped
+from convmodel.reports.tables import STYLES, Table, column_groups, console_grid, print_wrapped
 
 _MAX_EXAMPLES = {"problem": 3, "remark": 1}
 

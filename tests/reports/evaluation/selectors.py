@@ -10,8 +10,7 @@ from convmodel.metrics.words import words
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.inputs import Candidates, checked_pools
-from convmodel.models.selection.registry import HOMES
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import HOMES, Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from tests.conftest import TEXTS

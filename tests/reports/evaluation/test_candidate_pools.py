@@ -12,7 +12,7 @@ from convmodel.data.conversation import Conversation, ConversationFileError, wri
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.candidate_pools import DEFAULT_POOL, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from tests.reports.evaluation.conftest import some_conversations
+from tests.reports.evaluation.helpers import some_conversations
 
 Write = Callable[[Sequence[object] | str], str]
 

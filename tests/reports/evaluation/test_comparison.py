@@ -10,7 +10,7 @@ from convmodel.reports.evaluation import Evaluation, evaluate
 from convmodel.reports.evaluation.comparison import Comparison, compare
 from convmodel.reports.evaluation.reply_generation import ReplyGeneration
 from convmodel.reports.evaluation.task import Lines
-from tests.reports.evaluation.conftest import OPTIONS, small_model
+from tests.reports.evaluation.helpers import OPTIONS, small_model
 
 
 def with_replies(lines: Lines, constant: str = "") -> Lines:

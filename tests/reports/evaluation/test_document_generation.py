@@ -1,6 +1,5 @@
 """A report of documents from end to end: each number against a dumber count."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,57 +9,37 @@ from typing import Any
 import pytest
 import torch
 
-from convmodel.data.document import Document, write_documents
+from convmodel.data.document import Document
 from convmodel.metrics.words import words
 from convmodel.models.document_model import DocumentModel
 from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.document_generation import CONTINUATIONS, DOCUMENTS
 from convmodel.reports.evaluation.document_metrics import ContinuationResult
 from convmodel.reports.evaluation.evaluate import task_of
-from convmodel.reports.evaluation.next_token import LOOKBACK, next_token_stats
+from convmodel.reports.evaluation.likelihood import LOOKBACK, next_token_stats
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
-from tests.conftest import TEXTS
 from tests.models.documents import RUSSIAN, make
-from tests.reports.evaluation.conftest import lines_of
+from tests.reports.evaluation.helpers import document_model, lines_of, save_document_models, some_documents
 
 OPTIONS = EvaluationOptions(prompt_words=4, resamples=100, decoding={"max_new_tokens": 12})
 """Quick ones."""
 
 
-def some_documents() -> list[Document]:
-    """Short and long ones, of which some have a meta and one is no longer than a prompt."""
-    metas: list[Any] = [None, "cats", {"topic": ["rain", "sea"]}, ["a", 1]]
-    found = [Document(text, metas[n % 4]) for n, text in enumerate(TEXTS + RUSSIAN)]
-    found += [Document(" ".join(TEXTS) * n + " ¿Ende?", metas[n % 4]) for n in (2, 3)]
-    return [
-        *found,
-        Document("Too short."),
-        Document("Do you like music? Yes!"),
-        Document("日本語の文はここです。", "日本"),
-    ]
-
-
 @pytest.fixture(scope="module")
 def model() -> DocumentModel:
-    """64 positions, and a vocabulary that holds little Russian."""
-    return make(DocumentTokenizer.learn(TEXTS * 3, 320), ending=0.5, max_meta_length=8)
+    return document_model()
 
 
 @pytest.fixture(scope="module")
-def here(model: DocumentModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the models `model` and `plain`, which tells nothing of its kind, and the file `documents.jsonl`."""
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
-    for name in ("model", "plain"):
-        model.save_pretrained(folder / name)
-    (folder / "plain" / "document.json").unlink()
-    write_documents(some_documents(), folder / "documents.jsonl")
+    save_document_models(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def evaluated(here: Path) -> Evaluation:
-    """Of `model`."""
     return evaluate(here / "model", here / "documents.jsonl", options=OPTIONS, device="cpu")
 
 
@@ -248,24 +227,3 @@ def test_what_cannot_be_followed_is_told(here: Path, options: dict[str, Any], to
 def test_options_of_documents_mean_nothing_for_replies(folder: Path) -> None:
     with pytest.raises(ValueError, match="prompt_words=3 means nothing for a model for writing"):
         evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(prompt_words=3), device="cpu")
-
-
-def test_the_command_tells_it_in_80_columns(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from convmodel.__main__ import main
-
-    (tmp_path / "model").symlink_to(here / "plain")
-    (tmp_path / "d.jsonl").symlink_to(here / "documents.jsonl")
-    monkeypatch.chdir(tmp_path)
-    given = ["evaluate", "--model", "model", "--data", "d.jsonl", "--as", "documents", "--resamples", "20"]
-    given += ["--device", "cpu", "--option", "max_new_tokens=6", "--prompt_words", "4"]
-    assert main([*given, "--output", "one"]) == 0
-    assert main([*given, "--output", "two", "--preset", "lively", "--no_meta", "--compare", "one"]) == 0
-    out = capsys.readouterr().out
-    assert "seq_rep_4 ≈" in out and "…" not in out
-    assert max(len(line) for line in out.splitlines() if not line.startswith("report:")) <= 80
-    report = json.loads((tmp_path / "two" / "report.json").read_text())
-    assert report["used"]["decoding"]["min_p"] == 0.02 and report["options"]["meta"] is False
-    page = (tmp_path / "two" / "report.html").read_text()
-    assert "Repeats itself least" in page and "<script" not in page

@@ -15,13 +15,9 @@ from convmodel.metrics.words import words
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate, load_report
 from convmodel.reports.evaluation.evaluate import default_output
-from convmodel.reports.evaluation.formatting import ARROWS
-from tests.reports.evaluation.conftest import OPTIONS, lines_of, some_conversations
+from convmodel.reports.evaluation.presentation import ARROWS
+from tests.reports.evaluation.helpers import OPTIONS, files_of, lines_of, some_conversations
 from tests.test_package import ROOT
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_the_same_model_data_and_seed_give_the_same_bytes(folder: Path, evaluated: Evaluation, tmp_path: Path) -> None:

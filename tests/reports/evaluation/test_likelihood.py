@@ -9,7 +9,7 @@ from convmodel.data.conversation import Conversation
 from convmodel.reports.evaluation.likelihood import likelihoods
 from convmodel.reports.evaluation.reply_metrics import likelihood_metrics
 from convmodel.tokens.conversation_layout import TrainOn, target_turns
-from tests.reports.evaluation.conftest import small_model, some_conversations
+from tests.reports.evaluation.helpers import small_model, some_conversations
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")

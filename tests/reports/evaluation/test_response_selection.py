@@ -1,7 +1,6 @@
 """Models that choose, end to end: their numbers against plain Python, their files, and what counts against them."""
 
 import json
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,42 +12,17 @@ from torch import Tensor
 from convmodel.data.conversation import write_conversations
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.registry import HOMES
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import HOMES, Selector
 from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.candidate_pools import read_pools
-from convmodel.reports.evaluation.formatting import ARROWS
-from convmodel.reports.evaluation.scoring import score_pools
+from convmodel.reports.evaluation.presentation import ARROWS
+from convmodel.reports.evaluation.response_selection import score_pools
 from convmodel.reports.evaluation.selection_metrics import SelectionResult
-from tests.fakes import WORDS
-from tests.reports.evaluation.conftest import lines_of, some_conversations
+from tests.reports.evaluation.helpers import files_of, lines_of, pool_lines, some_conversations, write_lines
 from tests.reports.evaluation.selectors import BROKEN, HOME, WordCounter, shared_words, small_selector, small_tokenizer
-from tests.reports.evaluation.test_evaluate import files_of
 from tests.test_package import ROOT
 
 QUICK = EvaluationOptions(resamples=100)
-
-
-def some_words(source: random.Random, count: int) -> str:
-    return " ".join(source.choice(WORDS) for _ in range(count))
-
-
-def given(pools: Sequence[int], seed: int = 0) -> list[dict[str, object]]:
-    """Examples with pools of these sizes, in threads of two, whose gold replies say some words of their contexts."""
-    source = random.Random(seed)
-    found: list[dict[str, object]] = []
-    context: list[str] = []
-    for number, pool in enumerate(pools):
-        context = [f"thread {number // 2} {some_words(source, 3)}"] if number % 2 == 0 else [*context, "and?"]
-        gold = f"gold {number} {source.choice(context[0].split()[2:])} {some_words(source, 2)}"
-        others = [f"other {number} {place} {some_words(source, 3)}" for place in range(pool - 1)]
-        found.append({"context": context, "response": gold, "distractors": others})
-    return found
-
-
-def write(path: Path, lines: Sequence[object]) -> Path:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_selector(PolyEncoder).save_pretrained(folder / "poly")
     for cls in (BiEncoder, PolyEncoder):
         small_selector(cls, width=256, constant=True).save_pretrained(folder / f"constant-{cls.kind}")
-    write(folder / "given.jsonl", given([60] * 12 + [59, 10, 9, 3]))
+    write_lines(folder / "given.jsonl", pool_lines([60] * 12 + [59, 10, 9, 3]))
     write_conversations(some_conversations(count=30), folder / "talks.jsonl")
     return folder
 
@@ -150,7 +124,8 @@ def test_a_model_that_makes_the_same_of_every_text_finds_nothing(place: Path, ki
 
 
 def test_a_model_that_knows_only_some_words_does_not_win_by_ties(place: Path, tmp_path: Path) -> None:
-    data = write(tmp_path / "data.jsonl", [{"context": ["x"], "response": "a b", "distractors": ["c", "d", "e"]}] * 3)
+    lines = [{"context": ["x"], "response": "a b", "distractors": ["c", "d", "e"]}] * 3
+    data = write_lines(tmp_path / "data.jsonl", lines)
     report = evaluate(place / "words", data, options=QUICK, device="cpu").report
     assert (report["R_4@1"].value, report["R_4@2"].value, report["mrr/4"].value) == (0.0, 0.0, 0.25)
 
@@ -161,7 +136,7 @@ def test_scores_that_are_no_numbers_count_against_the_model(place: Path, tmp_pat
         {"context": ["hello"], "response": BROKEN, "distractors": ["a", "b"]},
         {"context": ["hello"], "response": "hello", "distractors": ["a", "b"]},
     ]
-    found = evaluate(place / "words", write(tmp_path / "data.jsonl", lines), options=QUICK, device="cpu")
+    found = evaluate(place / "words", write_lines(tmp_path / "data.jsonl", lines), options=QUICK, device="cpu")
     chosen: Sequence[SelectionResult] = found.lines["choices.jsonl"]
     assert {one.context[0]: one.rank for one in chosen if one.gold != BROKEN} == {"hello you": 2, "hello": 1}
     assert next(one.rank for one in chosen if one.gold == BROKEN) == 3
@@ -197,7 +172,7 @@ def test_every_text_is_encoded_once_and_a_cross_encoder_is_asked_context_by_cont
 def test_a_context_that_cannot_be_read_is_told_with_its_line(place: Path, tmp_path: Path) -> None:
     lines = [{"context": ["a"], "response": "b", "distractors": ["c"]} for _ in range(4)]
     lines[2]["persona"] = ["I am a person with far too much to tell. " * 9]
-    data = write(tmp_path / "data.jsonl", lines)
+    data = write_lines(tmp_path / "data.jsonl", lines)
     with pytest.raises(
         ValueError, match=rf"^{re.escape(str(data))}:3: the model cannot read this example: 60 tokens leave"
     ):
@@ -211,7 +186,7 @@ def test_replies_with_a_persona_are_counted_as_hits(place: Path) -> None:
 
 def test_the_better_of_two_is_found_and_nobody_is_better_than_himself(place: Path, tmp_path: Path) -> None:
     lines = [{"context": [f"{n} tea"], "response": "tea", "distractors": ["yes", "no", "cats"]} for n in range(20)]
-    data = write(tmp_path / "data.jsonl", lines)
+    data = write_lines(tmp_path / "data.jsonl", lines)
     one, other = (
         evaluate(place / name, data, options=QUICK, device="cpu") for name in ("words", "constant-bi-encoder")
     )

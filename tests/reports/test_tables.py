@@ -4,8 +4,7 @@ import io
 
 from rich.console import Console
 
-from convmodel.reports.tables import Cell, Table
-from convmodel.reports.terminal import column_groups, console_grid
+from convmodel.reports.tables import Cell, Table, column_groups, console_grid
 
 
 def test_rows_of_a_group_are_indented_below_its_heading() -> None:

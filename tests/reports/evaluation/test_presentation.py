@@ -1,10 +1,10 @@
-"""The page: whole by itself, safe with any text, the same every time."""
+"""Number formats, and the page: whole by itself, safe with any text, the same every time."""
 
 import re
 from dataclasses import replace
 
 from convmodel.reports.evaluation import Evaluation
-from convmodel.reports.evaluation.page import MAX_CARDS, render
+from convmodel.reports.evaluation.presentation import MAX_CARDS, bounds, number, render, signed
 from convmodel.reports.evaluation.task import Card
 from convmodel.reports.plots import Histogram
 from tests.reports.markup import read
@@ -53,3 +53,12 @@ def test_the_best_are_on_one_side_and_the_worst_on_the_other_and_nobody_on_both(
         found = [[int(n) for n in re.findall(r"reply (\d+)!", side)] for side in (best, worst)]
         assert found[0] == list(range(min(MAX_CARDS, (count + 1) // 2)))
         assert found[1] == list(range(count))[::-1][: min(MAX_CARDS, count // 2)]
+
+
+def test_numbers_are_written_with_the_digits_that_say_something() -> None:
+    assert [number(value) for value in (0.1234, 12.345, 123.45, 12345.6, 1234567.0, 0.0)] == [
+        *("0.123", "12.35", "123.5", "12,346", "1.2e+06", "0.000")
+    ]
+    assert (number(None), signed(None), bounds(None, None)) == ("–", "–", "–")
+    assert [signed(value) for value in (0.5, -0.5, 0.0)] == ["+0.500", "−0.500", "±0.000"]
+    assert bounds(-1.0, 2.0) == "−1.000 to 2.000" and bounds(1.0, None) == "1.000 to –"
