@@ -166,7 +166,6 @@ UNMIRRORED = {
     "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
     "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
     "generation/sampler.py": "tests/generation/test_engine.py, through requests",
-    "models/selection/index/hnsw_build.py": "tests/models/selection/index/test_hnsw.py measures the graph's recall",
     "reports/evaluation/document_metrics.py": "evaluation/test_document_generation.py, whose fixtures it shares",
     "reports/evaluation/common_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "reports/evaluation/reply_generation.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
