@@ -29,9 +29,8 @@ class Engine:
 
     Args:
         model: GPT-2 in evaluation mode, read with or without token types, as each request specifies.
-        max_running: maximum number of requests that run at once; the others wait.
+        max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
-        max_waiting: maximum number of waiting requests; None for no limit.
         read_per_step: maximum number of context tokens that are read in a step.
         packed: see `gpt2_layers.make_product`: faster on a CPU, for a model whose weights do not change any more.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
@@ -68,8 +67,7 @@ class Engine:
         self._slots = [CacheSlot(index) for index in range(max_kept)]
         self._running: list[CacheSlot] = []
         self._steps = 0
-        self.tokens_read = 0
-        """Number of tokens that the model has read, of contexts and of replies."""
+        self.tokens_read = 0  # of contexts and of replies
         self.context_tokens_read = 0
         self.context_tokens_cached = 0
         self.reply_tokens_written = 0
@@ -79,7 +77,7 @@ class Engine:
 
         Raises:
             QueueFull: when too many requests are waiting.
-            ValueError: when ids and types do not match each other or the model, or the options do not match the model.
+            ValueError: when ids and types do not match each other, or ids or options do not match the model.
         """
         count = len(request.input_ids)
         if count != len(request.types) or not 1 <= count < self._n_positions:
@@ -92,9 +90,8 @@ class Engine:
         sampler = SequenceSampler(request, self._cache.device)
         if sampler.penalizes:  # fail here, for this request alone, if its options name ids that the model lacks
             sampler.penalize(torch.zeros(1, self._vocab_size, device=self._cache.device))
-        state = RequestState(request, sampler)
-        self._waiting.append(state)
-        return state
+        self._waiting.append(RequestState(request, sampler))
+        return self._waiting[-1]
 
     @property
     def waiting(self) -> int:
@@ -123,11 +120,7 @@ class Engine:
         return states
 
     def step(self) -> list[RequestState]:
-        """Read one token of each reply that is being generated, and chunks of new contexts.
-
-        Returns:
-            The requests that got a token or are finished.
-        """
+        """Read one token of each reply and chunks of new contexts; return requests that got a token or are finished."""
         self._steps += 1
         changed = self._remove_cancelled()
         self._admit()
@@ -184,21 +177,19 @@ class Engine:
         """Append the next token to a slot's reply."""
         state = slot.state
         assert state is not None
-        config = state.request.config
-        stop = state.request.stop
-        if token in config.eos_token_id:
+        request = state.request
+        if token in request.config.eos_token_id:
             self._finish(slot, "end")
             return state
         state.tokens.append(token)
         self.reply_tokens_written += 1
-        if stop is not None and stop(token):
+        if request.stop is not None and request.stop(token):
             self._finish(slot, "stop")
-        elif len(state.tokens) >= config.max_new_tokens or len(slot.ids) >= self._n_positions:
+        elif len(state.tokens) >= request.config.max_new_tokens or len(slot.ids) >= self._n_positions:
             self._finish(slot, "length")
         else:
-            types = state.request.token_type_ids
             slot.pending_ids = [token]
-            slot.pending_types = [NO_TYPE if types is None else types[-1]]
+            slot.pending_types = [NO_TYPE if request.token_type_ids is None else request.token_type_ids[-1]]
         return state
 
     @staticmethod
@@ -261,11 +252,10 @@ class Engine:
         budget = self._read_per_step
         for slot in self._running:
             count = len(slot.pending_ids) if slot.replying else min(budget, len(slot.pending_ids))
-            if not count:
-                continue
-            budget -= 0 if slot.replying else count
-            slots.append(slot)
-            types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
-            needs_logits = count == len(slot.pending_ids)
-            chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
+            if count:
+                budget -= 0 if slot.replying else count
+                slots.append(slot)
+                types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
+                needs_logits = count == len(slot.pending_ids)
+                chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
         return slots, chunks

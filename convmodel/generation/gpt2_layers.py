@@ -194,7 +194,7 @@ def _by_rows(function: Product, x: Tensor, *, equally_shared: bool) -> Tensor:
 
 
 def apply_layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer norm."""
+    """Apply a layer norm; a layer that replaces it is called by its own forward."""
     if type(layer) is not nn.LayerNorm:
         return cast(Tensor, layer(x))
     return functional.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

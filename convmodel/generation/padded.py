@@ -1,7 +1,9 @@
 """Generate and score batches of padded sequences with transformers' own GPT-2."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any, cast
 
 import torch
@@ -22,19 +24,12 @@ class ModelInput:
     token_type_ids: list[int] | None
 
 
-def left_pad(rows: Sequence[ModelInput], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
-    """Stack rows into (B, T) tensors, padded on the left, so that generated tokens follow the last token directly."""
-    longest = max(len(row.input_ids) for row in rows)
-
-    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
-        return torch.tensor([[fill] * (longest - len(v)) + v for v in values], device=device)
-
-    types = _types(rows)
-    padded = {
-        "input_ids": stack((row.input_ids for row in rows), pad_token_id),
-        "attention_mask": stack(([1] * len(row.input_ids) for row in rows), 0),
-    }
-    return padded if types is None else padded | {"token_type_ids": stack(types, 0)}
+def _pad(rows: Sequence[Sequence[int]], fill: int, device: torch.device, *, left: bool = False) -> Tensor:
+    """Stack B rows into a (B, T) tensor, padded on the right or on the left."""
+    longest = max(map(len, rows))
+    padding = [[fill] * (longest - len(row)) for row in rows]
+    padded = [[*fills, *row] if left else [*row, *fills] for row, fills in zip(rows, padding, strict=True)]
+    return torch.tensor(padded, device=device)
 
 
 def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
@@ -48,22 +43,27 @@ def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
 def generate_rows(
     model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
-    """Continue each row until an end token of `config`.
+    """Return for each row its `num_return_sequences` continuations until an end token of `config`, without it.
 
     Args:
         model: model in evaluation mode.
         rows: B rows; the tokens of each reply get the type of the row's last token, if it has one.
         config: complete configuration, with `eos_token_id` (a list) and `pad_token_id`.
         options: further arguments of transformers' `generate`.
-
-    Returns:
-        For each row, its `num_return_sequences` continuations without the end token.
     """
-    inputs = left_pad(rows, pad_token_id=config.pad_token_id, device=model.device)
+    stack = partial(_pad, device=model.device, left=True)  # generated tokens follow the last token directly
+    inputs = {
+        "input_ids": stack([row.input_ids for row in rows], config.pad_token_id),
+        "attention_mask": stack([[1] * len(row.input_ids) for row in rows], 0),
+    }
+    types = _types(rows)
+    if types is not None:
+        inputs["token_type_ids"] = stack(types, 0)
     generate = cast(Any, model).generate  # annotated with another type of self
     generated = generate(**inputs, generation_config=config, **options)
     sequences = generated if isinstance(generated, Tensor) else generated.sequences
-    replies = [_until(ids, config.eos_token_id) for ids in sequences[:, inputs["input_ids"].shape[1] :].tolist()]
+    rows_of_ids = sequences[:, inputs["input_ids"].shape[1] :].tolist()
+    replies = [list(takewhile(lambda token: token not in config.eos_token_id, ids)) for ids in rows_of_ids]
     per_row = len(replies) // len(rows)
     return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
 
@@ -79,13 +79,6 @@ class CancelCriteria(StoppingCriteria):
         return cast(torch.BoolTensor, done)
 
 
-def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
-    for position, token in enumerate(ids):
-        if token in ends:
-            return ids[:position]
-    return ids
-
-
 @torch.inference_mode()
 def score_rows(
     model: GPT2LMHeadModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
@@ -97,17 +90,12 @@ def score_rows(
     Args:
         model: model in evaluation mode.
         rows: B rows, each a context with its reply.
-        reply_lengths: for each row, the number of its last tokens that are scored.
+        reply_lengths: (B,) number of the last tokens of each row that are scored.
         pad_token_id: padding of shorter rows on the right, where causal attention never sees it.
     """
-    longest = max(len(row.input_ids) for row in rows)
-
-    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
-        return torch.tensor([v + [fill] * (longest - len(v)) for v in values], device=model.device)
-
-    ids = stack((row.input_ids for row in rows), pad_token_id)
+    ids = _pad([row.input_ids for row in rows], pad_token_id, model.device)
     types = _types(rows)
-    stacked = None if types is None else stack(types, 0)
+    stacked = None if types is None else _pad(types, 0, model.device)
     hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
     scores = []
     for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):

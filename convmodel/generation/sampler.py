@@ -1,6 +1,6 @@
 """Sample the next tokens of many replies from their logits, each exactly as it would be sampled alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -36,8 +36,8 @@ class SequenceSampler:
         self._ends = frozenset(config.eos_token_id)
         self.frequency_penalty = penalties.FrequencyPenalty(*by_count, ends=self._ends) if any(by_count) else None
         """Penalties of tokens by their count in the reply; None without such penalties."""
-        self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
-        """Names and values of the options that shape the distribution; None for greedy decoding."""
+        self.warps = tuple(getattr(config, name) for name in WARPS) if config.do_sample else None
+        """Values of the options that shape the distribution; None for greedy decoding."""
         self.generator: torch.Generator | None = None
         if config.do_sample:
             seed = int(torch.randint(2**62, (1,))) if request.seed is None else request.seed
@@ -83,20 +83,15 @@ class SequenceSampler:
 
 @torch.inference_mode()
 def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
-    """Return the next token of each of B replies.
-
-    Args:
-        samplers: B samplers, to which the tokens are appended.
-        logits: (B, V) fp32 logits.
-    """
+    """Return the next token of each of B replies for (B, V) fp32 logits, and append it to their samplers."""
     scores = _penalized(samplers, logits)
     tokens = _argmax(scores)
-    by_warps: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    by_warps: dict[tuple[Any, ...], list[int]] = {}
     for index, sampler in enumerate(samplers):
         if sampler.warps is not None:
             by_warps.setdefault(sampler.warps, []).append(index)
     for warps, indices in by_warps.items():
-        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
+        warped = _warpers(*warps)(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
         probabilities = warped.softmax(-1)
         overflowed = probabilities[:, 0].isnan().tolist()
         # A temperature so small that scores overflow makes a whole row NaN: then the likeliest token stays.
@@ -163,16 +158,19 @@ def _penalties(config: GenerationConfig) -> LogitsProcessorList:
     return penalties_list
 
 
-def _warpers(values: Mapping[str, Any]) -> LogitsProcessorList:
+def _warpers(
+    temperature: float | None, top_k: int | None, top_p: float | None, min_p: float | None, typical_p: float | None
+) -> LogitsProcessorList:
+    """Return the processors of the options `WARPS`."""
     warpers = LogitsProcessorList()
-    if values["temperature"] not in (None, 1.0):
-        warpers.append(processors.TemperatureLogitsWarper(float(values["temperature"])))
-    if values["top_k"]:
-        warpers.append(processors.TopKLogitsWarper(values["top_k"]))
-    if values["top_p"] is not None and values["top_p"] < 1.0:
-        warpers.append(processors.TopPLogitsWarper(values["top_p"]))
-    if values["min_p"] is not None:
-        warpers.append(processors.MinPLogitsWarper(values["min_p"]))
-    if values["typical_p"] is not None and values["typical_p"] < 1.0:
-        warpers.append(processors.TypicalLogitsWarper(values["typical_p"]))
+    if temperature not in (None, 1.0):
+        warpers.append(processors.TemperatureLogitsWarper(float(temperature)))
+    if top_k:
+        warpers.append(processors.TopKLogitsWarper(top_k))
+    if top_p is not None and top_p < 1.0:
+        warpers.append(processors.TopPLogitsWarper(top_p))
+    if min_p is not None:
+        warpers.append(processors.MinPLogitsWarper(min_p))
+    if typical_p is not None and typical_p < 1.0:
+        warpers.append(processors.TypicalLogitsWarper(typical_p))
     return warpers

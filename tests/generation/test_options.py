@@ -9,7 +9,6 @@ from transformers import GenerationConfig
 from convmodel.generation.options import (
     ALLOWED,
     DECODING_DEFAULTS,
-    EXTRA_OPTIONS,
     NEUTRAL,
     PRESETS,
     SUPPORTED_OPTIONS,
@@ -22,6 +21,7 @@ from convmodel.generation.options import (
     engine_supports,
     reply_budget,
 )
+from convmodel.generation.penalties import OPTIONS
 from convmodel.models.conversation_model import ConversationModel
 
 SEP, POSITIONS = 2, 64
@@ -151,7 +151,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_that_there_is(name: str, hi
 
 
 def test_every_option_that_is_checked_or_followed_has_a_name_that_is_known() -> None:
-    check_names(dict.fromkeys([*ALLOWED, *SUPPORTED_OPTIONS, *EXTRA_OPTIONS, *DECODING_DEFAULTS, *NEUTRAL]))
+    check_names(dict.fromkeys([*ALLOWED, *SUPPORTED_OPTIONS, *OPTIONS, *DECODING_DEFAULTS, *NEUTRAL]))
 
 
 # Presets
@@ -215,7 +215,7 @@ def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transfo
         assert not engine_supports(how), name
 
 
-@pytest.mark.parametrize("ours", [dict([one]) for one in zip(EXTRA_OPTIONS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
+@pytest.mark.parametrize("ours", [dict([one]) for one in zip(OPTIONS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
 @pytest.mark.parametrize("theirs", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
 def test_an_option_of_ours_with_beams_is_an_error(
     ours: dict[str, Any], theirs: dict[str, Any], model: ConversationModel
