@@ -3,11 +3,13 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmodel.cli.command import Command
 from convmodel.cli.commands import serve
-from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
+from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
 from convmodel.cli.responder_options import add_load_options, add_responder_options, open_all, print_choices
 from convmodel.errors import require_extra
 
@@ -84,9 +86,9 @@ def _run_with_model(options: Namespace, token: str, api: str | None, store: "Sto
     prepare_process()
     key, keys = own_key()
     settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
-    said = policy_options(options)
+    check_policy_options(options)
     with open_all(options) as opened:
-        policy = open_policy(said, device=options.device)
+        policy = open_policy(options, device=options.device)
         service = serve.make_service(
             options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
         )
@@ -97,17 +99,12 @@ def _run_with_model(options: Namespace, token: str, api: str | None, store: "Sto
 
 
 async def _run_bot(token: str, settings: "BotSettings", store: "Store", service: "Service | None" = None) -> None:
-    from contextlib import AsyncExitStack
-    from dataclasses import replace
-
-    from convmodel.serving.telegram.bot import run_bot, until_signal
+    from convmodel.serving.telegram.bot import run_bot, signal_event
     from convmodel.serving.telegram.embedded_server import serving_here
 
-    async with AsyncExitStack() as stack:
-        ending = stack.enter_context(until_signal())
-        if service is not None:
-            settings = replace(settings, url=await stack.enter_async_context(serving_here(service)))
-        await run_bot(token, settings, store, ending=ending)
+    ending = signal_event()
+    async with nullcontext(settings.url) if service is None else serving_here(service) as url:
+        await run_bot(token, replace(settings, url=url), store, ending=ending)
 
 
 def _check_no_model_options(options: Namespace) -> None:

@@ -16,10 +16,8 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
-"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress.
-
-The number is generous for an earlier request, since a server may notice late that a client has disconnected.
-"""
+"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress, for
+which the number is generous, since a server may notice late that a client has disconnected."""
 
 FAULTS = 2
 """Retries after an internal error of the server."""
@@ -47,11 +45,11 @@ class ServerUnavailable(Exception):
 
 
 class Refused(Exception):
-    """The server rejects a request.
+    """The server, or a command of the bot, rejects a request.
 
     Args:
         status: HTTP status; 500 and above for an error of the server.
-        message: message for the user.
+        message: message for the user, which says what to do.
         code: error code of the server's API.
     """
 
@@ -81,17 +79,9 @@ class ServerClient:
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._slots = asyncio.Semaphore(at_once)
 
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        key: str | None = None,
-        conflicts: Mapping[str, int] = CONFLICTS,
-    ) -> Any:
+    async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """Send one request, with the retries of `retry_with_backoff`; see `ask_once`."""
-        return await retry_with_backoff(lambda: self.ask_once(method, path, body, key=key), conflicts=conflicts)
+        return await retry_with_backoff(lambda: self.ask_once(method, path, body, key=key))
 
     async def ask_once(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """Send one request without retries, and return the JSON of the response; None for an empty response.
@@ -107,16 +97,13 @@ class ServerClient:
     async def reply(
         self, path: str, body: Mapping[str, Any], *, key: str, piece: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Request a reply once, and read its stream.
+        """Request a reply once, and read its stream; return the body of the response, the `reply` event.
 
         Args:
             path: path of the request.
             body: JSON body of the request.
             key: idempotency key; a repetition with the same key and body is the same request.
             piece: called with each piece of the reply's text.
-
-        Returns:
-            The `reply` event, the response body.
 
         Raises:
             ServerUnavailable: if the server cannot be reached, is overloaded, or the stream ends early.

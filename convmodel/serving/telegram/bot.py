@@ -11,16 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiogram import Bot
+from aiogram import Bot, exceptions
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramNotFound,
-    TelegramRetryAfter,
-    TelegramUnauthorizedError,
-)
 from aiogram.types import BotCommand as MenuEntry
 from aiogram.types import User
 from aiogram.utils.token import TokenValidationError, validate_token
@@ -66,11 +59,7 @@ class BotSettings:
 
 
 def check_token(token: str | None) -> str:
-    """Return a token if it is well-formed.
-
-    Raises:
-        ValueError: if not; the message does not contain the token.
-    """
+    """Return a token if it is well-formed; otherwise raise ValueError, without the token in the message."""
     if not token:
         raise ValueError("there is no token; put the one that @BotFather gave into $TELEGRAM_BOT_TOKEN")
     try:
@@ -81,11 +70,7 @@ def check_token(token: str | None) -> str:
 
 
 def check_address(url: str, *, what: str) -> str:
-    """Return an HTTP address without its trailing slash.
-
-    Raises:
-        ValueError: for any other address.
-    """
+    """Return an HTTP address without its trailing slash; raise ValueError for any other address."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -99,11 +84,7 @@ def check_address(url: str, *, what: str) -> str:
 async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
     """Answer messages until `ending` is set, then finish the tasks in progress.
 
-    Args:
-        token: see `check_token`.
-        settings: settings of the bot.
-        store: storage of the bot's state; see `single_instance_lock`.
-        ending: event that ends the bot.
+    The caller checks the token by `check_token`, and holds the `single_instance_lock` of the store.
 
     Raises:
         TokenRefused: if the Bot API rejects the token.
@@ -130,7 +111,7 @@ async def _run(token: str, settings: BotSettings, store: Store) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         server = ServerClient(session, settings.url, key=settings.key)
         state = BotState(store, bot=bot.id)
-        await state.open()
+        await state.create_tables()
         characters = await _start(bot, server, settings.url)
         pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
         chats = ChatWorkers(BotContext(state, server, Sender(bot, pace), characters))
@@ -143,15 +124,13 @@ async def _run(token: str, settings: BotSettings, store: Store) -> None:
             await chats.close(grace=settings.grace)
 
 
-@contextlib.contextmanager
-def until_signal() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set."""
+def signal_event() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set."""
     ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows
         for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, ending.set)
-    yield ending
+            asyncio.get_running_loop().add_signal_handler(signal_number, ending.set)
+    return ending
 
 
 async def _start(bot: Bot, server: ServerClient, url: str) -> int:
@@ -160,7 +139,7 @@ async def _start(bot: Bot, server: ServerClient, url: str) -> int:
     menu = [MenuEntry(command=command.name, description=command.help[:256]) for command in COMMANDS]
     try:
         await bot.set_my_commands(menu, request_timeout=TIMEOUT)
-    except (TelegramAPIError, ClientDecodeError) as error:
+    except exceptions.AiogramError as error:
         LOG.warning("setting the menu of commands failed: %s", type(error).__name__)
     about = await _about(server, url)
     LOG.info("@%s answers with %s", me.username, about.get("title") or about.get("model") or "a model")
@@ -172,11 +151,11 @@ async def _me(bot: Bot) -> User:
     while True:
         try:
             return await bot.me()
-        except (TelegramUnauthorizedError, TelegramNotFound):
+        except (exceptions.TelegramUnauthorizedError, exceptions.TelegramNotFound):
             raise TokenRefused from None
-        except TelegramRetryAfter as error:
+        except exceptions.TelegramRetryAfter as error:
             await asyncio.sleep(error.retry_after)
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except exceptions.AiogramError as error:
             LOG.warning("the Bot API does not answer: %s", type(error).__name__)
             await waits.asleep()
 

@@ -2,21 +2,23 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from convmodel.responders.option_values import parse_value, show_value
 from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_option, unknown_command
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
-from convmodel.serving.telegram.api_client import Refused
-from convmodel.serving.telegram.messages import split
-from convmodel.serving.telegram.replies import BotContext, current_conversation, request_reply, send_settings
+from convmodel.serving.telegram.api_client import Refused, retry_with_backoff
+from convmodel.serving.telegram.replies import (
+    BotContext,
+    answer,
+    answer_with_reply,
+    current_conversation,
+    send_settings,
+)
 from convmodel.serving.telegram.state import ChatSettings, chat_settings, conversations
 from convmodel.serving.telegram.task_queue import Task
-
-
-class CommandError(ValueError):
-    """An invalid command; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class BotCommand:
         name: the name after the slash.
         arguments: syntax of the arguments.
         help: description.
-        run: executes the command, and returns the messages of the answer, which are stored then; must be idempotent,
-            because a restart may repeat it. Raises CommandError, Refused.
+        run: executes the command, stores the answer and returns its messages; must be idempotent, because a restart
+            may repeat it. Raises Refused, for an invalid command too.
     """
 
     name: str
@@ -47,31 +49,18 @@ async def answer_command(context: BotContext, task: Task) -> list[str]:
     name, rest = task.command
     try:
         return await find(name).run(context, task, rest)
-    except CommandError as error:
-        return await _answer(context, task, str(error))
     except Refused as error:
         if error.status == 404:  # the conversation expired or was deleted on the server
-            return await _answer(context, task, texts.GONE, conversation=None)
-        return await _answer(context, task, error.user_message(texts.NOT_DONE))
-
-
-async def _answer(context: BotContext, task: Task, text: str, **changes: Any) -> list[str]:
-    """Store an answer, and changes to the `ChatSettings` of the chat; return the messages of the answer."""
-    parts = split(text)
-    await context.state.write(task_queue.store_answer, task, parts, **changes)
-    return parts
+            return await answer(context, task, texts.GONE, conversation=None)
+        return await answer(context, task, error.user_message(texts.NOT_DONE))
 
 
 def find(name: str) -> BotCommand:
-    """Return the command of a name.
-
-    Raises:
-        CommandError: for an unknown name; suggests the nearest.
-    """
+    """Return the command of a name; raise Refused for an unknown name, with the nearest."""
     names = [command.name for command in COMMANDS]
     if name.lower() in names:
         return COMMANDS[names.index(name.lower())]
-    raise CommandError(_capitalize(unknown_command(name, names)))
+    raise Refused(400, _capitalize(unknown_command(name, names)))
 
 
 def _capitalize(message: str) -> str:
@@ -79,19 +68,19 @@ def _capitalize(message: str) -> str:
 
 
 async def _start(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await _answer(context, task, texts.HELLO)
+    return await answer(context, task, texts.HELLO)
 
 
 async def _help(context: BotContext, task: Task, rest: str) -> list[str]:
     if rest:
         command = find(rest.removeprefix("/"))
-        return await _answer(context, task, f"{command.usage}\n{command.help}")
+        return await answer(context, task, f"{command.usage}\n{command.help}")
     lines = [f"{command.usage} - {command.help}" for command in COMMANDS]
-    return await _answer(context, task, "\n".join([*lines, "", texts.HINTS]))
+    return await answer(context, task, "\n".join([*lines, "", texts.HINTS]))
 
 
 async def _reset(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await _answer(context, task, "A new conversation; persona and options stay.", conversation=None)
+    return await answer(context, task, "A new conversation; persona and options stay.", conversation=None)
 
 
 async def _forget(context: BotContext, task: Task, rest: str) -> list[str]:
@@ -102,41 +91,40 @@ async def _forget(context: BotContext, task: Task, rest: str) -> list[str]:
             if error.status != 404:
                 raise
     await context.state.write(task_queue.forget, task, [texts.FORGOTTEN])
-    await context.state.clean()
+    await context.state.store.clean()
     return [texts.FORGOTTEN]
 
 
 async def _undo(context: BotContext, task: Task, rest: str) -> list[str]:
     conversation = (await context.state.read(chat_settings, task.chat)).conversation
     if conversation is None:
-        raise CommandError(texts.NOTHING_TO_UNDO)
+        raise Refused(400, texts.NOTHING_TO_UNDO)
     path = f"/conversations/{conversation}"
     plan = task.plan
     if plan is None:
         # The version to undo is stored first, so that a repetition after a restart does not undo another exchange.
         current = await context.server.ask("GET", path)
         if not current["turns"]:
-            raise CommandError(texts.NOTHING_TO_UNDO)
+            raise Refused(400, texts.NOTHING_TO_UNDO)
         plan = {"version": current["version"], "turns": len(current["turns"])}
         await context.state.write(task_queue.change_task, task, plan=plan)
     try:
         body = {"version": plan["version"]}
-        after = (await context.server.ask("POST", f"{path}/undo", body, conflicts={}))["conversation"]
+        undo = partial(context.server.ask_once, "POST", f"{path}/undo", body)
+        after = (await retry_with_backoff(undo, conflicts={}))["conversation"]
     except Refused as error:
         if error.code != "conflict":
             raise
         after = await context.server.ask("GET", path)
         if after["version"] != plan["version"] + 1 or len(after["turns"]) >= plan["turns"]:
-            raise CommandError(texts.CHANGED_ELSEWHERE) from None
+            raise Refused(400, texts.CHANGED_ELSEWHERE) from None
     left = len(after["turns"])
     noun, verb = ("turn", "is") if left == 1 else ("turns", "are")
-    return await _answer(context, task, f"Taken back; {left or 'no'} {noun} {verb} left.")
+    return await answer(context, task, f"Taken back; {left or 'no'} {noun} {verb} left.")
 
 
 async def _retry(context: BotContext, task: Task, rest: str) -> list[str]:
-    parts = await request_reply(context, task)
-    await context.state.write(task_queue.store_answer, task, parts)
-    return parts
+    return await answer_with_reply(context, task)
 
 
 async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
@@ -152,11 +140,11 @@ async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
     try:
         persona = edit_persona(persona, rest)
     except ValueError as error:
-        raise CommandError(_capitalize(str(error))) from None
+        raise Refused(400, _capitalize(str(error))) from None
     shown = "\n".join(persona) or f"{_capitalize(NO_PERSONA)}."
     if rest:
         return await _changed(context, task, replace(settings, persona=persona), shown)
-    return await _answer(context, task, shown)
+    return await answer(context, task, shown)
 
 
 async def _set(context: BotContext, task: Task, rest: str) -> list[str]:
@@ -168,18 +156,18 @@ async def _set(context: BotContext, task: Task, rest: str) -> list[str]:
         # Options of the model that the API does not accept are not shown.
         settable = [(key, *shown) for key, shown in in_effect.items() if key in about.get("option_help", {})]
         lines = [f"{key} = {show_value(value)} ({source})" for key, value, source in settable]
-        return await _answer(context, task, "\n".join(lines))
+        return await answer(context, task, "\n".join(lines))
     if not value:
         if name not in about.get("option_help", {}):
-            raise CommandError(f"There is no option {name}; /set lists those in effect")
-        return await _answer(context, task, _shown(name, in_effect))
+            raise Refused(400, f"There is no option {name}; /set lists those in effect")
+        return await answer(context, task, _shown(name, in_effect))
     options = dict(settings.options)
     if value != "default":
         options[name] = parse_value(value)
     elif name in options:
         del options[name]
     else:
-        raise CommandError(f"{name} was not set")
+        raise Refused(400, f"{name} was not set")
     settings = replace(settings, options=options)
     return await _changed(context, task, settings, _shown(name, _in_effect(about, settings)))
 
@@ -191,7 +179,7 @@ async def _preset(context: BotContext, task: Task, rest: str) -> list[str]:
     if rest:
         if rest != "off" and rest not in presets:
             known = f"there are {', '.join(presets)}" if presets else "this model has none"
-            raise CommandError(f"There is no preset {rest!r}; {known}")
+            raise Refused(400, f"There is no preset {rest!r}; {known}")
         shown = "No preset: the model's own options." if rest == "off" else f"Preset {rest}."
         return await _changed(context, task, replace(settings, preset=rest, options={}), shown)
     current = about.get("preset") if settings.preset is None else settings.preset
@@ -200,14 +188,14 @@ async def _preset(context: BotContext, task: Task, rest: str) -> list[str]:
         + ", ".join(f"{key}={show_value(value)}" for key, value in options.items())
         for name, options in presets.items()
     ]
-    return await _answer(context, task, "\n".join(lines) or "This model has no presets.")
+    return await answer(context, task, "\n".join(lines) or "This model has no presets.")
 
 
 async def _changed(context: BotContext, task: Task, settings: ChatSettings, shown: str) -> list[str]:
     """Send changed settings to the conversation; settings that the server rejects are not stored."""
     conversation = await current_conversation(context, task)
     changes = await send_settings(context, conversation, settings)
-    return await _answer(context, task, shown, **changes)
+    return await answer(context, task, shown, **changes)
 
 
 def _in_effect(about: Mapping[str, Any], settings: ChatSettings) -> dict[str, tuple[Any, str]]:

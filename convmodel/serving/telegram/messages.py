@@ -47,7 +47,7 @@ def clean(text: str) -> str:
 
 
 def split(text: str, *, limit: int = LIMIT) -> list[str]:
-    """Split a text into messages.
+    """Split a text into non-empty messages; a blank text has none.
 
     Only white space at the ends of messages is lost, where Telegram would remove it too. Grapheme clusters are not
     split, unless one alone exceeds the limit.
@@ -55,9 +55,6 @@ def split(text: str, *, limit: int = LIMIT) -> list[str]:
     Args:
         text: text of any length.
         limit: maximum length of a message in UTF-16 code units, at least 2.
-
-    Returns:
-        Non-empty texts; an empty list for a blank text.
     """
     text = clean(text).strip()
     parts = []

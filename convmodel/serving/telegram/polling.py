@@ -4,14 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from aiogram import Bot
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramConflictError,
-    TelegramRetryAfter,
-    TelegramUnauthorizedError,
-)
+from aiogram import Bot, exceptions
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
@@ -40,14 +33,7 @@ class GetUpdates(TelegramMethod[list[Any]]):
 
 
 class Poller:
-    """Receives and stores updates.
-
-    Args:
-        bot: client of the Bot API.
-        state: storage of the updates and of the offset that confirms them.
-        chats: workers to wake for the new tasks.
-        seconds: long-polling timeout.
-    """
+    """Receives and stores updates, and wakes the workers of their chats; `seconds` is the long-polling timeout."""
 
     def __init__(self, bot: Bot, state: BotState, chats: ChatWorkers, *, seconds: int = 30) -> None:
         self._bot = bot
@@ -58,11 +44,7 @@ class Poller:
         self._pruned = 0.0
 
     async def run(self) -> None:
-        """Poll for ever.
-
-        Raises:
-            TokenRefused: if the Bot API rejects the token.
-        """
+        """Poll until the Bot API rejects the token, which raises TokenRefused."""
         waits = backoff()
         for chat in await self._state.read(task_queue.chats_to_do):
             self._chats.wake(chat)
@@ -74,14 +56,14 @@ class Poller:
                     request_timeout=self._seconds + TIMEOUT,
                 )
                 following = await self._take_in(raw)
-            except TelegramUnauthorizedError:
+            except exceptions.TelegramUnauthorizedError:
                 raise TokenRefused from None
-            except TelegramRetryAfter as error:
+            except exceptions.TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
-            except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is unavailable
+            except (exceptions.AiogramError, OSError) as error:  # OSError: the store is unavailable
                 # Only the text of a conflict (a second program with the token, or a webhook) is safe to log: other
                 # messages may contain the URL and with it the token.
-                detail = error.message if isinstance(error, TelegramConflictError) else ""
+                detail = error.message if isinstance(error, exceptions.TelegramConflictError) else ""
                 LOG.warning("no updates: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:

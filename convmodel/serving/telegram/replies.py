@@ -11,7 +11,7 @@ from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, ServerClient, retry_with_backoff
 from convmodel.serving.telegram.drafts import DraftUpdater
-from convmodel.serving.telegram.messages import split
+from convmodel.serving.telegram.messages import clean, split
 from convmodel.serving.telegram.sending import ChatUnavailable, MessageRejected, Sender
 from convmodel.serving.telegram.state import BotState, ChatSettings, begin_conversation, change_chat, chat_settings
 from convmodel.serving.telegram.task_queue import Task
@@ -67,8 +67,15 @@ async def send_settings(context: BotContext, conversation: str, settings: ChatSe
     return body
 
 
-async def request_reply(context: BotContext, task: Task) -> list[str]:
-    """Return the messages that answer a turn or a /retry.
+async def answer(context: BotContext, task: Task, text: str, **changes: Any) -> list[str]:
+    """Store the answer to a task, and changes to the `ChatSettings` of its chat; return the messages of the answer."""
+    parts = split(text)
+    await context.state.write(task_queue.store_answer, task, parts, **changes)
+    return parts
+
+
+async def answer_with_reply(context: BotContext, task: Task) -> list[str]:
+    """Request the reply to a turn or a /retry, and store it; return its messages.
 
     If this program or the server ended during generation, the server has stored the partial reply. The repeated
     request, with the same key, returns it; then a new request, whose attempt number is stored first, generates the
@@ -81,7 +88,7 @@ async def request_reply(context: BotContext, task: Task) -> list[str]:
                 response = await _request(context, task, draft)
             except Refused as error:
                 if error.status != 404 or _path(task) != "turns" or missing == ATTEMPTS:
-                    return split(error.user_message(texts.FAILED))
+                    return await answer(context, task, error.user_message(texts.FAILED))
                 missing += 1  # the conversation expired or was deleted on the server
                 LOG.warning("update %s: its conversation no longer exists on the server", task.update)
                 await context.state.write(change_chat, task.chat, conversation=None)
@@ -89,7 +96,8 @@ async def request_reply(context: BotContext, task: Task) -> list[str]:
             reply = response.get("reply") or {}
             cut_off = reply.get("finish") == "cancelled"
             if not cut_off or task.attempt >= ATTEMPTS or await context.state.read(task_queue.is_stopped, task):
-                return split(str(reply.get("text") or "")) or [texts.STOPPED if cut_off else texts.EMPTY]
+                text = clean(str(reply.get("text") or "")).strip()
+                return await answer(context, task, text or (texts.STOPPED if cut_off else texts.EMPTY))
             plan = {"path": "reply" if response.get("waiting") is True else "retry"}
             task = replace(task, plan=plan, attempt=task.attempt + 1)
             await context.state.write(task_queue.change_task, task, plan=plan, attempt=task.attempt)

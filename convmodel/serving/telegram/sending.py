@@ -3,19 +3,8 @@
 import asyncio
 import logging
 
-from aiogram import Bot
+from aiogram import Bot, exceptions
 from aiogram.enums import ChatAction
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramEntityTooLarge,
-    TelegramForbiddenError,
-    TelegramMigrateToChat,
-    TelegramNetworkError,
-    TelegramRetryAfter,
-    TelegramServerError,
-    TelegramUnauthorizedError,
-)
 from aiogram.methods import SendChatAction, SendMessage, SendMessageDraft
 from aiogram.types import LinkPreviewOptions, ReplyParameters
 
@@ -77,16 +66,16 @@ class Sender:
             try:
                 await self._bot(_message(chat, text, thread, answers), request_timeout=TIMEOUT)
                 return
-            except TelegramMigrateToChat:
+            except exceptions.TelegramMigrateToChat:
                 raise
-            except TelegramForbiddenError:
+            except exceptions.TelegramForbiddenError:
                 raise ChatUnavailable from None
-            except TelegramUnauthorizedError:
+            except exceptions.TelegramUnauthorizedError:
                 raise TokenRefused from None
-            except TelegramRetryAfter as error:
+            except exceptions.TelegramRetryAfter as error:
                 LOG.warning("Telegram requests a pause of %s seconds", error.retry_after)
                 await asyncio.sleep(error.retry_after)
-            except (TelegramAPIError, ClientDecodeError) as error:
+            except exceptions.AiogramError as error:
                 if _is_accepted(error):
                     return
                 if _is_temporary(error):
@@ -112,7 +101,7 @@ class Sender:
         try:
             await self._bot(method, request_timeout=TIMEOUT)
             return True
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except exceptions.AiogramError as error:
             LOG.debug("%s failed: %s", type(method).__name__, type(error).__name__)
             return False
 
@@ -132,9 +121,10 @@ def _message(chat: int, text: str, thread: int | None, answers: int | None) -> S
 
 def _is_accepted(error: Exception) -> bool:
     """Return whether an undecodable response reports success."""
-    return isinstance(error, ClientDecodeError) and isinstance(error.data, dict) and error.data.get("ok") is True
+    data = error.data if isinstance(error, exceptions.ClientDecodeError) else None
+    return isinstance(data, dict) and data.get("ok") is True
 
 
 def _is_temporary(error: Exception) -> bool:
-    temporary = isinstance(error, TelegramNetworkError | TelegramServerError | ClientDecodeError)
-    return temporary and not isinstance(error, TelegramEntityTooLarge)
+    temporary = (exceptions.TelegramNetworkError, exceptions.TelegramServerError, exceptions.ClientDecodeError)
+    return isinstance(error, temporary) and not isinstance(error, exceptions.TelegramEntityTooLarge)

@@ -1,7 +1,7 @@
 """Database tables of the bot's state, and operations on the chats and their settings."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -29,9 +29,9 @@ CHATS = sa.Table(
     sa.Column("conversation", sa.String(64)),  # current conversation; NULL before the first turn and after /reset
     sa.Column("persona", Json),
     sa.Column("preset", sa.String(200)),
-    sa.Column("options", Json, nullable=False),
-    sa.Column("told", sa.Boolean, nullable=False),  # whether the settings were sent to the conversation
-    sa.Column("left", sa.Boolean, nullable=False),  # whether the bot may not write to the chat
+    sa.Column("options", Json, nullable=False, default=dict),
+    sa.Column("told", sa.Boolean, nullable=False, default=True),  # whether the settings were sent to the conversation
+    sa.Column("left", sa.Boolean, nullable=False, default=False),  # whether the bot may not write to the chat
 )
 
 CONVERSATIONS = sa.Table(
@@ -56,14 +56,14 @@ UPDATES = sa.Table(
     sa.Column("text", sa.Text),  # NULL when the task is done
     sa.Column("message", sa.BigInteger),
     sa.Column("thread", sa.BigInteger),
-    sa.Column("group", sa.Boolean, nullable=False),
+    sa.Column("group", sa.Boolean, nullable=False, default=False),
     sa.Column("received", sa.Float, nullable=False),  # seconds since 1970
     sa.Column("first", sa.BigInteger),  # first update of the task, possibly this one; NULL while the update waits
-    sa.Column("attempt", sa.Integer, nullable=False),  # number of the current request to the server
+    sa.Column("attempt", sa.Integer, nullable=False, default=0),  # number of the current request to the server
     sa.Column("plan", Json),  # details of the request of this attempt; NULL for the first
-    sa.Column("stopped", sa.Boolean, nullable=False),  # whether the user has stopped the reply
+    sa.Column("stopped", sa.Boolean, nullable=False, default=False),  # whether the user has stopped the reply
     sa.Column("parts", Json),  # messages of the answer; NULL before they are known, and when all are sent
-    sa.Column("sent", sa.Integer, nullable=False),  # number of parts that Telegram has accepted
+    sa.Column("sent", sa.Integer, nullable=False, default=0),  # number of parts that Telegram has accepted
     sa.Column("done", sa.Float),  # seconds since 1970; NULL while the task is open
     sa.UniqueConstraint("bot", "update", name="telegram_updates_once"),
     sa.Index("telegram_updates_to_do", "bot", "chat", "done"),
@@ -103,27 +103,23 @@ class BotState:
 
     def __init__(self, store: Store, *, bot: int) -> None:
         self.bot = bot
-        self._store = store
+        self.store = store
 
-    async def open(self) -> None:
-        """Create the tables if there are none."""
-        await self._store.awrite(METADATA.create_all)
+    async def create_tables(self) -> None:
+        """Create the tables that do not exist yet."""
+        await self.store.awrite(METADATA.create_all)
 
     async def read(
         self, operation: Callable[Concatenate[sa.Connection, int, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run an operation that changes nothing."""
-        return await self._store.aread(lambda connection: operation(connection, self.bot, *args, **kwargs))
+        return await self.store.aread(lambda connection: operation(connection, self.bot, *args, **kwargs))
 
     async def write(
         self, operation: Callable[Concatenate[sa.Connection, int, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run an operation, and commit it to disk or not at all."""
-        return await self._store.awrite(lambda connection: operation(connection, self.bot, *args, **kwargs))
-
-    async def clean(self) -> None:
-        """Wipe deleted text from the store's files."""
-        await self._store.clean()
+        return await self.store.awrite(lambda connection: operation(connection, self.bot, *args, **kwargs))
 
 
 def of_chat(table: sa.Table, bot: int, chat: int) -> sa.ColumnElement[bool]:
@@ -143,8 +139,7 @@ def chat_settings(connection: sa.Connection, bot: int, chat: int) -> ChatSetting
 def change_chat(connection: sa.Connection, bot: int, /, chat: int, **values: Any) -> None:
     """Change some of the `ChatSettings` of a chat."""
     if not connection.execute(sa.update(CHATS).where(of_chat(CHATS, bot, chat)).values(values)).rowcount:
-        row = {"bot": bot, "chat": chat, **asdict(ChatSettings()), **values}
-        connection.execute(sa.insert(CHATS).values(row))
+        connection.execute(sa.insert(CHATS).values(bot=bot, chat=chat, **values))
 
 
 def begin_conversation(connection: sa.Connection, bot: int, chat: int, conversation: str) -> None:

@@ -29,12 +29,9 @@ class Task:
 
     Args:
         update: id of the first message's update; identifies the task.
-        chat: id of the chat.
-        kind: see `updates.Kind`.
+        chat, kind, thread, group: see `updates.UpdateRequest`.
         text: the texts of all messages, one per line; for a command, its name and arguments.
         message: id of the last message.
-        thread: id of the topic in the chat; None for a chat without topics.
-        group: whether the chat is a group.
         attempt: number of requests to the server whose reply was cut off.
         plan: details of the current request; None for the first request.
         parts: messages of the answer; None before they are known.
@@ -71,14 +68,9 @@ def next_offset(connection: Connection, bot: int) -> int | None:
 def take_in(
     connection: Connection, bot: int, received: Sequence[tuple[int, UpdateRequest | None]], *, offset: int
 ) -> list[int]:
-    """Store new updates and the offset that confirms them; skip updates that are stored already.
+    """Store new updates, by id, and the offset that confirms them; return the chats with new tasks.
 
-    Args:
-        received: update ids, and the requests of the updates.
-        offset: the next offset.
-
-    Returns:
-        The chats with new tasks.
+    Updates that are stored already are skipped.
     """
     where = and_(UPDATES.c.bot == bot, UPDATES.c.update.in_([id for id, _ in received]))
     known = set(connection.scalars(select(UPDATES.c.update).where(where)))
@@ -114,11 +106,10 @@ def _apply(connection: Connection, bot: int, request: UpdateRequest) -> None:
 
 def _columns(request: UpdateRequest | None) -> dict[str, Any]:
     now = time.time()
-    columns: dict[str, Any] = {"received": now, "attempt": 0, "sent": 0, "stopped": False, "group": False}
     if request is None or not request.to_do:
-        return columns | {"done": now}
-    columns |= {"chat": request.chat, "kind": request.kind, "text": request.text, "group": request.group}
-    return columns | {"message": request.message, "thread": request.thread}
+        return {"received": now, "done": now}
+    names = ("chat", "kind", "text", "group", "message", "thread")
+    return {"received": now, **{name: getattr(request, name) for name in names}}
 
 
 def prune(connection: Connection, bot: int) -> None:
@@ -140,8 +131,7 @@ def chats_to_do(connection: Connection, bot: int) -> list[int]:
 def next_task(connection: Connection, bot: int, chat: int, *, characters: int) -> Task | None:
     """Return the next task of a chat: the one in progress, or the oldest message and following ones of its kind.
 
-    Args:
-        characters: maximum length of a turn; longer sequences of messages become several tasks.
+    A turn has at most that many characters; longer sequences of messages become several tasks.
     """
     rows = connection.execute(select(UPDATES).where(_open(bot, chat)).order_by(UPDATES.c.number)).all()
     members = [row for row in rows if row.first is not None]

@@ -93,23 +93,17 @@ async def _addressed(message: Message, bot: Bot) -> bool | dict[str, str]:
     if sender is None or (sender.is_bot and message.sender_chat is None):
         return False
     text = message.text or ""
-    command_for = _command_target(text)
-    if command_for is not None and command_for.lower() != (me.username or "").lower():
+    to_name = re.match(r"/[^/@\s]\w*@(\w+)", text)  # a command with the name of a bot, such as /help@name
+    if to_name is not None and to_name[1].lower() != (me.username or "").lower():
         return False
     if message.chat.type == ChatType.PRIVATE:
         return {"spoken": text}
     mentions = [entity for entity in message.entities or [] if _is_mention(entity, text, me.id, me.username or "")]
     original = message.reply_to_message
     replied = original is not None and original.from_user is not None and original.from_user.id == me.id
-    if mentions or replied or command_for is not None:
+    if mentions or replied or to_name is not None:
         return {"spoken": _remove_mentions(text, mentions)}
     return False
-
-
-def _command_target(text: str) -> str | None:
-    """Return the bot name in a command such as /help@name; None if there is none."""
-    match = re.match(r"/[^/@\s]\w*@(\w+)", text)
-    return match[1] if match else None
 
 
 def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> bool:
@@ -120,17 +114,13 @@ def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> boo
 
 def _remove_mentions(text: str, mentions: list[MessageEntity]) -> str:
     """Remove mentions of the bot from a text; offsets are in UTF-16 code units."""
-    raw = text.encode("utf-16-le", "surrogatepass")
+    codec = ("utf-16-le", "surrogatepass")
+    raw = text.encode(*codec)
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
-        before = raw[: 2 * entity.offset]
-        after = raw[2 * (entity.offset + entity.length) :]
-        raw = (_decode(before).rstrip() + _decode(after)).encode("utf-16-le", "surrogatepass")
+        before = raw[: 2 * entity.offset].decode(*codec).rstrip()
+        raw = before.encode(*codec) + raw[2 * (entity.offset + entity.length) :]
     begins_with_mention = any(entity.offset == 0 for entity in mentions)
-    return _decode(raw).lstrip(" ,:;" if begins_with_mention else None).strip()
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode("utf-16-le", "surrogatepass")
+    return raw.decode(*codec).lstrip(" ,:;" if begins_with_mention else None).strip()
 
 
 def _request(kind: Kind, message: Message, text: str) -> UpdateRequest:

@@ -77,7 +77,7 @@ class Served:
 
     async def __aenter__(self) -> "Served":
         app = create_app(new_service(self.responder, title="a fake", keys=self._keys, store=self._store))
-        self._kept = app.state.conversations.conversations
+        self._kept = app.state.turns.conversations
         self._server = uvicorn.Server(
             uvicorn.Config(Faulty(app, self), log_config=None, port=0, lifespan="on", ws="none")
         )
