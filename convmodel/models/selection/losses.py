@@ -36,7 +36,7 @@ def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: 
         scores: (B, C) scores of the candidates.
         mask: (B, C), true for candidates of the pool, which include the response.
         gold: (B,) columns of the responses.
-        label_smoothing: from 0 to 1, the share of the target that is spread over the candidates of the pool.
+        label_smoothing: see `in_batch_loss`.
 
     Returns:
         (B,) losses in nats.

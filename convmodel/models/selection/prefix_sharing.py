@@ -40,8 +40,7 @@ def shared_states(
 
     Args:
         transformer: the GPT-2; in training mode a context has the same dropout for all its candidates.
-        contexts: B rows, at least one.
-        pools: for each context C rows that follow it, at least one.
+        contexts, pools: B rows, and for each of them C rows that follow it; at least one.
         tokens: largest number of tokens computed at once, unless a context with one candidate has more.
         recompute: see `encoder.encode_in_batches`.
 
@@ -49,14 +48,13 @@ def shared_states(
         (B, C, D) hidden states after the last layer norm.
     """
     layers = RaggedGPT2Layers(transformer)
-    device = transformer.device
     states: list[Tensor] = []
     order: list[int] = []
     for parts in _chunks(contexts, pools, tokens):
-        chunk = _Chunk([(contexts[b], pools[b][first:stop]) for b, first, stop in parts], transformer, device)
+        chunk = _Chunk([(contexts[b], pools[b][first:stop]) for b, first, stop in parts], transformer)
         states.append(checkpoint(chunk.forward, layers, use_reentrant=False) if recompute else chunk.forward(layers))
         order += [b * len(pools[0]) + c for b, first, stop in parts for c in range(first, stop)]
-    inverse = torch.from_numpy(np.argsort(order)).to(device)
+    inverse = torch.from_numpy(np.argsort(order)).to(transformer.device)
     return torch.cat(states)[inverse].view(len(contexts), len(pools[0]), -1)
 
 
@@ -123,17 +121,10 @@ class _Runs:
 
 
 class _Chunk:
-    """The tokens of some contexts, followed by the tokens of their candidates.
+    """The tokens of some contexts, followed by the tokens of their candidates, of which each has at least one."""
 
-    Args:
-        items: contexts, each with at least one candidate.
-        transformer: the GPT-2.
-        device: the device of the GPT-2.
-    """
-
-    def __init__(
-        self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model, device: torch.device
-    ) -> None:
+    def __init__(self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model) -> None:
+        device = transformer.device
         candidates = [row for _, pool in items for row in pool]
         rows = [context for context, _ in items] + candidates
         lengths = np.array([len(row) for row in rows])

@@ -29,12 +29,7 @@ def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 
 
 class PolyContext(nn.Module):
-    """Computes the M vectors of a context.
-
-    Args:
-        width: D, the width of the hidden states.
-        num_codes: M, the number of vectors.
-        kind: source of the vectors, see `PolyType`.
+    """Computes the `num_codes` = M vectors of a context from hidden states of width D.
 
     Raises:
         ValueError: for `num_codes` below 1, or an unknown kind.
@@ -53,13 +48,9 @@ class PolyContext(nn.Module):
         self.codes = nn.Parameter(torch.randn(num_codes, width) * width**-0.5) if kind == "learnt" else None
 
     def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, M, D) context vectors and a (B, M) mask of valid ones.
+        """Return (B, M, D) context vectors and a (B, M) mask of valid ones, for (B, T, D) states and a (B, T) mask.
 
         A context shorter than M tokens has fewer valid vectors where they are its first or last tokens.
-
-        Args:
-            hidden: (B, T, D) hidden states.
-            mask: (B, T), nonzero where a token is not padding.
         """
         if self.codes is not None:
             vectors = attend(self.codes, hidden, mask)
@@ -118,7 +109,6 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     Args:
         hidden: (B, T, D) hidden states.
         mask: (B, T), nonzero where a token is not padding; at least one in each row.
-        pooling: the first token, the last token, or the mean of all tokens.
 
     Returns:
         (B, D) vectors.

@@ -1,41 +1,49 @@
 """The contract of all models that score candidates as the next turn, and how they are saved and loaded."""
 
+import importlib
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
 from convmodel.models.folder import checked_source, local_folder, replaced_folder, weights_digest
-from convmodel.models.selection.inputs import Candidates
-from convmodel.models.selection.registry import SELECTOR, STRANGE, WEIGHTS, class_of, load_weights, read_config
+from convmodel.models.selection.inputs import Candidates, Contexts, Personas
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
+
+SELECTOR = "selector.json"
+WEIGHTS = "model.safetensors"
+STRANGE = "is not what this version saves; give a folder made by save_pretrained"
+
+HOMES = {
+    "bi-encoder": ("convmodel.models.selection.bi_encoder", "BiEncoder"),
+    "poly-encoder": ("convmodel.models.selection.poly_encoder", "PolyEncoder"),
+    "cross-encoder": ("convmodel.models.selection.cross_encoder", "CrossEncoder"),
+    "convert": ("convmodel.models.selection.convert.model", "Convert"),
+}
+"""Module and class of each kind of selector, imported when a folder of that kind is loaded."""
 
 
 class Selector(ABC):
     """A model that scores candidates as the reply to a context.
 
     Methods that take texts leave the network in evaluation mode.
-
-    Args:
-        network: the module that holds the weights.
-        tokenizer: the tokenizer of contexts and candidates.
     """
 
     kind: ClassVar[str]
-    """The name of the architecture in saved folders, a key of `registry.HOMES`."""
+    """The name of the architecture in saved folders, a key of `HOMES`."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]] = ConversationTokenizer
-    """The tokenizer class that loads a saved folder's tokenizer."""
 
     def __init__(self, network: nn.Module, tokenizer: TextTokenizer) -> None:
         self.network = network
@@ -55,22 +63,9 @@ class Selector(ABC):
         """Create a selector with new weights from the result of `options`."""
 
     @abstractmethod
-    def score(
-        self,
-        contexts: Sequence[Sequence[str]],
-        candidates: Candidates,
-        *,
-        personas: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
-        """Score candidates.
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
+        """Return the (B, C) float32 scores on the CPU of C candidates for each of B contexts; higher is better.
 
-        Args:
-            contexts: B contexts, each the turns so far, oldest first.
-            candidates: C texts for all contexts, or B pools of C texts each.
-            personas: for each context, sentences about the speaker who replies.
-
-        Returns:
-            (B, C) float32 on the CPU, higher is better.
 
         Raises:
             TypeError, ValueError: for a text that is missing, empty or not a string, or pools of different sizes.
@@ -134,7 +129,6 @@ class Selector(ABC):
         """Load a selector of any kind, or of this class, by folder or Hub name. Only safetensors are read.
 
         Args:
-            name_or_path: a folder written by `save_pretrained`, or a Hub name.
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32, because vectors are stored and scores are compared; or a torch type, or its name;
                 or "int8", for a cross-encoder or ConveRT on a CPU.
@@ -169,7 +163,7 @@ class Selector(ABC):
         return selector
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the weights to a device and a number type, for inference."""
+        """Move the weights, for inference."""
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
@@ -191,11 +185,8 @@ class Selector(ABC):
     def save_pretrained(self, folder: str | os.PathLike[str], *, card: ModelCard | None = None) -> None:
         """Save a folder with weights as safetensors, options, tokenizer and model card.
 
-        The folder is replaced atomically: a reader, or a killed process, leaves the old or the new model, never a mix.
-
-        Args:
-            folder: the target folder; a model that is already there is replaced.
-            card: facts about the model for its README.md.
+        A model that is already there is replaced atomically: a reader, or a killed process, leaves the old or the new
+        model, never a mix. `card` has facts about the model for its README.md.
 
         Raises:
             FileExistsError: when the folder contains files that do not belong to a model.
@@ -224,3 +215,38 @@ class Selector(ABC):
             "even if all candidates are bad.",
         ]
         return "\n\n".join(parts) + "\n"
+
+
+def class_of(kind: str) -> Any:
+    """Return the class of a kind of selector, a key of `HOMES`."""
+    module, name = HOMES[kind]
+    return getattr(importlib.import_module(module), name)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the kind and the options of a saved selector.
+
+    Raises:
+        ValueError: when the file has other contents.
+    """
+    try:
+        config = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
+        if config["kind"] in HOMES and isinstance(config["options"], dict):
+            return cast(dict[str, Any], config)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{folder / SELECTOR}: {STRANGE}")
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the weights of a saved selector.
+
+    Raises:
+        FileNotFoundError, ValueError: when the folder has no weights, or the file is damaged.
+    """
+    try:
+        return load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; give a folder made by save_pretrained") from None
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model again") from error

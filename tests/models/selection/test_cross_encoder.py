@@ -1,20 +1,17 @@
 """Cross-encoders around every kind of encoder, against each pair read alone, and a context that is read once."""
 
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation.cpu import has_vnni
 from convmodel.generation.int8 import is_int8
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
-from convmodel.models.selection.encoder import Architecture, NewEncoder
+from convmodel.models.selection.encoder import Architecture
 from convmodel.models.selection.layout import pad_rows
 from convmodel.models.selection.selector import Selector
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 from tests.models.selection.cross_encoders import CANDIDATES, CONTEXTS, alone, cross, gradients, rows_of
 
@@ -154,16 +151,6 @@ def test_a_bi_encoder_has_no_int8(make_selector: MakeSelector, tmp_path: Path) -
     make_selector(BiEncoder).save_pretrained(tmp_path / "bi")
     with pytest.raises(ValueError, match='dtype="int8": a bi-encoder has no such form; use "auto", "float32"'):
         Selector.from_pretrained(tmp_path / "bi", device="cpu", dtype="int8")
-
-
-def test_a_cross_encoder_is_made_around_a_folder_of_transformers(
-    tokenizer: ConversationTokenizer, tmp_path: Path
-) -> None:
-    sizes = NewEncoder("gpt2", layers=1, heads=2, width=16, positions=32).config(tokenizer)
-    GPT2Model(cast(GPT2Config, sizes)).save_pretrained(tmp_path / "gpt2")
-    tokenizer.save_pretrained(tmp_path / "gpt2")
-    selector = CrossEncoder.from_encoder(tmp_path / "gpt2", max_context=20, max_candidate=12)
-    assert selector.score([["Hello"]], ["I am fine", "No"]).shape == (1, 2)
 
 
 # What is asked wrongly

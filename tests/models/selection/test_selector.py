@@ -14,7 +14,7 @@ from transformers import (
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import HOMES, SELECTOR, Selector, class_of, load_weights, read_config
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 
@@ -113,3 +113,22 @@ def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprin
     assert json.loads(json.dumps(older.options())) == saved["options"]
     older.save_pretrained(tmp_path / "again")
     assert Selector.from_pretrained(tmp_path / "again").fingerprint() == older.fingerprint()
+
+
+@pytest.mark.parametrize("kind", HOMES)
+def test_each_kind_has_a_class_of_that_kind(kind: str) -> None:
+    assert class_of(kind).kind == kind
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "tree", "options": {}}', '{"kind": "convert", "options": []}'])
+def test_another_file_is_refused_by_its_path(tmp_path: Path, text: str) -> None:
+    (tmp_path / SELECTOR).write_text(text)
+    with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
+        read_config(tmp_path)
+    (tmp_path / SELECTOR).write_text(json.dumps({"kind": "convert", "options": {}}))
+    assert read_config(tmp_path) == {"kind": "convert", "options": {}}
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+        load_weights(tmp_path)

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.models.selection.convert.inference import PackedNetwork, is_current
+from convmodel.models.selection.convert.inference import PackedNetwork
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, EightBitEmbedding, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
-from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.encoder import encode_in_batches
 from convmodel.models.selection.layout import EncoderInput
 from convmodel.models.selection.losses import in_batch_loss
-from convmodel.models.selection.registry import WEIGHTS
+from convmodel.models.selection.search.vectors import EncodedContexts
+from convmodel.models.selection.selector import WEIGHTS
 
 MAX_TOKENS = 60
 """Largest number of tokens of a text, as in the paper."""
-
 
 ROWS = 512
 """Number of texts whose last layers are computed at once."""
@@ -51,7 +51,6 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     Args:
         network: the ConveRT network, which reads ids of `tokenizer`.
-        tokenizer: the tokenizer of contexts and candidates.
         extra_contexts: number of earlier messages read beside the newest one; 10 in the paper, 0 for none.
         max_tokens: largest number of tokens of a message, of the extra contexts together, and of a candidate.
 
@@ -122,11 +121,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return {
-            "sizes": asdict(self.convert.sizes),
-            "extra_contexts": self.extra_contexts,
-            "max_tokens": self.max_tokens,
-        }
+        sizes = asdict(self.convert.sizes)
+        return {"sizes": sizes, "extra_contexts": self.extra_contexts, "max_tokens": self.max_tokens}
 
     @property
     def convert(self) -> ConvertNetwork:
@@ -177,18 +173,15 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         label_smoothing: float = 0.2,
         recompute: bool = False,
     ) -> Tensor:
-        """Return the in-batch loss of contexts and their responses.
+        """Return the in-batch loss, a scalar in nats, of B contexts and their B responses, see `in_batch_loss`.
+
+        With extra contexts, it is the sum of the losses of the three context vectors, each over the contexts that have
+        it.
 
         Args:
-            context_rows, candidate_rows: B contexts and their B responses.
             responses: (B,) ids that are equal for equal texts.
             batch: number of batches trained so far, which determines the factor of the cosine, see `scale_at`.
-            label_smoothing: see `in_batch_loss`.
             recompute: see `encoder.encode_in_batches`.
-
-        Returns:
-            Scalar in nats; with extra contexts, the sum of the losses of the three context vectors, each over the
-            contexts that have it.
         """
         vectors, mask = self._context_vectors(context_rows, recompute=recompute)
         candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
@@ -220,17 +213,17 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     def _reduced(self, rows: Sequence[list[int]], *, recompute: bool) -> Tensor:
         """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
-            if self._packed is None or not is_current(self._packed, self.convert):
+            if self._packed is None or not self._packed.is_current(self.convert):
                 self._packed = PackedNetwork(self.convert, int8=self._int8)
             return self._packed.reduced(rows)
-        laid_out = [EncoderInput(ids, [0] * len(ids)) for ids in rows]
-        return encode_in_batches(
-            laid_out,
+        [reduced] = encode_in_batches(
+            [EncoderInput(ids, [0] * len(ids)) for ids in rows],
             lambda padded: (self.convert.reduced(padded.ids, padded.mask),),
             pad_token_id=self.tokenizer.sep_token_id,
             device=self.device,
             recompute=recompute,
-        )[0]
+        )
+        return reduced
 
     # Device, number type, saving and loading
 
@@ -279,5 +272,4 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         super().load_weights(weights, folder)
 
     def _tables(self) -> list[tuple[str, EightBitEmbedding]]:
-        modules = self.network.named_modules()
-        return [(name, module) for name, module in modules if isinstance(module, EightBitEmbedding)]
+        return [(name, table) for name, table in self.network.named_modules() if isinstance(table, EightBitEmbedding)]

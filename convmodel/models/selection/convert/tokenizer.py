@@ -29,11 +29,8 @@ class ConvertTokenizer(TextTokenizer):
     each punctuation mark and symbol is a separate token. A run of characters that the vocabulary lacks is mapped to the
     bucket of its hash, and so is a text that is empty after normalization: every text has at least one id.
 
-    Args:
-        tokenizer: a transformers tokenizer created by `learn`.
-
     Raises:
-        ValueError: for a tokenizer without buckets.
+        ValueError: for a tokenizer without buckets, which `learn` has not created.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -47,12 +44,7 @@ class ConvertTokenizer(TextTokenizer):
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int = 31_476, *, buckets: int = BUCKETS) -> "ConvertTokenizer":
-        """Learn a vocabulary from texts.
-
-        Args:
-            texts: the texts; read once, not kept.
-            vocab_size: largest number of subwords; texts with little variety give fewer.
-            buckets: number of hash buckets.
+        """Learn a vocabulary of at most `vocab_size` subwords from texts, which are read once and not kept.
 
         Raises:
             ValueError: for `vocab_size` below 64, or `buckets` below 1.

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from convmodel.models.selection.dual_encoder import EncodedContexts
-from convmodel.models.selection.index import hnsw, storage
+from convmodel.models.selection.index import hnsw
 from convmodel.models.selection.index.index import CandidateIndex, require_dual_encoder
+from convmodel.models.selection.index.storage import Graph, IndexManifest
+from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 SAMPLE = 100
@@ -15,22 +16,14 @@ RECALL_AT = 10
 
 
 def update_graph(
-    folder: Path,
-    state: storage.IndexManifest,
-    before: storage.IndexManifest,
-    selector: Selector,
-    approximately: bool | None,
-) -> storage.IndexManifest:
-    """Return the manifest with its graph, if the index is to have one.
+    folder: Path, state: IndexManifest, before: IndexManifest, selector: Selector, approximately: bool | None
+) -> IndexManifest:
+    """Return the manifest that is about to be written with its graph, if the index is to have one, see `build_index`.
 
-    A graph that no longer matches the candidates is rebuilt and its recall measured.
+    A graph that no longer matches the candidates is rebuilt and its recall measured. All rows are written already.
 
     Args:
-        folder: the index, with all its rows written.
-        state: the manifest that is about to be written, without its graph.
         before: the manifest in effect.
-        selector: the model that encodes sample contexts for the measurement.
-        approximately: whether the index is to have a graph; see `build_index`.
     """
     wanted = before.graph is not None if approximately is None else approximately
     if approximately is None and not wanted and state.left >= hnsw.MANY:
@@ -42,7 +35,7 @@ def update_graph(
     name = f"graph-{state.count}-{state.removed}.usearch"
     plain = CandidateIndex(folder, replace(state, graph=None))
     hnsw.build_graph(folder, name, plain.candidates)
-    graph = storage.Graph(name, recall=0.0, sample=0)
+    graph = Graph(name, recall=0.0, sample=0)
     state = replace(state, graph=graph)
     contexts = _contexts(folder, replace(state, graph=None), selector, SAMPLE)
     k = min(RECALL_AT, state.left)
@@ -52,7 +45,7 @@ def update_graph(
     return replace(state, graph=replace(graph, recall=recall, sample=len(contexts)))
 
 
-def _contexts(folder: Path, state: storage.IndexManifest, selector: Selector, max_contexts: int) -> EncodedContexts:
+def _contexts(folder: Path, state: IndexManifest, selector: Selector, max_contexts: int) -> EncodedContexts:
     """Encode evenly spaced candidates as contexts of one turn, to measure recall with."""
     index = CandidateIndex(folder, state)
     ids = index.numbers()

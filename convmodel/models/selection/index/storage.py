@@ -4,11 +4,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,7 +27,6 @@ class Graph:
     """The graph of approximate search.
 
     Args:
-        file: the name of the graph file.
         recall: mean share of the exact best 10 candidates that approximate search finds, over a sample of contexts.
         sample: number of contexts in the sample.
     """
@@ -48,10 +46,7 @@ class IndexManifest:
         width: D, the width of the vectors.
         dtype: the type that the vectors are stored in.
         count: number of candidates ever added; candidate numbers are below it.
-        removed: number of removed candidates.
-        removed_file: name of the file with the numbers of removed candidates.
-        graph: the graph of approximate search, if the index has one.
-        version: version of the file format.
+        removed, removed_file: number of removed candidates, and the name of the file with their numbers.
     """
 
     kind: str
@@ -142,13 +137,7 @@ def is_index_file(name: str) -> bool:
 
 
 class ByteStrings:
-    """Memory-mapped byte strings of any length.
-
-    Args:
-        folder: the index.
-        name: the stem of the two files, `NAME.ends` (end offsets) and `NAME.bytes`.
-        count: number of byte strings to read.
-    """
+    """The first `count` byte strings, of any length, of two memory-mapped files: NAME.ends (offsets), NAME.bytes."""
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
         self._ends = memory_map(folder / f"{name}.ends", np.dtype(np.int64), (count,))
@@ -160,70 +149,42 @@ class ByteStrings:
         return self._bytes[start : int(self._ends[index])].tobytes()
 
 
-class ByteStringWriter:
-    """Appends byte strings after the first `count`; later ones are cut off. Arguments as for `ByteStrings`."""
+@contextlib.contextmanager
+def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that appends a byte string after the first `count` ones; see `ByteStrings` and `append_rows`."""
+    ends_path = folder / f"{name}.ends"
+    end = int(memory_map(ends_path, np.dtype(np.int64), (count,))[-1]) if count else 0
+    with append_rows(ends_path, 8, count) as ends, append_rows(folder / f"{name}.bytes", 1, end) as file:
 
-    def __init__(self, folder: Path, name: str, count: int) -> None:
-        ends = folder / f"{name}.ends"
-        self._end = int(memory_map(ends, np.dtype(np.int64), (count,))[-1]) if count else 0
-        self._ends = AppendOnlyFile(ends, 8, count)
-        self._bytes = AppendOnlyFile(folder / f"{name}.bytes", 1, self._end)
+        def append(data: bytes) -> None:
+            nonlocal end
+            end += len(data)
+            file.write(data)
+            ends.write(end.to_bytes(8, sys.byteorder))
 
-    def add(self, data: bytes) -> None:
-        """Append a byte string."""
-        self._end += len(data)
-        self._bytes.add(data)
-        self._ends.add(self._end.to_bytes(8, sys.byteorder))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bytes.close()
-        self._ends.close()
+        yield append
 
 
-class AppendOnlyFile:
-    """Appends rows of fixed size after the first `count`; later ones are cut off.
+@contextlib.contextmanager
+def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
+    """Yield a file to append rows of `size` bytes to after its first `count` ones; later ones are cut off.
 
-    Args:
-        path: the file; created if it does not exist.
-        size: size of a row in bytes.
-        count: number of rows to keep.
+    At the end all rows are on disk, so that they survive a power cut.
 
     Raises:
         ValueError: when the file has fewer than `count` rows.
     """
-
-    def __init__(self, path: Path, size: int, count: int) -> None:
-        path.touch()
-        if path.stat().st_size < size * count:
-            raise ValueError(f"{path}: is cut off; rebuild the index")
-        self._file: BinaryIO = open(path, "r+b")  # noqa: SIM115 (closed by `close`)
-        self._file.truncate(size * count)
-        self._file.seek(size * count)
-
-    def add(self, rows: bytes | memoryview) -> None:
-        """Append rows."""
-        self._file.write(rows)
-
-    def sync(self) -> None:
-        """Flush the rows to disk, so that they survive a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Flush the rows to disk and close the file."""
-        self.sync()
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    path.touch()
+    if path.stat().st_size < size * count:
+        raise ValueError(f"{path}: is cut off; rebuild the index")
+    with open(path, "r+b") as file:
+        file.truncate(size * count)
+        file.seek(size * count)
+        try:
+            yield file
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -75,12 +75,9 @@ class QuantizedBlock:
         return cls(_packed(rounded.whole, rounded.scales[:, 0]), rounded.norms, rounded.residuals)
 
     def products(self, whole: Tensor) -> Tensor:
-        """Return (R, n) products of quantized rows with the candidates.
+        """Return (R, n) products with the candidates of (R + 1, D) integers, whose last row is `range_row(D)`.
 
         Integer products and their sums are exact; the sum is rounded to float32 twice.
-
-        Args:
-            whole: (R + 1, D) integers, the last row of which is `range_row(D)`.
         """
         products: Tensor = torch.ops.quantized.linear_dynamic(whole, self.packed, False)
         return products[:-1]

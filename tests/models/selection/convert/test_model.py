@@ -16,6 +16,7 @@ from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
 from convmodel.models.selection.layout import EncoderInput, pad_rows
 from convmodel.models.selection.selector import Selector
 from tests.conftest import TEXTS
+from tests.models.selection.convert.networks import encode
 
 pytestmark = pytest.mark.machine
 
@@ -38,6 +39,10 @@ def make(extra_contexts: int = 10, max_tokens: int = 60) -> Convert:
 
 def ids(selector: Convert, texts: list[str]) -> list[list[int]]:
     return [selector.tokenizer.encode(text) for text in texts]
+
+
+def vectors(selector: Convert, side: str, row: list[int]) -> Tensor:
+    return encode(selector.convert, side, *padded(row))
 
 
 def padded(*rows: list[int]) -> tuple[Tensor, Tensor]:
@@ -85,12 +90,12 @@ def test_a_score_is_the_cosine_of_the_pair_alone(extra_contexts: int) -> None:
     for b, (context, persona) in enumerate(zip(CONTEXTS, PERSONAS, strict=True)):
         row = selector.context_row(ids(selector, context), ids(selector, persona))
         for c, candidate in enumerate(CANDIDATES):
-            response = selector.convert.encode_responses(*padded(selector.tokenizer.encode(candidate)))[0]
+            response = vectors(selector, "response", selector.tokenizer.encode(candidate))[0]
             if row.extra:
                 each = selector.convert.encode_extra(*padded(row.newest), *padded(row.extra))[0]
                 expected = functional.cosine_similarity(each.sum(0), response, dim=0)
             else:
-                expected = selector.convert.encode_contexts(*padded(row.newest))[0] @ response
+                expected = vectors(selector, "context", row.newest)[0] @ response
             torch.testing.assert_close(scores[b, c], expected, atol=1e-5, rtol=1e-4)
     alone = torch.cat([selector.score([each], CANDIDATES) for each in CONTEXTS])
     torch.testing.assert_close(selector.score(CONTEXTS, CANDIDATES), alone, atol=1e-5, rtol=1e-4)
@@ -150,7 +155,7 @@ def test_the_loss_is_that_of_each_vector_against_the_responses_of_the_batch(reco
     loss = selector.training_loss(
         rows, ids(selector, said), torch.tensor([0, 1, 2, 0]), batch=5_000, recompute=recompute
     )
-    responses = torch.cat([selector.convert.encode_responses(*padded(each)) for each in ids(selector, said)])
+    responses = torch.cat([vectors(selector, "response", row) for row in ids(selector, said)])
     expected = torch.zeros(())
     for which in range(3):
         losses = []

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.exact import TopK
+from convmodel.models.selection.search.exact import TopK, search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 
 def exact(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
@@ -28,3 +29,9 @@ def check(best: TopK, scores: Tensor, k: int) -> None:
 
 def some_found(rows: int, codes: int) -> Tensor:
     return torch.arange(codes)[None] <= torch.arange(rows)[:, None] * 3 % codes
+
+
+def search_bi(contexts: Tensor, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = 8_192) -> TopK:
+    """The exact search for contexts of one vector each."""
+    mask = torch.ones(len(contexts), 1, dtype=torch.bool)
+    return search_exact(EncodedContexts(contexts[:, None], mask), candidates, k, chunk=chunk)

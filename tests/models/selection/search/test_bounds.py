@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, SearchQueries
+from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds
 from convmodel.models.selection.search.int8 import FULL, QuantizedVectors, has_fast_int8
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 from tests.models.selection.search.oracle import exact, some_found
 
 pytestmark = pytest.mark.machine
@@ -27,7 +27,7 @@ def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type
         some_found(5, codes),
     )
     candidates = torch.randn(5_000, 30) * torch.logspace(-4, 4, 5_000)[:, None]
-    scored = make(SearchQueries(vectors, found), CandidateMatrix(candidates))
+    scored = make(EncodedContexts(vectors, found), CandidateMatrix(candidates))
     scores = exact(vectors, found, candidates)
     seen = 0
     for block in scored:
@@ -53,7 +53,9 @@ def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
     rounded = QuantizedVectors.of(candidates)
     lost = candidates - rounded.whole * rounded.scales
     contexts = lost * FULL / lost.abs().amax(1, keepdim=True)
-    scored = Int8Pass(SearchQueries(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), CandidateMatrix(candidates))
+    scored = Int8Pass(
+        EncodedContexts(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), CandidateMatrix(candidates)
+    )
     [block] = scored
     error = scored.of_norm[:, None] * block.norms + scored.of_residual[:, None] * block.residuals
     shares = ((contexts.double() @ candidates.double().T - block.scores) / error).diagonal()
@@ -68,12 +70,12 @@ def test_the_score_lies_between_the_largest_product_and_that_less_the_logarithm(
 
 
 def test_coarser_products_are_answered_by_a_larger_error() -> None:
-    queries = SearchQueries(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
-    scored = Float32Pass(queries, CandidateMatrix(torch.randn(3, 8)))
-    fine = scored.of_norm
+    queries = EncodedContexts(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
+    candidates = CandidateMatrix(torch.randn(3, 8))
+    fine = Float32Pass(queries, candidates).of_norm
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert (scored.of_norm > 100 * fine).all()
+        assert (Float32Pass(queries, candidates).of_norm > 100 * fine).all()
     finally:
         torch.set_float32_matmul_precision(before)

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from convmodel.models.selection.scoring import bi_scores, poly_scores
-from convmodel.models.selection.search.exact import search_bi, search_poly
-from tests.models.selection.search.oracle import check, exact, some_found
+from convmodel.models.selection.search.exact import search_exact
+from convmodel.models.selection.search.vectors import EncodedContexts
+from tests.models.selection.search.oracle import check, exact, search_bi, some_found
 
 
 def sorted_scores(scores: Tensor, k: int) -> tuple[list[list[int]], Tensor]:
@@ -32,7 +33,7 @@ def test_the_best_are_those_of_all_in_order(k: int, chunk: int) -> None:
     candidates = torch.randn(700, 12, dtype=torch.double)
     candidates[350:] = candidates[:350][torch.randint(0, 350, (350,))]  # many are equal
     vectors, found = contexts(5, 8, 12)
-    best = search_poly(vectors, found, candidates, k, chunk=chunk)
+    best = search_exact(EncodedContexts(vectors, found), candidates, k, chunk=chunk)
     ids, scores = sorted_scores(poly_scores(vectors, found, candidates), k)
     torch.testing.assert_close(best.scores, scores)
     # Equal candidates may differ in the last bit, as their products are rounded in other places.
@@ -49,7 +50,9 @@ def test_nothing_to_search_for_or_in_is_refused(k: int, candidates: int) -> None
     with pytest.raises(ValueError, match=f"k={k} of {candidates} candidates; ask for at least 1 of at least 1"):
         search_bi(torch.randn(1, 4), torch.randn(candidates, 4), k)
     with pytest.raises(ValueError, match=f"k={k} of {candidates} candidates"):
-        search_poly(torch.randn(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), torch.randn(candidates, 4), k)
+        search_exact(
+            EncodedContexts(torch.randn(1, 2, 4), torch.ones(1, 2, dtype=torch.bool)), torch.randn(candidates, 4), k
+        )
 
 
 pytestmark = pytest.mark.machine
@@ -62,14 +65,18 @@ def test_the_best_are_those_of_float64(ready, scale: float, codes: int) -> None:
     found = some_found(7, codes)
     shelf = ready(candidates)
     for k in (1, 10, 100):
-        check(search_poly(vectors, found, shelf, k), exact(vectors, found, candidates), k)
+        check(search_exact(EncodedContexts(vectors, found), shelf, k), exact(vectors, found, candidates), k)
 
 
 @pytest.mark.parametrize("codes", [1, 4])
 def test_more_than_there_are_gives_all_in_order(ready, codes: int) -> None:  # type: ignore[no-untyped-def]
     candidates, vectors, found = torch.randn(37, 8), torch.randn(3, codes, 8), some_found(3, codes)
     for k in (36, 37, 1_000):
-        check(search_poly(vectors, found, ready(candidates), k), exact(vectors, found, candidates), min(k, 37))
+        check(
+            search_exact(EncodedContexts(vectors, found), ready(candidates), k),
+            exact(vectors, found, candidates),
+            min(k, 37),
+        )
 
 
 def test_one_candidate_is_the_best(ready) -> None:  # type: ignore[no-untyped-def]
@@ -81,7 +88,7 @@ def test_one_candidate_is_the_best(ready) -> None:  # type: ignore[no-untyped-de
 def test_of_equal_candidates_the_first_ones_are_found(ready, codes: int) -> None:  # type: ignore[no-untyped-def]
     candidates = torch.randn(10, 16).repeat(900, 1)  # each 900 times, among all blocks
     vectors, found = torch.randn(2, codes, 16), some_found(2, codes)
-    best = search_poly(vectors, found, ready(candidates), 12)
+    best = search_exact(EncodedContexts(vectors, found), ready(candidates), 12)
     winners = exact(vectors, found, candidates[:10]).argmax(1)
     assert best.ids.tolist() == [[int(winner) + 10 * n for n in range(12)] for winner in winners]
 
@@ -98,7 +105,7 @@ def test_a_huge_candidate_hides_no_other(ready, huge: float) -> None:  # type: i
     candidates[::997] *= huge
     vectors = torch.randn(4, 1, 10)
     found = torch.ones(4, 1, dtype=torch.bool)
-    check(search_poly(vectors, found, ready(candidates), 20), exact(vectors, found, candidates), 20)
+    check(search_exact(EncodedContexts(vectors, found), ready(candidates), 20), exact(vectors, found, candidates), 20)
 
 
 def test_a_candidate_better_by_a_breath_is_found_first(ready) -> None:  # type: ignore[no-untyped-def]

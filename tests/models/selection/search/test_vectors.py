@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from convmodel.models.selection.search.exact import search_bi, search_poly
-from convmodel.models.selection.search.vectors import CandidateMatrix
-from tests.models.selection.search.oracle import check, exact, some_found
+from convmodel.models.selection.search.exact import search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from tests.models.selection.search.oracle import check, exact, search_bi, some_found
 
 pytestmark = pytest.mark.machine
 
@@ -18,8 +18,8 @@ def test_those_that_are_gone_are_not_found() -> None:
     left = scores.masked_fill(gone, -torch.inf)
     for quantise in (True, False):
         shelf = CandidateMatrix(candidates, removed=gone, quantise=quantise)
-        check(search_poly(vectors, found, shelf, 10), left, 10)
-        everything = search_poly(vectors, found, shelf, 10_000)
+        check(search_exact(EncodedContexts(vectors, found), shelf, 10), left, 10)
+        everything = search_exact(EncodedContexts(vectors, found), shelf, 10_000)
         assert everything.ids.shape[1] == shelf.left == int((~gone).sum())
         assert not gone[everything.ids].any()
     with pytest.raises(ValueError, match="k=1 of 0 candidates"):
