@@ -9,18 +9,16 @@ from starlette.middleware.cors import CORSMiddleware
 
 from convmodel.serving import openapi
 from convmodel.serving.conversations import routes as conversations
-from convmodel.serving.conversations.setup import open_conversations
+from convmodel.serving.conversations.service import Conversations
+from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import add_handlers
 from convmodel.serving.middleware import RequestMiddleware
 from convmodel.serving.openai import routes as openai
-from convmodel.serving.routes import about, candidates, documents, health, replies
+from convmodel.serving.routes import documents, replies, status
 from convmodel.serving.service import Service
 from convmodel.serving.static_page import page_router
 
-ROUTERS = [
-    *(about.router, conversations.router, replies.router, documents.router, candidates.router),
-    *(openai.router, health.router),
-]
+ROUTERS = [status.router, conversations.router, replies.router, documents.router, openai.router]
 """The routers of every server, beside the page's."""
 
 
@@ -42,7 +40,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
         lifespan=_lifespan,
     )
     app.state.service = service
-    app.state.conversations = open_conversations(service)
+    app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
     for router in (*ROUTERS, page_router(), *routers, openapi.router):
         app.include_router(router)
     app.openapi = openapi.OpenAPIDescription(app, service)  # type: ignore[method-assign]

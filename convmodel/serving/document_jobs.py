@@ -3,15 +3,15 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy
+from convmodel.serving.reply_jobs import SEEDS
+from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
-
-__all__ = ["CheckedDocuments", "DocumentGenerator", "DocumentRequest", "DocumentService"]
 
 
 @dataclass(frozen=True)
@@ -57,33 +57,25 @@ class DocumentService:
         self._metrics = metrics
         self._policy = policy
 
-    async def start(
-        self, request: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> AsyncJob[CheckedDocuments]:
-        """Start writing. Arguments and errors are those of `ReplyService.start`.
+    async def start(self, request: DocumentRequest, *, owner: str, pieces: bool = True) -> AsyncJob[CheckedDocuments]:
+        """Start writing; see `ReplyService.start`.
 
         The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
         """
-        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-
-        def start() -> ReplyHandle[DocumentOutput]:
-            self._check_input(request)
-            return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
-
         pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        self._jobs.acquire(1, owner=owner, user=user)
-        return await self._jobs.start(start, self._count_and_check, owner=owner, user=user, pieces=pieces)
+        starts = [partial(self._start, request)]
+        [job] = await self._jobs.start(starts, self._count_and_check, owner=owner, pieces=pieces)
+        return job
 
     # Called in the worker threads
 
-    def _check_input(self, request: DocumentRequest) -> None:
-        """Raise RejectedBeforeStart if the policy blocks the prompt or the metadata."""
-        if self._policy is None or not self._policy.checks_input:
-            return
-        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
-        blocked = self._policy.check_input(texts)
-        if blocked is not None:
-            raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
+    def _start(self, request: DocumentRequest) -> ReplyHandle[DocumentOutput]:
+        if self._policy is not None and self._policy.checks_input:
+            texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
+            if (blocked := self._policy.check_input(texts)) is not None:
+                raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+        return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
 
     def _count_and_check(self, output: DocumentOutput) -> CheckedDocuments:
         self._metrics.count_tokens(output.tokens_read, sum(output.tokens))

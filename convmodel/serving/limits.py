@@ -77,7 +77,7 @@ class ConcurrencyLimit:
             for _, holder, _ in limits:
                 self._open_by[holder] += count
 
-    def release(self, *, owner: str, user: str | None = None, seconds: float | None = None) -> None:
+    def release(self, seconds: float | None = None, *, owner: str, user: str | None = None) -> None:
         """Release one job; `seconds` is its duration, or None if it never started."""
         with self._lock:
             self._open -= 1

@@ -1,4 +1,4 @@
-"""Build reply requests from request bodies: presets, defaults and limits."""
+"""Check the fields of request bodies against the limits, and merge their options with presets and defaults."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,39 +6,10 @@ from typing import Any
 from convmodel.responders.option_values import preset_options
 from convmodel.responders.protocol import DocumentGenerator, Responder
 from convmodel.serving.errors import APIError
-from convmodel.serving.reply_jobs import ReplyRequest
 from convmodel.serving.service import Service
 
 OFF = "off"
 """The preset name that selects no preset, where the server has a default preset."""
-
-
-def build_reply_request(
-    service: Service,
-    *,
-    context: Sequence[str],
-    persona: Sequence[str] | None = None,
-    preset: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-) -> ReplyRequest:
-    """Build a reply request from the fields of a body, the server's defaults and its limits.
-
-    Args:
-        service: its defaults and limits.
-        context: the turns so far.
-        persona: sentences about the speaker of the reply; None means the server's.
-        preset: the name of a preset, or "off"; None means the server's.
-        options: options on top of the preset.
-        seed: see `ReplyRequest`.
-
-    Raises:
-        APIError: 400, with the name of the field, for a value above a limit and for an unknown preset.
-    """
-    check_turns(service, context)
-    persona = service.persona if persona is None else persona
-    check_persona(service, persona)
-    return ReplyRequest(context, persona, resolve_options(service, preset, options), seed)
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import CandidateSearch, Responder
+from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder
 from convmodel.serving.auth import Keys
-from convmodel.serving.document_jobs import DocumentGenerator, DocumentService
+from convmodel.serving.document_jobs import DocumentService
 from convmodel.serving.jobs import JobRunner
 from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import Policy, ReplyService
-from convmodel.serving.search_jobs import SearchService
+from convmodel.serving.reply_jobs import ReplyService
+from convmodel.serving.safety.policy import Policy
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 
@@ -34,7 +34,6 @@ class Service:
         rate: the limit of requests per minute.
         replies: None for a server that does not reply.
         documents: None for a server that does not write documents.
-        search: None for a server without candidates.
         policy: checks input and output; None allows everything.
         persona: used for requests without a persona.
         preset: used for requests without a preset; None means the model's own options.
@@ -54,7 +53,6 @@ class Service:
     rate: Rate
     replies: ReplyService | None = None
     documents: DocumentService | None = None
-    search: SearchService | None = None
     policy: Policy | None = None
     persona: Sequence[str] = ()
     preset: str | None = None
@@ -75,6 +73,11 @@ class Service:
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
         """Sets of options by name."""
         return {} if self.talker is None else self.talker.presets
+
+    @property
+    def searches(self) -> bool:
+        """Whether there are candidates to search."""
+        return isinstance(self.talker, CandidateSearch) and self.talker.searches
 
     def close(self) -> None:
         """Cancel all jobs and close the store."""
@@ -111,13 +114,8 @@ def new_service(
     metrics.watch("open_replies", "Replies that are running or waiting.", lambda: jobs.limit.open)
     if policy is not None:
         metrics.watch_policy(policy)
-
-    talker = responder or writer
-    if talker is not None:
+    if (talker := responder or writer) is not None:
         metrics.watch_load(talker)
-    search = None
-    if isinstance(responder, CandidateSearch) and responder.searches:
-        search = SearchService(responder, jobs=jobs, policy=policy)
     return Service(
         title=title,
         model=model,
@@ -128,7 +126,6 @@ def new_service(
         rate=Rate(settings.requests_per_minute),
         replies=None if responder is None else ReplyService(responder, jobs=jobs, metrics=metrics, policy=policy),
         documents=None if writer is None else DocumentService(writer, jobs=jobs, metrics=metrics, policy=policy),
-        search=search,
         policy=policy,
         ready={} if store is None else {"store": store.check},
         store=store,

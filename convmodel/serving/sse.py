@@ -5,7 +5,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.metrics import Metrics
+from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
 """A keep-alive comment, which clients ignore."""
@@ -187,3 +189,50 @@ async def cancel_on_disconnect(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def respond(
+    request: Request,
+    name: str,
+    result: Callable[[], Coroutine[Any, Any, Any]],
+    cancel: Callable[[], None],
+    *,
+    pieces: AsyncIterator[str] | None = None,
+    first: bytes = b"",
+) -> Response:
+    """Return a job's result as JSON; or, if `pieces` are given, a stream of them that ends with the result.
+
+    Args:
+        request: the client's request.
+        name: the name of the result's event.
+        result: waits for the result.
+        cancel: cancels the job; always called at the end.
+        pieces: the pieces of the text.
+        first: an event before the pieces.
+    """
+    service: Service = request.app.state.service
+    if pieces is None:
+        return json_response(await cancel_on_disconnect(request, result(), cancel))
+    events = _events(name, result, cancel, pieces, first, service.metrics)
+    return EventStream(events, keep_alive=service.settings.keep_alive)
+
+
+async def _events(
+    name: str,
+    result: Callable[[], Coroutine[Any, Any, Any]],
+    cancel: Callable[[], None],
+    pieces: AsyncIterator[str],
+    first: bytes,
+    metrics: Metrics,
+) -> AsyncGenerator[bytes, None]:
+    try:
+        if first:
+            yield first
+        async for piece in pieces:
+            yield encode_event("piece", {"text": piece})
+        yield encode_event(name, await result())
+    except APIError as error:
+        metrics.count_error(error.code or "other")
+        yield encode_event("error", error.body())
+    finally:
+        cancel()

@@ -1,4 +1,4 @@
-"""Replies and the policy."""
+"""Replies, searches and the policy."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import new_service
 from convmodel.serving.settings import Settings
-from tests.fakes import FakeResponder
+from tests.fakes import FakeResponder, FakeSearcher
 from tests.serving.clients import client_of, events_of
 
 
@@ -53,3 +53,11 @@ def test_another_candidate_is_taken_before_nothing_is_said() -> None:
         reply = client.post("/replies", json=body).json()
     assert reply["text"] == "sun" and [each["text"] for each in reply["candidates"]] == ["sun"]
     assert reply["blocked"] is None and reply["finish"] == "end"
+
+
+def test_a_policy_checks_the_context_and_the_candidates_of_a_search() -> None:
+    service = new_service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
+    with client_of(service) as client:
+        candidates = client.post("/candidates", json={"context": ["a"]}).json()["candidates"]
+        assert [candidate["text"] for candidate in candidates] == ["sun", "sea"]
+        assert client.post("/candidates", json={"context": ["rain?"]}).json() == {"candidates": []}

@@ -19,7 +19,8 @@ def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> Non
     from convmodel.serving.schemas import CandidateBody
     from convmodel.serving.sse import dump
 
-    shown = json.loads(dump(CandidateBody.of(Candidate("x", float("-inf"), scores={"written": float("nan")}))))
+    candidate = Candidate("x", float("-inf"), scores={"written": float("nan")})
+    shown = json.loads(dump(CandidateBody.model_validate(candidate)))
     assert shown["score"] is None and shown["scores"] == {"written": None}
 
 

@@ -54,7 +54,7 @@ async def complete(body: ChatRequest, request: Request, service: TheService, own
     if body.stream_options is not None and not body.stream:
         raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
     requests = convert_request(service, body, draw=secrets.randbelow)
-    jobs = await service.replies.start_many(requests, owner=owner, user=body.user, pieces=bool(body.stream))
+    jobs = await service.replies.start(requests, owner=owner, user=body.user, pieces=bool(body.stream))
     completion = ChatCompletion(service, body, jobs)
     if body.stream:
         return EventStream(completion.events(), keep_alive=service.settings.keep_alive)

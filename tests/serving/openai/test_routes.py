@@ -123,7 +123,7 @@ def test_when_one_of_several_replies_finds_no_place_none_is_made() -> None:
         assert all(replying._cancelled.is_set() for replying in fake.running)
         body = {"model": "model", "messages": HELLO, "n": 8}
         fake.go_on.set()
-        service.jobs.acquire(1, owner="somebody")
+        service.jobs.limit.acquire(1, owner="somebody")
         assert client.post(CHAT, json=body).json()["error"]["code"] == "queue_full"
         assert service.jobs.limit.open == 1
 

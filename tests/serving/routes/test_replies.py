@@ -1,6 +1,8 @@
+"""Replies and candidate search over HTTP."""
+
 import json
 
-from tests.fakes import FakeResponder, some_words
+from tests.fakes import FakeResponder, FakeSearcher, some_words
 from tests.serving.clients import client_of, events_of, service_of
 
 
@@ -76,3 +78,25 @@ def test_a_stream_is_silent_where_nobody_wants_to_hear_that_it_is_still_there() 
     with client_of(service_of(fake, keep_alive=0.0)) as client:
         answer = client.post("/replies", json={"context": ["a"], "stream": True})
     assert ": \n\n" not in answer.text and len(events_of(answer.text)) == 3
+
+
+# Candidates
+
+
+def test_candidates_are_returned_best_first() -> None:
+    with client_of(service_of(FakeSearcher())) as client:
+        candidates = client.post("/candidates", json={"context": ["a", "b"], "k": 2}).json()["candidates"]
+        assert [(candidate["text"], candidate["score"], candidate["number"]) for candidate in candidates] == [
+            ("rain", 0, 0),
+            ("sun", -1, 1),
+        ]
+        assert candidates[0]["metadata"] == {"of": "b"} and candidates[0]["source"] == "chosen"
+        assert client.post("/candidates", json={"context": ["too long"]}).status_code == 400
+        assert client.post("/candidates", json={"context": ["a"], "k": 101}).json()["error"]["param"] == "k"
+        assert client.get("/about").json()["candidates"] is True
+
+
+def test_the_default_number_of_candidates_is_lowered_to_the_limit() -> None:
+    with client_of(service_of(FakeSearcher(), k=2)) as client:
+        assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
+        assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"

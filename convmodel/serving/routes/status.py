@@ -1,18 +1,26 @@
-"""`GET /about`: the model, its options and presets, and the server's limits."""
+"""`GET /about`, `/health`, `/ready` and `/metrics`: description, liveness, readiness and Prometheus metrics."""
 
-from typing import Any
+import asyncio
+import logging
+from typing import Any, Literal
 
 from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 from starlette.responses import Response
 
 import convmodel
+from convmodel.serving.errors import APIError
+from convmodel.serving.jobs import shutting_down
+from convmodel.serving.logs import log_defect
 from convmodel.serving.request_options import resolve_options
 from convmodel.serving.schemas import Options, ResponseModel, error_responses
 from convmodel.serving.service import Service, TheService
 from convmodel.serving.sse import json_response
 
 router = APIRouter(tags=["Server"])
+
+logger = logging.getLogger(__name__)
 
 
 class LimitsBody(ResponseModel):
@@ -50,39 +58,27 @@ class AboutBody(ResponseModel):
 @router.get("/about", summary="Describe the server", response_model=AboutBody, responses=error_responses())
 async def about(service: TheService) -> Response:
     """Return the model, its abilities, its presets, all options with their allowed values, and the limits."""
-    return json_response(_about(service))
-
-
-def _about(service: Service) -> AboutBody:
-    settings = service.settings
     talker = service.talker
     talker_options = {} if talker is None else dict(talker.options)
     presets = {name: dict(options) for name, options in service.presets.items()}
-    return AboutBody(
+    body = AboutBody(
         title=service.title,
         model=service.model,
         version=convmodel.__version__,
         writes="do_sample" in talker_options,
-        chooses=service.search is not None,
+        chooses=service.searches,
         documents=service.documents is not None,
-        candidates=service.search is not None,
+        candidates=service.searches,
         conversations=service.store is not None,
         preset=service.preset,
         presets=presets,
         options={**talker_options, **resolve_options(service, None, None)},
         option_help=describe_options(service),
-        limits=LimitsBody(
-            body_bytes=settings.body_bytes,
-            turns=settings.turns,
-            turn_chars=settings.turn_chars,
-            persona_chars=settings.persona_chars,
-            n=settings.n,
-            new_tokens=settings.new_tokens,
-            k=settings.k,
-        ),
+        limits=LimitsBody.model_validate(service.settings),
         keys=service.keys.required,
         policy=service.policy is not None,
     )
+    return json_response(body)
 
 
 def describe_options(service: Service) -> dict[str, str]:
@@ -99,3 +95,42 @@ def describe_options(service: Service) -> dict[str, str]:
             continue
         descriptions[name] = field.description or ""
     return descriptions
+
+
+class HealthBody(ResponseModel):
+    """The status of a working server."""
+
+    status: Literal["ok"] = Field(examples=["ok"])
+
+
+@router.head("/health", include_in_schema=False)
+@router.get("/health", summary="Check liveness", response_model=HealthBody, responses=error_responses())
+async def health() -> Response:
+    """Return 200 as long as the process responds. Needs no API key."""
+    return json_response(HealthBody(status="ok"))
+
+
+@router.head("/ready", include_in_schema=False)
+@router.get("/ready", summary="Check readiness", response_model=HealthBody, responses=error_responses(503))
+async def ready(service: TheService) -> Response:
+    """Return 200 if requests can be answered; 503 during shutdown, or if a readiness check fails."""
+    if service.jobs.closing:
+        raise shutting_down()
+    for name, check in service.ready.items():
+        try:
+            await asyncio.to_thread(check)
+        except Exception as error:
+            log_defect(logger, error, texts=service.settings.log_texts)
+            raise APIError(503, f"{name} does not work; the log says why", code="not_ready") from None
+    return json_response(HealthBody(status="ok"))
+
+
+@router.get(
+    "/metrics",
+    summary="Export metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **error_responses()},
+)
+async def metrics(service: TheService) -> Response:
+    """Return all metrics in Prometheus' text format."""
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
