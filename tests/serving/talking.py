@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.conversations.setup import ConversationServices
+from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.server import bind
 from convmodel.serving.service import Service, new_service
 from convmodel.serving.settings import Settings
@@ -30,13 +30,13 @@ class Talk:
         http: sends requests.
         service: of the server.
         store: of the service.
-        kept: of the application.
+        conversations: of the application.
     """
 
     http: TestClient
     service: Service
     store: Store
-    kept: ConversationServices
+    conversations: Conversations
 
     def create(self, **body: Any) -> str:
         """Makes a conversation, and gives its id."""
@@ -82,7 +82,7 @@ def served(
     service = new_service(responder, settings=settings, keys=known, store=store, keep_for=keep_for, **others)
     app = create_app(service)
     with TestClient(app, base_url="http://localhost") as http:
-        yield Talk(http, service, store, app.state.conversations)
+        yield Talk(http, service, store, app.state.turns.conversations)
 
 
 @contextlib.contextmanager

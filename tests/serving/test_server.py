@@ -157,7 +157,7 @@ def test_addresses_of_this_machine_are_known() -> None:
 
 def test_what_a_server_is_made_of_loads_nothing_that_computes() -> None:
     program = (
-        "import sys, convmodel.serving.app, convmodel.serving.server, convmodel.serving.conversations.setup; "
+        "import sys, convmodel.serving.app, convmodel.serving.server, convmodel.serving.conversations.turns; "
         "print(*sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     done: Any = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

@@ -288,14 +288,14 @@ def test_a_change_of_settings_tells_the_turns_that_were_stored_meanwhile(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = talk.create(turns=["a", "b"])
-    check = talk.kept.conversations._check
+    check = talk.conversations._check
 
     async def while_a_reply_is_stored(*given: Any) -> None:
         more = ConversationUpdate(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
         await talk.store.awrite(conversations.change, "local", id, more)
         await check(*given)
 
-    monkeypatch.setattr(talk.kept.conversations, "_check", while_a_reply_is_stored)
+    monkeypatch.setattr(talk.conversations, "_check", while_a_reply_is_stored)
     changed = talk.http.patch(f"/conversations/{id}", json={"title": "Tea"}).json()
     assert (changed["version"], changed["title"]) == (3, "Tea")
     assert [turn["text"] for turn in changed["turns"]] == ["a", "b", "c", "d"]

@@ -82,7 +82,7 @@ def until(true: Callable[[], object]) -> None:
 def until_held(app: FastAPI, responder: FakeResponder, id: str) -> None:
     """Waits until a reply is being made, and what was said is stored."""
     assert responder.held.wait(10)
-    until(lambda: id in app.state.conversations.conversations.running)
+    until(lambda: id in app.state.turns.conversations.running)
 
 
 @pytest.mark.parametrize("stream", [False, True])
