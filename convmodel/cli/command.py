@@ -1,8 +1,11 @@
-"""Definition of a command of `python -m convmodel`."""
+"""Definition of a command of `python -m convmodel`, and parsing of numbers on its command line."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+NumberT = TypeVar("NumberT")
 
 
 @dataclass(frozen=True)
@@ -10,12 +13,9 @@ class Command:
     """A command of `python -m convmodel`. Its module imports nothing heavy before `run` is called.
 
     Args:
-        name: name of the command.
         help: its line in the list of commands.
         description: text above its options.
-        add_options: adds its options to its parser.
-        run: runs the command with the parsed options and returns the exit status. ValueError and OSError are reported
-            in one line.
+        run: returns the exit status. ValueError and OSError are reported in one line.
     """
 
     name: str
@@ -23,3 +23,23 @@ class Command:
     description: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+
+def number_parser(
+    kind: Callable[[str], NumberT], is_allowed: Callable[[NumberT], bool], description: str
+) -> Callable[[str], NumberT]:
+    """Return a parser for argparse; `description` completes its error "'x' is not ..."."""
+
+    def parse(text: str) -> NumberT:
+        try:
+            number = kind(text)
+            if is_allowed(number):
+                return number
+        except (ValueError, OverflowError):
+            pass
+        raise ArgumentTypeError(f"{text!r} is not {description}")
+
+    return parse
+
+
+positive_int = number_parser(int, lambda number: number >= 1, "a whole number from 1")

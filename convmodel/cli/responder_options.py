@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from convmodel.cli.command import positive_int
 from convmodel.responders.option_values import parse_setting
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
 
@@ -113,12 +114,9 @@ def open_all(options: Namespace) -> "LoadedModels":
 
 
 def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
-    """Return a line with the device and dtype that were chosen automatically, and how to override them.
-
-    Returns None if nothing was chosen automatically.
+    """Return a line with the device and dtype that were chosen automatically, if any, and how to override them.
 
     Args:
-        options: parsed options with `device`, and `dtype` if the command has it.
         work: the kind of work of the model; by default that of the models that reply.
         dtype: dtype of a command without `--dtype`.
     """
@@ -171,10 +169,3 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         return parse_setting(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def positive_int(text: str) -> int:
-    """Parse a positive integer."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

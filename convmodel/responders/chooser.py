@@ -13,18 +13,10 @@ from convmodel.data.conversation import check_turns
 from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import EncodedCandidates, JointPool, ScoredNumbers, VectorPool, make_pool
+from convmodel.responders.candidate_pool import EncodedCandidates, Pool, ScoredNumbers, make_pool
 from convmodel.responders.handles import ReplyFuture
 from convmodel.responders.protocol import MAX_WAITING, Candidate, Load, Reply, Session
-from convmodel.responders.ranking import (
-    ALLOW_REPEATS,
-    DEFAULTS,
-    NUM_CANDIDATES,
-    SELECTION_TEMPERATURE,
-    check_options,
-    drop_none,
-    rank_or_sample,
-)
+from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
 
 
@@ -55,7 +47,7 @@ class Chooser:
     def __init__(
         self,
         selector: Selector,
-        candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str],
+        candidates: EncodedCandidates | Pool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
         max_waiting: int | None = MAX_WAITING,
@@ -114,7 +106,7 @@ class Chooser:
         return True
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
+        """Raise ValueError for an invalid option."""
         check_options(options)
 
     def start(
@@ -126,13 +118,7 @@ class Chooser:
         seed: int | None = None,
         session: Session | None = None,
     ) -> ReplyFuture:
-        """Start a reply and return at once; see `Responder.start`. The session is not used.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Start a reply and return at once; see `Responder.start`. The session is not used."""
         self.check_options(options or {})
         merged = {**self._defaults, **drop_none(options or {})}
         turns = check_turns(context)
@@ -145,11 +131,11 @@ class Chooser:
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
         """Return the `k` best candidates, best first, without sampling; see `CandidateSearch.search`."""
-        options = {NUM_CANDIDATES: k, SELECTION_TEMPERATURE: 0.0}
+        options = {"num_candidates": k, SELECTION_TEMPERATURE: 0.0}
         return self.start(context, persona=persona, options=options).result().candidates
 
     def close(self) -> None:
-        """Fail waiting requests and end the thread; repeated calls have no effect."""
+        """Fail waiting requests and end the thread."""
         self._worker.close()
 
     # Called in the thread
@@ -162,7 +148,7 @@ class Chooser:
         seed: int | None,
         started_at: float,
     ) -> Reply:
-        best = self._best(context, persona, options[NUM_CANDIDATES], allow_repeats=options[ALLOW_REPEATS])
+        best = self._best(context, persona, options["num_candidates"], allow_repeats=options["allow_repeats"])
         candidates = [
             Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number))
             for number, score in best

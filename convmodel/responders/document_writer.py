@@ -40,11 +40,6 @@ class DocumentWriter(EngineWorker[DocumentModel]):
         """Start to generate documents and return at once; see `DocumentGenerator.start`.
 
         A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
-
-        Raises:
-            TypeError, ValueError: for an invalid prompt, meta or option.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
         """
         decoding = self._decoding(options or {})
         pieces: Pieces = queue.SimpleQueue()

@@ -40,9 +40,6 @@ class Hybrid:
             single part without a scorer keeps its own order.
         options: default options, on top of those of the parts.
 
-    Raises:
-        ValueError: without any part, or for a scorer that needs a missing part.
-
     Example:
         >>> with Hybrid(Writer.from_pretrained("model"), Chooser.from_pretrained("selector", texts)) as hybrid:
         ...     for candidate in hybrid.start(["Do you have any pets?"]).result().candidates:
@@ -114,7 +111,7 @@ class Hybrid:
         return self._chooser.search(context, persona, k)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
+        """Raise ValueError for an invalid option."""
         for part, part_options in zip(self._parts, self._split_options(options), strict=True):
             part.check_options(part_options)
         check_options({name: value for name, value in options.items() if name == SELECTION_TEMPERATURE})
@@ -137,13 +134,7 @@ class Hybrid:
         seed: int | None = None,
         session: Session | None = None,
     ) -> HybridReplyHandle:
-        """Start a reply and return at once; see `Responder.start`.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Start a reply and return at once; see `Responder.start`."""
         given = {**self._defaults, **drop_none(options or {})}
         merged = self._merge_options(given)
         if self._writer is not None:
@@ -168,7 +159,7 @@ class Hybrid:
         return HybridReplyHandle(handles, rank)
 
     def close(self) -> None:
-        """Close both parts; repeated calls have no effect."""
+        """Close both parts."""
         for part in self._parts:
             part.close()
         self._worker.close()
@@ -218,9 +209,7 @@ def merge_candidates(written: Iterable[Candidate], selected: Iterable[Candidate]
 
 
 def _stage_scores(candidate: Candidate, stage: str) -> dict[str, float]:
-    if candidate.score is None:
-        return dict(candidate.scores)
-    return {**candidate.scores, stage: candidate.score}
+    return {**candidate.scores, **({} if candidate.score is None else {stage: candidate.score})}
 
 
 def _score_candidates(

@@ -13,7 +13,7 @@ from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import JointPool, VectorPool, pool_of_texts
+from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid, RankedBy
@@ -26,12 +26,7 @@ Device = str | torch.device | None
 
 @dataclass(frozen=True, slots=True)
 class LoadedModels:
-    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit.
-
-    Args:
-        responder: replies to conversations, if loaded.
-        documents: continues prompts, if loaded.
-    """
+    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit."""
 
     responder: Writer | Chooser | Hybrid | None
     documents: DocumentWriter | None = None
@@ -43,7 +38,6 @@ class LoadedModels:
         self.close()
 
     def close(self) -> None:
-        """Close both; repeated calls have no effect."""
         for generator in (self.responder, self.documents):
             if generator is not None:
                 generator.close()
@@ -148,13 +142,11 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _load_candidates(
-    selector: Selector, index: Name | None, candidates: Name | None
-) -> CandidateIndex | VectorPool | JointPool:
+def _load_candidates(selector: Selector, index: Name | None, candidates: Name | None) -> CandidateIndex | Pool:
     if candidates is not None:
         distinct = distinct_candidates(candidates)
         texts = [candidate.text for candidate in distinct]
-        return pool_of_texts(selector, texts, [candidate.metadata for candidate in distinct])
+        return make_pool(selector, texts, [candidate.metadata for candidate in distinct])
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and cannot search an index; give a few "

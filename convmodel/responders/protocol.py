@@ -165,6 +165,7 @@ class Responder(Generator, Protocol):
         Raises:
             TypeError, ValueError: for invalid turns or options.
             QueueFull: when too many requests wait.
+            RuntimeError: after `close`.
         """
 
 
@@ -217,6 +218,7 @@ class DocumentGenerator(Generator, Protocol):
         Raises:
             TypeError, ValueError: for an invalid prompt, meta or option.
             QueueFull: when too many requests wait.
+            RuntimeError: after `close`.
         """
 
 

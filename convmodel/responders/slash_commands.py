@@ -2,22 +2,8 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 NO_PERSONA = "there is no persona; /persona I like rain. gives one"
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedCommand:
-    """A line split into a command and its argument.
-
-    Args:
-        name: name of the command, without the slash.
-        argument: rest of the line, stripped; may be empty.
-    """
-
-    name: str
-    argument: str = ""
 
 
 def is_command(line: str) -> bool:
@@ -30,10 +16,10 @@ def unescape(line: str) -> str:
     return line[1:] if line.startswith("//") else line
 
 
-def parse_command(line: str) -> ParsedCommand:
-    """Parse a line that `is_command` accepts."""
+def parse_command(line: str) -> tuple[str, str]:
+    """Split a line that `is_command` accepts into a name without the slash and an argument, which may be empty."""
     name, _, argument = line[1:].partition(" ")
-    return ParsedCommand(name.strip(), argument.strip())
+    return name.strip(), argument.strip()
 
 
 def parse_option(argument: str) -> tuple[str, str]:

@@ -73,11 +73,6 @@ class Writer(EngineWorker[ConversationModel]):
         """Start a reply and return at once; see `Responder.start`.
 
         A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
         """
         decoding = self._decoding(options or {})
         pieces: Pieces = queue.SimpleQueue()

@@ -1,24 +1,26 @@
-"""Command lines and the policies that they come to."""
+"""Options of the moderation policy, and the policies that they open."""
 
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import pytest
 
-from convmodel.cli.policy_options import PolicyOptions, add_policy_options, open_policy, policy_options
+from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
 from convmodel.serving.safety import BlockReason, Policy
 from tests.models.test_text_classifier import saved
 
 ROOT = Path(__file__).parents[2]
 
 
-def said(*arguments: str) -> PolicyOptions:
+def parsed(*arguments: str) -> Namespace:
     parser = ArgumentParser()
     add_policy_options(parser)
-    return policy_options(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    check_policy_options(options)
+    return options
 
 
 @pytest.fixture
@@ -29,36 +31,36 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_check_there_is_no_policy(here: Path) -> None:
-    assert said() == PolicyOptions() and open_policy(said()) is None
-    off = said("--blocked_words", "none.txt", "--classifier", "none", "--policy_say", "No.", "--no_policy")
-    assert off.off and open_policy(off) is None
-    assert open_policy(said("--no_policy", "--flag_labels", "rude")) is None
+    assert open_policy(parsed()) is None
+    off = parsed("--blocked_words", "none.txt", "--classifier", "none", "--policy_say", "No.", "--no_policy")
+    assert off.no_policy and open_policy(off) is None
+    assert open_policy(parsed("--no_policy", "--flag_labels", "rude")) is None
 
 
-def test_a_list_of_words_is_read_and_what_is_said_of_it_is_followed(here: Path) -> None:
-    policy = open_policy(said("--blocked_words", "words.txt"))
+def test_the_policy_reads_the_word_list_and_follows_its_options(here: Path) -> None:
+    policy = open_policy(parsed("--blocked_words", "words.txt"))
     assert isinstance(policy, Policy) and policy.checks_input and policy.checks_output
     assert policy.check_input(["RAIN"]) == BlockReason("input", "words") and policy.stored("rain") == "[blocked]"
     more = ["--policy_sides", "output", "--policy_say", "Let us talk of tea.", "--policy_store", "nothing"]
-    policy = open_policy(said("--blocked_words", "words.txt", *more))
+    policy = open_policy(parsed("--blocked_words", "words.txt", *more))
     assert policy is not None and policy.check_input(["rain"]) is None
     assert (policy.say, policy.stored("rain")) == ("Let us talk of tea.", None)
 
 
 def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Path) -> None:
     saved(here / "model", "bert")
-    options = said("--classifier", "model", "--flag_labels", " rude, sad,rude", "--flag_threshold", "0.01")
-    assert options == PolicyOptions(classifier="model", flag_labels=("rude", "sad"), flag_threshold=0.01)
+    options = parsed("--classifier", "model", "--flag_labels", " rude, sad,rude", "--flag_threshold", "0.01")
+    assert (options.classifier, options.flag_labels, options.flag_threshold) == ("model", ("rude", "sad"), 0.01)
     policy = open_policy(options, device="cpu")
     assert policy is not None
     blocked = policy.check_input(["you are nice"])
     assert blocked is not None and blocked.by == "classifier" and blocked.label in ("rude", "sad")
     with pytest.raises(ValueError, match="model: no flagging labels were given; the model has fine, rude, sad"):
-        open_policy(said("--classifier", "model"), device="cpu")
+        open_policy(parsed("--classifier", "model"), device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--policy_say", "No."], "--policy_say has no effect without a check; give --blocked_words or --classifier"),
         (["--policy_store", "text"], "--policy_store has no effect"),
@@ -68,13 +70,13 @@ def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Pa
         (["--blocked_words", "words.txt", "--policy_say", " "], "say is blank; give the text of a reply"),
     ],
 )
-def test_what_cannot_be_followed_is_told(here: Path, arguments: list[str], told: str) -> None:
-    with pytest.raises((ValueError, FileNotFoundError), match=told):
-        open_policy(said(*arguments))
+def test_options_that_do_not_fit_together_are_errors(here: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        open_policy(parsed(*arguments))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--policy_sides", "inputs"], "'inputs'; allowed are input, output"),
         (["--policy_sides", ","], "allowed are input, output"),
@@ -84,18 +86,19 @@ def test_what_cannot_be_followed_is_told(here: Path, arguments: list[str], told:
         (["--policy_store", "all"], "invalid choice: 'all'"),
     ],
 )
-def test_a_wrong_value_is_told_with_the_usage(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+def test_an_invalid_value_is_an_error_of_usage(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit):
-        said(*arguments)
-    assert told in capsys.readouterr().err
+        parsed(*arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_a_list_of_words_needs_no_torch(here: Path) -> None:
     program = (
-        "import sys; from convmodel.cli.policy_options import *;"
-        "policy = open_policy(PolicyOptions(blocked_words='words.txt'));"
+        "import sys; from argparse import ArgumentParser; from convmodel.cli.policy_options import *;"
+        "parser = ArgumentParser(); add_policy_options(parser);"
+        "policy = open_policy(parser.parse_args(['--blocked_words', 'words.txt']));"
         "print(policy.check_input(['rain']).by, 'torch' in sys.modules)"
     )
     path = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
-from convmodel.models.selection.dual_encoder import EncodedContexts
 from convmodel.models.selection.search.exact import TopK
-from convmodel.responders.candidate_pool import VectorPool, make_pool, pool_of_texts
+from convmodel.models.selection.search.vectors import EncodedContexts
+from convmodel.responders.candidate_pool import VectorPool, make_pool
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 
@@ -46,7 +46,7 @@ def test_a_list_is_searched_as_if_all_were_scored_whether_it_is_encoded_or_read(
     selector = make_selector()
     scores = selector.score([CONTEXT], CANDIDATES, personas=[PERSONA])[0].tolist()
     expected = sorted(range(len(scores)), key=lambda number: -scores[number])
-    for pool in (pool_of_texts(selector, CANDIDATES), pool_of_texts(ReadsTogether(selector), CANDIDATES)):
+    for pool in (make_pool(selector, CANDIDATES), make_pool(ReadsTogether(selector), CANDIDATES)):
         found = pool.best(CONTEXT, PERSONA, 5)
         assert [number for number, _ in found] == expected[:5] and len(pool) == len(CANDIDATES)
         assert [score for _, score in found] == pytest.approx([scores[n] for n in expected[:5]], abs=1e-5)
@@ -60,7 +60,7 @@ def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(ma
     kept = Kept(CANDIDATES, selector.encode_candidates(CANDIDATES))
     pool = make_pool(selector, kept)
     assert isinstance(pool, VectorPool) and len(pool) == len(CANDIDATES)
-    listed = pool_of_texts(selector, CANDIDATES).best(CONTEXT, (), 3)
+    listed = make_pool(selector, CANDIDATES).best(CONTEXT, (), 3)
     found = pool.best(CONTEXT, (), 3)
     assert [pool.text(number) for number, _ in found] == [CANDIDATES[number] for number, _ in listed]
     assert [number for number, _ in found] == [10 * number + 3 for number, _ in listed]

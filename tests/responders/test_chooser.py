@@ -9,7 +9,7 @@ import pytest
 
 from convmodel.errors import QueueFull
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.responders.candidate_pool import pool_of_texts
+from convmodel.responders.candidate_pool import make_pool
 from convmodel.responders.chooser import Chooser
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
@@ -39,7 +39,7 @@ def by_hand(
 
 
 def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
-    pool = pool_of_texts(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
+    pool = make_pool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
     with Chooser(selector, pool, options={"num_candidates": 4}) as chooser:
         choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
         assert list(choosing) == [choosing.result().text]

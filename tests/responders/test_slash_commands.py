@@ -3,7 +3,6 @@
 import pytest
 
 from convmodel.responders.slash_commands import (
-    ParsedCommand,
     edit_persona,
     is_command,
     parse_command,
@@ -23,7 +22,7 @@ def test_two_slashes_stand_for_a_text_that_begins_with_one() -> None:
     [("/set  top_p 0.9 ", "set", "top_p 0.9"), ("/undo", "undo", ""), ("/", "", "")],
 )
 def test_a_line_is_split_into_a_name_and_an_argument(line: str, name: str, argument: str) -> None:
-    assert parse_command(line) == ParsedCommand(name, argument)
+    assert parse_command(line) == (name, argument)
 
 
 @pytest.mark.parametrize(

@@ -3,49 +3,13 @@
 import os
 import re
 import traceback
-from typing import Protocol
 
-from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.screen import Outcome, Screen
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat, Mark
 from convmodel.cli.chat.stream import stream_reply
-from convmodel.responders.protocol import QueueFull, Reply
+from convmodel.responders.protocol import QueueFull
 from convmodel.responders.slash_commands import is_command, unescape
-
-
-class Screen(Protocol):
-    """Input and output of the chat. Texts may contain control characters, which a screen must make visible."""
-
-    @property
-    def interactive(self) -> bool:
-        """Whether a person uses the screen: errors do not end the program, and Ctrl-C only stops a reply."""
-
-    def greet(self, text: str) -> None:
-        """Show a line at the start."""
-
-    def read(self) -> str | None:
-        """Return the next line, or several lines sent as one turn; None at the end of the input."""
-
-    def begin(self) -> None:
-        """Prepare for a reply."""
-
-    def wait(self) -> None:
-        """Show that the reply takes a while."""
-
-    def piece(self, text: str) -> None:
-        """Show a piece of the reply."""
-
-    def end(self, reply: Reply | None) -> None:
-        """Finish the reply; `reply` is None if it failed."""
-
-    def show(self, outcome: Outcome) -> None:
-        """Show the outcome of a command."""
-
-    def error(self, message: str) -> None:
-        """Show an error message."""
-
-    def where(self) -> str:
-        """Return the position of the last line, for an error that ends the program."""
 
 
 class ChatError(ValueError):

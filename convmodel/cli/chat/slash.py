@@ -4,17 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convmodel.cli.chat import files
-from convmodel.cli.chat.outcome import Outcome, TextTable
+from convmodel.cli.chat.describe import candidate_table, explain
+from convmodel.cli.chat.screen import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.why import candidate_table, explain
 from convmodel.responders.option_values import parse_value, show_value
-from convmodel.responders.slash_commands import (
-    NO_PERSONA,
-    edit_persona,
-    parse_command,
-    parse_option,
-    unknown_command,
-)
+from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_command, parse_option, unknown_command
 
 
 @dataclass(frozen=True)
@@ -22,8 +16,7 @@ class SlashCommand:
     """A command of the chat.
 
     Args:
-        name: name of the command, without the slash.
-        arguments: description of its arguments in the help.
+        arguments: description of its arguments in the help; empty if it takes none.
         help: description of its effect.
         run: runs the command on a chat with its argument. Raises ValueError or OSError with a remedy.
         completes: kind of its Tab completion: "options", "presets", "files", "commands", or empty.
@@ -47,8 +40,11 @@ def run_command(chat: Chat, line: str) -> Outcome:
     Raises:
         ValueError, OSError: for an unknown command or an invalid argument; the message has a remedy.
     """
-    command = parse_command(line)
-    return find_command(command.name).run(chat, command.argument)
+    name, argument = parse_command(line)
+    command = find_command(name)
+    if argument and not command.arguments:
+        raise ValueError(f"/{command.name} takes no arguments, but {argument!r} followed")
+    return command.run(chat, argument)
 
 
 def find_command(name: str) -> SlashCommand:
@@ -64,21 +60,18 @@ def find_command(name: str) -> SlashCommand:
 
 
 def _reset(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "reset")
     turns = len(chat.turns)
     chat.reset()
     return Outcome(f"a new conversation; {turns} turns are forgotten" if turns else "a new conversation")
 
 
 def _undo(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "undo")
     removed = chat.undo()
     left = f"{len(chat.turns)} turns are left" if chat.turns else "no turns are left"
     return Outcome(f"taken back; {left}", shown=tuple(zip(("you", "reply"), removed, strict=False)))
 
 
 def _retry(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "retry")
     chat.retry()
     return Outcome(reply=True)
 
@@ -192,13 +185,7 @@ def _help(chat: Chat, argument: str) -> Outcome:
 
 
 def _quit(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "quit")
     return Outcome(leave=True)
-
-
-def _reject_argument(argument: str, name: str) -> None:
-    if argument:
-        raise ValueError(f"/{name} takes no arguments, but {argument!r} followed")
 
 
 HINTS = """\

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from convmodel.cli.chat.files import load as load_conversation
-from convmodel.cli.chat.loop import Screen, talk
-from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
+from convmodel.cli.chat.screen import Outcome, Screen
 from convmodel.cli.chat.slash import describe_loaded, last_turns
 from convmodel.cli.chat.state import Chat
 from convmodel.errors import require_extra

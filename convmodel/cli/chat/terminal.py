@@ -25,10 +25,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from convmodel.cli.chat.completion import common_prefix, completions
-from convmodel.cli.chat.outcome import Outcome, TextTable
+from convmodel.cli.chat.describe import status_line
+from convmodel.cli.chat.screen import Outcome, Screen, TextTable, to_one_line, to_printable
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.text import to_one_line, to_printable
 from convmodel.cli.chat.wrapping import Wrapper
 from convmodel.responders.protocol import Reply
 
@@ -40,19 +39,17 @@ ERROR = "red"
 _ERASE_LINE = Control((ControlType.CURSOR_MOVE_TO_COLUMN, 0), (ControlType.ERASE_IN_LINE, 2))
 
 
-class TerminalScreen:
+class TerminalScreen(Screen):
     """A full-featured terminal.
 
     Args:
-        chat: current chat, for Tab completion.
+        chat: for Tab completion.
         history: earlier input, and its storage.
         quiet: whether to omit the status.
         console: output; by default a new console on stdout.
         input: key input; by default that of the terminal.
         output: output of the prompt; by default that of the terminal.
     """
-
-    interactive = True
 
     def __init__(
         self,
@@ -146,9 +143,6 @@ class TerminalScreen:
     def error(self, message: str) -> None:
         self._console.print(Text(to_printable(message), style=ERROR))
         self._console.print()
-
-    def where(self) -> str:
-        return "the terminal"
 
     def _note(self, text: str) -> None:
         self._console.print(Text(text, style=NOTE))

@@ -5,12 +5,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import Command
+from convmodel.cli.command import Command, positive_int
 from convmodel.cli.responder_options import (
     add_responder_options,
     open_responder,
     own_options,
-    positive_int,
     print_choices,
     title,
     writer_name,

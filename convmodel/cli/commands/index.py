@@ -134,7 +134,7 @@ def _build(options: Namespace, selector: Any) -> None:
 
 
 def _search(options: Namespace, selector: Any) -> None:
-    from convmodel.cli.chat.text import to_one_line
+    from convmodel.cli.chat.screen import to_one_line
     from convmodel.models.selection.index.index import CandidateIndex
 
     index = CandidateIndex.open(options.output, selector)

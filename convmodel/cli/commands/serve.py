@@ -1,6 +1,5 @@
 """`serve`: serve a model over HTTP."""
 
-import argparse
 import inspect
 import re
 from argparse import ArgumentParser, Namespace
@@ -9,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import Command
+from convmodel.cli.command import Command, number_parser
 from convmodel.cli.commands.chat import resolve_preset
-from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
+from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
 from convmodel.cli.responder_options import (
     add_load_options,
     add_responder_options,
@@ -32,6 +31,20 @@ if TYPE_CHECKING:
 
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
 """Libraries of the extra."""
+
+PARSERS = {
+    int: number_parser(int, lambda number: 1 <= number < 1e12, "a whole number from 1"),
+    float: number_parser(float, lambda number: 0 <= number < 1e12, "a number from 0"),
+}
+"""Parsers of settings by their types."""
+
+parse_days = number_parser(
+    lambda text: timedelta(days=float(text)),
+    lambda days: timedelta(0) < days <= timedelta(36_500),
+    "a number of days; give more than 0, to 36500",
+)
+
+_parse_port = number_parser(int, lambda port: 0 <= port <= 65_535, "a port; give 0 to 65535")
 
 OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
 """Settings with options of other groups."""
@@ -83,7 +96,7 @@ def _add_options(parser: ArgumentParser) -> None:
         if kind is bool:
             limits.add_argument(f"--{name}", action="store_true", help=text)
         else:
-            limits.add_argument(f"--{name}", type=_number_parser(kind), default=default, metavar="N", help=text)
+            limits.add_argument(f"--{name}", type=PARSERS[kind], default=default, metavar="N", help=text)
 
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
@@ -120,7 +133,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.server import prepare_process, run
 
     prepare_process()
-    said = policy_options(options)
+    check_policy_options(options)
     with open_all(options) as opened:
         service = make_service(
             options,
@@ -128,7 +141,7 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
             model=options.name or model_name(options),
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
-            policy=open_policy(said, device=options.device),
+            policy=open_policy(options, device=options.device),
             store=store,
             keep_for=options.keep_days,
         )
@@ -176,40 +189,6 @@ def settings_of(options: Namespace) -> Settings:
         hosts=(*LOOPBACK, options.host.lower(), *map(str.lower, options.allowed_host)),
         origins=tuple(options.cors),
     )
-
-
-def _parse_port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 0 to 65535")
-    return int(text)
-
-
-def parse_days(text: str) -> timedelta:
-    """Parse a number of days."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number <= 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days; give more than 0, to 36500")
-    return timedelta(days=number)
-
-
-def _number_parser(kind: type) -> Any:
-    """Return a parser of positive integers or of non-negative numbers."""
-
-    def parse(text: str) -> Any:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = -1
-        if not 0 <= number < 1e12 or (kind is int and number < 1):
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a {'whole ' if kind is int else ''}number from {kind is int:d}"
-            )
-        return number
-
-    return parse
 
 
 COMMAND = Command(

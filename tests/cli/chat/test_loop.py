@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from convmodel.cli.chat.loop import ChatError, split_persona_lines, talk
-from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.plain import PipeScreen
+from convmodel.cli.chat.screen import Outcome
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
 from tests.cli.chat.helpers import Sheet, chat_with, interrupt_when, say_so

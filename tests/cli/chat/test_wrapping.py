@@ -4,7 +4,7 @@ import random
 
 from wcwidth import iter_graphemes, width
 
-from convmodel.cli.chat.text import to_printable
+from convmodel.cli.chat.screen import to_printable
 from convmodel.cli.chat.wrapping import Wrapper, wrap
 from tests.conftest import random_text
 

@@ -1,21 +1,60 @@
-"""Explanation of a reply: a table of its candidates, and a summary of why the first one won."""
+"""Descriptions of a reply: its one-line status, a table of its candidates, and why the first one won."""
 
 import math
 from collections.abc import Sequence
 
-from convmodel.cli.chat.outcome import TextTable
+from convmodel.cli.chat.screen import TextTable
 from convmodel.responders.option_values import show_value
 from convmodel.responders.protocol import Candidate, Reply
 
 MIN_TEXT_COLUMNS = 20
 """Minimum width of the column of candidate texts."""
 
+SEPARATOR = " · "
+
+
+def status_line(reply: Reply, columns: int | None = None) -> str:
+    """Return tokens used of the window, dropped turns, tokens per second, time to the first token, and the seed.
+
+    Args:
+        columns: maximum length of the line. A longer line uses short words and then loses fields from its end. None for
+            no limit.
+    """
+    long = _fields(reply, short=False)
+    if columns is None or len(SEPARATOR.join(long)) <= columns:
+        return SEPARATOR.join(long)
+    fields = _fields(reply, short=True)
+    while len(fields) > 1 and len(SEPARATOR.join(fields)) > columns:
+        fields.pop()
+    return SEPARATOR.join(fields)[:columns]
+
+
+def _fields(reply: Reply, *, short: bool) -> list[str]:
+    fields = []
+    if reply.window:
+        used = reply.context_tokens + reply.reply_tokens
+        fields.append(f"{used}/{reply.window} tok" if short else f"{used} of {reply.window} tokens")
+        turns = "turn" if reply.turns_dropped == 1 else "turns"
+        fields.append(f"{reply.turns_dropped} dropped" if short else f"{reply.turns_dropped} {turns} dropped")
+        if reply.tokens_dropped and not reply.turns_dropped:  # the newest turn alone is too long
+            fields.append("turn cut" if short else f"{reply.tokens_dropped} tokens of your turn cut")
+    if reply.reply_tokens and reply.seconds > 0:
+        fields.append(f"{reply.reply_tokens / reply.seconds:,.0f} {'tok' if short else 'tokens'}/s")
+        first = _time(reply.first_seconds)
+        fields.append(first if short else f"first {first}")
+    if reply.seed is not None:
+        fields.append(f"seed {reply.seed}")
+    return fields or [_time(reply.seconds)]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
 
 def candidate_table(reply: Reply, chosen: int) -> TextTable:
     """Return a table of the candidates with their scores, sources, and scores of earlier stages.
 
     Args:
-        reply: a finished reply.
         chosen: index of the current reply among the candidates.
     """
     stages = _stages(reply.candidates)
@@ -44,8 +83,7 @@ def explain(reply: Reply) -> str:
     lines = []
     if others and first.score is not None:
         lines.append(_describe_ranking(reply))
-    chosen = [candidate for candidate in reply.candidates if candidate.source != "written"]
-    if chosen:
+    if any(candidate.source != "written" for candidate in reply.candidates):
         lines.append(_count_sources(reply))
     if first.metadata:
         lines.append(f"#{first.number}: {', '.join(f'{key} {show_value(v)}' for key, v in first.metadata.items())}")

@@ -1,10 +1,10 @@
-"""Texts on a terminal: nothing acts, everything fits."""
+"""Printable texts, and tables on narrow screens."""
 
 import unicodedata
 
 import pytest
 
-from convmodel.cli.chat.text import to_one_line, to_printable
+from convmodel.cli.chat.screen import TextTable, to_one_line, to_printable
 
 
 def test_no_control_character_survives() -> None:
@@ -33,3 +33,11 @@ def test_what_would_act_is_seen_instead(text: str, shown: str) -> None:
 
 def test_one_line_is_one_line() -> None:
     assert to_one_line(" a\n\nb\u2028 c\x0bd ") == "a b c␋d"
+
+
+def test_a_narrow_screen_gets_each_row_with_its_named_cells_beneath() -> None:
+    table = TextTable(("", "score", "source", "candidate"), (("1", "0.5", "written", "Yes"), ("2", "", "chosen", "No")))
+    assert table.stacked(40) == [
+        ("1  ", "Yes", "   score 0.5 · source written"),
+        ("2  ", "No", "   source chosen"),
+    ]
