@@ -26,12 +26,7 @@ LENGTH_STEP = 1.04
 
 @dataclass(frozen=True)
 class Shard:
-    """The batches that one of several processes reads: those whose index is `rank` modulo `world_size`.
-
-    Args:
-        rank: index of the process.
-        world_size: number of processes.
-    """
+    """The batches that one of several processes reads: those whose index is `rank` modulo `world_size`."""
 
     rank: int = 0
     world_size: int = 1
@@ -44,19 +39,15 @@ class TokenBudgetSampler:
     longer than the budget is a batch of its own.
 
     Args:
-        lengths: number of tokens of each sequence.
+        lengths: number of tokens of each sequence, at least 1.
         tokens_per_batch: the budget of a batch, rows x longest row.
         shuffle: whether to regroup and reorder the batches in each epoch; otherwise they go from short to long.
         seed: seed of the random order of all epochs.
         shard: batches that this process reads. If the batches do not divide evenly, some processes get one empty batch
             at the end, so that all take the same number of steps.
         length_step: lengths within one step of this ratio count as equal.
-        max_padding: maximum share of padding among all tokens of any epoch; batches are made smaller until it holds.
-            None fills every batch.
-
-    Raises:
-        ValueError: when the budget or a length is below 1, or `max_padding` is below the padding that shuffling may
-            cause by itself.
+        max_padding: maximum share of padding among all tokens of any epoch, at least the padding that shuffling may
+            cause by itself; batches are made smaller until it holds. None fills every batch.
     """
 
     def __init__(
@@ -124,11 +115,7 @@ def _batch_bounds_within_padding(
 def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padding: float) -> np.ndarray:
     """Return the starts of the batches, and the end of the last one, that fill the budget with rows of ascending cost.
 
-    Args:
-        costs: maximum number of tokens that shuffling may put into each row.
-        shortest: minimum number of tokens of each row.
-        budget: maximum number of tokens of a batch.
-        max_padding: maximum share of padding in a batch.
+    A row takes `shortest` tokens at least, and `costs` at most after shuffling; `max_padding` is a share of a batch.
     """
     known = np.append(0, np.cumsum(shortest))
     bounds = [0]
@@ -195,14 +182,9 @@ def batches_by_length(
 
 
 class RandomBatchSampler:
-    """Sampler of random batches of one size, of which the last may be smaller.
+    """Sampler of random batches of `batch_size` examples, of which the last may be smaller; see `TokenBudgetSampler`.
 
-    Args:
-        examples: number of examples.
-        batch_size: number of examples of a batch.
-        seed: seed of the random order of all epochs.
-        shard: batches that this process reads, as for `TokenBudgetSampler`.
-        redraw: whether to regroup the examples in each epoch.
+    With `redraw`, the examples are regrouped in each epoch.
     """
 
     def __init__(
@@ -245,12 +227,8 @@ BatchT = TypeVar("BatchT")
 class ResumableDataLoader(Generic[BatchT]):
     """An iterable of batches that can be stopped after any batch and continued exactly in another process.
 
-    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict` in its
-    checkpoints.
-
-    Args:
-        sampler: chooses the members of each batch.
-        read: makes a batch from a value of the sampler.
+    The sampler chooses the members of each batch, and `read` makes it. Lightning sets the epoch through
+    `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict` in its checkpoints.
     """
 
     def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], BatchT]) -> None:

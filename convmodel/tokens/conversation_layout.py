@@ -64,11 +64,7 @@ def persona_length(persona: Sequence[Sequence[int]]) -> int:
 
 
 def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_ROOM) -> int:
-    """Return the number of tokens left for turns and their separators, beside the persona and the last separator.
-
-    Raises:
-        ValueError: when fewer than `least` tokens are left.
-    """
+    """Return the number of tokens left for turns and their separators; raise ValueError if fewer than `least` are left."""
     room = max_length - 1 - persona_tokens
     if room < min_room:
         raise ValueError(
@@ -79,14 +75,9 @@ def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_
 
 
 def truncate(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window:
-    """Select the newest turns before `stop` that fit in `room` tokens.
+    """Select the newest turns before `stop` that fit in `room` tokens, separators included.
 
-    The newest turn is cut only when it alone is too long.
-
-    Args:
-        lengths: number of tokens of each turn, without separators.
-        room: number of tokens that the turns and their separators may take.
-        stop: index after the newest turn; all turns by default.
+    The lengths are without separators. The newest turn is cut only when it alone is too long.
     """
     stop = len(lengths) if stop is None else stop
     newest = lengths[stop - 1] + 1
@@ -105,12 +96,7 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
     A growing conversation keeps its beginning for many turns and then loses several of the oldest at once, so a
     key-value cache of its beginning stays valid in between. The window depends on the turns alone, not on the moments
-    at which it was computed before.
-
-    Args:
-        lengths: number of tokens of each turn, without separators.
-        room: number of tokens that the turns and their separators may take.
-        keep: share of the room to fill after dropping turns, above 0; 1 gives the same windows as `truncate`.
+    at which it was computed before. A `keep` of 1 gives the same windows as `truncate`.
     """
     first = used = 0
     for stop, length in enumerate(lengths, 1):
@@ -123,11 +109,7 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
 
 def target_turns(train_on: TrainOn, turns: int) -> range:
-    """Return the indices of the turns to predict in a conversation of `turns` turns.
-
-    Raises:
-        ValueError: when `train_on` is not one of the choices.
-    """
+    """Return the indices of the turns to predict in a conversation of `turns` turns."""
     if train_on == "all":
         return range(turns)
     if train_on == "last":
@@ -148,13 +130,13 @@ def split_into_windows(
 
     A conversation that fits is one window. Of a longer one, the first window takes all turns that fit; each later
     window takes new turns up to `1 - context_share` of the room (at least one) and fills the rest with earlier turns.
+    At 1 each later window predicts one turn with all the context that fits: the most context, and the most computation.
 
     Args:
         lengths: number of tokens of each turn, without separators.
         room: number of tokens that the turns and their separators may take in a window.
         train_on: the turns to predict.
-        context_share: share of a later window that is reserved for earlier turns, from 0 to 1. At 1 each later window
-            predicts one turn with all the context that fits: the most context, and the most computation.
+        context_share: share of a later window that is reserved for earlier turns, from 0 to 1.
     """
     targets = target_turns(train_on, len(lengths))
     windows: list[Window] = []
@@ -211,7 +193,7 @@ def lay_out(
         persona: token ids of each persona sentence.
         persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
         predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
-        cut: number of tokens to cut from the start of the newest turn; see `Window`.
+        cut: number of tokens to cut from the start of the newest turn.
     """
     turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
     reply_type = len(turns) % 2
@@ -238,7 +220,7 @@ def lay_out_context(
     reserved: int = 0,
     keep: float = 1.0,
 ) -> tuple[ConversationSequence, Window]:
-    """Drop the oldest turns of a context until it fits and lay out the rest, without labels.
+    """Drop the oldest turns of a context until it fits, and return its layout without labels, and its window of turns.
 
     Args:
         turns: token ids of each turn so far, at least one.
@@ -247,9 +229,6 @@ def lay_out_context(
         max_length: maximum number of tokens; None keeps all turns.
         reserved: number of these tokens to leave free behind the context.
         keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
-
-    Returns:
-        The layout, and the window of turns that it holds.
 
     Raises:
         ValueError: when persona and reserved tokens leave no room for a turn.

@@ -63,16 +63,9 @@ class ConversationTokenizer(TextTokenizer):
         max_length: int | None = None,
         keep: float = 1.0,
     ) -> Encoding:
-        """Lay out token ids of turns: those that `encode` returns for a text, or those that a model generated.
+        """Lay out token ids of turns and persona sentences: those that `encode` returns, or that a model generated.
 
-        Args:
-            turns: token ids of each turn, at least one.
-            persona: token ids of each persona sentence.
-            max_length: maximum number of tokens.
-            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
-
-        Raises:
-            ValueError: when the persona leaves no room for a turn.
+        `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
         """
         laid_out, window = lay_out_context(turns, self._sep_token_id, persona=persona, max_length=max_length, keep=keep)
         return Encoding(

@@ -49,14 +49,7 @@ class SegmentLengths(Protocol):
 
 
 class WindowPlan:
-    """The turns that each window holds, so that every target turn is predicted exactly once; needs lengths alone.
-
-    Args:
-        segments: lengths of the persona sentences and turns of all conversations.
-        max_length: maximum number of tokens of a window.
-        train_on: the turns to predict.
-        context_share: see `convmodel.tokens.conversation_layout.split_into_windows`.
-    """
+    """The turns that each window holds, computed from lengths alone; see `conversation_layout.split_into_windows`."""
 
     def __init__(
         self,
@@ -136,13 +129,7 @@ class WindowPlan:
 
 
 class WindowSet(WindowPlan):
-    """The windows of all conversations of a store, laid out when they are read.
-
-    Args:
-        store: token ids of the conversations.
-        sep_token_id: id of the separator.
-        max_length, train_on, context_share: see `WindowPlan`.
-    """
+    """The windows of all conversations of a store, laid out when they are read; see `WindowPlan`."""
 
     def __init__(
         self,
@@ -158,10 +145,7 @@ class WindowSet(WindowPlan):
         self._sep_token_id = sep_token_id
 
     def words(self) -> int:
-        """Return the number of white-space separated words of all predicted turns.
-
-        Perplexity per word compares across vocabularies.
-        """
+        """Return the number of white-space separated words of all predicted turns; it compares across vocabularies."""
         words = self._store.words
         return sum(
             int(words[self._first_turn[self._conversation[n]] + turn])

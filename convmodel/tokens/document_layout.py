@@ -50,12 +50,7 @@ class DocumentLimits:
             raise ValueError(self._too_small(0))
 
     def room(self, meta: int | np.ndarray, *, end: int = 0) -> np.ndarray:
-        """Return the number of body tokens that fit in a window.
-
-        Args:
-            meta: number of tokens of the meta.
-            end: 1 to reserve room for the last separator, else 0.
-        """
+        """Return the number of body tokens that fit beside `meta` tokens and, if `end` is 1, the last separator."""
         room = self.max_length - 2 - end - np.asarray(meta)
         return room if self.max_body_length is None else np.minimum(room, self.max_body_length)
 

@@ -76,14 +76,7 @@ class DocumentTokenizer(TextTokenizer):
         room: int | None = None,
         meta_tokens_dropped: int = 0,
     ) -> DocumentEncoding:
-        """Lay out token ids of a prompt and a meta, as calling the tokenizer does for texts.
-
-        Args:
-            prompt: token ids of the prompt.
-            meta: token ids of the meta, already cut to its limit.
-            room: number of the prompt's last tokens to keep; all by default.
-            meta_tokens_dropped: number of tokens that were cut from the meta.
-        """
+        """Lay out token ids of a prompt, of which the last `room` are kept, and of a meta that was cut to its limit."""
         dropped = 0 if room is None else max(0, len(prompt) - room)
         ids = lay_out_document(meta, prompt[dropped:], self.sep_token_id, ends=False).input_ids.tolist()
         return DocumentEncoding(ids, tokens_dropped=dropped, meta_tokens_dropped=meta_tokens_dropped)

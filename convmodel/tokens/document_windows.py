@@ -15,7 +15,7 @@ class DocumentPlan:
     Args:
         meta_lengths: (D,) number of tokens of each document's meta, 0 where there is none.
         body_lengths: (D,) number of tokens of each document's body.
-        limits: lengths of a window and its parts.
+        limits: lengths of a window and its parts; ValueError if a document must be split and its meta leaves no room.
 
     Attributes:
         document: (W,) index of the document of each window, ascending.
@@ -26,9 +26,6 @@ class DocumentPlan:
         kept_meta_lengths: (D,) number of tokens that each meta takes in a window.
         lengths: (W,) number of tokens of each window.
         cut_metas: number of metas that are cut.
-
-    Raises:
-        ValueError: when a document must be split and its meta leaves no room for that.
     """
 
     def __init__(self, meta_lengths: Ids, body_lengths: Ids, limits: DocumentLimits) -> None:
@@ -96,12 +93,7 @@ class DocumentIds(Protocol):
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Token ids of documents in memory.
-
-    Args:
-        metas: D sequences of ids, empty where a document has no meta.
-        bodies: D sequences of ids.
-    """
+    """Token ids of the metas (empty where a document has none) and bodies of D documents in memory."""
 
     metas: Sequence[Ids]
     bodies: Sequence[Ids]
@@ -126,13 +118,7 @@ class EncodedDocuments:
 
 
 class DocumentWindows(DocumentPlan):
-    """The windows of documents, laid out when they are read.
-
-    Args:
-        documents: token ids of the documents.
-        sep_token_id: id of the separator.
-        limits: lengths of a window and its parts.
-    """
+    """The windows of documents, laid out when they are read."""
 
     def __init__(self, documents: DocumentIds, *, sep_token_id: int, limits: DocumentLimits) -> None:
         super().__init__(documents.meta_lengths, documents.body_lengths, limits)
@@ -140,12 +126,7 @@ class DocumentWindows(DocumentPlan):
         self._sep_token_id = sep_token_id
 
     def read(self, indices: Iterable[int], without_meta: Iterable[bool] | None = None) -> list[DocumentSequence]:
-        """Return the layouts of windows, with labels.
-
-        Args:
-            indices: indices of the windows.
-            without_meta: for each of these windows, whether its meta is left out; by default all metas are kept.
-        """
+        """Return the layouts of windows, with labels; where `without_meta` is true, the meta is left out."""
         if without_meta is None:
             return [self._read(int(n), with_meta=True) for n in indices]
         return [self._read(int(n), with_meta=not left_out) for n, left_out in zip(indices, without_meta, strict=True)]

@@ -40,12 +40,7 @@ def to_segments(item: Conversation | SelectionExample) -> Segments:
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """Summary of the contents of a store.
-
-    Args:
-        conversations: number of conversations or documents.
-        source: one sentence about the file that they came from.
-    """
+    """Number of conversations or documents in a store, and a sentence about the file that they came from."""
 
     conversations: int
     source: str = ""
@@ -118,7 +113,7 @@ class TokenStore:
             conversations: conversations or other items, read once; at most two chunks of them are in memory.
             tokenizer: tokenizer whose `encode_many` returns the ids.
             folder: folder to write. If another process finishes first, its folder is used.
-            to_segments: returns the texts of one item; by default the items are Conversations or SelectionExamples.
+            to_segments: returns the texts of one item.
             describe: called at the end; returns the sentence about the source.
         """
         with atomic_folder(folder, replace=False) as fresh:

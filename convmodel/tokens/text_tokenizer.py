@@ -14,14 +14,11 @@ from convmodel.tokens.detokenizer import decode
 
 
 class TextEncoder:
-    """Encoder of many texts in one call into the Rust tokenizer, which keeps control tokens out of texts.
+    """Encoder of many texts in one call into the Rust tokenizer, in which no text may become one of `control_ids`.
 
     The encoder has a private copy of the Rust tokenizer, so neither truncation nor padding set elsewhere, nor another
-    thread, changes its results. A tokenizer without a Rust backend is called through transformers.
-
-    Args:
-        tokenizer: any transformers tokenizer. Tokens added to it later are not seen.
-        control_ids: ids that no text may become.
+    thread, changes its results; tokens added later are not seen. A tokenizer without a Rust backend is called through
+    transformers.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control_ids: Sequence[int]) -> None:
@@ -32,11 +29,7 @@ class TextEncoder:
         self._guarded: Tokenizer | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text.
-
-        Raises:
-            ValueError: when the tokenizer can only express a text with a control token.
-        """
+        """Return the token ids of each text; raise ValueError if only a control token can express one."""
         if not texts:
             return []
         if self._rust is None:
@@ -131,10 +124,7 @@ class TextTokenizer:
 
         Args:
             texts: texts to learn from; read once, not kept in memory.
-            vocab_size: maximum number of tokens; the texts may yield fewer.
-
-        Raises:
-            ValueError: when `vocab_size` has no room for the 256 bytes and the control tokens.
+            vocab_size: maximum number of tokens, at least 256 bytes and the control tokens; the texts may yield fewer.
         """
         control = [*SPEAKER_TOKENS, SEP_TOKEN]
         if vocab_size < 256 + len(control):

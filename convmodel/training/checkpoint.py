@@ -32,11 +32,7 @@ def epochs_begun(trainer: Trainer) -> int:
 
 
 def newest_checkpoint(root: str | Path) -> Path:
-    """Return the checkpoint that was written last by any run below `root`.
-
-    Raises:
-        FileNotFoundError: If there is no checkpoint.
-    """
+    """Return the checkpoint that any run below `root` wrote last; raise FileNotFoundError if there is none."""
     root = Path(root)
     checkpoints = sorted(
         {*root.glob(str(CHECKPOINT)), *root.glob(f"*/*/{CHECKPOINT}"), *root.glob(f"*/{CHECKPOINT}")},

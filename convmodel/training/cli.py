@@ -134,10 +134,7 @@ class ConversationCLI(LightningCLI):
 
 
 def run(arguments: list[str]) -> None:
-    """Run `fit`, `validate` or `test` with its options.
-
-    The arguments are put into `sys.argv`, because Lightning starts further processes with the arguments found there.
-    """
+    """Run `fit`, `validate` or `test`; Lightning starts further processes with the arguments in `sys.argv`."""
     silence_library_warnings()
     original_arguments = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]

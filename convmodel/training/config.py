@@ -80,9 +80,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def check_duplicate_keys(path: str | Path) -> None:
     """Check that no mapping of a YAML file has a key twice: the loader would silently keep the last one.
 
-    Raises:
-        ValueError: If a key is duplicated, with both lines; or if the file is not YAML, with the position.
-        FileNotFoundError: If the file does not exist.
+    Raises ValueError with both lines, or with the position if the file is not YAML.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such config file; make one with --print_config > {path}")

@@ -22,9 +22,7 @@ DocumentInput = tuple[str, Meta | None]
 
 
 class DocumentModule(LanguageModule[DocumentModel]):
-    """Trains a GPT-2 to write documents that match a meta.
-
-    The data module sets the maximum lengths of meta and body; the export saves them.
+    """Trains a GPT-2 to write documents that match a meta. The data module sets the lengths that the export saves.
 
     Args:
         options: See `LanguageModule`.
@@ -73,11 +71,7 @@ def _beginning(document: Document) -> str:
 
 
 def _parse_input(number: int, entry: Mapping[str, Any]) -> DocumentInput:
-    """Parse an entry of `samples.prompts`, counted from 1.
-
-    Raises:
-        ValueError: If the entry is invalid, with its number.
-    """
+    """Parse an entry of `samples.prompts`, counted from 1; raise ValueError with its number if it is invalid."""
     try:
         unknown = entry.keys() - {"prompt", "meta"}
         if unknown:

@@ -39,14 +39,11 @@ LINK = "exported"
 
 
 class BestExport(Callback):
-    """Callback that exports the best model by validation, atomically replacing a worse one.
+    """Callback that exports the best model by validation to `folder`, atomically replacing a worse one.
 
-    A link in the run's folder points to the export, where the file system supports links. Without validation data, the
-    model at the end of training is exported.
-
-    Args:
-        folder: Folder of the export; None exports nothing.
-        samples: Callback whose latest samples are shown on the model card.
+    A link in the run's folder points to the export, where the file system supports links. Without validation data,
+    the
+    model at the end of training is exported. The model card shows the latest samples of `samples`.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:

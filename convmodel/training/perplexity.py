@@ -11,13 +11,7 @@ from convmodel.metrics.likelihood import TokenCounts, bits_per_character
 
 @dataclass(frozen=True)
 class CorpusStats:
-    """Counts of a file other than tokens.
-
-    Args:
-        noun: Plural name of its examples.
-        count: Number of its examples.
-        units: Number of other units by which the loss is divided, such as words, keyed by their name in the singular.
-    """
+    """Number of examples of a file, and the numbers of other units, such as words, by which the loss is divided."""
 
     noun: str
     count: int
@@ -26,12 +20,7 @@ class CorpusStats:
 
 @dataclass(frozen=True)
 class PerplexityReport:
-    """Perplexities of a model on a file.
-
-    Args:
-        counts: Summed loss in nats, and number of predicted tokens.
-        corpus: Counts of the file; None to report per token alone.
-    """
+    """Perplexities of a model on a file: the summed loss in nats over predicted tokens, and over the file's units."""
 
     counts: TokenCounts
     corpus: CorpusStats | None = None

@@ -102,11 +102,7 @@ def capture_logs() -> Iterator[RunLogHandler]:
 
 
 class RunLogs(Callback):
-    """Callback that writes the logs of a run on its first process.
-
-    Args:
-        log: Handler that captures the records of the run.
-    """
+    """Callback that writes the captured logs of a run on its first process."""
 
     def __init__(self, log: RunLogHandler) -> None:
         self._log = log

@@ -17,13 +17,7 @@ from convmodel.training.progress import show
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Inputs that the user wants samples for.
-
-    Args:
-        contexts: Contexts to reply to.
-        prompts: Prompts of documents, each with `prompt`, `meta` or both.
-        examples: First examples of the validation file, used if neither are given.
-    """
+    """Inputs that the user wants samples for; without contexts or prompts, the first examples of the validation file."""
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None
@@ -32,13 +26,7 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class Sample:
-    """A generated text with its input.
-
-    Args:
-        inputs: Parts of the input, for display.
-        text: Generated text.
-        record: Input and output as written to `generated.jsonl`.
-    """
+    """A generated text, with the parts of its input for display, and its record in `generated.jsonl`."""
 
     inputs: Sequence[str]
     text: str

@@ -41,14 +41,9 @@ def learning_rate_at(
 
 @dataclass
 class Plateau:
-    """Learning rate decay whenever a validation does not improve on the best one so far.
+    """Learning rate decay by `factor` whenever a validation metric, higher is better, does not exceed the best so far.
 
     ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) uses it with a factor of 0.4.
-
-    Args:
-        factor: Factor by which the rate is multiplied at each decay.
-        best: Best validation metric so far; higher is better.
-        scale: Product of the factors applied so far.
     """
 
     factor: float = 0.4

@@ -19,23 +19,14 @@ from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 
 @dataclass(frozen=True)
 class LossOptions:
-    """Options common to all losses.
-
-    Args:
-        cached_gradients: Whether texts are encoded a second time for their gradients, to save memory.
-        label_smoothing: Share of the target distribution that is spread over all candidates.
-    """
+    """Options common to all losses; see `SelectorModule`."""
 
     cached_gradients: bool = False
     label_smoothing: float = 0.0
 
 
 class SelectionObjective(ABC):
-    """Loss by which a selector is trained, and scores by which it is validated.
-
-    Args:
-        options: Options common to all losses.
-    """
+    """Loss by which a selector is trained, and scores by which it is validated."""
 
     def __init__(self, options: LossOptions) -> None:
         self.options = options
@@ -78,14 +69,9 @@ class InBatchNegatives(SelectionObjective):
         *,
         step: int,
     ) -> Tensor:
-        """Return the loss of laid-out rows.
+        """Return the loss of the rows of B contexts and of distinct candidates.
 
-        Args:
-            selector: Model that encodes the rows.
-            contexts: Rows of B contexts.
-            candidates: Rows of distinct candidates.
-            order: (C,) indices into `candidates` of the batch's C candidates; the first B are the gold responses.
-            step: Number of optimiser steps so far.
+        `order`, (C,), holds the indices of the batch's C candidates; the first B are the gold responses.
         """
         recompute = self.options.cached_gradients
         encoded = selector.encode_context_rows(contexts, recompute=recompute)
@@ -106,12 +92,7 @@ class InBatchNegatives(SelectionObjective):
 
 
 class ConvertObjective(InBatchNegatives):
-    """In-batch loss of ConveRT, whose scale of the cosine grows during training.
-
-    Args:
-        options: Options common to all losses.
-        scale_steps: Number of optimiser steps until the scale is at its maximum.
-    """
+    """In-batch loss of ConveRT, whose scale of the cosine grows to its maximum in `scale_steps` optimiser steps."""
 
     def __init__(self, options: LossOptions, *, scale_steps: int) -> None:
         super().__init__(options)
@@ -138,12 +119,7 @@ class ConvertObjective(InBatchNegatives):
 
 
 class SampledNegatives(SelectionObjective):
-    """Loss of a cross-encoder: each response against a few candidates, sampled at every step.
-
-    Args:
-        options: Options common to all losses.
-        num_negatives: Maximum number of other candidates.
-    """
+    """Loss of a cross-encoder: each response against at most `num_negatives` candidates, sampled at every step."""
 
     def __init__(self, options: LossOptions, *, num_negatives: int) -> None:
         super().__init__(options)

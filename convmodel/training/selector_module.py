@@ -32,14 +32,7 @@ SAMPLES = 3
 
 @dataclass
 class RankingSums:
-    """Sums of the ranking metrics over examples.
-
-    Args:
-        examples: Number of examples.
-        first: Number of gold responses ranked first.
-        reciprocal: Sum of reciprocal ranks.
-        loss: Sum of losses, in nats.
-    """
+    """Sums over examples: their number, those ranked first, reciprocal ranks, and losses in nats."""
 
     examples: float = 0
     first: float = 0

@@ -174,8 +174,7 @@ class TrainingModule(LightningModule):
     def on_train_start(self) -> None:
         """Compute the number of steps, and override the options in a checkpoint's optimiser state by this run's.
 
-        Computing the number any earlier would make Lightning build the loader before it restores its position in the
-        epoch.
+        Any earlier, Lightning would build the loader before it restores its position in the epoch.
         """
         self._total_steps = float(self.trainer.estimated_stepping_batches)
         if math.isinf(self._total_steps) and self._schedule in ("cosine", "linear"):

@@ -1,7 +1,4 @@
-"""Unlikelihood losses, which lower the probability of repeated tokens.
-
-Source: arXiv:1908.04319.
-"""
+"""Unlikelihood losses, which lower the probability of repeated tokens. Source: arXiv:1908.04319."""
 
 from dataclasses import dataclass
 
@@ -16,8 +13,7 @@ class SeenTokens:
     """Distinct tokens seen before each step, for a batch of rows.
 
     Args:
-        ids: (B, U) distinct tokens of each row in order of first occurrence; entries after a row's last one are
-            undefined.
+        ids: (B, U) distinct tokens of each row in order of first occurrence; undefined after a row's last one.
         counts: (B, T) number of distinct tokens seen up to and including each position.
     """
 
@@ -26,12 +22,7 @@ class SeenTokens:
 
 
 def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
-    """Find the distinct tokens of each row, in O(T log T).
-
-    Args:
-        input_ids: (B, T) token ids.
-        counted: (B, T) mask of the tokens that count as seen; false for padding, metadata and separators.
-    """
+    """Find the distinct tokens of each row among those that `counted`, (B, T), marks; in O(T log T)."""
     ignored_id = int(torch.iinfo(input_ids.dtype).max)
     ordered, positions = input_ids.masked_fill(~counted, ignored_id).sort(dim=1, stable=True)
     is_new = torch.ones_like(counted)

@@ -103,8 +103,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
         """Take the model's tokenizer and lengths, and return the lengths that the examples will have.
 
-        Raises:
-            ValueError: If the model reads the examples of another data module.
+        Raises ValueError if the model reads the examples of another data module.
         """
         if inputs.reads not in [base.__name__ for base in type(self).__mro__]:
             raise ValueError(
@@ -237,11 +236,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
 
 def window_length(max_length: int | None, n_positions: int) -> int:
-    """Return the maximum number of tokens of a window: `max_length`, or the model's own limit.
-
-    Raises:
-        ValueError: If `max_length` exceeds the model's limit.
-    """
+    """Return the maximum number of tokens of a window: `max_length`, which must not exceed the model's own limit."""
     if max_length is not None and max_length > n_positions:
         raise ValueError(f"data.max_length={max_length}, but the model reads {n_positions} tokens at most")
     return n_positions if max_length is None else max_length

@@ -27,27 +27,16 @@ MAX_PADDING = 0.02
 
 @dataclass(frozen=True)
 class WindowSelection:
-    """Windows of a batch.
-
-    Args:
-        indices: (B,) indices of the windows.
-        without_meta: (B,) mask of the windows whose meta is left out.
-    """
+    """Indices (B,) of the windows of a batch, and the mask (B,) of those whose meta is left out."""
 
     indices: np.ndarray
     without_meta: np.ndarray
 
 
 class MetaDropout:
-    """Batch sampler that drops the meta of random windows.
+    """Batch sampler that drops the meta of random windows, each with the same probability.
 
     A draw depends on the seed, the epoch and the window alone, so that a resumed run repeats it.
-
-    Args:
-        batches: Sampler of window indices.
-        windows: Number of windows.
-        probability: Probability that a window loses its meta.
-        seed: Seed of the draws.
     """
 
     def __init__(self, batches: BatchSampler[np.ndarray], windows: int, *, probability: float, seed: int) -> None:
@@ -134,10 +123,8 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
 
     @property
     def limits(self) -> DocumentLimits:
-        """Lengths of window, meta and body: the given ones, or those of the model.
-
-        Raises:
-            ValueError: If they leave no room for the body, or exceed the model's window.
+        """Lengths of window, meta and body: the given ones, or those of the model. Raises ValueError if they do not
+        fit.
         """
         meta = self._max_meta_length
         body = self._max_body_length
@@ -194,10 +181,7 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
 
 
 def read_batch(windows: DocumentWindows, pad_token_id: int, selection: WindowSelection) -> Batch:
-    """Lay out windows and pad them on the right; the batch has no token types.
-
-    Its `metadata`, (B,) int64, is the number of tokens before the body of each row.
-    """
+    """Lay out and pad windows. `metadata`, (B,) int64, is the number of tokens before a row's body; there are no types."""
     rows = windows.read(selection.indices, selection.without_meta)
     return pin_batch(
         {

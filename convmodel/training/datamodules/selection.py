@@ -17,11 +17,9 @@ from convmodel.training.datamodules.base import FilesDataModule, long_persona_me
 
 @dataclass(frozen=True)
 class SelectionBatch:
-    """A batch of selection examples.
+    """A batch of B selection examples, of which other processes may have one more.
 
-    Args:
-        examples: B examples; empty if only other processes have a last batch.
-        pool: Number of candidates that each response is ranked among, itself included; 0 in training.
+    In validation, each response is ranked among `pool` candidates, itself included; 0 in training.
     """
 
     examples: Sequence[TokenisedChoice]
