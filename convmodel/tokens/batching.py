@@ -87,12 +87,12 @@ class TokenBudgetSampler:
         """Return the number of batches that this process reads in an epoch."""
         return -(-(len(self._bounds) - 1) // self._shard.world_size)
 
-    def epoch(self, number: int) -> list[np.ndarray]:
+    def epoch(self, index: int) -> list[np.ndarray]:
         """Return the batches of an epoch for this process, as the indices of their sequences."""
         order = self._order
         batches = np.arange(len(self._bounds) - 1)
         if self._shuffle:
-            random = np.random.default_rng([self._seed, number])
+            random = np.random.default_rng([self._seed, index])
             order = order[np.lexsort((random.random(len(order)), self._class_of_position))]
             batches = random.permutation(batches)
         own = batches[self._shard.rank :: self._shard.world_size]
@@ -200,9 +200,9 @@ class RandomBatchSampler:
         """Return the number of batches that this process reads in an epoch."""
         return math.ceil(math.ceil(self._examples / self._batch_size) / self._shard.world_size)
 
-    def epoch(self, number: int) -> list[np.ndarray]:
+    def epoch(self, index: int) -> list[np.ndarray]:
         """Return the batches of an epoch for this process, as the indices of their examples."""
-        order = np.random.default_rng([self._seed, number if self._redraw else 0]).permutation(self._examples)
+        order = np.random.default_rng([self._seed, index if self._redraw else 0]).permutation(self._examples)
         starts = range(self._shard.rank * self._batch_size, self._examples, self._shard.world_size * self._batch_size)
         indices = [order[start : start + self._batch_size] for start in starts]
         return indices + [order[:0]] * (len(self) - len(indices))
@@ -217,7 +217,7 @@ class BatchSampler(Protocol[BatchIndices]):
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
 
-    def epoch(self, number: int) -> Sequence[BatchIndices]:
+    def epoch(self, index: int) -> Sequence[BatchIndices]:
         """Return the batches of an epoch: the indices of their members, or another value that `read` understands."""
 
 

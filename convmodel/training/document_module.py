@@ -47,7 +47,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
     def sample_inputs(self, request: SampleRequest) -> list[DocumentInput]:
         """See `convmodel.training.samples.SampleWriter`: prompts with metas, the last one empty."""
         if request.prompts is not None:
-            return [_parse_input(number, entry) for number, entry in enumerate(request.prompts, 1)]
+            return [_parse_input(index, entry) for index, entry in enumerate(request.prompts, 1)]
         return [*((_beginning(document), document.meta) for document in request.examples), ("", None)]
 
     def write_samples(
@@ -70,7 +70,7 @@ def _beginning(document: Document) -> str:
     return match[0][: min(MAX_BEGINNING, len(document.body) // 2)]
 
 
-def _parse_input(number: int, entry: Mapping[str, Any]) -> DocumentInput:
+def _parse_input(index: int, entry: Mapping[str, Any]) -> DocumentInput:
     """Parse an entry of `samples.prompts`, counted from 1; raise ValueError with its number if it is invalid."""
     try:
         unknown = entry.keys() - {"prompt", "meta"}
@@ -79,7 +79,7 @@ def _parse_input(number: int, entry: Mapping[str, Any]) -> DocumentInput:
         prompt = entry.get("prompt")
         return check_prompt("" if prompt is None else prompt), check_meta(entry.get("meta"))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"samples.prompts, number {number}: {error}") from None
+        raise ValueError(f"samples.prompts, number {index}: {error}") from None
 
 
 def _display_parts(prompt: str, meta: Meta | None) -> list[str]:

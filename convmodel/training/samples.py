@@ -56,7 +56,7 @@ class ReplySamples(Callback):
         prompts: For a document model, prompts with or without a meta, each `{prompt: ..., meta: ...}` or one of the
             two, such as `{meta: "Cats, dogs"}`. If null, the first words of the first validation documents with their
             meta, and an empty prompt.
-        number: Number of contexts or prompts taken from the validation file.
+        count: Number of contexts or prompts taken from the validation file.
         max_new_tokens: Maximum number of tokens of a reply or document.
         options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`. Each sample has the same seed
             after every validation.
@@ -66,13 +66,13 @@ class ReplySamples(Callback):
         self,
         contexts: list[list[str]] | None = None,
         prompts: list[dict[str, Any]] | None = None,
-        number: int = 3,
+        count: int = 3,
         max_new_tokens: int = 40,
         options: dict[str, Any] | None = None,
     ) -> None:
         self._contexts = contexts
         self._prompts = prompts
-        self._number = number
+        self._count = count
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens} | (options or {})
         self.latest: list[tuple[Sequence[str], str]] = []
         self._inputs: Sequence[Any] | None = None
@@ -105,7 +105,7 @@ class ReplySamples(Callback):
     def _read_inputs(self, trainer: Trainer, module: SampleWriter) -> Sequence[Any]:
         data = getattr(trainer, "datamodule", None)
         examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
-        return module.sample_inputs(SampleRequest(self._contexts, self._prompts, [*islice(examples, self._number)]))
+        return module.sample_inputs(SampleRequest(self._contexts, self._prompts, [*islice(examples, self._count)]))
 
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")

@@ -30,7 +30,7 @@ def test_samples_are_drawn_as_the_options_say_and_alike_after_each_validation(wo
 
 
 def test_samples_tell_what_the_exported_model_would_reply(workshop: Workshop) -> None:
-    workshop.train(samples__number=2)
+    workshop.train(samples__count=2)
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model", dtype="float32")
     found = samples(workshop)
     first = [one.persona for one in read_conversations(workshop.folder / "valid.jsonl")][:2]

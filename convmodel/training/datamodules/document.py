@@ -49,11 +49,11 @@ class MetaDropout:
         """Return the number of batches of an epoch."""
         return len(self._batches)
 
-    def epoch(self, number: int) -> list[WindowSelection]:
+    def epoch(self, index: int) -> list[WindowSelection]:
         """Return the batches of an epoch, counted from 0."""
         # The last number keeps these draws independent of the order's, whose seed is the first two.
-        dropped = np.random.default_rng([self._seed, number, 1]).random(self._windows) < self._probability
-        return [WindowSelection(indices, dropped[indices]) for indices in self._batches.epoch(number)]
+        dropped = np.random.default_rng([self._seed, index, 1]).random(self._windows) < self._probability
+        return [WindowSelection(indices, dropped[indices]) for indices in self._batches.epoch(index)]
 
 
 class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
