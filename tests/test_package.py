@@ -184,7 +184,6 @@ UNMIRRORED = {
     "serving/store/tables.py": "tests/serving/store/test_conversations.py; definitions only",
     "serving/telegram/api_client.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
     "serving/telegram/commands.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
-    "serving/telegram/drafts.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
     "serving/telegram/embedded_server.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
     "serving/telegram/polling.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",
     "serving/telegram/rate_limit.py": "tests/serving/telegram/test_bot.py, against a fake Bot API",

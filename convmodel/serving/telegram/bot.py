@@ -26,7 +26,7 @@ from convmodel.serving.telegram.polling import Poller
 from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 from convmodel.serving.telegram.replies import BotContext
 from convmodel.serving.telegram.sending import TIMEOUT, Sender, TokenRefused
-from convmodel.serving.telegram.state import BotState
+from convmodel.serving.telegram.state import METADATA, BotState
 from convmodel.serving.telegram.workers import ChatWorkers
 
 LOG = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ async def _run(token: str, settings: BotSettings, store: Store) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         server = ServerClient(session, settings.url, key=settings.key)
         state = BotState(store, bot=bot.id)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         characters = await _start(bot, server, settings.url)
         pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
         chats = ChatWorkers(BotContext(state, server, Sender(bot, pace), characters))

@@ -10,13 +10,7 @@ from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, retry_with_backoff
-from convmodel.serving.telegram.replies import (
-    BotContext,
-    answer,
-    answer_with_reply,
-    current_conversation,
-    send_settings,
-)
+from convmodel.serving.telegram.replies import BotContext, answer, current_conversation, request_reply, send_settings
 from convmodel.serving.telegram.state import ChatSettings, chat_settings, conversations
 from convmodel.serving.telegram.task_queue import Task
 
@@ -124,7 +118,7 @@ async def _undo(context: BotContext, task: Task, rest: str) -> list[str]:
 
 
 async def _retry(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await answer_with_reply(context, task)
+    return await request_reply(context, task)
 
 
 async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:

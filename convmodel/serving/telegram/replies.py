@@ -1,5 +1,6 @@
-"""Request replies from the server, and repeat requests whose reply was cut off."""
+"""Request replies from the server, show their progress, and repeat requests whose reply was cut off."""
 
+import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, replace
@@ -10,7 +11,6 @@ from aiogram.exceptions import TelegramMigrateToChat
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, ServerClient, retry_with_backoff
-from convmodel.serving.telegram.drafts import DraftUpdater
 from convmodel.serving.telegram.messages import clean, split
 from convmodel.serving.telegram.sending import ChatUnavailable, MessageRejected, Sender
 from convmodel.serving.telegram.state import BotState, ChatSettings, begin_conversation, change_chat, chat_settings
@@ -21,22 +21,64 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS = 6
 """Maximum number of requests per reply; then the partial text is used."""
 
+EVERY = 1.0
+"""Seconds between updates of a draft."""
+
+LAST = 2.0
+"""Maximum number of seconds to wait for the last draft."""
+
+TYPING = 4.0
+"""Seconds between typing indicators; Telegram shows each for five seconds."""
+
 
 @dataclass(frozen=True)
 class BotContext:
-    """Objects that all tasks of a bot share.
-
-    Args:
-        state: storage of the tasks and of the chats' settings.
-        server: client of the convmodel server.
-        sender: sends the messages.
-        characters: maximum length of a turn.
-    """
+    """Objects that all tasks of a bot share; `characters` is the maximum length of a turn."""
 
     state: BotState
     server: ServerClient
     sender: Sender
     characters: int
+
+
+class DraftUpdater:
+    """Async context manager that shows the progress of a task's reply; failures to show it are ignored."""
+
+    def __init__(self, sender: Sender, task: Task) -> None:
+        self._sender = sender
+        self._task = task
+        # Drafts exist in private chats only. A draft id must not be zero, and every client supports 31 bits.
+        self._drafts = not task.group
+        self._draft_id = task.update % (2**31 - 1) + 1
+        self.pieces: list[str] = []
+        """Text of the reply so far; cleared when the reply is requested again."""
+        self._over = asyncio.Event()
+
+    async def __aenter__(self) -> "DraftUpdater":
+        self._loop = asyncio.create_task(self._show())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over.set()
+        # Wait for a draft in transit, which would otherwise appear after the reply; but not for long.
+        await asyncio.wait({self._loop}, timeout=LAST)
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def _show(self) -> None:
+        loop = asyncio.get_running_loop()
+        shown = 0
+        typed = -TYPING
+        while not self._over.is_set():
+            if self._drafts and len(self.pieces) > shown:
+                shown = len(self.pieces)
+                if parts := split("".join(self.pieces)):
+                    self._drafts = await self._sender.draft(self._task.chat, self._draft_id, parts[-1])
+            elif loop.time() - typed >= TYPING and not (shown and self._drafts):
+                typed = loop.time()
+                await self._sender.typing(self._task.chat, thread=self._task.thread)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), EVERY)
 
 
 async def current_conversation(context: BotContext, task: Task) -> str:
@@ -74,7 +116,7 @@ async def answer(context: BotContext, task: Task, text: str, **changes: Any) -> 
     return parts
 
 
-async def answer_with_reply(context: BotContext, task: Task) -> list[str]:
+async def request_reply(context: BotContext, task: Task) -> list[str]:
     """Request the reply to a turn or a /retry, and store it; return its messages.
 
     If this program or the server ended during generation, the server has stored the partial reply. The repeated

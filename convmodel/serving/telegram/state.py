@@ -105,10 +105,6 @@ class BotState:
         self.bot = bot
         self.store = store
 
-    async def create_tables(self) -> None:
-        """Create the tables that do not exist yet."""
-        await self.store.awrite(METADATA.create_all)
-
     async def read(
         self, operation: Callable[Concatenate[sa.Connection, int, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -29,9 +29,9 @@ class Task:
 
     Args:
         update: id of the first message's update; identifies the task.
-        chat, kind, thread, group: see `updates.UpdateRequest`.
         text: the texts of all messages, one per line; for a command, its name and arguments.
         message: id of the last message.
+        thread: id of the topic in the chat; None for a chat without topics.
         attempt: number of requests to the server whose reply was cut off.
         plan: details of the current request; None for the first request.
         parts: messages of the answer; None before they are known.

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from aiogram import Bot, Dispatcher, F, Router
+from aiogram import Bot, Dispatcher, F
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.enums import ChatMemberStatus, ChatType, ContentType
 from aiogram.filters import Command
@@ -33,12 +33,9 @@ class UpdateRequest:
     """The request of an update to the bot.
 
     Args:
-        kind: see `Kind`.
-        chat: id of the chat.
         text: new or edited text; for a command, its name and the rest of the line.
         message: id of the message; None if there is none.
         thread: id of the topic in the chat; None for a chat without topics.
-        group: whether the chat is a group.
         moved_to: new id of the chat, for "moved".
     """
 
@@ -64,15 +61,13 @@ class UpdateRequest:
 
 def make_dispatcher() -> Dispatcher:
     """Create the dispatcher of the updates that contain a request."""
-    router = Router(name="asking")
-    router.message.register(_moved, F.migrate_to_chat_id)
-    router.message.register(_say, _addressed, F.text)
-    router.message.register(_unreadable, _addressed, F.content_type.in_(_NO_TEXT), F.chat.type == ChatType.PRIVATE)
-    router.edited_message.register(_edit, _addressed, F.text)
-    router.my_chat_member.register(_member)
-    router.stopped_message_generation.register(_stop)
     dispatcher = Dispatcher(disable_fsm=True)
-    dispatcher.include_router(router)
+    dispatcher.message.register(_moved, F.migrate_to_chat_id)
+    dispatcher.message.register(_say, _addressed, F.text)
+    dispatcher.message.register(_unreadable, _addressed, F.content_type.in_(_NO_TEXT), F.chat.type == ChatType.PRIVATE)
+    dispatcher.edited_message.register(_edit, _addressed, F.text)
+    dispatcher.my_chat_member.register(_member)
+    dispatcher.stopped_message_generation.register(_stop)
     return dispatcher
 
 

@@ -14,7 +14,7 @@ from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, ServerUnavailable
 from convmodel.serving.telegram.commands import answer_command
 from convmodel.serving.telegram.rate_limit import backoff
-from convmodel.serving.telegram.replies import BotContext, answer, answer_with_reply
+from convmodel.serving.telegram.replies import BotContext, answer, request_reply
 from convmodel.serving.telegram.sending import ChatUnavailable, MessageRejected, TokenRefused
 from convmodel.serving.telegram.state import change_chat, chat_settings, move_chat
 from convmodel.serving.telegram.task_queue import Task
@@ -109,7 +109,7 @@ class ChatWorkers:
             if task.kind == "command":
                 parts = await answer_command(self._context, task)
             elif task.kind == "say":
-                parts = await answer_with_reply(self._context, task)
+                parts = await request_reply(self._context, task)
             else:
                 parts = await answer(self._context, task, texts.UNREADABLE)
             task = replace(task, parts=tuple(parts), sent=0)

@@ -142,7 +142,7 @@ def test_chats_do_not_wait_for_each_other(tmp_path: Path) -> None:
 def test_a_long_reply_comes_in_parts_and_order_and_is_shown_while_it_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convmodel.serving.telegram.drafts.EVERY", 0.02)
+    monkeypatch.setattr("convmodel.serving.telegram.replies.EVERY", 0.02)
 
     async def work() -> None:
         async with talk(tmp_path, seconds=0.03) as w:
@@ -159,7 +159,7 @@ def test_a_long_reply_comes_in_parts_and_order_and_is_shown_while_it_grows(
 
 
 def test_where_drafts_fail_there_is_typing_and_the_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convmodel.serving.telegram.drafts.EVERY", 0.02)
+    monkeypatch.setattr("convmodel.serving.telegram.replies.EVERY", 0.02)
 
     async def work() -> None:
         async with talk(tmp_path, seconds=0.03) as w:

@@ -3,6 +3,7 @@
 from convmodel.serving.store import Store
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.state import (
+    METADATA,
     BotState,
     ChatSettings,
     begin_conversation,
@@ -24,8 +25,8 @@ def say(text: str, *, chat: int = 7, message: int = 1) -> UpdateRequest:
 def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
     async def work() -> None:
         state, other = BotState(store, bot=1), BotState(store, bot=2)
-        await state.create_tables()
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
+        await store.awrite(METADATA.create_all)
         assert await state.read(task_queue.next_offset) is None
         assert await state.write(task_queue.take_in, [(5, say("a")), (6, None), (5, say("b"))], offset=7) == [7]
         assert await state.write(task_queue.take_in, [(5, say("c")), (6, say("d"))], offset=8) == []
@@ -40,7 +41,7 @@ def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
 def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         updates = [
             say("one"),
             say("two", message=2),
@@ -76,7 +77,7 @@ def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
 def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then_on(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         edit, stop = UpdateRequest("edit", 7, "b", message=1), UpdateRequest("stop", 7)
         await state.write(
             task_queue.take_in,
@@ -96,7 +97,7 @@ def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then
 def test_what_is_forgotten_is_gone_and_what_is_to_be_done_is_not(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         await state.write(
             task_queue.take_in,
             [(1, say("plums")), (2, UpdateRequest("command", 7, "forget")), (3, say("later"))],
@@ -124,7 +125,7 @@ def test_what_is_forgotten_is_gone_and_what_is_to_be_done_is_not(store: Store) -
 def test_a_chat_that_gets_another_id_keeps_what_is_its_own(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         await state.write(task_queue.take_in, [(1, say("a", chat=-3))], offset=2)
         await state.write(begin_conversation, -3, "c1")
         await state.write(
@@ -143,7 +144,7 @@ def test_a_chat_that_gets_another_id_keeps_what_is_its_own(store: Store) -> None
 def test_numbers_of_updates_are_kept_as_long_as_they_may_come_again(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
-        await state.create_tables()
+        await store.awrite(METADATA.create_all)
         await state.write(task_queue.take_in, [(1, None), (2, say("a"))], offset=3)
         await state.write(task_queue.prune)
         assert await state.write(task_queue.take_in, [(1, say("b", chat=8))], offset=3) == []
