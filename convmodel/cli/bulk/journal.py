@@ -47,7 +47,12 @@ class Journal:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(partial(self._output), self._output)
-            _sync_folder(self._output.parent)
+            if sys.platform != "win32":
+                folder = os.open(self._output.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
 
 
 def partial(output: Path) -> Path:
@@ -55,18 +60,12 @@ def partial(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 
 
-def about_file(output: Path) -> Path:
-    """Return the path of the settings file."""
-    return output.with_name(output.name + ".about.json")
-
-
 @contextlib.contextmanager
 def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Journal]:
     """Open the journal of an output, a new one or that of an earlier run.
 
     Args:
-        output: path of the output.
-        about: settings of its lines, as JSON. The entry "named" is stored but not compared.
+        about: settings of the lines, as JSON. The entry "named" is stored but not compared.
         overwrite: whether to start over if there is an output.
 
     Raises:
@@ -76,9 +75,9 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
     output = Path(os.path.realpath(output))  # so that a symbolic link is kept
     _check_place(output)
     unfinished = partial(output)
-    settings_file = about_file(output)
+    settings_file = output.with_name(output.name + ".about.json")
     about = json.loads(json.dumps(about))
-    previous = None if overwrite else _read_about(settings_file)
+    previous = _read_object(settings_file.read_bytes()) if settings_file.exists() and not overwrite else None
     if output.exists() and not overwrite:
         if not _matches(previous, about):
             raise ValueError(f"{output}: is there already, made in another way; remove it, or start over (--overwrite)")
@@ -96,7 +95,8 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
                 "it, or start over (--overwrite)"
             )
         if not _matches(previous, about):
-            _write_about(settings_file, about)
+            with atomic_file(settings_file) as temporary:
+                temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         yield Journal(output, file, _repair(file))
 
 
@@ -115,7 +115,7 @@ def _repair(file: BinaryIO) -> int:
     count = 0
     size = 0
     for line in file:
-        if not line.endswith(b"\n") or not _is_json_object(line):
+        if not line.endswith(b"\n") or _read_object(line) is None:
             break
         count += 1
         size += len(line)
@@ -124,24 +124,12 @@ def _repair(file: BinaryIO) -> int:
     return count
 
 
-def _is_json_object(line: bytes) -> bool:
+def _read_object(text: bytes) -> dict[str, Any] | None:
     try:
-        return isinstance(json.loads(line), dict)
+        value = json.loads(text)
     except ValueError:
-        return False
-
-
-def _read_about(path: Path) -> dict[str, Any] | None:
-    try:
-        about = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
         return None
-    return about if isinstance(about, dict) else None
-
-
-def _write_about(path: Path, about: Mapping[str, Any]) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return value if isinstance(value, dict) else None
 
 
 def _matches(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
@@ -159,12 +147,3 @@ def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str,
     if names == ["options"]:  # name the options that differ, too
         names = _differing_names(previous["options"], about["options"])
     return f"another {' and another '.join(names)}"
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

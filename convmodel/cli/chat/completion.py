@@ -9,11 +9,7 @@ from convmodel.responders.slash_commands import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
-    """Return completions of a typed command: command names, option names, presets or files.
-
-    Args:
-        chat: current chat, which has the options and presets.
-        typed: text up to the cursor.
+    """Return completions of the text up to the cursor: command names, option names, presets or files.
 
     Returns:
         The number of characters before the cursor that the completions replace, and the completions.

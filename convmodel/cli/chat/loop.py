@@ -70,13 +70,14 @@ def _reply_and_show(chat: Chat, screen: Screen, before: Mark) -> None:
     that was stopped before its first word, the turn stays and waits; a failed retry restores the previous reply.
     """
     is_retry = before.turns[: len(chat.turns)] == chat.turns
+    after_failure = before if is_retry else chat.mark()
     try:
         handle = chat.start()
     except ValueError:
         chat.restore(before)
         raise
     except QueueFull as error:
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         raise QueueFull(f"{error}; /retry tries again") from error
     screen.begin()
     try:
@@ -85,12 +86,12 @@ def _reply_and_show(chat: Chat, screen: Screen, before: Mark) -> None:
         if isinstance(error, BrokenPipeError) or not screen.interactive:
             raise
         screen.end(None)
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         _show_error(screen, f"the reply failed ({type(error).__name__}: {error}); /retry tries again", error)
         return
     screen.end(reply)
     if not chat.add_reply(reply):
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         reason = "stopped before the first word" if reply.finish == "cancelled" else "the reply has no text"
         screen.error(f"{reason}; /retry tries again")
     elif is_retry and reply.seed is None:
@@ -104,12 +105,6 @@ def _show_error(screen: Screen, message: str, error: Exception) -> None:
     if os.environ.get("CONVMODEL_TRACEBACK"):
         traceback.print_exception(error)
     screen.error(message)
-
-
-def _restore(chat: Chat, before: Mark, *, is_retry: bool) -> None:
-    """Restore the reply that a retry removed."""
-    if is_retry:
-        chat.restore(before)
 
 
 _PERSONA_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)

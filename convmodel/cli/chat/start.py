@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from convmodel.cli.chat.files import load as load_conversation
@@ -20,10 +20,9 @@ MakeScreen = Callable[[Chat], Screen]
 def open_screen(*, quiet: bool = False) -> MakeScreen:
     """Return a function that creates the screen for stdin and stdout: a pipe, a plain or a full terminal.
 
-    Ends the program when a library is missing.
-
     Raises:
         ValueError: when stdin is closed.
+        SystemExit: when a library is missing.
     """
     if sys.stdin is None:
         raise ValueError("stdin is closed; type into it, or pipe lines into it")
@@ -58,36 +57,28 @@ def converse(
     make_screen: MakeScreen,
     *,
     title: str,
-    persona: Iterable[str] = (),
-    preset: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    seed: int | None = None,
     load: str | None = None,
     note: str | None = None,
+    **settings: Any,
 ) -> int:
-    """Run a chat until the user leaves, the input ends, or the output is closed.
+    """Run a chat until the user leaves, the input ends, or the output is closed; return the exit status.
 
     Args:
-        responder: makes the replies.
-        make_screen: see `open_screen`.
         title: names of the models, for the greeting.
         load: conversation to continue: a file, or `file:number`. A given persona replaces that of the conversation.
-        persona, preset, options, seed: see `Chat`.
         note: a line to show at the start.
-
-    Returns:
-        The exit status.
+        settings: `persona`, `preset`, `options` and `seed` of the `Chat`.
 
     Raises:
         ValueError, OSError: for invalid settings, an unreadable file, or an invalid line of a pipe.
     """
-    chat = Chat(responder, persona=persona, preset=preset, options=options, seed=seed)
+    chat = Chat(responder, **settings)
     if load:
         name, colon, number = load.rpartition(":")
         has_number = bool(colon) and number.isdecimal()
         chat.load(load_conversation(name if has_number else load, int(number) if has_number else None))
-        if tuple(persona):
-            chat.set_persona(persona)
+        if settings.get("persona"):
+            chat.set_persona(settings["persona"])
     try:
         screen = make_screen(chat)
         screen.greet(f"{title} · /help lists the commands, Ctrl-D leaves")

@@ -47,8 +47,7 @@ class TerminalScreen(Screen):
         history: earlier input, and its storage.
         quiet: whether to omit the status.
         console: output; by default a new console on stdout.
-        input: key input; by default that of the terminal.
-        output: output of the prompt; by default that of the terminal.
+        input, output: keys and output of the prompt; by default those of the terminal.
     """
 
     def __init__(
@@ -178,8 +177,7 @@ def open_history(folder: Path | None = None) -> tuple[History, str]:
     Returns:
         The history, and the reason why it is not stored; empty if it is.
     """
-    if folder is None:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    folder = folder or Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = folder / "convmodel" / "chat_history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -199,8 +197,6 @@ class _FileHistory(FileHistory):
 
 
 class _Completer(Completer):
-    """Adapter of `completions` to prompt_toolkit."""
-
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 

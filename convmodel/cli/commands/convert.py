@@ -9,17 +9,13 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("source", help="a file, or hub://org/name?column=dialog&split=train")
     parser.add_argument("output", help="the JSON Lines file to write; gzipped when its name ends in .gz")
     parser.add_argument(
-        "--on_error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what to do with an invalid line (default: stop)",
+        "--on_error", choices=("stop", "skip"), default="stop", help="what to do with an invalid line (default: stop)"
     )
     parser.add_argument(
         "--reverse",
         action="store_true",
         help="write each conversation in reverse order: a model trained on it predicts the previous turn, which "
-        "helps to tell "
-        "specific replies from generic ones (docs/generation.md)",
+        "helps to tell specific replies from generic ones (docs/generation.md)",
     )
 
 
