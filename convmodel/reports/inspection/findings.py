@@ -90,12 +90,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class FindingExample:
-    """An example of a finding.
-
-    Args:
-        location: file and line.
-        text: excerpt of the text on one line; invisible characters are written as code points.
-    """
+    """The file and the line of an occurrence, and an excerpt of the text on one line, see `excerpt`."""
 
     location: str
     text: str
@@ -107,8 +102,6 @@ class Finding:
 
     Args:
         kind: a key of KINDS.
-        source: the file.
-        count: number of occurrences.
         total: number of items that were checked.
         examples: the first few occurrences.
         other: the other file, for items that two files share.
@@ -170,11 +163,7 @@ def _visible(character: str) -> str:
 
 
 class Tally:
-    """Count findings by kind, and keep the first examples.
-
-    Args:
-        location: formats a line number of the file as a location for a person.
-    """
+    """Count findings by kind, and keep the first examples, whose lines `location` formats for a person."""
 
     def __init__(self, location: Callable[[int], str]) -> None:
         self._location = location
@@ -199,12 +188,7 @@ class Tally:
             self._examples[kind].extend(examples)
 
     def findings(self, source: str, totals: dict[str, int]) -> list[Finding]:
-        """Return the findings of a file.
-
-        Args:
-            source: the file.
-            totals: for each unit of KINDS, the number of items that were checked.
-        """
+        """Return the findings of a file; `totals` are the numbers of items that were checked, by unit of KINDS."""
         return [
             Finding(kind, source, count, totals[KINDS[kind].unit], tuple(self._examples[kind]))
             for kind, count in self._counts.items()

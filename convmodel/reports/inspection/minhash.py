@@ -74,9 +74,9 @@ class Signatures:
         return mixed.astype(np.uint8).T.copy(), _mix(np.add.reduce(mixed, axis=0, dtype=np.uint32))
 
 
-def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def similarity(these: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return (N,) estimated similarities of (N, HASHES) signatures; the standard error is at most 0.07."""
-    equal = (one == other).mean(axis=-1)
+    equal = (these == others).mean(axis=-1)
     estimate: np.ndarray = np.maximum(0, (equal - 1 / 256) / (1 - 1 / 256))
     return estimate
 
@@ -90,11 +90,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 class SampledRows:
-    """Columns of rows; beyond `max_rows` rows a sample by key, halved as often as needed.
-
-    Args:
-        max_rows: maximum number of rows that are kept.
-    """
+    """Columns of rows; beyond `max_rows` rows a sample by key, halved as often as needed."""
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
@@ -165,8 +161,5 @@ class Fingerprints:
         whole[last] = True
         replies = np.ones(len(turns), dtype=bool)
         replies[first] = False
-        self.replies.add(
-            turns[replies],
-            files=np.full(int(replies.sum()), file, dtype=np.uint16),
-            whole=whole[replies],
-        )
+        files = np.full(int(replies.sum()), file, dtype=np.uint16)
+        self.replies.add(turns[replies], files=files, whole=whole[replies])

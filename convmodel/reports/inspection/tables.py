@@ -20,13 +20,7 @@ MAX_SCRIPTS = 6
 
 @dataclass(frozen=True)
 class Bar:
-    """A bin of a histogram.
-
-    Args:
-        name: bounds of the bin, both included.
-        count: number of values in it.
-        beyond: whether the bin lies beyond the window.
-    """
+    """A bin of a histogram, named by its bounds, both included; `beyond` tells whether it lies beyond the window."""
 
     name: str
     count: int
@@ -86,7 +80,7 @@ def pair_table(inspection: Inspection) -> Table:
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
         (
-            f"{names[pair.one]}, {names[pair.other]}",
+            f"{names[pair.earlier]}, {names[pair.later]}",
             _with_share(pair.leaks, pair.conversations),
             _with_share(pair.near_leaks, pair.conversations),
             _with_share(pair.shared_replies, pair.replies),
@@ -104,7 +98,7 @@ def script_table(inspection: Inspection) -> Table:
     """Return the scripts of each file."""
     names = short_names([report.source for report in inspection.files])
     rows = tuple(
-        (names[report.source], ", ".join(f"{s.script} {share(s.conversations, report.conversations)}" for s in scripts))
+        (names[report.source], ", ".join(f"{script} {share(count, report.conversations)}" for script, count in scripts))
         for report in inspection.files
         if (scripts := report.scripts[:MAX_SCRIPTS])
     )

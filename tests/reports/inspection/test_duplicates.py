@@ -75,7 +75,7 @@ def test_leaks_are_told_by_pair_of_files_under_the_earliest(write: Write, inspec
     [near] = found(inspection, "near_leak")
     assert (near.source, near.other, near.count) == (test, train, 1)
     assert near.examples[0].location == f"{test}:3" and near.examples[0].text.endswith(f"% like {train}:3")
-    assert [(p.one, p.other, p.leaks, p.near_leaks) for p in inspection.pairs] == [
+    assert [(p.earlier, p.later, p.leaks, p.near_leaks) for p in inspection.pairs] == [
         (train, valid, 1, 0),
         (train, test, 3, 1),
         (valid, test, 1, 0),

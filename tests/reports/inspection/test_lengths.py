@@ -37,7 +37,7 @@ def test_counts_means_and_quantiles_are_those_of_the_sorted_values() -> None:
     for share in (0.01, 0.5, 0.9, 0.99, 1.0):
         enough = [v for v in sorted(values) if sum(x <= v for x in values) >= share * 501]
         assert found.quantile(share) == enough[0]
-    assert found.above(40) == sum(v > 40 for v in values)
+    assert found.between([41]) == [sum(v > 40 for v in values)]
     edges = [0, 5, 20, 21, 60, 200]
     wanted = [sum(a <= v < b for v in values) for a, b in zip(edges, [*edges[1:], 10**9], strict=True)]
     assert found.between(edges) == wanted
@@ -53,7 +53,7 @@ def test_nothing_has_lengths_too() -> None:
 def test_very_long_ones_are_counted_together_and_the_longest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST", 100)
     found = lengths_of([3, 99, 100, 5000])
-    assert len(found.counts) == 101 and found.above(99) == 2
+    assert len(found.counts) == 101 and found.between([100]) == [2]
     assert (found.longest, found.total) == (5000, 5202)
 
 
