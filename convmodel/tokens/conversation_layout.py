@@ -64,7 +64,7 @@ def persona_length(persona: Sequence[Sequence[int]]) -> int:
 
 
 def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_ROOM) -> int:
-    """Return the number of tokens left for turns and their separators; raise ValueError if fewer than `least` are left."""
+    """Return the number of tokens left for turns and their separators; raise ValueError if too few are left."""
     room = max_length - 1 - persona_tokens
     if room < min_room:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import (
     ConversationSequence,
     TrainOn,
@@ -160,6 +161,10 @@ class WindowSet(WindowPlan):
     def read(self, indices: Iterable[int]) -> list[ConversationSequence]:
         """Return the layouts of windows, with labels."""
         return [self._read(int(n)) for n in indices]
+
+    def read_batch(self, indices: Iterable[int]) -> Batch:
+        """Return windows as one batch, padded on the right with separators."""
+        return pad(self.read(indices), pad_token_id=self._sep_token_id)
 
     def _read(self, n: int) -> ConversationSequence:
         conversation = self._conversation[n]

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 
+from convmodel.tokens.batching import Batch, pad_values
+from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import DocumentLimits, DocumentSequence, Ids, lay_out_document
 
 
@@ -117,6 +120,14 @@ class EncodedDocuments:
         return self.bodies[document][start:stop]
 
 
+@dataclass(frozen=True)
+class WindowSelection:
+    """Indices (B,) of the windows of a batch, and the mask (B,) of those whose meta is left out."""
+
+    indices: np.ndarray
+    without_meta: np.ndarray
+
+
 class DocumentWindows(DocumentPlan):
     """The windows of documents, laid out when they are read."""
 
@@ -130,6 +141,15 @@ class DocumentWindows(DocumentPlan):
         if without_meta is None:
             return [self._read(int(n), with_meta=True) for n in indices]
         return [self._read(int(n), with_meta=not left_out) for n, left_out in zip(indices, without_meta, strict=True)]
+
+    def read_batch(self, selection: WindowSelection) -> Batch:
+        """Return windows as one batch without token types, padded on the right with separators."""
+        rows = self.read(selection.indices, selection.without_meta)
+        return {
+            "input_ids": pad_values([row.input_ids for row in rows], self._sep_token_id),
+            "labels": pad_values([row.labels for row in rows], IGNORED),
+            "metadata": torch.tensor([row.metadata for row in rows] or [0]),
+        }
 
     def _read(self, n: int, *, with_meta: bool) -> DocumentSequence:
         document = int(self.document[n])

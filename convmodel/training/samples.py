@@ -17,7 +17,7 @@ from convmodel.training.progress import show
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Inputs that the user wants samples for; without contexts or prompts, the first examples of the validation file."""
+    """Inputs that the user wants samples for; without contexts or prompts, the first validation examples."""
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None

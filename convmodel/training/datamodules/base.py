@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,8 +250,8 @@ def long_persona_message(file: str | None, index: int, limit: int, option: str) 
     )
 
 
-def pin_batch(batch: Batch) -> Batch:
-    """Copy a batch to pinned memory, from which a GPU copies asynchronously; without a GPU return it as it is."""
-    if best_device().type == "cuda":
-        return {name: values.pin_memory() for name, values in batch.items()}
-    return batch
+def pinned(read: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
+    """Return `read`, or with a GPU a function that copies its batches to pinned memory, which a GPU reads faster."""
+    if best_device().type != "cuda":
+        return read
+    return lambda indices: {name: values.pin_memory() for name, values in read(indices).items()}

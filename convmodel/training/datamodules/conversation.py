@@ -1,14 +1,12 @@
 """Lightning data module of conversations, for models that write replies."""
 
-from functools import partial
 from typing import Literal
 
-import numpy as np
 from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.tokens.batching import Batch, ResumableDataLoader, pad
+from convmodel.tokens.batching import Batch, ResumableDataLoader
 from convmodel.tokens.conversation_windows import WindowSet
-from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pin_batch, window_length
+from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pinned, window_length
 from convmodel.training.perplexity import CorpusStats
 
 
@@ -86,8 +84,4 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
         sampler = self._by_length(windows.lengths, self._tokens_per_batch, shuffle=shuffle)
-        return ResumableDataLoader(sampler, partial(_read_batch, windows, self._tokenizer.sep_token_id))
-
-
-def _read_batch(windows: WindowSet, pad_token_id: int, indices: np.ndarray) -> Batch:
-    return pin_batch(pad(windows.read(indices), pad_token_id=pad_token_id))
+        return ResumableDataLoader(sampler, pinned(windows.read_batch))

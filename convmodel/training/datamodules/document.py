@@ -1,36 +1,25 @@
 """Lightning data module of documents, for models that write documents."""
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.data.document import Document, DocumentReader
 from convmodel.data.reader import format_count
-from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, pad_values
-from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_store import StoredDocuments, StoredWindows, to_segments
-from convmodel.tokens.document_windows import DocumentWindows
+from convmodel.tokens.document_windows import WindowSelection
 from convmodel.tokens.store import Segments
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pin_batch, window_length
+from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
 from convmodel.training.perplexity import CorpusStats
 
 LENGTH_STEP = 1.01
 MAX_PADDING = 0.02
 """Maximum share of padding among all tokens of an epoch, before any meta is dropped."""
-
-
-@dataclass(frozen=True)
-class WindowSelection:
-    """Indices (B,) of the windows of a batch, and the mask (B,) of those whose meta is left out."""
-
-    indices: np.ndarray
-    without_meta: np.ndarray
 
 
 class MetaDropout:
@@ -177,16 +166,4 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         )
         probability = self._ignore_meta_prob if shuffle else 0.0
         batches = MetaDropout(sampler, len(windows), probability=probability, seed=self._seed)
-        return ResumableDataLoader(batches, partial(read_batch, windows, self._tokenizer.sep_token_id))
-
-
-def read_batch(windows: DocumentWindows, pad_token_id: int, selection: WindowSelection) -> Batch:
-    """Lay out and pad windows. `metadata`, (B,) int64, is the number of tokens before a row's body; there are no types."""
-    rows = windows.read(selection.indices, selection.without_meta)
-    return pin_batch(
-        {
-            "input_ids": pad_values([row.input_ids for row in rows], pad_token_id),
-            "labels": pad_values([row.labels for row in rows], IGNORED),
-            "metadata": torch.tensor([row.metadata for row in rows] or [0]),
-        }
-    )
+        return ResumableDataLoader(batches, pinned(windows.read_batch))
