@@ -43,7 +43,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
     for router in (*ROUTERS, page_router(), *routers, openapi.router):
         app.include_router(router)
-    app.openapi = openapi.OpenAPIDescription(app, service)  # type: ignore[method-assign]
+    app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(RequestMiddleware, service=service)
     if service.settings.origins:

@@ -23,11 +23,9 @@ Digests = Callable[[], Mapping[str, str]]
 
 
 class Keys:
-    """A cache of the API keys. Thread-safe.
+    """A cache of the API keys, which `digests` reads; None for a server without a store of keys. Thread-safe.
 
-    Args:
-        digests: reads the keys; None for a server without a store of keys.
-        required: whether to reject requests without a key even if there are no keys at all.
+    With `required`, requests without a key are rejected even if there are no keys at all.
     """
 
     def __init__(self, digests: Digests | None = None, *, required: bool = False) -> None:
@@ -68,10 +66,7 @@ class Keys:
         return self._required or bool(self._owners)
 
     def owner(self, authorization: str | None) -> str:
-        """Return the owner of the request's key; LOCAL if no key is required.
-
-        Args:
-            authorization: the Authorization header, `Bearer KEY`.
+        """Return the owner of the key in the header `Bearer KEY`; LOCAL if no key is required.
 
         Raises:
             APIError: 401 for a missing or unknown key.
@@ -92,8 +87,9 @@ class Keys:
 
 
 def _unreadable() -> APIError:
-    message = "keys cannot be read now; try again later"
-    return APIError(503, message, code="store_unavailable", headers={"Retry-After": "5"})
+    return APIError(
+        503, "keys cannot be read now; try again later", code="store_unavailable", headers={"Retry-After": "5"}
+    )
 
 
 def _unauthorized(message: str, code: str) -> APIError:

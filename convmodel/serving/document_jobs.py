@@ -16,14 +16,7 @@ from convmodel.serving.thread_bridge import AsyncJob
 
 @dataclass(frozen=True)
 class DocumentRequest:
-    """A request for one or more continuations of a prompt.
-
-    Args:
-        prompt: the beginning of the document; may be empty.
-        meta: the document's metadata.
-        options: the options of the preset and of the request, merged.
-        seed: makes the texts reproducible; None draws one.
-    """
+    """A request for one or more continuations of a prompt, with the merged options; a seed of None draws one."""
 
     prompt: str = ""
     meta: Any = None
@@ -47,7 +40,7 @@ class CheckedDocuments:
 
 
 class DocumentService:
-    """Starts documents as jobs; the arguments are those of `ReplyService`."""
+    """Starts documents as jobs, counts them, and checks their input and output."""
 
     def __init__(
         self, writer: DocumentGenerator, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None

@@ -15,25 +15,26 @@ MAX_VALUES = 100_000
 MAX_NUMBER = sys.float_info.max
 """Larger integers become infinite in readers that parse numbers as doubles; fields check their own, smaller ranges."""
 
+TOO_LARGE = "a number is too large; all must be below 1.8e308"
+TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+
 
 def check_json(body: bytes) -> None:
-    """Check that a body is JSON that the server can process and store.
+    """Raise APIError 400 for a body that is not JSON, is nested too deeply or has too many values.
 
-    Raises:
-        APIError: 400 for a body that is not JSON, is nested too deeply or has too many values, and for values that
-            JSON, the database or other JSON readers cannot represent: NaN, infinity, huge numbers, lone surrogates,
-            NUL characters.
+    And for values that JSON, the database or other readers cannot represent: NaN, infinity, huge numbers, lone
+    surrogates, NUL characters.
     """
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
         raise _invalid(f"the body is not UTF-8 (at byte {error.start + 1})") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _invalid(TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise _invalid(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except ValueError:  # an integer with more digits than Python parses
-        raise _too_large() from None
+        raise _invalid(TOO_LARGE) from None
     _check_values(value)
 
 
@@ -56,11 +57,11 @@ def _check_values(value: Any) -> None:
             elif isinstance(item, str):
                 _check_text(item)
             elif isinstance(item, int | float) and abs(item) > MAX_NUMBER:
-                raise _too_large()
+                raise _invalid(TOO_LARGE)
         level = next_level
         depth += 1
         if depth > MAX_DEPTH:
-            raise _too_deep()
+            raise _invalid(TOO_DEEP)
 
 
 def _check_text(text: str) -> None:
@@ -76,14 +77,6 @@ def _check_text(text: str) -> None:
 
 def _reject_constant(name: str) -> Any:
     raise _invalid(f"{name} is not a JSON number; leave it out, or give null")
-
-
-def _too_large() -> APIError:
-    return _invalid("a number is too large; all must be below 1.8e308")
-
-
-def _too_deep() -> APIError:
-    return _invalid(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def _invalid(message: str) -> APIError:

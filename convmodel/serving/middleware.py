@@ -28,12 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Rejects invalid requests, and gives the others an id, an owner and a complete body.
-
-    Args:
-        app: handles the accepted requests.
-        service: holds the keys, the limits and the metrics.
-    """
+    """Rejects invalid requests, and gives the others an id, an owner and a complete body."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -59,20 +54,21 @@ class RequestMiddleware:
 
     async def _handle(self, context: "RequestContext", receive: Receive) -> None:
         settings = self._service.settings
-        headers = context.headers
         if "\x00" in context.scope["path"] or b"%00" in context.scope.get("query_string", b""):
             raise APIError(400, "the address holds a NUL character; remove it", code="invalid_value")
         await self._authorize(context)
         try:
             async with asyncio.timeout(settings.body_seconds):
-                body = await _read_body(headers, receive, settings.body_bytes)
+                body = await _read_body(context.headers, receive, settings.body_bytes)
         except TimeoutError:
             message = f"the body did not arrive within {settings.body_seconds:g} seconds"
             raise _closing_error(408, message, "timeout") from None
         if body is None:  # the client disconnected
             return
         if body:
-            _check_content_type(headers)
+            content_type = context.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if content_type != "application/json":
+                raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
             check_json(body)
         await self._app(context.scope, _replay(body, receive), context.send)
 
@@ -114,7 +110,7 @@ class RequestMiddleware:
             raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
 
     def _count(self, context: "RequestContext") -> None:
-        route = context.route
+        route = str(getattr(context.scope.get("route"), "path", "none"))  # "none" for unknown addresses
         status = context.status
         seconds = time.perf_counter() - context.started_at
         error_code = context.error_code or context.scope["state"].get("error_code")
@@ -140,11 +136,6 @@ class RequestContext:
         self.error_code: str | None = None
         self._started = False
 
-    @property
-    def route(self) -> str:
-        """The template of the route's path; "none" for unknown addresses."""
-        return str(getattr(self.scope.get("route"), "path", "none"))
-
     async def send(self, message: Message) -> None:
         """Send a message of the response, with the headers that every response has."""
         if message["type"] == "http.response.start":
@@ -161,8 +152,7 @@ class RequestContext:
         """Send an error, or abort the connection if the response has already begun."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
-        response = error.response()
-        await response(self.scope, _receive_disconnect, self.send)
+        await error.response()(self.scope, _receive_disconnect, self.send)
 
 
 def is_public(path: str) -> bool:
@@ -208,12 +198,6 @@ async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> byte
             raise too_large
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _check_content_type(headers: Headers) -> None:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,5 +1,7 @@
 """The OpenAPI description of the server, and a page to read it and try it out, which works without a network."""
 
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -62,27 +64,13 @@ def file(name: str) -> Response:
     return Response(content, media_type=MEDIA_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
 
-class OpenAPIDescription:
-    """The content of /openapi.json, built on the first request, and again when API keys become required.
-
-    Args:
-        app: the application to describe.
-        service: its service.
-    """
-
-    def __init__(self, app: FastAPI, service: Service) -> None:
-        self._app = app
-        self._service = service
-        self._cache: dict[bool, dict[str, Any]] = {}
-
-    def __call__(self) -> dict[str, Any]:
-        required = self._service.keys.required
-        if required not in self._cache:
-            self._cache[required] = describe(self._app, self._service)
-        return self._cache[required]
+def openapi_of(app: FastAPI, service: Service) -> Callable[[], dict[str, Any]]:
+    """Return a function that returns the description, built on the first call and when keys become required."""
+    describe_once = cache(partial(describe, app, service))
+    return lambda: describe_once(keys_required=service.keys.required)
 
 
-def describe(app: FastAPI, service: Service) -> dict[str, Any]:
+def describe(app: FastAPI, service: Service, *, keys_required: bool) -> dict[str, Any]:
     """Return the OpenAPI description of an application, with the limits, model and presets of its service."""
     description = get_openapi(
         title="convmodel",
@@ -98,7 +86,7 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"].pop("422", None)  # validation errors are 400 here
     _add_limits(schemas, service)
-    if service.keys.required:
+    if keys_required:
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"key": []}]
     return description

@@ -52,7 +52,6 @@ class CheckedReply:
 
     @property
     def text(self) -> str:
-        """The text to show."""
         return self.reply.text
 
     @property
@@ -75,14 +74,7 @@ async def stream_text(job: AsyncJob[CheckedReply]) -> AsyncIterator[str]:
 
 
 class ReplyService:
-    """Starts replies, and searches of candidates, as jobs.
-
-    Args:
-        responder: generates the replies.
-        jobs: runs them.
-        metrics: counts them.
-        policy: checks input and output; None allows everything.
-    """
+    """Starts replies, and searches of candidates, as jobs, counts them, and checks their input and output."""
 
     def __init__(
         self, responder: Responder, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None

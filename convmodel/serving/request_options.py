@@ -32,15 +32,18 @@ def check_chars(text: str, max_chars: int, *, param: str) -> None:
         raise _limit_exceeded(param, f"{param} has {len(text):,} characters; {max_chars:,} are allowed")
 
 
+def check_count(name: str, count: int, max_count: int) -> None:
+    """Raise APIError 400 if the count of a field is above the server's limit."""
+    if count > max_count:
+        raise _limit_exceeded(name, f"{name}={count}; this server allows 1 to {max_count}")
+
+
 def resolve_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
     """Merge the options of the server, of a preset and of a request, within the server's limits.
 
-    Args:
-        service: its presets and defaults. They are those of replies, on a server that replies.
-        preset, options: those of the request.
-        documents: whether the options are for the document writer.
+    With `documents`, they are for the document writer; the server's own preset and options are those of its talker.
 
     Raises:
         APIError: 400 for an unknown preset and for options above the server's limits.
@@ -50,15 +53,14 @@ def resolve_options(
     target: Responder | DocumentGenerator | None = service.talker
     if documents and service.documents is not None:
         target = service.documents.writer
-    has_defaults = target is service.talker  # the service's preset and options are those of its talker
     presets = {} if target is None else target.presets
-    default_preset = service.preset if has_defaults else None
-    preset_name = default_preset if preset is None else preset
+    uses_defaults = preset is None and target is service.talker
+    preset_name = service.preset if uses_defaults else preset
     try:
         defaults = dict(preset_options(presets, None if preset_name == OFF else preset_name))
     except ValueError as error:
         raise APIError(400, str(error), param="preset", code="invalid_value") from None
-    if preset is None and has_defaults:
+    if uses_defaults:
         defaults |= service.options
     effective = {} if target is None else {**target.options, **defaults}
     limits = option_limits(service).items()

@@ -189,13 +189,7 @@ JOB_STATUSES = (415, 503, 504)
 
 
 def stream_responses(model: type[BaseModel], description: str, *names: str) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that can stream.
-
-    Args:
-        model: the body of the response without a stream.
-        description: the order and the data of the events.
-        names: the names of the events; none if the events have no names.
-    """
+    """Return the `responses` of a route that returns a `model`, or streams events of these names, if they have any."""
     event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
     if names:
         event["event"] = {"enum": list(names)}

@@ -27,11 +27,7 @@ class Service:
     Args:
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
-        settings: limits and switches.
-        jobs: the running jobs and their admission.
-        metrics: the server's metrics.
-        keys: the API keys.
-        rate: the limit of requests per minute.
+        settings, jobs, metrics, keys, rate: see these classes.
         replies: None for a server that does not reply.
         documents: None for a server that does not write documents.
         policy: checks input and output; None allows everything.
@@ -98,13 +94,9 @@ def new_service(
     store: Store | None = None,
     **others: Any,
 ) -> Service:
-    """Create a service for a responder, a document writer, or both.
+    """Create a service for a responder, a document writer, or both; for the other arguments see `Service`.
 
-    Args:
-        responder: generates or selects replies.
-        writer: writes documents.
-        store: stores conversations; ignored without a responder, since nothing would reply in them.
-        title, model, settings, keys, policy, others: see `Service`.
+    A store is ignored without a responder, since nothing would reply in its conversations.
     """
     if responder is None:
         store = None
@@ -114,8 +106,10 @@ def new_service(
     metrics.watch("open_replies", "Replies that are running or waiting.", lambda: jobs.limit.open)
     if policy is not None:
         metrics.watch_policy(policy)
-    if (talker := responder or writer) is not None:
-        metrics.watch_load(talker)
+    talker = responder or writer
+    if talker is not None:
+        metrics.watch("model_running", "Requests that the model is working on.", lambda: talker.load.running)
+        metrics.watch("model_waiting", "Requests that wait for the model.", lambda: talker.load.waiting)
     return Service(
         title=title,
         model=model,

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.metrics import Metrics
 from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
@@ -166,12 +165,9 @@ class ClientLeft(APIError):
 async def cancel_on_disconnect(
     request: Request, result: Coroutine[Any, Any, Result], cancel: Callable[[], None]
 ) -> Result:
-    """Return the result of a coroutine, or cancel it when the client disconnects.
+    """Return the result of a coroutine, or cancel it when the client of a request, whose body has been read, leaves.
 
-    Args:
-        request: the client's request, whose body has been read.
-        result: the coroutine that returns the result.
-        cancel: cancels the work behind the coroutine; always called at the end.
+    `cancel` cancels the work behind the coroutine, and is always called at the end.
 
     Raises:
         ClientLeft: if the client disconnected first.
@@ -213,26 +209,18 @@ async def respond(
     service: Service = request.app.state.service
     if pieces is None:
         return json_response(await cancel_on_disconnect(request, result(), cancel))
-    events = _events(name, result, cancel, pieces, first, service.metrics)
-    return EventStream(events, keep_alive=service.settings.keep_alive)
 
+    async def events() -> AsyncGenerator[bytes, None]:
+        try:
+            if first:
+                yield first
+            async for piece in pieces:
+                yield encode_event("piece", {"text": piece})
+            yield encode_event(name, await result())
+        except APIError as error:
+            service.metrics.count_error(error.code or "other")
+            yield encode_event("error", error.body())
+        finally:
+            cancel()
 
-async def _events(
-    name: str,
-    result: Callable[[], Coroutine[Any, Any, Any]],
-    cancel: Callable[[], None],
-    pieces: AsyncIterator[str],
-    first: bytes,
-    metrics: Metrics,
-) -> AsyncGenerator[bytes, None]:
-    try:
-        if first:
-            yield first
-        async for piece in pieces:
-            yield encode_event("piece", {"text": piece})
-        yield encode_event(name, await result())
-    except APIError as error:
-        metrics.count_error(error.code or "other")
-        yield encode_event("error", error.body())
-    finally:
-        cancel()
+    return EventStream(events(), keep_alive=service.settings.keep_alive)

@@ -3,8 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -46,25 +46,13 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache-Control of addresses that contain a digest of the content."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebFile:
-    """A file of the page.
-
-    Args:
-        content: the bytes of the file.
-        media_type: the Content-Type.
-        etag: a digest of the content.
-    """
+class WebFile(NamedTuple):
+    """A file of the page."""
 
     content: bytes
     media_type: str
     etag: str
-
-    @classmethod
-    def of(cls, name: str, content: bytes) -> "WebFile":
-        """Return the file of this name, whose suffix must be in `TYPES`."""
-        suffix = name[name.rindex(".") :]
-        return cls(content, TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    """A digest of the content."""
 
 
 def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
@@ -81,7 +69,10 @@ def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
     }
     digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()[:16]
     contents["index.html"] = re.sub(rb'="web/', f'="web/{digest}/'.encode(), contents["index.html"])
-    return digest, {name: WebFile.of(name, content) for name, content in contents.items()}
+    return digest, {
+        name: WebFile(content, TYPES[name[name.rindex(".") :]], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        for name, content in contents.items()
+    }
 
 
 def page_router() -> APIRouter:

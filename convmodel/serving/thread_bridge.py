@@ -12,7 +12,6 @@ from convmodel.responders.protocol import ReplyHandle
 READY = 0.0005
 """Seconds; a piece that took no longer than this was already available when it was requested."""
 
-
 Output = TypeVar("Output")
 Result = TypeVar("Result")
 
@@ -48,7 +47,6 @@ class AsyncJob(Generic[Result]):
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended."""
         return self._result.done()
 
     def cancel(self) -> None:
@@ -92,7 +90,6 @@ class AsyncJob(Generic[Result]):
         self._call_in_loop(self._start)
 
     def put(self, piece: str) -> None:
-        """Add a piece."""
         self._pieces.append(piece)
         if not self._wake_scheduled:
             self._wake_scheduled = True
@@ -123,21 +120,16 @@ class AsyncJob(Generic[Result]):
             assert error is not None
             self.started.set_exception(error)
             self._result.cancel()
-        elif error is not None:
-            self._fail(error)
+        elif not self.over and error is not None:
+            self._result.set_exception(error)
+            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
         elif not self.over:
             self._result.set_result(cast(Result, result))
         self._changed.set()
 
     def _expire(self, error: Callable[[], Exception]) -> None:
         self.cancel()
-        self._fail(error())
-        self._changed.set()
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.over:
-            self._result.set_exception(error)
-            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
+        self._end(None, error())
 
 
 def run_job(
@@ -149,11 +141,11 @@ def run_job(
     map_error: Callable[[Exception], Exception],
     pause: float | None,
 ) -> None:
-    """Run a job from start to end, in a worker thread.
+    """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
 
     Args:
         job: receives the start, the pieces and the end.
-        start: starts the request; `job.started` raises its errors unchanged.
+        start: starts the request.
         convert: makes the job's result of the request's.
         on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
         map_error: converts an exception raised after the start into the one that the caller gets.

@@ -4,21 +4,14 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.openai.schemas import (
-    ChatRequest,
-    Choice,
-    ChoiceMessage,
-    Completion,
-    ModelBody,
-    ModelsBody,
-)
+from convmodel.serving.openai.schemas import ChatRequest, Choice, ChoiceMessage, Completion, ModelBody, ModelsBody
 from convmodel.serving.openai.translate import (
     build_extras,
     build_usage,
@@ -79,13 +72,7 @@ def _model(service: Service) -> ModelBody:
 
 
 class ChatCompletion:
-    """The choices of one request, while they are generated.
-
-    Args:
-        service: the service.
-        body: the request.
-        jobs: a job for each choice.
-    """
+    """The choices of one request, while they are generated; a job for each."""
 
     def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[AsyncJob[CheckedReply]]) -> None:
         self._service = service
@@ -157,17 +144,13 @@ def _choice(index: int, reply: CheckedReply) -> Choice:
 
 async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
     """Yield the pieces of all jobs as they arrive, with the job's index, and the reply at the end of each job."""
-    if len(jobs) == 1:
-        async for item in _items(jobs[0]):
-            yield 0, item
-        return
-    queue: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, str | CheckedReply | Exception]] = asyncio.Queue()
 
     async def read(index: int, job: AsyncJob[CheckedReply]) -> None:
         try:
-            async for item in _items(job):
-                queue.put_nowait((index, item))
-            queue.put_nowait((index, None))
+            async for piece in stream_text(job):
+                queue.put_nowait((index, piece))
+            queue.put_nowait((index, await job.result()))
         except Exception as error:
             queue.put_nowait((index, error))
 
@@ -176,19 +159,11 @@ async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple
         running = len(readers)
         while running:
             index, received = await queue.get()
-            if isinstance(received, BaseException):
+            if isinstance(received, Exception):
                 raise received
-            if received is None:
-                running -= 1
-            else:
-                yield index, received
+            running -= not isinstance(received, str)
+            yield index, received
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-
-
-async def _items(job: AsyncJob[CheckedReply]) -> AsyncIterator[str | CheckedReply]:
-    async for piece in stream_text(job):
-        yield piece
-    yield await job.result()

@@ -6,36 +6,25 @@ from typing import Any
 from convmodel.serving.errors import APIError
 from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
 from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
-from convmodel.serving.request_options import check_chars, check_persona, check_turns, resolve_options
+from convmodel.serving.request_options import check_chars, check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 
 MIN_TEMPERATURE = 0.01
 """Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
 
-FINISH_REASONS: dict[str, FinishReason] = {
-    "end": "stop",
-    "stop": "stop",
-    "length": "length",
-    "filtered": "content_filter",
-}
+FINISH_REASONS: dict[str, FinishReason] = dict(end="stop", stop="stop", length="length", filtered="content_filter")
 
 
 def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int], int]) -> list[ReplyRequest]:
-    """Return a reply request for each of the `n` choices, with consecutive seeds.
-
-    Args:
-        service: its model, defaults and limits.
-        body: the request.
-        draw: draws a seed below its argument, for requests without a seed.
+    """Return a reply request for each of the `n` choices, with consecutive seeds; `draw` draws one below its argument.
 
     Raises:
         APIError: 400, with the name of the field; 404 for another model.
     """
     check_model(service, body.model)
     n = body.n or 1
-    if n > service.settings.n:
-        raise APIError(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
+    check_count("n", n, service.settings.n)
     persona, context = split_messages(body.messages)
     persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
@@ -55,12 +44,8 @@ def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int]
 def check_model(service: Service, name: str) -> None:
     """Raise APIError 404 for a name that is not the model's."""
     if name != service.model:
-        raise APIError(
-            404,
-            f"there is no model of this name; this server has {service.model!r}",
-            param="model",
-            code="model_not_found",
-        )
+        message = f"there is no model of this name; this server has {service.model!r}"
+        raise APIError(404, message, param="model", code="model_not_found")
 
 
 def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -138,15 +123,9 @@ def convert_finish_reason(reply: CheckedReply) -> FinishReason:
 
 def build_extras(reply: CheckedReply) -> Extras:
     """Return convmodel's additional fields of a choice."""
-    inner = reply.reply
-    return Extras(
-        seed=inner.seed,
-        window=inner.window,
-        turns_dropped=inner.turns_dropped,
-        tokens_dropped=inner.tokens_dropped,
-        candidates=len(inner.candidates),
-        blocked=reply.blocked is not None,
-    )
+    fields = {name: getattr(reply.reply, name, None) for name in Extras.model_fields}
+    fields |= {"candidates": len(reply.reply.candidates), "blocked": reply.blocked is not None}
+    return Extras.model_validate(fields)
 
 
 def build_usage(replies: Iterable[CheckedReply]) -> Usage:

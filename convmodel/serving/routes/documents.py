@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
-from convmodel.serving.request_options import check_chars, check_options, resolve_options
+from convmodel.serving.request_options import check_chars, check_count, check_options, resolve_options
 from convmodel.serving.schemas import (
     JOB_STATUSES,
     BlockedBody,
@@ -106,8 +106,7 @@ def _build_request(service: Service, body: DocumentRequestBody) -> DocumentReque
     check_options(service, options)
     if "n" in body.model_fields_set:
         options["num_return_sequences"] = body.n
-    if body.n > service.settings.n:
-        raise APIError(400, f"n={body.n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
+    check_count("n", body.n, service.settings.n)
     options = resolve_options(service, body.preset, options, documents=True)
     return DocumentRequest(body.prompt, body.meta, options, body.seed)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
-from convmodel.serving.request_options import check_persona, check_turns, resolve_options
+from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import (
     JOB_STATUSES,
     CandidateBody,
@@ -112,8 +112,7 @@ async def search(body: SearchRequest, request: Request, service: TheService, own
         raise APIError(404, "this server has no candidates to choose from; see /about", code="no_candidates")
     check_turns(service, body.context)
     k = body.k if "k" in body.model_fields_set else min(body.k, service.settings.k)
-    if k > service.settings.k:
-        raise APIError(400, f"k={k}; this server allows 1 to {service.settings.k}", param="k", code="too_much")
+    check_count("k", k, service.settings.k)
     searching = service.replies.search(body.context, k, owner=owner)
     candidates = await cancel_on_disconnect(request, searching, lambda: None)
     return json_response(CandidatesBody.model_validate({"candidates": candidates}))
