@@ -1,9 +1,10 @@
-"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts they produce."""
+"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
 
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from transformers import GPT2LMHeadModel
@@ -29,7 +30,7 @@ class GenerationJob:
         decoding: the decoding configuration.
         seed: the seed with which the same row gives the same texts; None if nothing is sampled.
         requests: one request for each text.
-        streams: the detokenizer of each text, which receives tokens as the engine generates them.
+        streams: the detokenizer of each text.
     """
 
     row: ModelInput
@@ -83,7 +84,12 @@ def make_job(
     Raises:
         ValueError: for a seed out of range.
     """
-    seed = _check_seed(seed) if decoding.config.do_sample else None
+    if not decoding.config.do_sample:
+        seed = None
+    elif seed is None:
+        seed = int(torch.randint(SEEDS - 1, (1,)))
+    elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise ValueError(f"seed={seed!r}; allowed are whole numbers from 0 to 2**63 - 1")
     streams = [_stream(tokenizer, decoding, prefix_ids) for _ in range(decoding.num_replies)]
     requests = [
         GenerationRequest(
@@ -117,12 +123,7 @@ class _StopOnString:
 
 
 def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
-    """Return the texts of a job whose requests are all finished.
-
-    Args:
-        job: the job.
-        states: the engine's state of each request.
-    """
+    """Return the texts of a job whose requests are all finished, from the engine's state of each request."""
     texts = []
     for request, stream, state in zip(job.requests, job.streams, states, strict=True):
         assert state.finish is not None
@@ -142,23 +143,13 @@ def text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[in
     for token in ids:
         stream.feed(token)
     stream.finish()
-    max_new_tokens = config.max_new_tokens
-    if max_new_tokens is None:
-        max_new_tokens = config.max_length - len(job.row.input_ids)
-    finish: Finish = "length" if len(ids) >= max_new_tokens else "end"
+    limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
+    finish: Finish = "length" if len(ids) >= limit else "end"
     return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish)
 
 
 def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, prefix_ids: Sequence[int]) -> StreamingDetokenizer:
     return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
-
-
-def _check_seed(seed: int | None) -> int:
-    if seed is None:
-        return int(torch.randint(SEEDS - 1, (1,)))
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ValueError(f"seed={seed!r}; allowed are whole numbers from 0 to 2**63 - 1")
-    return seed
 
 
 ROWS_PER_BATCH = 32
@@ -172,17 +163,9 @@ def write(
     *,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> list[list[GeneratedText]]:
-    """Generate the texts of jobs that have the same decoding configuration.
+    """Return the texts of each of some jobs with the same decoding configuration.
 
-    Args:
-        model: the model that generates.
-        tokenizer: the model's tokenizer.
-        jobs: the jobs.
-        is_cancelled: a function called at each token that transformers' `generate` generates, which ends when it
-            returns true.
-
-    Returns:
-        The texts of each job, in the order of `jobs`.
+    `is_cancelled` is called at each token of transformers' `generate`, which ends when it returns true.
     """
     if not jobs:
         return []
@@ -219,7 +202,10 @@ def _with_transformers(
     max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row draws from its own seed
     for indices in batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths):
         rows = [jobs[index].row for index in indices]
-        with _local_seed(jobs[indices[0]].seed):
+        seed = jobs[indices[0]].seed
+        with contextlib.nullcontext() if seed is None else torch.random.fork_rng():
+            if seed is not None:
+                torch.manual_seed(seed)
             sequences = generate_rows(model, rows, config, **options)
         for index, row_sequences in zip(indices, sequences, strict=True):
             results[index] = [text_from_ids(tokenizer, jobs[index], ids) for ids in row_sequences]
@@ -227,25 +213,25 @@ def _with_transformers(
 
 
 @contextlib.contextmanager
-def _local_seed(seed: int | None) -> Iterator[None]:
-    """Seed torch's global generator inside the block, and restore its state afterwards."""
-    if seed is None:
+def eval_mode(model: GPT2LMHeadModel) -> Iterator[None]:
+    """Switch a model to evaluation mode inside the block, and back to its previous mode afterwards."""
+    training = model.training
+    model.eval()
+    try:
         yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    finally:
+        model.train(training)
 
 
-class eval_mode:
-    """A context manager that switches a model to evaluation mode, and back to its previous mode afterwards."""
+Value = TypeVar("Value")
 
-    def __init__(self, model: GPT2LMHeadModel) -> None:
-        self._model = model
-        self._training = model.training
 
-    def __enter__(self) -> None:
-        self._model.eval()
+def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
+    """Return one value for each of `count` rows: the given ones, or the default for all.
 
-    def __exit__(self, *_: object) -> None:
-        self._model.train(self._training)
+    Raises:
+        ValueError: for another number of values.
+    """
+    if values is not None and len(values) != count:
+        raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
+    return [default] * count if values is None else values

@@ -7,8 +7,7 @@ from typing import Any
 
 from convmodel.generation.options import PRESETS
 from convmodel.generation.request import SEEDS
-from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate, store_reply_ids
-from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
 from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
@@ -58,7 +57,6 @@ class Writer(EngineWorker[ConversationModel]):
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name."""
         return PRESETS
 
     def start(
@@ -76,8 +74,7 @@ class Writer(EngineWorker[ConversationModel]):
         """
         decoding = self._decoding(options or {})
         pieces: Pieces = queue.SimpleQueue()
-        inputs = prepare(
-            self._model.tokenizer,
+        inputs = self._model.prepare(
             context,
             persona,
             decoding,
@@ -104,7 +101,9 @@ class Writer(EngineWorker[ConversationModel]):
         scores = model.scores(inputs, texts, self._scorer) if len(texts) > 1 else None
         ranked = rank_and_deduplicate(texts, scores)
         if session is not None:
-            store_reply_ids(session, inputs.context, texts, model.tokenizer)
+            for text in texts:  # ids that give another text, as when it is cut, are not kept
+                if text.text.strip() and model.tokenizer.decode(text.ids) == text.text:
+                    session.ids[len(inputs.context), text.text] = text.ids
         best, best_score = ranked[0]
         return Reply(
             tuple(Candidate(text.text, score, finish=text.finish, tokens=len(text.ids)) for text, score in ranked),
@@ -112,8 +111,8 @@ class Writer(EngineWorker[ConversationModel]):
             context_tokens=len(handle.job.row.input_ids),
             reply_tokens=len(best.ids),
             window=model.n_positions,
-            turns_dropped=inputs.encoding.turns_dropped,
-            tokens_dropped=inputs.encoding.tokens_dropped,
+            turns_dropped=inputs.turns_dropped,
+            tokens_dropped=inputs.tokens_dropped,
             seconds=handle.seconds,
             first_seconds=handle.first_seconds,
             seed=handle.job.seed,
