@@ -54,9 +54,8 @@ def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -
     row = connection.execute(select(CONVERSATIONS).where(_is(owner, id))).one_or_none()
     if row is None:
         raise Missing(id)
-    turns = connection.execute(
-        select(*(_TURN if replies else _WITHOUT_REPLY)).where(_T.conversation == id).order_by(_T.number)
-    )
+    columns = _TURN if replies else _WITHOUT_REPLY
+    turns = connection.execute(select(*columns).where(_T.conversation == id).order_by(_T.number))
     return ConversationRecord(**_header(row), turns=tuple(Turn(*turn) for turn in turns))
 
 

@@ -13,7 +13,7 @@ from tests.conftest import random_text
 from tests.serving.store.helpers import change, create, load, run_all
 
 
-def test_a_conversation_comes_back_as_it_was_stored_whatever_characters_are_in_it(store: Store) -> None:
+def test_a_conversation_with_any_characters_is_loaded_as_it_was_stored(store: Store) -> None:
     source = random.Random(5)
     texts = ["\x00", "'; drop table convmodel_turns; --", *(random_text(source) for _ in range(20))]
     about: dict[str, Any] = {"title": texts[0], "persona": tuple(texts[3:6]), "preset": "bold", "seed": 2**62}
@@ -26,7 +26,7 @@ def test_a_conversation_comes_back_as_it_was_stored_whatever_characters_are_in_i
     assert (again.version, again.turns_version, again.turn_count, again.waiting) == (1, 1, 22, False)
 
 
-def test_what_changes_a_conversation_counts_its_version_and_nothing_else_changes(store: Store) -> None:
+def test_each_change_increments_the_version_and_leaves_the_rest_alone(store: Store) -> None:
     made = create(store, "anna", "Hello")
     other = create(store, "anna", "Hello")
     reply = Turn(2, "model", "Hi", 99, {"seed": 3, "candidates": [{"text": "Hi"}]}, chosen=1, blocked=True)
@@ -42,7 +42,7 @@ def test_what_changes_a_conversation_counts_its_version_and_nothing_else_changes
     assert load(store, other.id) == other
 
 
-def test_of_two_changes_to_the_same_version_one_is_made(store: Store) -> None:
+def test_the_second_change_to_the_same_version_is_a_conflict(store: Store) -> None:
     made = create(store, "anna", "Hello")
     change(store, made, turns_version=1, add=[Turn(2, "model", "Hi", 1)])
     for name in ("turns_version", "version"):
@@ -51,27 +51,27 @@ def test_of_two_changes_to_the_same_version_one_is_made(store: Store) -> None:
     assert [turn.text for turn in load(store, made.id).turns] == ["Hello", "Hi"]
 
 
-def test_of_many_writers_at_once_one_wins(store: Store) -> None:
+def test_one_of_many_concurrent_writers_wins(store: Store) -> None:
     made = create(store, "anna", "Hello")
     outcomes: list[str] = []
     ready = threading.Barrier(8)
 
-    def write(number: int) -> None:
+    def write(writer: int) -> None:
         ready.wait()
         try:
-            change(store, made, turns_version=1, add=[Turn(2, "model", str(number), 1)])
-            outcomes.append(str(number))
+            change(store, made, turns_version=1, add=[Turn(2, "model", str(writer), 1)])
+            outcomes.append(str(writer))
         except Conflict:
             outcomes.append("conflict")
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
     run_all(threads)
     [winner] = [outcome for outcome in outcomes if outcome != "conflict"]
     assert len(outcomes) == 8
     assert load(store, made.id).turns[1].text == winner
 
 
-def test_somebody_elses_conversation_is_as_one_that_is_not_there(store: Store) -> None:
+def test_another_owners_conversation_looks_like_a_missing_one(store: Store) -> None:
     made = create(store, "anna", "secret")
     for id in (made.id, "A" * 22, "", "\x00", "' or 1=1 --", "é" * 22):
         with pytest.raises(Missing):
@@ -85,7 +85,7 @@ def test_somebody_elses_conversation_is_as_one_that_is_not_there(store: Store) -
     assert load(store, made.id) == made
 
 
-def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: Store) -> None:
+def test_pages_list_each_conversation_once_despite_changes_between_them(store: Store) -> None:
     made = [create(store, "anna", "Hello", f"reply {n}") for n in range(10)]
     create(store, "bob", "Hello")
 
@@ -98,7 +98,7 @@ def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: 
     create(store)
     second, after = page(after)
     third, end = page(after)
-    assert [each.id for each in (*first, *second, *third)] == [each.id for each in reversed(made)]
+    assert [listed.id for listed in (*first, *second, *third)] == [created.id for created in reversed(made)]
     assert end is None
     assert first[0].last.text == "reply 9"
     assert first[0].last.speaker == "model"
@@ -108,6 +108,6 @@ def test_pages_hold_each_conversation_once_whatever_happens_between_them(store: 
 @pytest.mark.parametrize(
     "cursor", ["", "x", "é", "12.abc", "x." + "a" * 22, "\x00", "a" * 1000, "1." + "a" * 22 + "\n"]
 )
-def test_what_is_no_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(tmp_path: Path, cursor: str) -> None:
     with Store(str(tmp_path / "s.db")) as store, pytest.raises(ValueError, match="before is not a cursor"):
         store.read(conversations.listing, "anna", limit=4, before=cursor)

@@ -16,7 +16,7 @@ from convmodel.serving.store.records import ConversationRecord, ConversationSett
 from tests.serving.store.helpers import create, load
 
 
-def test_what_fails_in_the_middle_leaves_nothing(store: Store) -> None:
+def test_a_failed_transaction_changes_nothing(store: Store) -> None:
     made = create(store, "anna", "Hello")
 
     def fails(connection: Connection) -> None:
@@ -28,7 +28,7 @@ def test_what_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     assert load(store, made.id) == made
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     with Store(str(tmp_path / "s.db")) as store:
         made = create(store, "anna", "Hello")
         page = store.read(lambda connection: connection.execute(text("pragma page_count")).scalar())
@@ -49,7 +49,7 @@ def create_small(connection: Connection) -> ConversationRecord:
     return conversations.create(connection, "anna", about=ConversationSettings(title="small"))
 
 
-def test_a_store_that_another_process_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_locked_by_another_process_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.engine.BUSY_SECONDS", 0.05)
     with Store(str(tmp_path / "s.db")) as store:
         made = create(store, "anna", "Hello")
@@ -63,16 +63,16 @@ def test_a_store_that_another_process_locks_is_told(tmp_path: Path, monkeypatch:
         create(store)
 
 
-def test_no_text_is_in_what_is_told_of_an_error(store: Store) -> None:
+def test_an_error_message_contains_no_text_of_a_conversation(store: Store) -> None:
     def wrong(connection: Connection) -> None:
-        connection.execute(text("insert into convmodel_turns (text) values (:said)"), {"said": "my secret"})
+        connection.execute(text("insert into convmodel_turns (text) values (:content)"), {"content": "my secret"})
 
     with pytest.raises((Unavailable, KeyAlreadyUsed)) as error:
         store.write(wrong)
     assert "my secret" not in "".join(traceback.format_exception(error.value))
 
 
-def test_sqlite_and_its_driver_are_all_that_a_store_in_a_file_needs() -> None:
+def test_postgresql_without_psycopg_is_an_error_with_the_remedy() -> None:
     program = "import sys; sys.modules['psycopg'] = None; from convmodel.serving.store import Store; Store(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, "postgresql://x@127.0.0.1/x"], capture_output=True, text=True, cwd=os.getcwd()

@@ -14,7 +14,7 @@ from convmodel.serving.store.retention import keep_purging, purge
 from tests.serving.store.helpers import change, create, load
 
 
-def test_old_conversations_are_purged_and_young_ones_stay(store: Store) -> None:
+def test_old_conversations_are_purged_and_recent_ones_stay(store: Store) -> None:
     turn = Turn(1, "user", "old", 1)
 
     def make(connection: Connection) -> list[ConversationRecord]:
@@ -39,7 +39,7 @@ def texts_in(folder: Path) -> set[bytes]:
     return set(re.findall(rb"<m\d{6}>", data))
 
 
-def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
+def test_deleted_text_is_in_no_file_of_the_store(tmp_path: Path) -> None:
     """Many are made, changed and deleted in turn: without rewriting the file, copies stay in unused parts of pages."""
     source = random.Random(3)
     alive: dict[str, int] = {}
@@ -47,10 +47,10 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
 
         def some(connection: Connection) -> None:
             for _ in range(250):
-                number = source.randrange(10**6)
-                said = f"<m{number:06}>" + "x" * source.choice([5, 60, 900, 6000])
-                turns = [Turn(n, "user", said, n) for n in range(1, source.randint(2, 6))]
-                alive[conversations.create(connection, "anna", about=ConversationSettings(), turns=turns).id] = number
+                mark = source.randrange(10**6)
+                content = f"<m{mark:06}>" + "x" * source.choice([5, 60, 900, 6000])
+                turns = [Turn(n, "user", content, n) for n in range(1, source.randint(2, 6))]
+                alive[conversations.create(connection, "anna", about=ConversationSettings(), turns=turns).id] = mark
             for id in source.sample(sorted(alive), 150):
                 conversations.remove(connection, "anna", id)
                 del alive[id]
@@ -60,13 +60,13 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
         assert len(texts_in(tmp_path)) > len(set(alive.values()))
         asyncio.run(store.clean())
         assert not store.unclean
-        assert texts_in(tmp_path) == {f"<m{number:06}>".encode() for number in alive.values()}
+        assert texts_in(tmp_path) == {f"<m{mark:06}>".encode() for mark in alive.values()}
         store.write(conversations.remove_all, "anna")
         asyncio.run(store.clean())
         assert texts_in(tmp_path) == set()
 
 
-def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleaning_that_a_reader_blocks_is_done_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
     with Store(str(tmp_path / "s.db")) as store:
         made = create(store, "anna", "<m000001>")
@@ -79,7 +79,7 @@ def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path, monkeypatch: py
         assert texts_in(tmp_path) != set()
         reader.rollback()
         reader.close()
-        create(store)  # who writes is not kept from it
+        create(store)  # a write is not blocked
 
         async def purging() -> None:
             task = asyncio.create_task(keep_purging(store, None))

@@ -15,7 +15,7 @@ from convmodel.serving.store.records import ConversationSettings
 from tests.serving.store.helpers import create
 
 
-def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None:
+def test_a_failing_write_does_not_undo_the_others_in_its_commit(store: Store) -> None:
     made = create(store, "anna", "Hello")
 
     def works(connection: Connection) -> int:
@@ -41,10 +41,10 @@ def test_of_what_shares_a_commit_only_what_fails_is_undone(store: Store) -> None
     outcomes = asyncio.run(all_at_once())
     assert [type(outcome) for outcome in outcomes] == [bool, int, Conflict, KeyAlreadyUsed, int]
     listed, _ = store.read(conversations.listing, "anna", limit=9)
-    assert [each.about.title for each in listed] == ["made together", "made together", None]
+    assert [conversation.about.title for conversation in listed] == ["made together", "made together", None]
 
 
-def test_the_event_loop_goes_on_while_the_store_works(store: Store) -> None:
+def test_the_event_loop_runs_during_a_write(store: Store) -> None:
     async def ticks() -> int:
         slow = asyncio.create_task(store.awrite(lambda connection: threading.Event().wait(0.2)))
         count = 0
@@ -56,7 +56,7 @@ def test_the_event_loop_goes_on_while_the_store_works(store: Store) -> None:
     assert asyncio.run(ticks()) > 10
 
 
-def test_a_closed_store_says_so(tmp_path: Path) -> None:
+def test_a_closed_store_is_unavailable(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "s.db"))
     store.close()
     store.close()
@@ -65,7 +65,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
             asyncio.run(call(lambda connection: None))
 
 
-def test_a_deletion_that_cannot_be_cleaned_up_after_is_told_in_the_log(
+def test_cleaning_that_fails_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
