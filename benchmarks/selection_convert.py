@@ -37,7 +37,7 @@ def padded(selector: Convert, texts: Sequence[str]) -> Tensor:
         EncoderInput(ids, [0] * len(ids)) for ids in map(selector.candidate_row, selector.tokenizer.encode_many(texts))
     ]
     batches = (pad_rows(rows[first : first + BATCH], 0) for first in range(0, len(rows), BATCH))
-    network = selector.convert
+    network = selector.network
     return torch.cat([network.sides["response"](network.reduced(batch.ids, batch.mask)) for batch in batches])
 
 

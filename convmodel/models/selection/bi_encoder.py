@@ -3,14 +3,14 @@
 import copy
 import os
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
-from convmodel.models.selection.encoder import NewEncoder, TokenEncoder, new_encoder
+from convmodel.models.selection.encoder import TokenEncoder, new_encoder
 from convmodel.models.selection.encoder_selector import EncoderSelector, pretrained_encoder
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput
 from convmodel.models.selection.scoring import Pooling, pool
@@ -55,6 +55,7 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
     """
 
     kind = "bi-encoder"
+    network: DualEncoder
 
     def __init__(
         self,
@@ -76,21 +77,13 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], *, shared: bool = True, **options: Any) -> Self:
-        """See `EncoderSelector.from_encoder`; `shared`: whether one encoder encodes both contexts and candidates."""
+        """See `EncoderSelector.from_encoder`.
+
+        Args:
+            shared: whether one encoder encodes both contexts and candidates.
+        """
         encoder, tokenizer = pretrained_encoder(name_or_path)
         return cls(encoder, tokenizer, candidate_encoder=None if shared else copy.deepcopy(encoder), **options)
-
-    @classmethod
-    def from_scratch(
-        cls,
-        tokenizer: TextTokenizer,
-        sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
-        *,
-        shared: bool = True,
-        **options: Any,
-    ) -> Self:
-        """See `EncoderSelector.from_scratch`, and `from_encoder` for `shared`."""
-        return super().from_scratch(tokenizer, sizes, shared=shared, **options)
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
@@ -98,17 +91,12 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
         others = dict(options)
         config = others.pop("encoder")
         encoder = new_encoder(config)
-        candidate_encoder = None if others.pop("shared") else new_encoder(config)
+        candidate_encoder = None if others.pop("shared", True) else new_encoder(config)
         return cls(encoder, tokenizer, candidate_encoder=candidate_encoder, **others)
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return super().options() | {"shared": self.encoders.separate is None, "cosine_scale": self.cosine_scale}
-
-    @property
-    def encoders(self) -> DualEncoder:
-        """The network, with its precise type."""
-        return cast(DualEncoder, self.network)
+        return super().options() | {"shared": self.network.separate is None, "cosine_scale": self.cosine_scale}
 
     def candidate_row(self, ids: Sequence[int]) -> EncoderInput:
         """See `DualEncoderSelector.candidate_row`."""
@@ -128,8 +116,8 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
 
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
         """Return (B, M, D) context vectors and the (B, M) mask of valid ones."""
-        vectors = pool(self.encoders.contexts(rows), rows.mask, self.pooling)[:, None]
+        vectors = pool(self.network.contexts(rows), rows.mask, self.pooling)[:, None]
         return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
     def _candidate_vectors(self, rows: EncoderBatch) -> tuple[Tensor]:
-        return (pool(self.encoders.candidates(rows), rows.mask, self.pooling),)
+        return (pool(self.network.candidates(rows), rows.mask, self.pooling),)

@@ -60,10 +60,8 @@ class CrossEncoder(EncoderSelector):
 
     Args:
         encoder: the encoder of pairs.
-        pooling: the tokens of a pair that the head's input is pooled from; by default the last one for decoders and the
-            first one for encoders.
-        max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
-        max_candidate: largest length of a candidate in tokens, its separators included.
+        pooling: the tokens of a pair that the head's input is pooled from; see `BiEncoder`.
+        max_context, max_candidate: see `BiEncoder`.
         compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
             the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has
             not been trained on millions of pairs, because it starts as a bi-encoder. Every pair is then computed
@@ -80,6 +78,7 @@ class CrossEncoder(EncoderSelector):
     """
 
     kind = "cross-encoder"
+    network: CrossNetwork
 
     def __init__(
         self,
@@ -105,17 +104,12 @@ class CrossEncoder(EncoderSelector):
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return super().options() | {"compare_pooled": self.cross.compare_pooled}
-
-    @property
-    def cross(self) -> CrossNetwork:
-        """The network, with its precise type."""
-        return cast(CrossNetwork, self.network)
+        return super().options() | {"compare_pooled": self.network.compare_pooled}
 
     @property
     def shares_contexts(self) -> bool:
         """Whether a context is computed once for all its candidates."""
-        return self.pooling == "last" and not self.cross.compare_pooled and can_share(self.encoder.hf_model)
+        return self.pooling == "last" and not self.network.compare_pooled and can_share(self.encoder.hf_model)
 
     def score_rows(
         self, contexts: Sequence[EncoderInput], candidates: Sequence[Pool], *, recompute: bool = False
@@ -129,7 +123,7 @@ class CrossEncoder(EncoderSelector):
             distinct = {id(texts): [self.layout.pair(empty, ids) for ids in texts] for texts in candidates}
             pools = [distinct[id(texts)] for texts in candidates]
             states = shared_states(cast(Any, self.encoder.hf_model), contexts, pools, recompute=recompute)
-            return cast(Tensor, self.cross.head(states))[..., 0]
+            return cast(Tensor, self.network.head(states))[..., 0]
         pairs = [
             self.layout.pair(context, ids) for context, texts in zip(contexts, candidates, strict=True) for ids in texts
         ]
@@ -137,7 +131,7 @@ class CrossEncoder(EncoderSelector):
 
     def score_pairs(self, pairs: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
         """Return (N,) scores of N pairs laid out by `RowLayout.pair`, each computed separately."""
-        [scores] = self._encode_batches(pairs, lambda padded: (self.cross(padded),), recompute=recompute)
+        [scores] = self._encode_batches(pairs, lambda padded: (self.network(padded),), recompute=recompute)
         return scores
 
     @torch.inference_mode()
@@ -162,11 +156,7 @@ class CrossEncoder(EncoderSelector):
         to_int8(self.encoder.hf_model)
 
     def weights(self) -> dict[str, Tensor]:
-        """See `Selector.weights`.
-
-        Raises:
-            ValueError: for a model in int8, whose original weights are lost.
-        """
+        """See `Selector.weights`; raise a ValueError for a model in int8, whose original weights are lost."""
         if is_int8(self.network):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
         return super().weights()

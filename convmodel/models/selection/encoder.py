@@ -53,11 +53,7 @@ class NewEncoder:
     dropout: float = 0.1
 
     def config(self, tokenizer: TextTokenizer) -> PretrainedConfig:
-        """Return the transformers configuration for a tokenizer.
-
-        Raises:
-            ValueError: when `heads` does not divide `width`.
-        """
+        """Return the transformers configuration for a tokenizer; raise ValueError unless `heads` divides `width`."""
         if self.width % self.heads:
             raise ValueError(f"heads={self.heads} does not divide width={self.width}")
         inner = self.inner or 4 * self.width
@@ -84,12 +80,8 @@ class TokenEncoder(nn.Module):
     """Encodes rows of token ids as hidden states with a transformers model.
 
     Args:
-        hf_model: a transformers model without a head. Its pooler, if any, is removed, because nothing uses it.
-        described_by: the keys of the configuration that the model was created from; None for a model loaded from
-            transformers.
-
-    Raises:
-        ValueError: for an encoder-decoder model.
+        hf_model: a model without a head, and not an encoder-decoder. Its pooler is removed, because nothing uses it.
+        described_by: the keys of the configuration that the model was created from; None for a loaded model.
     """
 
     def __init__(self, hf_model: PreTrainedModel, *, described_by: Collection[str] | None = None) -> None:
@@ -150,8 +142,7 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
     """Load an encoder by Hub name or folder, in float32. Only safetensors are read.
 
     Raises:
-        FileNotFoundError: when there is no such folder or Hub name.
-        ValueError: when it does not contain a suitable model.
+        FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no suitable model.
     """
     source = checked_source(name_or_path)
     try:
@@ -179,16 +170,13 @@ def encode_in_batches(
     device: torch.device,
     recompute: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Encode at least one row, in batches of similar length, so that little padding is computed.
+    """Encode at least one row, in batches of similar length, so that little padding is computed; return them in order.
 
     Args:
         encode: a function that maps a batch of B rows on `device` to tensors with B rows each.
         recompute: whether to keep only the result of a batch, and recompute its activations in the backward pass:
             gradients and dropout are the same, and memory is that of one batch. Source: gradient caching,
             arXiv:2101.06983.
-
-    Returns:
-        The tensors of all rows, in the order of `rows`.
     """
     tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     results: list[tuple[Tensor, ...]] = []

@@ -69,7 +69,7 @@ class EncoderSelector(Selector):
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
         **options: Any,
     ) -> Self:
-        """Create a selector with new weights, to be trained; `options` are arguments of the class."""
+        """Create a selector with new weights, to be trained; `options` are those of `from_encoder`."""
         return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
 
     @classmethod
@@ -102,8 +102,7 @@ def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncod
     """Load an encoder in float32, and its tokenizer; for the folder of a selector, its context encoder.
 
     Raises:
-        FileNotFoundError: when there is no such folder or Hub name.
-        ValueError: when it does not contain a transformers encoder.
+        FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no transformers encoder.
     """
     if not (Path(name_or_path) / SELECTOR).is_file():
         return load_encoder(name_or_path), ConversationTokenizer.from_pretrained(name_or_path)

@@ -27,7 +27,7 @@ def mine(
     on_error: OnError = "stop",
     progress: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Write each example of a file with the best-scored responses of other examples as its distractors.
+    """Write each example of a file with the best-scored responses of others as its distractors; return their number.
 
     Neither the gold response nor a turn of the context becomes a distractor. A response that is as good as the gold one
     may become one; `skip` leaves the best-scored responses out.
@@ -38,9 +38,6 @@ def mine(
             complete.
         negatives: number of distractors for each example.
         progress: called after each batch with the number of examples in it.
-
-    Returns:
-        The number of examples written.
 
     Raises:
         ValueError: for less than one negative, a negative skip, or a file whose responses are all equal.

@@ -48,12 +48,7 @@ def checked_candidates(candidates: Sequence[str]) -> list[str]:
 
 
 def checked_pools(contexts: Contexts, candidates: Candidates) -> list[list[str]]:
-    """Return one pool for all contexts, or one pool for each context.
-
-    Raises:
-        TypeError, ValueError: for a text that is empty or not a string, pools of different sizes, or a number of pools
-            other than that of the contexts.
-    """
+    """Return one pool for all contexts, or one pool for each context, all of one size, after checking them."""
     if isinstance(candidates, str) or not len(candidates) or isinstance(candidates[0], str):
         return [checked_candidates(cast(Sequence[str], candidates))]
     pools = [checked_candidates(pool) for pool in candidates]

@@ -45,5 +45,5 @@ class PolyEncoder(BiEncoder):
         return poly_scores(contexts.vectors, contexts.mask, candidates)
 
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
-        vectors, mask = self.codes(self.encoders.contexts(rows), rows.mask)
+        vectors, mask = self.codes(self.network.contexts(rows), rows.mask)
         return vectors, mask

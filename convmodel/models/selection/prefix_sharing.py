@@ -36,16 +36,13 @@ def shared_states(
     tokens: int = TOKENS_PER_CHUNK,
     recompute: bool = False,
 ) -> Tensor:
-    """Return the hidden state at the last token of each context followed by each of its candidates.
+    """Return (B, C, D) hidden states, after the last layer norm, at the last token of each context and candidate.
 
     Args:
         transformer: the GPT-2; in training mode a context has the same dropout for all its candidates.
         contexts, pools: B rows, and for each of them C rows that follow it; at least one.
         tokens: largest number of tokens computed at once, unless a context with one candidate has more.
         recompute: see `encoder.encode_in_batches`.
-
-    Returns:
-        (B, C, D) hidden states after the last layer norm.
     """
     layers = RaggedGPT2Layers(transformer)
     states: list[Tensor] = []

@@ -29,11 +29,7 @@ def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 
 
 class PolyContext(nn.Module):
-    """Computes the `num_codes` = M vectors of a context from hidden states of width D.
-
-    Raises:
-        ValueError: for `num_codes` below 1, or an unknown kind.
-    """
+    """Computes the M = `num_codes` vectors of a context, at least one, from hidden states of width D."""
 
     def __init__(self, width: int, num_codes: int, kind: PolyType = "learnt") -> None:
         super().__init__()
@@ -76,18 +72,14 @@ def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
 
 
 def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
-    """Return the poly-encoder's scores: a candidate's product with the result of its attention over context vectors.
+    """Return (B, C) scores: a candidate's product with the result of its attention over a context's vectors.
 
     With s_m the products of a candidate and a context's vectors, the score is sum_m softmax(s)_m s_m, so that no vector
     of width D is computed for a pair.
 
     Args:
-        vectors: (B, M, D) context vectors.
-        mask: (B, M), true for valid vectors; at least one in each row.
+        vectors, mask: (B, M, D) context vectors and (B, M), true for valid ones; at least one in each row.
         candidates: (C, D) for all contexts, or (B, C, D).
-
-    Returns:
-        (B, C), higher is better.
     """
     if candidates.dim() == 2:  # one product for all contexts, with the M values of a pair contiguous
         products = (candidates @ vectors.flatten(0, 1).T).view(len(candidates), *vectors.shape[:2]).transpose(0, 1)
@@ -104,14 +96,9 @@ Pooling = Literal["first", "mean", "last"]
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Pool a text's hidden states into one vector, ignoring padding on either side.
+    """Pool (B, T, D) hidden states into (B, D) vectors, ignoring padding on either side.
 
-    Args:
-        hidden: (B, T, D) hidden states.
-        mask: (B, T), nonzero where a token is not padding; at least one in each row.
-
-    Returns:
-        (B, D) vectors.
+    The (B, T) mask is nonzero where a token is not padding, at least once in each row.
 
     Raises:
         ValueError: for an unknown pooling.

@@ -66,17 +66,12 @@ class Selector(ABC):
     def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
         """Return the (B, C) float32 scores on the CPU of C candidates for each of B contexts; higher is better.
 
-
         Raises:
             TypeError, ValueError: for a text that is missing, empty or not a string, or pools of different sizes.
         """
 
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """Encode candidates once for all contexts: (C, D).
-
-        Raises:
-            TypeError: for a model that reads context and candidate together.
-        """
+        """Return (C, D) vectors for all contexts; raise a TypeError where the model reads both together."""
         raise TypeError(
             f"a {self.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
             "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
@@ -167,11 +162,7 @@ class Selector(ABC):
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Load saved float32 weights.
-
-        Raises:
-            ValueError: when their names or shapes do not match the network.
-        """
+        """Load saved float32 weights, or raise a ValueError when their names or shapes do not match the network."""
         self._saved_fingerprint = None
         try:
             self.network.load_state_dict(weights)
@@ -224,11 +215,7 @@ def class_of(kind: str) -> Any:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the kind and the options of a saved selector.
-
-    Raises:
-        ValueError: when the file has other contents.
-    """
+    """Return the kind and the options of a saved selector, or raise a ValueError when the file has other contents."""
     try:
         config = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
         if config["kind"] in HOMES and isinstance(config["options"], dict):
@@ -239,11 +226,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a saved selector.
-
-    Raises:
-        FileNotFoundError, ValueError: when the folder has no weights, or the file is damaged.
-    """
+    """Return the weights of a saved selector; raise FileNotFoundError without them, ValueError for a damaged file."""
     try:
         return load_file(folder / WEIGHTS)
     except FileNotFoundError:

@@ -24,7 +24,7 @@ def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **op
 
 def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
     """The score of one pair, by transformers' own forward without padding."""
-    network = selector.cross
+    network = selector.network
     inputs = {"input_ids": torch.tensor([pair.ids])}
     if network.encoder.hf_model.config.model_type != "distilbert":
         inputs["token_type_ids"] = torch.tensor([pair.types])

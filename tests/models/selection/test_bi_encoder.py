@@ -27,5 +27,5 @@ def test_a_scale_that_is_not_above_zero_is_refused(make_selector: MakeSelector) 
 
 
 def test_candidates_have_their_own_encoder_only_where_it_is_not_shared(make_selector: MakeSelector) -> None:
-    shared, separate = (make_selector(BiEncoder, shared=value).encoders for value in (True, False))
+    shared, separate = (make_selector(BiEncoder, shared=value).network for value in (True, False))
     assert shared.candidates is shared.contexts and separate.candidates is not separate.contexts

@@ -52,7 +52,7 @@ def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_th
 ) -> None:
     selector = cross(make_selector, architecture, pooling=pooling, compare_pooled=True)
     assert not selector.shares_contexts
-    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compare_pooled=True).head
+    head, begins = selector.network.head, CrossNetwork(selector.network.encoder, "mean", compare_pooled=True).head
     assert set(begins.weight[0].tolist()) == {20.0} and begins.bias.item() == 0  # 20 times the cosine
     torch.nn.init.normal_(head.weight)
     scores = selector.score(CONTEXTS, CANDIDATES)
@@ -61,7 +61,7 @@ def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_th
         row = selector.context_row([encode(text) for text in context])
         for c, candidate in enumerate(CANDIDATES):
             pair = selector.layout.pair(row, encode(candidate))
-            states = selector.cross.encoder(pad_rows([pair], 0))[0]
+            states = selector.network.encoder(pad_rows([pair], 0))[0]
             parts = [states[: len(row)], states[len(row) :]]
             one, other = (part.mean(0) if pooling == "mean" else part[-1] for part in parts)
             expected = (head.weight[0] * one * other).sum() / (one.norm() * other.norm()) + head.bias[0]
@@ -76,7 +76,7 @@ def test_a_head_that_compares_is_loaded_as_it_was_saved(make_selector: MakeSelec
 
 
 def test_bert_and_distilbert_look_at_the_first_token_and_gpt2_at_the_last(make_selector: MakeSelector) -> None:
-    assert [cross(make_selector, kind).cross.pooling for kind in ARCHITECTURES] == ["first", "first", "last"]
+    assert [cross(make_selector, kind).network.pooling for kind in ARCHITECTURES] == ["first", "first", "last"]
     assert [cross(make_selector, kind).shares_contexts for kind in ARCHITECTURES] == [False, False, True]
     assert not cross(make_selector, "gpt2", pooling="mean").shares_contexts
 

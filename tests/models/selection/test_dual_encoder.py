@@ -35,8 +35,8 @@ def test_a_score_is_that_of_the_pair_alone_without_padding(
         for c, candidate in enumerate(CANDIDATES):
             ids = [selector.tokenizer.encode(text) for text in (*persona, *context)]
             row = selector.context_row(ids[len(persona) :], ids[: len(persona)])
-            state = selector.encoders.contexts(pad_rows([row], 0))
-            response = selector.encoders.candidates(
+            state = selector.network.contexts(pad_rows([row], 0))
+            response = selector.network.candidates(
                 pad_rows([selector.candidate_row(selector.tokenizer.encode(candidate))], 0)
             )
             place = -1 if architecture == "gpt2" else 0

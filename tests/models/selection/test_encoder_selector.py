@@ -36,7 +36,7 @@ def test_encoders_are_loaded_from_folders_of_transformers(tokenizer: Conversatio
         tokenizer.save_pretrained(tmp_path / name)
         selector = BiEncoder.from_encoder(tmp_path / name, max_context=30, max_candidate=10)
         assert selector.pooling == ("last" if name == "gpt2" else "first")
-        theirs, ours = model.state_dict(), selector.encoders.contexts.hf_model.state_dict()
+        theirs, ours = model.state_dict(), selector.network.contexts.hf_model.state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
         assert selector.score([["Hello"]], ["I am fine"]).shape == (1, 1)
         with pytest.raises(ValueError, match="max_context=360; this encoder reads 3 to 32 tokens"):

@@ -25,11 +25,11 @@ def test_a_context_read_once_gives_the_states_of_padded_pairs_however_they_are_c
     selector = cross(make_selector)
     contexts, candidates = rows_of(selector, source, 1 + 2 * source, 9 - 2 * source)
     pools = [[selector.layout.pair(EncoderInput([], []), ids) for ids in texts] for texts in candidates]
-    found = shared_states(cast(Any, selector.cross.encoder.hf_model), contexts, pools, tokens=tokens)
+    found = shared_states(cast(Any, selector.network.encoder.hf_model), contexts, pools, tokens=tokens)
     for b, context in enumerate(contexts):
         pairs = [selector.layout.pair(context, ids) for ids in candidates[b]]
         padded = pad_rows(pairs, 0)
-        states = selector.cross.encoder(padded)[torch.arange(len(pairs)), padded.mask.sum(1) - 1]
+        states = selector.network.encoder(padded)[torch.arange(len(pairs)), padded.mask.sum(1) - 1]
         torch.testing.assert_close(found[b], states, atol=1e-4, rtol=1e-4)
 
 

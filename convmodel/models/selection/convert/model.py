@@ -29,11 +29,9 @@ ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class ConvertContext:
-    """A laid-out context.
+    """A laid-out context: ids of the newest message, and of the persona and earlier messages, newest first.
 
-    Args:
-        newest: ids of the newest message, preceded by the persona if there are no extra contexts.
-        extra: ids of the persona and of earlier messages, newest first; empty if there are none.
+    Without extra contexts the persona precedes the newest message.
     """
 
     newest: list[int]
@@ -64,6 +62,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     """
 
     kind = "convert"
+    network: ConvertNetwork
     tokenizer_class = ConvertTokenizer
 
     def __init__(
@@ -121,13 +120,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        sizes = asdict(self.convert.sizes)
+        sizes = asdict(self.network.sizes)
         return {"sizes": sizes, "extra_contexts": self.extra_contexts, "max_tokens": self.max_tokens}
-
-    @property
-    def convert(self) -> ConvertNetwork:
-        """The network, with its precise type."""
-        return cast(ConvertNetwork, self.network)
 
     # Layout
 
@@ -173,19 +167,14 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         label_smoothing: float = 0.2,
         recompute: bool = False,
     ) -> Tensor:
-        """Return the in-batch loss, a scalar in nats, of B contexts and their B responses, see `in_batch_loss`.
+        """Return the `in_batch_loss` of B contexts and their B responses.
 
         With extra contexts, it is the sum of the losses of the three context vectors, each over the contexts that have
-        it.
-
-        Args:
-            responses: (B,) ids that are equal for equal texts.
-            batch: number of batches trained so far, which determines the factor of the cosine, see `scale_at`.
-            recompute: see `encoder.encode_in_batches`.
+        it. The number of batches trained so far determines the factor of the cosine, see `scale_at`.
         """
         vectors, mask = self._context_vectors(context_rows, recompute=recompute)
         candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
-        scale = scale_at(batch, width=self.convert.sizes.encoding)
+        scale = scale_at(batch, width=self.network.sizes.encoding)
         losses = [
             in_batch_loss(scale * contexts @ candidates.T, responses, label_smoothing=label_smoothing, counted=counted)
             for contexts, counted in zip(vectors.unbind(1), mask.unbind(1), strict=True)
@@ -208,17 +197,17 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def _project(self, side: str, reduced: Tensor) -> Tensor:
         """Apply the last layers of a side: (B, heads x D) to (B, D) unit vectors."""
-        return torch.cat([self.convert.sides[side](part) for part in reduced.split(ROWS)])
+        return torch.cat([self.network.sides[side](part) for part in reduced.split(ROWS)])
 
     def _reduced(self, rows: Sequence[list[int]], *, recompute: bool) -> Tensor:
         """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
-            if self._packed is None or not self._packed.is_current(self.convert):
-                self._packed = PackedNetwork(self.convert, int8=self._int8)
+            if self._packed is None or not self._packed.is_current(self.network):
+                self._packed = PackedNetwork(self.network, int8=self._int8)
             return self._packed.reduced(rows)
         [reduced] = encode_in_batches(
             [EncoderInput(ids, [0] * len(ids)) for ids in rows],
-            lambda padded: (self.convert.reduced(padded.ids, padded.mask),),
+            lambda padded: (self.network.reduced(padded.ids, padded.mask),),
             pad_token_id=self.tokenizer.sep_token_id,
             device=self.device,
             recompute=recompute,
@@ -228,7 +217,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     # Device, number type, saving and loading
 
     def _number_type(self) -> torch.dtype:
-        return self.convert.reduction.query.weight.dtype
+        return self.network.reduction.query.weight.dtype
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Selector.place`. Embeddings stay in float32, which represents the saved 8-bit values exactly."""
@@ -237,13 +226,10 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         self.network.eval()
 
     def to_int8(self) -> None:
-        """Compute the products of the blocks in int8 where no gradients are needed, on a CPU.
+        """Compute the products of the blocks in int8 where no gradients are needed; see `Selector.to_int8`.
 
         The weights stay in float32: the model can be trained and saved, and keeps its fingerprint. Cosines change by
         less than 0.01.
-
-        Raises:
-            ValueError: on a device other than a CPU.
         """
         if self.device.type != "cpu":
             raise ValueError(f'dtype="int8" runs on the CPU; on {self.device.type!r} use "bfloat16" or "float32"')

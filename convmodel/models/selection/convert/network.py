@@ -212,19 +212,6 @@ class ConvertNetwork(nn.Module):
         result: Tensor = self.reduction(hidden, mask)
         return result
 
-    def encode_extra(self, ids: Tensor, mask: Tensor, extra_ids: Tensor, extra_mask: Tensor) -> Tensor:
-        """Return (B, 3, encoding) unit vectors of contexts, of their earlier messages, and of both.
-
-        Raises:
-            ValueError: for a network without extra contexts.
-        """
-        if "extra" not in self.sides:
-            raise ValueError("this network has no extra contexts; make it with extra_contexts=True")
-        context = self.reduced(ids, mask)
-        extra = self.reduced(extra_ids, extra_mask)
-        inputs = {"context": context, "extra": extra, "both": (context + extra) / 2}
-        return torch.stack([self.sides[name](reduced) for name, reduced in inputs.items()], 1)
-
 
 def scale_at(batch: int, *, width: int = 512, batches: int = SCALE_BATCHES) -> float:
     """Return the factor of the cosine in the loss, which grows from 1 to the square root of the vectors' width."""

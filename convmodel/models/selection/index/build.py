@@ -23,19 +23,10 @@ from convmodel.models.selection.selector import Selector
 BATCH = 2_048
 """Number of candidates encoded and then written at once; within them, the model batches texts of similar length."""
 
-EncodingProgress = Callable[[int, int], object]
-"""Called with the number of candidates encoded so far, and the number of candidates to encode."""
-
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The result of building an index, and its manifest after that.
-
-    Args:
-        added: number of new candidates.
-        repeated: number of candidates skipped because their text, stripped of white space, was already in the index.
-        resumed: number of new candidates that an interrupted run had already encoded.
-    """
+    """The numbers of new candidates, of skipped ones whose text was known, and of those that an earlier run encoded."""
 
     added: int
     repeated: int
@@ -52,7 +43,7 @@ def build_index(
     dtype: str = "float32",
     batch: int = BATCH,
     approximately: bool | None = None,
-    progress: EncodingProgress = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> BuildResult:
     """Build an index, or add candidates to one.
 
@@ -67,7 +58,7 @@ def build_index(
         approximately: whether to build a graph for approximate search; None builds one from a million candidates on,
             for models with one vector per context. The graph needs usearch, and is rebuilt whenever candidates are
             added.
-        progress: called after each batch, see `EncodingProgress`.
+        progress: called after each batch with the numbers of candidates encoded so far and to encode.
 
     Raises:
         ValueError: for an index of another model, a model that does not encode candidates separately, vectors that are
@@ -79,20 +70,23 @@ def build_index(
     if dtype not in ("float32", "float16") or batch < 1:
         raise ValueError(f"dtype={dtype!r}, batch={batch}; allowed are float32 and float16, and at least 1")
     before = _initial_state(path, selector, append=append, dtype=dtype)
-    candidates = _peek(candidates, required=not before.count)
+    remaining = iter(candidates)
+    first = list(islice(remaining, 1))  # read before anything is created
+    if not first and not before.count:
+        raise ValueError("there are no candidates; give at least one")
     path.mkdir(parents=True, exist_ok=True)
     with storage.locked(path):
         current = storage.read_state(path) if (path / storage.INDEX).is_file() else None
         if current != (before if before.count else None):
             raise ValueError(f"{path}: another process changed this index just now; run the command again")
-        known = _known_texts(path, before)
-        added, repeated, key = _write_texts(path, before, known, candidates, batch=batch)
+        known = storage.known_texts(path, before)
+        added, repeated, key = _write_texts(path, before, known, chain(first, remaining), batch=batch)
         resumed = 0
         width = before.width
         if added:
             resumed, width = _encode(model, path, before, added, key, batch=batch, progress=progress)
         state = replace(before, count=before.count + added, width=width)
-        state = update_graph(path, state, before, selector, approximately)
+        state = update_graph(path, state, before, model, approximately)
         state.write(path)
         (path / storage.PENDING).unlink(missing_ok=True)
     return BuildResult(added, repeated, resumed, state)
@@ -103,11 +97,10 @@ def remove_candidates(
 ) -> IndexManifest:
     """Remove candidates from an index; the others keep their numbers, and nothing is encoded again.
 
-    Texts are compared after stripping white space.
+    Texts are compared after stripping white space. An unknown number or text is a ValueError, and nothing is removed.
 
     Raises:
-        FileNotFoundError: when there is no index.
-        ValueError: for a number or a text that the index does not have, when nothing is removed, or another model.
+        FileNotFoundError, ValueError: when there is no index, or it was built with another model.
     """
     path = Path(folder)
     storage.read_state(path)
@@ -115,7 +108,7 @@ def remove_candidates(
         state = storage.read_state(path)
         check_model(path, state, selector)
         removed = set(storage.removed_numbers(state, path).tolist())
-        known = _known_texts(path, state)
+        known = storage.known_texts(path, state)
         chosen = set()
         for number in numbers:
             if number in removed:
@@ -124,10 +117,10 @@ def remove_candidates(
                 raise ValueError(f"{path}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)
         for text in texts:
-            if (match := known.get(_digest(text))) is None:
+            if (match := known.get(storage.digest_text(text))) is None:
                 raise ValueError(f"{path}: there is no candidate {text!r:.80}; leave it out")
             chosen.add(match)
-        state = storage.with_removed(state, path, np.array(sorted(chosen), dtype=np.int64))
+        state = storage.with_removed(state, path, sorted(chosen))
         state.write(path)
     return state
 
@@ -158,38 +151,12 @@ def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str
     return IndexManifest(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
 
 
-def _peek(candidates: Iterable[CandidateText], *, required: bool) -> Iterable[CandidateText]:
-    """Return the candidates after reading the first one, so that nothing is created when there is none."""
-    remaining = iter(candidates)
-    first = list(islice(remaining, 1))
-    if required and not first:
-        raise ValueError("there are no candidates; give at least one")
-    return chain(first, remaining)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
-
-
-def _known_texts(folder: Path, state: IndexManifest) -> dict[bytes, int]:
-    """Return the numbers of the candidates that are not removed, by the digests of their texts."""
-    digests = storage.memory_map(folder / storage.DIGESTS, storage.DIGEST, (state.count,)).tobytes()
-    numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
-    for number in storage.removed_numbers(state, folder).tolist():
-        digest = digests[16 * number : 16 * number + 16]
-        if numbers.get(digest) == number:  # otherwise the text was added again, under a new number
-            del numbers[digest]
-    return numbers
-
-
 def _write_texts(
     folder: Path, state: IndexManifest, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
 ) -> tuple[int, int, str]:
-    """Append the texts, metadata and digests of new candidates.
+    """Append the texts, metadata and digests of new candidates; return the numbers of new and repeated ones, and a key.
 
-    Returns:
-        The numbers of new and of repeated candidates, and a digest of the texts and of everything that their vectors
-        and positions depend on: an interrupted run with the same one can be resumed.
+    The key is a digest of all that their vectors and positions depend on: a run can resume another with the same key.
     """
     computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
     key = hashlib.blake2b(repr(computed).encode(), digest_size=16)
@@ -200,7 +167,7 @@ def _write_texts(
         storage.append_rows(folder / storage.DIGESTS, 16, state.count) as digests,
     ):
         for candidate in candidates:
-            digest = _digest(candidate.text)
+            digest = storage.digest_text(candidate.text)
             if digest in known:
                 repeated += 1
                 continue
@@ -234,7 +201,7 @@ def _encode(
     key: str,
     *,
     batch: int,
-    progress: EncodingProgress,
+    progress: Callable[[int, int], object],
 ) -> tuple[int, int]:
     """Encode the new candidates, a batch at a time; return how many an interrupted run had encoded, and D."""
     pending = _read_pending(folder, key)

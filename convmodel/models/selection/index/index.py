@@ -65,14 +65,13 @@ class CandidateIndex:
         return self.candidates.left
 
     def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> TopK:
-        """Return the k best candidates of each context, or all of them when there are fewer.
+        """Return the k best candidates of each context, or all of them when there are fewer, with exact scores.
+
+        Numbers do not change when candidates are added or removed.
 
         Args:
             contexts: B contexts, encoded by the model's `encode_contexts`.
             exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`.
-
-        Returns:
-            Candidate numbers, which do not change when candidates are added or removed, and their exact scores.
 
         Raises:
             ValueError: for an empty index, k below 1, or exact=False for an index without a graph.
@@ -85,19 +84,11 @@ class CandidateIndex:
         return hnsw.search(self._graph, contexts, self.candidates, k)
 
     def text(self, number: int) -> str:
-        """Return a candidate's text.
-
-        Raises:
-            IndexError: for a number out of range, or of a removed candidate.
-        """
+        """Return a candidate's text; raise an IndexError for a number out of range, or of a removed candidate."""
         return self._texts[self._checked(number)].decode()
 
     def metadata(self, number: int) -> dict[str, Any] | None:
-        """Return a candidate's metadata, or None if it has none.
-
-        Raises:
-            IndexError: see `text`.
-        """
+        """Return a candidate's metadata, or None if it has none; see `text`."""
         data = self._metadata[self._checked(number)]
         return json.loads(data) if data else None
 
@@ -115,9 +106,7 @@ class CandidateIndex:
 class CandidateSet:
     """Candidates in memory, searched like an index. Of equal texts only the first can be found.
 
-    Args:
-        texts: the candidates, at least one; a candidate's number is its position among them.
-        metadata: metadata of each candidate, or None.
+    A candidate's number is its position among the texts.
 
     Raises:
         TypeError, ValueError: for a text that is empty or not a string, or a model that does not encode candidates

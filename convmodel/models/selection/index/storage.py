@@ -1,10 +1,11 @@
 """The files of an index: append-only rows, and a manifest that states how many of them are valid."""
 
-import contextlib
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,12 +25,7 @@ DIGEST = np.dtype("V16")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The graph of approximate search.
-
-    Args:
-        recall: mean share of the exact best 10 candidates that approximate search finds, over a sample of contexts.
-        sample: number of contexts in the sample.
-    """
+    """The graph of approximate search, and the mean recall of the exact best 10 candidates of `sample` contexts."""
 
     file: str
     recall: float
@@ -41,10 +37,8 @@ class IndexManifest:
     """Contents of `index.json`, written atomically. Rows at or beyond `count` are not part of the index.
 
     Args:
-        kind, fingerprint: kind and fingerprint of the model that encoded the candidates.
-        model_dtype: the type that the model computed the vectors in.
-        width: D, the width of the vectors.
-        dtype: the type that the vectors are stored in.
+        kind, fingerprint, model_dtype: the model that encoded the candidates, and the type that it computed in.
+        width, dtype: D, the width of the vectors, and the type that they are stored in.
         count: number of candidates ever added; candidate numbers are below it.
         removed, removed_file: number of removed candidates, and the name of the file with their numbers.
     """
@@ -97,9 +91,9 @@ def read_state(folder: Path) -> IndexManifest:
         raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); rebuild the index") from None
 
 
-def with_removed(state: IndexManifest, folder: Path, numbers: np.ndarray) -> IndexManifest:
+def with_removed(state: IndexManifest, folder: Path, numbers: Sequence[int]) -> IndexManifest:
     """Return the manifest, not yet written, after removing candidates; writes the file of their numbers."""
-    removed = np.union1d(removed_numbers(state, folder), numbers)
+    removed = np.union1d(removed_numbers(state, folder), np.array(numbers, dtype=np.int64))
     if len(removed) == state.removed:
         return state
     name = f"removed-{len(removed)}.bin"
@@ -116,17 +110,29 @@ def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
 
 
 def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map the beginning of a file as an array, copy-on-write: writing to the array does not change the file.
-
-    Raises:
-        ValueError: when the file is too short.
-    """
+    """Map the beginning of a file as a copy-on-write array, or raise a ValueError when the file is too short."""
     needed = int(np.prod(shape)) * dtype.itemsize
     if not needed:
         return np.zeros(shape, dtype=dtype)
     if path.stat().st_size < needed:
         raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); rebuild the index")
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
+
+
+def digest_text(text: str) -> bytes:
+    """Return the digest of a text without the white space around it."""
+    return hashlib.blake2b(text.strip().encode(), digest_size=DIGEST.itemsize).digest()
+
+
+def known_texts(folder: Path, state: IndexManifest) -> dict[bytes, int]:
+    """Return the numbers of the candidates that are not removed, by the digests of their texts."""
+    digests = memory_map(folder / DIGESTS, DIGEST, (state.count,)).tobytes()
+    numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
+    for number in removed_numbers(state, folder).tolist():
+        digest = digests[16 * number : 16 * number + 16]
+        if numbers.get(digest) == number:  # otherwise the text was added again, under a new number
+            del numbers[digest]
+    return numbers
 
 
 def is_index_file(name: str) -> bool:
@@ -149,7 +155,7 @@ class ByteStrings:
         return self._bytes[start : int(self._ends[index])].tobytes()
 
 
-@contextlib.contextmanager
+@contextmanager
 def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callable[[bytes], None]]:
     """Yield a function that appends a byte string after the first `count` ones; see `ByteStrings` and `append_rows`."""
     ends_path = folder / f"{name}.ends"
@@ -165,14 +171,11 @@ def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callabl
         yield append
 
 
-@contextlib.contextmanager
+@contextmanager
 def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
     """Yield a file to append rows of `size` bytes to after its first `count` ones; later ones are cut off.
 
-    At the end all rows are on disk, so that they survive a power cut.
-
-    Raises:
-        ValueError: when the file has fewer than `count` rows.
+    At the end all rows are on disk, so that they survive a power cut. A file with fewer rows raises a ValueError.
     """
     path.touch()
     if path.stat().st_size < size * count:
@@ -187,13 +190,7 @@ def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the exclusive write lock of an index; readers are not blocked.
-
-    Raises:
-        ValueError: while another process holds the lock.
-    """
+def locked(folder: Path) -> AbstractContextManager[bool]:
+    """Hold the exclusive write lock of an index, or raise a ValueError while another process does; readers may read."""
     (folder / LOCK).touch()
-    with file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end"):
-        yield
+    return file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end")

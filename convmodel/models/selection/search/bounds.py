@@ -20,12 +20,9 @@ COARSE = 2.0**-7
 
 @dataclass(frozen=True, slots=True)
 class BoundedScores:
-    """Approximate scores of n candidates for B contexts.
+    """Approximate (B, n) scores of n candidates from index `start` on, -inf for removed ones.
 
-    Args:
-        start: the index of the first candidate.
-        scores: (B, n), -inf for removed candidates.
-        norms, residuals: (n,), see `QuantizedVectors`.
+    Their (n,) norms and residuals are those of `QuantizedVectors`.
     """
 
     start: int

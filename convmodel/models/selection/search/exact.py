@@ -23,12 +23,7 @@ SPARSE = 16
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """The k best candidates of each of B contexts.
-
-    Args:
-        ids: (B, k), best first; of equal scores the smaller index first.
-        scores: (B, k).
-    """
+    """The (B, k) best candidates of each of B contexts, best first; of equal scores the smaller index first."""
 
     ids: Tensor
     scores: Tensor
@@ -39,15 +34,13 @@ def search_exact(
 ) -> TopK:
     """Return the k best candidates of each context by the poly-encoder's score; with one vector, the dot product.
 
+    Scores are computed in float64 and rounded to float32 (not for contexts in float64), so that neither the order of
+    the candidates nor the number of threads decides between two equal scores.
+
     Args:
-        candidates: (N, D) candidate vectors; may be memory-mapped. Wrap candidates that are searched repeatedly in a
-            `CandidateMatrix` first.
+        candidates: (N, D); may be memory-mapped. Wrap what is searched repeatedly in a `CandidateMatrix` first.
         k: number of candidates to return; all of them when there are fewer.
         chunk: number of candidates multiplied at once.
-
-    Returns:
-        Scores computed in float64 and rounded to float32 (not for contexts in float64), so that neither the order of
-        the candidates nor the number of threads decides between two equal scores.
 
     Raises:
         ValueError: for no candidates, or k below 1.
@@ -71,8 +64,7 @@ def rescore_pairs(
     """Return the k best of given pairs by exact scores; None where a context has fewer than k pairs.
 
     Args:
-        rows: (P,) context indices, in ascending order.
-        ids: (P,) candidate indices; removed candidates are skipped.
+        rows, ids: (P,) ascending context indices, and candidate indices; removed candidates are skipped.
     """
     if candidates.removed is not None:
         kept = ~candidates.removed[ids]

@@ -57,12 +57,7 @@ def upper_bound(computed: Tensor, terms: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedBlock:
-    """A block of candidates, packed for multiplication.
-
-    Args:
-        packed: the candidates as prepacked weights of torch's quantized linear layer.
-        norms, residuals: see `QuantizedVectors`.
-    """
+    """A block of candidates as prepacked weights of torch's quantized linear layer; see `QuantizedVectors`."""
 
     packed: object
     norms: Tensor

@@ -18,12 +18,7 @@ SPAN = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of a context and a candidate, sorted by context, then by candidate.
-
-    Args:
-        rows, ids: (P,) indices of the contexts and of the candidates.
-        scores, bounds: (P,) approximate scores, and upper bounds of the exact scores.
-    """
+    """P pairs of a context and a candidate, sorted by context, then by candidate; `bounds` are of the exact scores."""
 
     rows: Tensor
     ids: Tensor
@@ -145,11 +140,7 @@ def _concatenated(parts: Sequence[Pairs]) -> Pairs:
 
 
 def top_pairs(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k best pairs of each of B contexts.
-
-    Args:
-        rows, scores: (P,) context indices, in ascending order, and scores.
-        count: B.
+    """Return the k best of P pairs for each of B = `count` contexts, from (P,) ascending context indices and scores.
 
     Returns:
         (B, k) positions among the pairs, best first, of equal scores the smaller position first; and a (B, k) mask that

@@ -46,9 +46,6 @@ class CandidateMatrix:
         vectors: (N, D); may be memory-mapped.
         removed: (N,), true for removed candidates, which are never found; None if there are none.
         quantise: whether to make the int8 copy where it helps.
-
-    Raises:
-        ValueError: for vectors of another shape.
     """
 
     def __init__(self, vectors: Tensor, *, removed: Tensor | None = None, quantise: bool = True) -> None:

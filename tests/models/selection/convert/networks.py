@@ -34,6 +34,14 @@ def encode(network: ConvertNetwork, side: str, ids: Tensor, mask: Tensor) -> Ten
     return vectors
 
 
+def encode_extra(network: ConvertNetwork, ids: Tensor, mask: Tensor, extra_ids: Tensor, extra_mask: Tensor) -> Tensor:
+    """The (B, 3, D) vectors of contexts, of their earlier messages, and of both."""
+    context = network.reduced(ids, mask)
+    extra = network.reduced(extra_ids, extra_mask)
+    inputs = {"context": context, "extra": extra, "both": (context + extra) / 2}
+    return torch.stack([network.sides[side](reduced) for side, reduced in inputs.items()], 1)
+
+
 def eight_bits(table: Any, row: int) -> Tensor:
     """A row of a table as it is after a number of 8 bits: a whole step of 127 to each side of 0."""
     step = float(table.range) / 127

@@ -16,7 +16,7 @@ from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
 from convmodel.models.selection.layout import EncoderInput, pad_rows
 from convmodel.models.selection.selector import Selector
 from tests.conftest import TEXTS
-from tests.models.selection.convert.networks import encode
+from tests.models.selection.convert.networks import encode, encode_extra
 
 pytestmark = pytest.mark.machine
 
@@ -42,7 +42,7 @@ def ids(selector: Convert, texts: list[str]) -> list[list[int]]:
 
 
 def vectors(selector: Convert, side: str, row: list[int]) -> Tensor:
-    return encode(selector.convert, side, *padded(row))
+    return encode(selector.network, side, *padded(row))
 
 
 def padded(*rows: list[int]) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ def test_a_score_is_the_cosine_of_the_pair_alone(extra_contexts: int) -> None:
         for c, candidate in enumerate(CANDIDATES):
             response = vectors(selector, "response", selector.tokenizer.encode(candidate))[0]
             if row.extra:
-                each = selector.convert.encode_extra(*padded(row.newest), *padded(row.extra))[0]
+                each = encode_extra(selector.network, *padded(row.newest), *padded(row.extra))[0]
                 expected = functional.cosine_similarity(each.sum(0), response, dim=0)
             else:
                 expected = vectors(selector, "context", row.newest)[0] @ response
@@ -163,7 +163,7 @@ def test_the_loss_is_that_of_each_vector_against_the_responses_of_the_batch(reco
             if which and not row.extra:
                 continue
             extra = padded(row.extra or [0])
-            vector = selector.convert.encode_extra(*padded(row.newest), *extra)[0, which]
+            vector = encode_extra(selector.network, *padded(row.newest), *extra)[0, which]
             left = [c for c in range(4) if c == number or said[c] != said[number]]
             chances = (scale_at(5_000, width=8) * responses[left] @ vector).log_softmax(0)
             losses.append(-0.8 * chances[left.index(number)] - 0.2 * chances.mean())
@@ -196,7 +196,7 @@ def test_without_earlier_messages_in_the_batch_two_of_the_three_losses_are_nothi
 def test_a_loaded_one_scores_as_the_trained_one_with_weights_of_16_bits(tmp_path: Path) -> None:
     selector = make()
     with torch.no_grad():
-        selector.convert.embeddings.words.range.mul_(0.7)  # some numbers lie outside
+        selector.network.embeddings.words.range.mul_(0.7)  # some numbers lie outside
     selector.save_pretrained(tmp_path / "saved")
     loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
     assert isinstance(loaded, Convert) and loaded.options() == selector.options()
@@ -242,9 +242,9 @@ def test_what_does_not_fit_together_is_told() -> None:
     selector = make(0)
     tokenizer = cast(ConvertTokenizer, selector.tokenizer)
     with pytest.raises(ValueError, match="the network was made without them"):
-        Convert(selector.convert, tokenizer, extra_contexts=3)
+        Convert(selector.network, tokenizer, extra_contexts=3)
     with pytest.raises(ValueError, match="at least 0 and 2 are needed"):
-        Convert(selector.convert, tokenizer, max_tokens=1)
+        Convert(selector.network, tokenizer, max_tokens=1)
     with pytest.raises(ValueError, match=r"has 120 tokens, and the network rows for 125"):
         Convert(ConvertNetwork(ConvertSizes(105, 20, width=16, windows=(1,))), tokenizer)
 

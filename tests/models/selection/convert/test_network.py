@@ -17,7 +17,7 @@ from convmodel.models.selection.convert.network import (
     quick_gelu,
     scale_at,
 )
-from tests.models.selection.convert.networks import SMALL, encode, plain, texts
+from tests.models.selection.convert.networks import SMALL, encode, encode_extra, plain, texts
 
 
 @torch.no_grad()
@@ -117,7 +117,9 @@ def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range
 
 def test_every_parameter_counts_both_layer_norms_of_each_block_too(network: ConvertNetwork) -> None:
     ids, mask = texts()
-    loss = network.encode_extra(ids, mask, *texts(1)).pow(3).sum() + encode(network, "response", ids, mask).pow(3).sum()
+    loss = (
+        encode_extra(network, ids, mask, *texts(1)).pow(3).sum() + encode(network, "response", ids, mask).pow(3).sum()
+    )
     loss.backward()
     # A key's bias adds the same to all scores of a row, which softmax does not see.
     still = [name for name, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-7]
@@ -142,13 +144,12 @@ def test_vectors_have_length_one_and_the_sides_their_own_layers(network: Convert
 def test_the_three_vectors_of_several_contexts_are_those_of_each_and_of_their_mean(network: ConvertNetwork) -> None:
     ids, mask = texts()
     extra_ids, extra_mask = texts(1)
-    found = network.encode_extra(ids, mask, extra_ids, extra_mask)
+    found = encode_extra(network, ids, mask, extra_ids, extra_mask)
     context, extra = network.reduced(ids, mask), network.reduced(extra_ids, extra_mask)
     torch.testing.assert_close(found[:, 0], encode(network, "context", ids, mask))
     torch.testing.assert_close(found[:, 1], network.sides["extra"](extra))
     torch.testing.assert_close(found[:, 2], network.sides["both"]((context + extra) / 2))
-    with pytest.raises(ValueError, match="has no extra contexts"):
-        ConvertNetwork(SMALL).encode_extra(ids, mask, extra_ids, extra_mask)
+    assert set(ConvertNetwork(SMALL).sides) == {"context", "response"}  # without extra contexts
 
 
 def test_the_papers_sizes_come_to_its_parameters() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from convmodel.__main__ import main
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.index import build, storage
+from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.build import build_index, remove_candidates
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
@@ -270,8 +269,3 @@ def test_the_command_makes_adds_removes_and_searches(
     with pytest.raises(SystemExit):
         main([*common, "--candidates", "more.txt"])
     assert capsys.readouterr().err.startswith("error: index: is an index already; add to it (--append)")
-
-
-def test_digests_are_of_texts_without_the_white_space_at_their_ends() -> None:
-    assert build._digest(" a\n") == build._digest("a") != build._digest("A")
-    assert np.dtype(storage.DIGEST).itemsize == len(build._digest("a"))

@@ -37,3 +37,8 @@ def test_one_process_at_a_time_changes_an_index(selector: BiEncoder, tmp_path: P
             build_index(selector, given(), tmp_path / "index")
 
     assert build_index(selector, given(), tmp_path / "index", progress=second).added == 30
+
+
+def test_digests_are_of_texts_without_the_white_space_at_their_ends() -> None:
+    assert storage.digest_text(" a\n") == storage.digest_text("a") != storage.digest_text("A")
+    assert storage.DIGEST.itemsize == len(storage.digest_text("a"))
