@@ -48,11 +48,7 @@ def check_policy_options(options: Namespace) -> None:
 
 
 def open_policy(options: Namespace, *, device: str | None = None) -> Policy | None:
-    """Read the word list and load the classifier on the device; return None if nothing is blocked.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError, ValueError: for a file or folder that cannot be used.
-    """
+    """Read the word list and load the classifier on the device; return None if nothing is blocked."""
     if options.no_policy or (options.blocked_words is None and options.classifier is None):
         return None
     given = {name: getattr(options, f"policy_{name}") for name in ("sides", "say", "store")}

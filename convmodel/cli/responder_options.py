@@ -3,6 +3,7 @@
 import argparse
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import positive_int
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-def add_responder_options(parser: ArgumentParser, *, preset: str) -> None:
+PARTS = ("selector", "index", "candidates", "reranker", "device", "dtype")
+
+
+def add_responder_options(
+    parser: ArgumentParser, *, preset: str = "balanced unless options are set; off for the model's own options"
+) -> None:
     """Add the options of a responder; `preset` describes the default preset in the help."""
     model = parser.add_argument_group("models")
     model.add_argument(
         "--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)"
     )
     model.add_argument(
-        "--selector",
-        metavar="DIR",
-        help="the folder of a selector; without candidates it ranks generated replies",
+        "--selector", metavar="DIR", help="the folder of a selector; without candidates it ranks generated replies"
     )
     candidates = model.add_mutually_exclusive_group()
     candidates.add_argument("--index", metavar="DIR", help="an index of candidates, made by convmodel index")
@@ -97,20 +101,14 @@ def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
     """Load the responder of the options; it is a context manager."""
     from convmodel.responders import loading
 
-    return loading.open_responder(writer_name(options), **_parts(options))
+    return loading.open_responder(writer_name(options), **_named(options, PARTS))
 
 
 def open_all(options: Namespace) -> "LoadedModels":
     """Load the models of the options for a server, which limits the requests; the result is a context manager."""
     from convmodel.responders import loading
 
-    return loading.load_all(
-        writer_name(options),
-        documents=options.documents,
-        max_running=options.max_running,
-        max_kept=options.max_kept,
-        **_parts(options),
-    )
+    return loading.load_all(writer_name(options), **_named(options, (*PARTS, "documents", "max_running", "max_kept")))
 
 
 def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
@@ -134,8 +132,7 @@ def print_choices(options: Namespace, work: "Work | None" = None, *, dtype: str 
         print(line, file=sys.stderr, flush=True)
 
 
-def _parts(options: Namespace) -> dict[str, Any]:
-    names = ("selector", "index", "candidates", "reranker", "device", "dtype")
+def _named(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
@@ -156,12 +153,8 @@ def title(options: Namespace) -> str:
 
 def own_options(options: Namespace) -> dict[str, Any]:
     """Return the user's options, which override those of the model and of a preset."""
-    own = dict(options.settings)
-    if options.num_replies is not None:
-        own["num_return_sequences"] = options.num_replies
-    if options.num_candidates is not None:
-        own["num_candidates"] = options.num_candidates
-    return own
+    counts = {"num_return_sequences": options.num_replies, "num_candidates": options.num_candidates}
+    return dict(options.settings) | {name: count for name, count in counts.items() if count is not None}
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

@@ -82,10 +82,7 @@ def make_pool(
     candidates: EncodedCandidates | Pool | Sequence[str],
     metadata: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> Pool:
-    """Make a pool of candidates; texts are encoded now if the selector is a dual encoder.
-
-    Args:
-        metadata: metadata of each text.
+    """Make a pool of candidates; texts, with metadata of each, are encoded now if the selector is a dual encoder.
 
     Raises:
         TypeError: for encoded candidates with a selector that does not encode candidates, or a text of another type.

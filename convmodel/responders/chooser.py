@@ -29,10 +29,8 @@ class Chooser:
     softmax(score / selection_temperature).
 
     Args:
-        selector: a selector of any kind.
         candidates: an index or a set of candidates encoded by this selector; or texts, which are encoded now, or, by a
             selector that reads context and candidate together, read with each context.
-        options: default options.
         max_waiting: maximum number of open requests; None for no limit.
 
     Raises:
@@ -87,26 +85,21 @@ class Chooser:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Default options of a request."""
         return dict(self._defaults)
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Empty: a chooser has no presets."""
         return {}
 
     @property
     def load(self) -> Load:
-        """Current load; may be read from any thread."""
         return self._worker.load
 
     @property
     def searches(self) -> bool:
-        """Whether there are candidates to search: always true."""
         return True
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option."""
         check_options(options)
 
     def start(
@@ -135,7 +128,6 @@ class Chooser:
         return self.start(context, persona=persona, options=options).result().candidates
 
     def close(self) -> None:
-        """Fail waiting requests and end the thread."""
         self._worker.close()
 
     # Called in the thread

@@ -26,7 +26,6 @@ class DocumentWriter(EngineWorker[DocumentModel]):
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name."""
         return PRESETS
 
     def start(

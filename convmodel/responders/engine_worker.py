@@ -128,12 +128,7 @@ class EngineWorker(Generic[AnyModel]):
         return decoding
 
     def _submit(self, handle: AnyHandle) -> AnyHandle:
-        """Queue a request for the thread.
-
-        Raises:
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Queue a request for the thread; raise QueueFull when too many wait, and RuntimeError after `close`."""
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)

@@ -33,8 +33,6 @@ class Hybrid:
     them by their scores.
 
     Args:
-        writer: a Responder that generates, or None.
-        chooser: a Responder that selects, such as a Chooser, or None.
         scorer: ranks all candidates: "selector" for the chooser's model, the default if there are both parts;
             "likelihood" for the likelihood under the writer's model; or an object with `score(context, candidates)`. A
             single part without a scorer keeps its own order.
@@ -75,7 +73,6 @@ class Hybrid:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Default options of a request."""
         return self._merge_options({})
 
     def _merge_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +86,6 @@ class Hybrid:
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name: those of the writer."""
         return {} if self._writer is None else self._writer.presets
 
     @property
@@ -101,7 +97,6 @@ class Hybrid:
 
     @property
     def searches(self) -> bool:
-        """Whether there is a chooser with candidates to search."""
         return isinstance(self._chooser, CandidateSearch) and self._chooser.searches
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
@@ -111,7 +106,6 @@ class Hybrid:
         return self._chooser.search(context, persona, k)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option."""
         for part, part_options in zip(self._parts, self._split_options(options), strict=True):
             part.check_options(part_options)
         check_options({name: value for name, value in options.items() if name == SELECTION_TEMPERATURE})
@@ -159,7 +153,6 @@ class Hybrid:
         return HybridReplyHandle(handles, rank)
 
     def close(self) -> None:
-        """Close both parts."""
         for part in self._parts:
             part.close()
         self._worker.close()

@@ -58,11 +58,10 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        device, dtype, max_running, max_kept, others: as for `open_responder`.
+        others: as for `open_responder`.
 
     Raises:
-        FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that do not fit together; the message says what is missing.
+        FileNotFoundError, ValueError: as `open_responder`.
     """
     if model is not None and has_file(model, DOCUMENT_FILE):
         if documents is not None:

@@ -9,11 +9,7 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split `name=value` and parse the value as `parse_value` does.
-
-    Raises:
-        ValueError: when there is no name or no `=`.
-    """
+    """Split `name=value` and parse the value; raise ValueError when there is no name or no `=`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise ValueError(f"{text!r} is not a setting; write name=value, such as temperature=0.7")
@@ -43,15 +39,7 @@ def parse_value(text: str) -> Any:
 
 
 def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
-    """Return the options of a preset; empty if the name is None.
-
-    Args:
-        presets: presets of a Responder.
-        name: name of a preset.
-
-    Raises:
-        ValueError: for an unknown preset; the message lists the known ones.
-    """
+    """Return the options of a preset, empty for None; raise ValueError with the known names for an unknown one."""
     if name is not None and name not in presets:
         known = f"there are {', '.join(presets)}" if presets else "this model has none"
         raise ValueError(f"there is no preset {name!r}; {known}")

@@ -108,7 +108,6 @@ class Load:
         running: number of requests being processed.
         waiting: number of requests in the queue.
         tokens_read: context tokens read by the model, counted each time they are read.
-        tokens_written: tokens generated.
         tokens_cached: context tokens taken from the KV cache instead of being read again.
     """
 
@@ -233,7 +232,5 @@ class CandidateSearch(Protocol):
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
         """Return at most k candidates with their scores, best first. Blocks until they are known.
 
-        Raises:
-            TypeError, ValueError: for invalid turns, or if there are no candidates to search.
-            QueueFull: when too many requests wait.
+        Raises ValueError if there are no candidates to search, and otherwise as `Responder.start`.
         """

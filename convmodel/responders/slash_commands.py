@@ -36,11 +36,7 @@ def parse_option(argument: str) -> tuple[str, str]:
 
 
 def edit_persona(persona: Iterable[str], argument: str) -> tuple[str, ...]:
-    """Return a persona edited by `TEXT`, `add TEXT` or `clear`; unchanged for an empty argument.
-
-    Raises:
-        ValueError: for `add` without a sentence.
-    """
+    """Return a persona edited by `TEXT`, `add TEXT` or `clear`; raise ValueError for `add` without a sentence."""
     action, _, sentence = argument.partition(" ")
     if argument == "clear":
         return ()

@@ -28,11 +28,7 @@ class SingleWorker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"convmodel {name}")
 
     def submit(self, compute: Callable[[], Reply], future: ReplyFuture | None = None) -> ReplyFuture:
-        """Queue the computation of a reply.
-
-        Args:
-            compute: returns the reply; called in the thread.
-            future: receives the reply; a new one if None.
+        """Queue a computation, whose reply is set in `future`, or in a new future if it is None.
 
         Raises:
             QueueFull: when too many requests wait.

@@ -21,12 +21,10 @@ class Job(ABC, Generic[ItemT, ResultT]):
     """Settings of a batch job, and conversion of its items to requests and of the results to output lines.
 
     Args:
-        generator: answers the requests.
         digest: digest of the model, which a resumed run must share.
         model: name of the model, for a person.
         format: format of the input; None detects it.
         on_error: "stop" at an item that cannot be read or processed, or "skip" it.
-        options: options of the requests.
         seed: seed from which the seed of each line is derived.
         concurrency: maximum number of requests at a time.
         overwrite: whether to start over if there is an output.
@@ -57,12 +55,7 @@ class Job(ABC, Generic[ItemT, ResultT]):
 
     @abstractmethod
     def start(self, index: int, item: ItemT) -> ReplyHandle[ResultT]:
-        """Start the request of an item, with its index from 0, and return at once.
-
-        Raises:
-            QueueFull: when too many requests wait.
-            ValueError: for an item that the model cannot process.
-        """
+        """Start the request of an item, with its index from 0; raise ValueError if the model cannot process it."""
 
     @abstractmethod
     def line(self, item: ItemT, result: ResultT) -> tuple[str, bool]:

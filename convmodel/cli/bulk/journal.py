@@ -20,7 +20,6 @@ class Journal:
     OUTPUT.about.json holds the settings of the lines and is kept: lines are only added to those with equal settings.
 
     Args:
-        output: path of the complete file.
         file: the open OUTPUT.partial; None if the output is complete already.
         done: number of lines that an earlier run had written.
     """

@@ -25,8 +25,7 @@ class Result:
     """Summary of a finished job.
 
     Args:
-        lines: number of lines in the output.
-        resumed: number of those lines that an earlier run had written.
+        resumed: number of lines that an earlier run had written.
         failed: number of lines written by this run that contain no text.
         seconds: duration of this run.
         input_summary: the reader's report on the input, for a person.
@@ -80,13 +79,7 @@ def run_job(job: Job[Any, Any]) -> Result:
 
 @contextmanager
 def progress_bar(total: int, done: int, *, unit: str) -> Iterator[Callable[[], object]]:
-    """Show a progress bar on stderr, if it is a terminal and tqdm is installed; yield a function that advances it.
-
-    Args:
-        total: number of lines of the output.
-        done: number of lines that an earlier run had written.
-        unit: plural of the thing counted.
-    """
+    """Show a progress bar on stderr, if it is a terminal and tqdm is installed; yield a function that advances it."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:

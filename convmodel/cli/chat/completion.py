@@ -9,11 +9,7 @@ from convmodel.responders.slash_commands import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
-    """Return completions of the text up to the cursor: command names, option names, presets or files.
-
-    Returns:
-        The number of characters before the cursor that the completions replace, and the completions.
-    """
+    """Return completions of the text up to the cursor, after the number of characters that they replace."""
     if not is_command(typed) or "\n" in typed:
         return 0, []
     name, space, rest = typed[1:].partition(" ")

@@ -16,9 +16,7 @@ SEPARATOR = " · "
 def status_line(reply: Reply, columns: int | None = None) -> str:
     """Return tokens used of the window, dropped turns, tokens per second, time to the first token, and the seed.
 
-    Args:
-        columns: maximum length of the line. A longer line uses short words and then loses fields from its end. None for
-            no limit.
+    A line longer than `columns` uses short words and then loses fields from its end.
     """
     long = _fields(reply, short=False)
     if columns is None or len(SEPARATOR.join(long)) <= columns:
@@ -52,11 +50,7 @@ def _time(seconds: float) -> str:
 
 
 def candidate_table(reply: Reply, chosen: int) -> TextTable:
-    """Return a table of the candidates with their scores, sources, and scores of earlier stages.
-
-    Args:
-        chosen: index of the current reply among the candidates.
-    """
+    """Return a table of the candidates with the scores of all stages; `chosen` is the index of the current reply."""
     stages = _stages(reply.candidates)
     rows = tuple(
         (str(n), _format(c.score), _format_source(c), *(_format(c.scores.get(stage)) for stage in stages), c.text)

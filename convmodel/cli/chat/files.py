@@ -7,7 +7,7 @@ from convmodel.data.conversation import Conversation, ConversationReader, write_
 
 
 def save(conversation: Conversation, name: str, *, replace: bool = False, add: bool = False) -> str:
-    """Write a conversation to a JSON Lines file that can be used for training, and return a message for the user.
+    """Write a conversation to a JSON Lines file for training; return a message for the user.
 
     Args:
         name: name of the file; `~` is the home folder. A name that ends in .gz is gzipped.

@@ -17,11 +17,7 @@ class ChatError(ValueError):
 
 
 def talk(chat: Chat, screen: Screen) -> None:
-    """Run the chat until the user leaves or the input ends.
-
-    Raises:
-        ChatError: for the first invalid line of a non-interactive input.
-    """
+    """Run the chat until the user leaves, the input ends, or ChatError is raised for a line of a pipe."""
     while (line := screen.read()) is not None:
         if not line.strip():
             continue
@@ -112,11 +108,7 @@ _PERSONA_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)
 
 
 def split_persona_lines(text: str) -> tuple[list[str], str]:
-    """Split off leading lines such as `your persona: I like rain.`
-
-    Raises:
-        ValueError: for a persona line without a sentence.
-    """
+    """Split off leading lines such as `your persona: I like rain.`; raise ValueError for one without a sentence."""
     lines = text.split("\n")
     sentences: list[str] = []
     for index, line in enumerate(lines):

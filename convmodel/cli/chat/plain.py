@@ -10,11 +10,9 @@ from convmodel.responders.protocol import Reply
 
 
 class PipeScreen(Screen):
-    """A pipe: each input line is a turn, each output line a reply; everything else goes to `notes`.
+    """A pipe: each input line is a turn, each output line a reply.
 
     Args:
-        lines: input, UTF-8.
-        replies: output for replies, one line each.
         notes: output for messages of commands and for the status; None to discard them.
     """
 
@@ -61,7 +59,6 @@ class PlainScreen(Screen):
     """An interactive terminal without control sequences, or one whose replies go to a file.
 
     Args:
-        lines: typed input, UTF-8.
         out: output for replies.
         notes: output for the prompt and everything else; the same as `out` if both are the terminal.
         wrapper: creates a line breaker for a width in columns.

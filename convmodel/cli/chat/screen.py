@@ -49,7 +49,6 @@ class TextTable:
 
     Args:
         head: names of the columns.
-        rows: one text per column.
         marked: index of the row in effect, or None.
         min_columns: minimum width of a screen in columns; narrower screens use `stacked`.
     """
@@ -75,7 +74,6 @@ class Outcome:
     """Outcome of a slash command.
 
     Args:
-        text: lines for the user; may be empty.
         table: a table to show above the text.
         shown: turns to show again, with their speakers: "you" or "reply".
         reply: whether the last turn needs a reply now.

@@ -17,7 +17,6 @@ class SlashCommand:
 
     Args:
         arguments: description of its arguments in the help; empty if it takes none.
-        help: description of its effect.
         run: runs the command on a chat with its argument. Raises ValueError or OSError with a remedy.
         completes: kind of its Tab completion: "options", "presets", "files", "commands", or empty.
     """
@@ -35,11 +34,7 @@ class SlashCommand:
 
 
 def run_command(chat: Chat, line: str) -> Outcome:
-    """Parse and run a command.
-
-    Raises:
-        ValueError, OSError: for an unknown command or an invalid argument; the message has a remedy.
-    """
+    """Parse and run a command; raise ValueError or OSError with a remedy if that is not possible."""
     name, argument = parse_command(line)
     command = find_command(name)
     if argument and not command.arguments:
@@ -48,11 +43,7 @@ def run_command(chat: Chat, line: str) -> Outcome:
 
 
 def find_command(name: str) -> SlashCommand:
-    """Return the command of a name or an alias.
-
-    Raises:
-        ValueError: for an unknown command; the message has the closest name.
-    """
+    """Return the command of a name or an alias; raise ValueError with the closest name for an unknown one."""
     for command in COMMANDS:
         if name.lower() in (command.name, *_ALIASES.get(command.name, ())):
             return command

@@ -20,9 +20,7 @@ MakeScreen = Callable[[Chat], Screen]
 def open_screen(*, quiet: bool = False) -> MakeScreen:
     """Return a function that creates the screen for stdin and stdout: a pipe, a plain or a full terminal.
 
-    Raises:
-        ValueError: when stdin is closed.
-        SystemExit: when a library is missing.
+    Raises ValueError when stdin is closed, and SystemExit when a library is missing.
     """
     if sys.stdin is None:
         raise ValueError("stdin is closed; type into it, or pipe lines into it")

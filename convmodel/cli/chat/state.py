@@ -83,12 +83,7 @@ class Chat:
         self._adding_persona = False
 
     def start(self) -> ReplyHandle[Reply]:
-        """Start a reply to the waiting turn.
-
-        Raises:
-            ValueError: when no turn waits, or the responder rejects the turns or options.
-            QueueFull: when too many requests wait.
-        """
+        """Start a reply to the waiting turn; raise ValueError when no turn waits."""
         if not self.waiting:
             raise ValueError("nothing waits for a reply; say something first")
         seed = self._source.randrange(_SEEDS) if self.seed is None else self.seed + self._attempt

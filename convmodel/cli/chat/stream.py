@@ -21,17 +21,14 @@ def stream_reply(
     wait: Callable[[], None] = lambda: None,
     interruptible: bool,
 ) -> Reply:
-    """Show a reply while it is generated.
+    """Show a reply while it is generated, and return it.
 
     A thread reads the pieces, so that an interrupt never occurs inside the responder.
 
     Args:
-        show: called with each piece.
         wait: called once if the first piece takes long.
-        interruptible: whether Ctrl-C ends the reply; otherwise it raises KeyboardInterrupt as usual.
-
-    Returns:
-        The reply; if Ctrl-C came a second time before its end, the part that was shown.
+        interruptible: whether Ctrl-C ends the reply; otherwise it raises KeyboardInterrupt as usual. If Ctrl-C comes a
+            second time before the end of the reply, the part that was shown is returned.
     """
     events: SimpleQueue[object] = SimpleQueue()
     shown: list[str] = []

@@ -169,13 +169,10 @@ class TerminalScreen(Screen):
 
 
 def open_history(folder: Path | None = None) -> tuple[History, str]:
-    """Open the file of earlier input, which only its owner can read.
+    """Open the file of earlier input, which only its owner can read; return the reason if that is not possible.
 
     Args:
         folder: folder for program state; by default `$XDG_STATE_HOME` or ~/.local/state.
-
-    Returns:
-        The history, and the reason why it is not stored; empty if it is.
     """
     folder = folder or Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = folder / "convmodel" / "chat_history"

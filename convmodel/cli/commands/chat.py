@@ -18,7 +18,7 @@ DEFAULT_PRESET = "balanced"
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset=f"{DEFAULT_PRESET} unless options are set; off for the model's own options")
+    add_responder_options(parser)
     parser.add_argument(
         "--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)"
     )

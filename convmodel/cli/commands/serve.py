@@ -3,6 +3,7 @@
 import inspect
 import re
 from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -51,7 +52,7 @@ OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
+    add_responder_options(parser)
     add_load_options(parser)
     add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
@@ -117,15 +118,11 @@ def _run(options: Namespace) -> int:
         from convmodel.serving import server
         from convmodel.serving.store import Store
     settings = settings_of(options)
-    store = None if options.store == "none" else Store(options.store)
-    try:
+    with nullcontext() if options.store == "none" else Store(options.store) as store:
         exposed = not server.is_loopback(options.host)
         server.check_exposed(options.host, keys=bool(store and store.digests()))
         with server.bind(options.host, options.port) as bound:
             return _serve(options, settings, bound, store, required=exposed)
-    finally:
-        if store is not None:
-            store.close()
 
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
@@ -134,11 +131,12 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
 
     prepare_process()
     check_policy_options(options)
+    folder = writer_name(options) or options.selector or options.documents
     with open_all(options) as opened:
         service = make_service(
             options,
             opened,
-            model=options.name or model_name(options),
+            model=options.name or Path(folder).resolve().name,
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
             policy=open_policy(options, device=options.device),
@@ -153,8 +151,6 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     """Make a service of loaded models, which replies with the options of the command line.
 
     Args:
-        options: parsed options.
-        opened: loaded models; see `open_all`.
         others: further arguments of `new_service`.
 
     Raises:
@@ -175,11 +171,6 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
         options=own_options(options),
         **others,
     )
-
-
-def model_name(options: Namespace) -> str:
-    """Return the model's name for clients: the name of its folder."""
-    return Path(writer_name(options) or options.selector or options.documents).resolve().name
 
 
 def settings_of(options: Namespace) -> Settings:

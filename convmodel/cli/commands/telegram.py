@@ -49,7 +49,7 @@ def _add_options(parser: ArgumentParser) -> None:
         type=serve.parse_days,
         help="without --url: delete conversations without changes for this many days (default: never)",
     )
-    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
+    add_responder_options(parser)
     add_load_options(parser)
     add_policy_options(parser)
 
