@@ -1,4 +1,4 @@
-"""Texts divided into messages, against counting by hand."""
+"""The split of texts into messages."""
 
 import random
 
@@ -33,24 +33,24 @@ def utf16(text: str) -> int:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_parts_fit_are_not_empty_and_hold_everything_but_white_space(seed: int) -> None:
+def test_parts_fit_the_limit_are_not_empty_and_lose_only_white_space(seed: int) -> None:
     source = random.Random(seed)
     limit = source.choice([11, 12, 30, 100])
     text = "".join(source.choice(PIECES) for _ in range(source.randint(0, 300)))
     parts = split(text, limit=limit)
     assert all(part == part.strip() != "" and utf16(part) <= limit for part in parts)
     assert "".join("".join(parts).split()) == "".join(text.split())
-    # What a reader sees as one character is in one part.
-    seen = [one for one in regex.findall(r"\X", text) if not one.isspace()]
-    assert [one for part in parts for one in regex.findall(r"\X", part) if not one.isspace()] == seen
+    # No grapheme cluster is split.
+    clusters = [cluster for cluster in regex.findall(r"\X", text) if not cluster.isspace()]
+    assert [c for part in parts for c in regex.findall(r"\X", part) if not c.isspace()] == clusters
 
 
-def test_a_short_text_is_one_message_and_white_space_is_none() -> None:
+def test_a_short_text_is_one_message_and_a_blank_text_none() -> None:
     assert split("  hello\nyou ") == ["hello\nyou"]
     assert split("") == split(" \n\t ") == []
 
 
-def test_exactly_the_limit_is_one_message_and_one_more_is_two() -> None:
+def test_a_text_of_exactly_the_limit_is_one_message() -> None:
     assert split("a" * LIMIT) == ["a" * LIMIT]
     assert split("👋" * (LIMIT // 2)) == ["👋" * (LIMIT // 2)]
     assert [len(part) for part in split("a" * (LIMIT + 1))] == [LIMIT, 1]
@@ -70,16 +70,16 @@ def test_exactly_the_limit_is_one_message_and_one_more_is_two() -> None:
         ("One two three 4.5 five six", "One two three 4.5"),
     ],
 )
-def test_a_text_is_divided_at_the_best_place_of_its_second_half(text: str, first: str) -> None:
+def test_a_text_is_split_at_the_best_boundary_of_its_second_half(text: str, first: str) -> None:
     assert split(text, limit=21)[0] == first
 
 
-def test_a_character_longer_than_a_message_is_divided_but_never_a_surrogate_pair() -> None:
+def test_a_cluster_longer_than_a_message_is_split_but_no_surrogate_pair() -> None:
     text = "a" + "\u0301" * 50 + "👋" * 3
     parts = split(text, limit=11)
     assert "".join(parts) == text and all(utf16(part) <= 11 for part in parts)
 
 
-def test_what_no_message_can_hold_is_replaced() -> None:
+def test_characters_that_no_message_can_contain_are_replaced() -> None:
     assert clean("a\ud83d b\udc4b c\0d \ud83d\udc4b") == "a\ufffd b\ufffd cd 👋"
     assert split("\ud83d") == ["\ufffd"]

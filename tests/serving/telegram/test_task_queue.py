@@ -1,4 +1,4 @@
-"""What the bot must not forget, in SQLite and in PostgreSQL."""
+"""Updates and tasks in the store, in SQLite and in PostgreSQL."""
 
 from convmodel.serving.store import Store
 from convmodel.serving.telegram import task_queue
@@ -6,25 +6,19 @@ from convmodel.serving.telegram.state import (
     METADATA,
     BotState,
     ChatSettings,
-    begin_conversation,
     chat_settings,
-    conversations,
-    move_chat,
 )
 from convmodel.serving.telegram.task_queue import Task
 from convmodel.serving.telegram.updates import UpdateRequest
-from tests.serving.telegram.harness import run
+from tests.serving.telegram.harness import run, say
 
 BIG = -(2**62)
 
 
-def say(text: str, *, chat: int = 7, message: int = 1) -> UpdateRequest:
-    return UpdateRequest("say", chat, text, message=message)
-
-
-def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
+def test_an_update_is_stored_once_with_the_offset(store: Store) -> None:
     async def work() -> None:
-        state, other = BotState(store, bot=1), BotState(store, bot=2)
+        state = BotState(store, bot=1)
+        other = BotState(store, bot=2)
         await store.awrite(METADATA.create_all)
         await store.awrite(METADATA.create_all)
         assert await state.read(task_queue.next_offset) is None
@@ -38,7 +32,7 @@ def test_an_update_is_kept_once_and_with_it_the_offset(store: Store) -> None:
     run(work())
 
 
-def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
+def test_a_task_in_progress_survives_a_restart(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
         await store.awrite(METADATA.create_all)
@@ -49,7 +43,9 @@ def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
             say("x" * 90),
             say("y" * 20),
         ]
-        await state.write(task_queue.take_in, [(2**40 + number, asks) for number, asks in enumerate(updates)], offset=6)
+        await state.write(
+            task_queue.take_in, [(2**40 + index, request) for index, request in enumerate(updates)], offset=6
+        )
         await state.write(task_queue.take_in, [(1, say("there", chat=BIG))], offset=2)
         assert await state.read(task_queue.chats_to_do) == [7, BIG]
         task = Task(2**40, 7, "say", "one\ntwo", message=2)
@@ -74,11 +70,12 @@ def test_what_was_begun_is_found_again_as_it_was_left(store: Store) -> None:
     run(work())
 
 
-def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then_on(store: Store) -> None:
+def test_edits_count_before_a_reply_begins_and_stops_afterwards(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
         await store.awrite(METADATA.create_all)
-        edit, stop = UpdateRequest("edit", 7, "b", message=1), UpdateRequest("stop", 7)
+        edit = UpdateRequest("edit", 7, "b", message=1)
+        stop = UpdateRequest("stop", 7)
         await state.write(
             task_queue.take_in,
             [(1, say("a")), (2, stop), (3, edit), (4, UpdateRequest("edit", 7, "c", message=2))],
@@ -94,54 +91,7 @@ def test_a_message_may_be_edited_until_it_is_begun_and_a_reply_stopped_from_then
     run(work())
 
 
-def test_what_is_forgotten_is_gone_and_what_is_to_be_done_is_not(store: Store) -> None:
-    async def work() -> None:
-        state = BotState(store, bot=1)
-        await store.awrite(METADATA.create_all)
-        await state.write(
-            task_queue.take_in,
-            [(1, say("plums")), (2, UpdateRequest("command", 7, "forget")), (3, say("later"))],
-            offset=4,
-        )
-        first = await state.write(task_queue.next_task, 7, characters=100)
-        assert first is not None
-        await state.write(begin_conversation, 7, "c1")
-        await state.write(begin_conversation, 7, "c2")
-        assert sorted(await state.read(conversations, 7)) == ["c1", "c2"]
-        await state.write(task_queue.finish, first)
-        forget = await state.write(task_queue.next_task, 7, characters=100)
-        assert forget is not None and forget.command == ("forget", "")
-        await state.write(task_queue.forget, forget, ["done"])
-        assert await state.read(conversations, 7) == [] and await state.read(chat_settings, 7) == ChatSettings()
-        await state.write(task_queue.finish, forget)
-        await store.clean()
-        later = await state.write(task_queue.next_task, 7, characters=100)
-        assert later is not None and later.text == "later"
-        assert await state.write(task_queue.take_in, [(1, say("plums")), (2, say("x"))], offset=4) == []
-
-    run(work())
-
-
-def test_a_chat_that_gets_another_id_keeps_what_is_its_own(store: Store) -> None:
-    async def work() -> None:
-        state = BotState(store, bot=1)
-        await store.awrite(METADATA.create_all)
-        await state.write(task_queue.take_in, [(1, say("a", chat=-3))], offset=2)
-        await state.write(begin_conversation, -3, "c1")
-        await state.write(
-            task_queue.take_in, [(2, UpdateRequest("moved", -3, moved_to=-1003)), (3, say("b", chat=-1003))], offset=4
-        )
-        await state.write(move_chat, -3, -1003)
-        assert (await state.read(chat_settings, -1003)).conversation == "c1" and await state.read(
-            conversations, -1003
-        ) == ["c1"]
-        task = await state.write(task_queue.next_task, -1003, characters=100)
-        assert task is not None and task.text == "a\nb"
-
-    run(work())
-
-
-def test_numbers_of_updates_are_kept_as_long_as_they_may_come_again(store: Store) -> None:
+def test_update_ids_are_kept_until_telegram_cannot_repeat_them(store: Store) -> None:
     async def work() -> None:
         state = BotState(store, bot=1)
         await store.awrite(METADATA.create_all)
