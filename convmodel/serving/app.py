@@ -26,19 +26,9 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     """Create the application.
 
     Without API keys it answers only requests to a host name of `service.settings.hosts`: a test client needs
-    `base_url="http://localhost"`.
-
-    Args:
-        service: the service, available as `app.state.service` and closed with the application.
-        routers: additional routers.
+    `base_url="http://localhost"`. The service is available as `app.state.service`, and closed with the application.
     """
-    app = FastAPI(
-        title="convmodel",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_lifespan,
-    )
+    app = FastAPI(title="convmodel", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
     app.state.service = service
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
     for router in (*ROUTERS, page_router(), *routers, openapi.router):

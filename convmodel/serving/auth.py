@@ -42,10 +42,9 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Read the keys again, unless the cache is fresh.
+        """Read the keys again, unless the cache is fresh; raise APIError 503 if they cannot be read.
 
-        Raises:
-            APIError: 503 if they cannot be read: a revoked key must not continue to work.
+        A revoked key must not continue to work.
         """
         with self._lock:
             if self._read is None or self.fresh:
@@ -66,11 +65,7 @@ class Keys:
         return self._required or bool(self._owners)
 
     def owner(self, authorization: str | None) -> str:
-        """Return the owner of the key in the header `Bearer KEY`; LOCAL if no key is required.
-
-        Raises:
-            APIError: 401 for a missing or unknown key.
-        """
+        """Return the owner of the key in the header `Bearer KEY`, or LOCAL; raise APIError 401 for a missing key."""
         if not self.required:
             return LOCAL
         scheme, _, key = (authorization or "").partition(" ")

@@ -44,11 +44,7 @@ class ConcurrencyLimit:
         self._durations: deque[float] = deque(maxlen=RECENT)
 
     def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Reserve `count` jobs, all or none.
-
-        Raises:
-            APIError: 429 when fewer are free, 400 when `count` exceeds a limit.
-        """
+        """Reserve `count` jobs, all or none; raise APIError 429 if fewer are free, 400 if `count` exceeds a limit."""
         with self._lock:
             limits: list[tuple[str, Hashable, int | None]] = [("key", owner, self._per_owner)]
             if user is not None:

@@ -45,7 +45,6 @@ MEDIA_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javas
 
 @router.get("/docs")
 async def docs() -> Response:
-    """Return the page."""
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": CSP})
 
 

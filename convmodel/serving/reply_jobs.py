@@ -18,21 +18,14 @@ SEEDS = 2**31
 
 @dataclass(frozen=True)
 class ReplyRequest:
-    """A request for one reply.
-
-    Args:
-        context: the turns so far, oldest first.
-        persona: sentences about the speaker of the reply.
-        options: the options of the preset and of the request, merged.
-        seed: makes the reply reproducible; None draws one.
-        unchecked: the number of last turns that no policy has checked yet; None means all turns.
-    """
+    """A request for one reply, with the merged options; a seed of None draws one."""
 
     context: Sequence[str]
     persona: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     unchecked: int | None = None
+    """Number of last turns that no policy has checked yet; None means all turns."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +90,8 @@ class ReplyService:
 
         Args:
             requests: the requests, one for each reply.
-            owner: the owner of the API key.
-            user: the end user, where the owner distinguishes them.
             session: the conversation's session, if there is one.
-            pieces: whether the caller reads the pieces; False is cheaper.
+            owner, user, pieces: see `JobRunner.start`.
 
         Raises:
             APIError: 400 for turns or options that are not supported; and see `JobRunner.start`.
