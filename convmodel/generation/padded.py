@@ -1,6 +1,8 @@
 """Generate and score batches of padded sequences with transformers' own GPT-2."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -8,7 +10,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
+from transformers import GenerationConfig, GPT2LMHeadModel, PreTrainedTokenizerBase, StoppingCriteria
+
+from convmodel.generation.options import DecodingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,40 @@ class CancelCriteria(StoppingCriteria):
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> torch.BoolTensor:
         done = torch.full((len(input_ids),), self._is_cancelled(), dtype=torch.bool, device=input_ids.device)
         return cast(torch.BoolTensor, done)
+
+
+def generate_in_batches(
+    model: GPT2LMHeadModel,
+    rows: Sequence[ModelInput],
+    decoding: DecodingConfig,
+    *,
+    batches: Iterable[Sequence[int]],
+    seeds: Sequence[int | None],
+    tokenizer: PreTrainedTokenizerBase,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> list[list[list[int]]]:
+    """Continue rows as `generate_rows` does, in batches of given indices.
+
+    Each batch is computed with the seed of its first row, if there is one, which leaves torch's global generator as it
+    was. `is_cancelled` is called at each token, and ends the generation when it returns true.
+    """
+    config = decoding.config
+    options = dict(decoding.extra_options)
+    if decoding.stop_strings:
+        config = copy.deepcopy(config)
+        config.stop_strings = list(decoding.stop_strings)
+        options.setdefault("tokenizer", tokenizer)
+    if is_cancelled is not None:
+        options["stopping_criteria"] = [*options.get("stopping_criteria", ()), CancelCriteria(is_cancelled)]
+    results: dict[int, list[list[int]]] = {}
+    for indices in batches:
+        seed = seeds[indices[0]]
+        with contextlib.nullcontext() if seed is None else torch.random.fork_rng():
+            if seed is not None:
+                torch.manual_seed(seed)
+            sequences = generate_rows(model, [rows[index] for index in indices], config, **options)
+        results |= zip(indices, sequences, strict=True)
+    return [results[index] for index in range(len(rows))]
 
 
 @torch.inference_mode()

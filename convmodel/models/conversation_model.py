@@ -10,7 +10,7 @@ from convmodel.generation.options import DecodingConfig, WindowBudget, reply_bud
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
 from convmodel.models.folder import DOCUMENT_FILE, has_file
-from convmodel.models.language_model import LanguageModel
+from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import (
     ROWS_PER_BATCH,
@@ -18,7 +18,6 @@ from convmodel.models.text_generation import (
     GenerationJob,
     eval_mode,
     make_job,
-    one_per_row,
     write,
 )
 from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators

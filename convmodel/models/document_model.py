@@ -23,8 +23,8 @@ from convmodel.models.document_inputs import (
     describe_lack_of_room,
 )
 from convmodel.models.folder import DOCUMENT_FILE, local_file
-from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, make_job, one_per_row, write
+from convmodel.models.language_model import LanguageModel, one_per_row
+from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, make_job, write
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_tokenizer import DocumentTokenizer

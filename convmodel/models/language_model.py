@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
@@ -178,6 +178,20 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 vocab_size=len(self._tokenizer),
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
+
+
+Value = TypeVar("Value")
+
+
+def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
+    """Return one value for each of `count` rows: the given ones, or the default for all.
+
+    Raises:
+        ValueError: for another number of values.
+    """
+    if values is not None and len(values) != count:
+        raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
+    return [default] * count if values is None else values
 
 
 @dataclass

@@ -1,24 +1,113 @@
 """Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
-from transformers import GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
-from convmodel.generation.padded import CancelCriteria, ModelInput, generate_rows
+from convmodel.generation.padded import ModelInput, generate_in_batches
 from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed
 from convmodel.tokens.batching import batches_by_length
-from convmodel.tokens.detokenizer import StreamingDetokenizer
-from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer, decode
 
 PREFIX_TAIL = 32
 """Number of last prefix tokens that are decoded together with the first new tokens; more than any token needs."""
+
+
+class StreamingDetokenizer:
+    """Incremental decoder of a text that is being generated. Its pieces, joined, are the whole text in any script.
+
+    Characters that a further token may complete or change are held back, and so is the beginning of a stop string.
+
+    Args:
+        tokenizer: tokenizer of the token ids. One without a Rust backend yields all text at the end.
+        stop_strings: the text ends before the first of them.
+        prefix_ids: token ids of the text that is continued. It is not emitted, but it may decide how the next token is
+            written (a word that follows another begins with a space).
+
+    Raises:
+        ValueError: when a stop string is empty.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = (), *, prefix_ids: Sequence[int] = ()
+    ) -> None:
+        if not all(stop_strings):
+            raise ValueError(f"stop_strings={list(stop_strings)!r} holds an empty string; leave it out")
+        self._tokenizer = tokenizer
+        self._stop_strings = tuple(stop_strings)
+        self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._ids = list(prefix_ids)
+        self._settled = len(self._ids)
+        self._decoded = decode(tokenizer, prefix_ids) if prefix_ids else ""
+        self._emitted = self._decoded
+        self._start = len(self._emitted)
+        self.stopped = False
+        """Whether a stop string came."""
+        if self._rust is not None and prefix_ids:
+            try:
+                pieces = [self._stream.step(self._rust, token) for token in self._ids]
+            except Exception:
+                pieces = []
+            if "".join(piece or "" for piece in pieces) != self._emitted:
+                self._rust = None  # the stream holds back a part of the prefix: decode everything at the end
+
+    @property
+    def text(self) -> str:
+        """The text that was emitted so far."""
+        return self._emitted[self._start :]
+
+    def feed(self, token: int) -> str:
+        """Add the next token and return the text that has become certain, which is often empty."""
+        self._ids.append(token)
+        if self.stopped or self._rust is None:
+            return ""
+        try:
+            piece = self._stream.step(self._rust, token)
+        except Exception:  # some decoders change earlier text: decode everything at the end
+            self._rust = None
+            return ""
+        if piece:
+            self._settled = len(self._ids)
+        return self._emit(self._decoded + (piece or ""), is_final=False)
+
+    def finish(self) -> str:
+        """Return the rest of the text after the last token."""
+        if self.stopped:
+            return ""
+        whole = decode(self._tokenizer, self._ids)
+        if not whole.startswith(self._emitted):  # keep the emitted text, and lose nothing after it
+            whole = self._decoded + decode(self._tokenizer, self._ids[self._settled :])
+        return self._emit(whole, is_final=True)
+
+    def _emit(self, decoded: str, *, is_final: bool) -> str:
+        """Emit the new part of the decoded text that cannot be, or become, a stop string."""
+        self._decoded = decoded
+        start = len(self._emitted)  # the beginning of a stop string was never emitted
+        positions = [position for stop in self._stop_strings if (position := decoded.find(stop, start)) >= 0]
+        if positions:
+            self.stopped = True
+            end = min(positions)
+        else:
+            end = len(decoded) - (0 if is_final else self._uncertain_length(decoded))
+        piece = decoded[start:end]
+        self._emitted += piece
+        return piece
+
+    def _uncertain_length(self, decoded: str) -> int:
+        """Return the number of characters at the end that may begin a stop string."""
+        longest = max(map(len, self._stop_strings), default=1) - 1
+        for size in range(min(longest, len(decoded) - self._start), 0, -1):
+            if any(stop.startswith(decoded[-size:]) for stop in self._stop_strings):
+                return size
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +225,7 @@ def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[Ge
     return texts
 
 
-def text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[int]) -> GeneratedText:
+def _text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[int]) -> GeneratedText:
     """Build a GeneratedText from token ids that transformers' `generate` produced, with the final separator removed."""
     config = job.decoding.config
     stream = _stream(tokenizer, job.decoding, job.requests[0].prefix_ids)
@@ -186,30 +275,24 @@ def _with_transformers(
     is_cancelled: Callable[[], bool] | None,
 ) -> list[list[GeneratedText]]:
     """Generate texts with transformers' `generate`, in batches of similar length."""
-    decoding = jobs[0].decoding
-    config = decoding.config
+    config = jobs[0].decoding.config
     # max_length and min_length count the input too, so that padding would change their meaning.
     equal_lengths = config.max_length is not None or bool(config.min_length)
-    options = dict(decoding.extra_options)
-    if decoding.stop_strings:
-        config = copy.deepcopy(config)
-        config.stop_strings = list(decoding.stop_strings)
-        options.setdefault("tokenizer", tokenizer.hf_tokenizer)
-    if is_cancelled is not None:
-        options["stopping_criteria"] = [*options.get("stopping_criteria", ()), CancelCriteria(is_cancelled)]
-    results: dict[int, list[GeneratedText]] = {}
-    lengths = [len(job.row.input_ids) for job in jobs]
     max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row draws from its own seed
-    for indices in batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths):
-        rows = [jobs[index].row for index in indices]
-        seed = jobs[indices[0]].seed
-        with contextlib.nullcontext() if seed is None else torch.random.fork_rng():
-            if seed is not None:
-                torch.manual_seed(seed)
-            sequences = generate_rows(model, rows, config, **options)
-        for index, row_sequences in zip(indices, sequences, strict=True):
-            results[index] = [text_from_ids(tokenizer, jobs[index], ids) for ids in row_sequences]
-    return [results[index] for index in range(len(jobs))]
+    lengths = [len(job.row.input_ids) for job in jobs]
+    ids = generate_in_batches(
+        model,
+        [job.row for job in jobs],
+        jobs[0].decoding,
+        batches=batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths),
+        seeds=[job.seed for job in jobs],
+        tokenizer=tokenizer.hf_tokenizer,
+        is_cancelled=is_cancelled,
+    )
+    return [
+        [_text_from_ids(tokenizer, job, text_ids) for text_ids in job_ids]
+        for job, job_ids in zip(jobs, ids, strict=True)
+    ]
 
 
 @contextlib.contextmanager
@@ -221,17 +304,3 @@ def eval_mode(model: GPT2LMHeadModel) -> Iterator[None]:
         yield
     finally:
         model.train(training)
-
-
-Value = TypeVar("Value")
-
-
-def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
-    """Return one value for each of `count` rows: the given ones, or the default for all.
-
-    Raises:
-        ValueError: for another number of values.
-    """
-    if values is not None and len(values) != count:
-        raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
-    return [default] * count if values is None else values

@@ -10,8 +10,6 @@ from typing import Any, Self, TypeVar, cast
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from convmodel.tokens.detokenizer import decode
-
 
 class TextEncoder:
     """Encoder of many texts in one call into the Rust tokenizer, in which no text may become one of `control_ids`.
@@ -213,3 +211,10 @@ def _separator(tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
             return str(token), tokenizer.get_vocab()[str(token)]
     tokenizer.add_special_tokens({"sep_token": SEP_TOKEN})
     return SEP_TOKEN, tokenizer.get_vocab()[SEP_TOKEN]
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return the text of token ids, without control tokens."""
+    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text

@@ -14,7 +14,7 @@ from convmodel.metrics.words import end_of_words, words
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
-from convmodel.models.text_generation import PREFIX_TAIL
+from convmodel.models.text_generation import PREFIX_TAIL, StreamingDetokenizer
 from convmodel.reports.evaluation.document_metrics import ContinuationResult, compute_metrics, seq_rep
 from convmodel.reports.evaluation.examples import EvaluationOptions, digest, evenly_spaced
 from convmodel.reports.evaluation.likelihood import NextTokenStats, next_token_stats
@@ -28,7 +28,6 @@ from convmodel.reports.evaluation.task import (
     length_histogram,
 )
 from convmodel.reports.plots import Histogram
-from convmodel.tokens.detokenizer import StreamingDetokenizer
 
 CONTINUATIONS = "continuations.jsonl"
 DOCUMENTS = "documents.jsonl"
