@@ -4,14 +4,17 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
+from convmodel.responders.protocol import DocumentGenerator, ReplyHandle
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import SEEDS
 from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class CheckedDocuments:
         blocked: the reason why texts are missing, if some are.
     """
 
-    output: DocumentOutput | None
+    output: "DocumentModelOutput | None"
     shown: Sequence[int] = ()
     blocked: BlockReason | None = None
 
@@ -42,9 +45,7 @@ class CheckedDocuments:
 class DocumentService:
     """Starts documents as jobs, counts them, and checks their input and output."""
 
-    def __init__(
-        self, writer: DocumentGenerator, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
-    ) -> None:
+    def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         self.writer = writer
         self._jobs = jobs
         self._metrics = metrics
@@ -62,7 +63,7 @@ class DocumentService:
 
     # Called in the worker threads
 
-    def _start(self, request: DocumentRequest) -> ReplyHandle[DocumentOutput]:
+    def _start(self, request: DocumentRequest) -> "ReplyHandle[DocumentModelOutput]":
         if self._policy is not None and self._policy.checks_input:
             texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
             if (blocked := self._policy.check_input(texts)) is not None:
@@ -70,7 +71,7 @@ class DocumentService:
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
 
-    def _count_and_check(self, output: DocumentOutput) -> CheckedDocuments:
+    def _count_and_check(self, output: "DocumentModelOutput") -> CheckedDocuments:
         self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
         indices = range(len(output.texts))
         if self._policy is None or not self._policy.checks_output:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responders.protocol import Reply
+from convmodel.responders.protocol import Generator, Reply
 from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -45,6 +45,11 @@ class Metrics:
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is read when the metrics are collected."""
         Gauge(f"convmodel_{name}", description, registry=self._registry).set_function(value)
+
+    def watch_load(self, model: Generator) -> None:
+        """Add gauges for the load of a responder or writer."""
+        self.watch("model_running", "Requests that the model is working on.", lambda: model.load.running)
+        self.watch("model_waiting", "Requests that wait for the model.", lambda: model.load.waiting)
 
     def watch_policy(self, policy: Policy) -> None:
         """Add a counter of the texts that a policy blocked, by side and check."""

@@ -69,9 +69,7 @@ async def stream_text(job: AsyncJob[CheckedReply]) -> AsyncIterator[str]:
 class ReplyService:
     """Starts replies, and searches of candidates, as jobs, counts them, and checks their input and output."""
 
-    def __init__(
-        self, responder: Responder, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
-    ) -> None:
+    def __init__(self, responder: Responder, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         self.responder = responder
         self._jobs = jobs
         self._metrics = metrics

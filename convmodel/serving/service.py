@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -22,41 +22,53 @@ from convmodel.serving.store import Store
 
 @dataclass
 class Service:
-    """The shared objects of a server. Use `new_service` to create one.
+    """The shared objects of a server for a responder, a document writer, or both.
 
     Args:
+        responder: generates or selects replies.
+        writer: writes documents.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
-        settings, jobs, metrics, keys, rate: see these classes.
-        replies: None for a server that does not reply.
-        documents: None for a server that does not write documents.
+        settings: limits and switches.
+        keys: the API keys.
         policy: checks input and output; None allows everything.
         persona: used for requests without a persona.
         preset: used for requests without a preset; None means the model's own options.
         options: merged into the preset, below the options of a request.
-        ready: readiness checks by name; each raises an exception on failure, and is called in a thread.
-        store: stores conversations; None for a server that keeps none. It is closed with the service.
+        store: stores conversations, and is closed with the service; ignored without a responder.
         keep_for: age without a change after which a conversation is deleted; None keeps conversations for ever.
-        created: the time when the model was loaded, in seconds since 1970.
     """
 
-    title: str
-    model: str
-    settings: Settings
-    jobs: JobRunner
-    metrics: Metrics
-    keys: Keys
-    rate: Rate
-    replies: ReplyService | None = None
-    documents: DocumentService | None = None
+    responder: InitVar[Responder | None] = None
+    _: KW_ONLY
+    writer: InitVar[DocumentGenerator | None] = None
+    title: str = "model"
+    model: str = "model"
+    settings: Settings = field(default_factory=Settings)
+    keys: Keys = field(default_factory=Keys)
     policy: Policy | None = None
     persona: Sequence[str] = ()
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    ready: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     store: Store | None = None
     keep_for: timedelta | None = None
-    created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self, responder: Responder | None, writer: DocumentGenerator | None) -> None:
+        self.created = int(time.time())
+        self.rate = Rate(self.settings.requests_per_minute)
+        self.jobs = JobRunner(self.settings)
+        self.metrics = Metrics()
+        self.metrics.watch("open_replies", "Replies that are running or waiting.", lambda: self.jobs.limit.open)
+        if self.policy is not None:
+            self.metrics.watch_policy(self.policy)
+        if (generator := responder or writer) is not None:
+            self.metrics.watch_load(generator)
+        parts = (self.jobs, self.metrics, self.policy)
+        self.replies = None if responder is None else ReplyService(responder, *parts)
+        self.documents = None if writer is None else DocumentService(writer, *parts)
+        self.store = None if responder is None else self.store
+        self.ready: Mapping[str, Callable[[], object]] = {} if self.store is None else {"store": self.store.check}
+        """Readiness checks by name; each raises an exception on failure, and is called in a thread."""
 
     @property
     def talker(self) -> "Responder | DocumentGenerator | None":
@@ -80,51 +92,6 @@ class Service:
         self.jobs.close()
         if self.store is not None:
             self.store.close()
-
-
-def new_service(
-    responder: Responder | None = None,
-    *,
-    writer: DocumentGenerator | None = None,
-    title: str = "model",
-    model: str = "model",
-    settings: Settings | None = None,
-    keys: Keys | None = None,
-    policy: Policy | None = None,
-    store: Store | None = None,
-    **others: Any,
-) -> Service:
-    """Create a service for a responder, a document writer, or both; for the other arguments see `Service`.
-
-    A store is ignored without a responder, since nothing would reply in its conversations.
-    """
-    if responder is None:
-        store = None
-    settings = settings or Settings()
-    metrics = Metrics()
-    jobs = JobRunner(settings)
-    metrics.watch("open_replies", "Replies that are running or waiting.", lambda: jobs.limit.open)
-    if policy is not None:
-        metrics.watch_policy(policy)
-    talker = responder or writer
-    if talker is not None:
-        metrics.watch("model_running", "Requests that the model is working on.", lambda: talker.load.running)
-        metrics.watch("model_waiting", "Requests that wait for the model.", lambda: talker.load.waiting)
-    return Service(
-        title=title,
-        model=model,
-        settings=settings,
-        jobs=jobs,
-        metrics=metrics,
-        keys=keys or Keys(),
-        rate=Rate(settings.requests_per_minute),
-        replies=None if responder is None else ReplyService(responder, jobs=jobs, metrics=metrics, policy=policy),
-        documents=None if writer is None else DocumentService(writer, jobs=jobs, metrics=metrics, policy=policy),
-        policy=policy,
-        ready={} if store is None else {"store": store.check},
-        store=store,
-        **others,
-    )
 
 
 # The dependencies are coroutines because FastAPI calls plain functions in a thread.

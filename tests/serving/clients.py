@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from convmodel.serving.app import create_app
 from convmodel.serving.server import GracefulServer, address_of, bind, new_config
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
 
@@ -20,7 +20,7 @@ BASE = "http://localhost"
 
 def service_of(responder: Any = None, **settings: Any) -> Service:
     """A service on a fake, with settings that end tests soon."""
-    return new_service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
+    return Service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import pytest
 from convmodel.serving.auth import Keys
 from convmodel.serving.errors import APIError
 from convmodel.serving.limits import ConcurrencyLimit, Rate
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
@@ -18,7 +18,7 @@ def keys() -> dict[str, str]:
 
 
 def test_more_requests_of_a_key_in_a_minute_than_are_allowed_must_wait(keys: dict[str, str]) -> None:
-    service = new_service(FakeResponder(), keys=Keys(lambda: keys), settings=Settings(requests_per_minute=2))
+    service = Service(FakeResponder(), keys=Keys(lambda: keys), settings=Settings(requests_per_minute=2))
     with client_of(service) as client:
         anna, bob = {"Authorization": "Bearer cm-anna"}, {"Authorization": "Bearer cm-bob"}
         assert [client.get("/about", headers=anna).status_code for _ in range(3)] == [200, 200, 429]

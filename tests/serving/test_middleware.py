@@ -7,7 +7,7 @@ import httpx2 as httpx
 import pytest
 
 from convmodel.serving.auth import Keys
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, served, service_of
@@ -25,7 +25,7 @@ def keys() -> dict[str, str]:
 
 
 def test_where_there_are_keys_nothing_of_anybody_is_shown_without_one(keys: dict[str, str]) -> None:
-    with client_of(new_service(FakeResponder(), keys=Keys(lambda: keys))) as client:
+    with client_of(Service(FakeResponder(), keys=Keys(lambda: keys))) as client:
         for path in ("/about", "/metrics", "/v1/models", "/nowhere"):
             assert error_of(client.get(path), 401)["type"] == "authentication_error"
         for headers in ({}, {"Authorization": "cm-anna"}, {"Authorization": "Bearer cm-eve"}):
@@ -48,14 +48,14 @@ def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.Monkey
         answers.wait(20)
         return {}
 
-    with client_of(new_service(FakeResponder(), keys=Keys(hanging))) as client:
+    with client_of(Service(FakeResponder(), keys=Keys(hanging))) as client:
         assert client.get("/health").status_code == 200
         answers.set()
         assert client.get("/about").status_code == 200
 
 
 def test_a_body_is_not_read_of_one_who_has_no_key(keys: dict[str, str]) -> None:
-    with client_of(new_service(FakeResponder(), keys=Keys(lambda: keys))) as client:
+    with client_of(Service(FakeResponder(), keys=Keys(lambda: keys))) as client:
         error_of(client.post("/replies", content=b"{", headers=JSON), 401)
 
 

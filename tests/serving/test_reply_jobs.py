@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.word_list import WordList
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder, FakeSearcher
 from tests.serving.clients import client_of, events_of
@@ -18,7 +18,7 @@ def said(text: str) -> FakeResponder:
 
 
 def policed(fake: FakeResponder, *words: str, **settings: Any) -> Any:
-    return new_service(fake, policy=Policy(words=WordList(words), say="No."), settings=Settings(**settings))
+    return Service(fake, policy=Policy(words=WordList(words), say="No."), settings=Settings(**settings))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -56,7 +56,7 @@ def test_another_candidate_is_taken_before_nothing_is_said() -> None:
 
 
 def test_a_policy_checks_the_context_and_the_candidates_of_a_search() -> None:
-    service = new_service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
+    service = Service(FakeSearcher(), policy=Policy(words=WordList(["rain"])))
     with client_of(service) as client:
         candidates = client.post("/candidates", json={"context": ["a"]}).json()["candidates"]
         assert [candidate["text"] for candidate in candidates] == ["sun", "sea"]

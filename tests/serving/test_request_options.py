@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, service_of
 
 
 def test_the_persona_the_preset_and_the_options_of_the_server_count_where_a_request_says_nothing() -> None:
     fake = FakeResponder()
-    service = new_service(fake, persona=("i am old .",), preset="bold", options={"top_k": 3})
+    service = Service(fake, persona=("i am old .",), preset="bold", options={"top_k": 3})
     with client_of(service) as client:
         for body in ({}, {"preset": "off"}, {"preset": "sober"}, {"persona": [], "options": {"top_k": None}}):
             assert client.post("/replies", json={"context": ["Hello!"], **body}).status_code == 200

@@ -17,7 +17,7 @@ from convmodel.__main__ import main
 from convmodel.cli.commands.serve import COMMAND, settings_of
 from convmodel.responders.writer import Writer
 from convmodel.serving.server import address_of, bind, is_loopback
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store import Store, keys
 from tests.conftest import MakeModel
 from tests.fakes import FakeResponder
@@ -140,7 +140,7 @@ def test_a_server_is_called_by_its_address_and_by_the_names_that_are_allowed_how
     COMMAND.add_options(parser)
     given = ["--model", "m", "--host", "127.0.0.2", "--allowed_host", "Box.Example.org"]
     settings = settings_of(parser.parse_args(given))
-    with client_of(new_service(FakeResponder(), settings=settings)) as client:
+    with client_of(Service(FakeResponder(), settings=settings)) as client:
         for host, status in (("box.example.org", 200), ("BOX.example.org:80", 200), ("127.0.0.2", 200), ("a.org", 403)):
             assert client.get("/about", headers={"Host": host}).status_code == status
 

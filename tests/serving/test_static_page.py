@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import convmodel.serving
 from convmodel.serving.app import create_app
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.static_page import read_web_files
 from tests.fakes import FakeResponder
 
@@ -28,7 +28,7 @@ BECOMES_HTML = (
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    app = create_app(new_service(FakeResponder()))
+    app = create_app(Service(FakeResponder()))
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 
@@ -86,7 +86,7 @@ def test_nothing_else_is_served(client: TestClient, address: str) -> None:
 def test_the_page_needs_no_key() -> None:
     from convmodel.serving.auth import Keys
 
-    app = create_app(new_service(FakeResponder(), keys=Keys(required=True)))
+    app = create_app(Service(FakeResponder(), keys=Keys(required=True)))
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/").status_code == client.get("/web/main.js").status_code == 200
         assert client.get("/about").status_code == 401

@@ -151,18 +151,18 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     """Make a service of loaded models, which replies with the options of the command line.
 
     Args:
-        others: further arguments of `new_service`.
+        others: further arguments of `Service`.
 
     Raises:
         ValueError: for an invalid preset or option.
     """
-    from convmodel.serving.service import new_service
+    from convmodel.serving.service import Service
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
     assert generator is not None
     preset = resolve_preset(options, generator.presets)
     generator.check_options({**generator.presets.get(preset or "", {}), **own_options(options)})
-    return new_service(
+    return Service(
         opened.responder,
         writer=opened.documents,
         title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # clients see names, not paths

@@ -4,7 +4,7 @@ from typing import Any
 import openai
 import pytest
 
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from tests.fakes import FakeResponder, some_words
 from tests.serving.clients import client_of, served, service_of, until
 from tests.serving.openai.helpers import CHAT, HELLO
@@ -96,7 +96,7 @@ def test_a_blocked_reply_is_a_content_filter() -> None:
     from convmodel.serving.safety.policy import Policy
     from convmodel.serving.safety.word_list import WordList
 
-    service = new_service(FakeResponder(lambda *_: "rain"), policy=Policy(words=WordList(["rain"]), say="No."))
+    service = Service(FakeResponder(lambda *_: "rain"), policy=Policy(words=WordList(["rain"]), say="No."))
     with client_of(service) as client:
         [choice] = client.post(CHAT, json={"model": "model", "messages": HELLO}).json()["choices"]
         streamed = client.post(CHAT, json={"model": "model", "messages": HELLO, "stream": True}).text

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, service_of
@@ -72,7 +72,7 @@ def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> Non
 
 def test_the_sampling_of_the_server_never_stands_in_the_way_of_temperature_0() -> None:
     fake = PenalisedResponder()
-    service = new_service(fake, options={"num_return_sequences": 4}, settings=Settings())
+    service = Service(fake, options={"num_return_sequences": 4}, settings=Settings())
     with client_of(service) as client:
         body = {"model": "model", "messages": HELLO, "temperature": 0}
         assert client.post(CHAT, json=body).status_code == 200

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from convmodel.responders.document_writer import DocumentWriter
-from convmodel.serving.service import new_service
+from convmodel.responders.writer import DocumentWriter
+from convmodel.serving.service import Service
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.fakes import FakeDocuments, FakeResponder
 from tests.models.documents import RUSSIAN, make
@@ -24,7 +24,7 @@ def writer() -> Any:
 
 def test_documents_are_those_that_the_model_writes(writer: DocumentWriter) -> None:
     options = {"max_new_tokens": 8, "temperature": 0.8}
-    with client_of(new_service(writer=writer)) as client:
+    with client_of(Service(writer=writer)) as client:
         found = client.post("/documents", json={**BODY, "n": 3, "options": options}).json()
         about = client.get("/about").json()
     output = writer.start("Once", meta=BODY["meta"], seed=5, options={**options, "num_return_sequences": 3}).result()
@@ -40,7 +40,7 @@ def test_presets_are_those_of_what_writes_the_documents() -> None:
     class Writes(FakeDocuments):
         presets: Mapping[str, Mapping[str, Any]] = {"long": {"max_new_tokens": 30}}
 
-    with client_of(new_service(FakeResponder(), writer=Writes())) as client:
+    with client_of(Service(FakeResponder(), writer=Writes())) as client:
         schemas = client.get("/openapi.json").json()["components"]["schemas"]
         told = {
             name: schemas[name]["properties"]["preset"]["anyOf"][0]["enum"]
@@ -53,7 +53,7 @@ def test_presets_are_those_of_what_writes_the_documents() -> None:
 
 def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> None:
     body = {**BODY, "stream": True, "options": {"max_new_tokens": 12, "min_new_tokens": 12}}
-    with client_of(new_service(writer=writer)) as client:
+    with client_of(Service(writer=writer)) as client:
         *pieces, (name, last) = events_of(client.post("/documents", json=body).text)
         assert name == "documents"
         assert "".join(json.loads(data)["text"] for _, data in pieces) == json.loads(last)["texts"][0]["text"]
@@ -74,7 +74,7 @@ def test_pieces_of_a_document_are_together_its_text(writer: DocumentWriter) -> N
 def test_a_document_that_cannot_be_written_is_an_error(
     change: dict[str, Any], param: str | None, writer: DocumentWriter
 ) -> None:
-    with client_of(new_service(writer=writer)) as client:
+    with client_of(Service(writer=writer)) as client:
         answer = client.post("/documents", json={**BODY, **change})
     assert answer.status_code == 400
     assert param is None or answer.json()["error"]["param"] == param
@@ -82,7 +82,7 @@ def test_a_document_that_cannot_be_written_is_an_error(
 
 def test_where_nothing_replies_or_writes_documents_or_chooses_it_is_404(writer: DocumentWriter) -> None:
     chat = {"model": "model", "messages": [{"role": "user", "content": "a"}]}
-    with client_of(new_service(writer=writer)) as client:
+    with client_of(Service(writer=writer)) as client:
         for path, body in (("/replies", {"context": ["a"]}), ("/v1/chat/completions", chat)):
             assert client.post(path, json=body).json()["error"]["code"] == "no_replies"
         assert client.post("/candidates", json={"context": ["a"]}).json()["error"]["code"] == "no_candidates"

@@ -1,7 +1,7 @@
 """Description, liveness and readiness of a server."""
 
 from convmodel.serving.schemas import Options
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, service_of
 
@@ -20,7 +20,7 @@ def test_a_failing_check_makes_the_server_unready_but_not_dead() -> None:
     def broken() -> None:
         raise OSError("secret")
 
-    service = new_service(FakeResponder())
+    service = Service(FakeResponder())
     with client_of(service) as client:
         assert client.get("/ready").json() == {"status": "ok"}
         service.ready = {"store": broken}

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
 
@@ -76,7 +76,7 @@ class Served:
     # HTTP
 
     async def __aenter__(self) -> "Served":
-        app = create_app(new_service(self.responder, title="a fake", keys=self._keys, store=self._store))
+        app = create_app(Service(self.responder, title="a fake", keys=self._keys or Keys(), store=self._store))
         self._kept = app.state.turns.conversations
         self._server = uvicorn.Server(
             uvicorn.Config(Faulty(app, self), log_config=None, port=0, lifespan="on", ws="none")
