@@ -19,24 +19,13 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
     add("--data", required=True, metavar="FILE", help="a file in any format, or hub://org/name?split=test; see above")
     add("--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)")
-    add(
-        "--compare",
-        metavar="REPORT",
-        help="the report of another model on the same data, for a significance test of the differences",
-    )
+    text = "the report of another model on the same data, for a significance test of the differences"
+    add("--compare", metavar="REPORT", help=text)
     add("--output", metavar="DIR", help="the folder of the report (default: evaluation/MODEL-DATA-...)")
-    _add_number(
-        add,
-        "limit",
-        None,
-        "maximum number of examples, spread evenly; 0: all (default: 0 for selectors, 500 for others)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of generation, of sampled candidates and of the bootstrap (default: 0)",
-    )
+    text = "maximum number of examples, spread evenly; 0: all (default: 0 for selectors, 500 for others)"
+    _add_number(add, "limit", None, text)
+    text = "seed of generation, of sampled candidates and of the bootstrap (default: 0)"
+    add("--seed", type=int, default=0, help=text)
     _add_number(add, "resamples", 2000, "resamples of the bootstrap (default: 2000)")
     add("--device", metavar="NAME", help="cpu, cuda, ... (default: an accelerator if there is one)")
     add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read")
@@ -56,28 +45,16 @@ def _add_number(add: Callable[..., object], name: str, default: int | None, text
 
 
 def _add_writing(add: Callable[..., object]) -> None:
-    add(
-        "--perplexity_on",
-        choices=TURNS,
-        default="all",
-        help="for replies: turns that count for the perplexity (default: all)",
+    text = "for replies: turns that count for the perplexity (default: all)"
+    add("--perplexity_on", choices=TURNS, default="all", help=text)
+    text = (
+        "a decoding option of transformers' generate: top_p=0.9 (default: for replies those of the model's folder; "
+        "for documents greedy decoding of 100 tokens)"
     )
-    add(
-        "--option",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a decoding option of transformers' generate: top_p=0.9 (default: for replies those of the model's "
-        "folder; for documents greedy decoding of 100 tokens)",
-    )
+    add("--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=text)
     add("--preset", metavar="NAME", help="a named set of options: balanced, careful, lively; --option overrides it")
-    add(
-        "--bleu_tokenize",
-        default="13a",
-        metavar="NAME",
-        help="for replies: sacrebleu's tokenizer: 13a, char, zh, ja-mecab, ... (default: 13a)",
-    )
+    text = "for replies: sacrebleu's tokenizer: 13a, char, zh, ja-mecab, ... (default: 13a)"
+    add("--bleu_tokenize", default="13a", metavar="NAME", help=text)
     _add_number(add, "tokens_per_batch", 4096, "tokens per batch for the perplexity (default: 4096)")
 
 

@@ -35,10 +35,9 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class Pools:
-    """The candidate pools of an evaluation.
+    """The candidate pools of an evaluation, in ascending order of conversations.
 
     Args:
-        examples: the pools, in ascending order of conversations.
         location: formats the line of an example as its location for messages.
         data: facts about the file.
         candidates: the origin of the candidates.

@@ -75,11 +75,9 @@ def jackknife_metric(
     meaning: str,
     shared: Sequence[float] | None,
 ) -> Metric:
-    """Return a metric that is not a sum over units; see `convmodel.metrics.jackknife`, `Metric` and `variety_family`.
+    """Return a metric that is not a sum over units, from (U,) the influence of each unit on the number, and on gold's.
 
-    Args:
-        influences: (U,) the influence of each unit on the model's number.
-        gold: (U,) the influence of each unit on the number of the gold texts.
+    See `convmodel.metrics.jackknife`, `Metric` and `variety_family`.
     """
     columns = [np.ones(len(influences)), *([] if shared is None else [np.asarray(shared, dtype=np.float64)])]
     rows = np.stack([influences, *columns], axis=1)

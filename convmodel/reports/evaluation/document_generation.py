@@ -19,14 +19,7 @@ from convmodel.reports.evaluation.document_metrics import ContinuationResult, co
 from convmodel.reports.evaluation.examples import EvaluationOptions, digest, evenly_spaced
 from convmodel.reports.evaluation.likelihood import NextTokenStats, next_token_stats
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    length_histogram,
-)
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
 
 CONTINUATIONS = "continuations.jsonl"

@@ -50,12 +50,7 @@ class ContinuationResult:
 
 
 def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
-    """Compute all metrics of a model of documents.
-
-    Args:
-        continued: at most one result per document, and at least one in all.
-        read: the statistics of each document; documents are the units of the bootstrap.
-    """
+    """Compute all metrics from one or more continuations, at most one per document, the units of the bootstrap."""
     # Metrics of continuations count tokens, and `max_new_tokens` limits them: models whose tokenizers split the gold
     # texts differently are not comparable.
     shared = [zlib.crc32(repr(result.gold_ids).encode()) for result in continued]

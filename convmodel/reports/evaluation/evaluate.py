@@ -73,17 +73,13 @@ class Evaluation:
         Raises:
             FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
         """
-        other_evaluation = Evaluation.load(other)
-        if other_evaluation.task != self.task:
-            raise ValueError(
-                f"{other}: is of a model for {other_evaluation.task.name}; this one is for {self.task.name}"
-            )
-        other_model = {"report": os.fspath(other), **other_evaluation.report.model}
+        loaded = Evaluation.load(other)
+        if loaded.task != self.task:
+            raise ValueError(f"{other}: is of a model for {loaded.task.name}; this one is for {self.task.name}")
+        other_model = {"report": os.fspath(other), **loaded.report.model}
         options = self.report.evaluation_options()
         try:
-            comparison = compare(
-                self.task, self.lines, other_evaluation.lines, other_model=other_model, options=options
-            )
+            comparison = compare(self.task, self.lines, loaded.lines, other_model=other_model, options=options)
         except ValueError as error:
             raise ValueError(f"{other}: {error}") from error
         return replace(self, comparison=comparison)

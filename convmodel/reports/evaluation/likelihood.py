@@ -1,8 +1,7 @@
 """Log-likelihood of turns, as in the trainer's `test`, and of documents, with statistics of likeliest next tokens."""
 
-import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +96,8 @@ def likelihoods(
     """
     read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
     sep = model.tokenizer.sep_token_id
-    with _token_folder() as folder:
-        store = TokenStore.build(conversations, model.tokenizer, folder)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
+        store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
         windows = WindowSet(store, sep_token_id=sep, max_length=model.n_positions, train_on=predict)
         _check_windows(windows, predict, model.n_positions)
         # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
@@ -147,14 +146,15 @@ def next_token_stats(
         model: measured in evaluation mode, in the number type of its weights.
         documents: the documents to read.
         overlap: tokens of the body that each further window of a long document repeats; at most half of its room.
-        tokens_per_batch: maximum tokens of a batch, padding included.
+        tokens_per_batch: see `likelihoods`.
 
     Raises:
         ValueError: when the model's losses are not finite.
     """
     sep = model.tokenizer.sep_token_id
-    with _token_folder() as folder:
-        stored = StoredDocuments(TokenStore.build(documents, model.tokenizer, folder, to_segments=to_segments))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # as above
+        store = TokenStore.build(documents, model.tokenizer, Path(folder) / "tokens", to_segments=to_segments)
+        stored = StoredDocuments(store)
         windows = StoredWindows(stored, sep_token_id=sep, limits=model.limits(overlap))
         nats = np.zeros(len(documents))
         guesses = [np.empty(length + 1, dtype=np.int64) for length in stored.body_lengths.tolist()]
@@ -204,19 +204,10 @@ def _statistics(
     )
 
 
-@contextlib.contextmanager
-def _token_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
-        yield Path(folder) / "tokens"
-
-
-def _batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterable[np.ndarray]:
-    """Return the windows of each batch, from short to long, with a progress bar on a terminal."""
+def _batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    """Yield the windows of each batch, from short to long, with a progress bar on a terminal."""
     sampler = TokenBudgetSampler(lengths, tokens_per_batch=tokens_per_batch, shuffle=False)
-    batches: Iterable[np.ndarray] = tqdm(
-        sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False
-    )
-    return batches
+    yield from tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False)
 
 
 def _predicted_states(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -19,13 +19,7 @@ Output = TypeVar("Output")
 
 
 def model_facts(model: LanguageModel[Any], source: str, *also: object) -> dict[str, Any]:
-    """Return the facts about a model that its report contains.
-
-    Args:
-        model: the loaded model.
-        source: the folder or Hub name that it was loaded from.
-        also: further values that its texts depend on.
-    """
+    """Return the facts for the report of a model loaded from `source`; `also` are further values it depends on."""
     return {
         "source": source,
         "fingerprint": model_fingerprint(model, *also),
@@ -62,15 +56,8 @@ def generate_all(
 ) -> Iterator[tuple[Item, Output]]:
     """Yield each item with its output, generated in groups with a progress bar on a terminal.
 
-    Args:
-        items: the examples.
-        generate: generates the outputs of a group.
-        desc: text of the progress bar.
-        describe: says what the model does with an item, for the error message: "reply to conversation 3".
-        decoding: options of decoding, for the error message.
-
     Raises:
-        ValueError: when the model cannot generate with these options.
+        ValueError: when the model cannot generate; `describe` names its work: "reply to conversation 3".
     """
     with tqdm(total=len(items), desc=desc, unit="", disable=None, leave=False) as progress:
         for start in range(0, len(items), GROUP):

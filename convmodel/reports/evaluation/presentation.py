@@ -50,15 +50,7 @@ def render(
     ranked_cards: Sequence[Card],
     card_headings: tuple[str, str],
 ) -> str:
-    """Return the page of a report as text.
-
-    Args:
-        report: the numbers.
-        comparison: the comparison with another model, if there is one.
-        histograms: distributions to draw.
-        ranked_cards: all examples, best first.
-        card_headings: headings above the best and the worst of them.
-    """
+    """Return the page of a report as text, with examples ranked best first and headings for the best and the worst."""
     shown = min(MAX_CARDS, (len(ranked_cards) + 1) // 2)
     best = ranked_cards[:shown]
     worst = ranked_cards[::-1][: min(shown, len(ranked_cards) - shown)]  # no example is on both sides

@@ -11,23 +11,11 @@ from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from
 from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
-from convmodel.reports.evaluation.examples import (
-    EvaluationOptions,
-    ReplyExample,
-    conversation_facts,
-    select_examples,
-)
+from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
 from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, compute_metrics
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    length_histogram,
-)
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
 
 REPLIES = "replies.jsonl"

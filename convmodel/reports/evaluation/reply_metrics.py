@@ -31,14 +31,10 @@ class ReplyResult:
         conversation: index of the conversation in the file, from 1.
         turn: index of the turn that was replied, from 1.
         persona: persona sentences of the replying speaker.
-        context: the turns before.
         gold: the turn in the file.
-        reply: the model's reply.
         seed: seed of this reply alone.
         turns_dropped: number of oldest turns that did not fit the model's window.
-        f1: F1 of the reply, from 0 to 1.
-        rouge_l: ROUGE-L of the reply, from 0 to 1.
-        chrf: chrF of the reply alone, from 0 to 100.
+        chrf: chrF of the reply alone, from 0 to 100; `f1` and `rouge_l` are from 0 to 1.
         gold_log_likelihood: log-likelihood of the gold reply in nats; None where perplexity excludes this turn.
         gold_tokens: number of predicted tokens of the gold reply; None likewise.
     """
@@ -61,13 +57,7 @@ class ReplyResult:
 def compute_metrics(
     replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str
 ) -> MetricResults:
-    """Compute all metrics of a model that writes.
-
-    Args:
-        replies: in ascending order of conversations, which are the units of the bootstrap.
-        read: the likelihoods of each conversation.
-        bleu_tokenize: the sacrebleu tokenizer.
-    """
+    """Compute all metrics from replies in ascending order of conversations, the units of the bootstrap."""
     notes = []
     if bleu_tokenize == "13a" and spaceless_share([result.gold for result in replies]) > 0.3:
         notes.append(

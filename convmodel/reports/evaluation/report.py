@@ -50,8 +50,6 @@ class EvaluationReport:
         signatures: settings that must be equal for numbers to be comparable, by metric.
         versions: versions of the libraries that computed the numbers.
         notes: caveats to know before trusting a number.
-        metrics: the numbers.
-        format: version of the report's files.
     """
 
     kind: str
@@ -67,11 +65,7 @@ class EvaluationReport:
     format: int = FORMAT
 
     def __getitem__(self, name: str) -> Number:
-        """Return the metric of this name.
-
-        Raises:
-            KeyError: when there is none.
-        """
+        """Return the metric of this name; raise KeyError when there is none."""
         for metric in self.metrics:
             if metric.name == name:
                 return metric

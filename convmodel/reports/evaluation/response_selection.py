@@ -22,14 +22,7 @@ from convmodel.reports.evaluation.selection_metrics import (
     margin,
     rank_gold,
 )
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    length_histogram,
-)
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
 
 CHOICES = "choices.jsonl"

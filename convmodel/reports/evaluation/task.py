@@ -18,15 +18,7 @@ Lines = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """The output of a model on the data.
-
-    Args:
-        model: facts about the model, its `fingerprint` among them.
-        data: facts about the data, its `fingerprint` among them.
-        lines: results, example by example.
-        used: further settings of the run, such as the complete decoding configuration.
-        notes: caveats that a reader should know before trusting a number.
-    """
+    """The output of a model on the data; the fields other than `lines` are those of `EvaluationReport`."""
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -37,14 +29,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class MetricResults:
-    """Metrics computed from the lines of a report.
-
-    Args:
-        summary: a sentence that says what was measured.
-        groups: metrics over the same units are in one group, which is resampled together.
-        signatures: settings that must be equal for numbers to be comparable, by the name of the metric.
-        notes: caveats that a reader should know before trusting a number.
-    """
+    """Metrics computed from the lines of a report; those over the same units are in one group, resampled together."""
 
     summary: str
     groups: Sequence[Sequence[Metric]]

@@ -24,13 +24,7 @@ class Repeat(NamedTuple):
 
 @dataclass
 class Repeats:
-    """The items of one file that are also in another, or earlier in the same file.
-
-    Args:
-        count: number of conversations or replies.
-        examples: the first ones.
-        lines: lines of all of them; empty where they are not kept.
-    """
+    """The items of one file that are also in another, or earlier in it: their number, the first ones, all lines."""
 
     count: int = 0
     examples: list[Repeat] = field(default_factory=list)
@@ -66,11 +60,8 @@ class Duplicates:
 def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> Duplicates:
     """Search the fingerprints of some files for repetitions.
 
-    Args:
-        fingerprints: fingerprints of all files, in order.
-        files: number of files.
-        near: minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
-            punctuation and spaces.
+    `near` is the minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
+    punctuation and spaces.
     """
     rows = fingerprints.conversations.columns()
     replies = fingerprints.replies.columns()

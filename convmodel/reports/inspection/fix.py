@@ -42,14 +42,9 @@ _SUSPICIOUS = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00c2-\u00f4{HI
 
 @dataclass
 class FixReport:
-    """The changes that were made to a file.
+    """The changes that were made to a file: the numbers of conversations written and, by reason, dropped or mended.
 
-    Args:
-        source: the file that was read.
-        output: the file that was written.
-        written: number of conversations written.
-        dropped: number of conversations dropped, by a key of DROPPED (for `unreadable`: of lines).
-        mended: number of texts changed, by a key of MENDED.
+    Keys of `dropped` are those of DROPPED (for `unreadable`, lines are counted); keys of `mended` are those of MENDED.
     """
 
     source: str
@@ -127,11 +122,8 @@ def fix_files(inspection: Inspection, out: str, *, progress: Progress) -> list[F
     repeat an earlier one, of the same file or (also nearly) of an earlier file: the file named first keeps them.
     Mojibake is undone; control and hidden characters are removed. Everything else is unchanged.
 
-    Args:
-        inspection: the inspection of the files.
-        out: a file for one, a folder for several, which is created. Each file appears when it is complete, in JSON
-            Lines.
-        progress: displays the progress.
+    `out` is a file for one, a folder for several, which is created. Each file appears when it is complete, in JSON
+    Lines.
     """
     sources = [report.source for report in inspection.files]
     paths = output_paths(sources, out)

@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from convmodel.data.conversation import ConversationReader
@@ -23,16 +24,12 @@ call."""
 
 @dataclass(frozen=True)
 class PairReport:
-    """The overlap of two files.
+    """The overlap of two files; the numbers of conversations and replies are those of the later file.
 
     Args:
-        earlier: the earlier file, as it was given.
-        later: the later file.
         leaks: conversations of `later` that are in `earlier` word for word, and in no file before it.
         near_leaks: conversations of `later` that are nearly the same as one in `earlier`.
         shared_replies: replies of `later` that are in `earlier` with all turns before them.
-        conversations: number of conversations in `later`.
-        replies: number of replies in `later`.
     """
 
     earlier: str
@@ -46,16 +43,7 @@ class PairReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The result of inspecting some files.
-
-    Args:
-        files: one report for each file.
-        pairs: the overlap of each pair of files.
-        findings: findings of all files, problems first.
-        ruler: the tokenizer and the window that lengths were measured with.
-        settings: the settings of the inspection.
-        duplicates: locations of everything that is repeated.
-    """
+    """The result of inspecting some files: one report for each file and each pair, and all findings, problems first."""
 
     files: tuple[FileReport, ...]
     pairs: tuple[PairReport, ...]
@@ -64,10 +52,21 @@ class Inspection:
     settings: InspectionSettings
     duplicates: Duplicates
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The base name of each file, or its whole path where two files have the same base name, by its source."""
+        return short_names([report.source for report in self.files])
+
     @property
     def problems(self) -> tuple[Finding, ...]:
         """The findings that make `--strict` fail."""
         return tuple(finding for finding in self.findings if finding.severity == "problem")
+
+
+def short_names(sources: Sequence[str]) -> dict[str, str]:
+    """Return the base name of each file, or its whole path where two files have the same base name."""
+    last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
+    return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
 
 
 def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progress: Progress) -> Inspection:

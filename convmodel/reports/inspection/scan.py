@@ -1,6 +1,6 @@
 """Statistics and findings of one file, read once and in bounded memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,9 +26,7 @@ class FileReport:
     """Statistics and findings of one file.
 
     Args:
-        source: path or address of the file.
         format: name of the format for a person, such as "JSON Lines".
-        conversations: number of conversations read.
         personas: number of conversations with a persona.
         characters: number of characters in all turns and persona sentences.
         turns: turns of each conversation.
@@ -41,7 +39,6 @@ class FileReport:
         random_padding: share of padding in random batches of 16 windows.
         scripts: number of conversations mainly in each script.
         frequent: the most frequent turns with their counts.
-        findings: problems and remarks.
     """
 
     source: str
@@ -52,7 +49,7 @@ class FileReport:
     turns: Lengths
     turn_tokens: Lengths
     conversation_tokens: Lengths
-    speaker_tokens: tuple[int, int]
+    speaker_tokens: Sequence[int]
     windows: Lengths
     split: int
     padding: float
@@ -119,7 +116,7 @@ class FileScan:
             turns=self._turns,
             turn_tokens=self._turn_tokens,
             conversation_tokens=self._conversation_tokens,
-            speaker_tokens=(self._speakers.tokens[0], self._speakers.tokens[1]),
+            speaker_tokens=self._speakers.tokens,
             windows=windows,
             split=self._windows.split,
             padding=budget_padding(windows, tokens_per_batch=tokens_per_batch),

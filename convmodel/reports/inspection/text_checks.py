@@ -95,12 +95,7 @@ def _search_for(pattern: re.Pattern[str]) -> Find:
 
 
 class TextChecks:
-    """Check texts for broken and suspicious content: a fast search for suspects, then an exact test of each.
-
-    Args:
-        tally: counts the findings.
-        control_tokens: strings of the tokenizer's control tokens.
-    """
+    """Check texts for broken and suspicious content: a fast search for suspects, then an exact test of each."""
 
     def __init__(self, tally: Tally, *, control_tokens: Iterable[str]) -> None:
         self._tally = tally

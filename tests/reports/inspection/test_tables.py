@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from convmodel.reports.inspection.inspect import Inspection
-from convmodel.reports.inspection.tables import Bar, conversation_bars, file_table, short_names, turn_bars
+from convmodel.reports.inspection.inspect import Inspection, short_names
+from convmodel.reports.inspection.tables import Bar, conversation_bars, file_table, turn_bars
 from tests.reports.inspection.conftest import Inspect, Write, talk
 
 
