@@ -15,10 +15,9 @@ from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid, RankedBy
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
-from convmodel.responders.writer import Writer
+from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from convmodel.data.document import Meta
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
 from convmodel.tokens.session import Session as Session
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 MAX_RUNNING = 32
 """Default number of texts that are generated at once."""
@@ -168,33 +170,6 @@ class Responder(Generator, Protocol):
         """
 
 
-class DocumentOutput(Protocol):
-    """Generated texts; for the fields see `convmodel.models.document_inputs.DocumentModelOutput`."""
-
-    @property
-    def texts(self) -> Sequence[str]: ...
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def meta(self) -> Meta | None: ...
-    @property
-    def documents(self) -> Sequence[str]: ...
-    @property
-    def finishes(self) -> Sequence[Finish]: ...
-    @property
-    def tokens(self) -> Sequence[int]: ...
-    @property
-    def scores(self) -> Sequence[float | None]: ...
-    @property
-    def tokens_read(self) -> int: ...
-    @property
-    def tokens_dropped(self) -> int: ...
-    @property
-    def meta_tokens_dropped(self) -> int: ...
-    @property
-    def seed(self) -> int | None: ...
-
-
 class DocumentGenerator(Generator, Protocol):
     """Continues prompts, such as a `DocumentWriter`."""
 
@@ -205,7 +180,7 @@ class DocumentGenerator(Generator, Protocol):
         meta: Any = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
-    ) -> ReplyHandle[DocumentOutput]:
+    ) -> "ReplyHandle[DocumentModelOutput]":
         """Start to generate documents and return at once.
 
         Args:

@@ -1,4 +1,4 @@
-"""`Writer`: the responder that generates replies with a ConversationModel."""
+"""Writers, which generate with a model in their own thread: `Writer` replies, and `DocumentWriter` documents."""
 
 import queue
 import secrets
@@ -8,6 +8,9 @@ from typing import Any
 from convmodel.generation.options import PRESETS
 from convmodel.generation.request import SEEDS
 from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
+from convmodel.models.document_inputs import DocumentModelOutput
+from convmodel.models.document_model import PRESETS as DOCUMENT_PRESETS
+from convmodel.models.document_model import DocumentModel
 from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
@@ -119,3 +122,50 @@ class Writer(EngineWorker[ConversationModel]):
             ranked_by=scorer_name(self._scorer) if best_score is not None else "",
             cached_tokens=handle.cached_tokens,
         )
+
+
+class DocumentWriter(EngineWorker[DocumentModel]):
+    """Generates many documents at once, with one model in its own thread; arguments as for `EngineWorker`.
+
+    Example:
+        >>> with DocumentWriter.from_pretrained("model") as writer:
+        ...     for piece in writer.start("Once upon a time", meta="Cats, dogs"):
+        ...         print(piece, end="", flush=True)
+    """
+
+    model_class = DocumentModel
+    noun = "text"
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        return DOCUMENT_PRESETS
+
+    def start(
+        self,
+        prompt: str = "",
+        *,
+        meta: Any = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> GenerationHandle[DocumentModelOutput]:
+        """Start to generate documents and return at once; see `DocumentGenerator.start`.
+
+        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
+        """
+        decoding = self._decoding(options or {})
+        pieces: Pieces = queue.SimpleQueue()
+        inputs = self._model.prepare(
+            prompt,
+            meta,
+            decoding,
+            seed=secrets.randbelow(SEEDS) if seed is None else seed,
+            sink=pieces.put if decoding.num_replies == 1 else None,
+        )
+        handle = GenerationHandle(
+            inputs.job,
+            pieces,
+            on_end=self._release,
+            to_result=lambda _, texts: inputs.output(texts),
+            text_of=lambda output: output.texts[0],
+        )
+        return self._submit(handle)

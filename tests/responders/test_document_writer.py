@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.errors import QueueFull
 from convmodel.models.document_model import PRESETS, DocumentModel
-from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make

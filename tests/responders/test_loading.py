@@ -12,11 +12,10 @@ from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid
 from convmodel.responders.loading import LoadedModels, load_all, open_responder
 from convmodel.responders.protocol import DocumentGenerator
-from convmodel.responders.writer import Writer
+from convmodel.responders.writer import DocumentWriter, Writer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.models.documents import make

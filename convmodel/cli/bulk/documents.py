@@ -1,16 +1,19 @@
 """Batch generation of documents from a file of prompts."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.bulk.job import Job, round_score
 from convmodel.data.lines import encode_json
 from convmodel.data.prompts import Prompt, PromptReader
-from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
+from convmodel.responders.protocol import DocumentGenerator, ReplyHandle
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 
 @dataclass(frozen=True)
-class DocumentJob(Job[Prompt, DocumentOutput]):
+class DocumentJob(Job[Prompt, "DocumentModelOutput"]):
     """Documents for a file of prompts."""
 
     generator: DocumentGenerator
@@ -21,10 +24,10 @@ class DocumentJob(Job[Prompt, DocumentOutput]):
     def reader(self) -> PromptReader:
         return PromptReader(self.input, format=self.format, on_error=self.on_error)
 
-    def start(self, index: int, item: Prompt) -> ReplyHandle[DocumentOutput]:
+    def start(self, index: int, item: Prompt) -> "ReplyHandle[DocumentModelOutput]":
         return self.generator.start(item.prompt, meta=item.meta, options=self.options, seed=self.seed_of(index))
 
-    def line(self, item: Prompt, result: DocumentOutput) -> tuple[str, bool]:
+    def line(self, item: Prompt, result: "DocumentModelOutput") -> tuple[str, bool]:
         fields = _prompt_fields(item) | {"texts": list(result.texts)}
         if any(score is not None for score in result.scores):
             fields["scores"] = [round_score(score) for score in result.scores]

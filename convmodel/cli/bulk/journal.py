@@ -77,8 +77,9 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
     settings_file = output.with_name(output.name + ".about.json")
     about = json.loads(json.dumps(about))
     previous = _read_object(settings_file.read_bytes()) if settings_file.exists() and not overwrite else None
+    difference = _describe_difference(previous, about)
     if output.exists() and not overwrite:
-        if not _matches(previous, about):
+        if difference:
             raise ValueError(f"{output}: is there already, made in another way; remove it, or start over (--overwrite)")
         if not unfinished.exists():
             yield Journal(output, None, 0)
@@ -88,12 +89,12 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
         if overwrite:
             settings_file.unlink(missing_ok=True)
             file.truncate(0)
-        if os.fstat(file.fileno()).st_size and not _matches(previous, about):
+        if os.fstat(file.fileno()).st_size and difference:
             raise ValueError(
-                f"{unfinished}: was begun with {_describe_difference(previous, about)}; go on as it was begun, remove "
-                "it, or start over (--overwrite)"
+                f"{unfinished}: was begun with {difference}; go on as it was begun, remove it, or start over "
+                "(--overwrite)"
             )
-        if not _matches(previous, about):
+        if difference:
             with atomic_file(settings_file) as temporary:
                 temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         yield Journal(output, file, _repair(file))
@@ -131,18 +132,15 @@ def _read_object(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _matches(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
-    return previous is not None and not _differing_names(previous, about)
-
-
 def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
     return [name for name in {**previous, **about} if name != "named" and previous.get(name) != about.get(name)]
 
 
 def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
+    """Return the settings that differ, in words; empty for equal ones."""
     if previous is None:
         return "settings that are not known any more"
     names = _differing_names(previous, about)
     if names == ["options"]:  # name the options that differ, too
         names = _differing_names(previous["options"], about["options"])
-    return f"another {' and another '.join(names)}"
+    return f"another {' and another '.join(names)}" if names else ""

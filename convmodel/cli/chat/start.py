@@ -34,7 +34,8 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
     with require_extra("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
         from convmodel.cli.chat.wrapping import Wrapper
 
-        if _is_plain_terminal():
+        has_no_control_sequences = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+        if sys.platform != "win32" and has_no_control_sequences:
             return lambda chat: PlainScreen(
                 sys.stdin.buffer, out=sys.stdout, notes=sys.stdout, wrapper=Wrapper, quiet=quiet
             )
@@ -89,8 +90,3 @@ def converse(
         # The reader is gone. Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _is_plain_terminal() -> bool:
-    """Return whether the terminal is known to support no control sequences."""
-    return sys.platform != "win32" and os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")

@@ -79,7 +79,7 @@ def _write_documents(options: Namespace) -> "Result":
     from convmodel.cli.bulk.documents import DocumentJob
     from convmodel.cli.bulk.job import folder_digest
     from convmodel.cli.bulk.runner import run_job
-    from convmodel.responders.document_writer import DocumentWriter
+    from convmodel.responders.writer import DocumentWriter
 
     name = str(writer_name(options))
     for option in REPLY_OPTIONS:

@@ -13,7 +13,7 @@ from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.runner import run_job
 from convmodel.data.document import read_documents
 from convmodel.models.document_model import DocumentModel
-from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make
