@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 from convmodel.serving.errors import APIError
@@ -30,6 +30,8 @@ class PendingReply:
     ) -> None:
         self.said = said
         self.task: asyncio.Task[Json] | None = None
+        self.cancel: Callable[[], None] = (lambda: None) if job is None else job.cancel
+        """Stops generating; the text generated so far is stored."""
         self._job = job
         self._answer = answer
 
@@ -53,11 +55,6 @@ class PendingReply:
             assert self._answer is not None
             return self._answer
         return await asyncio.shield(self.task)
-
-    def cancel(self) -> None:
-        """Stop generating; the text generated so far is stored."""
-        if self._job is not None:
-            self._job.cancel()
 
 
 class RunningReplies(dict[str, PendingReply]):

@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from convmodel.serving.conversations.pending_reply import Json
 from convmodel.serving.conversations.schemas import turn_json
 from convmodel.serving.conversations.turn_plan import TurnPlan
+from convmodel.serving.json_body import plain
 from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import ReplyBody
-from convmodel.serving.sse import plain
 from convmodel.serving.store import conversations, idempotency
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.idempotency import IdempotencyRecord

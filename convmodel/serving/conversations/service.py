@@ -53,8 +53,7 @@ class Conversations:
             with translate_store_errors():
                 return await self.store.awrite(create_once, owner, key, digest, about, turns)
         except KeyAlreadyUsed:  # by a concurrent repetition of this request
-            existing = await self._created_before(owner, key, digest)
-            if existing is None:
+            if (existing := await self._created_before(owner, key, digest)) is None:
                 raise not_found() from None
             return existing
 
@@ -153,9 +152,8 @@ class Conversations:
         if not conversation.turns:
             raise invalid_state("the conversation has no turn to undo", "nothing_said")
         keep = len(conversation.turns) - (1 if conversation.waiting else 2)
-        changed = await self._write(
-            conversation, ConversationUpdate(turns_version=conversation.turns_version, keep=keep)
-        )
+        update = ConversationUpdate(turns_version=conversation.turns_version, keep=keep)
+        changed = await self._write(conversation, update)
         self._forget(id)
         self.store.unclean = True
         return conversation.turns[keep:], changed
@@ -243,10 +241,7 @@ class Conversations:
         policy = self.service.policy
         if policy is None:
             return
-        for check, texts, param in (
-            (policy.check_input, persona, "persona"),
-            (policy.check_input, turns[::2], "turns"),
-            (policy.check_output, turns[1::2], "turns"),
-        ):
+        inputs = ((policy.check_input, persona, "persona"), (policy.check_input, turns[::2], "turns"))
+        for check, texts, param in (*inputs, (policy.check_output, turns[1::2], "turns")):
             if texts and await asyncio.to_thread(check, texts) is not None:
                 raise APIError(400, f"{param}: a text is not allowed here", param=param, code="blocked")

@@ -1,5 +1,6 @@
 """Bodies of the conversation routes."""
 
+from convmodel.serving.conversations.schemas import iso_time
 from tests.serving.talking import Talk
 
 
@@ -16,3 +17,7 @@ def test_conversations_are_listed_in_pages_with_a_preview_of_the_last_turn(talk:
     for params in ({"before": "x"}, {"limit": 0}, {"limit": 201}):
         refused = talk.http.get("/conversations", params=params)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(params)))
+
+
+def test_times_are_iso_8601_in_utc_with_all_microseconds() -> None:
+    assert iso_time(1_700_000_000_000_007) == "2023-11-14T22:13:20.000007Z"
