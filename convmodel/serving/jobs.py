@@ -3,10 +3,11 @@
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import ReplyHandle
@@ -14,9 +15,11 @@ from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
+from convmodel.serving.thread_bridge import AsyncJob, Result, coalesce
 
 logger = logging.getLogger(__name__)
+
+Output = TypeVar("Output")
 
 
 class RejectedBeforeStart(Exception):
@@ -153,6 +156,44 @@ class JobRunner:
     def _cancel(self) -> None:
         for job in self._running:
             job.cancel()
+
+
+def run_job(
+    job: AsyncJob[Result],
+    start: Callable[[], ReplyHandle[Output]],
+    convert: Callable[[Output], Result],
+    *,
+    on_end: Callable[[float | None], None],
+    map_error: Callable[[Exception], Exception],
+    pause: float | None,
+) -> None:
+    """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
+
+    Args:
+        job: receives the start, the pieces and the end.
+        start: starts the request.
+        convert: makes the job's result of the request's.
+        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
+        map_error: converts an exception raised after the start into the one that the caller gets.
+        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+    """
+    started_at: float | None = None
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        requested_at = time.monotonic()
+        handle = start()
+        started_at = requested_at
+        job.attach(handle)
+        if pause is not None:
+            for piece in coalesce(handle, pause):
+                job.put(piece)
+        result = convert(handle.result())
+    except Exception as raised:  # the caller gets it
+        error = raised if started_at is None else map_error(raised)
+    finally:
+        on_end(None if started_at is None else time.monotonic() - started_at)
+        job.end(result, error)
 
 
 def deadline_exceeded() -> APIError:

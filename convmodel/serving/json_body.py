@@ -1,8 +1,12 @@
-"""Validation of JSON request bodies: encoding, syntax, size, depth and representable values."""
+"""JSON bodies: validation of those of requests, and encoding of those of responses."""
 
 import json
+import math
 import sys
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from convmodel.serving.errors import APIError
 
@@ -17,6 +21,11 @@ MAX_NUMBER = sys.float_info.max
 
 TOO_LARGE = "a number is too large; all must be below 1.8e308"
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+
+_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+"""Escapes for characters that JSON allows unescaped, but that many readers treat as line ends."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def check_json(body: bytes) -> None:
@@ -81,3 +90,33 @@ def _reject_constant(name: str) -> Any:
 
 def _invalid(message: str) -> APIError:
     return APIError(400, message, code="invalid_json")
+
+
+def dump(value: Any) -> str:
+    """Return a value as JSON on one line. NaN and infinity become null, and lone surrogates become "?"."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    try:
+        text = _ENCODER.encode(value)
+    except ValueError:
+        text = _ENCODER.encode(plain(value))
+    return _without_surrogates(text.translate(_LINE_ENDS))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as the dicts, lists, texts and numbers that `dump` writes and a JSON parser reads back."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return _without_surrogates(value)
+    if isinstance(value, Mapping):
+        return {_without_surrogates(str(name)): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

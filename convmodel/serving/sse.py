@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import json
-import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import dump
 from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
@@ -22,42 +20,7 @@ STILL_THERE = b": \n\n"
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream in OpenAI's API."""
 
-_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
-"""Escapes for characters that JSON allows unescaped, but that many readers treat as line ends."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-
 Result = TypeVar("Result")
-
-
-def dump(value: Any) -> str:
-    """Return a value as JSON on one line. NaN and infinity become null, and lone surrogates become "?"."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    try:
-        text = _ENCODER.encode(value)
-    except ValueError:
-        text = _ENCODER.encode(plain(value))
-    return _without_surrogates(text.translate(_LINE_ENDS))
-
-
-def plain(value: Any) -> Any:
-    """Return a value as the dicts, lists, texts and numbers that `dump` writes and a JSON parser reads back."""
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return _without_surrogates(value)
-    if isinstance(value, Mapping):
-        return {_without_surrogates(str(name)): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def encode_event(name: str, value: Any) -> bytes:

@@ -16,8 +16,8 @@ def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> Non
         body = {"context": ["Hello!"], "seed": 1, "options": {"num_return_sequences": 3}}
         answer = client.post("/replies", json=body).json()
     assert [each["score"] for each in answer["candidates"]] == [-1.0, -2.0, -3.0]
+    from convmodel.serving.json_body import dump
     from convmodel.serving.schemas import CandidateBody
-    from convmodel.serving.sse import dump
 
     candidate = Candidate("x", float("-inf"), scores={"written": float("nan")})
     shown = json.loads(dump(CandidateBody.model_validate(candidate)))

@@ -1,12 +1,11 @@
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
-from convmodel.serving.sse import STILL_THERE, EventStream, dump
+from convmodel.serving.sse import STILL_THERE, EventStream
 
 
 class Client:
@@ -135,16 +134,3 @@ def test_what_goes_wrong_in_the_making_is_told() -> None:
     with pytest.raises(LookupError, match="gone"):
         asyncio.run(EventStream(broken())({}, client.receive, client.send))
     assert client.chunks == [b"a"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ({"a": float("nan"), "b": [float("inf"), 1.5]}, '{"a": null, "b": [null, 1.5]}'),
-        ("\u2028 \x85 é", '"\\u2028 \\u0085 é"'),
-        ("\ud800", '"?"'),
-    ],
-)
-def test_json_is_one_line_that_every_reader_takes(value: Any, text: str) -> None:
-    assert dump(value) == text
-    json.loads(dump(value))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.thread_bridge import AsyncJob, coalesce, run_job
+from convmodel.serving.jobs import run_job
+from convmodel.serving.thread_bridge import AsyncJob, coalesce
 
 
 class Words:
