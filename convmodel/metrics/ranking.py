@@ -138,9 +138,7 @@ class Ranking:
         return [
             *(self._within(k, recall, "R_{n}@{k}", "share of the gold candidates") for k in self.recall_at),
             *(self._within(k, hit, "hits@{k}/{n}", "share of examples with a gold candidate") for k in self.hits_at),
-            self._mean(
-                "mrr", lambda example: reciprocal_rank(example.ranks), f"mean of 1 / the rank of the best {among}"
-            ),
+            self._mean("mrr", lambda example: reciprocal_rank(example.ranks), best),
             self._mean(
                 "gold_score",
                 # An infinite score becomes nan, because 0 x infinity would warn.
