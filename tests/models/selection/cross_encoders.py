@@ -18,8 +18,8 @@ CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play 
 
 def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
     """A small one, whose pairs fit into 64 tokens."""
-    given = {"max_context": 40, "max_candidate": 20, **options}
-    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
+    all_options = {"max_context": 40, "max_candidate": 20, **options}
+    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **all_options))
 
 
 def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
@@ -39,8 +39,8 @@ def rows_of(
     """Random contexts and pools; a candidate may be too long, or empty."""
     torch.manual_seed(source)
 
-    def ids(most: int) -> Any:
-        length = int(torch.randint(0, most, ()))
+    def ids(limit: int) -> Any:
+        length = int(torch.randint(0, limit, ()))
         return torch.randint(10, 250, (length,)).tolist()
 
     rows = [selector.context_row([[7, *ids(40)]]) for _ in range(contexts)]

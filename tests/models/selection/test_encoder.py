@@ -32,7 +32,7 @@ def test_recomputing_gives_the_same_gradients(make_selector: MakeSelector) -> No
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_positions_that_a_roberta_does_not_use_are_not_counted(tokenizer: ConversationTokenizer) -> None:
+def test_unused_positions_of_a_roberta_are_not_counted(tokenizer: ConversationTokenizer) -> None:
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = RobertaConfig(vocab_size=len(tokenizer), intermediate_size=32, max_position_embeddings=34, **sizes)
     with pytest.raises(ValueError, match="max_context=33; this encoder reads 3 to 32 tokens"):

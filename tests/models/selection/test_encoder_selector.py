@@ -36,8 +36,9 @@ def test_encoders_are_loaded_from_folders_of_transformers(tokenizer: Conversatio
         tokenizer.save_pretrained(tmp_path / name)
         selector = BiEncoder.from_encoder(tmp_path / name, max_context=30, max_candidate=10)
         assert selector.pooling == ("last" if name == "gpt2" else "first")
-        theirs, ours = model.state_dict(), selector.network.contexts.hf_model.state_dict()
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        original = model.state_dict()
+        loaded = selector.network.contexts.hf_model.state_dict()
+        assert all(torch.equal(loaded[key], original[key]) for key in loaded)
         assert selector.score([["Hello"]], ["I am fine"]).shape == (1, 1)
         with pytest.raises(ValueError, match="max_context=360; this encoder reads 3 to 32 tokens"):
             BiEncoder.from_encoder(tmp_path / name)
@@ -49,7 +50,7 @@ def test_encoders_are_loaded_from_folders_of_transformers(tokenizer: Conversatio
         NewEncoder(heads=3, width=16).config(tokenizer)
 
 
-def test_a_cross_encoder_is_made_around_a_folder_of_transformers(
+def test_a_cross_encoder_is_created_from_a_folder_of_transformers(
     tokenizer: ConversationTokenizer, tmp_path: Path
 ) -> None:
     sizes = NewEncoder("gpt2", layers=1, heads=2, width=16, positions=32).config(tokenizer)

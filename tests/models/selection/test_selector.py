@@ -44,7 +44,7 @@ def test_a_saved_selector_scores_the_same_when_loaded(
     assert "score" in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
 
 
-def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_the_error_names_what_a_folder_holds_instead(make_selector: MakeSelector, tmp_path: Path) -> None:
     make_selector().save_pretrained(tmp_path / "bi")
     with pytest.raises(ValueError, match="holds a bi-encoder; load it with BiEncoder, or with Selector"):
         PolyEncoder.from_pretrained(tmp_path / "bi")
@@ -60,7 +60,7 @@ def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: 
 
 
 @pytest.mark.parametrize("cls", [BiEncoder, CrossEncoder])
-def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_another_model(
+def test_the_fingerprint_depends_neither_on_paths_nor_on_library_versions(
     tokenizer: ConversationTokenizer, tmp_path: Path, cls: type[BiEncoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index is refused to another model: an update of transformers must not make all of them worthless."""
@@ -71,25 +71,25 @@ def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_a
         tokenizer.save_pretrained(tmp_path / name)
     torch.manual_seed(0)
     selector = cls.from_encoder(tmp_path / "here")
-    mine = selector.fingerprint()
+    fingerprint = selector.fingerprint()
     assert str(tmp_path) not in json.dumps(selector.options())
     monkeypatch.setattr("transformers.configuration_utils.__version__", "99.0")
-    assert selector.fingerprint() == mine
+    assert selector.fingerprint() == fingerprint
     torch.manual_seed(0)
-    assert cls.from_encoder(tmp_path / "there").fingerprint() == mine
+    assert cls.from_encoder(tmp_path / "there").fingerprint() == fingerprint
 
 
-def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_damaged_folders_and_unknown_dtypes_are_refused(make_selector: MakeSelector, tmp_path: Path) -> None:
     make_selector().save_pretrained(tmp_path)
     for dtype in ("nonsense", "relu", "int32"):
         with pytest.raises(ValueError, match=f"dtype='{dtype}'; allowed are auto, float32, bfloat16"):
             Selector.from_pretrained(tmp_path, dtype=dtype)
-    whole = (tmp_path / "selector.json").read_text(encoding="utf-8")
+    config = (tmp_path / "selector.json").read_text(encoding="utf-8")
     for options in ({}, {"encoder": {"model_type": "bert"}, "shared": True, "unknown": 1}):
         (tmp_path / "selector.json").write_text(json.dumps({"kind": "bi-encoder", "options": options}))
         with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
             Selector.from_pretrained(tmp_path)
-    (tmp_path / "selector.json").write_text(whole, encoding="utf-8")
+    (tmp_path / "selector.json").write_text(config, encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(b"no weights" * 9)
     with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model again"):
         Selector.from_pretrained(tmp_path)
@@ -98,7 +98,7 @@ def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelect
         Selector.from_pretrained(tmp_path)
 
 
-def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprint(
+def test_configuration_keys_of_a_later_transformers_do_not_change_the_fingerprint(
     make_selector: MakeSelector, tmp_path: Path
 ) -> None:
     selector = make_selector(BiEncoder)
@@ -121,7 +121,7 @@ def test_each_kind_has_a_class_of_that_kind(kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"kind": "tree", "options": {}}', '{"kind": "convert", "options": []}'])
-def test_another_file_is_refused_by_its_path(tmp_path: Path, text: str) -> None:
+def test_a_config_with_other_contents_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / SELECTOR).write_text(text)
     with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
         read_config(tmp_path)

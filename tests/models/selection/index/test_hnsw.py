@@ -16,7 +16,7 @@ from tests.models.selection.index.candidates import given
 pytestmark = pytest.mark.machine
 
 
-def test_without_its_library_approximate_search_says_how_to_get_it(
+def test_without_usearch_the_error_has_the_install_command(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "usearch.index", None)

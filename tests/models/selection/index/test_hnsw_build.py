@@ -16,7 +16,7 @@ pytestmark = pytest.mark.machine
 
 
 @pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
-def test_a_graph_leads_to_nearly_all_of_the_best(
+def test_search_in_a_graph_finds_nearly_all_of_the_best(
     make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path
 ) -> None:
     pytest.importorskip("usearch")
@@ -25,8 +25,10 @@ def test_a_graph_leads_to_nearly_all_of_the_best(
     built = build_index(selector, given(texts), tmp_path / "index", approximately=True)
     graph = built.state.graph
     assert graph is not None and graph.recall > 0.9 and graph.sample >= 50
-    index, contexts = CandidateIndex.open(tmp_path / "index", selector), selector.encode_contexts([["Hello"], ["sea"]])
-    exact, near = index.search(contexts, 10, exact=True), index.search(contexts, 10)
+    index = CandidateIndex.open(tmp_path / "index", selector)
+    contexts = selector.encode_contexts([["Hello"], ["sea"]])
+    exact = index.search(contexts, 10, exact=True)
+    near = index.search(contexts, 10)
     measured = hnsw.mean_recall(near.ids.tolist(), exact.ids.tolist())
     assert measured > 0.8 and (near.scores <= exact.scores).all()
     everything = index.search(contexts, len(index), exact=True)

@@ -7,11 +7,12 @@ from convmodel.models.selection.search.exact import TopK, search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 
-def exact(vectors: Tensor, found: Tensor, candidates: Tensor) -> Tensor:
+def exact(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
     """The scores of the usual form, softmax(C Y') Y and then the product with C, in float64."""
     rows = []
-    for context, there in zip(vectors.double(), found, strict=True):
-        codes, wide = context[there], candidates.double()
+    for context, valid in zip(vectors.double(), mask, strict=True):
+        codes = context[valid]
+        wide = candidates.double()
         rows.append((((wide @ codes.T).softmax(-1) @ codes) * wide).sum(-1))
     return torch.stack(rows)
 
@@ -27,7 +28,7 @@ def check(best: TopK, scores: Tensor, k: int) -> None:
     torch.testing.assert_close(best.scores, scores.float().gather(1, best.ids), rtol=1e-6, atol=1e-6)
 
 
-def some_found(rows: int, codes: int) -> Tensor:
+def ragged_mask(rows: int, codes: int) -> Tensor:
     return torch.arange(codes)[None] <= torch.arange(rows)[:, None] * 3 % codes
 
 
