@@ -94,10 +94,10 @@ async def current_conversation(context: BotContext, task: Task) -> str:
         await context.state.write(begin_conversation, task.chat, str(created["id"]))
         settings = await context.state.read(chat_settings, task.chat)
     assert settings.conversation is not None
-    if not settings.told:
+    if not settings.settings_sent:
         if settings.preset or settings.options or settings.persona is not None:
             await send_settings(context, settings.conversation, settings)
-        await context.state.write(change_chat, task.chat, told=True)
+        await context.state.write(change_chat, task.chat, settings_sent=True)
     return settings.conversation
 
 

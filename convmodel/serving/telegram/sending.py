@@ -83,9 +83,9 @@ class Sender:
                     await waits.asleep()
                 elif thread is None and answers is None:
                     raise MessageRejected(type(error).__name__) from None
-                # The topic may be closed, or the answered message deleted; send the text without them.
-                else:
-                    thread = answers = None
+                else:  # the topic may be closed, or the answered message deleted; send the text without them
+                    thread = None
+                    answers = None
 
     async def typing(self, chat: int, *, thread: int | None = None) -> None:
         """Show the typing indicator for five seconds; failures are ignored."""

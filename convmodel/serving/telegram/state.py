@@ -30,7 +30,8 @@ CHATS = sa.Table(
     sa.Column("persona", Json),
     sa.Column("preset", sa.String(200)),
     sa.Column("options", Json, nullable=False, default=dict),
-    sa.Column("told", sa.Boolean, nullable=False, default=True),  # whether the settings were sent to the conversation
+    # Whether persona, preset and options were sent to the conversation.
+    sa.Column("told", sa.Boolean, key="settings_sent", nullable=False, default=True),
     sa.Column("left", sa.Boolean, nullable=False, default=False),  # whether the bot may not write to the chat
 )
 
@@ -82,7 +83,7 @@ class ChatSettings:
         persona: sentences about the replying side; None uses the server's persona.
         preset: name of the preset; None uses the server's default preset, "off" none.
         options: decoding options that override the preset.
-        told: whether the settings were sent to the conversation on the server.
+        settings_sent: whether they were sent to the conversation on the server.
         left: whether the bot is not allowed to write to the chat.
     """
 
@@ -90,7 +91,7 @@ class ChatSettings:
     persona: tuple[str, ...] | None = None
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    told: bool = True
+    settings_sent: bool = True
     left: bool = False
 
 
@@ -129,7 +130,7 @@ def chat_settings(connection: sa.Connection, bot: int, chat: int) -> ChatSetting
     if row is None:
         return ChatSettings()
     persona = None if row.persona is None else tuple(row.persona)
-    return ChatSettings(row.conversation, persona, row.preset, dict(row.options), row.told, row.left)
+    return ChatSettings(row.conversation, persona, row.preset, dict(row.options), row.settings_sent, row.left)
 
 
 def change_chat(connection: sa.Connection, bot: int, /, chat: int, **values: Any) -> None:
@@ -141,7 +142,7 @@ def change_chat(connection: sa.Connection, bot: int, /, chat: int, **values: Any
 def begin_conversation(connection: sa.Connection, bot: int, chat: int, conversation: str) -> None:
     """Make a conversation, which does not have the chat's settings yet, the current one of the chat."""
     connection.execute(sa.insert(CONVERSATIONS).values(bot=bot, conversation=conversation, chat=chat))
-    change_chat(connection, bot, chat, conversation=conversation, told=False)
+    change_chat(connection, bot, chat, conversation=conversation, settings_sent=False)
 
 
 def conversations(connection: sa.Connection, bot: int, chat: int) -> list[str]:

@@ -14,7 +14,7 @@ from tests.serving.telegram.harness import run, talk
 
 
 def test_commands_work_as_in_the_terminal(tmp_path: Path) -> None:
-    said = [
+    exchanges = [
         ("/start", texts.HELLO),
         ("/undo", texts.NOTHING_TO_UNDO),
         ("/retry", texts.NOTHING_TO_REPLY_TO),
@@ -58,7 +58,7 @@ def test_commands_work_as_in_the_terminal(tmp_path: Path) -> None:
 
     async def work() -> None:
         async with talk(tmp_path) as w:
-            for text, answer in said:
+            for text, answer in exchanges:
                 assert (text, await w.ask(text)) == (text, answer)
             help = await w.ask("/help")
             assert all(f"{command.usage} - {command.help}" in help for command in COMMANDS)

@@ -53,13 +53,13 @@ def test_a_task_in_progress_survives_a_restart(store: Store) -> None:
             assert await state.write(task_queue.next_task, 7, characters=100) == task
         await state.write(task_queue.take_in, [(9, say("three"))], offset=10)
         await state.write(task_queue.change_task, task, plan={"path": "retry"}, attempt=3)
-        await state.write(task_queue.store_answer, task, ["a", "b"], persona=("I am old.",), told=False)
+        await state.write(task_queue.store_answer, task, ["a", "b"], persona=("I am old.",), settings_sent=False)
         await state.write(task_queue.change_task, task, sent=1)
         left = await BotState(store, bot=1).write(task_queue.next_task, 7, characters=100)
         assert left is not None and (left.text, left.attempt, left.plan) == ("one\ntwo", 3, {"path": "retry"})
         assert (left.parts, left.sent) == (("a", "b"), 1)
         await state.write(task_queue.finish, left)
-        assert await state.read(chat_settings, 7) == ChatSettings(persona=("I am old.",), told=False)
+        assert await state.read(chat_settings, 7) == ChatSettings(persona=("I am old.",), settings_sent=False)
         texts = []
         while (next_task := await state.write(task_queue.next_task, 7, characters=100)) is not None:
             texts.append(next_task.text)
