@@ -1,4 +1,4 @@
-"""Cross-encoders, their rows and their gradients."""
+"""Small cross-encoders, random rows for them, and their gradients."""
 
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play 
 
 
 def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
-    """A small one, whose pairs fit into 64 tokens."""
+    """A small cross-encoder, whose pairs fit into 64 tokens."""
     all_options = {"max_context": 40, "max_candidate": 20, **options}
     return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **all_options))
 
@@ -48,7 +48,7 @@ def rows_of(
 
 
 def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
-    """Of a loss that looks at every score."""
+    """The gradients, by parameter, of a loss that depends on every score."""
     selector.network.zero_grad()
     nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
     return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}

@@ -1,4 +1,4 @@
-"""The scale of cosines, and candidate encoders of their own."""
+"""The scale of cosines, and separate candidate encoders."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Cross-encoders around every kind of encoder, against each pair read alone, and a context that is read once."""
+"""Cross-encoders around every kind of encoder, against each pair computed alone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bi- and poly-encoders around every kind of encoder: the layout, the contract, and their folders."""
+"""Encoding in batches, and the positions of encoders."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Hard negatives: what a selector likes best but the truth, against scores of every pair."""
+"""Mined distractors, against the scores of every pair."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Contexts that are computed once, against padded pairs."""
+"""Contexts computed once for all candidates, against padded pairs."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""The heads of bi- and poly-encoder, against loops over single numbers."""
+"""The heads of bi- and poly-encoders, against loops over single values."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from convmodel.models.selection.scoring import PolyContext, attend, bi_scores, p
 
 
 def ragged(rows: int, longest: int, width: int, *, side: str = "right") -> tuple[Tensor, Tensor, list[Tensor]]:
-    """States whose padding is garbage, their mask, and the states without padding."""
+    """States with large values as padding, their mask, and the states without padding."""
     hidden = torch.randn(rows, longest, width)
     mask = torch.zeros(rows, longest, dtype=torch.long)
     kept = []
@@ -25,7 +25,7 @@ def ragged(rows: int, longest: int, width: int, *, side: str = "right") -> tuple
 
 
 def plain_score(vectors: list[Tensor], candidate: Tensor) -> float:
-    """The paper's formula, one number after the other."""
+    """The paper's formula in loops over single values."""
     products = [sum(float(a) * float(b) for a, b in zip(v, candidate, strict=True)) for v in vectors]
     top = max(products)
     weights = [math.exp(p - top) for p in products]

@@ -63,7 +63,7 @@ def test_the_error_names_what_a_folder_holds_instead(make_selector: MakeSelector
 def test_the_fingerprint_depends_neither_on_paths_nor_on_library_versions(
     tokenizer: ConversationTokenizer, tmp_path: Path, cls: type[BiEncoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index is refused to another model: an update of transformers must not make all of them worthless."""
+    """An index cannot be opened with a model of another fingerprint, not even after an update of transformers."""
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     network = BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, pad_token_id=None, **sizes))
     for name in ("here", "there"):

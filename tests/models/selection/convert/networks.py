@@ -1,4 +1,4 @@
-"""A small network and its layers in plain lines."""
+"""The sizes of a small network, and slow versions of its layers to compare with."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ SMALL = ConvertSizes(
 
 
 def texts(source: int = 0) -> tuple[Tensor, Tensor]:
-    """Eight texts of 1 to 8 tokens; what stands in the padding is another token."""
+    """Eight texts of 1 to 8 tokens, padded with random tokens."""
     torch.manual_seed(source)
     ids = torch.randint(0, 45, (8, 8))
     return ids, (torch.arange(8)[None] <= torch.arange(8)[:, None]).long()
@@ -43,13 +43,13 @@ def encode_extra(network: ConvertNetwork, ids: Tensor, mask: Tensor, extra_ids: 
 
 
 def eight_bits(table: Any, row: int) -> Tensor:
-    """A row of a table as it is after a number of 8 bits: a whole step of 127 to each side of 0."""
+    """A row of a table after rounding to 8 bits, one of 127 steps to each side of 0."""
     step = float(table.range) / 127
     return torch.tensor([max(-127, min(127, round(float(value) / step))) * step for value in table.weight[row]])
 
 
 def plain(network: Any, ids: Tensor) -> Tensor:
-    """The reduced vector of one text without padding, token by token."""
+    """The reduced states of one text without padding, computed token by token."""
     sizes = network.sizes
     count = len(ids)
     hidden: Any = torch.stack([eight_bits(network.embeddings.words, int(token)) for token in ids])

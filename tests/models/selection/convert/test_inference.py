@@ -1,4 +1,4 @@
-"""Inference without padding, against plain lines."""
+"""Inference without padding, against a loop over single texts."""
 
 import pytest
 import torch

@@ -27,7 +27,7 @@ SMALL = ConvertSizes(100, 20, width=16, projection=4, windows=(2, 5), inner=32, 
 
 
 def make(extra_contexts: int = 10, max_tokens: int = 60) -> Convert:
-    """A small one whose weights are all different from where they begin."""
+    """A small selector none of whose weights has its initial value."""
     torch.manual_seed(0)
     selector = Convert.from_scratch(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
     with torch.no_grad():

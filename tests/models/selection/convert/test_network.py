@@ -1,4 +1,4 @@
-"""The network of ConveRT, against each text alone, plain lines, and the mistakes that others made."""
+"""The network of ConveRT, against loops over single texts, and known mistakes of other implementations."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.models.selection.convert.networks import SMALL, encode, encode_extra,
 
 @torch.no_grad()
 def worst(network: ConvertNetwork) -> float:
-    """How far texts in a batch with padding, whatever stands there, are from plain lines at most."""
+    """The largest difference between texts in a padded batch, with any ids as padding, and `plain`."""
     ids, mask = texts()
     alone = torch.stack([plain(network, ids[row, : row + 1]) for row in range(8)])
     paddings = (ids, ids.masked_fill(mask == 0, 0))
@@ -34,7 +34,7 @@ def test_a_text_in_a_padded_batch_has_the_states_that_a_loop_computes_for_it_alo
 
 
 def padding_summed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """Positions of padding go into the reduction's sum."""
+    """Mistake: the reduction's sum includes padding."""
 
     def forward(self: Reduction, hidden: Tensor, mask: Tensor) -> Tensor:
         query, key = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(hidden), self.key(hidden)))
@@ -47,7 +47,7 @@ def padding_summed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> 
 
 
 def rows_masked(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """Rows of queries are masked, and columns of keys are not."""
+    """Mistake: the mask applies to queries instead of keys."""
     right = functional.scaled_dot_product_attention
 
     def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def rows_masked(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> Non
 
 
 def one_norm_twice(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """The norm behind attention is also that behind the feed-forward layer."""
+    """Mistake: one layer norm is used after both attention and the feed-forward layer."""
 
     def forward(self: Block, hidden: Tensor, mask: Tensor) -> Tensor:
         hidden = self.norm_attention(hidden + self.attention(hidden, mask))
@@ -72,7 +72,7 @@ def one_norm_twice(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> 
 
 
 def diagonal_removed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """No token attends to itself, where there is another."""
+    """Mistake: no token attends to itself."""
     right = functional.scaled_dot_product_attention
 
     def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The vocabulary of ConveRT: what it writes, what it hashes, and what no text can become."""
+"""The tokenizer of ConveRT: subwords, hash buckets and control tokens."""
 
 import hashlib
 import random

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.machine
 
 
 def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that it encodes from now on."""
+    """A list that receives the texts that the selector encodes from now on."""
     encoded: list[str] = []
     encode = selector.encode_candidates
 
@@ -78,7 +78,7 @@ def test_float16_takes_half_the_space(selector: BiEncoder, tmp_path: Path) -> No
 
 
 class Stopped(BaseException):
-    """Ends a build as a kill does: nothing of ours catches it."""
+    """Ends a build as a kill does: no code of the package catches it."""
 
 
 @pytest.mark.parametrize("last", [0, 1, 3])

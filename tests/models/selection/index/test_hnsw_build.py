@@ -1,4 +1,4 @@
-"""When an index gets a graph, and how near its search comes to exact search."""
+"""When an index gets a graph, and its recall against exact search."""
 
 from pathlib import Path
 

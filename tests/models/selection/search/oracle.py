@@ -8,7 +8,7 @@ from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedCo
 
 
 def exact(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
-    """The scores of the usual form, softmax(C Y') Y and then the product with C, in float64."""
+    """The poly-encoder's scores as usually written, in float64: softmax(C Y') Y, multiplied with C."""
     rows = []
     for context, valid in zip(vectors.double(), mask, strict=True):
         codes = context[valid]
@@ -18,12 +18,12 @@ def exact(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
 
 
 def sorted_all(scores: Tensor, k: int) -> list[list[int]]:
-    """Python's own sorting, after rounding to float32; of equal scores the smaller number first."""
+    """The k best of each row by Python's sorting of float32 scores; of equal scores the smaller index first."""
     return [sorted(range(len(row)), key=lambda n: (-row[n], n))[:k] for row in scores.float().tolist()]
 
 
 def check(best: TopK, scores: Tensor, k: int) -> None:
-    """Numbers and scores are those of sorting all."""
+    """Check that ids and scores are those of sorting all scores."""
     assert best.ids.tolist() == sorted_all(scores, k)
     torch.testing.assert_close(best.scores, scores.float().gather(1, best.ids), rtol=1e-6, atol=1e-6)
 

@@ -7,17 +7,17 @@ from torch import Tensor
 from convmodel.models.selection.scoring import bi_scores, poly_scores
 from convmodel.models.selection.search.exact import search_exact
 from convmodel.models.selection.search.vectors import EncodedContexts
-from tests.models.selection.search.oracle import check, exact, search_bi, ragged_mask
+from tests.models.selection.search.oracle import check, exact, ragged_mask, search_bi
 
 
 def sorted_scores(scores: Tensor, k: int) -> tuple[list[list[int]], Tensor]:
-    """Python's own sorting of all candidates; of equal scores the smaller number first."""
+    """The k best of each row by Python's sorting; of equal scores the smaller index first."""
     rows = [sorted(range(len(row)), key=lambda n: (-float(row[n]), n))[:k] for row in scores]
     return rows, torch.stack([row[ids] for row, ids in zip(scores, rows, strict=True)])
 
 
 def contexts(rows: int, codes: int, width: int) -> tuple[Tensor, Tensor]:
-    """Vectors of contexts, some with fewer than the others, whose missing ones are garbage."""
+    """Context vectors and their mask; masked vectors have large values."""
     mask = torch.arange(codes)[None] <= torch.arange(rows)[:, None] * 3 % codes
     vectors = torch.randn(rows, codes, width, dtype=torch.double)
     vectors[~mask] = 100.0

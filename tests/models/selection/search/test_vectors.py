@@ -5,7 +5,7 @@ import torch
 
 from convmodel.models.selection.search.exact import search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
-from tests.models.selection.search.oracle import check, exact, search_bi, ragged_mask
+from tests.models.selection.search.oracle import check, exact, ragged_mask, search_bi
 
 pytestmark = pytest.mark.machine
 
