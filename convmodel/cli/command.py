@@ -1,6 +1,6 @@
 """Definition of a command of `python -m convmodel`, and parsing of numbers on its command line."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,6 +40,11 @@ def number_parser(
         raise ArgumentTypeError(f"{text!r} is not {description}")
 
     return parse
+
+
+def add_repeatable(group: _ActionsContainer, name: str, metavar: str, help: str) -> None:
+    """Add an option whose values are collected in a list."""
+    group.add_argument(name, metavar=metavar, action="append", default=[], help=f"{help}; may be repeated")
 
 
 positive_int = number_parser(int, lambda number: number >= 1, "a whole number from 1")

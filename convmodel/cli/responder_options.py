@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import positive_int
+from convmodel.cli.command import add_repeatable, positive_int
 from convmodel.responders.option_values import parse_setting
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
 
@@ -42,10 +42,6 @@ def add_responder_options(
     )
     model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
-    _add_decoding(parser, preset)
-
-
-def _add_decoding(parser: ArgumentParser, preset: str) -> None:
     decoding = parser.add_argument_group("decoding")
     decoding.add_argument("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")
     decoding.add_argument(
@@ -67,13 +63,7 @@ def _add_decoding(parser: ArgumentParser, preset: str) -> None:
     decoding.add_argument(
         "--num_candidates", type=positive_int, metavar="N", help="select N candidates and take the best (default: 10)"
     )
-    decoding.add_argument(
-        "--persona",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help="a sentence about the replying side; may be repeated",
-    )
+    add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
 
 
 def add_load_options(parser: ArgumentParser) -> None:

@@ -15,12 +15,12 @@ from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import EncodedCandidates, Pool, ScoredNumbers, make_pool
 from convmodel.responders.handles import ReplyFuture
-from convmodel.responders.protocol import MAX_WAITING, Candidate, Load, Reply, Session
+from convmodel.responders.protocol import MAX_WAITING, Candidate, ClosesOnExit, Load, Reply, Session
 from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
 
 
-class Chooser:
+class Chooser(ClosesOnExit):
     """Replies with the best of given candidates.
 
     Options: `num_candidates`, the number of candidates of a reply (10); `allow_repeats`, whether a text of the
@@ -68,12 +68,6 @@ class Chooser:
     ) -> "Chooser":
         """Load a selector as `Selector.from_pretrained` does; `options` are the arguments of the class."""
         return cls(Selector.from_pretrained(name_or_path, device, dtype), candidates, **options)
-
-    def __enter__(self) -> "Chooser":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return len(self._pool)

@@ -9,7 +9,16 @@ from convmodel.data.conversation import check_turns
 from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import Likelihood, Scorer, score_candidates, scorer_name
 from convmodel.responders.handles import HybridReplyHandle, ReplyFuture
-from convmodel.responders.protocol import Candidate, CandidateSearch, Load, Reply, ReplyHandle, Responder, Session
+from convmodel.responders.protocol import (
+    Candidate,
+    CandidateSearch,
+    ClosesOnExit,
+    Load,
+    Reply,
+    ReplyHandle,
+    Responder,
+    Session,
+)
 from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
 
@@ -22,7 +31,7 @@ RankedBy = Scorer | Literal["likelihood", "selector"]
 """A scorer; the likelihood per token under the writer's model; or the chooser's selector."""
 
 
-class Hybrid:
+class Hybrid(ClosesOnExit):
     """Generates and selects replies, and ranks all of them.
 
     A text that was both generated and selected is one candidate. Of equal scores, a generated candidate precedes a
@@ -60,12 +69,6 @@ class Hybrid:
         self._defaults = {SELECTION_TEMPERATURE: DEFAULTS[SELECTION_TEMPERATURE], **drop_none(options or {})}
         self.check_options(self._defaults)
         self._worker = SingleWorker("hybrid")  # without a limit: the parts limit the open requests
-
-    def __enter__(self) -> "Hybrid":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def _parts(self) -> list[Responder]:

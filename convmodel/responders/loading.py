@@ -16,7 +16,7 @@ from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid, RankedBy
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
 from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
@@ -24,17 +24,11 @@ Device = str | torch.device | None
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModels:
+class LoadedModels(ClosesOnExit):
     """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit."""
 
     responder: Writer | Chooser | Hybrid | None
     documents: DocumentWriter | None = None
-
-    def __enter__(self) -> "LoadedModels":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         for generator in (self.responder, self.documents):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
@@ -33,7 +33,6 @@ class Candidate:
         number: number of the selected candidate in its index or list, from 0; None for a generated text.
         metadata: metadata of the selected candidate.
         scores: scores of the stages before the final one: "written" from the writer, "chosen" from the search.
-        finish: reason for the end of the text.
         tokens: number of generated tokens; 0 for a selected text.
     """
 
@@ -54,13 +53,11 @@ class Reply:
     Args:
         candidates: at least one, with distinct texts. The first is the reply. They are sorted best first, except that
             a sampled reply is moved to the front.
-        finish: reason for the end of the first candidate.
         context_tokens: tokens of persona and context that the model read; 0 for a responder without a window.
         reply_tokens: generated tokens of the first candidate; it used `context_tokens + reply_tokens` of the window.
         window: tokens that context and reply share; 0 for a responder without a window.
         turns_dropped: number of oldest turns left out to fit the window.
         tokens_dropped: tokens of those turns, and of the start of the newest turn if that turn alone is too long.
-        seconds: time from the start to the end.
         first_seconds: time from the start to the first token.
         seed: the same request with this seed gives the same reply; None if nothing was sampled.
         ranked_by: name of the scorer of the candidates; empty if no candidates were compared.
@@ -118,6 +115,19 @@ class Load:
     tokens_read: int = 0
     tokens_written: int = 0
     tokens_cached: int = 0
+
+
+class ClosesOnExit:
+    """A context manager that is closed on exit."""
+
+    def close(self) -> None:
+        """Release resources; repeated calls have no effect."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Generator(Protocol):

@@ -89,13 +89,8 @@ def progress_bar(total: int, done: int, *, unit: str) -> Iterator[Callable[[], o
         yield bar.update
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """An item and its running request, or the error that prevented the request."""
-
-    index: int
-    item: Any
-    handle: ReplyHandle[Any] | ValueError
+_Pending = tuple[int, Any, ReplyHandle[Any] | ValueError]
+"""The index of an item, the item, and its running request or the error that prevented the request."""
 
 
 def _lines(job: Job[Any, Any], *, first: int) -> Iterator[tuple[str, bool]]:
@@ -104,39 +99,40 @@ def _lines(job: Job[Any, Any], *, first: int) -> Iterator[tuple[str, bool]]:
     try:
         for index, item in islice(enumerate(job.reader()), first, None):
             while len(queue) >= job.concurrency:
-                yield _wait_for_line(job, queue.popleft())
+                yield _wait_for_line(job, *queue.popleft())
             while (pending := _start(job, index, item)) is None:
                 if queue:
-                    yield _wait_for_line(job, queue.popleft())
+                    yield _wait_for_line(job, *queue.popleft())
                 else:
                     time.sleep(_RETRY_SECONDS)
             queue.append(pending)
         while queue:
-            yield _wait_for_line(job, queue.popleft())
+            yield _wait_for_line(job, *queue.popleft())
     finally:
-        for pending in queue:
-            if not isinstance(pending.handle, ValueError):
-                pending.handle.cancel()
+        for _, _, handle in queue:
+            if not isinstance(handle, ValueError):
+                handle.cancel()
 
 
 def _start(job: Job[Any, Any], index: int, item: Any) -> _Pending | None:
     """Start the request of an item; return None if the queue is full."""
     try:
-        return _Pending(index, item, job.start(index, item))
+        return index, item, job.start(index, item)
     except QueueFull:
         return None
     except ValueError as error:
-        return _Pending(index, item, error)
+        return index, item, error
 
 
-def _wait_for_line(job: Job[Any, Any], pending: _Pending) -> tuple[str, bool]:
+def _wait_for_line(
+    job: Job[Any, Any], index: int, item: Any, handle: ReplyHandle[Any] | ValueError
+) -> tuple[str, bool]:
     try:
-        if isinstance(pending.handle, ValueError):
-            raise pending.handle
-        return job.line(pending.item, pending.handle.result())
+        if isinstance(handle, ValueError):
+            raise handle
+        return job.line(item, handle.result())
     except ValueError as error:
         if job.on_error == "stop":
-            raise ValueError(
-                f"{job.input}: {job.noun} {pending.index + 1}: {error}, or continue with --on_error skip"
-            ) from error
-        return job.error_line(pending.item, str(error)), False
+            place = f"{job.input}: {job.noun} {index + 1}"
+            raise ValueError(f"{place}: {error}, or continue with --on_error skip") from error
+        return job.error_line(item, str(error)), False

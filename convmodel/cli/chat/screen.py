@@ -1,4 +1,4 @@
-"""What a screen shows: printable texts, outcomes of commands, and the interface of all screens."""
+"""Printable texts, outcomes of commands, and the interface of all screens."""
 
 import re
 import textwrap

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import Command, number_parser
+from convmodel.cli.command import Command, add_repeatable, number_parser
 from convmodel.cli.commands.chat import resolve_preset
 from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
 from convmodel.cli.responder_options import (
@@ -78,20 +78,10 @@ def _add_options(parser: ArgumentParser) -> None:
         type=parse_days,
         help="delete conversations without changes for this many days (default: never)",
     )
-    server.add_argument(
-        "--allowed_host",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="an allowed Host header, besides localhost, of a server without keys; may be repeated",
-    )
-    server.add_argument(
-        "--cors",
-        metavar="ORIGIN",
-        action="append",
-        default=[],
-        help="an origin whose pages may use the server, such as https://example.org; may be repeated",
-    )
+    hosts_help = "an allowed Host header, besides localhost, of a server without keys"
+    add_repeatable(server, "--allowed_host", "NAME", hosts_help)
+    origins_help = "an origin whose pages may use the server, such as https://example.org"
+    add_repeatable(server, "--cors", "ORIGIN", origins_help)
     limits = parser.add_argument_group("limits")
     for name, (kind, default, text) in _limits().items():
         if kind is bool:
