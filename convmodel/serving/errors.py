@@ -13,8 +13,6 @@ from starlette.responses import Response
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 """Error types by status; the other statuses below 500 have `invalid_request_error`."""
 
-INTERNAL_ERROR = "something went wrong in the server; its log says what, under the id of X-Request-Id"
-
 LOCATIONS = ("body", "query", "path", "header", "cookie")
 """The parts of a request by which a validation error's location can begin."""
 
@@ -61,7 +59,8 @@ class APIError(Exception):
 
 def internal_error() -> APIError:
     """Return the error for a defect, without any details."""
-    return APIError(500, INTERNAL_ERROR, code="internal")
+    message = "something went wrong in the server; its log says what, under the id of X-Request-Id"
+    return APIError(500, message, code="internal")
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -142,8 +142,8 @@ class JobRunner:
         """Reject new jobs, give the running ones `grace` seconds to end, then cancel them."""
         self.closing = True
         loop = asyncio.get_running_loop()
-        until = loop.time() + grace
-        while self.limit.open and loop.time() < until:
+        deadline = loop.time() + grace
+        while self.limit.open and loop.time() < deadline:
             await asyncio.sleep(0.02)
         self._cancel()
 

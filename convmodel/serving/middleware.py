@@ -73,13 +73,9 @@ class RequestMiddleware:
         await self._app(context.scope, _replay(body, receive), context.send)
 
     async def _authorize(self, context: "RequestContext") -> None:
-        """Check the request's names and its API key, and set its owner.
-
-        Raises:
-            APIError: 401, 403 or 429, or 503 if the keys cannot be read.
-        """
+        """Check names and API key, and set the owner; raise APIError 401, 403, 429, or 503 for unreadable keys."""
         keys = self._service.keys
-        public = is_public(context.scope["path"])
+        public = context.scope["path"] in OPEN or context.scope["path"].startswith(OPEN_FOLDERS)
         if not keys.fresh:
             try:
                 async with asyncio.timeout(KEYS_SECONDS if public else None):
@@ -102,9 +98,8 @@ class RequestMiddleware:
         if not hosts:
             return
         if _host_name(f"//{headers.get('host', '')}") not in hosts:
-            raise APIError(
-                403, "the server does not answer to this name; use localhost, or start it with keys", code="host"
-            )
+            message = "the server does not answer to this name; use localhost, or start it with keys"
+            raise APIError(403, message, code="host")
         origin = headers.get("origin")
         if origin is not None and _host_name(origin) not in hosts and not {origin, "*"} & {*origins}:
             raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
@@ -155,11 +150,6 @@ class RequestContext:
         await error.response()(self.scope, _receive_disconnect, self.send)
 
 
-def is_public(path: str) -> bool:
-    """Return whether a path needs no API key."""
-    return path in OPEN or path.startswith(OPEN_FOLDERS)
-
-
 async def _receive_disconnect() -> Message:
     return {"type": "http.disconnect"}
 
@@ -177,11 +167,7 @@ def _closing_error(status: int, message: str, code: str) -> APIError:
 
 
 async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
-    """Return the complete body, or None if the client disconnected.
-
-    Raises:
-        APIError: 413 for a body of more than `max_bytes`.
-    """
+    """Return the complete body, or None if the client disconnected; raise APIError 413 above `max_bytes`."""
     length = headers.get("content-length", "")
     too_large = _closing_error(413, f"the body is too large; {max_bytes:,} bytes are allowed", "body_too_large")
     if length.isdecimal() and int(length[:20]) > max_bytes:

@@ -31,9 +31,8 @@ PAGE = """<!doctype html>
 </body></html>
 """
 
-BEGIN = """\
-SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
-"""
+BEGIN = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+"""A file of its own, because the page allows no inline scripts."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; "
@@ -48,15 +47,11 @@ async def docs() -> Response:
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": CSP})
 
 
-@router.get("/docs/begin.js")
-async def begin() -> Response:
-    """Return the script that starts Swagger UI; a file of its own, because the page allows no inline scripts."""
-    return Response(BEGIN, media_type="text/javascript")
-
-
 @router.get("/docs/{name}")
 def file(name: str) -> Response:
-    """Return a file of Swagger UI, from the fastapi-swagger package."""
+    """Return a file of Swagger UI, from the fastapi-swagger package, or the script that starts it."""
+    if name == "begin.js":
+        return Response(BEGIN, media_type="text/javascript")
     if name not in MEDIA_TYPES:
         raise APIError(404, "there is no such file; see /docs", code="not_found")
     content = (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
@@ -106,11 +101,8 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:
         del options["num_beams"]
-    for body, name, limit in (
-        ("ChatRequest", "n", settings.n),
-        ("ChatRequest", "max_tokens", settings.new_tokens),
-        ("ChatRequest", "max_completion_tokens", settings.new_tokens),
-    ):
-        schemas[body]["properties"][name]["anyOf"][0]["maximum"] = limit
+    new_tokens = settings.new_tokens
+    for name, limit in {"n": settings.n, "max_tokens": new_tokens, "max_completion_tokens": new_tokens}.items():
+        schemas["ChatRequest"]["properties"][name]["anyOf"][0]["maximum"] = limit
     schemas["DocumentRequestBody"]["properties"]["n"]["maximum"] = settings.n
     schemas["SearchRequest"]["properties"]["k"]["maximum"] = settings.k

@@ -14,11 +14,11 @@ OFF = "off"
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
     """Raise APIError 400 if there are too many turns, or if one is too long."""
-    settings = service.settings
-    if len(context) > settings.turns:
-        raise _limit_exceeded(param, f"there are {len(context):,} turns; {settings.turns:,} are allowed")
+    max_turns = service.settings.turns
+    if len(context) > max_turns:
+        raise _limit_exceeded(param, f"there are {len(context):,} turns; {max_turns:,} are allowed")
     for index, turn in enumerate(context):
-        check_chars(turn, settings.turn_chars, param=f"{param}.{index}")
+        check_chars(turn, service.settings.turn_chars, param=f"{param}.{index}")
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:
@@ -74,12 +74,8 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
         if options.get(name, 0) > limit:
             raise _limit_exceeded(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
     if options.get("num_beams", 1) > 1 and not service.settings.beams:
-        raise APIError(
-            400,
-            "num_beams: this server does not allow beam search, which delays all other replies; leave it out",
-            param="options.num_beams",
-            code="unsupported_parameter",
-        )
+        message = "num_beams: this server does not allow beam search, which delays all other replies; leave it out"
+        raise APIError(400, message, param="options.num_beams", code="unsupported_parameter")
 
 
 def option_limits(service: Service) -> dict[str, int]:

@@ -18,16 +18,9 @@ TYPES = {
 }
 """Media types by file name suffix. Files with other suffixes are not served."""
 
-POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ]
+POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Only the page's own files are loaded and run, no site can frame the page, and no text can become HTML."""
 

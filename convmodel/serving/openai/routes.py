@@ -78,12 +78,7 @@ class ChatCompletion:
         self._service = service
         self._jobs = jobs
         self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        self._head: dict[str, Any] = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": service.model,
-        }
+        self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": service.model}
 
     def cancel(self) -> None:
         """Cancel all choices."""
@@ -93,13 +88,16 @@ class ChatCompletion:
     async def result(self) -> Completion:
         """Wait for all choices and return the response body."""
         replies = [await job.result() for job in self._jobs]
-        return Completion(
-            id=self._head["id"],
-            created=self._head["created"],
-            model=self._service.model,
-            choices=[_choice(index, reply) for index, reply in enumerate(replies)],
-            usage=build_usage(replies),
-        )
+        choices = [
+            Choice(
+                index=index,
+                message=ChoiceMessage(content=reply.text),
+                finish_reason=convert_finish_reason(reply),
+                convmodel=build_extras(reply),
+            )
+            for index, reply in enumerate(replies)
+        ]
+        return Completion.model_validate({**self._head, "choices": choices, "usage": build_usage(replies)})
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded chunks of the stream."""
@@ -116,7 +114,7 @@ class ChatCompletion:
                         yield self._chunk(index, {}, item)
             if self._include_usage:
                 usage = build_usage(replies[index] for index in sorted(replies))
-                yield encode_data({**self._head, "choices": [], "usage": usage.model_dump()})
+                yield self._encode([], usage.model_dump())
             yield DONE
         except APIError as error:
             self._service.metrics.count_error(error.code or "other")
@@ -129,17 +127,11 @@ class ChatCompletion:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         if reply is not None:
             choice |= {"finish_reason": convert_finish_reason(reply), "convmodel": build_extras(reply).model_dump()}
-        chunk: dict[str, Any] = {**self._head, "choices": [choice]}
-        return encode_data({**chunk, "usage": None} if self._include_usage else chunk)
+        return self._encode([choice])
 
-
-def _choice(index: int, reply: CheckedReply) -> Choice:
-    return Choice(
-        index=index,
-        message=ChoiceMessage(content=reply.text),
-        finish_reason=convert_finish_reason(reply),
-        convmodel=build_extras(reply),
-    )
+    def _encode(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
 
 
 async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:

@@ -1,6 +1,7 @@
 """`GET /about`, `/health`, `/ready` and `/metrics`: description, liveness, readiness and Prometheus metrics."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any, Literal
 
@@ -60,7 +61,6 @@ async def about(service: TheService) -> Response:
     """Return the model, its abilities, its presets, all options with their allowed values, and the limits."""
     talker = service.talker
     talker_options = {} if talker is None else dict(talker.options)
-    presets = {name: dict(options) for name, options in service.presets.items()}
     body = AboutBody(
         title=service.title,
         model=service.model,
@@ -71,7 +71,7 @@ async def about(service: TheService) -> Response:
         candidates=service.searches,
         conversations=service.store is not None,
         preset=service.preset,
-        presets=presets,
+        presets={name: dict(options) for name, options in service.presets.items()},
         options={**talker_options, **resolve_options(service, None, None)},
         option_help=describe_options(service),
         limits=LimitsBody.model_validate(service.settings),
@@ -83,17 +83,12 @@ async def about(service: TheService) -> Response:
 
 def describe_options(service: Service) -> dict[str, str]:
     """Return the description of each option that the server supports."""
-    unsupported = set() if service.settings.beams else {"num_beams"}
-    talker = service.talker
     descriptions: dict[str, str] = {}
     for name, field in Options.model_fields.items():
-        if name in unsupported or talker is None:
-            continue
-        try:
-            talker.check_options({name: None})
-        except ValueError:
-            continue
-        descriptions[name] = field.description or ""
+        if service.talker is not None and (name != "num_beams" or service.settings.beams):
+            with contextlib.suppress(ValueError):
+                service.talker.check_options({name: None})
+                descriptions[name] = field.description or ""
     return descriptions
 
 

@@ -56,6 +56,9 @@ class Policy:
         say: reply to a blocked input, and replacement of a blocked output; not checked itself.
         store: storage of blocked texts. The model never sees a blocked exchange again, whatever is stored.
 
+    Raises:
+        ValueError: if there is neither a word list nor a classifier, no side is checked, or `say` is blank.
+
     Example:
         >>> policy = Policy(words=WordList(["rain"]))
         >>> policy.check_input(["It rains.", "I like the RAIN."])

@@ -154,15 +154,12 @@ def _ranges(codes: Iterable[tuple[int, int]]) -> str:
     return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in codes)
 
 
-def _is_mark(code: int) -> bool:
-    return unicodedata.category(chr(code)).startswith("M")
-
-
 @cache
 def _piece() -> "re.Pattern[str]":
     """Return a pattern for a word of a script with spaces, or for any other character, including the marks on it."""
     unspaced = _ranges(UNSPACED)
-    marks = "".join(re.escape(chr(code)) for code in range(LAST + 1) if _is_mark(code))
+    characters = map(chr, range(LAST + 1))
+    marks = "".join(re.escape(char) for char in characters if unicodedata.category(char).startswith("M"))
     return re.compile(f"(?:(?![{unspaced}_])[\\w{marks}])+|.[{marks}]*", re.DOTALL)
 
 
