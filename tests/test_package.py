@@ -166,10 +166,6 @@ UNMIRRORED = {
     "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
     "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
     "generation/sampler.py": "tests/generation/test_engine.py, through requests",
-    "reports/evaluation/document_metrics.py": "evaluation/test_document_generation.py, whose fixtures it shares",
-    "reports/evaluation/common_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
-    "reports/evaluation/reply_generation.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
-    "reports/evaluation/reply_metrics.py": "tests/reports/evaluation/test_evaluate.py, on whole reports",
     "serving/settings.py": "tests/serving/test_server.py and test_limits.py; a dataclass",
 }
 """Modules of more than 30 lines without a test file of their path, each with the reason."""

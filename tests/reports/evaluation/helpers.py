@@ -23,6 +23,8 @@ from tests.models.documents import RUSSIAN, make
 OPTIONS = EvaluationOptions(decoding={"max_new_tokens": 6}, resamples=200)
 """Quick ones."""
 
+DOCUMENT_OPTIONS = EvaluationOptions(prompt_words=4, resamples=100, decoding={"max_new_tokens": 12})
+
 
 def small_model(*, scale: float = 0.5, seed: int = 0, vocab_size: int = 320) -> ConversationModel:
     """A GPT-2 of 64 positions, whose weights are random; at a scale of 0 it finds every token equally likely."""

@@ -20,7 +20,7 @@ def shown(evaluated: Evaluation, cards: list[Card]) -> str:
     )
 
 
-def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
+def test_the_page_is_self_contained(evaluated: Evaluation) -> None:
     text = render(
         evaluated.report,
         None,
@@ -37,7 +37,7 @@ def test_a_page_needs_nothing_from_elsewhere(evaluated: Evaluation) -> None:
         assert metric.name in " ".join(tags.texts)
 
 
-def test_no_text_becomes_markup(evaluated: Evaluation) -> None:
+def test_texts_never_become_markup(evaluated: Evaluation) -> None:
     report = replace(evaluated.report, model=dict(evaluated.report.model) | {"source": EVIL}, notes=[EVIL])
     card = Card([EVIL] * 9, {"gold": EVIL, "model": ""}, [EVIL], {EVIL: EVIL})
     text = render(report, None, histograms=[HISTOGRAM], ranked_cards=[card], card_headings=(EVIL, EVIL))
@@ -46,16 +46,16 @@ def test_no_text_becomes_markup(evaluated: Evaluation) -> None:
     assert "(nothing)" in tags.texts and "3 earlier turns" in tags.texts
 
 
-def test_the_best_are_on_one_side_and_the_worst_on_the_other_and_nobody_on_both(evaluated: Evaluation) -> None:
+def test_best_and_worst_examples_do_not_overlap(evaluated: Evaluation) -> None:
     for count in (0, 1, 2, 5, 100):
-        cards = [Card(["Hello"], {"model": f"reply {place}!"}) for place in range(count)]
+        cards = [Card(["Hello"], {"model": f"reply {index}!"}) for index in range(count)]
         best, worst = shown(evaluated, cards).split("Least like the gold reply")
-        found = [[int(n) for n in re.findall(r"reply (\d+)!", side)] for side in (best, worst)]
-        assert found[0] == list(range(min(MAX_CARDS, (count + 1) // 2)))
-        assert found[1] == list(range(count))[::-1][: min(MAX_CARDS, count // 2)]
+        shown_indices = [[int(n) for n in re.findall(r"reply (\d+)!", side)] for side in (best, worst)]
+        assert shown_indices[0] == list(range(min(MAX_CARDS, (count + 1) // 2)))
+        assert shown_indices[1] == list(range(count))[::-1][: min(MAX_CARDS, count // 2)]
 
 
-def test_numbers_are_written_with_the_digits_that_say_something() -> None:
+def test_numbers_have_their_significant_digits() -> None:
     assert [number(value) for value in (0.1234, 12.345, 123.45, 12345.6, 1234567.0, 0.0)] == [
         *("0.123", "12.35", "123.5", "12,346", "1.2e+06", "0.000")
     ]
