@@ -16,7 +16,7 @@ from convmodel.models.selection.prefix_sharing import can_share, shared_states
 from convmodel.models.selection.scoring import Pooling, pool
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
-Pool = Sequence[Sequence[int]]
+PoolIds = Sequence[Sequence[int]]
 """The token ids of the candidates of one context."""
 
 COMPARED_SCALE = 20.0
@@ -112,7 +112,7 @@ class CrossEncoder(EncoderSelector):
         return self.pooling == "last" and not self.network.compare_pooled and can_share(self.encoder.hf_model)
 
     def score_rows(
-        self, contexts: Sequence[EncoderInput], candidates: Sequence[Pool], *, recompute: bool = False
+        self, contexts: Sequence[EncoderInput], candidates: Sequence[PoolIds], *, recompute: bool = False
     ) -> Tensor:
         """Return (B, C) scores, with gradients, of the ids of C candidates for each of B contexts of `context_row`.
 

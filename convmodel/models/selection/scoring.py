@@ -8,6 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+Pooling = Literal["first", "mean", "last"]
+"""The tokens that a text's vector comes from."""
+
 PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
 
@@ -89,10 +92,6 @@ def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
         return (products.softmax(-1) * products).sum(-1)
     weights = products.masked_fill(~mask[:, None], -torch.inf).softmax(-1)
     return (weights * products.masked_fill(~mask[:, None], 0)).sum(-1)
-
-
-Pooling = Literal["first", "mean", "last"]
-"""The tokens that a text's vector comes from."""
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:

@@ -64,7 +64,12 @@ class Selector(ABC):
 
     @abstractmethod
     def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
-        """Return the (B, C) float32 scores on the CPU of C candidates for each of B contexts; higher is better.
+        """Return the (B, C) float32 scores, on the CPU, of C candidates for each of B contexts; higher is better.
+
+        Args:
+            contexts: B contexts, each the turns so far, oldest first.
+            candidates: C texts for all contexts, or B pools of C texts each.
+            personas: for each context, sentences about the speaker who replies.
 
         Raises:
             TypeError, ValueError: for a text that is missing, empty or not a string, or pools of different sizes.

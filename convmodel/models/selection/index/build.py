@@ -79,7 +79,7 @@ def build_index(
         current = storage.read_state(path) if (path / storage.INDEX).is_file() else None
         if current != (before if before.count else None):
             raise ValueError(f"{path}: another process changed this index just now; run the command again")
-        known = storage.known_texts(path, before)
+        known = storage.known_texts(before, path)
         added, repeated, key = _write_texts(path, before, known, chain(first, remaining), batch=batch)
         resumed = 0
         width = before.width
@@ -108,7 +108,7 @@ def remove_candidates(
         state = storage.read_state(path)
         check_model(path, state, selector)
         removed = set(storage.removed_numbers(state, path).tolist())
-        known = storage.known_texts(path, state)
+        known = storage.known_texts(state, path)
         chosen = set()
         for number in numbers:
             if number in removed:

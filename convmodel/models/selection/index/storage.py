@@ -124,7 +124,7 @@ def digest_text(text: str) -> bytes:
     return hashlib.blake2b(text.strip().encode(), digest_size=DIGEST.itemsize).digest()
 
 
-def known_texts(folder: Path, state: IndexManifest) -> dict[bytes, int]:
+def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
     """Return the numbers of the candidates that are not removed, by the digests of their texts."""
     digests = memory_map(folder / DIGESTS, DIGEST, (state.count,)).tobytes()
     numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
