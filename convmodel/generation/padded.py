@@ -28,7 +28,7 @@ class ModelInput:
     token_type_ids: list[int] | None
 
 
-def _pad(rows: Sequence[Sequence[int]], fill: int, device: torch.device, *, left: bool = False) -> Tensor:
+def pad(rows: Sequence[Sequence[int]], fill: int, device: torch.device, *, left: bool = False) -> Tensor:
     """Stack B rows into a (B, T) tensor, padded on the right or on the left."""
     longest = max(map(len, rows))
     padding = [[fill] * (longest - len(row)) for row in rows]
@@ -55,7 +55,7 @@ def generate_rows(
         config: complete configuration, with `eos_token_id` (a list) and `pad_token_id`.
         options: further arguments of transformers' `generate`.
     """
-    stack = partial(_pad, device=model.device, left=True)  # generated tokens follow the last token directly
+    stack = partial(pad, device=model.device, left=True)  # generated tokens follow the last token directly
     inputs = {
         "input_ids": stack([row.input_ids for row in rows], config.pad_token_id),
         "attention_mask": stack([[1] * len(row.input_ids) for row in rows], 0),
@@ -131,9 +131,9 @@ def score_rows(
         reply_lengths: (B,) number of the last tokens of each row that are scored.
         pad_token_id: padding of shorter rows on the right, where causal attention never sees it.
     """
-    ids = _pad([row.input_ids for row in rows], pad_token_id, model.device)
+    ids = pad([row.input_ids for row in rows], pad_token_id, model.device)
     types = _types(rows)
-    stacked = None if types is None else _pad(types, 0, model.device)
+    stacked = None if types is None else pad(types, 0, model.device)
     hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
     scores = []
     for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):

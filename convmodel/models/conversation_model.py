@@ -27,11 +27,10 @@ from convmodel.tokens.session import Session
 
 @dataclass(frozen=True)
 class ConversationModelOutput:
-    """Generated replies to a context.
+    """Generated replies to the turns of a context.
 
     Args:
         responses: one text for each returned sequence, without separators.
-        context: the turns that the responses reply to.
         turns_dropped: number of oldest turns that did not fit into the model's window.
         scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
             without duplicates.
@@ -63,11 +62,8 @@ class ConversationModelScores:
 class ReplyInputs:
     """A context that is laid out and ready for generation.
 
-    Args:
-        context, persona: the turns so far, and sentences about the speaker who replies.
-        job: the generation job of the replies.
-        turns_dropped, tokens_dropped: number of the oldest turns that did not fit into the window, and of the tokens of
-            these turns or cut from the newest turn.
+    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
+    the tokens of these turns or cut from the newest turn.
     """
 
     context: list[str]
@@ -81,8 +77,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     """A GPT-2 that replies to conversations.
 
     Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer that encodes and lays out turns.
+        hf_model, tokenizer: see `LanguageModel`.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -95,7 +90,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_extra_config`; a conversation model has no arguments of its own."""
+        """Return no arguments: a conversation model has none of its own; see `LanguageModel.read_extra_config`."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
@@ -154,13 +149,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         """
         if isinstance(contexts, str):
             raise TypeError(f"contexts is the text {contexts[:40]!r}; give a list of contexts, each a list of turns")
-        count = len(contexts)
-        rows = zip(
-            contexts,
-            one_per_row("personas", personas, "contexts", count, ()),
-            one_per_row("seeds", seeds, "contexts", count, None),
-            strict=True,
-        )
+        personas = one_per_row("personas", personas, "contexts", len(contexts), ())
+        rows = zip(contexts, personas, one_per_row("seeds", seeds, "contexts", len(contexts), None), strict=True)
         decoding = self.decoding(**options)
         scored = scorer == "likelihood"
         inputs = [self.prepare(turns, persona, decoding, seed=seed, scored=scored) for turns, persona, seed in rows]
@@ -261,6 +251,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
         reply_type = base.token_type_ids[-1]
+        lengths = [len(ids) + 1 for ids in replies]
         rows = [
             ModelInput(
                 [*base.input_ids, *place_separators([ids], sep, leading=False)],
@@ -268,7 +259,6 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             )
             for ids in replies
         ]
-        lengths = [len(ids) + 1 for ids in replies]
         summed: list[float] = []
         with eval_mode(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):

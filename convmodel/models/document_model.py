@@ -16,12 +16,7 @@ from convmodel.generation.options import DecodingConfig, WindowBudget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.generation.penalties import NO_REPEAT, SELF_REPETITION
 from convmodel.models.card import DOCUMENTS
-from convmodel.models.document_inputs import (
-    DocumentInputs,
-    DocumentModelOutput,
-    DocumentModelScores,
-    describe_lack_of_room,
-)
+from convmodel.models.document_inputs import DocumentInputs, DocumentModelOutput, DocumentModelScores, no_room
 from convmodel.models.folder import DOCUMENT_FILE, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, make_job, write
@@ -47,16 +42,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "careful": {"do_sample": True, "temperature": 0.6, "top_k": 50, "top_p": 0.85, NO_REPEAT: 6},
     "lively": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.97, "min_p": 0.02},
 }
-"""Named sets of decoding options: `model.generate(prompt, **PRESETS["lively"])`. For the reasons see docs/documents.md.
-"""
+"""Named sets of decoding options, as in `model.generate(prompt, **PRESETS["lively"])`; see docs/documents.md."""
 
 
 class DocumentModel(LanguageModel[DocumentTokenizer]):
     """A GPT-2 that continues documents.
 
     Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer that encodes and lays out documents.
+        hf_model, tokenizer: see `LanguageModel`.
         max_meta_length: largest length of a meta in tokens; by default 64, but no more than a quarter of the window.
         max_body_length: largest number of body tokens in one window during training; None is what fits the window.
 
@@ -81,9 +74,9 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         max_body_length: int | None = None,
     ) -> None:
         window = int(hf_model.config.n_positions)
-        self._max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
-        self._max_body_length = max_body_length
-        if not 0 <= self._max_meta_length <= window - 4:
+        self.max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
+        self.max_body_length = max_body_length
+        if not 0 <= self.max_meta_length <= window - 4:
             raise ValueError(
                 f"max_meta_length={max_meta_length}, but meta and text share a window of {window} tokens; allowed are "
                 f"0 to {window - 4}"
@@ -92,16 +85,6 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for what fits")
         super().__init__(hf_model, tokenizer)
         setattr(self.generation_config, SELF_REPETITION, None)  # may be saved by a conversation model
-
-    @property
-    def max_meta_length(self) -> int:
-        """The largest length of a meta in tokens."""
-        return self._max_meta_length
-
-    @property
-    def max_body_length(self) -> int | None:
-        """The largest number of body tokens in one window during training; None is what fits the window."""
-        return self._max_body_length
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
@@ -116,16 +99,12 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     @property
     def _window_budget(self) -> WindowBudget:
         window = self.n_positions
-        max_body = window if self._max_body_length is None else self._max_body_length
-        default = max(1, min(MAX_NEW_TOKENS, min(window - 2 - self._max_meta_length, max_body) // 2))
+        max_body = window if self.max_body_length is None else self.max_body_length
+        default = max(1, min(MAX_NEW_TOKENS, min(window - 2 - self.max_meta_length, max_body) // 2))
         return WindowBudget(window, 2, default_new_tokens=default, max_new_tokens=min(window - 2, max_body))
 
     def decoding(self, **options: Any) -> DecodingConfig:
-        """See `LanguageModel.decoding`.
-
-        Raises:
-            TypeError, ValueError: for unknown options, invalid values, or options that need turns.
-        """
+        """See `LanguageModel.decoding`; options that need turns are refused."""
         decoding = super().decoding(**options)
         if getattr(decoding.config, SELF_REPETITION, None):
             raise ValueError(
@@ -195,12 +174,12 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         prompt = check_prompt(prompt)
         meta = check_meta(meta)
         meta_ids, prompt_ids = tokenizer.encode_many([format_meta(meta), prompt])
-        kept = meta_ids[: self._max_meta_length]
+        kept = meta_ids[: self.max_meta_length]
         room = decoding.context_limit - 2 - len(kept)
-        if self._max_body_length is not None:
-            room = min(room, self._max_body_length - (decoding.config.max_new_tokens or 1))
+        if self.max_body_length is not None:
+            room = min(room, self.max_body_length - (decoding.config.max_new_tokens or 1))
         if room < min(1, len(prompt_ids)):
-            raise ValueError(describe_lack_of_room(decoding, len(kept), bool(prompt_ids), self._max_body_length))
+            raise ValueError(no_room(decoding, len(kept), bool(prompt_ids), self.max_body_length))
         encoding = tokenizer.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(meta_ids) - len(kept))
         row = ModelInput(encoding["input_ids"], None)
         scored = decoding.num_replies > 1
@@ -251,11 +230,11 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         `overlap` is the number of tokens that consecutive windows of a long body share; at most half of a window's room
         is used.
         """
-        room = min(self.n_positions - 2 - self._max_meta_length, self._max_body_length or self.n_positions)
+        room = min(self.n_positions - 2 - self.max_meta_length, self.max_body_length or self.n_positions)
         return DocumentLimits(
             max_length=self.n_positions,
-            max_meta_length=self._max_meta_length,
-            max_body_length=self._max_body_length,
+            max_meta_length=self.max_meta_length,
+            max_body_length=self.max_body_length,
             overlap=min(overlap, room // 2),
         )
 

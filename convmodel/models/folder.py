@@ -28,10 +28,6 @@ PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
     """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
 
-    Args:
-        name_or_path: a folder or a Hub name.
-        needs: the file that a model folder must contain.
-
     Raises:
         FileNotFoundError: when a path does not exist.
         ValueError: when a folder lacks `needs` or has no safetensors.
@@ -48,19 +44,23 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
 
 
 def local_folder(source: str) -> Path:
-    """Return the local folder of a source, downloaded from the Hub if necessary, without pickles.
-
-    Args:
-        source: a folder or Hub name, checked by `checked_source`.
+    """Return the local folder of a source that is checked, downloaded from the Hub if necessary, without pickles.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
     """
     if Path(source).is_dir():
         return Path(source)
-    try:
+    with _named_in_errors(source, OSError, ValueError):
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
-    except (OSError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def _named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors of the Hub inside the block into a FileNotFoundError that names the source."""
+    try:
+        yield
+    except errors as error:
         raise FileNotFoundError(
             f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
         ) from error
@@ -83,21 +83,14 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
 
 
 def load_config(source: str) -> GPT2Config:
-    """Return the configuration of a GPT-2.
-
-    Args:
-        source: a folder or Hub name, checked by `checked_source`.
+    """Return the configuration of the GPT-2 of a source that is checked.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
         ValueError: when the model is not a GPT-2.
     """
-    try:
+    with _named_in_errors(source, OSError):
         config = AutoConfig.from_pretrained(source)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
-        ) from error
     if not isinstance(config, GPT2Config):
         raise ValueError(f"{source}: holds a {config.model_type!r} model; a model that writes is a GPT-2")
     return config
@@ -128,12 +121,7 @@ def _describe_contents(names: list[str], needs: str) -> str:
 def check_replaceable(
     folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
 ) -> None:
-    """Check that replacing a folder would remove only an older version of its contents.
-
-    Args:
-        folder: the folder to be replaced; it need not exist.
-        what: a description of the contents, for the error message.
-        belongs: a predicate for names of files that may be removed.
+    """Check that replacing a folder, which need not exist, would remove only files whose names belong there.
 
     Raises:
         FileExistsError: when the folder is a file or contains other files.
@@ -172,13 +160,9 @@ def quiet_progress() -> Iterator[None]:
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of weights and of the other values that a model's outputs depend on.
+    """Return a digest of weights by name and of the other values, by their `repr`, that a model's outputs depend on.
 
     Half-precision weights are widened first, so that the digest does not depend on the type that they are stored in.
-
-    Args:
-        described: the other values; their `repr` must be complete.
-        weights: tensors by name.
     """
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):

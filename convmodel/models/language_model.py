@@ -28,16 +28,10 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A GPT-2 with its tokenizer.
-
-    Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer of the model's input.
-    """
+    """A GPT-2 with its tokenizer; its embeddings are resized if the tokenizer has more tokens than they have rows."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: ClassVar[CardText]
-    """The parts of the model card that are the same for all models of the class."""
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model = hf_model

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
+from convmodel.generation.padded import pad
 from convmodel.models.devices import best_device, release_openmp_threads, resolve_dtype
 from convmodel.models.folder import checked_source, quiet_progress
 from convmodel.tokens.text_tokenizer import TextEncoder
@@ -24,9 +25,6 @@ TOKENS_PER_BATCH = 4_096
 THRESHOLD = 0.5
 """Default probability from which a label flags a text."""
 
-Scores = dict[str, float]
-"""The probability of each label."""
-
 
 class TextClassifier:
     """Flags texts that probably have one of some labels; thread-safe.
@@ -36,8 +34,7 @@ class TextClassifier:
     are encoded as ordinary characters.
 
     Args:
-        network: a `...ForSequenceClassification` of transformers, in evaluation mode.
-        tokenizer: the model's tokenizer.
+        network, tokenizer: a `...ForSequenceClassification` of transformers, in evaluation mode, and its tokenizer.
         flags: the labels that flag a text; may be omitted if the model has a single label.
         threshold: the probability from which a label flags a text.
 
@@ -110,14 +107,13 @@ class TextClassifier:
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
         """Return the most probable flagging label of each text, or None for a text that is not flagged."""
-        results: list[str | None] = []
-        for scores in self.scores(texts):
-            label = max(self._flags, key=scores.__getitem__)
-            results.append(label if scores[label] >= self._threshold else None)
-        return results
+        scores = self.scores(texts)
+        labels = [max(self._flags, key=of_text.__getitem__) for of_text in scores]
+        pairs = zip(labels, scores, strict=True)
+        return [label if of_text[label] >= self._threshold else None for label, of_text in pairs]
 
     @torch.inference_mode()
-    def scores(self, texts: Sequence[str]) -> list[Scores]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return the probability of each label for each text, the highest of its windows; 0 for a blank text.
 
         Raises:
@@ -157,12 +153,10 @@ class TextClassifier:
 
     def _probabilities(self, rows: Sequence[list[int]]) -> Tensor:
         """Return (B, labels) probabilities for B rows of ids."""
-        longest = max(map(len, rows))
-        pad = getattr(self._config, "pad_token_id", None) or 0
         device = next(self._network.parameters()).device
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        logits = self._network(input_ids=ids, attention_mask=mask).logits.float().cpu()
+        ids = pad(rows, getattr(self._config, "pad_token_id", None) or 0, device)
+        logits = self._network(input_ids=ids, attention_mask=pad([[1] * len(row) for row in rows], 0, device)).logits
+        logits = logits.float().cpu()
         probabilities = cast(Tensor, logits.sigmoid() if self._independent else logits.softmax(-1))
         if probabilities.isnan().any():
             raise RuntimeError("the classifier computed NaN; load it in float32")
@@ -215,11 +209,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tup
 
 
 def _window_size(network: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the size of the model's window in tokens.
-
-    Raises:
-        ValueError: when it is too small to read a text.
-    """
+    """Return the size of the model's window in tokens; a ValueError if it is too small to read a text."""
     limits = [WINDOW, tokenizer.model_max_length]
     positions = getattr(cast(Any, network).config, "max_position_embeddings", None)
     if positions:

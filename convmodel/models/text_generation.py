@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer
@@ -112,14 +113,9 @@ class StreamingDetokenizer:
 
 @dataclass(frozen=True, slots=True)
 class GenerationJob:
-    """One input with the requests for the texts to be generated from it.
+    """One laid-out input, with a request and a detokenizer for each of the texts to be generated from it.
 
-    Args:
-        row: the laid-out input.
-        decoding: the decoding configuration.
-        seed: the seed with which the same row gives the same texts; None if nothing is sampled.
-        requests: one request for each text.
-        streams: the detokenizer of each text.
+    With the same `seed` the same row gives the same texts; it is None if nothing is sampled.
     """
 
     row: ModelInput
@@ -131,12 +127,10 @@ class GenerationJob:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedText:
-    """A generated text.
+    """A generated text without separators, cut before a stop string.
 
     Args:
-        text: the text, without separators, and cut before a stop string.
         ids: the generated token ids, without the final separator.
-        finish: why the text ended.
         per_token: log-likelihood per token under the model itself, including the final separator, in nats; None if it
             was not requested.
     """
@@ -162,13 +156,10 @@ def make_job(
     """Create a job with a request for each text to be generated from a row.
 
     Args:
-        tokenizer: the model's tokenizer.
         row: the laid-out input.
-        decoding: the decoding configuration of the texts.
         seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
-        scored: whether to compute the likelihoods of the texts.
         sink: a function called with the next characters of the first text as they become final.
-        history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
+        scored, history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
 
     Raises:
         ValueError: for a seed out of range.
@@ -179,14 +170,17 @@ def make_job(
         seed = int(torch.randint(SEEDS - 1, (1,)))
     elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ValueError(f"seed={seed!r}; allowed are whole numbers from 0 to 2**63 - 1")
-    streams = [_stream(tokenizer, decoding, prefix_ids) for _ in range(decoding.num_replies)]
+    streams = [
+        StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
+        for _ in range(decoding.num_replies)
+    ]
     requests = [
         GenerationRequest(
             row.input_ids,
             row.token_type_ids,
             decoding.config,
             seed=None if seed is None else derive_seed(seed, index),
-            stop=_StopOnString(stream, None if index else sink) if decoding.stop_strings or sink else None,
+            stop=partial(_feed, stream, None if index else sink) if decoding.stop_strings or sink else None,
             scored=scored,
             history_ids=history_ids,
             own_turn_ids=own_turn_ids,
@@ -197,18 +191,12 @@ def make_job(
     return GenerationJob(row, decoding, seed, requests, streams)
 
 
-@dataclass(frozen=True, slots=True)
-class _StopOnString:
-    """A stop condition that feeds tokens to a detokenizer and returns whether a stop string has appeared."""
-
-    stream: StreamingDetokenizer
-    sink: Callable[[str], None] | None
-
-    def __call__(self, token: int) -> bool:
-        piece = self.stream.feed(token)
-        if piece and self.sink is not None:
-            self.sink(piece)
-        return self.stream.stopped
+def _feed(stream: StreamingDetokenizer, sink: Callable[[str], None] | None, token: int) -> bool:
+    """Feed a token to a detokenizer, and return whether a stop string has appeared."""
+    piece = stream.feed(token)
+    if piece and sink is not None:
+        sink(piece)
+    return stream.stopped
 
 
 def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
@@ -216,29 +204,24 @@ def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[Ge
     texts = []
     for request, stream, state in zip(job.requests, job.streams, states, strict=True):
         assert state.finish is not None
-        for token in () if request.stop is not None else state.tokens:
-            stream.feed(token)
-        stream.finish()
-        likelihood = state.per_token if request.scored else None
-        finish = "stop" if stream.stopped else state.finish
-        texts.append(GeneratedText(stream.text, tuple(state.tokens), finish, likelihood))
+        per_token = state.per_token if request.scored else None
+        texts.append(_end(stream, state.tokens, state.finish, per_token, is_fed=request.stop is not None))
     return texts
 
 
-def _text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[int]) -> GeneratedText:
-    """Build a GeneratedText from token ids that transformers' `generate` produced, with the final separator removed."""
-    config = job.decoding.config
-    stream = _stream(tokenizer, job.decoding, job.requests[0].prefix_ids)
-    for token in ids:
+def _end(
+    stream: StreamingDetokenizer,
+    ids: Sequence[int],
+    finish: Finish,
+    per_token: float | None = None,
+    *,
+    is_fed: bool = False,
+) -> GeneratedText:
+    """Return the text of ids, which the detokenizer may have been fed already."""
+    for token in () if is_fed else ids:
         stream.feed(token)
     stream.finish()
-    limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
-    finish: Finish = "length" if len(ids) >= limit else "end"
-    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish)
-
-
-def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, prefix_ids: Sequence[int]) -> StreamingDetokenizer:
-    return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
+    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish, per_token)
 
 
 ROWS_PER_BATCH = 32
@@ -289,10 +272,12 @@ def _with_transformers(
         tokenizer=tokenizer.hf_tokenizer,
         is_cancelled=is_cancelled,
     )
-    return [
-        [_text_from_ids(tokenizer, job, text_ids) for text_ids in job_ids]
-        for job, job_ids in zip(jobs, ids, strict=True)
-    ]
+    results = []
+    for job, job_ids in zip(jobs, ids, strict=True):
+        limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
+        finishes: list[Finish] = ["length" if len(text_ids) >= limit else "end" for text_ids in job_ids]
+        results.append(list(map(_end, job.streams, job_ids, finishes)))
+    return results
 
 
 @contextlib.contextmanager

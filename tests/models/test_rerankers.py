@@ -33,7 +33,7 @@ class Table:
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
 
-def models() -> tuple[Table, Table]:
+def models() -> tuple[Any, Any]:
     forward = Table(
         {("Do you swim?", "I do."): -1.0, ("Do you swim?", "Yes."): -0.5, ("Do you swim?", "In lakes."): -2.0}
     )
