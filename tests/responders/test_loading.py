@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.cli import responder_options
+from convmodel.cli import options as cli_options
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
@@ -92,11 +92,11 @@ def test_nothing_and_too_much_are_refused() -> None:
 
 def opened_by(*arguments: str) -> LoadedModels:
     parser = ArgumentParser()
-    responder_options.add_responder_options(parser, preset="none")
-    responder_options.add_load_options(parser)
+    cli_options.add_responder_options(parser, preset="none")
+    cli_options.add_load_options(parser)
     options = parser.parse_args([*arguments, "--device", "cpu"])
-    with responder_options.open_all(options) as opened:
-        assert responder_options.title(options)
+    with cli_options.open_all(options) as opened:
+        assert cli_options.title(options)
         if opened.responder is not None:
             assert opened.responder.start(["Hello"]).result().text
         if opened.documents is not None:
@@ -137,12 +137,12 @@ def test_what_replies_and_what_writes_documents_are_opened_together(
 
 def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
     parser = ArgumentParser()
-    responder_options.add_responder_options(parser, preset="none")
-    responder_options.add_load_options(parser)
+    cli_options.add_responder_options(parser, preset="none")
+    cli_options.add_load_options(parser)
     sizes = ["--max_running", "2", "--max_waiting", "3", "--max_kept", "4", "--device", "cpu"]
     chosen = ["--selector", "selector", "--index", "index"]
     options = parser.parse_args(["--model", "model", "--documents", "writer", *chosen, *sizes])
-    with responder_options.open_all(options) as opened:
+    with cli_options.open_all(options) as opened:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
         for each in (opened.responder._writer, opened.documents):
             assert isinstance(each, Writer | DocumentWriter)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import print_choices
+from convmodel.cli.options import print_choices
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import print_choices
+from convmodel.cli.options import print_choices
 
 
 def _add_options(parser: ArgumentParser) -> None:

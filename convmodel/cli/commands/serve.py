@@ -9,18 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command, add_repeatable, number_parser
 from convmodel.cli.commands.chat import resolve_preset
-from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
-from convmodel.cli.responder_options import (
-    add_load_options,
-    add_responder_options,
-    open_all,
-    own_options,
-    print_choices,
-    title,
-    writer_name,
-)
 from convmodel.errors import require_extra
 from convmodel.serving.settings import LOOPBACK, Settings
 
@@ -52,9 +43,9 @@ OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser)
-    add_load_options(parser)
-    add_policy_options(parser)
+    cli_options.add_responder_options(parser)
+    cli_options.add_load_options(parser)
+    cli_options.add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
     server.add_argument(
         "--host",
@@ -120,20 +111,20 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.server import prepare_process, run
 
     prepare_process()
-    check_policy_options(options)
-    folder = writer_name(options) or options.selector or options.documents
-    with open_all(options) as opened:
+    cli_options.check_policy_options(options)
+    folder = cli_options.writer_name(options) or options.selector or options.documents
+    with cli_options.open_all(options) as opened:
         service = make_service(
             options,
             opened,
             model=options.name or Path(folder).resolve().name,
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
-            policy=open_policy(options, device=options.device),
+            policy=cli_options.open_policy(options, device=options.device),
             store=store,
             keep_for=options.keep_days,
         )
-        print_choices(options)
+        cli_options.print_choices(options)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
@@ -151,14 +142,15 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
     assert generator is not None
     preset = resolve_preset(options, generator.presets)
-    generator.check_options({**generator.presets.get(preset or "", {}), **own_options(options)})
+    names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
+    generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
     return Service(
         opened.responder,
         writer=opened.documents,
-        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # clients see names, not paths
+        title=" + ".join(names),
         persona=tuple(options.persona),
         preset=preset,
-        options=own_options(options),
+        options=cli_options.own_options(options),
         **others,
     )
 

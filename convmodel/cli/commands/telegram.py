@@ -6,10 +6,9 @@ from argparse import ArgumentParser, Namespace
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
+from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
 from convmodel.cli.commands import serve
-from convmodel.cli.policy_options import add_policy_options, check_policy_options, open_policy
-from convmodel.cli.responder_options import add_load_options, add_responder_options, open_all, print_choices
 from convmodel.errors import require_extra
 from convmodel.serving.settings import Settings
 
@@ -49,9 +48,9 @@ def _add_options(parser: ArgumentParser) -> None:
         type=serve.parse_days,
         help="without --url: delete conversations without changes for this many days (default: never)",
     )
-    add_responder_options(parser)
-    add_load_options(parser)
-    add_policy_options(parser)
+    cli_options.add_responder_options(parser)
+    cli_options.add_load_options(parser)
+    cli_options.add_policy_options(parser)
 
 
 def _run(options: Namespace) -> int:
@@ -91,15 +90,15 @@ def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitS
 
     prepare_process()
     settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
-    check_policy_options(options)
-    opened = stack.enter_context(open_all(options))
-    policy = open_policy(options, device=options.device)
+    cli_options.check_policy_options(options)
+    opened = stack.enter_context(cli_options.open_all(options))
+    policy = cli_options.open_policy(options, device=options.device)
     service = serve.make_service(
         options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
     )
     if service.replies is None:
         raise ValueError("that model generates documents; the bot needs one that replies")
-    print_choices(options)
+    cli_options.print_choices(options)
     return service
 
 

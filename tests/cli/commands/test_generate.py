@@ -33,7 +33,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     def interrupted(options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"convmodel.cli.commands.{command[0]}.open_responder", interrupted)
+    monkeypatch.setattr("convmodel.cli.options.open_responder", interrupted)
     monkeypatch.setattr(sys, "stdin", Stdin(""))
     assert main(command) == 130
     assert "Traceback" not in capsys.readouterr().err

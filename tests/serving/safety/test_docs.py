@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.cli.policy_options import add_policy_options
+from convmodel.cli.options import add_policy_options
 from convmodel.serving.safety import WordList
 from convmodel.serving.safety.policy import SAY
 
