@@ -18,17 +18,16 @@ FRESH = 5.0
 RETRY_SECONDS = 1.0
 """Seconds after a failed read without another attempt, so that waiting requests do not each wait for a timeout."""
 
-Digests = Callable[[], Mapping[str, str]]
-"""Returns the owner of each key by the key's SHA-256 in hexadecimal; called from any thread."""
-
 
 class Keys:
-    """A cache of the API keys, which `digests` reads; None for a server without a store of keys. Thread-safe.
+    """A cache of the API keys. Thread-safe.
 
-    With `required`, requests without a key are rejected even if there are no keys at all.
+    Args:
+        digests: returns the owner of each key by the key's SHA-256 in hexadecimal; None without a store of keys.
+        required: whether to reject requests without a key even if there are no keys at all.
     """
 
-    def __init__(self, digests: Digests | None = None, *, required: bool = False) -> None:
+    def __init__(self, digests: Callable[[], Mapping[str, str]] | None = None, *, required: bool = False) -> None:
         self._read = digests
         self._required = required
         self._lock = threading.Lock()

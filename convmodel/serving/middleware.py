@@ -188,13 +188,9 @@ async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> byte
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives the body, which was read before, and then the messages after it."""
-    given = False
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return messages.pop() if messages else await receive()
 
     return receive_again

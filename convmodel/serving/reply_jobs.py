@@ -30,18 +30,13 @@ class ReplyRequest:
 
 @dataclass(frozen=True)
 class CheckedReply:
-    """A reply that passed the policy, or the policy's replacement for it.
-
-    Args:
-        reply: the reply with the candidates that may be shown; the only candidate of a blocked reply is the policy's
-            replacement text.
-        blocked: the reason for the replacement, if there is one.
-        withheld: the text of a blocked reply, which must not be shown.
-    """
+    """A reply with the candidates that the policy lets pass, or a reply whose only candidate is its replacement."""
 
     reply: Reply
     blocked: BlockReason | None = None
+    """The reason for the replacement, if there is one."""
     withheld: str | None = None
+    """The text of a blocked reply, which must not be shown."""
 
     @property
     def text(self) -> str:
@@ -150,14 +145,8 @@ class _CompletedSearch:
     """Handle of a search, which is over when it has started: it has no pieces, and nothing to cancel."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._candidates = candidates
+        self.result = lambda: candidates
+        self.cancel = lambda: None
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
-
-    def cancel(self) -> None:
-        """Do nothing."""
-
-    def result(self) -> Sequence[Candidate]:
-        """Return the candidates."""
-        return self._candidates

@@ -57,10 +57,7 @@ class Options(RequestModel):
     )
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=1000, description="0 (off) to 1000")
     no_repeat_context_ngram_size: int | None = Field(
-        None,
-        ge=0,
-        le=1000,
-        description="0 (off) to 1000: n-grams of this size in the context are not repeated",
+        None, ge=0, le=1000, description="0 (off) to 1000: n-grams of this size in the context are not repeated"
     )
     self_repetition_penalty: float | None = Field(
         None,
@@ -71,10 +68,7 @@ class Options(RequestModel):
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000, description="from 1 to the server's limit")
     min_new_tokens: int | None = Field(None, ge=0, le=1_000_000, description="from 0")
     num_return_sequences: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="from 1 to the server's limit: replies to generate; the best is returned",
+        None, ge=1, le=1_000_000, description="from 1 to the server's limit: replies to generate; the best is returned"
     )
     num_beams: int | None = Field(None, ge=1, le=64, description="1 to 64, where the server allows beams")
     stop_strings: str | list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None = Field(

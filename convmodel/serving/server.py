@@ -103,11 +103,7 @@ def _trim_memory(trim: Callable[[int], object]) -> None:
 
 
 def run(
-    service: Service,
-    bound: socket.socket,
-    *,
-    routers: Iterable[APIRouter] = (),
-    started: Callable[[str], None] = print,
+    service: Service, bound: socket.socket, *, routers: Iterable[APIRouter] = (), started: Callable[[str], None] = print
 ) -> int:
     """Answer requests until SIGINT or SIGTERM, then let running replies end within `grace` seconds.
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
 
@@ -48,7 +47,7 @@ class WebFile(NamedTuple):
     """A digest of the content."""
 
 
-def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
+def read_web_files() -> tuple[str, dict[str, WebFile]]:
     """Return a digest of all files together, and the files by name.
 
     `index.html` refers to the other files by addresses with the digest, so that a page always loads files of its own
@@ -71,31 +70,28 @@ def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
 def page_router() -> APIRouter:
     """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both are public: they hold no user data."""
     digest, files = read_web_files()
+    index = files.pop("index.html")
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
-        return _respond(request, files["index.html"], REVALIDATE)
+        return _respond(request, index, REVALIDATE)
 
     @router.api_route("/web/{name}", methods=["GET", "HEAD"])
     async def current_file(request: Request, name: str) -> Response:
-        return _respond(request, _find(files, name), REVALIDATE)
+        return _respond(request, files.get(name), REVALIDATE)
 
     @router.api_route("/web/{requested}/{name}", methods=["GET", "HEAD"])
     async def versioned_file(request: Request, requested: str, name: str) -> Response:
         # A page from before an update requests files by an old digest; it gets the current files.
-        return _respond(request, _find(files, name), IMMUTABLE if requested == digest else REVALIDATE)
+        return _respond(request, files.get(name), IMMUTABLE if requested == digest else REVALIDATE)
 
     return router
 
 
-def _find(files: Mapping[str, WebFile], name: str) -> WebFile:
-    if name not in files or name == "index.html":
+def _respond(request: Request, file: WebFile | None, cache_control: str) -> Response:
+    if file is None:
         raise HTTPException(404, "There is no such file.")
-    return files[name]
-
-
-def _respond(request: Request, file: WebFile, cache_control: str) -> Response:
     headers = {**HEADERS, "Cache-Control": cache_control, "ETag": file.etag}
     cached = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if file.etag in cached or "*" in cached:

@@ -131,9 +131,7 @@ class ChatRequest(UnsupportedFields):
         description="each line of a system or developer message, at any position, is a sentence of the persona; the "
         "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
         "joined with a newline.",
-        json_schema_extra={
-            "contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}},
-        },
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}}},
     )
     temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
     top_p: float | None = Field(None, gt=0, le=1)

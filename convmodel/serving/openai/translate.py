@@ -92,22 +92,17 @@ def _decoding_options(service: Service, body: ChatRequest, options: dict[str, An
             changes[name] = value
     if stops := _stops(body):
         changes["stop_strings"] = stops
-    limit = _token_limit(service, body)
-    return changes if limit is None else {**changes, "max_new_tokens": limit}
+    for name in ("max_tokens", "max_completion_tokens"):  # the lower one applies
+        limit = getattr(body, name)
+        if limit is not None:
+            if limit > service.settings.new_tokens:
+                raise _invalid(name, f"{name}={limit}; this server writes 1 to {service.settings.new_tokens} tokens")
+            changes["max_new_tokens"] = min(limit, changes.get("max_new_tokens", limit))
+    return changes
 
 
 def _stops(body: ChatRequest) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
-
-
-def _token_limit(service: Service, body: ChatRequest) -> int | None:
-    """Return the maximum tokens of a reply, the lower one if both fields are set; None if neither is."""
-    values = [(name, getattr(body, name)) for name in ("max_tokens", "max_completion_tokens")]
-    limits = [(name, value) for name, value in values if value is not None]
-    for name, value in limits:
-        if value > service.settings.new_tokens:
-            raise _invalid(name, f"{name}={value}; this server writes 1 to {service.settings.new_tokens} tokens")
-    return min((value for _, value in limits), default=None)
 
 
 def convert_finish_reason(reply: CheckedReply) -> FinishReason:
