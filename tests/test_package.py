@@ -161,8 +161,6 @@ def test_no_docstring_has_a_phrase_of_the_house() -> None:
 UNMIRRORED = {
     "__main__.py": "tests/test_package.py runs the whole commands",
     "trainer.py": "tests/test_package.py runs the whole commands",
-    "cli/commands/inspect.py": "tests/reports/inspection/test_command.py runs the command",
-    "cli/commands/mine.py": "tests/models/selection/test_hard_negatives.py runs the command",
     "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
     "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
     "generation/sampler.py": "tests/generation/test_engine.py, through requests",

@@ -4,7 +4,7 @@ import pytest
 
 from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.scripts import HIDDEN, OTHER, CharacterClasses, script_of
-from tests.reports.inspection.conftest import Inspect, Write, found
+from tests.reports.inspection.helpers import Inspect, Write, findings_of
 
 
 def test_each_conversation_counts_for_its_main_script(write: Write, inspect: Inspect) -> None:
@@ -12,7 +12,7 @@ def test_each_conversation_counts_for_its_main_script(write: Write, inspect: Ins
     path = write("a", [[f"{a} {n}", b] for n, (a, b) in enumerate(lines)])
     inspection = inspect(path)
     assert dict(inspection.files[0].scripts) == {"Latin": 200, "Japanese": 1, "Han": 1, "Cyrillic": 1, "no letters": 1}
-    [finding] = found(inspection, "odd_script")
+    [finding] = findings_of(inspection, "odd_script")
     assert (finding.count, [example.location for example in finding.examples]) == (
         3,
         [f"{path}:{n}" for n in (201, 202, 203)],

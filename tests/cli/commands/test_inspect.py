@@ -1,4 +1,4 @@
-"""python -m convmodel inspect: what is printed, the page, and the exit status."""
+"""The command `inspect`: its output, its exit status and its errors."""
 
 import re
 import sys
@@ -8,31 +8,36 @@ import pytest
 
 from convmodel.__main__ import main
 from tests.conftest import MakeModel
-from tests.reports.inspection.conftest import Write
+from tests.reports.inspection.helpers import write_lines
 from tests.test_package import ROOT
 
 
-def test_it_says_what_there_is_and_that_nothing_is_wrong(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write("data.jsonl", [["Hello", "Hi there"], ["What is new?", "Nothing much", "Oh"]])
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # however long the paths are, no line is broken
+
+
+def test_counts_are_printed_and_nothing_is_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_lines(tmp_path / "data.jsonl", [["Hello", "Hi there"], ["What is new?", "Nothing much", "Oh"]])
     assert main(["inspect", path, "--strict"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^conversations +2$", out, re.MULTILINE) and re.search(r"^turns +5$", out, re.MULTILINE)
     assert "Latin 100%" in out and out.endswith("Nothing to remark.\n")
 
 
-@pytest.mark.parametrize(("said", "strict", "status"), [("\ufffd", True, 1), ("\ufffd", False, 0), ("&amp;", True, 0)])
-def test_strict_fails_because_of_problems_alone(
-    said: str, strict: bool, status: int, write: Write, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("text", "strict", "status"), [("\ufffd", True, 1), ("\ufffd", False, 0), ("&amp;", True, 0)])
+def test_strict_fails_for_problems_but_not_for_remarks(
+    text: str, strict: bool, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write("data.jsonl", [["Hello", "Hi"], ["So", f"and {said} so"]])
+    path = write_lines(tmp_path / "data.jsonl", [["Hello", "Hi"], ["So", f"and {text} so"]])
     assert main(["inspect", path, *["--strict"] * strict]) == status
     out = capsys.readouterr().out
-    assert f"{path}:2 turn 2: and {said} so" in out
-    assert ("1 kind of problem, 0 remarks." in out) == (said == "\ufffd")
+    assert f"{path}:2 turn 2: and {text} so" in out
+    assert ("1 kind of problem, 0 remarks." in out) == (text == "\ufffd")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["missing"], "error: missing: there is no such file"),
         (["good", "--near", "2"], "error: near=2.0; allowed are 0.5"),
@@ -47,7 +52,11 @@ def test_strict_fails_because_of_problems_alone(
     ],
 )
 def test_an_error_is_one_line_and_status_2(
-    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
@@ -58,15 +67,15 @@ def test_an_error_is_one_line_and_status_2(
     with pytest.raises(SystemExit) as end:
         main(["inspect", *arguments])
     assert end.value.code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_model_gives_its_tokens_and_its_window(
-    write: Write, make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_model_determines_tokens_and_window(
+    make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = make_model(n_positions=32)
     model.save_pretrained(tmp_path / "model")
-    path = write("data.jsonl", [["Hello, how are you?", "I am fine. " * 20], ["a", "b"]])
+    path = write_lines(tmp_path / "data.jsonl", [["Hello, how are you?", "I am fine. " * 20], ["a", "b"]])
     assert main(["inspect", path, "--model", str(tmp_path / "model")]) == 0
     out = capsys.readouterr().out
     tokens = sum(
@@ -77,8 +86,8 @@ def test_a_model_gives_its_tokens_and_its_window(
     assert re.search(r"^longer than 32 +50.0%$", out, re.MULTILINE)
 
 
-def test_fix_and_strict_go_together(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write("data.jsonl", [["a", "b"], ["a", "b"]])
+def test_fix_and_strict_can_be_combined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_lines(tmp_path / "data.jsonl", [["a", "b"], ["a", "b"]])
     fixed = str(tmp_path / "fixed.jsonl")
     assert main(["inspect", path, "--strict", "--fix", fixed]) == 1
     assert f"{fixed}: 1 conversation of {path} written\n  1 dropped: repeated" in capsys.readouterr().out
@@ -86,14 +95,14 @@ def test_fix_and_strict_go_together(write: Write, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("library", ["rich", "ftfy", "matplotlib"])
-def test_without_its_libraries_it_says_how_to_get_them(
-    library: str, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_missing_libraries_are_reported_with_the_install_command(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("convmodel.reports.", f"{library}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SystemExit) as end:
-        main(["inspect", write("a", [["a", "b"]]), "--html", "page.html"])
+        main(["inspect", write_lines(tmp_path / "a", [["a", "b"]]), "--html", "page.html"])
     assert end.value.code == 2
     assert re.fullmatch(
         rf'error: inspect needs {library}[.a-z]*; pip install "convmodel\[inspect\]"\n', capsys.readouterr().err
