@@ -161,9 +161,6 @@ def test_no_docstring_has_a_phrase_of_the_house() -> None:
 UNMIRRORED = {
     "__main__.py": "tests/test_package.py runs the whole commands",
     "trainer.py": "tests/test_package.py runs the whole commands",
-    "generation/cpu.py": "tests/models/test_devices.py, with the other decisions",
-    "generation/cuda_graphs.py": "tests/generation/test_engine.py, through requests",
-    "generation/sampler.py": "tests/generation/test_engine.py, through requests",
     "serving/settings.py": "tests/serving/test_server.py and test_limits.py; a dataclass",
 }
 """Modules of more than 30 lines without a test file of their path, each with the reason."""

@@ -6,52 +6,28 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.penalties import (
-    FREQUENCY,
     LONGEST_RUN,
     NO_REPEAT,
-    OPTIONS,
-    PRESENCE,
     SELF_REPETITION,
     NGramBlocker,
     SelfRepetitionPenalty,
 )
 from convmodel.generation.request import GenerationRequest
-from convmodel.generation.sampler import SequenceSampler, sample
-
-END, WORDS = 7, 8
-
-
-def config(**options: Any) -> GenerationConfig:
-    whole = GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
-    for name in OPTIONS:
-        setattr(whole, name, options.get(name))
-    return whole
-
-
-def random_ids(source: random.Random, longest: int = 12, words: int = 4) -> list[int]:
-    return [source.randrange(words) for _ in range(source.randint(0, longest))]
-
-
-def ngrams(size: int, ids: Sequence[int]) -> set[tuple[int, ...]]:
-    return {tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)}
-
-
-def longest_run(said: Sequence[Sequence[int]], reply: Sequence[int], token: int) -> int:
-    """The longest m for which the last m of start and reply stand before the token in a sequence with its start."""
-    written = ["start", *reply]
-    best = 0
-    for ids in said:
-        whole = ["start", *ids]
-        for m in range(1, min(LONGEST_RUN, len(written)) + 1):
-            ending = [*written[-m:], token]
-            if any(whole[i : i + m + 1] == ending for i in range(len(whole) - m)):
-                best = max(best, m)
-    return best
-
+from tests.generation.penalty_oracles import (
+    END,
+    PENALTIES,
+    WORDS,
+    config,
+    longest_run,
+    ngrams,
+    penalized,
+    plainly_penalized,
+    random_ids,
+)
 
 # The counters
 
@@ -113,58 +89,6 @@ def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
     assert longest == LONGEST_RUN
 
 
-# The logits
-
-
-def sampler(how: GenerationConfig, context: Sequence[int] = (1,), **options: Any) -> SequenceSampler:
-    return SequenceSampler(GenerationRequest(context, None, how, **options), torch.device("cpu"))
-
-
-def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing() -> None:
-    source = random.Random(3)
-    penalized = ended = 0
-    for _ in range(60):
-        said = [[*random_ids(source, 8), END] for _ in range(3)]
-        penalty = source.choice([0.3, 1.0, 7.5])
-        decoder = sampler(config(**{SELF_REPETITION: penalty}), own_turn_ids=said)
-        reply: list[int] = []
-        for token in random_ids(source, 9):
-            logits = torch.randn(1, WORDS)
-            runs = torch.tensor([float(longest_run(said, reply, t)) for t in range(WORDS)])
-            ended += int(runs[END] > 0)
-            runs[END] = 0
-            assert torch.allclose(decoder.penalize(logits.clone()), logits - penalty * runs, atol=1e-6)
-            penalized += int(runs.sum() > 0)
-            decoder.append(token)
-            reply.append(token)
-    assert penalized > 50 and ended > 10
-
-
-def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_never_forbidden() -> None:
-    source = random.Random(4)
-    for _ in range(60):
-        turns = [[*random_ids(source), END] for _ in range(3)]
-        decoder = sampler(config(**{NO_REPEAT: 2}), history_ids=turns)
-        reply: list[int] = []
-        for token in random_ids(source, 9):
-            logits = torch.randn(1, WORDS)
-            seen = set().union(ngrams(2, reply), *(ngrams(2, turn) for turn in turns))
-            forbidden = [t for t in range(WORDS) if t != END and tuple([*reply, t][-2:]) in seen]
-            expected = logits.clone()
-            expected[0, forbidden] = -torch.inf
-            assert decoder.penalize(logits.clone()).equal(expected)
-            decoder.append(token)
-            reply.append(token)
-
-
-def test_where_everything_is_forbidden_the_reply_ends() -> None:
-    turns = [list(range(WORDS))]
-    for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
-        how = config(**{NO_REPEAT: 1}, **options)
-        decoders = [sampler(how, seed=0, history_ids=turns) for _ in range(2)]
-        assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
-
-
 # Whole replies
 
 
@@ -223,16 +147,6 @@ def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LM
 # What was written in this reply
 
 
-def plainly_penalized(logits: torch.Tensor, reply: Sequence[int], frequency: float, presence: float) -> torch.Tensor:
-    """OpenAI's formula, a token at a time."""
-    found = logits.clone()
-    for token in range(WORDS):
-        count = sum(1 for each in reply if each == token)
-        if token != END:
-            found[token] -= presence * (count > 0) + frequency * count
-    return found
-
-
 def plain_reply(network: GPT2LMHeadModel, context: Sequence[int], frequency: float, presence: float) -> list[int]:
     """A greedy reply, all of it read anew for each token."""
     reply: list[int] = []
@@ -245,31 +159,6 @@ def plain_reply(network: GPT2LMHeadModel, context: Sequence[int], frequency: flo
             break
         reply.append(token)
     return reply
-
-
-PENALTIES = [(2.0, 0.0), (0.0, 2.0), (0.7, 0.4), (-0.8, 0.0), (0.0, -2.0), (1.5, -1.0), (0.0, 0.0)]
-
-
-def penalized(frequency: float, presence: float, **options: Any) -> GenerationConfig:
-    return config(**{FREQUENCY: frequency, PRESENCE: presence}, **options)
-
-
-def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
-    source = random.Random(7)
-    decoders = [sampler(penalized(*how), [1, 2, 2]) for how in PENALTIES * 3]
-    replies: list[list[int]] = [[] for _ in decoders]
-    for _ in range(15):
-        logits = torch.randn(len(decoders), WORDS)
-        given = logits.clone()
-        how = zip(logits, replies, PENALTIES * 3, strict=True)
-        expected = [int(plainly_penalized(row, reply, *penalty).argmax()) for row, reply, penalty in how]
-        assert sample(decoders, logits) == expected and logits.equal(given)
-        for decoder, reply, token in zip(decoders, replies, expected, strict=True):
-            for taken in [source.randrange(WORDS)] * source.randint(0, 2):
-                decoder.append(taken)
-                reply.append(taken)
-            reply.append(token)
-    assert sum(reply.count(END) for reply in replies) > 10  # ends were taken, and lose nothing
 
 
 @pytest.mark.parametrize("frequency, presence", PENALTIES)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convmodel.generation.cpu import cpu_supports, has_vnni
+from convmodel.generation.cpu import cpu_supports
 from convmodel.models.devices import (
     auto_dtype,
     best_device,
@@ -56,17 +56,6 @@ def test_a_variable_decides_about_bfloat16_as_another_machine_would(monkeypatch:
         has_fast_bf16(CPU)
     monkeypatch.delenv("CONVMODEL_BF16")
     assert has_fast_bf16(CPU) == cpu_supports("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-
-
-def test_a_variable_takes_8_bit_products_away_and_gives_none_that_are_not_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CONVMODEL_VNNI", "0")
-    assert not has_vnni()
-    monkeypatch.setenv("CONVMODEL_VNNI", "1")
-    monkeypatch.setattr("convmodel.generation.cpu.cpu_supports", lambda *_: False)
-    with pytest.raises(ValueError, match="this CPU has no VNNI"):
-        has_vnni()
 
 
 def test_a_variable_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
