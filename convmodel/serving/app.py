@@ -18,9 +18,6 @@ from convmodel.serving.routes import documents, replies, status
 from convmodel.serving.service import Service
 from convmodel.serving.static_page import page_router
 
-ROUTERS = [status.router, conversations.router, replies.router, documents.router, openai.router]
-"""The routers of every server, beside the page's."""
-
 
 def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAPI:
     """Create the application.
@@ -31,7 +28,8 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     app = FastAPI(title="convmodel", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
     app.state.service = service
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
-    for router in (*ROUTERS, page_router(), *routers, openapi.router):
+    own = (status.router, conversations.router, replies.router, documents.router, openai.router, page_router())
+    for router in (*own, *routers, openapi.router):
         app.include_router(router)
     app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)

@@ -41,10 +41,7 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Read the keys again, unless the cache is fresh; raise APIError 503 if they cannot be read.
-
-        A revoked key must not continue to work.
-        """
+        """Read the keys unless they are fresh; raise APIError 503 if that fails: a revoked key must stop working."""
         with self._lock:
             if self._read is None or self.fresh:
                 return

@@ -29,13 +29,7 @@ class DocumentRequest:
 
 @dataclass(frozen=True)
 class CheckedDocuments:
-    """Documents with the policy's verdict.
-
-    Args:
-        output: the generated texts; None if the prompt was blocked.
-        shown: indices of the texts that may be shown.
-        blocked: the reason why texts are missing, if some are.
-    """
+    """Documents with the policy's verdict: no output if the prompt was blocked, else the indices of the shown texts."""
 
     output: "DocumentModelOutput | None"
     shown: Sequence[int] = ()

@@ -62,8 +62,7 @@ class JobRunner:
         Args:
             starts: start one request each, in a worker thread. They may raise RejectedBeforeStart.
             convert: makes a job's result of its request's, in the same thread.
-            owner: the owner of the API key.
-            user: the end user, where the owner distinguishes them.
+            owner, user: the owner of the API key, and the end user where the owner distinguishes them.
             pieces: whether the caller iterates over the jobs.
 
         Raises:
@@ -122,9 +121,8 @@ class JobRunner:
     def _start_error(self, error: Exception, *, expired: bool) -> Exception:
         """Convert an exception raised while a job was starting into the one that the client gets."""
         if isinstance(error, QueueFull):  # a responder with a limit of its own
-            return too_many_requests(
-                "the model has too much to do; try again later", code="queue_full", seconds=self.limit.retry_after()
-            )
+            message = "the model has too much to do; try again later"
+            return too_many_requests(message, code="queue_full", seconds=self.limit.retry_after())
         if isinstance(error, TypeError | ValueError):
             return APIError(400, str(error), code="invalid_value")
         return deadline_exceeded() if expired else self._map_error(error)

@@ -54,15 +54,13 @@ class ConcurrencyLimit:
                 raise APIError(400, f"{count} replies at once; {max_count} are allowed", param="n", code="too_much")
             for kind, holder, limit in limits:
                 if limit is not None and self._open_by[holder] + count > limit:
-                    raise too_many_requests(
-                        f"{self._open_by[holder]} replies of this {kind} are open; {limit} are allowed; wait for one",
-                        code=f"too_many_of_this_{kind}",
-                        seconds=self._mean_duration(),
+                    message = (
+                        f"{self._open_by[holder]} replies of this {kind} are open; {limit} are allowed; wait for one"
                     )
+                    raise too_many_requests(message, code=f"too_many_of_this_{kind}", seconds=self._mean_duration())
             if self.open + count > self._total:
-                raise too_many_requests(
-                    "the server has too much to do; try again later", code="queue_full", seconds=self.retry_after()
-                )
+                message = "the server has too much to do; try again later"
+                raise too_many_requests(message, code="queue_full", seconds=self.retry_after())
             self.open += count
             for _, holder, _ in limits:
                 self._open_by[holder] += count

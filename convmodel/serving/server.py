@@ -72,9 +72,8 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         bound.close()
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(
-            f"port {port} of {host} cannot be used: {str(reason).lower()}; give another one with --port"
-        ) from None
+        message = f"port {port} of {host} cannot be used: {str(reason).lower()}; give another one with --port"
+        raise ValueError(message) from None
     return bound
 
 

@@ -25,17 +25,15 @@ class Service:
     """The shared objects of a server for a responder, a document writer, or both.
 
     Args:
-        responder: generates or selects replies.
-        writer: writes documents.
+        responder, writer: the models; without a responder, `store` is ignored.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
-        settings: limits and switches.
-        keys: the API keys.
+        settings, keys: limits and switches; the API keys.
         policy: checks input and output; None allows everything.
         persona: used for requests without a persona.
         preset: used for requests without a preset; None means the model's own options.
         options: merged into the preset, below the options of a request.
-        store: stores conversations, and is closed with the service; ignored without a responder.
+        store: stores conversations, and is closed with the service.
         keep_for: age without a change after which a conversation is deleted; None keeps conversations for ever.
     """
 

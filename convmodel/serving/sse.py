@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -33,9 +33,9 @@ def encode_data(value: Any) -> bytes:
     return f"data: {dump(value)}\n\n".encode()
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(value: Any, status: int = 200) -> Response:
     """Return a response whose body is written by `dump`."""
-    return Response(dump(value), status, headers, "application/json")
+    return Response(dump(value), status, media_type="application/json")
 
 
 class EventStream(Response):

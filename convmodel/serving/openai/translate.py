@@ -128,10 +128,8 @@ def build_usage(replies: Iterable[CheckedReply]) -> Usage:
     inner = [reply.reply for reply in replies]
     read = inner[0].context_tokens
     written = sum(reply.reply_tokens for reply in inner)
-    cached = TokensDetails(cached_tokens=inner[0].cached_tokens)
-    return Usage(
-        prompt_tokens=read, completion_tokens=written, total_tokens=read + written, prompt_tokens_details=cached
-    )
+    counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return Usage(**counts, prompt_tokens_details=TokensDetails(cached_tokens=inner[0].cached_tokens))
 
 
 def _invalid(param: str, message: str) -> APIError:
