@@ -255,7 +255,7 @@ def loaded(*program: str) -> set[str]:
         ["import runpy", "sys.argv[1:] = ['--help']", "runpy.run_module('convmodel.trainer', run_name='__main__')"],
         ["from convmodel import Conversation, read_conversations, write_conversations"],
         ["from convmodel import Document, read_documents, write_documents"],
-        ["import convmodel.cli.chat.start, convmodel.cli.bulk.replies, convmodel.cli.bulk.runner"],
+        ["import convmodel.cli.chat.start, convmodel.cli.bulk.runner"],
         ["import convmodel.serving.safety, convmodel.responders.protocol"],
     ],
     ids=[

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import add_repeatable, number_parser, positive_int
-from convmodel.responders.option_values import parse_setting
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from convmodel.responders.typed_input import parse_setting
 from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy
 from convmodel.serving.safety.word_list import WordList
 

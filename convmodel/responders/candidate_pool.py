@@ -65,11 +65,9 @@ class JointPool:
         return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
 
     def text(self, number: int) -> str:
-        """Return the text of a candidate."""
         return self._texts[number]
 
     def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """Return the metadata of a candidate, if any."""
         return self._metadata[number] if self._metadata is not None else None
 
 

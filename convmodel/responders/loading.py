@@ -101,11 +101,8 @@ def open_responder(
         reranker: ranks all replies: "selector", "likelihood", or the folder of another selector. By default the
             selector if there is one, otherwise the likelihood.
         device: "cuda", "cpu", ...; by default an accelerator if there is one.
-        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which applies to the conversation model
-            only.
-        max_running: maximum number of texts generated at once.
-        max_waiting: maximum number of open requests beside the running ones; None for no limit.
-        max_kept: maximum number of conversations with cached keys and values; see `EngineWorker`.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
+        max_running, max_waiting, max_kept: see `EngineWorker`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.

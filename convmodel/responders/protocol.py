@@ -196,13 +196,10 @@ class DocumentGenerator(Generator, Protocol):
         Args:
             prompt: beginning of the document; may be empty.
             meta: metadata of the document: a string, a list, or an object of fields.
-            options: override `self.options`; names are those of transformers' `generate`.
-            seed: the same request with the same seed gives the same texts.
+            options, seed: as for `Responder.start`.
 
         Raises:
-            TypeError, ValueError: for an invalid prompt, meta or option.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
+            TypeError, ValueError, QueueFull, RuntimeError: as `Responder.start`.
         """
 
 

@@ -30,9 +30,7 @@ class SingleWorker:
     def submit(self, compute: Callable[[], Reply], future: ReplyFuture | None = None) -> ReplyFuture:
         """Queue a computation, whose reply is set in `future`, or in a new future if it is None.
 
-        Raises:
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
+        Raises QueueFull when too many requests wait, and RuntimeError after `close`.
         """
         future = future or ReplyFuture()
         with self._lock:

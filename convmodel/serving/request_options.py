@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convmodel.responders.option_values import preset_options
 from convmodel.responders.protocol import DocumentGenerator, Responder
+from convmodel.responders.typed_input import preset_options
 from convmodel.serving.errors import APIError
 from convmodel.serving.service import Service
 

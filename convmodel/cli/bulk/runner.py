@@ -22,14 +22,12 @@ _RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Result:
-    """Summary of a finished job.
+    """Summary of a finished job; lines without text count as failed, `nouns` name a text in singular and plural.
 
     Args:
         resumed: number of lines that an earlier run had written.
-        failed: number of lines written by this run that contain no text.
         seconds: duration of this run.
         input_summary: the reader's report on the input, for a person.
-        nouns: the name of an output text, in singular and plural.
     """
 
     lines: int

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convmodel.cli.chat.slash import COMMANDS, find_command
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.slash_commands import is_command
+from convmodel.responders.typed_input import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:

@@ -4,11 +4,10 @@ import math
 from collections.abc import Sequence
 
 from convmodel.cli.chat.screen import TextTable
-from convmodel.responders.option_values import show_value
 from convmodel.responders.protocol import Candidate, Reply
+from convmodel.responders.typed_input import show_value
 
 MIN_TEXT_COLUMNS = 20
-"""Minimum width of the column of candidate texts."""
 
 SEPARATOR = " · "
 

@@ -9,7 +9,7 @@ from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat, Mark
 from convmodel.cli.chat.stream import stream_reply
 from convmodel.responders.protocol import QueueFull
-from convmodel.responders.slash_commands import is_command, unescape
+from convmodel.responders.typed_input import is_command, unescape
 
 
 class ChatError(ValueError):

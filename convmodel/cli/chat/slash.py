@@ -7,8 +7,15 @@ from convmodel.cli.chat import files
 from convmodel.cli.chat.describe import candidate_table, explain
 from convmodel.cli.chat.screen import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.option_values import parse_value, show_value
-from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_command, parse_option, unknown_command
+from convmodel.responders.typed_input import (
+    NO_PERSONA,
+    edit_persona,
+    parse_command,
+    parse_option,
+    parse_value,
+    show_value,
+    unknown_command,
+)
 
 
 @dataclass(frozen=True)

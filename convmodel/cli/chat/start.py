@@ -59,8 +59,8 @@ def converse(
     load: str | None = None,
     note: str | None = None,
     **settings: Any,
-) -> int:
-    """Run a chat until the user leaves, the input ends, or the output is closed; return the exit status.
+) -> None:
+    """Run a chat until the user leaves, the input ends, or the output is closed.
 
     Args:
         title: names of the models, for the greeting.
@@ -89,4 +89,3 @@ def converse(
     except BrokenPipeError:
         # The reader is gone. Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

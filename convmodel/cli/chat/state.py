@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.data.conversation import Conversation, check_turns
-from convmodel.responders.option_values import preset_options
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
+from convmodel.responders.typed_input import preset_options
 
 _SEEDS = 1_000_000
 """Drawn seeds are below this limit, so that they are short enough to type."""

@@ -25,7 +25,7 @@ def _run(options: Namespace) -> int:
     screen = open_screen(quiet=options.quiet)  # report a missing library before loading a model
     try:
         with cli_options.open_responder(options) as responder:
-            status = converse(
+            converse(
                 responder,
                 screen,
                 title=cli_options.title(options),
@@ -38,7 +38,7 @@ def _run(options: Namespace) -> int:
             )
         if not options.quiet and not sys.stdin.isatty():
             cli_options.print_choices(options)  # a pipe has no greeting
-        return status
+        return 0
     except KeyboardInterrupt:
         return 130
 

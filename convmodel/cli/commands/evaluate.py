@@ -9,7 +9,7 @@ from typing import Any
 
 from convmodel.cli.command import Command
 from convmodel.cli.options import print_choices
-from convmodel.responders.option_values import parse_value
+from convmodel.responders.typed_input import parse_value
 
 TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 

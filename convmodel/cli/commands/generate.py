@@ -60,7 +60,7 @@ def _run(options: Namespace) -> int:
 
 
 def _reply(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.replies import ReplyJob
+    from convmodel.cli.bulk.job import ReplyJob
     from convmodel.cli.bulk.runner import run_job
 
     with cli_options.open_responder(options) as responder:
@@ -69,8 +69,7 @@ def _reply(options: Namespace) -> "Result":
 
 
 def _write_documents(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.documents import DocumentJob
-    from convmodel.cli.bulk.job import folder_digest
+    from convmodel.cli.bulk.job import DocumentJob, folder_digest
     from convmodel.cli.bulk.runner import run_job
     from convmodel.responders.writer import DocumentWriter
 
@@ -85,7 +84,7 @@ def _write_documents(options: Namespace) -> "Result":
 
 def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **names: str) -> dict[str, Any]:
     """Return the settings of a job of either kind; `names` are its `model` and `digest`."""
-    from convmodel.responders.option_values import preset_options
+    from convmodel.responders.typed_input import preset_options
 
     same = ("input", "output", "format", "on_error", "seed", "concurrency", "overwrite")
     decoding = {**preset_options(presets, options.preset), **cli_options.own_options(options)}

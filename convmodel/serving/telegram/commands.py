@@ -5,8 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from convmodel.responders.option_values import parse_value, show_value
-from convmodel.responders.slash_commands import NO_PERSONA, edit_persona, parse_option, unknown_command
+from convmodel.responders.typed_input import (
+    NO_PERSONA,
+    edit_persona,
+    parse_option,
+    parse_value,
+    show_value,
+    unknown_command,
+)
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, retry_with_backoff

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.cli.bulk.documents import DocumentJob
+from convmodel.cli.bulk.job import DocumentJob
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.runner import run_job
 from convmodel.data.document import read_documents

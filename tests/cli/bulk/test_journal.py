@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, output: str, tol
 
 PROGRAM = """\
 import sys
-from convmodel.cli.bulk.replies import ReplyJob
+from convmodel.cli.bulk.job import ReplyJob
 from convmodel.cli.bulk.runner import run_job
 from tests.fakes import FakeResponder
 

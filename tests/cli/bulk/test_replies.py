@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from convmodel.cli.bulk.job import ReplyJob
 from convmodel.cli.bulk.journal import partial
-from convmodel.cli.bulk.replies import ReplyJob
 from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.responders.protocol import Candidate, Reply
 from tests.cli.bulk.harness import lines_of, many, run, write

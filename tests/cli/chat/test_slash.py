@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.cli.chat.slash import COMMANDS, find_command, run_command
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.slash_commands import is_command, unescape
+from convmodel.responders.typed_input import is_command, unescape
 from tests.cli.chat.test_state import exchange
 from tests.fakes import FakeResponder
 

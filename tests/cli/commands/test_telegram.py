@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.cli.commands import telegram
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
@@ -74,7 +73,7 @@ def test_a_bot_with_a_model_in_the_same_process_answers_until_a_signal(
 ) -> None:
     """The command runs in the main thread, which signals require, and the Bot API in another."""
     opened = argparse.Namespace(responder=FakeResponder(), documents=None)
-    monkeypatch.setattr(telegram.cli_options, "open_all", lambda options: contextlib.nullcontext(opened))
+    monkeypatch.setattr("convmodel.cli.options.open_all", lambda options: contextlib.nullcontext(opened))
     ready = threading.Event()
     api_url = [""]
     texts: list[str] = []
