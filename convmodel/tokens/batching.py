@@ -36,15 +36,12 @@ class TokenBudgetSampler:
     """Sampler of batches of sequences of similar length, with at most `tokens_per_batch` tokens, padding included.
 
     Every epoch holds each sequence once, in the same number of batches, differently grouped and ordered. A sequence
-    longer than the budget is a batch of its own.
+    longer than the budget is a batch of its own. If the batches do not divide evenly among processes, some get one
+    empty batch at the end, so that all take the same number of steps.
 
     Args:
         lengths: number of tokens of each sequence, at least 1.
-        tokens_per_batch: the budget of a batch, rows x longest row.
         shuffle: whether to regroup and reorder the batches in each epoch; otherwise they go from short to long.
-        seed: seed of the random order of all epochs.
-        shard: batches that this process reads. If the batches do not divide evenly, some processes get one empty batch
-            at the end, so that all take the same number of steps.
         length_step: lengths within one step of this ratio count as equal.
         max_padding: maximum share of padding among all tokens of any epoch, at least the padding that shuffling may
             cause by itself; batches are made smaller until it holds. None fills every batch.
@@ -75,8 +72,7 @@ class TokenBudgetSampler:
         self._order = np.lexsort((lengths, classes))
         self._class_of_position = classes[self._order]
         starts = np.flatnonzero(np.diff(self._class_of_position, prepend=-1))
-        costs = np.zeros(0, dtype=np.int64)
-        shortest = costs
+        costs = shortest = np.zeros(0, dtype=np.int64)
         if len(starts):
             sizes = np.diff(np.append(starts, len(lengths)))
             costs = np.repeat(np.maximum.reduceat(lengths[self._order], starts), sizes)
@@ -84,7 +80,6 @@ class TokenBudgetSampler:
         self._bounds = _batch_bounds_within_padding(costs, shortest, tokens_per_batch, max_padding)
 
     def __len__(self) -> int:
-        """Return the number of batches that this process reads in an epoch."""
         return -(-(len(self._bounds) - 1) // self._shard.world_size)
 
     def epoch(self, index: int) -> list[np.ndarray]:
@@ -160,9 +155,7 @@ def batches_by_length(
     """Yield the indices of rows in batches of similar length, from short to long.
 
     Args:
-        lengths: number of tokens of each row.
         max_tokens: maximum number of tokens of a batch, padding included; a longer row is a batch of its own.
-        max_rows: maximum number of rows of a batch, at least 1.
         equal_lengths: whether all rows of a batch must have the same length.
     """
     batch: list[int] = []
@@ -197,7 +190,6 @@ class RandomBatchSampler:
         self._redraw = redraw
 
     def __len__(self) -> int:
-        """Return the number of batches that this process reads in an epoch."""
         return math.ceil(math.ceil(self._examples / self._batch_size) / self._shard.world_size)
 
     def epoch(self, index: int) -> list[np.ndarray]:
@@ -208,16 +200,12 @@ class RandomBatchSampler:
         return indices + [order[:0]] * (len(self) - len(indices))
 
 
-BatchIndices = TypeVar("BatchIndices", covariant=True)
-
-
-class BatchSampler(Protocol[BatchIndices]):
+class BatchSampler(Protocol):
     """Sampler that chooses the members of each batch of an epoch."""
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
+    def __len__(self) -> int: ...
 
-    def epoch(self, index: int) -> Sequence[BatchIndices]:
+    def epoch(self, index: int) -> Sequence[Any]:
         """Return the batches of an epoch: the indices of their members, or another value that `read` understands."""
 
 
@@ -231,7 +219,7 @@ class ResumableDataLoader(Generic[BatchT]):
     `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict` in its checkpoints.
     """
 
-    def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], BatchT]) -> None:
+    def __init__(self, sampler: BatchSampler, read: Callable[[Any], BatchT]) -> None:
         self._sampler = sampler
         self._read = read
         self._epoch = 0

@@ -12,7 +12,7 @@ never existed.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 TrainOn = Literal["all", "last", "last_speaker", "first_speaker", "second_speaker"]
 """The turns to predict: all of them, the last one, or those of one speaker."""
@@ -28,11 +28,8 @@ MIN_ROOM = 2
 class Window:
     """A run of turns of one conversation that is laid out as one sequence.
 
-    Args:
-        first: index of the first turn in the window.
-        predict_from: index of the first turn that may be predicted; the turns before it are only context.
-        stop: index after the last turn.
-        cut: number of tokens cut from the start of the newest turn, because that turn alone is too long.
+    It holds the turns from `first` up to `stop`; those before `predict_from` are only context. From the start of the
+    newest turn `cut` tokens are cut, because that turn alone is too long.
     """
 
     first: int
@@ -43,13 +40,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSequence:
-    """The layout of one conversation: three lists of the same length T.
+    """The layout of one conversation: three lists of the same length T, with labels of -100 where nothing is predicted.
 
-    Args:
-        input_ids: T token ids.
-        token_type_ids: T token types, 0 or 1.
-        labels: T labels, -100 where nothing is predicted.
-        metadata: number of leading tokens that describe the text without being part of it, such as a persona.
+    `metadata` is the number of leading tokens that describe the text without being part of it, such as a persona.
     """
 
     input_ids: list[int]
@@ -110,17 +103,16 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
 def target_turns(train_on: TrainOn, turns: int) -> range:
     """Return the indices of the turns to predict in a conversation of `turns` turns."""
-    if train_on == "all":
-        return range(turns)
-    if train_on == "last":
-        return range(turns - 1, turns)
-    if train_on == "last_speaker":
-        return range((turns - 1) % 2, turns, 2)
-    if train_on == "first_speaker":
-        return range(0, turns, 2)
-    if train_on == "second_speaker":
-        return range(1, turns, 2)
-    raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(get_args(TrainOn))}")
+    ranges = {
+        "all": range(turns),
+        "last": range(turns - 1, turns),
+        "last_speaker": range((turns - 1) % 2, turns, 2),
+        "first_speaker": range(0, turns, 2),
+        "second_speaker": range(1, turns, 2),
+    }
+    if train_on not in ranges:
+        raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(ranges)}")
+    return ranges[train_on]
 
 
 def split_into_windows(
@@ -135,7 +127,6 @@ def split_into_windows(
     Args:
         lengths: number of tokens of each turn, without separators.
         room: number of tokens that the turns and their separators may take in a window.
-        train_on: the turns to predict.
         context_share: share of a later window that is reserved for earlier turns, from 0 to 1.
     """
     targets = target_turns(train_on, len(lengths))
@@ -188,9 +179,6 @@ def lay_out(
     """Lay out turns that fit, with separators, types and labels.
 
     Args:
-        turns: token ids of each turn.
-        sep_token_id: id of the separator.
-        persona: token ids of each persona sentence.
         persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
         predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
         cut: number of tokens to cut from the start of the newest turn.
@@ -224,7 +212,6 @@ def lay_out_context(
 
     Args:
         turns: token ids of each turn so far, at least one.
-        sep_token_id: id of the separator.
         persona: token ids of each persona sentence; they are never dropped.
         max_length: maximum number of tokens; None keeps all turns.
         reserved: number of these tokens to leave free behind the context.

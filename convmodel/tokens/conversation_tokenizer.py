@@ -16,9 +16,6 @@ class Encoding(dict[str, list[int]]):
         tokens_dropped: number of tokens (without separators) of the dropped turns, or cut from the newest turn.
     """
 
-    turns_dropped: int
-    tokens_dropped: int
-
     def __init__(self, values: dict[str, list[int]], *, turns_dropped: int = 0, tokens_dropped: int = 0) -> None:
         super().__init__(values)
         self.turns_dropped = turns_dropped
@@ -68,15 +65,10 @@ class ConversationTokenizer(TextTokenizer):
         `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
         """
         laid_out, window = lay_out_context(turns, self._sep_token_id, persona=persona, max_length=max_length, keep=keep)
-        return Encoding(
-            {
-                "input_ids": laid_out.input_ids,
-                "token_type_ids": laid_out.token_type_ids,
-                "attention_mask": [1] * len(laid_out.input_ids),
-            },
-            turns_dropped=window.first,
-            tokens_dropped=window.cut + sum(map(len, turns[: window.first])),
-        )
+        ids = laid_out.input_ids
+        values = {"input_ids": ids, "token_type_ids": laid_out.token_type_ids, "attention_mask": [1] * len(ids)}
+        tokens_dropped = window.cut + sum(map(len, turns[: window.first]))
+        return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
 
     def chat_template(self) -> str:
         """Return a Jinja template that gives the layout's input_ids for `messages`.

@@ -75,10 +75,8 @@ class DocumentLimits:
 class DocumentSequence:
     """The layout of one window of a document.
 
-    Args:
-        input_ids: (T,) int64 token ids.
-        labels: (T,) int64 labels, -100 where nothing is predicted.
-        metadata: number of leading tokens that are not part of the body: the meta and its separators.
+    (T,) int64 token ids, and labels of -100 where nothing is predicted; `metadata` is the number of leading tokens that
+    are not part of the body: the meta and its separators.
     """
 
     input_ids: np.ndarray
@@ -94,7 +92,6 @@ def lay_out_document(
     Args:
         meta: token ids of the meta, already cut to the limit.
         body: token ids of the part of the body in this window.
-        sep_token_id: id of the separator.
         predict_from: number of leading body tokens that are only context.
         ends: whether the body ends here and gets its last separator; a prompt is laid out without it.
     """

@@ -18,9 +18,6 @@ class DocumentEncoding(dict[str, list[int]]):
         meta_tokens_dropped: number of the meta's last tokens that were dropped.
     """
 
-    tokens_dropped: int
-    meta_tokens_dropped: int
-
     def __init__(self, ids: list[int], *, tokens_dropped: int = 0, meta_tokens_dropped: int = 0) -> None:
         super().__init__(input_ids=ids, attention_mask=[1] * len(ids))
         self.tokens_dropped = tokens_dropped
@@ -39,12 +36,7 @@ class DocumentTokenizer(TextTokenizer):
     """
 
     def __call__(
-        self,
-        prompt: str = "",
-        *,
-        meta: Any = None,
-        max_length: int | None = None,
-        max_meta_length: int | None = None,
+        self, prompt: str = "", *, meta: Any = None, max_length: int | None = None, max_meta_length: int | None = None
     ) -> DocumentEncoding:
         """Encode the beginning of a document, ready to be continued.
 
@@ -69,12 +61,7 @@ class DocumentTokenizer(TextTokenizer):
         return self.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(ids) - len(kept))
 
     def encode_ids(
-        self,
-        prompt: Sequence[int],
-        *,
-        meta: Sequence[int] = (),
-        room: int | None = None,
-        meta_tokens_dropped: int = 0,
+        self, prompt: Sequence[int], *, meta: Sequence[int] = (), room: int | None = None, meta_tokens_dropped: int = 0
     ) -> DocumentEncoding:
         """Lay out token ids of a prompt, of which the last `room` are kept, and of a meta that was cut to its limit."""
         dropped = 0 if room is None else max(0, len(prompt) - room)

@@ -15,14 +15,7 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """A context, its response and its distractors, as token ids.
-
-    Args:
-        turns: turns of the context, oldest first; at least one.
-        persona: sentences that describe the speaker who replies.
-        response: the real response.
-        distractors: wrong responses that the file gives.
-    """
+    """Token ids of a context (its turns, oldest first), the persona of the next speaker, and right and wrong responses."""
 
     turns: list[Ids]
     persona: list[Ids]

@@ -30,16 +30,13 @@ class TextEncoder:
         """Return the token ids of each text; raise ValueError if only a control token can express one."""
         if not texts:
             return []
+        encoded: list[list[int]]
         if self._rust is None:
-            encoded = self._encode_without_rust(texts)
+            encoded = self._tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         else:
             encoded = [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
         is_clean = self._control_ids.isdisjoint
         return [ids if is_clean(ids) else self._encode_guarded(text) for text, ids in zip(texts, encoded, strict=True)]
-
-    def _encode_without_rust(self, texts: Sequence[str]) -> list[list[int]]:
-        batch = self._tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
-        return cast(list[list[int]], batch["input_ids"])
 
     def _encode_guarded(self, text: str) -> list[int]:
         """Encode a text that became a control token although special tokens are split.
@@ -118,11 +115,10 @@ class TextTokenizer:
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """Learn a byte-level BPE vocabulary that can encode every text.
+        """Learn a byte-level BPE vocabulary of at most `vocab_size` tokens that can encode every text.
 
-        Args:
-            texts: texts to learn from; read once, not kept in memory.
-            vocab_size: maximum number of tokens, at least 256 bytes and the control tokens; the texts may yield fewer.
+        The texts are read once, and may yield fewer tokens. Raises ValueError if there is no room for 256 bytes and the
+        control tokens.
         """
         control = [*SPEAKER_TOKENS, SEP_TOKEN]
         if vocab_size < 256 + len(control):

@@ -20,8 +20,7 @@ from convmodel.models.linear_cross_entropy import token_losses, token_losses_and
 from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad, pad_values
 from convmodel.tokens.conversation_layout import IGNORED, TrainOn
 from convmodel.tokens.conversation_windows import WindowSet
-from convmodel.tokens.document_store import StoredDocuments, StoredWindows, to_segments
-from convmodel.tokens.document_windows import DocumentWindows
+from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, document_segments
 from convmodel.tokens.store import TokenStore
 
 LOOKBACK = 128
@@ -153,9 +152,9 @@ def next_token_stats(
     """
     sep = model.tokenizer.sep_token_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # as above
-        store = TokenStore.build(documents, model.tokenizer, Path(folder) / "tokens", to_segments=to_segments)
+        store = TokenStore.build(documents, model.tokenizer, Path(folder) / "tokens", to_segments=document_segments)
         stored = StoredDocuments(store)
-        windows = StoredWindows(stored, sep_token_id=sep, limits=model.limits(overlap))
+        windows = DocumentWindows(stored, sep_token_id=sep, limits=model.limits(overlap))
         nats = np.zeros(len(documents))
         guesses = [np.empty(length + 1, dtype=np.int64) for length in stored.body_lengths.tolist()]
         for batch in _batches(windows.lengths, tokens_per_batch):
@@ -172,7 +171,9 @@ def next_token_stats(
 
 
 @torch.inference_mode()
-def _predict(model: DocumentModel, windows: DocumentWindows, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _predict(
+    model: DocumentModel, windows: DocumentWindows[StoredDocuments], indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (N,) nats and (N,) likeliest ids of all tokens that these windows predict, in order."""
     rows = windows.read(indices)
     batch = {

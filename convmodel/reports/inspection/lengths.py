@@ -1,7 +1,5 @@
 """Histograms of token lengths in bounded memory, and the windows and padding that training would have."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from convmodel.reports.inspection.chunks import Chunk
@@ -64,19 +62,6 @@ def round_edges(longest: int, *, max_bins: int) -> list[int]:
     return list(range(0, longest + 1, width))
 
 
-@dataclass(frozen=True)
-class SegmentTokens:
-    """Token counts of a chunk's segments, in the form that `WindowPlan` reads."""
-
-    first: np.ndarray
-    prefix_segments: np.ndarray
-    tokens: np.ndarray
-
-    def segment_lengths(self) -> np.ndarray:
-        """Return the tokens of every segment, without separators."""
-        return self.tokens
-
-
 class WindowTally:
     """Count the windows of at most `max_length` tokens that training would split the conversations into."""
 
@@ -87,7 +72,7 @@ class WindowTally:
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> list[int]:
         """Count the windows of a chunk with (S,) tokens; return its conversations without room beside the persona."""
-        plan = WindowPlan(SegmentTokens(chunk.first, chunk.personas, tokens), max_length=self._max_length)
+        plan = WindowPlan(tokens, first=chunk.first, prefix_segments=chunk.personas, max_length=self._max_length)
         self.lengths.add(plan.lengths)
         self.split += plan.counts.split
         return plan.counts.dropped

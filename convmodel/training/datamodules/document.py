@@ -10,8 +10,7 @@ from convmodel.data.document import Document, DocumentReader
 from convmodel.data.reader import format_count
 from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader
 from convmodel.tokens.document_layout import DocumentLimits
-from convmodel.tokens.document_store import StoredDocuments, StoredWindows, to_segments
-from convmodel.tokens.document_windows import WindowSelection
+from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
 from convmodel.tokens.store import Segments
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
@@ -28,7 +27,7 @@ class MetaDropout:
     A draw depends on the seed, the epoch and the window alone, so that a resumed run repeats it.
     """
 
-    def __init__(self, batches: BatchSampler[np.ndarray], windows: int, *, probability: float, seed: int) -> None:
+    def __init__(self, batches: BatchSampler, windows: int, *, probability: float, seed: int) -> None:
         self._batches = batches
         self._windows = windows
         self._probability = probability
@@ -45,7 +44,7 @@ class MetaDropout:
         return [WindowSelection(indices, dropped[indices]) for indices in self._batches.epoch(index)]
 
 
-class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
+class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch]):
     """Documents for a model that writes documents.
 
     Files are JSON Lines `{"body": ..., "meta": ...}`, the same objects in Python syntax, or plain text, optionally
@@ -124,28 +123,28 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
             overlap=self._overlap,
         )
 
-    def window_set(self, split: Split) -> StoredWindows:
+    def window_set(self, split: Split) -> DocumentWindows[StoredDocuments]:
         """Return the laid-out windows of a split, after `setup`."""
         return self._sets[split]
 
     def corpus_stats(self, split: Split) -> CorpusStats:
         """See `FilesDataModule.corpus_stats`."""
         windows = self._sets[split]
-        return CorpusStats("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
+        return CorpusStats("documents", windows.documents, {"word": windows.source.words, "byte": windows.source.bytes})
 
     @staticmethod
     def to_segments(example: Document) -> Segments:
         """See `FilesDataModule.to_segments`."""
-        return to_segments(example)
+        return document_segments(example)
 
     def _reader(self, file: str) -> DocumentReader:
         return DocumentReader(file, format=self._format, on_error=self._on_error)
 
-    def _build_set(self, split: str) -> StoredWindows:
+    def _build_set(self, split: str) -> DocumentWindows[StoredDocuments]:
         store = self._store(split)
         limits = self.limits
         try:
-            windows = StoredWindows(StoredDocuments(store), sep_token_id=self._tokenizer.sep_token_id, limits=limits)
+            windows = DocumentWindows(StoredDocuments(store), sep_token_id=self._tokenizer.sep_token_id, limits=limits)
         except ValueError as error:
             raise ValueError(f"{self._files[split]}: {error}") from None
         split_note = f"{windows.split:,} longer than a window of {limits.max_length}, cut into windows"

@@ -99,7 +99,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         dataset = self._sets[split]
         shard = self._shard
         if shuffle:
-            batches: BatchSampler[np.ndarray] = RandomBatchSampler(
+            batches: BatchSampler = RandomBatchSampler(
                 len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
             )
             return ResumableDataLoader(batches, lambda indices: self._read_training_batch(dataset, indices))

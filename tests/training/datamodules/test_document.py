@@ -153,8 +153,8 @@ def test_what_a_table_needs_is_counted(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=1.0), "test")
     windows, documents = data.window_set("test"), list(data.examples("test"))
     assert windows.documents == len(documents) == 20
-    assert windows.words == sum(len(each.body.split()) for each in documents)
-    assert windows.bytes == sum(len(each.body.encode()) for each in documents)
+    assert windows.source.words == sum(len(each.body.split()) for each in documents)
+    assert windows.source.bytes == sum(len(each.body.encode()) for each in documents)
     assert windows.predicted == sum(len(data._tokenizer.encode(each.body)) + 1 for each in documents)
     assert not list(data_of(folder, valid_file=None).examples("valid"))
 
