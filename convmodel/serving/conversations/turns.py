@@ -73,6 +73,8 @@ class TurnService:
             APIError: 409 if another request used the key, if the earlier request is still in progress, or if the
                 conversation has changed since.
         """
+        if request.key is None:
+            return None
         record = await self.conversations.find_repeated(request.owner, request.key, request.digest)
         if record is None:
             return None
