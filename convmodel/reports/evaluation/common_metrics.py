@@ -18,28 +18,18 @@ def likelihood_family(columns: Iterable[Sequence[float]], *, size: str) -> list[
         size: the unit of sizes: "character" or "byte".
     """
     nats, tokens, words, sizes = (np.asarray(column, dtype=np.float64) for column in columns)
-    metric = partial(Metric, better="lower", family="Likelihood")
-    return [
-        metric(
-            "perplexity",
-            np.stack([nats, tokens], axis=1),
-            perplexity,
-            meaning="exp of the mean nats per predicted token; compares models of one vocabulary only",
-            shared=1,  # comparable only where both models predict equally many tokens in each unit
-        ),
-        metric(
-            "perplexity_per_word",
-            np.stack([nats, words], axis=1),
-            perplexity,
-            meaning="exp of the same nats per word between white space; compares any vocabularies",
-        ),
-        metric(
-            f"bits_per_{size}",
-            np.stack([nats, sizes], axis=1),
-            bits_per_character,
-            meaning=f"the same as bits per {size}; compares any vocabularies, in any script",
-        ),
-    ]
+    rows = (
+        ("perplexity", tokens, "exp of the mean nats per predicted token; compares models of one vocabulary only"),
+        ("perplexity_per_word", words, "exp of the same nats per word between white space; compares any vocabularies"),
+        (f"bits_per_{size}", sizes, f"the same as bits per {size}; compares any vocabularies, in any script"),
+    )
+    metrics = []
+    for name, counts, meaning in rows:
+        divide = bits_per_character if counts is sizes else perplexity
+        shared = 1 if counts is tokens else None  # models must predict equally many tokens in each unit
+        pairs = np.stack([nats, counts], axis=1)
+        metrics.append(Metric(name, pairs, divide, "lower", None, "Likelihood", meaning, shared))
+    return metrics
 
 
 def variety_family(

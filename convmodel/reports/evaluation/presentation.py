@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -54,14 +55,6 @@ def render(
     shown = min(MAX_CARDS, (len(ranked_cards) + 1) // 2)
     best = ranked_cards[:shown]
     worst = ranked_cards[::-1][: min(shown, len(ranked_cards) - shown)]  # no example is on both sides
-    origin = {
-        "model": report.model,
-        "data": report.data,
-        "options": report.options,
-        **{name: values for name, values in report.used.items() if isinstance(values, dict)},
-        "signatures": report.signatures,
-        "versions": report.versions,
-    }
     compared = None
     if comparison is not None:
         compared = {
@@ -78,10 +71,17 @@ def render(
         comparison=compared,
         plots=[(histogram.title, histogram_svg(histogram)) for histogram in histograms],
         sides=zip(card_headings, (best, worst), strict=True),
-        origin=origin,
+        origin=_origin(report),
         count=format_count,
         max_turns=MAX_TURNS,
     )
+
+
+def _origin(report: EvaluationReport) -> dict[str, Any]:
+    """Return everything that the numbers depend on, by heading."""
+    used = {name: values for name, values in report.used.items() if isinstance(values, dict)}
+    given = {"model": report.model, "data": report.data, "options": report.options}
+    return {**given, **used, "signatures": report.signatures, "versions": report.versions}
 
 
 def report_title(report: EvaluationReport) -> str:

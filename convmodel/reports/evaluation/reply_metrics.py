@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from convmodel.metrics import bleu
-from convmodel.metrics.metric import Metric, ratio, sum_by_unit
+from convmodel.metrics.metric import Divide, Metric, ratio, sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from, count_repeats_within
 from convmodel.metrics.words import spaceless_share, words
@@ -88,28 +88,21 @@ def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
 
 
 def _likeness(units: Sequence[Sequence[ReplyResult]], scorer: bleu.Bleu) -> list[Metric]:
-    def metric(name: str, count: Callable[[str, str], Sequence[float]], columns: int, meaning: str) -> Metric:
+    def metric(
+        name: str, count: Callable[[str, str], Sequence[float]], meaning: str, divide: Divide = ratio, columns: int = 2
+    ) -> Metric:
         rows = _rows(units, lambda result: count(result.reply, result.gold), columns)
-        divide = {"bleu": scorer.score, "chrf": bleu.chrf}.get(name, ratio)
         return Metric(name, rows, divide, family=LIKENESS, meaning=meaning)
 
+    bleu_meaning = "corpus BLEU, 0 to 100: shared n-grams of 1 to 4 words"
+    chrf_meaning = "corpus chrF2, 0 to 100: shared n-grams of 1 to 6 characters"
+    f1_meaning = "mean F1 of shared words, without punctuation and a/an/the"
+    rouge_meaning = "mean F1 of the longest common subsequence of words"
     return [
-        metric("bleu", scorer.counts, bleu.BLEU_COUNTS, "corpus BLEU, 0 to 100: shared n-grams of 1 to 4 words"),
-        metric(
-            "chrf", bleu.chrf_counts, bleu.CHRF_COUNTS, "corpus chrF2, 0 to 100: shared n-grams of 1 to 6 characters"
-        ),
-        metric(
-            "f1",
-            lambda reply, gold: (f1(reply, gold), 1),
-            2,
-            "mean F1 of shared words, without punctuation and a/an/the",
-        ),
-        metric(
-            "rouge_l",
-            lambda reply, gold: (rouge_l(reply, gold), 1),
-            2,
-            "mean F1 of the longest common subsequence of words",
-        ),
+        metric("bleu", scorer.counts, bleu_meaning, scorer.score, bleu.BLEU_COUNTS),
+        metric("chrf", bleu.chrf_counts, chrf_meaning, bleu.chrf, bleu.CHRF_COUNTS),
+        metric("f1", lambda reply, gold: (f1(reply, gold), 1), f1_meaning),
+        metric("rouge_l", lambda reply, gold: (rouge_l(reply, gold), 1), rouge_meaning),
     ]
 
 

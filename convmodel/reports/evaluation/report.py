@@ -106,7 +106,7 @@ def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
         raise FileNotFoundError(f"{file}: no such report; give a folder that python -m convmodel evaluate wrote")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        numbers = [Number(**number) for number in values.pop("metrics")]
+        numbers = [Number(**metric) for metric in values.pop("metrics")]
         report = EvaluationReport(**values, metrics=numbers)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(

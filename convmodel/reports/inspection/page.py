@@ -42,7 +42,7 @@ def render(inspection: Inspection) -> str:
         files=file_table(inspection),
         plots=_plots(inspection),
         pairs=pair_table(inspection),
-        found=group_by_kind(inspection),
+        groups=group_by_kind(inspection),
         sentence=sentence,
         names=inspection.names,
         scripts=script_table(inspection),
