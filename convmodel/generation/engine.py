@@ -50,9 +50,8 @@ class Engine:
         max_kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= max_kept or (max_waiting or 0) < 0 or read_per_step < 1:
             raise ValueError(
-                f"max_running={max_running}, max_kept={max_kept}, max_waiting={max_waiting}, "
-                f"read_per_step={read_per_step}; allowed are 1 <= max_running <= max_kept, max_waiting >= 0 and "
-                "read_per_step >= 1"
+                f"{max_running=}, {max_kept=}, {max_waiting=}, {read_per_step=}; allowed are "
+                "1 <= max_running <= max_kept, max_waiting >= 0 and read_per_step >= 1"
             )
         self._runner = ModelRunner(model, packed=packed)
         self._cache = KVCache(model, max_kept)

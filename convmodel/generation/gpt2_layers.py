@@ -33,11 +33,7 @@ class RaggedGPT2Layers:
     """Layers of a GPT-2 whose matrix products cover all tokens at once; only attention separates the sequences.
 
     The weights are the model's own modules, with whatever dtype, device or replaced layer they have, and gradients flow
-    back to them.
-
-    Args:
-        transformer: GPT-2 whose embeddings and layers are applied; in training mode its dropout is applied too.
-        packed: see `make_product`.
+    back to them. In training mode its dropout is applied too. For `packed` see `make_product`.
     """
 
     def __init__(self, transformer: GPT2Model, *, packed: bool = False) -> None:
@@ -63,9 +59,7 @@ class RaggedGPT2Layers:
         """Return hidden states before the last layer norm.
 
         Args:
-            ids: (N,) token ids.
-            types: (N,) token types, or None.
-            positions: (N,) positions.
+            ids, types, positions: (N,) token ids, types (or None) and positions.
             attend: maps (N, 3 D) queries, keys and values of a layer, its index and the scale of its scores to (N, D).
             wanted: (W,) indices of the tokens whose states are needed; the last layer computes no others.
 
@@ -94,8 +88,6 @@ class RaggedGPT2Layers:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Functions of one layer."""
-
     module: Any
     attention_in: Product
     attention_out: Product

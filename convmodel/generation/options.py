@@ -144,13 +144,9 @@ def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowB
 def build_decoding_config(
     default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, budget: WindowBudget
 ) -> DecodingConfig:
-    """Merge the options of one call with the defaults.
+    """Merge the options of one call, of transformers' `generate` and `penalties.OPTIONS`, with a complete default.
 
-    Args:
-        default: complete configuration with the values of all options that are not given.
-        options: options of transformers' `generate`, and `penalties.OPTIONS`.
-        sep_token_id: id of the separator, which always ends a reply, beside any other end tokens.
-        budget: division of the window.
+    The separator always ends a reply, beside any other end tokens.
 
     Raises:
         TypeError: for an argument that is computed from the context.
@@ -174,9 +170,8 @@ def build_decoding_config(
     if config.max_length is not None and not new_tokens_given:
         config.max_length = total = min(config.max_length, budget.window)
         config.max_new_tokens = None
-        return DecodingConfig(
-            config, others, max(budget.min_context, total - min(budget.default_new_tokens, total // 2)), stops
-        )
+        limit = max(budget.min_context, total - min(budget.default_new_tokens, total // 2))
+        return DecodingConfig(config, others, limit, stops)
     config.max_length = None
     if not 1 <= config.max_new_tokens <= budget.max_new_tokens:
         raise ValueError(

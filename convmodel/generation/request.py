@@ -63,14 +63,12 @@ class RequestState:
     """The state of a queued, running or finished request.
 
     Args:
-        request: the request.
         sampler: sampler of the reply; None once it is finished.
         tokens: token ids of the reply so far, without the end token.
         finish: reason for the end of the reply; None until then.
         log_likelihood: log-likelihood of the tokens and the end token, if any, under the unmodified model, in nats; 0
             unless `scored`.
         cached: number of context tokens that were not read, because a cache slot held them.
-        cancelled: whether the request was cancelled.
     """
 
     request: GenerationRequest
@@ -93,12 +91,9 @@ class RequestState:
 
 @dataclass(eq=False)
 class CacheSlot:
-    """A slot of the KV cache: the tokens that it holds, the tokens to read next, and the request that it serves.
+    """A slot of the KV cache: the tokens that it holds, those to read next (pending), and its request.
 
     Args:
-        index: index of the slot in the cache.
-        ids, types: token ids and types that were read.
-        pending_ids, pending_types: token ids and types to read.
         last_used: engine step in which the slot last read a token.
         state: the request that runs in the slot; None while the slot is idle.
     """
@@ -123,8 +118,9 @@ class CacheSlot:
 
     def future_shared_length(self, request: GenerationRequest) -> int:
         """Like `shared_length`, counting this slot's pending tokens as already cached."""
-        future = CacheSlot(self.index, self.ids + self.pending_ids, self.types + self.pending_types)
-        return future.shared_length(request)
+        return CacheSlot(self.index, self.ids + self.pending_ids, self.types + self.pending_types).shared_length(
+            request
+        )
 
 
 def _common_length(first: Sequence[int], second: Sequence[int], limit: int, step: int = 64) -> int:

@@ -85,7 +85,8 @@ class SequenceSampler:
 def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
     """Return the next token of each of B replies for (B, V) fp32 logits, and append it to their samplers."""
     scores = _penalized(samplers, logits)
-    tokens = _argmax(scores)
+    # NumPy is many times faster than torch on a CPU.
+    tokens: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
     by_warps: dict[tuple[Any, ...], list[int]] = {}
     for index, sampler in enumerate(samplers):
         if sampler.warps is not None:
@@ -100,12 +101,6 @@ def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
                 tokens[index] = int(torch.multinomial(row, 1, generator=samplers[index].generator))
     for sampler, token in zip(samplers, tokens, strict=True):
         sampler.append(token)
-    return tokens
-
-
-def _argmax(scores: Tensor) -> list[int]:
-    """Return the token with the highest score in each row of (B, V); NumPy is many times faster than torch on a CPU."""
-    tokens: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
     return tokens
 
 
@@ -143,10 +138,8 @@ def _penalized_by_count(samplers: Sequence[SequenceSampler], logits: Tensor) -> 
     return logits.index_put(indices, changes, accumulate=True)
 
 
-# All processors below are transformers' own, in the order of transformers' `generate`.
-
-
 def _penalties(config: GenerationConfig) -> LogitsProcessorList:
+    """Return transformers' own processors of penalties, in the order of its `generate`."""
     penalties_list = LogitsProcessorList()
     if config.repetition_penalty not in (None, 1.0):
         penalties_list.append(processors.RepetitionPenaltyLogitsProcessor(float(config.repetition_penalty)))
@@ -161,7 +154,7 @@ def _penalties(config: GenerationConfig) -> LogitsProcessorList:
 def _warpers(
     temperature: float | None, top_k: int | None, top_p: float | None, min_p: float | None, typical_p: float | None
 ) -> LogitsProcessorList:
-    """Return the processors of the options `WARPS`."""
+    """Return transformers' own processors of the options `WARPS`, in the order of its `generate`."""
     warpers = LogitsProcessorList()
     if temperature not in (None, 1.0):
         warpers.append(processors.TemperatureLogitsWarper(float(temperature)))

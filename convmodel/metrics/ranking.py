@@ -95,13 +95,11 @@ class Ranking:
     """Accumulates ranked examples, and computes ranking metrics over units (conversations).
 
     An example with fewer than k distractors is excluded from R_n@k and hits@k/n, because the first k candidates then
-    include a gold one whatever the scores. The n of these names is the pool size of the included examples ("5-20" if
-    pools differ). Without an included example the value is nan; without any example the n stays a letter.
+    include a gold one whatever the scores. Without an included example the value is nan.
 
     Args:
-        recall_at: the values of k for R_n@k.
-        hits_at: the values of k for hits@k/n.
-        pool: the n in the names; by default the pool size of the included examples.
+        recall_at, hits_at: the values of k for R_n@k and hits@k/n.
+        pool: the n in these names; by default the pool size of the included examples.
 
     Raises:
         ValueError: when a k is not an integer of at least 1.

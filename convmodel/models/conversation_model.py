@@ -47,7 +47,6 @@ class ConversationModelScores:
     """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
 
     Args:
-        candidates: the C texts.
         summed, per_token: (C,) log-likelihood of each candidate, and the same divided by its number of tokens.
         num_tokens: (C,) number of tokens of each candidate, including the final separator.
     """
@@ -225,12 +224,11 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
     ) -> ConversationModelScores:
-        """Return the log-likelihood of each candidate as the reply to a context.
+        """Return the log-likelihood of each of C candidates as the reply to a context.
 
         Args:
             context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
                 not fit otherwise.
-            candidates: C texts.
             persona: sentences about the speaker who replies.
             cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
 

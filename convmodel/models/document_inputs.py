@@ -19,13 +19,12 @@ class DocumentModelOutput:
         texts: the continuation in each returned sequence, without the prompt and separators.
         prompt, meta: the beginning and the metadata of the documents.
         finishes: why each text ended: "end", "stop" (a stop string), "length" or "cancelled".
-        tokens: number of tokens generated for each text.
-        ids: the generated token ids of each text, without the final separator.
+        tokens, ids: number of tokens generated for each text, and their ids without the final separator.
         scores: log-likelihood per token of each text under the model itself, including the final separator, in nats;
             None for a single text, and for texts from transformers' `generate`.
         tokens_read: number of tokens of prompt, meta and separators in the model's input.
-        tokens_dropped: number of oldest prompt tokens that did not fit.
-        meta_tokens_dropped: number of last meta tokens beyond the model's `max_meta_length`.
+        tokens_dropped, meta_tokens_dropped: number of oldest prompt tokens that did not fit, and of last meta tokens
+            beyond the model's `max_meta_length`.
         seed: the seed with which the same request gives the same texts; None if nothing was sampled.
     """
 

@@ -80,11 +80,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     @classmethod
     @abstractmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the arguments of the class that are saved in files other than those of transformers.
-
-        Raises:
-            ValueError: when the folder or Hub name contains another kind of model.
-        """
+        """Return the arguments saved in files of this package; ValueError for a model of another kind."""
 
     def _write_extra_config(self, folder: Path) -> None:
         """Write the files that `read_extra_config` reads."""
@@ -178,11 +174,7 @@ Value = TypeVar("Value")
 
 
 def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
-    """Return one value for each of `count` rows: the given ones, or the default for all.
-
-    Raises:
-        ValueError: for another number of values.
-    """
+    """Return one value for each of `count` rows: the given ones, whose number is checked, or the default for all."""
     if values is not None and len(values) != count:
         raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
     return [default] * count if values is None else values

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from convmodel.generation.padded import pad
 from convmodel.models.devices import best_device, release_openmp_threads, resolve_dtype
 from convmodel.models.folder import checked_source, quiet_progress
+from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextEncoder
 
 WINDOW = 512
@@ -124,9 +125,11 @@ class TextClassifier:
         highest = torch.zeros(len(texts), len(self.labels))
         with self._lock:
             try:
-                for batch in self._batches(windows):
-                    indices = torch.tensor([index for index, _ in batch])
-                    probabilities = self._probabilities([ids for _, ids in batch])
+                max_rows = 1 if getattr(self._config, "pad_token_id", None) is None else None
+                lengths = [len(ids) for _, ids in windows]
+                for batch in batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH, max_rows=max_rows):
+                    indices = torch.tensor([windows[i][0] for i in batch])
+                    probabilities = self._probabilities([windows[i][1] for i in batch])
                     highest.scatter_reduce_(0, indices[:, None].expand_as(probabilities), probabilities, "amax")
             finally:
                 release_openmp_threads()  # idle ones would slow down the thread that generates replies
@@ -138,18 +141,6 @@ class TextClassifier:
         overlap = self._size // 4
         for start in range(0, max(1, len(ids) - overlap), self._size - overlap):
             yield [*self._prefix, *ids[start : start + self._size], *self._suffix]
-
-    def _batches(self, windows: Sequence[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
-        """Yield batches of windows of similar length; single windows for a model without a padding token."""
-        batch: list[tuple[int, list[int]]] = []
-        single = getattr(self._config, "pad_token_id", None) is None
-        for window in sorted(windows, key=lambda window: len(window[1])):
-            if batch and (single or (len(batch) + 1) * len(window[1]) > TOKENS_PER_BATCH):
-                yield batch
-                batch = []
-            batch.append(window)
-        if batch:
-            yield batch
 
     def _probabilities(self, rows: Sequence[list[int]]) -> Tensor:
         """Return (B, labels) probabilities for B rows of ids."""
