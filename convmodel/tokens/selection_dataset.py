@@ -15,7 +15,7 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """Token ids of a context (its turns, oldest first), the persona of the next speaker, and right and wrong responses."""
+    """Token ids of a context (oldest turn first), the persona of the next speaker, and right and wrong responses."""
 
     turns: list[Ids]
     persona: list[Ids]

@@ -32,7 +32,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
 
     @property
     def inputs(self) -> ModelInputs:
-        """See `LanguageModule.inputs`; the lengths are those of the checkpoint or the pretrained model, or defaults."""
+        """Lengths of the windows and of meta and body: those of the checkpoint or the pretrained model, or defaults."""
         return ModelInputs(
             "DocumentDataModule",
             self.n_positions,
@@ -45,7 +45,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
         self._extra_config = {"max_meta_length": inputs.max_meta_length, "max_body_length": inputs.max_body_length}
 
     def sample_inputs(self, request: SampleRequest) -> list[DocumentInput]:
-        """See `convmodel.training.samples.SampleWriter`: prompts with metas, the last one empty."""
+        """Return prompts with metas, the last one empty."""
         if request.prompts is not None:
             return [_parse_input(index, entry) for index, entry in enumerate(request.prompts, 1)]
         return [*((_beginning(document), document.meta) for document in request.examples), ("", None)]
@@ -53,7 +53,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
     def write_samples(
         self, inputs: Sequence[DocumentInput], *, seeds: Sequence[int], options: Mapping[str, Any]
     ) -> list[Sample]:
-        """See `convmodel.training.samples.SampleWriter`: documents."""
+        """Generate a document for each input."""
         prompts, metas = zip(*inputs, strict=True)
         outputs = self.language_model().generate_batch(prompts, metas=metas, seeds=seeds, **options)
         samples = []

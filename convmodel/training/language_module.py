@@ -21,7 +21,7 @@ from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_l
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs
+from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split
 from convmodel.training.distributed import sum_token_counts
 from convmodel.training.perplexity import PerplexityReport, perplexity_card
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
@@ -105,7 +105,6 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
 
     @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """See `TrainingModule.tokenizer_class`."""
         return self.model_class.tokenizer_class
 
     def _load_tokenizer(self, source: str) -> TextTokenizer:
@@ -122,12 +121,11 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         """See `convmodel.training.tokenizer.TokenModule`."""
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """See `TrainingModule.restore_from`."""
         super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
         self._config = GPT2Config(**state["config"])
         self._extra_config = dict(state.get("more", {}))
-        if self._base_model is None:  # the weights fix the sizes, but not dropout
+        if self.base_model is None:  # the weights fix the sizes, but not dropout
             self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
         self._restored = True
 
@@ -147,14 +145,10 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             sep = tokenizer.sep_token_id
             model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
         self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
-        rank_zero_info(f"model: {self._describe()}")
-
-    def _describe(self) -> str:
-        assert self.hf_model is not None
         config = self.hf_model.config
-        return (
-            f"GPT-2, {self.hf_model.num_parameters():,} parameters, {config.n_layer} x {config.n_embd}, "
-            f"{config.vocab_size:,} tokens, {self._base_model or 'from scratch'}"
+        rank_zero_info(
+            f"model: GPT-2, {self.hf_model.num_parameters():,} parameters, {config.n_layer} x {config.n_embd}, "
+            f"{config.vocab_size:,} tokens, {self.base_model or 'from scratch'}"
         )
 
     def on_fit_start(self) -> None:
@@ -177,18 +171,14 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         state_dict = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
         self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
 
-    @staticmethod
-    def card_metrics(best: float) -> dict[str, float | int]:
-        """Return the metrics shown on the model card, for a best validation of `best`."""
-        return perplexity_card(best)
+    card_metrics = staticmethod(perplexity_card)
 
     # Loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the summed loss of a batch in nats, and the number of predicted tokens."""
         hidden, labels, predicted = self._predicted_states(batch)
-        total = summed_cross_entropy(hidden, self._output_embeddings, labels)
-        return total, predicted.sum()
+        return summed_cross_entropy(hidden, self._output_embeddings, labels), predicted.sum()
 
     def _predicted_states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return (N, D) states and (N,) labels of the N predicted tokens, and the (B, T - 1) mask of their steps."""
@@ -278,29 +268,20 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         """Reset the counts."""
         self._counts = TokenCounts()
 
-    on_test_epoch_start = on_validation_epoch_start
-
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Sum losses and tokens; they are divided once, at the end."""
         with self.full_precision():
             total, tokens = self(batch)
         self._counts.add(float(total), int(tokens))
 
-    test_step = validation_step
-
-    def on_validation_epoch_end(self) -> None:
-        """Log loss per token and perplexity of the whole file; `validate` also prints a table."""
-        self._report("val", "valid", with_table=self.trainer.state.fn == "validate")
-
-    def on_test_epoch_end(self) -> None:
-        """Log loss per token and perplexity of the test file, and print a table."""
-        self._report("test", "test", with_table=True)
-
-    def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
+    def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log loss per token and perplexity of a file; `validate` and `test` also print a table."""
+        with_table = self.trainer.state.fn != "fit"
         counts = sum_token_counts(self._counts, self.trainer.strategy)
         if prefix == "val":
             self.update_plateau(-counts.loss)
         data = getattr(self.trainer, "datamodule", None)
+        split: Split = "valid" if prefix == "val" else "test"
         stats = data.corpus_stats(split) if with_table and isinstance(data, FilesDataModule) else None
         report = PerplexityReport(counts, stats)
         for name, value in report.metrics.items():

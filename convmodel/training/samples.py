@@ -12,7 +12,6 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.datamodules.base import FilesDataModule
-from convmodel.training.progress import show
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,12 @@ class ReplySamples(Callback):
             if isinstance(logger, TensorBoardLogger):
                 markdown = "  \n".join(f"{inputs} → **{text}**" for inputs, text in lines)
                 logger.experiment.add_text("samples", markdown, trainer.global_step)
+
+
+def show(trainer: Trainer, text: str) -> None:
+    """Print a text without breaking the progress bar, if one is shown."""
+    bar = trainer.progress_bar_callback
+    (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)(text)
 
 
 def _one_line(text: str) -> str:

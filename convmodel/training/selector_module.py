@@ -17,12 +17,12 @@ from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.selection.losses import pool_losses
 from convmodel.models.selection.selector import SELECTOR, Selector
-from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
 from convmodel.training.distributed import sum_over_processes
-from convmodel.training.progress import show
+from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
 from convmodel.training.training_module import OptimizerName, TrainingModule
 
@@ -66,7 +66,6 @@ class SelectorModule(TrainingModule):
     """Class of the trained selector."""
 
     objective: SelectionObjective
-    """Training loss, and scores for validation."""
 
     monitor = "val_recall"
     """Metric by which the best model is selected: the share of responses ranked first in their pool."""
@@ -121,7 +120,6 @@ class SelectorModule(TrainingModule):
 
     @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """See `TrainingModule.tokenizer_class`."""
         return self.kind.tokenizer_class
 
     def _load_tokenizer(self, source: str) -> TextTokenizer:
@@ -129,7 +127,6 @@ class SelectorModule(TrainingModule):
 
     @property
     def inputs(self) -> ModelInputs:
-        """See `convmodel.training.tokenizer.TokenModule`."""
         return ModelInputs("SelectionDataModule", self.max_context)
 
     def _load_pretrained(self, source: str) -> Selector:
@@ -138,22 +135,17 @@ class SelectorModule(TrainingModule):
                 pretrained = Selector.from_pretrained(source, device="cpu", dtype="float32")
                 if type(pretrained) is self.kind:
                     self._selector = pretrained
-                    self._use_context_length(pretrained.options())
+                    self.max_context = pretrained.options().get("max_context", self.max_context)
                     rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
                     return pretrained
             self._selector = self.fine_tuned_selector(source)
         return self._selector
 
-    def _use_context_length(self, options: dict[str, Any]) -> None:
-        """Take the maximum context length of a selector that is trained further; it overrides the option."""
-        self.max_context = options.get("max_context", self.max_context)
-
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """See `TrainingModule.restore_from`."""
         super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
         self._restored_options = state["options"]
-        self._use_context_length(state["options"])
+        self.max_context = state["options"].get("max_context", self.max_context)
 
     def configure_model(self) -> None:
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
@@ -168,7 +160,7 @@ class SelectorModule(TrainingModule):
             self._selector = self.new_selector(tokenizer)
         self.network = self.selector.network.train()
         sizes = f"{self.selector.parameters():,} parameters, {len(tokenizer):,} tokens"
-        rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self._base_model or 'from scratch'}")
+        rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self.base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model. Selectors are not sharded, so every process has all weights."""
@@ -207,8 +199,6 @@ class SelectorModule(TrainingModule):
         self._pool_size = 0
         self._samples = []
 
-    on_test_epoch_start = on_validation_epoch_start
-
     @torch.no_grad()
     def validation_step(self, batch: SelectionBatch, batch_idx: int) -> None:
         """Rank each response in its pool; the sums are divided once, at the end."""
@@ -227,23 +217,13 @@ class SelectorModule(TrainingModule):
             best = masked_scores.argmax(1).tolist()
             selected = (pool[index] for pool, index in zip(pools, best, strict=True))
             pairs = zip(batch.examples, selected, strict=True)
-            self._samples = [self._decode_sample(example, ids) for example, ids in islice(pairs, SAMPLES)]
-
-    test_step = validation_step
-
-    def _decode_sample(self, example: TokenisedChoice, selected: Ids) -> tuple[Sequence[str], str]:
-        decode = self.selector.tokenizer.decode
-        return [decode(ids) for ids in example.turns], decode(selected)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log recall@1, MRR and loss of the validation file."""
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log recall@1, MRR and loss of the test file."""
-        self._report("test")
+            decode = self.selector.tokenizer.decode
+            self._samples = [
+                ([decode(turn) for turn in example.turns], decode(ids)) for example, ids in islice(pairs, SAMPLES)
+            ]
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log recall@1, MRR and loss of a file."""
         sums = RankingSums(*sum_over_processes(list(asdict(self._sums).values()), self.trainer.strategy))
         if not sums.examples:
             rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")

@@ -42,23 +42,17 @@ class EncoderOptions:
         super().__init__(**options)
         self._sizes = NewEncoder(**new_encoder) if isinstance(new_encoder, dict) else new_encoder  # checkpoints: a dict
         self.max_context = max_context
-        self._selector_options: dict[str, Any] = {
-            "pooling": pooling,
-            "max_context": max_context,
-            "max_candidate": max_candidate,
-        }
+        lengths = {"max_context": max_context, "max_candidate": max_candidate}
+        self._selector_options: dict[str, Any] = {"pooling": pooling, **lengths}
 
     @property
     def vocab_size(self) -> int:
-        """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        """See `SelectorModule.new_selector`."""
         return self._encoder_class.from_scratch(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
-        """See `SelectorModule.fine_tuned_selector`."""
         return self._encoder_class.from_encoder(source, **self._selector_options)
 
     @property
@@ -176,14 +170,11 @@ class ConvertModule(SelectorModule):
 
     @property
     def vocab_size(self) -> int:
-        """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        """See `SelectorModule.new_selector`."""
         assert isinstance(tokenizer, ConvertTokenizer)
         return Convert.from_scratch(tokenizer, self._sizes, **self._lengths)
 
     def fine_tuned_selector(self, source: str) -> Selector:
-        """See `SelectorModule.fine_tuned_selector`."""
         raise ValueError(f"{source}: not a ConveRT; train one from scratch, or give the folder of a ConveRT")

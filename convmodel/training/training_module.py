@@ -4,6 +4,7 @@ import math
 import os
 from abc import abstractmethod
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -64,24 +65,21 @@ class TrainingModule(LightningModule):
         plain = {name: asdict(cast(Any, value)) for name, value in self.hparams.items() if is_dataclass(value)}
         self.hparams.update(plain, betas=list(betas))
         self._pretrained = pretrained_model_name_or_path
-        self._base_model = pretrained_model_name_or_path
+        self.base_model = pretrained_model_name_or_path
+        """Name or folder of the pretrained model; None for a model from scratch."""
         self._tokenizer: TextTokenizer | None = None
         self._optimizer = optimizer_name
         self._learning_rate = default_learning_rate if learning_rate is None else learning_rate
-        self._warmup_steps = warmup_steps
         self._schedule: Schedule = schedule
-        self._cycles = cycles
+        self._rate_at = partial(
+            learning_rate_at, peak=self._learning_rate, warmup_steps=warmup_steps, schedule=schedule, cycles=cycles
+        )
         self._weight_decay = weight_decay
         self._betas = (betas[0], betas[1])
         self._plateau = Plateau()
         self._total_steps = math.inf
 
     # Model and tokenizer
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
-        return self._base_model
 
     @property
     @abstractmethod
@@ -110,7 +108,7 @@ class TrainingModule(LightningModule):
         """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
         state = checkpoint["convmodel"]
         self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
-        self._base_model = state["base_model"]
+        self.base_model = state["base_model"]
 
     def _required_tokenizer(self) -> TextTokenizer:
         tokenizer = self.tokenizer
@@ -128,14 +126,7 @@ class TrainingModule(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Set the learning rate of the step."""
-        rate = self._plateau.scale * learning_rate_at(
-            self.trainer.global_step,
-            peak=self._learning_rate,
-            warmup_steps=self._warmup_steps,
-            total_steps=self._total_steps,
-            schedule=self._schedule,
-            cycles=self._cycles,
-        )
+        rate = self._plateau.scale * self._rate_at(self.trainer.global_step, total_steps=self._total_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.log("learning_rate", rate, batch_size=1)
@@ -157,7 +148,7 @@ class TrainingModule(LightningModule):
 
     def configure_gradient_clipping(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
@@ -190,7 +181,25 @@ class TrainingModule(LightningModule):
         """Return a context in which autocast is off: mixed precision is for training steps."""
         return torch.autocast(self.device.type, enabled=False)
 
-    # Checkpoints
+    def on_test_epoch_start(self) -> None:
+        """Reset the sums, as before a validation."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Evaluate a batch, as in a validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the validation file."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test file."""
+        self._report("test")
+
+    @abstractmethod
+    def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log the metrics of all processes, their names after a prefix."""
 
     def update_plateau(self, value: float) -> None:
         """Pass a validation metric, higher is better, to the "plateau" schedule; others ignore it."""
@@ -198,11 +207,13 @@ class TrainingModule(LightningModule):
         if self._schedule == "plateau" and counts and self._plateau.decays(value):
             rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
 
+    # Checkpoints
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, base model and plateau, as plain values alone."""
         checkpoint["plateau"] = self._plateau.state()
         tokenizer = tokenizer_files(self._required_tokenizer())
-        checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self._base_model}
+        checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self.base_model}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the plateau; build the model if a checkpoint is loaded without a trainer."""

@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.document import Document, DocumentReader
+from convmodel.data.document import DocumentReader
 from convmodel.data.reader import format_count
-from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader
+from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
-from convmodel.tokens.store import Segments
+from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
 from convmodel.training.perplexity import CorpusStats
@@ -34,7 +33,6 @@ class MetaDropout:
         self._seed = seed
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
         return len(self._batches)
 
     def epoch(self, index: int) -> list[WindowSelection]:
@@ -74,6 +72,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
     """
 
     noun = "documents"
+    to_segments = staticmethod(document_segments)
 
     def __init__(
         self,
@@ -90,9 +89,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         on_error: Literal["stop", "skip"] = "stop",
         cache_dir: str | None = None,
     ) -> None:
-        files = {"train": train_file, "valid": valid_file, "test": test_file}
-        super().__init__(files, on_error=on_error, cache_dir=cache_dir)
-        self.save_hyperparameters()
+        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
         if not 0 <= ignore_meta_prob <= 1:
             raise ValueError(f"data.ignore_meta_prob={ignore_meta_prob}; allowed are 0.0 to 1.0")
         self._format = format
@@ -104,16 +101,13 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         self._max_body_length = max_body_length
 
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
-        """See `FilesDataModule.accept`; the lengths of meta and body are those of `limits`."""
         super().accept(tokenizer, inputs)
         limits = self.limits
         return replace(inputs, max_meta_length=limits.max_meta_length, max_body_length=limits.max_body_length)
 
     @property
     def limits(self) -> DocumentLimits:
-        """Lengths of window, meta and body: the given ones, or those of the model. Raises ValueError if they do not
-        fit.
-        """
+        """Lengths of window, meta and body, given or the model's. Raises ValueError if they do not fit."""
         meta = self._max_meta_length
         body = self._max_body_length
         return DocumentLimits(
@@ -128,38 +122,30 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         return self._sets[split]
 
     def corpus_stats(self, split: Split) -> CorpusStats:
-        """See `FilesDataModule.corpus_stats`."""
         windows = self._sets[split]
         return CorpusStats("documents", windows.documents, {"word": windows.source.words, "byte": windows.source.bytes})
-
-    @staticmethod
-    def to_segments(example: Document) -> Segments:
-        """See `FilesDataModule.to_segments`."""
-        return document_segments(example)
 
     def _reader(self, file: str) -> DocumentReader:
         return DocumentReader(file, format=self._format, on_error=self._on_error)
 
-    def _build_set(self, split: str) -> DocumentWindows[StoredDocuments]:
-        store = self._store(split)
+    def _build_set(self, store: TokenStore, file: str) -> tuple[DocumentWindows[StoredDocuments], list[str]]:
         limits = self.limits
         try:
             windows = DocumentWindows(StoredDocuments(store), sep_token_id=self._tokenizer.sep_token_id, limits=limits)
         except ValueError as error:
-            raise ValueError(f"{self._files[split]}: {error}") from None
+            raise ValueError(f"{file}: {error}") from None
         split_note = f"{windows.split:,} longer than a window of {limits.max_length}, cut into windows"
         cut_note = f"{format_count(windows.cut_metas, 'meta')} cut to {limits.max_meta_length} tokens"
-        notes = [split_note if windows.split else "", cut_note if windows.cut_metas else ""]
-        self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
-        rank_zero_info(f"{split}: {self.described[split]}")
-        return windows
+        return windows, [split_note if windows.split else "", cut_note if windows.cut_metas else ""]
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        sampler = self._by_length(
+        sampler = TokenBudgetSampler(
             windows.lengths,
-            self._tokens_per_batch,
+            tokens_per_batch=self._tokens_per_batch,
             shuffle=shuffle,
+            seed=self._seed,
+            shard=self._shard,
             length_step=LENGTH_STEP,
             max_padding=MAX_PADDING,
         )
