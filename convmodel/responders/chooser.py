@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -41,6 +41,9 @@ class Chooser(ClosesOnExit):
         >>> with Chooser(Selector.from_pretrained("selector"), ["I am fine.", "At nine."]) as chooser:
         ...     print(chooser.start(["How are you?"]).result().text)
     """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    searches = True
 
     def __init__(
         self,
@@ -82,16 +85,8 @@ class Chooser(ClosesOnExit):
         return dict(self._defaults)
 
     @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        return {}
-
-    @property
     def load(self) -> Load:
         return self._worker.load
-
-    @property
-    def searches(self) -> bool:
-        return True
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_options(options)

@@ -81,7 +81,6 @@ class GenerationHandle(Generic[ResultT]):
 
     @property
     def seconds(self) -> float:
-        """Time from the start to the end."""
         return self._ended_at - self._started_at
 
     @property
@@ -128,7 +127,6 @@ class ReplyFuture:
 
     @property
     def done(self) -> bool:
-        """Whether the result is set."""
         return self._done.is_set()
 
     def set(self, outcome: Reply | Exception) -> None:

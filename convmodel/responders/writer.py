@@ -40,6 +40,7 @@ class Writer(EngineWorker[ConversationModel]):
 
     model_class = ConversationModel
     noun = "reply"
+    presets = PRESETS
 
     def __init__(
         self,
@@ -57,10 +58,6 @@ class Writer(EngineWorker[ConversationModel]):
         self._scorer = scorer
         self._keep = keep
         super().__init__(model, options=options, max_running=max_running, max_kept=max_kept, max_waiting=max_waiting)
-
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        return PRESETS
 
     def start(
         self,
@@ -135,10 +132,7 @@ class DocumentWriter(EngineWorker[DocumentModel]):
 
     model_class = DocumentModel
     noun = "text"
-
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        return DOCUMENT_PRESETS
+    presets = DOCUMENT_PRESETS
 
     def start(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 
 from convmodel.cli.chat import files
 from convmodel.cli.chat.describe import candidate_table, explain
@@ -146,20 +147,16 @@ def _load(chat: Chat, argument: str) -> Outcome:
     if not name:
         raise ValueError("there is no file name; write /load talk.jsonl")
     chat.load(files.load(name.strip(), int(number) if number else None))
-    return Outcome(describe_loaded(chat), shown=last_turns(chat))
+    return describe_loaded(chat)
 
 
-def describe_loaded(chat: Chat) -> str:
-    """Return a message about a conversation that was loaded."""
+def describe_loaded(chat: Chat) -> Outcome:
+    """Describe a conversation that was loaded, with its last turns."""
     turns = f"{len(chat.turns)} turn{'' if len(chat.turns) == 1 else 's'}"
     persona = f", {len(chat.persona)} sentences of persona" if chat.persona else ""
-    return f"{turns}{persona}" + ("; the last one waits for a reply: /retry makes one" if chat.waiting else "")
-
-
-def last_turns(chat: Chat, max_turns: int = 4) -> tuple[tuple[str, str], ...]:
-    """Return the last turns with their speakers."""
-    speakers = [("you", "reply")[n % 2] for n in range(len(chat.turns))]
-    return tuple(zip(speakers, chat.turns, strict=True))[-max_turns:]
+    waiting = "; the last one waits for a reply: /retry makes one" if chat.waiting else ""
+    shown = tuple(zip(cycle(("you", "reply")), chat.turns, strict=False))[-MAX_SHOWN:]
+    return Outcome(f"{turns}{persona}{waiting}", shown=shown)
 
 
 def _why(chat: Chat, argument: str) -> Outcome:
@@ -185,6 +182,9 @@ def _help(chat: Chat, argument: str) -> Outcome:
 def _quit(chat: Chat, argument: str) -> Outcome:
     return Outcome(leave=True)
 
+
+MAX_SHOWN = 4
+"""Maximum number of turns of a loaded conversation that are shown."""
 
 HINTS = """\
 Enter sends; Alt-Enter, or a backslash at the end, begins a new line.

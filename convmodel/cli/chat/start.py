@@ -8,8 +8,8 @@ from typing import Any
 from convmodel.cli.chat.files import load as load_conversation
 from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
-from convmodel.cli.chat.screen import Outcome, Screen
-from convmodel.cli.chat.slash import describe_loaded, last_turns
+from convmodel.cli.chat.screen import Screen
+from convmodel.cli.chat.slash import describe_loaded
 from convmodel.cli.chat.state import Chat
 from convmodel.errors import require_extra
 from convmodel.responders.protocol import Responder
@@ -84,7 +84,7 @@ def converse(
         if note:
             screen.greet(note)
         if load:
-            screen.show(Outcome(describe_loaded(chat), shown=last_turns(chat)))
+            screen.show(describe_loaded(chat))
         talk(chat, screen)
     except BrokenPipeError:
         # The reader is gone. Python flushes stdout again at exit, which must not fail.

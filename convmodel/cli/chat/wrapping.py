@@ -82,12 +82,6 @@ class Wrapper(LineBreaker):
         return part if fits else f"\n{part}"
 
 
-def wrap(text: str, columns: int) -> str:
-    """Wrap a whole text."""
-    wrapper = Wrapper(columns)
-    return wrapper.add(text) + wrapper.end()
-
-
 def _units(text: str) -> Iterator[str]:
     """Yield unbreakable units: newlines, spaces, words, and wide characters with their punctuation."""
     unit = previous = ""

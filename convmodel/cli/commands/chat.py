@@ -7,8 +7,6 @@ from collections.abc import Container
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
 
-DEFAULT_PRESET = "balanced"
-
 
 def _add_options(parser: ArgumentParser) -> None:
     cli_options.add_responder_options(parser)
@@ -47,7 +45,7 @@ def resolve_preset(options: Namespace, presets: Container[str]) -> str | None:
     """Return the preset to use: `--preset`, or "balanced" if the user set no options."""
     if options.preset is not None:
         return None if options.preset == "off" else str(options.preset)
-    return DEFAULT_PRESET if DEFAULT_PRESET in presets and not options.settings else None
+    return "balanced" if "balanced" in presets and not options.settings else None
 
 
 COMMAND = Command(

@@ -147,8 +147,7 @@ def _search(options: Namespace, selector: Any) -> None:
 class _ProgressBar:
     """Progress bar of the encoding, shown on a terminal."""
 
-    def __init__(self) -> None:
-        self._bar: Any = None
+    _bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
         try:
