@@ -69,16 +69,13 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
                 f"{reader.source}: {name}={value} means nothing here, as the file says which replies stand among which "
                 "candidates; leave it out"
             )
-    pools = []
-    without_distractor = 0
+    examples = []
     conversations: dict[tuple[tuple[str, ...], str], int] = {}
     for line, example in reader.with_line_numbers():
         # Examples of one conversation have the same persona and first turn, wherever in the file they are.
         conversation = conversations.setdefault((example.persona, example.context[0]), len(conversations) + 1)
-        if len(example.candidates) > 1:
-            pools.append(CandidatePool(conversation, line, example))
-        else:
-            without_distractor += 1
+        examples.append(CandidatePool(conversation, line, example))
+    pools = [pool for pool in examples if len(pool.example.candidates) > 1]
     if not pools:
         raise ValueError(
             f"{reader.source}: no reply has a distractor, so there is nothing to choose between; give a file with "
@@ -87,9 +84,8 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
     indices = sorted({pool.conversation for pool in pools})
     kept = {indices[position] for position in evenly_spaced(len(indices), options.limit or 0)}
     selected = sorted((pool for pool in pools if pool.conversation in kept), key=lambda pool: pool.conversation)
-    notes = []
-    if without_distractor:
-        notes.append(f"{format_count(without_distractor, 'example')} without a distractor left out.")
+    left_out = len(examples) - len(pools)
+    notes = [f"{format_count(left_out, 'example')} without a distractor left out."] if left_out else []
     facts = {
         "source": reader.source,
         "fingerprint": digest(asdict(pool.example) for pool in pools),

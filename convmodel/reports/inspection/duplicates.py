@@ -1,8 +1,8 @@
 """Search for repeated conversations and replies: word for word, nearly, and as the beginning of a longer one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Repeats:
 
 FilePair = tuple[int, int]
 """Indices of two files, the earlier one first; equal for repetitions within a file."""
+
+Key = TypeVar("Key", int, FilePair)
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,19 @@ def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> D
     reply_rate = fingerprints.replies.one_in
     _, first, inverse = np.unique(rows["hashes"], return_index=True, return_inverse=True)
     earliest = first[inverse]  # (N,) for each row the first row with the same hash
-    beginnings = _beginnings(rows, replies, files)
     candidates = np.flatnonzero(earliest == np.arange(len(earliest)))
     return Duplicates(
-        exact={pair: _scale(repeats, conversation_rate) for pair, repeats in _exact(rows, earliest).items()},
+        exact=_scaled(_exact(rows, earliest), conversation_rate),
         near=_near(rows, candidates, near, files),
-        beginnings={file: _scale(repeats, conversation_rate * reply_rate) for file, repeats in beginnings.items()},
-        replies={pair: _scale(repeats, reply_rate) for pair, repeats in _shared_replies(replies, files).items()},
+        beginnings=_scaled(_beginnings(rows, replies, files), conversation_rate * reply_rate),
+        replies=_scaled(_shared_replies(replies, files), reply_rate),
         replies_of={file: int((replies["files"] == file).sum()) * reply_rate for file in range(files)},
         one_in=(conversation_rate, reply_rate),
     )
 
 
-def _scale(repeats: Repeats, one_in: int) -> Repeats:
-    return Repeats(repeats.count * one_in, repeats.examples, repeats.lines)
+def _scaled(repeats: dict[Key, Repeats], one_in: int) -> dict[Key, Repeats]:
+    return {key: replace(items, count=items.count * one_in) for key, items in repeats.items()}
 
 
 def _collect(

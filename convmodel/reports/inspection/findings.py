@@ -126,7 +126,7 @@ _JOINERS = "\u200c\u200d"  # without them emoji and letters fall apart
 
 
 def excerpt(text: str, *, around: int = 0, width: int = 70) -> str:
-    """Return up to `width` characters of a text, on one line, with invisible characters written as code points."""
+    """Return up to `width` characters around a position on one line, with invisible ones written as code points."""
     start = max(0, min(around - width // 3, len(text) - width))
     shown = "".join(map(_visible, text[start : start + width]))
     return f"{'...' if start else ''}{shown}{'...' if start + width < len(text) else ''}"
