@@ -58,13 +58,13 @@ def until(true: Callable[[], Any], *, seconds: float = 20.0) -> None:
 
 def events_of(text: str) -> list[tuple[str, str]]:
     """The name and the data of each event of a stream, by the letter of the specification."""
-    found = []
+    events = []
     for block in text.split("\n\n"):
         lines = [line for line in block.split("\n") if line and not line.startswith(":")]
         fields = dict(line.split(": ", 1) for line in lines)
         if fields:
-            found.append((fields.get("event", "message"), fields["data"]))
-    return found
+            events.append((fields.get("event", "message"), fields["data"]))
+    return events
 
 
 def error_of(answer: Any, status: int) -> dict[str, Any]:

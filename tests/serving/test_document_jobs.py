@@ -20,10 +20,10 @@ def writer() -> Any:
         yield writer
 
 
-def test_a_policy_sees_prompts_meta_and_texts(writer: DocumentWriter) -> None:
+def test_a_policy_checks_prompts_metadata_and_texts(writer: DocumentWriter) -> None:
     body = {**BODY, "n": 2, "options": {"max_new_tokens": 8}}
     with client_of(Service(writer=writer)) as client:
-        texts = [each["text"] for each in client.post("/documents", json=body).json()["texts"]]
+        texts = [text["text"] for text in client.post("/documents", json=body).json()["texts"]]
 
     class OneText:
         def __contains__(self, text: str) -> bool:
@@ -36,5 +36,5 @@ def test_a_policy_sees_prompts_meta_and_texts(writer: DocumentWriter) -> None:
         assert blocked["texts"] == shown["texts"] == [] and blocked["blocked"]["side"] == "input"
     policy = Policy(words=OneText(), sides=["output"])  # type: ignore[arg-type]
     with client_of(Service(writer=writer, policy=policy)) as client:
-        found = client.post("/documents", json=body).json()
-    assert [each["text"] for each in found["texts"]] == texts[:1] and found["blocked"]["side"] == "output"
+        answer = client.post("/documents", json=body).json()
+    assert [text["text"] for text in answer["texts"]] == texts[:1] and answer["blocked"]["side"] == "output"

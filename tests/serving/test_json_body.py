@@ -42,7 +42,7 @@ JSON = {"content-type": "application/json"}
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_a_body_that_cannot_be_read_is_an_error_of_our_shape(body: bytes) -> None:
+def test_an_unreadable_body_is_an_error_in_the_common_format(body: bytes) -> None:
     fake = FakeResponder()
     with client_of(service_of(fake)) as client:
         for path in ("/replies", "/v1/chat/completions", "/documents", "/candidates"):
@@ -51,7 +51,7 @@ def test_a_body_that_cannot_be_read_is_an_error_of_our_shape(body: bytes) -> Non
     assert not fake.asked
 
 
-def test_random_bytes_and_random_json_are_never_a_defect() -> None:
+def test_random_bytes_and_random_json_never_cause_a_defect() -> None:
     source = random.Random(7)
     atoms: list[Any] = [None, True, -1, 0.5, 2**70, "", "a", "\ud800", "\x00", "😀", [], {}, "user", 10**400]
 
@@ -82,6 +82,6 @@ def test_random_bytes_and_random_json_are_never_a_defect() -> None:
         ("\ud800", '"?"'),
     ],
 )
-def test_json_is_one_line_that_every_reader_takes(value: Any, text: str) -> None:
+def test_json_is_one_line_that_every_reader_parses(value: Any, text: str) -> None:
     assert dump(value) == text
     json.loads(dump(value))

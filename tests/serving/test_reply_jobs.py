@@ -22,7 +22,7 @@ def policed(fake: FakeResponder, *words: str, **settings: Any) -> Any:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_a_policy_does_not_let_in_is_never_asked(stream: bool) -> None:
+def test_a_blocked_input_never_reaches_the_responder(stream: bool) -> None:
     fake = FakeResponder()
     with client_of(policed(fake, "rain")) as client:
         for body in ({"context": ["RAIN!"]}, {"context": ["a"], "persona": ["i like rain"]}):
@@ -35,7 +35,7 @@ def test_what_a_policy_does_not_let_in_is_never_asked(stream: bool) -> None:
     assert not fake.asked
 
 
-def test_what_a_policy_does_not_let_out_leaves_in_no_form() -> None:
+def test_a_blocked_output_is_returned_in_no_form() -> None:
     fake = said("it may rain")
     with client_of(policed(fake, "rain")) as client:
         whole = client.post("/replies", json={"context": ["a"]})
@@ -45,13 +45,13 @@ def test_what_a_policy_does_not_let_out_leaves_in_no_form() -> None:
     assert [json.loads(data)["text"] for _, data in events_of(streamed.text)] == ["No.", "No."]
 
 
-def test_another_candidate_is_taken_before_nothing_is_said() -> None:
+def test_the_next_candidate_replaces_a_blocked_one() -> None:
     texts = {1: "rain", 1001: "sun", 2001: "rain or sun"}
     fake = FakeResponder(lambda context, seed, options: texts[seed])
     with client_of(policed(fake, "rain")) as client:
         body = {"context": ["a"], "seed": 1, "options": {"num_return_sequences": 3}}
         reply = client.post("/replies", json=body).json()
-    assert reply["text"] == "sun" and [each["text"] for each in reply["candidates"]] == ["sun"]
+    assert reply["text"] == "sun" and [candidate["text"] for candidate in reply["candidates"]] == ["sun"]
     assert reply["blocked"] is None and reply["finish"] == "end"
 
 

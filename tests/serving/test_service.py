@@ -7,7 +7,7 @@ from convmodel.serving.store import Store
 from tests.fakes import FakeDocuments, FakeResponder
 
 
-def test_a_service_has_what_its_models_can_do() -> None:
+def test_a_service_has_the_abilities_of_its_models() -> None:
     responder, writer = FakeResponder(), FakeDocuments()
     both = Service(responder, writer=writer)
     assert both.replies is not None and both.documents is not None and not both.searches
