@@ -104,16 +104,13 @@ def _trim_memory(trim: Callable[[int], object]) -> None:
 def run(
     service: Service, bound: socket.socket, *, routers: Iterable[APIRouter] = (), started: Callable[[str], None] = print
 ) -> int:
-    """Answer requests until SIGINT or SIGTERM, then let running replies end within `grace` seconds.
+    """Answer requests until SIGINT or SIGTERM, let running replies end within `grace` seconds, and return 0.
 
     Args:
         service: the service; closed at the end.
         bound: the listening socket.
         routers: see `create_app`.
         started: called with a line of text when the server is ready.
-
-    Returns:
-        The exit status, 0.
     """
     log_to_stderr(texts=service.settings.log_texts)
     config = new_config(service, routers=routers)

@@ -58,10 +58,8 @@ class EventStream(Response):
         self._events = events
         self._keep_alive = keep_alive
         self._patience = patience
-        self._sending_since: float | None = None
-        """Time at which the current chunk was handed to the client; None between chunks."""
-        self._last_sent = 0.0
-        """Time at which the last chunk was accepted."""
+        self._sending_since: float | None = None  # when the current chunk was handed to the client; None between chunks
+        self._last_sent = 0.0  # when the last chunk was accepted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
