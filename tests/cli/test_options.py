@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 @pytest.mark.parametrize("command", [["chat"], ["generate", "--input", "in", "--output", "out"]])
-def test_a_wrong_option_is_told_with_the_usage(
+def test_an_invalid_option_is_an_error_of_usage(
     command: list[str], more: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -53,7 +53,7 @@ def test_a_wrong_option_is_told_with_the_usage(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_go_together_is_told_in_one_line(
+def test_conflicting_options_are_an_error_of_one_line(
     parts: Path,
     arguments: list[str],
     told: str,
@@ -68,7 +68,7 @@ def test_what_does_not_go_together_is_told_in_one_line(
     assert err.startswith("error: ") and told in err and err.count("\n") == 1
 
 
-def test_an_index_and_a_list_are_not_given_at_once(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_index_excludes_a_file_of_candidates(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["chat", *CHOSEN, "--index", "index"])
     assert end.value.code == 2 and "not allowed with argument --candidates" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_a_value_that_is_shown_is_read_again(value: object) -> None:
     assert parse_value(show_value(value)) == value
 
 
-def test_a_value_that_json_does_not_know_is_shown_all_the_same() -> None:
+def test_a_value_that_is_not_json_is_shown_as_its_text() -> None:
     assert show_value(range(2)) == "range(0, 2)"
 
 
@@ -61,7 +61,7 @@ def test_a_setting_is_a_name_and_a_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["top_k", "=5", "top k=5", ""])
-def test_what_is_no_setting_is_told_with_an_example(text: str) -> None:
+def test_an_invalid_setting_is_an_error_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a setting; write name=value, such as temperature=0\.7"):
         parse_setting(text)
 

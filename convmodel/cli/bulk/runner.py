@@ -131,6 +131,6 @@ def _wait_for_line(
         return job.line(item, handle.result())
     except ValueError as error:
         if job.on_error == "stop":
-            place = f"{job.input}: {job.noun} {index + 1}"
-            raise ValueError(f"{place}: {error}, or continue with --on_error skip") from error
+            position = f"{job.input}: {job.noun} {index + 1}"
+            raise ValueError(f"{position}: {error}, or continue with --on_error skip") from error
         return job.error_line(item, str(error)), False

@@ -29,7 +29,7 @@ HYBRID = Reply(
 )
 
 
-def test_the_table_says_where_candidates_came_from_and_what_each_stage_found() -> None:
+def test_the_table_has_sources_and_scores_of_each_stage() -> None:
     table = candidate_table(HYBRID, 0)
     assert table.head == ("", "score", "source", "written", "chosen", "candidate") and table.marked == 0
     assert table.rows[0] == ("1", "3.250", "both #17", "-0.250", "2.000", "I live in Rome.")
@@ -62,12 +62,12 @@ def test_a_stage_that_decided_is_not_shown_twice() -> None:
         ((1.0,), ""),
     ],
 )
-def test_why_the_first_won_is_told(scores: tuple[float | None, ...], told: str) -> None:
+def test_the_explanation_says_why_the_first_candidate_won(scores: tuple[float | None, ...], told: str) -> None:
     reply = Reply(tuple(Candidate(str(n), score) for n, score in enumerate(scores)), ranked_by="x")
     assert explain(reply) == told
 
 
-def test_what_was_only_chosen_is_told() -> None:
+def test_the_explanation_says_that_all_candidates_were_selected() -> None:
     assert explain(Reply((Candidate("a", 1.0, "chosen", 3),))) == "1 chosen, none written"
 
 
@@ -79,7 +79,7 @@ def chat_after(reply: Reply) -> Chat:
 
 
 @pytest.mark.parametrize("columns", [40, 58, 80, 120])
-def test_the_field_is_readable_on_every_screen(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_candidates_are_readable_on_every_screen(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run_command(chat_after(HYBRID), "/why")
     seen, out = io.StringIO(), io.StringIO()
     console = Console(file=seen, width=columns, highlight=False, markup=False, emoji=False)
@@ -104,7 +104,7 @@ def test_narrow_rows_stand_below_each_other_with_their_names() -> None:
     assert plain_lines(Outcome(table=table), 30) == plain_lines(Outcome(table=table))
 
 
-def test_in_a_pipe_the_field_is_a_table_of_any_width() -> None:
+def test_in_a_pipe_the_candidates_are_a_table_of_any_width() -> None:
     notes = io.StringIO()
     PipeScreen(io.BytesIO(), replies=io.StringIO(), notes=notes).show(run_command(chat_after(HYBRID), "/why"))
     assert "* 1  3.250   both #17   -0.250   2.000   I live in Rome." in notes.getvalue()
@@ -143,12 +143,12 @@ def test_the_status_line_shows_what_fits(columns: int | None, line: str) -> None
     assert status_line(REPLY, columns) == line
 
 
-def test_a_turn_that_was_cut_is_told_where_no_turn_was_dropped() -> None:
+def test_the_status_has_a_cut_turn_if_no_turn_was_dropped() -> None:
     cut = replace(REPLY, turns_dropped=0, tokens_dropped=90)
     assert status_line(cut).startswith("31 of 512 tokens · 0 turns dropped · 90 tokens of your turn cut · ")
     assert status_line(cut, 40) == "31/512 tok · 0 dropped · turn cut"
     assert "cut" not in status_line(replace(REPLY, tokens_dropped=90))
 
 
-def test_a_reply_of_something_without_a_window_has_a_status_too() -> None:
+def test_a_reply_without_a_window_has_a_status() -> None:
     assert status_line(Reply((Candidate("Hi"),), seconds=1.25)) == "1.2 s"

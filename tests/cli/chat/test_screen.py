@@ -27,7 +27,7 @@ def test_no_control_character_survives() -> None:
         ("日本語 👩‍👩‍👧 e\u0301", "日本語 👩‍👩‍👧 e\u0301"),
     ],
 )
-def test_what_would_act_is_seen_instead(text: str, shown: str) -> None:
+def test_control_sequences_become_visible(text: str, shown: str) -> None:
     assert to_printable(text) == shown
 
 
@@ -35,7 +35,7 @@ def test_one_line_is_one_line() -> None:
     assert to_one_line(" a\n\nb\u2028 c\x0bd ") == "a b c␋d"
 
 
-def test_a_narrow_screen_gets_each_row_with_its_named_cells_beneath() -> None:
+def test_a_narrow_screen_shows_named_cells_below_each_row() -> None:
     table = TextTable(("", "score", "source", "candidate"), (("1", "0.5", "written", "Yes"), ("2", "", "chosen", "No")))
     assert table.stacked(40) == [
         ("1  ", "Yes", "   score 0.5 · source written"),
