@@ -28,7 +28,6 @@ DEFAULT_PAIR = {
     "model": {"class_path": "convmodel.training.ConversationModule"},
     "data": {"class_path": "convmodel.training.ConversationDataModule"},
 }
-"""Default model and data."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,
@@ -61,8 +60,7 @@ class ConversationCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the subcommands fit, validate and test."""
-        all_subcommands = LightningCLI.subcommands()
-        return {name: all_subcommands[name] for name in ("fit", "validate", "test")}
+        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -140,8 +138,12 @@ def run(arguments: list[str]) -> None:
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
     try:
         with report_errors(), capture_logs() as log:
-            for path in _config_files(arguments):
-                check_duplicate_keys(path)
+            for option, value in pairwise(arguments):
+                if option in ("-c", "--config"):
+                    check_duplicate_keys(value)
+            for argument in arguments:
+                if argument.startswith("--config="):
+                    check_duplicate_keys(argument.removeprefix("--config="))
             ConversationCLI(
                 LightningModule,
                 LightningDataModule,
@@ -171,12 +173,6 @@ def _choose_precision(accelerator: Any) -> str:
     if device.type == "cpu":
         rank_zero_info(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS)")
     return precision
-
-
-def _config_files(arguments: list[str]) -> list[str]:
-    """Return the files given by --config or -c."""
-    files = [value for option, value in pairwise(arguments) if option in ("-c", "--config")]
-    return files + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
 
 
 def silence_library_warnings() -> None:

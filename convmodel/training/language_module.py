@@ -2,7 +2,6 @@
 
 import os
 import random
-from abc import abstractmethod
 from dataclasses import asdict
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -21,7 +20,7 @@ from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_l
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split
+from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.distributed import sum_token_counts
 from convmodel.training.perplexity import PerplexityReport, perplexity_card
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
@@ -49,8 +48,6 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     """Class of the trained and exported model."""
 
     monitor = "val_loss"
-    """Metric by which the best model is selected."""
-
     higher_is_better = False
 
     def __init__(
@@ -114,11 +111,6 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def vocab_size(self) -> int:
         """Maximum size of a learned vocabulary."""
         return self._from_scratch.vocab_size
-
-    @property
-    @abstractmethod
-    def inputs(self) -> ModelInputs:
-        """See `convmodel.training.tokenizer.TokenModule`."""
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         super().restore_from(checkpoint)
@@ -218,7 +210,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             tokens = predicted.sum()
             # Neither metadata, nor the separator (also the padding): every turn needs another separator.
             positions = torch.arange(ids.shape[1], device=ids.device)
-            counted = (positions >= batch["metadata"][:, None]) & (ids != self._sep_token_id)
+            counted = (positions >= batch["metadata"][:, None]) & (ids != self._required_tokenizer().sep_token_id)
             criterion = Unlikelihood(labels, find_seen_tokens(ids, counted), predicted, self._alpha)
             total = summed_loss(hidden, self._output_embeddings, criterion)
             loss = total.detach() - criterion.penalty
@@ -238,8 +230,9 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         """Return the unlikelihood loss of the model's continuations of the batch, and the number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
-        rows = continue_rows(self.hf_model, batch, options, sep_token_id=self._sep_token_id)
-        candidates = rows.candidates(options.ngram, sep_token_id=self._sep_token_id)
+        sep = self._required_tokenizer().sep_token_id
+        rows = continue_rows(self.hf_model, batch, options, sep_token_id=sep)
+        candidates = rows.candidates(options.ngram, sep_token_id=sep)
         predicted = candidates[:, 1:]
         hidden = self._hidden_states(rows.input_ids, rows.token_type_ids)[:, :-1][predicted]
         criterion = OwnUnlikelihood(rows.input_ids[:, 1:][predicted])
@@ -247,11 +240,6 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         repeated = candidates.sum()
         self.log("train_repetition", repeated / rows.written.sum().clamp(min=1), prog_bar=True, batch_size=1)
         return total, repeated
-
-    @property
-    def _sep_token_id(self) -> int:
-        assert self._tokenizer is not None
-        return self._tokenizer.sep_token_id
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide summed gradients by the number of tokens of the step, over all batches and processes."""

@@ -79,7 +79,10 @@ class ReplySamples(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the inputs of the samples before any training."""
         if hasattr(pl_module, "sample_inputs"):
-            self._inputs = self._read_inputs(trainer, cast(SampleWriter, pl_module))
+            data = getattr(trainer, "datamodule", None)
+            examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
+            request = SampleRequest(self._contexts, self._prompts, [*islice(examples, self._count)])
+            self._inputs = cast(SampleWriter, pl_module).sample_inputs(request)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate samples on the first process; sharded weights cannot generate on a single process."""
@@ -89,7 +92,7 @@ class ReplySamples(Callback):
             return
         module = cast(SampleWriter, pl_module)
         if self._inputs is None:  # `validate` does not call on_fit_start
-            self._inputs = self._read_inputs(trainer, module)
+            self.on_fit_start(trainer, pl_module)
         if not self._inputs:
             return
         options = self._options | {"max_new_tokens": min(self._options["max_new_tokens"], module.n_positions // 2)}
@@ -100,11 +103,6 @@ class ReplySamples(Callback):
         with open(folder / "generated.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps({**progress, **s.record}, ensure_ascii=False) + "\n" for s in samples)
         self._show(trainer)
-
-    def _read_inputs(self, trainer: Trainer, module: SampleWriter) -> Sequence[Any]:
-        data = getattr(trainer, "datamodule", None)
-        examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
-        return module.sample_inputs(SampleRequest(self._contexts, self._prompts, [*islice(examples, self._count)]))
 
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")

@@ -1,7 +1,7 @@
 """Learning rate schedules: a function of the step, and decay on a plateau of the validation metric."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant", "plateau"]
@@ -9,13 +9,7 @@ Schedule = Literal["cosine", "linear", "constant", "plateau"]
 
 
 def learning_rate_at(
-    step: int,
-    *,
-    peak: float,
-    warmup_steps: int,
-    total_steps: float,
-    schedule: Schedule = "cosine",
-    cycles: int = 1,
+    step: int, *, peak: float, warmup_steps: int, total_steps: float, schedule: Schedule = "cosine", cycles: int = 1
 ) -> float:
     """Return the learning rate of an optimiser step.
 
@@ -24,8 +18,6 @@ def learning_rate_at(
 
     Args:
         step: Index of the optimiser step, from 0.
-        peak: Highest learning rate.
-        warmup_steps: Number of steps until the peak is reached.
         total_steps: Number of steps of the whole training; if infinite, the rate stays at its peak.
         schedule: "cosine" or "linear"; "constant" and "plateau" stay at the peak.
         cycles: Number of decays.
@@ -57,7 +49,3 @@ class Plateau:
             return False
         self.scale *= self.factor
         return True
-
-    def state(self) -> dict[str, float]:
-        """Return the fields from which `Plateau(**state)` continues."""
-        return asdict(self)

@@ -67,9 +67,7 @@ class SelectorModule(TrainingModule):
 
     objective: SelectionObjective
 
-    monitor = "val_recall"
-    """Metric by which the best model is selected: the share of responses ranked first in their pool."""
-
+    monitor = "val_recall"  # the share of responses ranked first in their pool
     higher_is_better = True
     max_context: int
     """Maximum number of tokens of a context, persona included."""
@@ -112,11 +110,6 @@ class SelectorModule(TrainingModule):
     @abstractmethod
     def fine_tuned_selector(self, source: str) -> Selector:
         """Build a selector from a pretrained model that is not a selector of this kind."""
-
-    @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """Maximum size of a new vocabulary."""
 
     @property
     def tokenizer_class(self) -> type[TextTokenizer]:

@@ -63,10 +63,8 @@ def continue_rows(
 ) -> ContinuedRows:
     """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
 
-    The number of rows is limited so that their continuations fit in the token count of the batch, but is at least
-    one.
-    Token types alternate at each separator, as in conversations: the model continues for both speakers. Without
-    token
+    The number of rows is limited so that their continuations fit in the token count of the batch, but is at least one.
+    Token types alternate at each separator, as in conversations: the model continues for both speakers. Without token
     types, a separator ends the text. The separator is also the padding.
     """
     predicting = (batch["labels"] != IGNORED).any(1)

@@ -79,6 +79,11 @@ class TrainingModule(LightningModule):
         self._plateau = Plateau()
         self._total_steps = math.inf
 
+    monitor: str
+    """Metric by which the best model is selected."""
+
+    higher_is_better: bool
+
     # Model and tokenizer
 
     @property
@@ -109,6 +114,16 @@ class TrainingModule(LightningModule):
         state = checkpoint["convmodel"]
         self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self.base_model = state["base_model"]
+
+    @property
+    @abstractmethod
+    def inputs(self) -> ModelInputs:
+        """Lengths that the model reads, and the turns that it learns to predict."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Maximum size of a learned vocabulary."""
 
     def _required_tokenizer(self) -> TextTokenizer:
         tokenizer = self.tokenizer
@@ -211,7 +226,7 @@ class TrainingModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, base model and plateau, as plain values alone."""
-        checkpoint["plateau"] = self._plateau.state()
+        checkpoint["plateau"] = asdict(self._plateau)
         tokenizer = tokenizer_files(self._required_tokenizer())
         checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self.base_model}
 
