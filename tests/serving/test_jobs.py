@@ -4,11 +4,15 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from convmodel.responders.loading import load_all
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from tests.conftest import MakeModel
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, events_of, served, service_of, until
 
@@ -106,6 +110,23 @@ def test_jobs_of_all_clients_are_counted_and_released_once() -> None:
         for thread in threads:
             thread.join()
         assert statuses == [200, 200, 200] and service.jobs.limit.open == 0
+
+
+def test_the_server_alone_limits_the_requests_to_a_model_that_it_opened(make_model: MakeModel, tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path / "model")
+    body: dict[str, Any] = {"context": ["Hello"], "options": {"max_new_tokens": 1}}
+    with load_all(tmp_path / "model", device="cpu", max_running=1) as models:
+        writer = models.responder
+        assert writer is not None
+        handles = [writer.start(["Hello"], options=body["options"]) for _ in range(MAX_RUNNING + MAX_WAITING)]
+        service = service_of(writer, max_running=1, max_waiting=1)
+        service.jobs.limit.acquire(2, owner="somebody")
+        with client_of(service) as client:
+            answer = client.post("/replies", json=body)
+            assert error_of(answer, 429)["code"] == "queue_full" and int(answer.headers["retry-after"]) >= 1
+            service.jobs.limit.release(owner="somebody")
+            assert client.post("/replies", json=body).status_code == 200
+        assert all(handle.result().candidates for handle in handles)
 
 
 # Shutdown
