@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any, Self, TypeVar, cast
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 
 class TextEncoder:
@@ -105,13 +107,13 @@ class TextTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if isinstance(tokenizer, str):
             raise TypeError(f"got the name {tokenizer!r}; use {type(self).__name__}.from_pretrained({tokenizer!r})")
-        self._hf_tokenizer = tokenizer
-        self._sep_token, self._sep_token_id = _separator(tokenizer)
+        self.hf_tokenizer = tokenizer
+        self.sep_token, self.sep_token_id = _separator(tokenizer)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """Load a transformers tokenizer by Hub name or folder; `options` are passed to AutoTokenizer."""
-        return cls(AutoTokenizer.from_pretrained(os.fspath(name_or_path), **options))
+        """Load a transformers tokenizer by Hub name or folder; see `load_tokenizer` for `options` and errors."""
+        return cls(load_tokenizer(name_or_path, **options))
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
@@ -147,31 +149,16 @@ class TextTokenizer:
             )
         )
 
-    @property
-    def hf_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The wrapped transformers tokenizer."""
-        return self._hf_tokenizer
-
-    @property
-    def sep_token(self) -> str:
-        """Text of the separator."""
-        return self._sep_token
-
-    @property
-    def sep_token_id(self) -> int:
-        """Token id of the separator."""
-        return self._sep_token_id
-
     def __len__(self) -> int:
         """Return the number of rows that an embedding table needs."""
-        return max(self._hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
+        return max(self.hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
 
     @cached_property
     def _encode_texts(self) -> TextEncoder:
-        added = self._hf_tokenizer.added_tokens_decoder.items()
-        control = {*self._hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
-        control.discard(self._hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
-        return TextEncoder(self._hf_tokenizer, [*control, self._sep_token_id])
+        added = self.hf_tokenizer.added_tokens_decoder.items()
+        control = {*self.hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
+        control.discard(self.hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
+        return TextEncoder(self.hf_tokenizer, [*control, self.sep_token_id])
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of one text, without separators; names of control tokens become ordinary tokens."""
@@ -185,11 +172,11 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without control tokens."""
-        return decode(self._hf_tokenizer, ids)
+        return decode(self.hf_tokenizer, ids)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Save the transformers tokenizer; the separator has the same id after reloading."""
-        self._hf_tokenizer.save_pretrained(os.fspath(folder))
+        self.hf_tokenizer.save_pretrained(os.fspath(folder))
 
 
 AnyTokenizer = TypeVar("AnyTokenizer", bound=TextTokenizer)
