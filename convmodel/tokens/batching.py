@@ -174,39 +174,36 @@ def batches_by_length(
         yield batch
 
 
+@dataclass(frozen=True, kw_only=True)
 class RandomBatchSampler:
     """Sampler of random batches of `batch_size` examples, of which the last may be smaller; see `TokenBudgetSampler`.
 
     With `redraw`, the examples are regrouped in each epoch.
     """
 
-    def __init__(
-        self, examples: int, *, batch_size: int, seed: int = 0, shard: Shard = Shard(), redraw: bool = True
-    ) -> None:
-        self._examples = examples
-        self._batch_size = batch_size
-        self._seed = seed
-        self._shard = shard
-        self._redraw = redraw
+    examples: int
+    batch_size: int
+    seed: int = 0
+    shard: Shard = Shard()
+    redraw: bool = True
 
     def __len__(self) -> int:
-        return math.ceil(math.ceil(self._examples / self._batch_size) / self._shard.world_size)
+        return math.ceil(math.ceil(self.examples / self.batch_size) / self.shard.world_size)
 
     def epoch(self, index: int) -> list[np.ndarray]:
         """Return the batches of an epoch for this process, as the indices of their examples."""
-        order = np.random.default_rng([self._seed, index if self._redraw else 0]).permutation(self._examples)
-        starts = range(self._shard.rank * self._batch_size, self._examples, self._shard.world_size * self._batch_size)
-        indices = [order[start : start + self._batch_size] for start in starts]
+        order = np.random.default_rng([self.seed, index if self.redraw else 0]).permutation(self.examples)
+        starts = range(self.shard.rank * self.batch_size, self.examples, self.shard.world_size * self.batch_size)
+        indices = [order[start : start + self.batch_size] for start in starts]
         return indices + [order[:0]] * (len(self) - len(indices))
 
 
 class BatchSampler(Protocol):
-    """Sampler that chooses the members of each batch of an epoch."""
+    """Sampler that chooses the members of each batch of an epoch: their indices, or another value that `read` takes."""
 
     def __len__(self) -> int: ...
 
-    def epoch(self, index: int) -> Sequence[Any]:
-        """Return the batches of an epoch: the indices of their members, or another value that `read` understands."""
+    def epoch(self, index: int) -> Sequence[Any]: ...
 
 
 BatchT = TypeVar("BatchT")
@@ -215,8 +212,7 @@ BatchT = TypeVar("BatchT")
 class ResumableDataLoader(Generic[BatchT]):
     """An iterable of batches that can be stopped after any batch and continued exactly in another process.
 
-    The sampler chooses the members of each batch, and `read` makes it. Lightning sets the epoch through
-    `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict` in its checkpoints.
+    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict`.
     """
 
     def __init__(self, sampler: BatchSampler, read: Callable[[Any], BatchT]) -> None:

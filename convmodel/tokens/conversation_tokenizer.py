@@ -64,7 +64,7 @@ class ConversationTokenizer(TextTokenizer):
 
         `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
         """
-        laid_out, window = lay_out_context(turns, self._sep_token_id, persona=persona, max_length=max_length, keep=keep)
+        laid_out, window = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=max_length, keep=keep)
         ids = laid_out.input_ids
         values = {"input_ids": ids, "token_type_ids": laid_out.token_type_ids, "attention_mask": [1] * len(ids)}
         tokens_dropped = window.cut + sum(map(len, turns[: window.first]))
@@ -76,7 +76,7 @@ class ConversationTokenizer(TextTokenizer):
         System messages are persona sentences. The template has no token types and, like every chat template, does not
         keep control tokens out of the texts.
         """
-        sep = "{{- " + repr(self._sep_token) + " -}}"
+        sep = "{{- " + repr(self.sep_token) + " -}}"
         return (
             "{%- for message in messages -%}" + sep + "{%- if message.role == 'assistant' -%}"
             "{% generation %}{{- message.content -}}{% endgeneration %}"
@@ -86,5 +86,5 @@ class ConversationTokenizer(TextTokenizer):
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Save the transformers tokenizer with the chat template; the separator has the same id after reloading."""
-        self._hf_tokenizer.chat_template = self.chat_template()
+        self.hf_tokenizer.chat_template = self.chat_template()
         super().save_pretrained(folder)

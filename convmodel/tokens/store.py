@@ -51,16 +51,11 @@ class StoreSummary:
 
 
 class TokenStore:
-    """Token ids of conversations or documents, memory-mapped.
+    """Token ids of C conversations or documents in a folder that `TokenStore.build` wrote, memory-mapped.
 
-    The segments are the texts of all conversations (see `Segments`) in order. In the shapes below there are C
-    conversations or documents, and S segments.
-
-    Args:
-        folder: folder that `TokenStore.build` wrote.
+    Their S segments are the texts of all conversations (see `Segments`) in order.
 
     Attributes:
-        summary: summary of the contents.
         ends: (S,) index after the last id of each segment.
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
@@ -120,8 +115,7 @@ class TokenStore:
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(map(to_segments, conversations), tokenizer, fresh, dtype)
-            summary = StoreSummary(count, describe())
+            summary = StoreSummary(_write(map(to_segments, conversations), tokenizer, fresh, dtype), describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
 

@@ -21,8 +21,7 @@ from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, Split
-from convmodel.training.distributed import sum_token_counts
-from convmodel.training.perplexity import PerplexityReport, perplexity_card
+from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
 from convmodel.training.training_module import TrainingModule
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens

@@ -29,11 +29,11 @@ class LossOptions:
     label_smoothing: float = 0.0
 
 
+@dataclass(frozen=True)
 class SelectionObjective(ABC):
     """Loss by which a selector is trained, and scores by which it is validated."""
 
-    def __init__(self, options: LossOptions) -> None:
-        self.options = options
+    options: LossOptions
 
     @abstractmethod
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
@@ -83,12 +83,11 @@ class InBatchNegatives(SelectionObjective):
         return encoder.score_encoded(encoded, vectors[order])
 
 
+@dataclass(frozen=True, kw_only=True)
 class ConvertObjective(InBatchNegatives):
     """In-batch loss of ConveRT, whose scale of the cosine grows to its maximum in `scale_steps` optimiser steps."""
 
-    def __init__(self, options: LossOptions, *, scale_steps: int) -> None:
-        super().__init__(options)
-        self._scale_steps = scale_steps
+    scale_steps: int
 
     def rows_loss(
         self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
@@ -97,18 +96,17 @@ class ConvertObjective(InBatchNegatives):
             contexts,
             [candidates[index] for index in order.tolist()],
             order,
-            batch=step * SCALE_BATCHES // self._scale_steps,
+            batch=step * SCALE_BATCHES // self.scale_steps,
             label_smoothing=self.options.label_smoothing,
             recompute=self.options.cached_gradients,
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class SampledNegatives(SelectionObjective):
     """Loss of a cross-encoder: each response against at most `num_negatives` candidates, sampled at every step."""
 
-    def __init__(self, options: LossOptions, *, num_negatives: int) -> None:
-        super().__init__(options)
-        self._num_negatives = num_negatives
+    num_negatives: int
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
         pools, mask = pad_pools([[example.response, *self.draw(example, examples)] for example in examples])
@@ -122,7 +120,7 @@ class SampledNegatives(SelectionObjective):
         order = torch.randperm(len(examples)).tolist()
         others = [*example.distractors, *(examples[index].response for index in order)]
         distinct = {tuple(ids): ids for ids in others if ids != example.response}
-        return list(distinct.values())[: self._num_negatives]
+        return list(distinct.values())[: self.num_negatives]
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         return self._scores(selector, examples, pools)

@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,30 +21,13 @@ from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
-from convmodel.training.distributed import sum_over_processes
+from convmodel.training.metrics import RankingSums, sum_over_processes
 from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
 from convmodel.training.training_module import OptimizerName, TrainingModule
 
 SAMPLES = 3
 """Number of contexts whose selected response is shown after each validation."""
-
-
-@dataclass
-class RankingSums:
-    """Sums over examples: their number, those ranked first, reciprocal ranks, and losses in nats."""
-
-    examples: float = 0
-    first: float = 0
-    reciprocal: float = 0
-    loss: float = 0
-
-    def add(self, ranks: np.ndarray, losses: Tensor) -> None:
-        """Add the ranks and losses of examples."""
-        self.examples += len(ranks)
-        self.first += float((ranks == 1).sum())
-        self.reciprocal += float((1 / ranks).sum())
-        self.loss += float(losses.double().sum())
 
 
 class SelectorModule(TrainingModule):

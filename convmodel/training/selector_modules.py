@@ -12,7 +12,13 @@ from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.selection_objectives import ConvertObjective, InBatchNegatives, SampledNegatives
+from convmodel.training.selection_objectives import (
+    ConvertObjective,
+    InBatchNegatives,
+    LossOptions,
+    SampledNegatives,
+    SelectionObjective,
+)
 from convmodel.training.selector_module import SelectorModule
 from convmodel.training.training_module import OptimizerName
 
@@ -30,6 +36,7 @@ class EncoderOptions:
     """
 
     kind: ClassVar[type[Selector]]
+    loss_options: LossOptions
 
     def __init__(
         self,
@@ -70,9 +77,12 @@ class DualEncoderOptions(EncoderOptions):
         options: See `EncoderOptions`.
     """
 
+    objective: SelectionObjective
+
     def __init__(self, shared: bool = True, cosine_scale: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._selector_options |= {"shared": shared, "cosine_scale": cosine_scale}
+        self.objective = InBatchNegatives(self.loss_options)
 
 
 class BiEncoderModule(DualEncoderOptions, SelectorModule):
@@ -83,10 +93,6 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
     """
 
     kind: ClassVar[type[Selector]] = BiEncoder
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.objective = InBatchNegatives(self.loss_options)
 
 
 class PolyEncoderModule(DualEncoderOptions, SelectorModule):
@@ -104,7 +110,6 @@ class PolyEncoderModule(DualEncoderOptions, SelectorModule):
     def __init__(self, num_codes: int = 64, codes: PolyType = "learnt", **options: Any) -> None:
         super().__init__(**options)
         self._selector_options |= {"num_codes": num_codes, "codes": codes}
-        self.objective = InBatchNegatives(self.loss_options)
 
 
 class CrossEncoderModule(EncoderOptions, SelectorModule):

@@ -91,14 +91,14 @@ class Unlikelihood(CrossEntropy):
         return losses.sum() + penalty
 
 
+@dataclass(frozen=True)
 class OwnUnlikelihood:
     """Sequence-level loss: -log(1 - p(x)) for (N,) tokens x that the model generated."""
 
-    def __init__(self, written: Tensor) -> None:
-        self._written = written
+    written: Tensor
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        ids = self._written[part, None]
+        ids = self.written[part, None]
         powers, total, _ = softmax_numerators(logits)
         probabilities = powers.gather(1, ids) / total
         complement = _complement(powers, ids, total)

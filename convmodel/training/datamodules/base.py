@@ -21,7 +21,7 @@ from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import Segments, TokenStore, store_key, to_segments
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.metrics import CorpusStats
 
 Split = Literal["train", "valid", "test"]
 

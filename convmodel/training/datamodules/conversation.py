@@ -6,7 +6,7 @@ from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSam
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
 from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pinned, window_length
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.metrics import CorpusStats
 
 
 class ConversationDataModule(FilesDataModule[WindowSet, Batch]):

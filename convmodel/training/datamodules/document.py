@@ -1,6 +1,6 @@
 """Lightning data module of documents, for models that write documents."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,33 +13,33 @@ from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, 
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.metrics import CorpusStats
 
 LENGTH_STEP = 1.01
 MAX_PADDING = 0.02
 """Maximum share of padding among all tokens of an epoch, before any meta is dropped."""
 
 
+@dataclass(frozen=True)
 class MetaDropout:
     """Batch sampler that drops the meta of random windows, each with the same probability.
 
     A draw depends on the seed, the epoch and the window alone, so that a resumed run repeats it.
     """
 
-    def __init__(self, batches: BatchSampler, windows: int, *, probability: float, seed: int) -> None:
-        self._batches = batches
-        self._windows = windows
-        self._probability = probability
-        self._seed = seed
+    batches: BatchSampler
+    windows: int
+    probability: float
+    seed: int
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self.batches)
 
     def epoch(self, index: int) -> list[WindowSelection]:
         """Return the batches of an epoch, counted from 0."""
         # The last number keeps these draws independent of the order's, whose seed is the first two.
-        dropped = np.random.default_rng([self._seed, index, 1]).random(self._windows) < self._probability
-        return [WindowSelection(indices, dropped[indices]) for indices in self._batches.epoch(index)]
+        dropped = np.random.default_rng([self.seed, index, 1]).random(self.windows) < self.probability
+        return [WindowSelection(indices, dropped[indices]) for indices in self.batches.epoch(index)]
 
 
 class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch]):

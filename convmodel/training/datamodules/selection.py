@@ -93,13 +93,15 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         dataset = self._sets[split]
         shard = self._shard
         if shuffle:
-            batches = RandomBatchSampler(len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard)
+            batches = RandomBatchSampler(
+                examples=len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
+            )
             return ResumableDataLoader(
                 batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
             )
         # Shuffled once: neighbours in a file come from one conversation, and would be hard to tell apart.
         size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
-        batches = RandomBatchSampler(len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
+        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
         return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
 
     def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:

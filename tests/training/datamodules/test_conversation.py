@@ -13,7 +13,7 @@ from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.conversation import ConversationDataModule
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.metrics import CorpusStats
 from tests.training.datamodules.helpers import set_up
 
 TALKS = [
