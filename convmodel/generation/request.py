@@ -118,9 +118,8 @@ class CacheSlot:
 
     def future_shared_length(self, request: GenerationRequest) -> int:
         """Like `shared_length`, counting this slot's pending tokens as already cached."""
-        return CacheSlot(self.index, self.ids + self.pending_ids, self.types + self.pending_types).shared_length(
-            request
-        )
+        future = CacheSlot(self.index, self.ids + self.pending_ids, self.types + self.pending_types)
+        return future.shared_length(request)
 
 
 def _common_length(first: Sequence[int], second: Sequence[int], limit: int, step: int = 64) -> int:

@@ -47,12 +47,12 @@ def longest_run(said: Sequence[Sequence[int]], reply: Sequence[int], token: int)
 
 def plainly_penalized(logits: torch.Tensor, reply: Sequence[int], frequency: float, presence: float) -> torch.Tensor:
     """OpenAI's formula, a token at a time."""
-    found = logits.clone()
+    result = logits.clone()
     for token in range(WORDS):
         count = sum(1 for each in reply if each == token)
         if token != END:
-            found[token] -= presence * (count > 0) + frequency * count
-    return found
+            result[token] -= presence * (count > 0) + frequency * count
+    return result
 
 
 PENALTIES = [(2.0, 0.0), (0.0, 2.0), (0.7, 0.4), (-0.8, 0.0), (0.0, -2.0), (1.5, -1.0), (0.0, 0.0)]

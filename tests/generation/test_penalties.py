@@ -33,7 +33,7 @@ from tests.generation.penalty_oracles import (
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
-def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(size: int) -> None:
+def test_every_token_that_would_repeat_an_ngram_is_forbidden(size: int) -> None:
     source = random.Random(size)
     forbidden = 0
     for _ in range(150):
@@ -59,7 +59,7 @@ def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> None:
+def test_ngrams_of_a_prefix_count_and_extend_into_the_reply(size: int) -> None:
     source = random.Random(size)
     for _ in range(80):
         whole = random_ids(source, 24)
@@ -74,7 +74,7 @@ def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> Non
 
 
 @pytest.mark.parametrize("words", [2, 5])
-def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
+def test_run_lengths_are_the_longest_before_each_token(words: int) -> None:
     source = random.Random(words)
     longest = 0
     for _ in range(150):
@@ -102,7 +102,7 @@ def network() -> GPT2LMHeadModel:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("sampled", [False, True], ids=["greedy", "sampled"])
-def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
+def test_no_reply_repeats_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
     """Only the last turn is in the window: what fell out of it counts too. Without the option there are many."""
     source = random.Random(size)
     requests, plain = list[GenerationRequest](), list[GenerationRequest]()
@@ -114,11 +114,11 @@ def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadMod
             how = config(**options, **{NO_REPEAT: penalty})
             asked.append(GenerationRequest(context, [0] * len(context), how, seed=seed, history_ids=turns))
     repeated = [0, 0]
-    for number, asked in enumerate((requests, plain)):
+    for index, asked in enumerate((requests, plain)):
         for request, ticket in zip(asked, Engine(network).run(asked), strict=True):
             seen = set().union(*(ngrams(size, turn) for turn in request.history_ids))
-            repeated[number] += bool(seen & ngrams(size, ticket.tokens))
-            repeated[number] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
+            repeated[index] += bool(seen & ngrams(size, ticket.tokens))
+            repeated[index] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
     assert repeated[0] == 0 and repeated[1] > 20
 
 
@@ -169,8 +169,8 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
     contexts = [[END, *random_ids(source, 6, WORDS - 1), END] for _ in range(12)]
     how = penalized(frequency, presence)
     asked = [GenerationRequest(context, [0] * len(context), each) for context in contexts for each in (how, config())]
-    found = Engine(network, max_running=5).run(asked)
-    for context, ticket, other in zip(contexts, found[::2], found[1::2], strict=True):
+    result = Engine(network, max_running=5).run(asked)
+    for context, ticket, other in zip(contexts, result[::2], result[1::2], strict=True):
         assert ticket.tokens == plain_reply(network, context, frequency, presence)
         assert other.tokens == plain_reply(network, context, 0, 0)
         changed += ticket.tokens != other.tokens
@@ -189,7 +189,7 @@ def test_a_sample_with_penalties_by_count_depends_on_its_seed_alone(network: GPT
     assert [ticket.tokens for ticket in Engine(network).run(plain)] != alone
 
 
-def test_the_likelihood_is_that_without_the_penalties(network: GPT2LMHeadModel) -> None:
+def test_the_likelihood_ignores_the_penalties(network: GPT2LMHeadModel) -> None:
     context = [END, 1, 2, END]
     [ticket] = Engine(network).run([GenerationRequest(context, [0] * 4, penalized(2.0, 2.0), scored=True)])
     ids = torch.tensor([[*context, *ticket.tokens, *[END] * (ticket.finish == "end")]])

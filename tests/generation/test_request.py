@@ -12,7 +12,7 @@ def test_a_seed_changes_with_each_of_its_parts() -> None:
     assert seeds[-len(parts) :] == [derive_seed("0", *each) for each in parts]
 
 
-def test_seeds_of_neighbouring_steps_are_unrelated_and_ones_that_torch_takes() -> None:
+def test_seeds_of_neighbouring_steps_are_unrelated_and_valid_for_torch() -> None:
     seeds = [derive_seed("1", 0, step, 0) for step in range(2000)]
     assert len(set(seeds)) == 2000
     assert all(0 <= seed < 2**63 for seed in seeds)

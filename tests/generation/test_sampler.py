@@ -30,7 +30,7 @@ def sampler(how: GenerationConfig, context: Sequence[int] = (1,), **options: Any
     return SequenceSampler(GenerationRequest(context, None, how, **options), torch.device("cpu"))
 
 
-def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing() -> None:
+def test_logits_are_reduced_by_the_run_length_except_those_of_ends() -> None:
     source = random.Random(3)
     penalized = ended = 0
     for _ in range(60):
@@ -50,7 +50,7 @@ def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing
     assert penalized > 50 and ended > 10
 
 
-def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_never_forbidden() -> None:
+def test_only_forbidden_tokens_get_minus_infinity_and_ends_are_never_forbidden() -> None:
     source = random.Random(4)
     for _ in range(60):
         turns = [[*random_ids(source), END] for _ in range(3)]
@@ -67,7 +67,7 @@ def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_n
             reply.append(token)
 
 
-def test_where_everything_is_forbidden_the_reply_ends() -> None:
+def test_a_reply_ends_when_every_token_is_forbidden() -> None:
     turns = [list(range(WORDS))]
     for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
         how = config(**{NO_REPEAT: 1}, **options)
@@ -75,7 +75,7 @@ def test_where_everything_is_forbidden_the_reply_ends() -> None:
         assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
 
 
-def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
+def test_penalties_by_count_of_many_replies_equal_those_of_a_plain_loop() -> None:
     source = random.Random(7)
     decoders = [sampler(penalized(*how), [1, 2, 2]) for how in PENALTIES * 3]
     replies: list[list[int]] = [[] for _ in decoders]

@@ -7,7 +7,7 @@ from tests.conftest import TEXTS
 from tests.models.documents import make
 
 
-def test_meta_and_prompt_are_cut_to_their_limits_and_what_was_dropped_is_counted() -> None:
+def test_meta_and_prompt_are_cut_to_their_limits_and_dropped_tokens_are_counted() -> None:
     tokenizer = DocumentTokenizer.learn(TEXTS * 3, 320)
     decoding = make(tokenizer).decoding(max_new_tokens=50)
     prompt, meta = "Where do you live? I live by the sea. " * 4, "Cats, dogs and horses"

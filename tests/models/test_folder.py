@@ -22,7 +22,7 @@ def test_saving_over_an_older_model_replaces_all_of_it(folder: Path, make_model:
     assert torch.equal(loaded.hf_model.transformer.wpe.weight, other.hf_model.transformer.wpe.weight)
 
 
-def test_a_folder_with_anything_else_in_it_is_left_alone(model: ConversationModel, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_replaced(model: ConversationModel, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match=r"holds 'thesis.txt', which saving a model here would remove"):
         model.save_pretrained(tmp_path)
@@ -38,7 +38,7 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
         ConversationModel.from_pretrained(folder)
 
 
-def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_weights_or_config_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="holds no weights"):
         ConversationModel.from_pretrained(folder)
@@ -47,14 +47,14 @@ def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path
         ConversationModel.from_pretrained(tmp_path / "empty")
 
 
-def test_another_kind_of_model_is_told(folder: Path) -> None:
+def test_another_kind_of_model_is_refused(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
     with pytest.raises(ValueError, match="holds a 'bert' model; a model that writes is a GPT-2"):
         ConversationModel.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c", "no-such-model-on-the-hub"])
-def test_a_name_that_leads_nowhere_is_told_in_one_line(name: str) -> None:
+def test_an_unknown_name_is_a_one_line_error(name: str) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder") as error:
         ConversationModel.from_pretrained(name)
     assert "\n" not in str(error.value)

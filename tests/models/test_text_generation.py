@@ -40,7 +40,7 @@ DRAWN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", DRAWN, ids=" ".join)
-def test_a_seed_gives_the_same_replies_in_any_company_and_order(
+def test_a_seed_gives_the_same_replies_in_any_batch_and_order(
     model: ConversationModel, contexts: list[list[str]], personas: list[list[str]], options: dict[str, Any]
 ) -> None:
     options = {"do_sample": True, "max_new_tokens": 8} | options
@@ -50,16 +50,18 @@ def test_a_seed_gives_the_same_replies_in_any_company_and_order(
     alone = {n: model.generate(contexts[n], persona=personas[n], seed=n % 4, **options).responses for n in asked}
     for size in (9, 4):
         order = random.Random(size).sample(asked, size)
-        found = model.generate_batch(
+        result = model.generate_batch(
             [contexts[n] for n in order], personas=[personas[n] for n in order], seeds=[n % 4 for n in order], **options
         )
-        assert [output.responses for output in found] == [alone[n] for n in order]
+        assert [output.responses for output in result] == [alone[n] for n in order]
     other = model.generate_batch([contexts[n] for n in asked], seeds=[50 + n for n in asked], **options)
     assert [output.responses for output in other] != [alone[n] for n in asked]
 
 
 @pytest.mark.parametrize("options", [DRAWN[0], DRAWN[3], {"do_sample": False}], ids=" ".join)
-def test_a_seed_leaves_torchs_own_generator_where_it_was(model: ConversationModel, options: dict[str, Any]) -> None:
+def test_a_seed_does_not_change_the_state_of_torchs_generator(
+    model: ConversationModel, options: dict[str, Any]
+) -> None:
     options = {"do_sample": True, "max_new_tokens": 4} | options
     before = torch.random.get_rng_state()
     model.generate_batch([["Hello"], ["Hi"]], seeds=[1, 2], **options)
@@ -67,7 +69,7 @@ def test_a_seed_leaves_torchs_own_generator_where_it_was(model: ConversationMode
 
 
 @pytest.mark.parametrize("options", [DRAWN[0], DRAWN[3]], ids=" ".join)
-def test_without_seeds_torchs_own_generator_repeats_a_whole_program(
+def test_without_seeds_manual_seed_makes_a_program_reproducible(
     model: ConversationModel, options: dict[str, Any]
 ) -> None:
     options = {"do_sample": True, "max_new_tokens": 8} | options
@@ -80,7 +82,7 @@ def test_without_seeds_torchs_own_generator_repeats_a_whole_program(
     assert len({str(responses) for responses in programs[0]}) > 1  # the same context is not replied to alike
 
 
-def test_several_replies_of_one_seed_differ_and_begin_with_that_of_one(model: ConversationModel) -> None:
+def test_several_replies_of_one_seed_differ_and_the_first_equals_a_single_reply(model: ConversationModel) -> None:
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "max_new_tokens": 8}
     five = model.generate(["Hello"], seed=7, num_return_sequences=5, **options).responses
     assert len(set(five)) == 5
@@ -89,7 +91,7 @@ def test_several_replies_of_one_seed_differ_and_begin_with_that_of_one(model: Co
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True, "1"])
-def test_a_seed_that_is_none_is_told(model: ConversationModel, seed: Any) -> None:
+def test_an_invalid_seed_is_refused(model: ConversationModel, seed: Any) -> None:
     with pytest.raises(ValueError, match=r"seed=.*; allowed are whole numbers from 0 to 2\*\*63 - 1"):
         model.generate(["Hello"], seed=seed)
     with pytest.raises(ValueError, match="1 seeds for 2 contexts; give one each, or none"):
@@ -143,7 +145,7 @@ def certain(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[str]
 def test_joined_pieces_are_the_text_of_all_ids(family: str) -> None:
     tokenizer, source = ALL[family](), random.Random(0)
     size = len(tokenizer)
-    for number in range(400):
+    for index in range(400):
         if family == "byte fallback":  # random bytes: see the next test
             ids = tokenizer.encode(random_text(source), add_special_tokens=False)
         else:
@@ -151,12 +153,12 @@ def test_joined_pieces_are_the_text_of_all_ids(family: str) -> None:
         stream = StreamingDetokenizer(tokenizer)
         pieces = [stream.feed(token) for token in ids]
         pieces.append(stream.finish())
-        assert "".join(pieces) == stream.text == decode(tokenizer, ids), (number, ids)
+        assert "".join(pieces) == stream.text == decode(tokenizer, ids), (index, ids)
         assert not stream.stopped and stream.finish() == ""
 
 
 @pytest.mark.parametrize("family", ALL)
-def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: str) -> None:
+def test_a_continuation_equals_the_rest_of_the_whole_text(family: str) -> None:
     tokenizer = ALL[family]()
     source, streamed = random.Random(family), 0
     for _ in range(300):
@@ -175,7 +177,7 @@ def test_a_text_that_goes_on_is_what_the_whole_says_after_its_beginning(family: 
     assert streamed or family == "letters in Python"
 
 
-def test_a_stop_string_begins_after_what_was_there_before() -> None:
+def test_a_stop_string_in_the_prefix_does_not_count() -> None:
     tokenizer = ALL["byte level"]()
     begun, more = (tokenizer.encode(text, add_special_tokens=False) for text in ("stop st", "op it, stop now"))
     stream = StreamingDetokenizer(tokenizer, ["stop"], prefix_ids=begun)
@@ -183,7 +185,7 @@ def test_a_stop_string_begins_after_what_was_there_before() -> None:
     assert "".join(pieces) + stream.finish() == stream.text == "op it, " and stream.stopped
 
 
-def test_a_decoder_that_changes_what_it_said_before_loses_nothing_of_what_follows() -> None:
+def test_no_text_is_lost_after_a_decoder_changes_earlier_text() -> None:
     """One byte that is none turns the bytes before it, which were given out, into replacement characters."""
     tokenizer = byte_fallback()
     source, hello, byte = random.Random(1), tokenizer.get_vocab()["▁hello"], 2
@@ -199,7 +201,7 @@ def test_a_decoder_that_changes_what_it_said_before_loses_nothing_of_what_follow
 
 
 @pytest.mark.parametrize("family", ["byte level", "learned", "byte fallback"])
-def test_japanese_and_emoji_come_as_soon_as_they_are_certain_and_never_broken(family: str) -> None:
+def test_japanese_and_emoji_are_emitted_once_certain_and_never_broken(family: str) -> None:
     tokenizer = ALL[family]()
     source = random.Random(2)
     held = 0
@@ -215,7 +217,7 @@ def test_japanese_and_emoji_come_as_soon_as_they_are_certain_and_never_broken(fa
     assert held > 100  # most tokens here are a part of a character
 
 
-def test_half_a_character_at_the_end_is_told_as_transformers_tells_it() -> None:
+def test_an_incomplete_character_at_the_end_is_decoded_as_in_transformers() -> None:
     tokenizer = learned()
     ids = tokenizer.encode("é", add_special_tokens=False)[:1]
     if decode(tokenizer, ids) == "é":
@@ -237,11 +239,11 @@ def random_stops(source: random.Random, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("family", ["learned", "byte level", "unigram", "cased word piece"])
-def test_stop_strings_cut_where_a_plain_search_finds_them_and_nothing_more_is_held_back(family: str) -> None:
+def test_stop_strings_cut_where_a_plain_search_finds_them_and_hold_back_no_more(family: str) -> None:
     tokenizer, source = ALL[family](), random.Random(3)
     size, stopped = len(tokenizer), 0
-    for number in range(400):
-        if family == "learned" and number % 2:
+    for index in range(400):
+        if family == "learned" and index % 2:
             ids = tokenizer.encode(source.choice(TEXTS + JAPANESE), add_special_tokens=False)
         else:
             ids = random_ids(source, size)
@@ -256,16 +258,16 @@ def test_stop_strings_cut_where_a_plain_search_finds_them_and_nothing_more_is_he
             assert known.startswith(stream.text) and any(stop.startswith(held) for stop in stops)
         known = known if stream.stopped else decode(tokenizer, ids)
         stream.finish()
-        places = [known.find(stop) for stop in stops if stop in known]
-        assert stream.text == known[: min(places, default=len(known))]
-        assert stream.stopped == bool(places)
+        positions = [known.find(stop) for stop in stops if stop in known]
+        assert stream.text == known[: min(positions, default=len(known))]
+        assert stream.stopped == bool(positions)
         if stream.stopped:
             assert stream.feed(0) == stream.finish() == ""
         stopped += stream.stopped
     assert 100 < stopped < 400
 
 
-def told(text: str, *stops: str) -> tuple[list[str], bool]:
+def message(text: str, *stops: str) -> tuple[list[str], bool]:
     """The pieces of a text whose every character is a token, and whether it was stopped."""
     tokenizer = FAMILIES["byte level"]()
     vocabulary = tokenizer.get_vocab()
@@ -290,7 +292,7 @@ def told(text: str, *stops: str) -> tuple[list[str], bool]:
     ],
 )
 def test_stop_strings_by_hand(text: str, stops: tuple[str, ...], pieces: list[str], stopped: bool) -> None:
-    assert told(text, *stops) == (pieces, stopped)
+    assert message(text, *stops) == (pieces, stopped)
 
 
 def test_an_empty_stop_string_is_refused() -> None:
@@ -305,7 +307,7 @@ class JoinedLetters(Letters):
         return "".join(tokens)
 
 
-def test_a_tokenizer_without_rust_part_gives_its_text_at_the_end() -> None:
+def test_a_tokenizer_without_a_rust_backend_gives_its_text_at_the_end() -> None:
     tokenizer = JoinedLetters()
     ids = tokenizer.encode("Hello, how are you?", add_special_tokens=False)
     stream = StreamingDetokenizer(tokenizer)
@@ -316,7 +318,7 @@ def test_a_tokenizer_without_rust_part_gives_its_text_at_the_end() -> None:
     assert stream.finish() == stream.text == "Hello, " and stream.stopped
 
 
-def test_control_tokens_are_left_out_wherever_they_stand() -> None:
+def test_control_tokens_are_left_out_at_any_position() -> None:
     tokenizer = ConversationTokenizer.learn(TEXTS, 320)
     hello = tokenizer.encode("Hello")
     for ids in ([2, *hello], [*hello, 2], [0, *hello[:1], 1, *hello[1:], 0], [0, 1, 2]):
