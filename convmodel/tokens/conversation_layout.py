@@ -157,8 +157,7 @@ def split_into_windows(
 def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
     """Join segments with a separator after each one and, if `leading`, one before the first.
 
-    All layouts of conversations get their separators here. Segments that continue a laid-out context need no leading
-    separator: the context's last separator already stands before them.
+    Segments that continue a laid-out context need no leading one: the context's last separator stands before them.
     """
     ids = [sep_token_id] if leading else []
     for segment in segments:
@@ -210,15 +209,14 @@ def lay_out_context(
 ) -> tuple[ConversationSequence, Window]:
     """Drop the oldest turns of a context until it fits, and return its layout without labels, and its window of turns.
 
+    Raises ValueError if persona and reserved tokens leave no room for a turn.
+
     Args:
         turns: token ids of each turn so far, at least one.
         persona: token ids of each persona sentence; they are never dropped.
         max_length: maximum number of tokens; None keeps all turns.
         reserved: number of these tokens to leave free behind the context.
         keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
-
-    Raises:
-        ValueError: when persona and reserved tokens leave no room for a turn.
     """
     window = Window(0, 0, len(turns))
     if max_length is not None:

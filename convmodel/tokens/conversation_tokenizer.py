@@ -23,9 +23,7 @@ class Encoding(dict[str, list[int]]):
 
 
 class ConversationTokenizer(TextTokenizer):
-    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout.
-
-    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
+    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout, and `TextTokenizer`.
 
     Example:
         >>> tokenizer = ConversationTokenizer.from_pretrained("gpt2")
@@ -36,16 +34,14 @@ class ConversationTokenizer(TextTokenizer):
     def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
         """Encode a context, ready for its reply.
 
+        Raises TypeError if a turn or persona sentence is not a text, and ValueError if a turn is missing or empty, or
+        the persona leaves no room for a turn.
+
         Args:
             turns: the turns so far, oldest first.
             persona: sentences that describe the speaker who replies; never dropped.
-            max_length: maximum number of tokens. Whole turns are dropped, oldest first; the newest turn is cut from
-                its start only when it alone is too long. `turns_dropped` and `tokens_dropped` of the result count the
-                losses.
-
-        Raises:
-            TypeError: when a turn or persona sentence is not a text.
-            ValueError: when a turn is missing or empty, or the persona leaves no room for a turn.
+            max_length: maximum number of tokens. Whole turns are dropped, oldest first, and counted in the result; the
+                newest turn is cut from its start only when it alone is too long.
         """
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")

@@ -19,17 +19,12 @@ from convmodel.tokens.store import TokenStore
 
 @dataclass
 class WindowCounts:
-    """Statistics of the conversations that do not fit into one window.
-
-    Args:
-        split: number of conversations longer than a window.
-        cut_turns: number of turns longer than a window, which were cut from their start.
-        dropped: indices of the conversations whose persona leaves no room for a turn.
-    """
+    """Numbers of conversations, and of turns, that are longer than a window."""
 
     split: int = 0
     cut_turns: int = 0
     dropped: list[int] = field(default_factory=list)
+    """Indices of the conversations whose persona leaves no room for a turn."""
 
 
 class WindowPlan:

@@ -24,14 +24,12 @@ Ids = Sequence[int] | np.ndarray
 class DocumentLimits:
     """The lengths that a window gives to the parts of a document.
 
+    Raises ValueError if a value is too small, or a window without a meta has no room for a token beside the overlap.
+
     Args:
         max_length: maximum number of tokens of a window, separators included.
-        max_meta_length: maximum number of tokens of the meta; the rest is cut from its end.
         max_body_length: maximum number of tokens of the body; None for all that fit beside the meta.
         overlap: number of tokens of the body that a later window repeats.
-
-    Raises:
-        ValueError: when a value is too small, or a window without a meta has no room for a token beside the overlap.
     """
 
     max_length: int
@@ -46,8 +44,7 @@ class DocumentLimits:
             raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for what fits")
         if self.overlap < 0:
             raise ValueError(f"overlap={self.overlap}; give 0 for none, or more")
-        if self.room(0) <= self.overlap:
-            raise ValueError(self._too_small(0))
+        self.check(0)
 
     def room(self, meta: int | np.ndarray, *, end: int = 0) -> np.ndarray:
         """Return the number of body tokens that fit beside `meta` tokens and, if `end` is 1, the last separator."""
@@ -56,15 +53,13 @@ class DocumentLimits:
 
     def check(self, meta: int) -> None:
         """Raise ValueError if a longer document whose meta has `meta` tokens cannot be split into windows."""
-        if self.room(meta) <= self.overlap:
-            raise ValueError(self._too_small(meta))
-
-    def _too_small(self, meta: int) -> str:
+        if self.room(meta) > self.overlap:
+            return
         beside = f" beside {meta} tokens of meta" if meta else ""
         remedies = [f"an overlap below {int(self.room(meta))}"] if self.room(meta) > 0 else []
         remedies += ["a smaller max_meta_length"] if meta else []
         remedies += ["a larger max_body_length"] if self.max_body_length else []
-        return (
+        raise ValueError(
             f"max_length={self.max_length} has room for {max(int(self.room(meta)), 0)} tokens of the body{beside}, and "
             f"overlap={self.overlap} of them are repeated, so a longer document would never end; "
             f"use {', '.join([*remedies, 'or a larger max_length'] if remedies else ['a larger max_length'])}"

@@ -13,9 +13,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 class DocumentEncoding(dict[str, list[int]]):
     """`input_ids` and `attention_mask` of a document to continue, each a list of T integers.
 
-    Args:
-        tokens_dropped: number of the prompt's oldest tokens that were dropped.
-        meta_tokens_dropped: number of the meta's last tokens that were dropped.
+    `tokens_dropped` counts the prompt's oldest tokens that were dropped, `meta_tokens_dropped` the meta's last ones.
     """
 
     def __init__(self, ids: list[int], *, tokens_dropped: int = 0, meta_tokens_dropped: int = 0) -> None:
@@ -25,9 +23,7 @@ class DocumentEncoding(dict[str, list[int]]):
 
 
 class DocumentTokenizer(TextTokenizer):
-    """Tokenizer of a document model, with the layout `<sep> meta <sep> prompt`; see docs/documents.md for a picture.
-
-    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
+    """Tokenizer of a document model, with the layout `<sep> meta <sep> prompt`; see docs/documents.md, `TextTokenizer`.
 
     Example:
         >>> tokenizer = DocumentTokenizer.from_pretrained("gpt2")
@@ -40,15 +36,14 @@ class DocumentTokenizer(TextTokenizer):
     ) -> DocumentEncoding:
         """Encode the beginning of a document, ready to be continued.
 
+        Raises TypeError for a prompt that is not a text, or a meta of a wrong type, and ValueError for an invalid
+        prompt or meta, or a meta that leaves no room.
+
         Args:
             prompt: beginning of the document; may be empty.
             meta: metadata of the document; see `check_meta`.
             max_length: maximum number of tokens; the prompt's oldest tokens are dropped.
             max_meta_length: maximum number of tokens of the meta; the rest is cut from its end.
-
-        Raises:
-            TypeError: for a prompt that is not a text, or a meta of a wrong type.
-            ValueError: for an invalid prompt or meta, or a meta that leaves no room.
         """
         ids, prompt_ids = self.encode_many([format_meta(check_meta(meta)), check_prompt(prompt)])
         kept = ids if max_meta_length is None else ids[:max_meta_length]

@@ -15,12 +15,9 @@ from convmodel.tokens.store import Segments, TokenStore
 
 
 class DocumentPlan:
-    """The part of its document that each window holds, computed from lengths alone.
+    """The part of its document that each of W windows holds, computed from the lengths (D,) of metas and bodies alone.
 
-    Args:
-        meta_lengths: (D,) number of tokens of each document's meta, 0 where there is none.
-        body_lengths: (D,) number of tokens of each document's body.
-        limits: lengths of a window and its parts; ValueError if a document must be split and its meta leaves no room.
+    Raises ValueError if a document must be split and its meta leaves no room.
 
     Attributes:
         document: (W,) index of the document of each window, ascending.
@@ -79,12 +76,12 @@ class EncodedDocuments:
     @property
     def meta_lengths(self) -> np.ndarray:
         """(D,) number of tokens of each meta."""
-        return np.array([len(meta) for meta in self.metas], dtype=np.int64)
+        return np.fromiter(map(len, self.metas), dtype=np.int64)
 
     @property
     def body_lengths(self) -> np.ndarray:
         """(D,) number of tokens of each body."""
-        return np.array([len(body) for body in self.bodies], dtype=np.int64)
+        return np.fromiter(map(len, self.bodies), dtype=np.int64)
 
     def meta(self, document: int, stop: int) -> Ids:
         """Return the first `stop` ids of a meta."""

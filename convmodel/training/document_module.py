@@ -58,8 +58,8 @@ class DocumentModule(LanguageModule[DocumentModel]):
         outputs = self.language_model().generate_batch(prompts, metas=metas, seeds=seeds, **options)
         samples = []
         for prompt, meta, output in zip(prompts, metas, outputs, strict=True):
-            record = {"prompt": prompt, "meta": meta, "texts": output.texts}
-            samples.append(Sample(_display_parts(prompt, meta), output.texts[0], record))
+            parts = [f"({format_meta(meta) or 'no meta'})", *([prompt] if prompt else [])]
+            samples.append(Sample(parts, output.texts[0], {"prompt": prompt, "meta": meta, "texts": output.texts}))
         return samples
 
 
@@ -80,7 +80,3 @@ def _parse_input(index: int, entry: Mapping[str, Any]) -> DocumentInput:
         return check_prompt("" if prompt is None else prompt), check_meta(entry.get("meta"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"samples.prompts, number {index}: {error}") from None
-
-
-def _display_parts(prompt: str, meta: Meta | None) -> list[str]:
-    return [f"({format_meta(meta) or 'no meta'})", *([prompt] if prompt else [])]

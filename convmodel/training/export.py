@@ -23,10 +23,7 @@ class ExportableModule(Protocol):
     monitor: str
     higher_is_better: bool
     hparams: Any
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
+    base_model: str | None
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model with its card; `weights` were gathered from all processes."""

@@ -14,9 +14,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.models.card import ModelCard
-from convmodel.models.folder import checked_source, load_config
+from convmodel.models.folder import checked_source
 from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
+from convmodel.models.loading import load_config
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -252,7 +253,6 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the counts."""
         self._counts = TokenCounts()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

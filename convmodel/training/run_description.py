@@ -26,7 +26,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
 class RunDescription(Callback):
     """Callback that writes `description.json` when a run starts, and adds the result when it ends.
 
-    The state of a run that was killed stays "running". `export` knows the best validation and the exported folder.
+    The state of a run that was killed stays "running".
     """
 
     def __init__(self, export: BestExport) -> None:

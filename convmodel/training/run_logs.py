@@ -56,7 +56,7 @@ class RunLogHandler(logging.Handler):
             self.emit(record)
 
     def forget(self) -> None:
-        """Discard the buffered records: this process or command writes no log files."""
+        """Discard the buffered records."""
         self._early = None
 
     def close(self) -> None:

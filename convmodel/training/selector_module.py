@@ -46,7 +46,6 @@ class SelectorModule(TrainingModule):
     """
 
     kind: ClassVar[type[Selector]]
-    """Class of the trained selector."""
 
     objective: SelectionObjective
 
@@ -170,7 +169,6 @@ class SelectorModule(TrainingModule):
     on_test_start = on_validation_start
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the sums."""
         self._sums = RankingSums()
         self._pool_size = 0
         self._samples = []

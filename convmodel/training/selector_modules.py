@@ -1,6 +1,6 @@
 """LightningModules that train the four kinds of selectors."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
@@ -35,7 +35,7 @@ class EncoderOptions:
         options: See `SelectorModule`.
     """
 
-    kind: ClassVar[type[Selector]]
+    kind: ClassVar[type[BiEncoder | CrossEncoder]]
     loss_options: LossOptions
 
     def __init__(
@@ -57,14 +57,10 @@ class EncoderOptions:
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        return self._encoder_class.from_scratch(tokenizer, self._sizes, **self._selector_options)
+        return self.kind.from_scratch(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
-        return self._encoder_class.from_encoder(source, **self._selector_options)
-
-    @property
-    def _encoder_class(self) -> type[BiEncoder | CrossEncoder]:
-        return cast("type[BiEncoder | CrossEncoder]", self.kind)
+        return self.kind.from_encoder(source, **self._selector_options)
 
 
 class DualEncoderOptions(EncoderOptions):
@@ -92,7 +88,7 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
         options: See `DualEncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = BiEncoder
+    kind = BiEncoder
 
 
 class PolyEncoderModule(DualEncoderOptions, SelectorModule):
@@ -105,7 +101,7 @@ class PolyEncoderModule(DualEncoderOptions, SelectorModule):
         options: See `DualEncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = PolyEncoder
+    kind = PolyEncoder
 
     def __init__(self, num_codes: int = 64, codes: PolyType = "learnt", **options: Any) -> None:
         super().__init__(**options)
@@ -124,7 +120,7 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
         options: See `EncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = CrossEncoder
+    kind = CrossEncoder
 
     def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -149,7 +145,7 @@ class ConvertModule(SelectorModule):
         options: See `SelectorModule`.
     """
 
-    kind: ClassVar[type[Selector]] = Convert
+    kind = Convert
     max_context = 1 << 30  # no limit: a long persona is cut
 
     def __init__(

@@ -25,7 +25,7 @@ OptimizerName = Literal["adamw", "adamax", "adadelta"]
 
 
 class TrainingModule(LightningModule):
-    """Base of the training modules: pretrained model, tokenizer, optimiser, learning rate and gradient clipping.
+    """Base of the training modules.
 
     Optimiser steps depend on the step, the seed and the gradients alone, so that a resumed run repeats them exactly.
 
@@ -126,10 +126,9 @@ class TrainingModule(LightningModule):
         """Maximum size of a learned vocabulary."""
 
     def _required_tokenizer(self) -> TextTokenizer:
-        tokenizer = self.tokenizer
-        if tokenizer is None:
+        if self.tokenizer is None:
             raise ValueError(NO_TOKENIZER)
-        return tokenizer
+        return self.tokenizer
 
     # Optimiser
 
@@ -197,19 +196,15 @@ class TrainingModule(LightningModule):
         return torch.autocast(self.device.type, enabled=False)
 
     def on_test_epoch_start(self) -> None:
-        """Reset the sums, as before a validation."""
         self.on_validation_epoch_start()
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Evaluate a batch, as in a validation."""
         self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation file."""
         self._report("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics of the test file."""
         self._report("test")
 
     @abstractmethod

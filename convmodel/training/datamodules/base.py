@@ -176,13 +176,11 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
     @property
     def _shard(self) -> Shard:
-        """Share of the batches that this process reads."""
         assert self.trainer is not None
         return Shard(self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def _splits(self) -> list[str]:
-        """Splits that the running command reads."""
         assert self.trainer is not None and self.trainer.state.fn is not None
         command = self.trainer.state.fn.value
         missing = [split for split in SPLITS_BY_COMMAND[command] if self._files[split] is None]
