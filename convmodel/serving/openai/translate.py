@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
+from convmodel.serving.openai.schemas import (
+    ChatRequest,
+    DecodingFields,
+    Extras,
+    FinishReason,
+    Message,
+    TokensDetails,
+    Usage,
+)
 from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_chars, check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import MAX_SEED
@@ -23,22 +31,27 @@ def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int]
         APIError: 400, with the name of the field; 404 for another model.
     """
     check_model(service, body.model)
-    n = body.n or 1
-    check_count("n", n, service.settings.n)
+    check_count("n", body.n or 1, service.settings.n)
     persona, context = split_messages(body.messages)
     persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
-    for stop in _stops(body):
+    for stop in stop_strings(body):
         check_chars(stop, service.settings.turn_chars, param="stop")
     if persona:
         check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    options |= _decoding_options(service, body, options)
+    options |= decoding_options(service, body, options)
+    persona = persona or tuple(service.persona)
+    return [ReplyRequest(context, persona, options, seed) for seed in choice_seeds(body, draw)]
+
+
+def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
+    """Return the consecutive seeds of the choices; raise APIError 400 if one of them is too large."""
+    n = body.n or 1
     first_seed = draw(SEEDS) if body.seed is None else body.seed
     if first_seed + n - 1 > MAX_SEED:
         raise _invalid("seed", f"seed={first_seed}; with n={n} it may be {MAX_SEED - n + 1} at most")
-    persona = persona or tuple(service.persona)
-    return [ReplyRequest(context, persona, options, first_seed + index) for index in range(n)]
+    return range(first_seed, first_seed + n)
 
 
 def check_model(service: Service, name: str) -> None:
@@ -71,7 +84,7 @@ def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[
     return tuple(persona), tuple(text for _, text in turns)
 
 
-def _decoding_options(service: Service, body: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:
+def decoding_options(service: Service, body: DecodingFields, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that OpenAI's fields set on top of `options`.
 
     A field whose value is OpenAI's default (top_p=1, a penalty of 0) sets an option only if `options` has it, because
@@ -90,7 +103,7 @@ def _decoding_options(service: Service, body: ChatRequest, options: dict[str, An
         value = getattr(body, name)
         if value is not None and (value or name in options):
             changes[name] = value
-    if stops := _stops(body):
+    if stops := stop_strings(body):
         changes["stop_strings"] = stops
     for name in ("max_tokens", "max_completion_tokens"):  # the lower one applies
         limit = getattr(body, name)
@@ -101,7 +114,8 @@ def _decoding_options(service: Service, body: ChatRequest, options: dict[str, An
     return changes
 
 
-def _stops(body: ChatRequest) -> list[str]:
+def stop_strings(body: DecodingFields) -> list[str]:
+    """Return the strings before which a text ends."""
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
