@@ -15,9 +15,8 @@ from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
-`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it.
-
-There is no attention mask: a causal model's tokens never see the tokens to their right, so padding changes nothing.
+`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it. There
+is no attention mask: a causal model's tokens never see the tokens to their right, so padding changes nothing.
 """
 
 LENGTH_STEP = 1.04
@@ -154,9 +153,7 @@ def batches_by_length(
 ) -> Iterator[list[int]]:
     """Yield the indices of rows in batches of similar length, from short to long.
 
-    Args:
-        max_tokens: maximum number of tokens of a batch, padding included; a longer row is a batch of its own.
-        equal_lengths: whether all rows of a batch must have the same length.
+    `max_tokens` includes padding; a longer row is a batch of its own. With `equal_lengths`, no batch has padding.
     """
     batch: list[int] = []
     for index in np.argsort(np.asarray(lengths), kind="stable").tolist():

@@ -95,7 +95,7 @@ class RunCheckpoint(Checkpoint):
             self._leave(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Leaves a validation at Ctrl-C; what was trained is saved already."""
+        """Leave a validation at Ctrl-C; the trained weights are saved already."""
         if trainer.state.fn == "fit" and self._is_interrupted(trainer):
             self._leave(trainer)
 
@@ -106,11 +106,10 @@ class RunCheckpoint(Checkpoint):
             self._save(trainer, again=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the flag that the checkpoint was saved just before a validation."""
+        """Record whether the checkpoint was saved just before a validation."""
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the flag of `state_dict`."""
         self._validation_due = state_dict["validation_due"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

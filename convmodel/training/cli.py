@@ -24,11 +24,10 @@ from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
 from convmodel.training.tokenizer import connect
 
-DEFAULT_PAIR = {
-    "model": {"class_path": "convmodel.training.ConversationModule"},
-    "data": {"class_path": "convmodel.training.ConversationDataModule"},
+DEFAULT_CLASSES = {
+    "model": "convmodel.training.ConversationModule",
+    "data": "convmodel.training.ConversationDataModule",
 }
-
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,
     "gradient_clip_val": 1.0,
@@ -46,8 +45,7 @@ class ConversationCLI(LightningCLI):
         super().__init__(*arguments, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options beyond those of Lightning's Trainer."""
-        parser.set_defaults(DEFAULT_PAIR)
+        parser.set_defaults({section: {"class_path": path} for section, path in DEFAULT_CLASSES.items()})
         parser.add_argument(
             "--export_dir",
             type=str | None,
@@ -59,7 +57,6 @@ class ConversationCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the subcommands fit, validate and test."""
         return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:

@@ -82,7 +82,6 @@ class BestExport(Callback):
         return {"best": math.inf if self.best is None else self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best validation metric."""
         self.best = None if math.isinf(state_dict["best"]) else state_dict["best"]
 
     def _export(self, trainer: Trainer, module: ExportableModule) -> None:

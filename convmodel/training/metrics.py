@@ -13,7 +13,7 @@ from convmodel.metrics.likelihood import TokenCounts, bits_per_character
 
 
 def sum_token_counts(counts: TokenCounts, strategy: Strategy) -> TokenCounts:
-    """Return the counts summed over all processes; every process gets the same result."""
+    """Return the counts summed over all processes."""
     total, tokens = sum_over_processes([counts.total, counts.tokens], strategy)
     return TokenCounts(total, int(tokens))
 

@@ -14,13 +14,8 @@ def learning_rate_at(
     """Return the learning rate of an optimiser step.
 
     The rate rises linearly to `peak` during warm-up, then falls to 0 at `total_steps` along a half cosine or a line, or
-    along several of equal length with warm restarts. Source of the restarts: arXiv:1608.03983.
-
-    Args:
-        step: Index of the optimiser step, from 0.
-        total_steps: Number of steps of the whole training; if infinite, the rate stays at its peak.
-        schedule: "cosine" or "linear"; "constant" and "plateau" stay at the peak.
-        cycles: Number of decays.
+    along several of equal length with warm restarts. It stays at the peak if the schedule is "constant" or "plateau",
+    or `total_steps` is infinite. Steps are counted from 0. Source of the restarts: arXiv:1608.03983.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps

@@ -42,9 +42,7 @@ class Unlikelihood(CrossEntropy):
 
     Args:
         labels: (N,) target ids x.
-        seen: Tokens seen before in the rows of the batch.
         steps: (B, T) mask of the predicted steps; N of them are true.
-        alpha: Weight of the candidates.
     """
 
     def __init__(self, labels: Tensor, seen: SeenTokens, steps: Tensor, alpha: float) -> None:
