@@ -1,4 +1,4 @@
-"""The inputs of samples, and what the module tells its data module."""
+"""The inputs of samples, and the inputs for the data module."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from convmodel.training.samples import SampleRequest
 from tests.training.test_language_module import SIZES
 
 
-def test_samples_reply_to_the_given_contexts_or_to_the_beginnings_of_examples() -> None:
+def test_samples_use_given_contexts_or_the_beginnings_of_examples() -> None:
     module = ConversationModule(from_scratch=SIZES)
     long = Conversation(("a", "b", "c", "d", "e"), ("I am Ida.",))
     short = Conversation(("a", "b"))

@@ -4,19 +4,21 @@ import pytest
 import torch
 
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from tests.training.test_language_module import CONVERSATIONS, after_one_step, batch_of, module_of
+from tests.training.test_language_module import CONVERSATIONS, batch_of, gradients_of_one_step, module_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
 )
-"""Lightning's advice about loaders, and its use of an older torch."""
+"""Ignore Lightning's advice about loaders and its deprecated use of torch."""
 
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_gradients_are_clipped_after_they_were_divided(tokenizer: ConversationTokenizer, algorithm: str) -> None:
+def test_gradients_are_clipped_after_the_division_by_tokens(tokenizer: ConversationTokenizer, algorithm: str) -> None:
     batch = batch_of(tokenizer, CONVERSATIONS)
-    free = after_one_step(module_of(tokenizer), [batch])
-    clipped = after_one_step(module_of(tokenizer), [batch], gradient_clip_val=0.01, gradient_clip_algorithm=algorithm)
+    free = gradients_of_one_step(module_of(tokenizer), [batch])
+    clipped = gradients_of_one_step(
+        module_of(tokenizer), [batch], gradient_clip_val=0.01, gradient_clip_algorithm=algorithm
+    )
     parameters = [torch.nn.Parameter(torch.zeros_like(g)) for g in free.values()]
     for parameter, gradient in zip(parameters, free.values(), strict=True):
         parameter.grad = gradient.clone()
