@@ -23,7 +23,8 @@ from convmodel.generation.options import (
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, load_config, quiet_progress, replaced_folder
+from convmodel.models.folder import checked_source, quiet_progress, replaced_folder
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
@@ -68,10 +69,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         options = cls.read_extra_config(source)
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        with quiet_progress():
-            hf_model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=number_type, use_safetensors=True)
+        hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
         cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
+        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight))
         model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
         if dtype == "int8":
             to_int8(hf_model)

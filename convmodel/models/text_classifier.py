@@ -7,15 +7,16 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from convmodel.generation.padded import pad
 from convmodel.models.devices import best_device, release_openmp_threads, resolve_dtype
-from convmodel.models.folder import checked_source, quiet_progress
+from convmodel.models.folder import checked_source
+from convmodel.models.loading import check_vocabulary, load_weights, naming, read_model_config
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextEncoder
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 WINDOW = 512
 """Largest size of a window in tokens, even if the model has more positions."""
@@ -98,11 +99,9 @@ class TextClassifier:
         target = torch.device(device) if device is not None else best_device()
         try:
             network, tokenizer = _load(source, resolve_dtype(dtype, target, "evaluation"))
-            network.to(target).eval()
-            return cls(network, tokenizer, flags=flags, threshold=threshold)
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            lines = str(error).splitlines() or [repr(error)]
-            raise ValueError(f"{source}: {lines[0]}") from error
+            module = cast(nn.Module, network).to(target).eval()
+            with naming(source):
+                return cls(module, tokenizer, flags=flags, threshold=threshold)
         finally:
             release_openmp_threads()
 
@@ -154,26 +153,13 @@ class TextClassifier:
         return probabilities
 
 
-def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """Load the model and its tokenizer; code in the folder is not run, even if its configuration names some.
-
-    Raises:
-        ValueError: when the folder has no weights of a classification head, or no vocabulary.
-    """
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    with quiet_progress():
-        network, report = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ValueError(
-            f"holds a {config.model_type} model without a text classification head (there is no {missing[0]}); give "
-            "one that was trained to classify texts, and saved by save_pretrained"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers creates an empty tokenizer if none is saved
-        raise ValueError("holds no vocabulary; give a folder with the model's tokenizer (tokenizer.json)")
+def _load(source: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model and its tokenizer; raise ValueError for a model without a classification head."""
+    config = read_model_config(source)
+    head = "a text classification head"
+    network = load_weights(AutoModelForSequenceClassification, source, config, dtype=dtype, head=head)
+    tokenizer = load_tokenizer(source)
+    check_vocabulary(source, tokenizer, cast(nn.Embedding, network.get_input_embeddings()).num_embeddings)
     return network, tokenizer
 
 

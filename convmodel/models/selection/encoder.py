@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from convmodel.models.folder import checked_source, quiet_progress
+from convmodel.models.folder import checked_source
+from convmodel.models.loading import load_weights, read_model_config
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput, pad_rows
 from convmodel.models.selection.scoring import Pooling
 from convmodel.tokens.batching import batches_by_length
@@ -142,15 +143,12 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
     """Load an encoder by Hub name or folder, in float32. Only safetensors are read.
 
     Raises:
-        FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no suitable model.
+        FileNotFoundError, ValueError: when there is no such folder or Hub name, it has no suitable model, or the model
+            is damaged; see `load_weights`.
     """
     source = checked_source(name_or_path)
-    try:
-        with quiet_progress():
-            model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-    except OSError as error:
-        raise FileNotFoundError(f"{source}: {str(error).splitlines()[0]}") from error
-    return TokenEncoder(cast(PreTrainedModel, model))
+    config = read_model_config(source)
+    return TokenEncoder(load_weights(AutoModel, source, config, dtype=torch.float32, unused="pooler."))
 
 
 def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:

@@ -7,9 +7,10 @@ from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
+from convmodel.models.loading import check_vocabulary
 from convmodel.models.selection.encoder import NewEncoder, TokenEncoder, encode_in_batches, load_encoder, new_encoder
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout
-from convmodel.models.selection.scoring import Pooling
+from convmodel.models.selection.scoring import Pooling, check_pooling
 from convmodel.models.selection.selector import SELECTOR, Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -38,6 +39,7 @@ class EncoderSelector(Selector):
         max_candidate: int,
     ) -> None:
         super().__init__(network, tokenizer)
+        check_pooling(pooling)
         self.encoder = encoder
         self.pooling = pooling
         for name, length in (("max_context", max_context), ("max_candidate", max_candidate)):
@@ -105,7 +107,11 @@ def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncod
         FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no transformers encoder.
     """
     if not (Path(name_or_path) / SELECTOR).is_file():
-        return load_encoder(name_or_path), ConversationTokenizer.from_pretrained(name_or_path)
+        encoder = load_encoder(name_or_path)
+        tokenizer = ConversationTokenizer.from_pretrained(name_or_path)
+        rows = cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings
+        check_vocabulary(os.fspath(name_or_path), tokenizer.hf_tokenizer, rows, may_be_new=True)
+        return encoder, tokenizer
     selector = Selector.from_pretrained(name_or_path, device="cpu", dtype="float32")
     if isinstance(selector, EncoderSelector):
         return selector.encoder, selector.tokenizer

@@ -15,6 +15,12 @@ PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
 
 
+def check_pooling(pooling: Pooling) -> None:
+    """Raise ValueError for an unknown pooling."""
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"pooling={pooling!r}; allowed are {', '.join(get_args(Pooling))}")
+
+
 def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """Compute dot-product attention over values that are their own keys, without scaling, as in the poly-encoder.
 
@@ -106,8 +112,7 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     if pooling == "mean":
         tokens = hidden.masked_fill(~is_token[..., None], 0)
         return tokens.sum(1) / is_token.sum(1, keepdim=True).to(hidden.dtype)
-    if pooling not in get_args(Pooling):
-        raise ValueError(f"pooling={pooling!r}; allowed are {', '.join(get_args(Pooling))}")
+    check_pooling(pooling)
     positions = torch.arange(hidden.shape[1], device=hidden.device).expand_as(is_token)
     if pooling == "first":
         position = positions.masked_fill(~is_token, hidden.shape[1]).amin(1)

@@ -6,24 +6,28 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from convmodel.data.json_file import read_json_object
 from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
 from convmodel.models.folder import checked_source, local_folder, replaced_folder, weights_digest
+from convmodel.models.loading import DAMAGE, check_finite, check_shapes, check_weight_file, missing_weights, summary
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 SELECTOR = "selector.json"
 WEIGHTS = "model.safetensors"
-STRANGE = "is not what this version saves; give a folder made by save_pretrained"
+MADE = "give a folder made by save_pretrained"
+STRANGE = f"is not what this version saves; {MADE}"
+TOGETHER = "give the two files of one model"
 
 HOMES = {
     "bi-encoder": ("convmodel.models.selection.bi_encoder", "BiEncoder"),
@@ -147,12 +151,12 @@ class Selector(ABC):
             )
         target = torch.device(device) if device is not None else best_device()
         number_type = None if dtype == "int8" else resolve_dtype(dtype, target, "encoding")
+        hf_tokenizer = load_tokenizer(folder)
         try:
-            tokenizer = selector_class.tokenizer_class.from_pretrained(folder)
-            selector = selector_class.build(tokenizer, saved["options"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({error!r})") from error
-        selector.load_weights(load_weights(folder), folder)
+            selector = selector_class.build(selector_class.tokenizer_class(hf_tokenizer), saved["options"])
+        except DAMAGE as error:
+            raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({summary(error)})") from error
+        selector.load_weights(read_weights(folder), folder)
         if number_type != torch.float32:  # the digest is of the saved weights, which rounding loses
             selector._saved_fingerprint = selector.fingerprint()
         if number_type is None:
@@ -167,12 +171,18 @@ class Selector(ABC):
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Load saved float32 weights, or raise a ValueError when their names or shapes do not match the network."""
+        """Load saved float32 weights; raise a ValueError for other names or shapes than the network's, and for NaN."""
         self._saved_fingerprint = None
-        try:
-            self.network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{folder}: {WEIGHTS} does not fit {SELECTOR}: {' '.join(str(error).split())}") from error
+        file = folder / WEIGHTS
+        own = self.network.state_dict()
+        if missing := sorted(own.keys() - weights.keys()):
+            raise ValueError(missing_weights(str(file), missing, f"the {len(own)} of this {self.kind}"))
+        if extra := sorted(weights.keys() - own.keys()):
+            raise ValueError(f"{file}: holds {extra[0]}, which the {self.kind} of {SELECTOR} does not have; {TOGETHER}")
+        shapes = ((name, weights[name].shape, own[name].shape) for name in own)
+        check_shapes(str(file), (row for row in shapes if row[1] != row[2]), by=SELECTOR)
+        check_finite(file, weights)
+        self.network.load_state_dict(weights)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the network's tensors as they are saved, on the CPU."""
@@ -221,20 +231,19 @@ def class_of(kind: str) -> Any:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the kind and the options of a saved selector, or raise a ValueError when the file has other contents."""
-    try:
-        config = json.loads((folder / SELECTOR).read_text(encoding="utf-8"))
-        if config["kind"] in HOMES and isinstance(config["options"], dict):
-            return cast(dict[str, Any], config)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{folder / SELECTOR}: {STRANGE}")
+    config = read_json_object(folder / SELECTOR, remedy=MADE)
+    kind = config.get("kind")
+    if not isinstance(kind, str) or kind not in HOMES:
+        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (kind {kind!r}; known are {', '.join(HOMES)})")
+    if not isinstance(config.get("options"), dict):
+        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (it has no options)")
+    return config
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> dict[str, Tensor]:
     """Return the weights of a saved selector; raise FileNotFoundError without them, ValueError for a damaged file."""
-    try:
-        return load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; give a folder made by save_pretrained") from None
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS}: is damaged ({error}); copy or train the model again") from error
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; {MADE}")
+    check_weight_file(file)
+    return load_file(file)

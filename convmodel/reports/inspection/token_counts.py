@@ -12,7 +12,8 @@ import numpy as np
 import regex
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.models.folder import checked_source, load_config
+from convmodel.models.folder import checked_source
+from convmodel.models.loading import load_config
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
