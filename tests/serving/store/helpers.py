@@ -1,4 +1,4 @@
-"""Shorthands of the tests of the store."""
+"""Helpers of the tests of the store."""
 
 import threading
 from typing import Any
@@ -9,12 +9,12 @@ from convmodel.serving.store.records import ConversationRecord, ConversationSett
 
 
 def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> ConversationRecord:
-    turns = [Turn(n, "user" if n % 2 else "model", said, 10 + n) for n, said in enumerate(texts, 1)]
+    turns = [Turn(n, "user" if n % 2 else "model", text, 10 + n) for n, text in enumerate(texts, 1)]
     return store.write(conversations.create, owner, about=ConversationSettings(**about), turns=turns)
 
 
-def change(store: Store, made: ConversationRecord, **wanted: Any) -> Any:
-    return store.write(conversations.change, "anna", made.id, ConversationUpdate(**wanted))
+def change(store: Store, record: ConversationRecord, **fields: Any) -> Any:
+    return store.write(conversations.change, "anna", record.id, ConversationUpdate(**fields))
 
 
 def load(store: Store, id: str, owner: str = "anna") -> ConversationRecord:

@@ -17,20 +17,20 @@ from tests.serving.store.helpers import create, load
 
 
 def test_a_failed_transaction_changes_nothing(store: Store) -> None:
-    made = create(store, "anna", "Hello")
+    created = create(store, "anna", "Hello")
 
     def fails(connection: Connection) -> None:
-        conversations.change(connection, "anna", made.id, ConversationUpdate(keep=0))
+        conversations.change(connection, "anna", created.id, ConversationUpdate(keep=0))
         raise KeyError("in the middle")
 
     with pytest.raises(KeyError):
         store.write(fails)
-    assert load(store, made.id) == made
+    assert load(store, created.id) == created
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "Hello")
+        created = create(store, "anna", "Hello")
         page = store.read(lambda connection: connection.execute(text("pragma page_count")).scalar())
         database = store._database
 
@@ -42,7 +42,7 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
             store.write(full)
         outcomes = database.write_together([lambda connection: create_small(connection), full])
         assert [type(outcome) for outcome in outcomes] == [ConversationRecord, Unavailable]
-        assert load(store, made.id) == made
+        assert load(store, created.id) == created
 
 
 def create_small(connection: Connection) -> ConversationRecord:
@@ -52,12 +52,12 @@ def create_small(connection: Connection) -> ConversationRecord:
 def test_a_store_locked_by_another_process_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.engine.BUSY_SECONDS", 0.05)
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "Hello")
+        created = create(store, "anna", "Hello")
         other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         other.execute("begin immediate")
         with pytest.raises(Unavailable, match="database is locked"):
             create(store)
-        assert load(store, made.id) == made
+        assert load(store, created.id) == created
         other.rollback()
         other.close()
         create(store)

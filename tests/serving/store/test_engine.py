@@ -12,9 +12,9 @@ from tests.serving.store.helpers import create, load, run_all
 
 def test_a_reopened_store_has_its_conversations(address: str) -> None:
     with Store(address) as store:
-        made = create(store, "anna", "Hello", "Hi")
+        created = create(store, "anna", "Hello", "Hi")
     with Store(address) as store, Store(address) as beside:
-        assert load(store, made.id) == made == load(beside, made.id)
+        assert load(store, created.id) == created == load(beside, created.id)
 
 
 def test_stores_opened_at_the_same_time_create_their_tables_once(address: str) -> None:

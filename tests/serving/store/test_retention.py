@@ -40,7 +40,7 @@ def texts_in(folder: Path) -> set[bytes]:
 
 
 def test_deleted_text_is_in_no_file_of_the_store(tmp_path: Path) -> None:
-    """Many are made, changed and deleted in turn: without rewriting the file, copies stay in unused parts of pages."""
+    """Create, change and delete many conversations; unless the file is rewritten, unused parts of pages keep copies."""
     source = random.Random(3)
     alive: dict[str, int] = {}
     with Store(str(tmp_path / "s.db")) as store:
@@ -69,11 +69,11 @@ def test_deleted_text_is_in_no_file_of_the_store(tmp_path: Path) -> None:
 def test_cleaning_that_a_reader_blocks_is_done_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "<m000001>")
+        created = create(store, "anna", "<m000001>")
         reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         reader.execute("begin")
         reader.execute("select count(*) from convmodel_turns").fetchall()
-        store.write(conversations.remove, "anna", made.id)
+        store.write(conversations.remove, "anna", created.id)
         asyncio.run(store.clean())
         assert store.unclean
         assert texts_in(tmp_path) != set()

@@ -15,8 +15,8 @@ from convmodel.serving.store.records import ConversationSettings
 from tests.serving.store.helpers import create
 
 
-def test_a_failing_write_does_not_undo_the_others_in_its_commit(store: Store) -> None:
-    made = create(store, "anna", "Hello")
+def test_a_failing_write_in_a_group_commit_rolls_back_alone(store: Store) -> None:
+    created = create(store, "anna", "Hello")
 
     def works(connection: Connection) -> int:
         about = ConversationSettings(title="made together")
@@ -24,12 +24,12 @@ def test_a_failing_write_does_not_undo_the_others_in_its_commit(store: Store) ->
 
     def conflicts(connection: Connection) -> int:
         conversations.create(connection, "anna", about=ConversationSettings(title="never"))
-        conversations.change(connection, "anna", made.id, ConversationUpdate(version=7, keep=0))
+        conversations.change(connection, "anna", created.id, ConversationUpdate(version=7, keep=0))
         return 0
 
     def taken(connection: Connection) -> int:
         for _ in range(2):
-            idempotency.begin(connection, "anna", "key", IdempotencyRecord("r", made.id, 1, None, None))
+            idempotency.begin(connection, "anna", "key", IdempotencyRecord("r", created.id, 1, None, None))
         return 0
 
     async def all_at_once() -> list[Any]:
