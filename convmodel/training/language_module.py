@@ -17,7 +17,7 @@ from convmodel.models.card import ModelCard
 from convmodel.models.folder import checked_source
 from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
-from convmodel.models.loading import load_config
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -131,7 +131,11 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             model = GPT2LMHeadModel(self._config)
         elif self._pretrained is not None:
-            model = self.model_class.from_pretrained(self._pretrained, device="cpu", dtype=torch.float32).hf_model
+            source = checked_source(self._pretrained)
+            model = cast(
+                GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, load_config(source), dtype=torch.float32)
+            )
+            check_vocabulary(source, tokenizer.hf_tokenizer, len(model.transformer.wte.weight), may_be_new=True)
         else:
             sizes = asdict(self._from_scratch) | {"vocab_size": len(tokenizer)}
             sep = tokenizer.sep_token_id

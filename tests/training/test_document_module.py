@@ -190,7 +190,8 @@ def test_fine_tuning_keeps_the_limits_of_the_base_model_by_default(
     workshop.train(run="other", trainer__max_steps=2, data__max_meta_length=9, data__max_body_length=1000, **base)
     assert limits(workshop, "other") == (9, 1000)
     conversations = {f"data__{name}_file": ROOT / "examples/data" / f"{name}.jsonl" for name in ("train", "valid")}
-    refused = {"model__pretrained_model_name_or_path": workshop.folder / "base" / "model", **conversations}
+    refused: dict[str, Any] = {"model__pretrained_model_name_or_path": workshop.folder / "base" / "model"}
+    refused |= {"data__on_error": "skip", **conversations}
     assert "writes documents, not one that replies" in error_of(capsys, *workshop.arguments(run="replies", **refused))
 
 
