@@ -31,8 +31,8 @@ def server(responder: FakeResponder, tmp_path: Path) -> Iterator[tuple[httpx2.Cl
         responder.go_on.set()
 
 
-class Beside:
-    """A request that is sent in a thread, beside others."""
+class BackgroundRequest:
+    """A request that is sent in a thread."""
 
     def __init__(self, http: httpx2.Client, path: str, **body: Any) -> None:
         self.events: list[tuple[str, Any]] = []
@@ -41,14 +41,14 @@ class Beside:
         self._thread.start()
 
     def _send(self, url: str, path: str, body: dict[str, Any]) -> None:
-        with httpx2.Client(base_url=url, timeout=20) as http, http.stream("POST", path, json=body) as answer:
-            self.status = answer.status_code
-            if answer.headers["content-type"].startswith("text/event-stream"):
-                self.events += events(answer.iter_lines())
+        with httpx2.Client(base_url=url, timeout=20) as http, http.stream("POST", path, json=body) as response:
+            self.status = response.status_code
+            if response.headers["content-type"].startswith("text/event-stream"):
+                self.events += events(response.iter_lines())
             else:
-                self.events.append(("json", answer.read() and answer.json()))
+                self.events.append(("json", response.read() and response.json()))
 
-    def over(self) -> Any:
+    def result(self) -> Any:
         """Wait for the end, and return the data of the last event, or the body."""
         self._thread.join()
         return self.events[-1][1]
@@ -75,13 +75,13 @@ def test_the_text_generated_before_a_stop_is_stored(
     http, app = server
     id = create(http)
     assert http.post(f"/conversations/{id}/stop").json()["error"]["code"] == "nothing_running"
-    talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=stream)
+    talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello", stream=stream)
     until_held(app, responder, id)
     assert texts(http, id) == ["Hello"]  # on the disk already
     assert http.post(f"/conversations/{id}/turns", json={"text": "x"}).json()["error"]["code"] == "waiting"
     assert http.post(f"/conversations/{id}/reply").json()["error"]["code"] == "running"
     assert http.post(f"/conversations/{id}/stop").status_code == 202
-    answer = talking.over()
+    answer = talking.result()
     assert (answer["turn"]["text"], answer["reply"]["finish"], answer["waiting"]) == ("one", "cancelled", False)
     assert texts(http, id) == ["Hello", "one"]
 
@@ -90,10 +90,10 @@ def test_a_reply_stopped_before_its_first_word_leaves_the_turn_waiting(tmp_path:
     responder = FakeResponder(lambda *_: "one two", hold=0)
     with listening(responder, f"sqlite:///{tmp_path / 's.db'}") as (url, app), httpx2.Client(base_url=url) as http:
         id = create(http)
-        talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=True)
+        talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello", stream=True)
         until_held(app, responder, id)
         http.post(f"/conversations/{id}/stop")
-        answer = talking.over()
+        answer = talking.result()
         assert (answer["turn"], answer["waiting"], answer["reply"]["text"]) == (None, True, "")
         assert http.get(f"/conversations/{id}").json()["waiting"] is True
         responder.go_on.set()
@@ -125,12 +125,12 @@ def test_a_retry_stopped_after_its_first_word_replaces_the_old_reply(
 ) -> None:
     http, app = server
     id = create(http, "Hello", "old")
-    talking = Beside(http, f"/conversations/{id}/retry", stream=True)
+    talking = BackgroundRequest(http, f"/conversations/{id}/retry", stream=True)
     until_held(app, responder, id)
     assert texts(http, id) == ["Hello", "old"]
     assert http.post(f"/conversations/{id}/turns", json={"text": "x"}).json()["error"]["code"] == "running"
     http.post(f"/conversations/{id}/stop")
-    talking.over()
+    talking.result()
     assert texts(http, id) == ["Hello", "one"]
 
 
@@ -140,18 +140,18 @@ def test_a_change_of_the_turns_stops_the_reply_in_progress(
 ) -> None:
     http, app = server
     id = create(http, "a", "b")
-    talking = Beside(http, f"/conversations/{id}/turns", text="Hello", stream=True)
+    talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello", stream=True)
     until_held(app, responder, id)
     if change == "undo":
         assert [turn["text"] for turn in http.post(f"/conversations/{id}/undo").json()["taken"]] == ["Hello"]
     elif change == "delete":
         assert http.delete(f"/conversations/{id}").status_code == 204
     else:
-        joining = Beside(http, f"/conversations/{id}/turns", text="more", join=True)
-    assert talking.over()["error"]["code"] == ("no_conversation" if change == "delete" else "conflict")
+        joining = BackgroundRequest(http, f"/conversations/{id}/turns", text="more", join=True)
+    assert talking.result()["error"]["code"] == ("no_conversation" if change == "delete" else "conflict")
     if change == "join":
         responder.go_on.set()
-        assert joining.over()["turn"]["text"] == "one two three"
+        assert joining.result()["turn"]["text"] == "one two three"
         assert texts(http, id) == ["a", "b", "Hello\nmore", "one two three"]
     elif change == "undo":
         assert texts(http, id) == ["a", "b"]
@@ -167,13 +167,13 @@ def test_a_turn_after_an_undo_does_not_wait_for_the_stopped_reply_to_end(tmp_pat
     responder = Stubborn(lambda *_: "one two", hold=1)
     with listening(responder, str(tmp_path / "store.db")) as (url, app), httpx2.Client(base_url=url) as http:
         id = create(http)
-        talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
+        talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello")
         until_held(app, responder, id)
         assert http.post(f"/conversations/{id}/undo").status_code == 200
-        said = http.post(f"/conversations/{id}/turns", json={"text": "Hi"})
+        response = http.post(f"/conversations/{id}/turns", json={"text": "Hi"})
         responder.go_on.set()
-        assert said.status_code == 200, said.text
-        assert talking.over()["error"]["code"] == "conflict"
+        assert response.status_code == 200, response.text
+        assert talking.result()["error"]["code"] == "conflict"
         assert texts(http, id) == ["Hi", "one two"]
 
 
@@ -184,11 +184,11 @@ def test_a_blocked_text_that_joins_a_turn_stops_the_reply_to_it(responder: FakeR
         httpx2.Client(base_url=url, timeout=20) as http,
     ):
         id = create(http)
-        talking = Beside(http, f"/conversations/{id}/turns", text="Hello")
+        talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello")
         until_held(app, responder, id)
         joined = http.post(f"/conversations/{id}/turns", json={"text": "rain", "join": True}).json()
         assert joined["said"]["blocked"] and joined["waiting"] is False
-        assert talking.over()["error"]["code"] == "conflict"  # though it may not go on
+        assert talking.result()["error"]["code"] == "conflict"  # though it may not go on
         responder.go_on.set()
         assert http.post(f"/conversations/{id}/turns", json={"text": "Hi"}).status_code == 200
         assert responder.asked[-1]["context"] == ("Hi",)
@@ -197,11 +197,11 @@ def test_a_blocked_text_that_joins_a_turn_stops_the_reply_to_it(responder: FakeR
 def test_settings_can_change_during_a_reply(server: tuple[httpx2.Client, FastAPI], responder: FakeResponder) -> None:
     http, app = server
     id = create(http)
-    talking = Beside(http, f"/conversations/{id}/turns", text="Hello", version=1)
+    talking = BackgroundRequest(http, f"/conversations/{id}/turns", text="Hello", version=1)
     until_held(app, responder, id)
     assert http.patch(f"/conversations/{id}", json={"title": "Tea", "version": 2}).json()["version"] == 3
     responder.go_on.set()
-    assert talking.over()["version"] == 4
+    assert talking.result()["version"] == 4
     whole = http.get(f"/conversations/{id}").json()
     assert (whole["title"], len(whole["turns"])) == ("Tea", 2)
 
@@ -211,12 +211,13 @@ def test_a_repeated_request_during_the_reply_is_rejected(
 ) -> None:
     http, _ = server
     id = create(http)
-    path, headers = f"/conversations/{id}/turns", {"Idempotency-Key": "a"}
+    path = f"/conversations/{id}/turns"
+    headers = {"Idempotency-Key": "a"}
     with http.stream("POST", path, json={"text": "Hi", "stream": True}, headers=headers) as answer:
         assert responder.held.wait(10)
         with httpx2.Client(base_url=http.base_url) as beside:
-            again = beside.post(path, json={"text": "Hi"}, headers=headers)
-            assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency")
+            repeated = beside.post(path, json={"text": "Hi"}, headers=headers)
+            assert (repeated.status_code, repeated.json()["error"]["code"]) == (409, "idempotency")
             responder.go_on.set()
             *_, (name, body) = events(answer.iter_lines())
             assert name == "reply"

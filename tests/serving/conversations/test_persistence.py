@@ -91,10 +91,10 @@ def test_a_terminated_server_stores_the_text_generated_so_far(tmp_path: Path) ->
     address = f"sqlite:///{tmp_path / 'store.db'}"
     server = Process(address, seconds=0.3)
     id = ask(server.port, "POST", "/conversations", {})[1]["id"]
-    said: list[Any] = []
+    responses: list[Any] = []
     body = {"text": "Say much", "seed": 4}
     talking = threading.Thread(
-        target=lambda: said.append(ask(server.port, "POST", f"/conversations/{id}/turns", body)[1])
+        target=lambda: responses.append(ask(server.port, "POST", f"/conversations/{id}/turns", body)[1])
     )
     talking.start()
     until(lambda: ask(server.port, "GET", f"/conversations/{id}")[1]["turns"])
@@ -104,7 +104,7 @@ def test_a_terminated_server_stores_the_text_generated_so_far(tmp_path: Path) ->
     server = Process(address)
     turns = turns_of(server.port, id)
     server.kill()
-    assert [turn["text"] for turn in turns] == ["Say much", said[0]["turn"]["text"]]
+    assert [turn["text"] for turn in turns] == ["Say much", responses[0]["turn"]["text"]]
 
 
 @pytest.mark.slow
@@ -185,9 +185,11 @@ def _both_at_once(ports: list[int], id: str) -> None:
 @pytest.mark.slow
 def test_a_request_interrupted_by_a_killed_server_is_finished_by_another(postgres_folder: str) -> None:
     address = new_database(postgres_folder)
-    slow, quick = Process(address, seconds=30), Process(address)
+    slow = Process(address, seconds=30)
+    quick = Process(address)
     id = ask(quick.port, "POST", "/conversations", {})[1]["id"]
-    headers, body = {"Idempotency-Key": "a"}, {"text": "Hello", "stream": True}
+    headers = {"Idempotency-Key": "a"}
+    body = {"text": "Hello", "stream": True}
     url = f"/conversations/{id}/turns"
     with (
         httpx2.Client(base_url=f"http://localhost:{slow.port}", timeout=20) as http,

@@ -87,10 +87,10 @@ def test_a_change_of_settings_returns_turns_stored_meanwhile(talk: Talk, monkeyp
     id = talk.create(turns=["a", "b"])
     check = talk.conversations._check
 
-    async def while_a_reply_is_stored(*given: Any) -> None:
+    async def while_a_reply_is_stored(*args: Any) -> None:
         more = ConversationUpdate(turns_version=1, add=[Turn(3, "user", "c", 0), Turn(4, "model", "d", 0)])
         await talk.store.awrite(conversations.change, "local", id, more)
-        await check(*given)
+        await check(*args)
 
     monkeypatch.setattr(talk.conversations, "_check", while_a_reply_is_stored)
     changed = talk.http.patch(f"/conversations/{id}", json={"title": "Tea"}).json()
@@ -99,7 +99,8 @@ def test_a_change_of_settings_returns_turns_stored_meanwhile(talk: Talk, monkeyp
 
 
 def test_deletion_removes_a_conversation_from_the_files_of_the_store(talk: Talk, tmp_path: Path) -> None:
-    id, other = talk.create(title="my secret"), talk.create(turns=["stays", "here"])
+    id = talk.create(title="my secret")
+    other = talk.create(turns=["stays", "here"])
     talk.say(id, "my secret", key="my secret")
     assert any(b"my secret" in file.read_bytes() for file in tmp_path.iterdir())
     assert talk.http.delete(f"/conversations/{id}").status_code == 204
