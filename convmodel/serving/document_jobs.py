@@ -35,6 +35,16 @@ class CheckedDocuments:
     shown: Sequence[int] = ()
     blocked: BlockReason | None = None
 
+    @property
+    def text(self) -> str:
+        """The first text that is shown; empty if there is none."""
+        return self.output.texts[self.shown[0]] if self.output is not None and self.shown else ""
+
+    @property
+    def finish(self) -> str:
+        """The reason why that text ended, or "filtered"."""
+        return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
+
 
 class DocumentService:
     """Starts documents as jobs, counts them, and checks their input and output."""
@@ -45,15 +55,16 @@ class DocumentService:
         self._metrics = metrics
         self._policy = policy
 
-    async def start(self, request: DocumentRequest, *, owner: str, pieces: bool = True) -> AsyncJob[CheckedDocuments]:
-        """Start writing; see `ReplyService.start`.
+    async def start(
+        self, requests: Sequence[DocumentRequest], *, owner: str, user: str | None = None, pieces: bool = True
+    ) -> list[AsyncJob[CheckedDocuments]]:
+        """Start writing, all or none; see `ReplyService.start`.
 
-        The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
+        A job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
         """
         pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        starts = [partial(self._start, request)]
-        [job] = await self._jobs.start(starts, self._count_and_check, owner=owner, pieces=pieces)
-        return job
+        starts = [partial(self._start, request) for request in requests]
+        return await self._jobs.start(starts, self._count_and_check, owner=owner, user=user, pieces=pieces)
 
     # Called in the worker threads
 

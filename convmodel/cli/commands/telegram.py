@@ -97,7 +97,7 @@ def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitS
         options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
     )
     if service.replies is None:
-        raise ValueError("that model generates documents; the bot needs one that replies")
+        raise ValueError("nothing replies; the bot needs --model, or --selector and --index or --candidates")
     cli_options.print_choices(options)
     return service
 

@@ -81,8 +81,9 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
 
 
 def no_replies() -> APIError:
-    """Return the error for a server that only writes documents."""
-    return APIError(404, "this server writes documents and does not reply; see /documents", code="no_replies")
+    """Return the error for a server without a model that replies."""
+    message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
+    return APIError(404, message, code="no_replies")
 
 
 class SearchRequest(RequestModel):
