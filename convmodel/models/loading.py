@@ -86,7 +86,7 @@ def load_weights(
     """
     check_weight_files(source)
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
-    whole = naming(f"{source}: its {CONFIG} or weights cannot be used")
+    whole = naming(f"{source}: cannot be loaded")
     with quiet_progress(), _without_report(), whole, named_in_errors(source, OSError):
         model, report = auto_class.from_pretrained(
             source, **options, ignore_mismatched_sizes=True, output_loading_info=True

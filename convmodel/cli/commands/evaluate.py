@@ -105,7 +105,7 @@ def parse_decoding(
     Raises:
         ValueError: for a word that is not NAME=VALUE, and for unknown names and invalid values.
     """
-    from convmodel.generation.options import check_names, check_values
+    from convmodel.generation.option_checks import check_names, check_values
 
     if preset is not None and preset not in presets:
         raise ValueError(f"there is no preset {preset!r}; allowed are {', '.join(presets)}")
