@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
@@ -31,7 +32,7 @@ from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
 from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import (
@@ -22,7 +23,7 @@ from convmodel.serving.schemas import (
     stream_responses,
 )
 from convmodel.serving.service import Owner, TheService
-from convmodel.serving.sse import cancel_on_disconnect, json_response, respond
+from convmodel.serving.sse import cancel_on_disconnect, respond
 
 router = APIRouter(tags=["Replies"])
 

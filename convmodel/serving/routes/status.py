@@ -13,11 +13,11 @@ from starlette.responses import Response
 import convmodel
 from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import shutting_down
+from convmodel.serving.json_body import json_response
 from convmodel.serving.logs import log_defect
 from convmodel.serving.request_options import resolve_options
 from convmodel.serving.schemas import Options, ResponseModel, error_responses
 from convmodel.serving.service import Service, TheService
-from convmodel.serving.sse import json_response
 
 router = APIRouter(tags=["Server"])
 
