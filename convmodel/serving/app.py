@@ -13,6 +13,7 @@ from convmodel.serving.conversations import routes as conversations
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import add_handlers
+from convmodel.serving.ignored_fields import HEADER
 from convmodel.serving.middleware import RequestMiddleware
 from convmodel.serving.openai import completions, embeddings
 from convmodel.serving.openai import routes as openai
@@ -41,8 +42,9 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
             CORSMiddleware,
             allow_origins=list(service.settings.origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["X-Request-Id", "Retry-After"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=["X-Request-Id", "Retry-After", HEADER],
         )
     return app
 

@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from convmodel.serving.field_errors import first_problem
+
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 """Error types by status; the other statuses below 500 have `invalid_request_error`."""
 
@@ -24,9 +26,6 @@ ANTHROPIC_TYPES = {
 
 RERANK = ("/v1/rerank", "/v2/rerank")
 """Addresses whose errors have a message outside, too, as Cohere's have."""
-
-LOCATIONS = ("body", "query", "path", "header", "cookie")
-"""The parts of a request by which a validation error's location can begin."""
 
 
 class APIError(Exception):
@@ -90,16 +89,24 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _handle_api_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
-        error = validation_error(error.errors()[0])
+        error = _field_error(error)
     assert isinstance(error, APIError)
     request.state.error_code = error.code
     return error.response(request.url.path)
 
 
+def _field_error(error: RequestValidationError) -> APIError:
+    problem = first_problem(error.errors(), error.body)
+    code = "unsupported_parameter" if problem.unsupported else "invalid_value"
+    message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    return APIError(400, message, param=problem.path or None, code=code)
+
+
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    near = _near_address(request) if error.status_code == 404 else None
     messages = {
-        404: "there is no such address; /docs lists all addresses",
+        404: f"there is no such address; {f'did you mean {near}?' if near else '/docs lists all addresses'}",
         405: f"this address does not accept {request.method[:20]}; /docs lists the methods of each address",
     }
     codes = {404: "not_found", 405: "method_not_allowed"}
@@ -113,9 +120,26 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
 
 def _allowed_methods(request: Request) -> str | None:
     """Return the methods of an address; the framework's own Allow header names those of one route only."""
+    if (path := _template(request, request.url.path)) is None:
+        return None
+    return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"][path]))
+
+
+def _near_address(request: Request) -> str | None:
+    """Return the address of which a path is a variation: without /v1, with another prefix, or with a slash behind."""
+    parts = [part for part in request.url.path[:1000].split("/") if part]
+    for first in range(len(parts)):
+        tail = "/".join(parts[first:])
+        for path in (f"/v1/{tail}", f"/{tail}"):
+            if _template(request, path) is not None:
+                return path
+    return None
+
+
+def _template(request: Request, requested: str) -> str | None:
+    """Return the path of the description that matches a requested one."""
     paths: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
-    requested = request.url.path
     for path in [requested, *paths]:
         if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
-            return ", ".join(sorted(method.upper() for method in paths[path]))
+            return path
     return None

@@ -26,7 +26,7 @@ def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param
     if len(texts) > max_count:
         raise _limit_exceeded(param, f"there are {len(texts):,} {noun}; {max_count:,} are allowed")
     for index, text in enumerate(texts):
-        check_chars(text, service.settings.turn_chars, param=f"{param}.{index}")
+        check_chars(text, service.settings.turn_chars, param=f"{param}[{index}]")
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:
