@@ -22,9 +22,9 @@ from convmodel.generation.options import (
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, quiet_progress, replaced_folder
+from convmodel.models.folder import checked_source, naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, read_own_options
-from convmodel.models.loading import check_vocabulary, load_config, load_weights, naming
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
