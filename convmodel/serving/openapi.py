@@ -113,5 +113,8 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
     for name, limit in {"n": settings.n, "max_tokens": new_tokens, "max_completion_tokens": new_tokens}.items():
         for schema in ("ChatRequest", "CompletionsRequest"):
             schemas[schema]["properties"][name]["anyOf"][0]["maximum"] = limit
+    if service.embeddings is not None:
+        dimensions = service.embeddings.selector.dimensions
+        schemas["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] = [dimensions]
     schemas["DocumentRequestBody"]["properties"]["n"]["maximum"] = settings.n
     schemas["SearchRequest"]["properties"]["k"]["maximum"] = settings.k

@@ -16,13 +16,15 @@ from convmodel.serving.anthropic.schemas import (
     Usage,
 )
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import ignored_fields, report_ignored
+from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
 from convmodel.serving.openai.translate import convert_finish_reason, convert_request
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, Options, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
+from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["Anthropic"])
@@ -52,9 +54,10 @@ EVENTS = (
     },
 )
 async def create(body: MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply as Anthropic's messages do."""
+    """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
     if service.replies is None:
         raise no_replies()
+    report_ignored(request, ignored_fields(body))
     requests = convert_request(service, to_chat_request(service, body), draw=secrets.randbelow)
     user = None if body.metadata is None else body.metadata.user_id
     [job] = await service.replies.start(requests, owner=owner, user=user, pieces=bool(body.stream))

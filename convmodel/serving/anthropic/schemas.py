@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from convmodel.serving.ignored_fields import Ignorable, LenientModel
 from convmodel.serving.openai.schemas import Message as ChatMessage
-from convmodel.serving.openai.schemas import Nothing, Only, TextPart
-from convmodel.serving.schemas import ErrorDetail, Options, RequestModel, ResponseModel, Seed, Text
+from convmodel.serving.openai.schemas import Nothing, Only
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, Text
 
 
 def reject_other_blocks(value: Any) -> Any:
@@ -20,25 +21,26 @@ def reject_other_blocks(value: Any) -> Any:
     return value
 
 
-class TextBlock(TextPart):
+class TextBlock(LenientModel):
     """A block of text."""
 
-    cache_control: Any = Field(None, description="has no effect: the cache is kept without it")
-    citations: Only[Nothing] = None
+    type: Literal["text"]
+    text: Text
+    citations: Ignorable[Nothing] = None
 
 
 Blocks = Annotated[list[TextBlock], Field(min_length=1)]
 Content = Annotated[Text | Blocks, BeforeValidator(reject_other_blocks)]
 
 
-class Message(RequestModel):
+class Message(LenientModel):
     """A turn of the conversation."""
 
     role: Literal["user", "assistant"]
     content: Content
 
 
-class Metadata(RequestModel):
+class Metadata(LenientModel):
     """Data about a request."""
 
     user_id: Annotated[str, StringConstraints(max_length=512)] | None = Field(
@@ -46,17 +48,16 @@ class Metadata(RequestModel):
     )
 
 
-class ToolChoice(RequestModel):
+class ToolChoice(LenientModel):
     """A choice of tools that lets the model answer with text."""
 
     type: Literal["auto", "none"]
-    disable_parallel_tool_use: bool | None = None
 
 
 StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class MessagesRequest(RequestModel):
+class MessagesRequest(LenientModel):
     """A messages request. `persona`, `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
 
     model_config = ConfigDict(
@@ -87,12 +88,8 @@ class MessagesRequest(RequestModel):
     preset: str | None = Field(None, description="extension: a set of options, see /about")
     options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
-    tools: Any = Field(None, description="has no effect: the model calls none")
+    tools: Ignorable[Nothing] = None
     tool_choice: Only[ToolChoice] = None
-    thinking: Any = Field(None, description="has no effect")
-    cache_control: Any = Field(None, description="has no effect")
-    service_tier: Any = Field(None, description="has no effect")
-    inference_geo: Any = Field(None, description="has no effect")
 
     def chat_messages(self) -> list[ChatMessage]:
         """Return the system text and the messages as those of a chat completion."""

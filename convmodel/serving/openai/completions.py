@@ -10,11 +10,13 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.embeddings import reject_token_ids
 from convmodel.serving.openai.routes import check_stream_options, merge
 from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, TokensDetails, Usage
@@ -23,7 +25,7 @@ from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
 from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -31,7 +33,7 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
 CheckedText = CheckedReply | CheckedDocuments
 
 
-class CompletionsRequest(DecodingFields):
+class CompletionsRequest(DecodingFields, LenientModel):
     """Prompts to continue. `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
     model_config = ConfigDict(
@@ -43,7 +45,9 @@ class CompletionsRequest(DecodingFields):
         description="a prompt, or a list of prompts; token ids are not supported"
     )
     echo: bool | None = Field(None, description="whether the text begins with the prompt")
-    best_of: int | None = Field(None, ge=1, description="only the value of n is supported")
+    best_of: Annotated[int, WithJsonSchema({"const": 1})] | None = Field(
+        None, description="only 1 and the value of n are supported"
+    )
     suffix: Only[Literal[""]] = None
     logprobs: Only[No] = None
     logit_bias: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
@@ -89,6 +93,7 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
     if service.documents is None and service.replies is None:
         message = "nothing writes here; start the server with --documents or --model; see /about"
         raise APIError(404, message, code="no_completions")
+    report_ignored(request, ignored_fields(body))
     check_model(service, body.model)
     check_stream_options(body)
     _check_counts(service, body)
@@ -104,8 +109,8 @@ def _check_counts(service: Service, body: CompletionsRequest) -> None:
     check_texts(service, body.prompts(), param="prompt")
     n = body.n or 1
     check_count("n", n, service.settings.n)
-    if body.best_of not in (None, n):
-        message = f"best_of={body.best_of}; only the value of n ({n}) is supported"
+    if body.best_of not in (None, 1, n):
+        message = f"best_of={body.best_of}; only 1 and the value of n ({n}) are supported"
         raise APIError(400, message, param="best_of", code="unsupported_parameter")
 
 

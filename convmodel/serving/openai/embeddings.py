@@ -11,12 +11,14 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_texts
-from convmodel.serving.schemas import JOB_STATUSES, RequestModel, ResponseModel, Text, error_responses
+from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, Text, error_responses
 from convmodel.serving.selector_jobs import SelectorService
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import cancel_on_disconnect, json_response
+from convmodel.serving.sse import cancel_on_disconnect
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
@@ -30,7 +32,7 @@ def reject_token_ids(value: Any) -> Any:
     return value
 
 
-class EmbeddingsRequest(RequestModel):
+class EmbeddingsRequest(LenientModel):
     """Texts to embed."""
 
     model_config = ConfigDict(
@@ -93,6 +95,7 @@ class EmbeddingsBody(ResponseModel):
 async def embed(body: EmbeddingsRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
     embeddings = _embeddings(service)
+    report_ignored(request, ignored_fields(body))
     check_model(service, body.model)
     if body.dimensions not in (None, embeddings.selector.dimensions):
         message = f"dimensions={body.dimensions}; the vectors have {embeddings.selector.dimensions}; leave it out"

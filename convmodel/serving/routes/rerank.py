@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
@@ -10,24 +10,25 @@ from starlette.responses import Response
 
 from convmodel.responders.protocol import TextScores
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.json_body import json_response
+from convmodel.serving.openai.schemas import Only
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_chars, check_texts
-from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, RequestModel, ResponseModel, Text, error_responses
+from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses
 from convmodel.serving.service import Owner, TheService
-from convmodel.serving.sse import cancel_on_disconnect, json_response
+from convmodel.serving.sse import cancel_on_disconnect
 
 router = APIRouter(tags=["Rerank"])
 
 
-class DocumentObject(RequestModel):
-    """A document as an object, of which the text is ranked; other fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
+class DocumentObject(LenientModel):
+    """A document as an object, of which the text is ranked."""
 
     text: Text
 
 
-class RerankRequest(RequestModel):
+class RerankRequest(LenientModel):
     """Documents to rank for a query."""
 
     model_config = ConfigDict(
@@ -41,10 +42,7 @@ class RerankRequest(RequestModel):
     documents: Annotated[list[Text | DocumentObject], Field(min_length=1)]
     top_n: int | None = Field(None, ge=1, description="number of best documents to return; null means all")
     return_documents: bool | None = Field(None, description="whether to return the texts, too")
-    rank_fields: list[str] | None = Field(None, max_length=1, description="of Cohere; only text is supported")
-    max_chunks_per_doc: int | None = Field(None, description="of Cohere; it has no effect")
-    max_tokens_per_doc: int | None = Field(None, description="of Cohere; it has no effect")
-    priority: int | None = Field(None, description="of Cohere; it has no effect")
+    rank_fields: Only[list[Literal["text"]]] = None
 
     def texts(self) -> list[str]:
         """Return the texts of the documents."""
@@ -112,11 +110,9 @@ async def rerank(body: RerankRequest, request: Request, service: TheService, own
     if service.rankings is None:
         message = "nothing ranks texts here; start the server with a selector (--selector DIR, or --reranker DIR)"
         raise APIError(404, message, code="no_reranker")
+    report_ignored(request, ignored_fields(body))
     if body.model is not None:
         check_model(service, body.model)
-    if body.rank_fields not in (None, [], ["text"]):
-        message = f"rank_fields={body.rank_fields}; only the field text is ranked; send the text of your fields there"
-        raise APIError(400, message, param="rank_fields", code="unsupported_parameter")
     texts = body.texts()
     check_chars(body.query, service.settings.turn_chars, param="query")
     check_texts(service, texts, param="documents")
