@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from typing import Any
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.formats.base import DataFileError, Problem, RecordT, TextLine, shorten
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
@@ -147,15 +147,9 @@ def open_atomic(path: str) -> Iterator[BufferedIOBase]:
         path: the file to replace; gzipped if its name ends in .gz.
 
     Raises:
-        FileNotFoundError: when the folder of `path` does not exist.
-        IsADirectoryError: when `path` is a folder.
+        OSError, ValueError: see `check_file_writable`.
     """
-    path = os.path.realpath(path)  # a link stays a link
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{path}: there is no folder {folder}; make it first")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
+    check_file_writable(path)
     with atomic_file(path) as fresh, open(fresh, "wb") as file:
         if path.endswith(".gz"):
             # Without a name and a time in the header, equal contents give equal bytes.

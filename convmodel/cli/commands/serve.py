@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -104,12 +104,17 @@ def _run(options: Namespace) -> int:
     with require_extra("serve", EXTRA, needing="a server needs"):
         from convmodel.serving import server
         from convmodel.serving.store import Store
+        from convmodel.serving.store.instance_lock import instance_lock
     settings = settings_of(options)
-    with nullcontext() if options.store == "none" else Store(options.store) as store:
+    with ExitStack() as stack:
+        store = None
+        if options.store != "none":
+            store = stack.enter_context(Store(options.store))
+            stack.enter_context(instance_lock(options.store, "server"))
         exposed = not server.is_loopback(options.host)
         server.check_exposed(options.host, keys=bool(store and store.digests()))
-        with server.bind(options.host, options.port) as bound:
-            return _serve(options, settings, bound, store, required=exposed)
+        bound = stack.enter_context(server.bind(options.host, options.port))
+        return _serve(options, settings, bound, store, required=exposed)
 
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
