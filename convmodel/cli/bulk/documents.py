@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.cli.bulk.job import Job, round_score
-from convmodel.data.lines import encode_json
+from convmodel.data.json_text import encode_json
 from convmodel.data.prompts import Prompt, PromptReader
 from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
 

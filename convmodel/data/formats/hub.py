@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
-from convmodel.data.formats.messages import split_messages
+from convmodel.data.formats.parquet import plain_value
+from convmodel.data.messages import split_messages
+from convmodel.data.shapes.base import Fields, build_record
 
 SCHEME = "hub://"
 
@@ -22,8 +25,8 @@ class HubAddress:
 
     Args:
         path: org/name on the Hub, or a local folder.
-        column: the column with lists of strings or messages, or with documents. Without it, reading fails with an
-            error that lists the columns.
+        column: the column with lists of strings or messages, or with documents; or two columns, separated by a comma,
+            with contexts and responses. Without it, reading fails with an error that lists the columns.
         split: the split of the data set.
         config: the configuration, for a data set with several.
         revision: a branch, tag or commit.
@@ -36,6 +39,11 @@ class HubAddress:
     config: str | None = None
     revision: str | None = None
     meta: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns of conversations."""
+        return self.column.split(",") if self.column else [""]
 
     @property
     def meta_columns(self) -> list[str]:
@@ -129,10 +137,14 @@ def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Prob
 
 
 def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
+    if len(address.columns) == 2:
+        values = {name: plain_value(row[name]) for name in address.columns}
+        roles = dict(zip(("context", "response"), address.columns, strict=True))
+        return build_record(Fields(number, roles, values, Notes()))
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        turns, persona = split_messages(value)
-        return Record(number, turns, persona)
+        chat = split_messages(value)
+        return Record(number, chat.turns, chat.persona)
     if not isinstance(value, list):
         raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")
     return Record(number, value)
@@ -156,11 +168,11 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
         columns = rows.column_names or list(next(iter(rows), {}))
     except Exception as error:
         raise DataFileError(f"{source}: {_first_line(error)}; {_CHECK}") from error
-    wanted = [address.column, *address.meta_columns]
+    wanted = [*address.columns, *address.meta_columns]
     for name in wanted:
         if name not in columns:
             missing = f"has no column {name!r}" if name else "the address names no column"
-            option = "column" if name == address.column else "meta"
+            option = "column" if name in address.columns else "meta"
             raise DataFileError(f"{source}: {missing}; write {option}=... with one of {', '.join(columns)}")
     selected: Iterable[Any] = rows.select_columns(list(dict.fromkeys(wanted)))
     return selected

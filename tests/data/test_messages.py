@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.data.formats.messages import split_messages
+from convmodel.data.messages import split_messages
 
 
 def message(role: Any, content: Any) -> dict[str, Any]:
