@@ -4,6 +4,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from convmodel.data.options import option_style
+
 
 @dataclass(frozen=True)
 class Command:
@@ -23,3 +25,8 @@ class Command:
     description: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+    def execute(self, options: Namespace) -> int:
+        """Run the command; messages name options as the command line writes them."""
+        with option_style("command"):
+            return self.run(options)

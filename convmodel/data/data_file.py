@@ -1,4 +1,4 @@
-"""A file as formats read it: its beginning, its lines, its JSON values and its bytes, with the options of the reader."""
+"""A file as formats read it: its beginning, its lines and its JSON values, with the options of the reader."""
 
 import json
 import re
@@ -10,7 +10,6 @@ from typing import Any
 
 from convmodel.data.formats.base import Item, TextLine
 from convmodel.data.json_stream import Path, read_values
-from convmodel.data.json_text import decode_json
 from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
 from convmodel.data.options import ReadOptions
 from convmodel.data.sources import ByteStream, DamagedContainer, InputFile
@@ -81,7 +80,7 @@ class Head:
         if not line.lstrip().startswith(("[", "{")):
             return None
         try:
-            return decode_json(line)
+            return json.loads(line)
         except (ValueError, RecursionError):
             return None
 

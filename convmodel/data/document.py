@@ -1,7 +1,6 @@
 """The Document class, and reading and writing files of documents."""
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any, Unpack
 from convmodel.data.conversation import check_text
 from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
 from convmodel.data.formats.documents import DOCUMENTS, FILE, DocumentRecord, dump
+from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
 from convmodel.data.options import OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count, text_digest
@@ -90,8 +90,6 @@ def _field(value: Any, what: str) -> MetaValue | tuple[MetaValue, ...] | None:
 
 
 def _value(value: Any, what: str) -> MetaValue | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{what} is {value}, which cannot be written as JSON; leave it out")
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str):
@@ -183,10 +181,11 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
 
     def fingerprint(self) -> str:
         """Return a digest of the source: of the bytes, the names of a folder's files, and the format."""
-        if not all(each.file for each in self._inputs):
+        inputs = self._inputs
+        if not all(each.file for each in inputs):
             return super().fingerprint()
         top = self._sources[0] if os.path.isdir(self._sources[0]) else None
-        files = [(os.path.relpath(each.name, top or each.name), self._digest(each)) for each in self._inputs]
+        files = [(os.path.relpath(each.name, top or each.name), self._digest(each)) for each in inputs]
         key = {name: value for name, value in self.options.content_key().items() if name != "format"}
         return text_digest(repr([self.format, files, *([key] if key else [])]))
 
@@ -196,10 +195,19 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     def _convert(self, record: DocumentRecord, report: DocumentReport) -> Iterable[tuple[int, Document] | Problem]:
         try:
             document = Document(record.body, record.meta)
+            _check_finite(document.meta)
         except (TypeError, ValueError) as error:
             return (Problem(record.line, str(error)),)
         report.add(record, document)
         return ((record.line, document),)
+
+
+def _check_finite(meta: Meta | None) -> None:
+    try:
+        encode_json(meta)
+    except ValueError:
+        fault = "meta holds NaN or infinity, which cannot be written as JSON"
+        raise ValueError(f"{fault}; write null, or leave it out") from None
 
 
 def read_documents(

@@ -126,7 +126,7 @@ def _role_and_text(message: Any, i: int) -> tuple[str, str]:
     text = "" if role == "tool" else _content(message.get(text_key), i, text_key)
     if any(message.get(key) for key in _CALLS) or _has_tool_parts(message.get(text_key)):
         return (role, text) if text and text.strip() else ("tool", "")
-    if text is None and role != "assistant":
+    if text is None and role == "user":
         fault = f": its {text_key} is {describe_type(None)}, not text; remove it or give it text"
         raise MessageError(fault, i, text_key)
     return role, text or ""

@@ -59,7 +59,8 @@ class Report(ABC):
     def summary(self) -> str:
         """Return a one-line summary for the user."""
         recognised = f" ({', '.join(self.notes.recognised)})" if self.notes.recognised else ""
-        left_out = ", ".join(format_count(count, kind) for kind, count in sorted(self.skipped_messages.items()))
+        counts = sorted(self.skipped_messages.items())
+        left_out = ", ".join(format_count(count, kind) for kind, count in counts if count)
         text = f"{self.source}: {self._names.human_name}{recognised}, {self.describe_read()}"
         text += f"; {left_out} left out" if left_out else ""
         return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
@@ -95,17 +96,26 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         sources = [source] if isinstance(source, str | os.PathLike) else list(source)
         self._sources = [os.fspath(each) for each in sources]
         self.source = ", ".join(self._sources)
-        self._inputs = [file for each in self._sources for file in self._list_inputs(each)]
-        if not self._inputs:
+        self._formats: dict[str, str] = {}
+        inputs = self._inputs
+        if not inputs:
             raise ValueError("no file is given; give the path of one")
-        self.format = self._inputs[0].format
+        self.format = inputs[0].format
         self.report = self._new_report()
 
-    def _list_inputs(self, source: str) -> list["_Input"]:
+    @property
+    def _inputs(self) -> list["_Input"]:
+        """The files and data sets as they are now; the format of each file is recognised once."""
+        return [found for source in self._sources for found in self._list_inputs(source)]
+
+    def _list_inputs(self, source: str) -> Iterator["_Input"]:
         files = self.formats.list_sources(source, self.options.format)
         if source.startswith(SCHEME):
-            return [_Input(self.formats.hub.name, source)]
-        return [_Input(self.formats.recognise(file, self.options), file.name, file) for file in files]
+            yield _Input(self.formats.hub.name, source)
+        for file in files:
+            if file.name not in self._formats:
+                self._formats[file.name] = self.formats.recognise(file, self.options)
+            yield _Input(self._formats[file.name], file.name, file)
 
     @abstractmethod
     def _new_report(self) -> ReportT:
@@ -154,9 +164,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def fingerprint(self) -> str:
         """Return a digest of the source: of the files' bytes, or of a data set's commit, and of the reading options."""
         key = self.options.content_key()
-        if len(self._inputs) == 1 and not key:
-            return self._digest(self._inputs[0])
-        return text_digest(repr([key, [self._digest(each) for each in self._inputs]]))
+        digests = list(map(self._digest, self._inputs))
+        return digests[0] if len(digests) == 1 and not key else text_digest(repr([key, digests]))
 
     def _digest(self, each: "_Input") -> str:
         if each.file is None:

@@ -76,10 +76,9 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[Inp
     elif os.path.isdir(source):
         paths = _folder_files(source, suffixes)
         if not paths:
-            raise IsADirectoryError(
-                f"{source}: is a folder ({_inside(source)}) without files of {noun}s; give one file, or a folder of "
-                f"files that end in {', '.join(sorted(suffixes))}"
-            )
+            known = ", ".join(sorted(suffixes))
+            remedy = f"give one file of {noun}s, or a folder of files that end in {known}"
+            raise IsADirectoryError(f"{source}: is a folder ({_inside(source)}); {remedy}")
     else:
         check_file(source, noun=noun)
         paths = [source]

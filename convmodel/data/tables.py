@@ -79,7 +79,7 @@ def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[
     """
     match = _SEPARATOR_LINE.fullmatch(lines[0].strip(" ")) if lines else None
     if match is not None:
-        delimiters = match[1]
+        delimiters = match[1] if match[1] in delimiters else ""
     for delimiter in delimiters:
         row = split_row(lines[1 if match else 0], delimiter) if len(lines) > bool(match) else None
         if isinstance(row, list) and fits(row):

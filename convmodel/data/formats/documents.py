@@ -19,6 +19,7 @@ from convmodel.data.formats.base import (
     quote_names,
 )
 from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.parquet import plain_value
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
@@ -160,7 +161,8 @@ def extract_meta(row: Mapping[str, Any], address: HubAddress) -> Any:
     names = address.meta_columns
     if not names:
         return None
-    return {name: row[name] for name in names} if len(names) > 1 else row[names[0]]
+    values = {name: plain_value(row[name]) for name in names}
+    return values if len(names) > 1 else values[names[0]]
 
 
 HUB = HubFormat(

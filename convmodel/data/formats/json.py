@@ -29,13 +29,23 @@ def find_depth(value: Any, options: ReadOptions) -> int | None:
     """
     if fits_shape(value, options):
         return 0
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for child in children:
-        if isinstance(child, dict | list) and not is_message(child):
-            depth = find_depth(child, options)
-            if depth is not None and depth < _MAX_DEPTH:
-                return depth + 1
+    for child in _list_members(value):
+        depth = find_depth(child, options)
+        if depth is not None and depth < _MAX_DEPTH:
+            return depth + 1
     return None
+
+
+def _list_members(value: Any) -> list[Any]:
+    """Return the members of a list or an object that may be, or hold, conversations."""
+    if isinstance(value, list):
+        return [child for child in value if isinstance(child, dict | list) and not is_message(child)]
+    if not isinstance(value, dict):
+        return []
+    # A list of strings beside other values is hardly a conversation.
+    texts = [isinstance(child, list) and isinstance((child or [None])[0], str) for child in value.values()]
+    members = zip(value.values(), texts, strict=True)
+    return [child for child, is_text in members if isinstance(child, dict | list) and (not is_text or all(texts))]
 
 
 def score(head: Head) -> Certainty:

@@ -37,8 +37,8 @@ _MEDIA = re.compile(
     r"|<(?:attached|anhang|adjunto|pièce jointe|allegato|anexado|anexo|bijlage|вложение)\s?:[^<>\n]*>"
     r"|[^\n]{1,100}\((?:file attached|datei angehängt|archivo adjunto|fichier joint|file allegato|arquivo anexado"
     r"|bestand bijgevoegd|ficheiro anexado|файл добавлен|dosya ekli)\).*"
-    r"|(?:gif|image|video|audio|sticker|document|contact card|bild|videonotiz|dokument|kontaktkarte|imagen|vídeo|documento"
-    r"|imagem|figurinha|tarjeta de contacto|vidéo|immagine|adesivo|afbeelding|video note|fichier)"
+    r"|(?:gif|image|video|audio|sticker|document|contact card|bild|videonotiz|dokument|kontaktkarte|imagen|vídeo"
+    r"|documento|imagem|figurinha|tarjeta de contacto|vidéo|immagine|adesivo|afbeelding|video note|fichier)"
     r" (?:omitted|weggelassen|omitid[oa]|absente?|omess[oa]|ocultad[oa]|weggelaten|не добавлен)"
     r"|<[^<>\n]*(?:omitted|ausgeschlossen|weggelassen|omitid[oa]|omis|omess[io]|oculto|weggelaten|省略|생략)[^<>\n]*>)\s*",
     re.IGNORECASE | re.DOTALL,
@@ -48,8 +48,8 @@ _DELETED = re.compile(
     r"|du hast diese nachricht gelöscht|se eliminó este mensaje|eliminaste este mensaje|ce message a été supprimé"
     r"|vous avez supprimé ce message|questo messaggio è stato eliminato|hai eliminato questo messaggio"
     r"|mensagem apagada|essa mensagem foi apagada|você apagou esta mensagem|dit bericht is verwijderd|null"
-    r"|(?:missed|verpasster|llamada|appel|chiamata|chamada) ?(?:voice|video|sprachanruf|videoanruf|perdida|manqué|persa)?"
-    r"[ -]?(?:call|anruf)?)\.?\s*",
+    r"|missed (?:voice|video) call|verpasster (?:sprach|video)anruf|llamada perdida|appel manqué|chiamata persa"
+    r"|chamada perdida)\.?\s*",
     re.IGNORECASE,
 )
 _EDITED = re.compile(

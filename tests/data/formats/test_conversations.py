@@ -13,10 +13,10 @@ def test_the_examples_in_the_docs_are_what_they_say(reader: Any) -> None:
     text = DOCS.read_text(encoding="utf-8")
     examples = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     seen = [format for format, content in examples if format in FILE_FORMATS]
-    assert set(seen) == set(FILE_FORMATS)
+    assert set(seen) == FILE_FORMATS.keys() - {"parquet"}
     for format, content in examples:
         if format in FILE_FORMATS:
-            made = reader(content)
+            made = reader(content, me="Bo")
             assert made.format == format
             assert all(len(conversation.turns) >= 2 for conversation in made)
 
