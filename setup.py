@@ -45,6 +45,7 @@ TEST = [
     "httpx2>=2",  # of starlette's TestClient
     "openai>=2",
     "schemathesis>=4,<5",
+    "hypothesis>=6.100",
     "playwright>=1.50",
     "axe-playwright-python>=0.1.4",
 ]
@@ -80,6 +81,8 @@ setup(
         "safetensors>=0.5",
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
+        "zstandard>=0.23,<1",
+        "charset-normalizer>=3.3,<4",
     ],
     extras_require={
         "train": TRAIN,

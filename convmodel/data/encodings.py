@@ -13,6 +13,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_WITHOUT_BOM = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+"""Encodings whose files should begin with a byte order mark, as they are read without one."""
+
 _BLOCK = 2**16
 _SAMPLE = 2**14  # bytes from which an encoding is guessed
 _UTF_8 = codecs.lookup("utf-8").name
@@ -43,7 +46,7 @@ class Utf8Stream:
         while len(head) < 4 and (more := stream.read(_BLOCK)):
             head += more
         bom, by_bom = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", None))
-        self.encoding = by_bom or encoding or _UTF_8
+        self.encoding = by_bom or _WITHOUT_BOM.get(encoding or "", encoding) or _UTF_8
         """The name of the encoding."""
         self.start = len(bom)
         """The number of bytes before the content."""
@@ -60,9 +63,12 @@ class Utf8Stream:
             yield from self._blocks()
             return
         decoder = codecs.getincrementaldecoder(self.encoding)(_UNDECODABLE)
-        for block in self._blocks():
-            yield decoder.decode(block).encode("utf-8", "surrogateescape")
-        yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+        try:
+            for block in self._blocks():
+                yield decoder.decode(block).encode("utf-8", "surrogateescape")
+            yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+        except UnicodeError:  # of encodings that do not replace what they cannot decode, or that decode to surrogates
+            yield b"\xff"
 
     def describe_undecodable(self, raw: bytes, error: UnicodeDecodeError, offset: int) -> str:
         """Return "the fault; the remedy" of a text that cannot be decoded.

@@ -149,11 +149,11 @@ def option_style(style: OptionStyle) -> Iterator[None]:
 def _check_encoding(name: str) -> str:
     try:
         codec = codecs.lookup(name)
-        "".encode(name)  # raises LookupError for codecs of bytes, such as base64
+        if not isinstance(codecs.getincrementaldecoder(name)().decode(b"", True), str):
+            raise LookupError("a codec of bytes, such as base64")
     except (LookupError, ValueError):
-        raise ValueError(
-            f"{name_option('encoding', name)}: there is no such encoding; give utf-8, cp1252, ..."
-        ) from None
+        allowed = "give utf-8, cp1252, shift_jis or another of Python's"
+        raise ValueError(f"{name_option('encoding', name)}: there is no such encoding; {allowed}") from None
     return codec.name
 
 

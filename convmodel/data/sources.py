@@ -1,6 +1,7 @@
 """Input files: paths, folders and globs as lists of files, and the bytes in compressed files and archives."""
 
 import bz2
+import errno
 import glob
 import gzip
 import lzma
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 CONTAINER_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
@@ -182,11 +183,6 @@ class ByteStream:
         except _DAMAGE as error:
             raise self._damage(error) from None
 
-    def seekable_file(self) -> IO[bytes]:
-        """Return the open file, for libraries that read from any position."""
-        file: IO[bytes] = self._file
-        return file
-
     def _open(self, file: InputFile) -> Any:
         if file.member is None:
             return self._stack.enter_context(open(file.path, "rb"))
@@ -207,7 +203,8 @@ class ByteStream:
         return self._stack.enter_context(opened(raw))
 
     def _damage(self, error: BaseException) -> BaseException:
-        if isinstance(error, OSError) and error.errno is not None:
+        # An invalid position is one that the archive gives.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return error  # of the disk, not of the container
         if isinstance(error, RuntimeError):
             return DamagedContainer(f"the {self._kind} file cannot be unpacked ({error}); unpack it first")

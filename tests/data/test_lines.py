@@ -68,9 +68,7 @@ def test_another_encoding_can_be_given_and_is_proposed(reader: Any) -> None:
         list(reader(content))
     made = reader(content, encoding="cp1252")
     assert [each.turns for each in made] == [("Où es-tu allé ?", "À côté de la forêt.")]
-    with pytest.raises(
-        ConversationFileError, match=r":2: not cp1252: character 1 of the line cannot be dec"
-    ):
+    with pytest.raises(ConversationFileError, match=r":2: not cp1252: character 1 of the line cannot be dec"):
         list(reader(b"context,response\n\x81,b\n", encoding="cp1252"))
     with pytest.raises(ValueError, match="encoding='klingon': there is no such encoding"):
         reader(content, encoding="klingon")

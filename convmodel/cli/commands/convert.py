@@ -7,7 +7,9 @@ from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("source", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog&split=train")
+    parser.add_argument(
+        "source", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog&split=train"
+    )
     parser.add_argument("output", help="the JSON Lines file to write; gzipped when its name ends in .gz")
     add_reader_options(parser)
     parser.add_argument(

@@ -2,17 +2,20 @@
 
 import datetime
 import math
+import tempfile
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record
+from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Item, Problem, Record
 from convmodel.data.formats.csv import check_columns
 from convmodel.data.shapes.reading import read_items
-from convmodel.data.sources import ByteStream, DamagedContainer
+from convmodel.data.shapes.registry import list_names
+from convmodel.data.sources import ByteStream
 
-_BATCH = 256  # rows
+_ROWS = 256  # held at once
+_BLOCK = 2**20
 
 
 def score(head: Head) -> Certainty:
@@ -26,33 +29,40 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
     Raises:
         ImportError: when the library `pyarrow` is not installed.
     """
+    return read_items(_items(file), file.options, file.notes, cells=True, unit="row")
+
+
+def _items(file: DataFile) -> Iterator[Item]:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        from pyarrow.parquet import ParquetFile
     except ImportError:
         remedy = 'pip install "convmodel[train]"'
         raise ImportError(f"{file.name}: Parquet files need the library pyarrow; {remedy}") from None
     number = 0
     try:
-        with ByteStream(file.file) as stream:
-            table = pyarrow.parquet.ParquetFile(stream.seekable_file())
-            check_columns(table.schema_arrow.names, file.options)
-            for record in read_items(_rows(table), file.options, file.notes, cells=True, unit="row"):
-                number = record.line
-                yield record
-    except (pyarrow.ArrowException, DamagedContainer, OSError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        yield Problem(number + 1, f"the Parquet file is damaged or cut off ({reason}); make or fetch it again")
+        with ByteStream(file.file) as stream, tempfile.TemporaryFile() as unpacked:
+            while block := stream.read(_BLOCK):
+                unpacked.write(block)
+            unpacked.seek(0)
+            table = ParquetFile(unpacked)
+            _check(table.schema_arrow.names, file)
+            for batch in table.iter_batches(batch_size=_ROWS):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Item(number, plain_value(row))
+    except DataFileError as error:
+        yield Item(1, None, str(error))
+    except Exception as error:  # of many types; the library documents none
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        yield Item(number + 1, None, f"the Parquet file is damaged or cut off ({reason}); make or fetch it again")
+
+
+def _check(names: list[str], file: DataFile) -> None:
+    try:
+        list_names(names)
+        check_columns(names, file.options)
     except ValueError as error:
-        yield Problem(number + 1, str(error))
-
-
-def _rows(table: Any) -> Iterator[Item]:
-    number = 0
-    for batch in table.iter_batches(batch_size=_BATCH):
-        for row in batch.to_pylist():
-            number += 1
-            yield Item(number, plain_value(row))
+        raise DataFileError(str(error)) from None
 
 
 def plain_value(value: Any) -> Any:

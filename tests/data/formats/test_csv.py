@@ -45,9 +45,7 @@ def test_a_row_with_too_many_columns_is_told(reader: Any) -> None:
 def test_a_quote_that_is_never_closed_is_told(reader: Any) -> None:
     with pytest.raises(ConversationFileError, match=r":3: not a row: .*close the quotes"):
         list(reader('context,response\na,b\n"c,d\ne,f\n'))
-    with pytest.raises(
-        ConversationFileError, match=r":2: the row is longer than max_line_bytes=1,000; close"
-    ):
+    with pytest.raises(ConversationFileError, match=r":2: the row is longer than max_line_bytes=1,000; close"):
         list(reader('context,response\n"c,d\n' + "e,f\n" * 40_000, max_line_bytes=1000))
 
 
@@ -132,9 +130,7 @@ def test_columns_can_be_named(reader: Any) -> None:
     content = "Frage,Antwort,Ich,context\na,b,I am Ann.,d\n"
     made = reader(content, columns="context=frage, response=Antwort,persona=Ich")
     assert list(made) == [Conversation(["a", "b"], ["I am Ann."], {"context": "d"})]
-    with pytest.raises(
-        ConversationFileError, match=r":1: columns=\.\.\. names 'x', which .*; there are 'Frage'"
-    ):
+    with pytest.raises(ConversationFileError, match=r":1: columns=\.\.\. names 'x', which .*; there are 'Frage'"):
         list(reader(content, columns="context=x,response=Antwort", format="csv"))
 
 
