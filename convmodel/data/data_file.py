@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
 from convmodel.data.formats.base import Item, TextLine
 from convmodel.data.json_stream import Path, read_values
 from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
 from convmodel.data.options import ReadOptions
-from convmodel.data.sources import ByteStream, DamagedContainer, InputFile
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _CLOSERS = {"[": "]", "{": "}"}

@@ -3,8 +3,8 @@
 import codecs
 from collections.abc import Iterator
 
+from convmodel.data.containers import ByteStream
 from convmodel.data.options import name_option
-from convmodel.data.sources import ByteStream
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

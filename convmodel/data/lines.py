@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 
 from convmodel.data.atomic import atomic_file
+from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
 from convmodel.data.encodings import Utf8Stream
 from convmodel.data.formats.base import Problem, RecordT, TextLine
 from convmodel.data.options import DEFAULT_MAX_LINE_BYTES, name_option
-from convmodel.data.sources import ByteStream, DamagedContainer, InputFile, check_file
+from convmodel.data.sources import check_file
 
 __all__ = [
     "DEFAULT_MAX_LINE_BYTES",

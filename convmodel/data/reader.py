@@ -11,12 +11,12 @@ from operator import itemgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack
 
 from convmodel.data.chat_format import ChatFormat
+from convmodel.data.containers import InputFile
 from convmodel.data.data_file import DataFile, Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.options import OnError, OptionValues, ReadOptions, name_option
-from convmodel.data.sources import InputFile
 
 __all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count"]
 

@@ -7,9 +7,9 @@ after a row that cannot be parsed reading must continue at the next line of the 
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import NamedTuple
 
+from convmodel.data.cells import RowCells, split_row
 from convmodel.data.formats.base import Item, TextLine
 from convmodel.data.options import DEFAULT_MAX_LINE_BYTES, name_option
 from convmodel.data.shapes.registry import list_names
@@ -20,8 +20,6 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _SWALLOWED = 5
 """The number of lines inside of a quoted value that look like rows from which on they are taken for rows."""
-
-_QUOTED = re.compile(r'((?:[^"]++|"")*+)("?)')
 
 
 class Table(NamedTuple):
@@ -85,15 +83,6 @@ def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[
         if isinstance(row, list) and fits(row):
             return Table(_clean(row), delimiter)
     return None
-
-
-def split_row(text: str, delimiter: str) -> list[str] | None:
-    """Return the cells of a row on one line; None if it cannot be parsed."""
-    cells = _Cells(delimiter)
-    try:
-        return cells.finish() if cells.add(text) else None
-    except ValueError:
-        return None
 
 
 def _read_header(rows: "_RowReader", delimiters: str, check: Callable[[Table], None]) -> tuple[int, Table | str | None]:
@@ -170,7 +159,7 @@ class _RowReader:
 
     def read(self, first: TextLine, table: Table) -> list[str] | str:
         """Return the row that begins with a line, or an error message, after which the next line follows the first."""
-        cells = _Cells(table.delimiter)
+        cells = RowCells(table.delimiter)
         length = len(first.text)
         line = first
         problem = first.problem
@@ -215,59 +204,3 @@ class _RowReader:
 
 
 _QUOTE = "close the quotes, and double those inside"
-
-
-class _Cells:
-    """The cells of a row, parsed line by line.
-
-    Args:
-        delimiter: the separator.
-    """
-
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
-        self._pattern = _plain_pattern(delimiter)
-        self._cells: list[str] = []
-        self._open: list[str] | None = None
-
-    def add(self, text: str) -> bool:
-        """Add a line; return whether the row is complete.
-
-        Raises:
-            ValueError: when something other than a separator follows a closing quote.
-        """
-        if self._open is None and '"' not in text:
-            self._cells.extend(text.split(self._delimiter))
-            return True
-        position = 0
-        while True:
-            if self._open is None and not text.startswith('"', position):
-                match = self._pattern.match(text, position)
-                self._cells.append(match[0] if match else "")
-                position = match.end() if match else position
-            else:
-                position += self._open is None
-                match = _QUOTED.match(text, position)
-                parts = self._open or []
-                parts.append(match[1] if match else "")
-                position = match.end() if match else position
-                if not match or not match[2]:
-                    parts.append("\n")
-                    self._open = parts
-                    return False
-                self._open = None
-                self._cells.append("".join(parts).replace('""', '"'))
-            if position >= len(text):
-                return True
-            if not text.startswith(self._delimiter, position):
-                raise ValueError(f"{self._delimiter!r} expected after '\"'")
-            position += 1
-
-    def finish(self) -> list[str]:
-        """Return the cells."""
-        return self._cells
-
-
-@cache
-def _plain_pattern(delimiter: str) -> re.Pattern[str]:
-    return re.compile(f"[^{re.escape(delimiter)}]*")

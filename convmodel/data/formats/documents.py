@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import (
     Certainty,
@@ -24,7 +25,7 @@ from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
 from convmodel.data.options import name_option
-from convmodel.data.sources import InputFile, list_files
+from convmodel.data.sources import list_files
 
 BODY_KEYS = ("body", "text", "content")
 """Keys that may hold the body; the first one present is used."""

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from convmodel.data.containers import ByteStream
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Item, Problem, Record
 from convmodel.data.formats.csv import check_columns
 from convmodel.data.shapes.reading import read_items
 from convmodel.data.shapes.registry import list_names
-from convmodel.data.sources import ByteStream
 
 _ROWS = 256  # held at once
 _BLOCK = 2**20

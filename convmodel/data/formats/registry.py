@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic
 
+from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
 from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
 from convmodel.data.options import ReadOptions, name_option
-from convmodel.data.sources import InputFile, list_files
+from convmodel.data.sources import list_files
 
 
 @dataclass(frozen=True)
