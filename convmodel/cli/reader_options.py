@@ -3,10 +3,9 @@
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from typing import Any
 
-from convmodel.data.options import COLUMN_ROLES, ReadOptions
+from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, ReadOptions
 
 _READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
-_CHATS = ("me", "gap", "name_speakers", "mask")
 
 
 def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True) -> None:
@@ -45,7 +44,7 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
 
 def get_reader_options(options: Namespace) -> ReadOptions:
     """Return the options of readers that a command line gives."""
-    values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *_CHATS)}
+    values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *CHAT_OPTIONS)}
     if getattr(options, "max_line_bytes", None) == 0:
         values["max_line_bytes"] = 0  # refused
     return ReadOptions(**values)

@@ -11,7 +11,7 @@ from convmodel.data.formats.base import DataFileError, Problem, describe_type, q
 from convmodel.data.formats.documents import DOCUMENTS, FILE, DocumentRecord, dump
 from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
-from convmodel.data.options import OptionValues, ReadOptions
+from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count, text_digest
 
 __all__ = [
@@ -171,6 +171,7 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """
 
     noun = "document"
+    unused_options = ("columns", *CHAT_OPTIONS)
     formats = DOCUMENTS
 
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:

@@ -18,6 +18,9 @@ DEFAULT_GAP = 6 * 3600.0
 COLUMN_ROLES = ("context", "response", "turns", "messages", "persona", "id", "speaker", "text")
 """Parts of a conversation to which the `columns` option maps the names of a file."""
 
+CHAT_OPTIONS = ("me", "gap", "name_speakers", "mask")
+"""Options that apply to chat exports only."""
+
 _STYLE: ContextVar[OptionStyle] = ContextVar("option_style", default="python")
 _GAP = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

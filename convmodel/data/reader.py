@@ -16,7 +16,7 @@ from convmodel.data.data_file import DataFile, Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.options import OnError, OptionValues, ReadOptions, name_option
+from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
 
 __all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count"]
 
@@ -90,6 +90,9 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     formats: ClassVar[FormatRegistry[Any]]
     """The supported formats: a FormatRegistry[RecordT], but a class variable cannot depend on a type variable."""
 
+    unused_options: ClassVar[tuple[str, ...]] = ()
+    """Options that do not apply to the items."""
+
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
         self.options = (options or ReadOptions()).combine(values)
         self.formats.check_name(self.options.format)
@@ -100,8 +103,23 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         inputs = self._inputs
         if not inputs:
             raise ValueError("no file is given; give the path of one")
+        self._check_options(inputs)
         self.format = inputs[0].format
         self.report = self._new_report()
+
+    def _check_options(self, inputs: Sequence["_Input"]) -> None:
+        """Raise ValueError for an option that would be ignored."""
+        given = self.options.content_key()
+        for name in self.unused_options:
+            if name in given:
+                raise ValueError(f"{name_option(name, given[name])}: does not apply to {self.noun}s; leave it out")
+        option = next((name for name in CHAT_OPTIONS if given.get(name)), None)
+        for each in inputs if option else ():
+            if not isinstance(self.formats.files.get(each.format), ChatFormat):
+                fault = f"is {self.formats[each.format].human_name}, not a chat export"
+                raise ValueError(
+                    f"{each.name}: {fault}; {name_option(option or '')} does not apply to it: leave it out"
+                )
 
     @property
     def _inputs(self) -> list["_Input"]:
@@ -184,7 +202,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
                 continue
             for each in inputs:
                 if reads is None or each.file is None:
-                    yield from ((each.name, record) for record in self.formats.read_hub(each.name))
+                    yield from ((each.name, record) for record in self.formats.read_hub(each.name, self.options))
                 else:
                     yield from ((each.name, record) for record in reads.read(self._data_file(each.file, notes)))
 

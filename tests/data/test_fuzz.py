@@ -21,7 +21,8 @@ from convmodel.data.selection_example import SelectionReader
 
 EXAMPLES = [
     b'["a", "b"]\n{"turns": ["a", "b"], "x": {"y": null}}\n{"messages": [{"role": "user", "content": "a"}]}\n',
-    b'[{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},\n {"prompt": 1, "completion": []}]',
+    b'[{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},\n'
+    b' {"prompt": 1, "output": []}]',
     b'{"train": [["a", "b"]], "valid": {"x": {"question": "a", "answer": "b"}}}',
     b'context,response,candidates\na,b,c\n"a\nb","c,""d""",e\n,,\n',
     b"sep=;\r\nconversation_id;speaker;text\r\n1;a;b\r\n1;user;c\r\n2;a;b\r\n",
@@ -78,13 +79,16 @@ def test_any_bytes_give_items_or_an_error_with_the_file_name(tmp_path: Path, rea
     path = tmp_path / data.draw(st.sampled_from(["x", "x.json", "x.csv", "x.txt", "x.parquet", "x.zip", "x.jsonl.gz"]))
     path.write_bytes(data.draw(files()))
     formats = DOCUMENT_FORMATS if reader is DocumentReader else FILE_FORMATS
+    has_all = reader is not DocumentReader
     options = {
         "format": data.draw(st.sampled_from([None, None, *formats])),
         "on_error": data.draw(st.sampled_from(["stop", "skip"])),
         "max_line_bytes": data.draw(st.sampled_from([None, 50])),
         "encoding": data.draw(st.sampled_from([None, None, "cp1252", "shift_jis", "utf-16", "utf-7"])),
-        "columns": data.draw(st.sampled_from([None, None, "context=a,response=b", "id=x,text=text"])),
-        "me": data.draw(st.sampled_from([None, "bo"])),
+        "columns": data.draw(st.sampled_from([None, None, "context=a,response=b", "id=x,text=text"]))
+        if has_all
+        else None,
+        "me": data.draw(st.sampled_from([None, "bo"])) if has_all else None,
     }
     try:
         found = reader(path, **options)

@@ -78,7 +78,8 @@ def test_lines_of_system_messages_are_sentences_wherever_they_stand() -> None:
 
 
 def test_an_empty_reply_is_passed_over() -> None:
-    for empty in (None, "", " ", []):
+    nothing: list[Any] = [None, "", " ", []]
+    for empty in nothing:
         chat = split_messages([message("user", "a"), message("assistant", empty), message("user", "b")])
         assert (chat.turns, chat.skipped, chat.replies_last) == (["a\nb"], 0, False)
 

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
@@ -31,6 +31,7 @@ class HubAddress:
         config: the configuration, for a data set with several.
         revision: a branch, tag or commit.
         meta: the metadata columns of documents, separated by commas.
+        roles: the columns by role that the `columns` option gives; they take the place of `column`.
     """
 
     path: str
@@ -39,10 +40,13 @@ class HubAddress:
     config: str | None = None
     revision: str | None = None
     meta: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns of conversations."""
+        if self.roles:
+            return list(self.roles.values())
         return self.column.split(",") if self.column else [""]
 
     @property
@@ -90,7 +94,7 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
     empty = [name for name, value in values.items() if not value]
     if not path or empty:
         raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {example}")
-    return HubAddress(path, **values)
+    return replace(HubAddress(path), **cast("dict[str, Any]", values))
 
 
 def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
@@ -114,14 +118,15 @@ def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
     return f"{source} {commit}"
 
 
-def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Problem]:
-    """Yield one record or problem per row; only the columns of the address are read.
+def read_hub(source: str, format: HubFormat[RecordT], roles: Mapping[str, str]) -> Iterator[RecordT | Problem]:
+    """Yield one record or problem per row; only the columns of the address, or those by role, are read.
 
     Raises:
         DataFileError: when the data set or the column is not available.
         ImportError: when the library `datasets` is not installed.
     """
     address = parse_address(source, options=format.options, example=format.example)
+    address = replace(address, roles=roles)
     rows = _open(source, address)
     number = 0
     try:
@@ -137,10 +142,12 @@ def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Prob
 
 
 def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
-    if len(address.columns) == 2:
-        values = {name: plain_value(row[name]) for name in address.columns}
+    roles = address.roles
+    if len(address.columns) == 2 and not roles:
         roles = dict(zip(("context", "response"), address.columns, strict=True))
-        return build_record(Fields(number, roles, values, Notes()))
+    if roles:
+        values = {name: plain_value(row[name]) for name in address.columns}
+        return build_record(Fields(number, roles, values, Notes(), cells=True))
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
         chat = split_messages(value)

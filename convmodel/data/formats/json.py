@@ -51,7 +51,7 @@ def _list_members(value: Any) -> list[Any]:
 def score(head: Head) -> Certainty:
     """Return the certainty: the text begins with a list or an object that is not complete on its line."""
     if not looks_like_json(head.lines[0]) or head.value is None:
-        return Certainty.WEAK if head.lines[0].strip() in ("[", "{", "[{", "[[", "[]", "{}") else Certainty.NONE
+        return Certainty.LIKELY if head.lines[0].strip() in ("[", "{", "[{", "[[") else Certainty.NONE
     is_line = head.line_value(head.lines[0]) is not None
     if is_line and (len(head.lines) > 1 or not find_depth(head.value, head.options)):
         return Certainty.NONE  # JSON Lines
@@ -62,7 +62,7 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per conversation, each with the line on which it begins."""
     depth = find_depth(file.head.value, file.options)
     if depth is None:
-        depth = 1 if isinstance(file.head.value, list) else 0
+        depth = 1 if file.head.text.lstrip().startswith("[") else 0
     items = file.values(take_depth(depth))
     if depth > 1:
         # Other values beside the lists of conversations, such as a version number.

@@ -22,7 +22,8 @@ def score(head: Head) -> Certainty:
         # A whole file on one line may be a list of conversations.
         is_whole = len(head.lines) == 1 and find_depth(head.value, head.options)
         return Certainty.WEAK if is_whole else Certainty.LIKELY
-    return Certainty.LIKELY if 2 * len(values) >= len(head.lines) else Certainty.WEAK
+    # A first line that begins like a list and is none may begin a list of several lines.
+    return Certainty.LIKELY if 2 * len(values) >= len(head.lines) + begins[0] else Certainty.WEAK
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:

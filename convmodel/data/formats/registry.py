@@ -104,9 +104,16 @@ class FormatRegistry(Generic[RecordT]):
             f"known are {known}: say which with {name_option('format')}"
         )
 
-    def read_hub(self, source: str) -> Iterator[RecordT | Problem]:
-        """Yield one record or problem per row of a data set."""
-        return read_hub(source, self.hub)
+    def read_hub(self, source: str, options: ReadOptions) -> Iterator[RecordT | Problem]:
+        """Yield one record or problem per row of a data set.
+
+        Raises:
+            ValueError: when `columns` names columns of single utterances, which only files may have.
+        """
+        if "text" in options.roles:
+            fault = f"{name_option('columns')} names one utterance a row, which is read from files"
+            raise ValueError(f"{source}: {fault}; fetch the Parquet files of the data set, and give their folder")
+        return read_hub(source, self.hub, options.roles)
 
     def hub_fingerprint(self, source: str) -> str:
         """Return a string that changes with the content of a data set."""

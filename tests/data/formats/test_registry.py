@@ -58,7 +58,9 @@ def test_damage_of_any_kind_is_a_conversation_file_error(reader: Any, format: st
         for _ in range(rng.randrange(1, 4)):
             at = rng.randrange(len(content) + 1)
             content = content[:at] + rng.choice(pieces) + content[at + rng.randrange(3) :]
-        made = reader(content, format=format, on_error="skip", max_line_bytes=120, me="Bo")
+        made = reader(
+            content, format=format, on_error="skip", max_line_bytes=120, me="Bo" if format == "whatsapp" else None
+        )
         with suppress(ConversationFileError):
             for conversation in made:
                 assert len(conversation.turns) >= 2
