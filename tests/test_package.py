@@ -167,6 +167,7 @@ UNMIRRORED = {
     "reports/evaluation/terminal.py": "tests/reports/evaluation/test_command.py runs the command",
     "cli/commands/inspect.py": "tests/reports/inspection/test_command.py runs the command",
     "cli/commands/mine.py": "tests/models/selection/test_hard_negatives.py runs the command",
+    "cli/command.py": "tests/cli/test_reader_options.py runs a command",
     "data/cells.py": "tests/data/formats/test_csv.py, through files",
     "data/chat_format.py": "tests/data/formats/test_whatsapp.py, through files",
     "data/encodings.py": "tests/data/test_lines.py, through files",

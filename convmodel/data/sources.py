@@ -83,7 +83,7 @@ def _is_known(name: str, suffixes: Collection[str]) -> bool:
 
 
 def _members(path: str) -> Iterable[InputFile]:
-    """Return the files of a zip archive, or the file itself. A damaged archive is told when it is read."""
+    """Return the files of a zip archive, or the file itself. A damaged archive is reported when it is read."""
     with open(path, "rb") as file:
         if file.read(4) not in ZIP_MARKS:
             return [InputFile(path)]

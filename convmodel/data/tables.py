@@ -22,7 +22,7 @@ _SWALLOWED = 5
 """The number of lines inside of a quoted value that look like rows from which on they are taken for rows."""
 
 
-class Table(NamedTuple):
+class TableHeader(NamedTuple):
     """The header of a table.
 
     Args:
@@ -38,7 +38,7 @@ def read_table(
     lines: Iterable[TextLine],
     *,
     delimiters: str,
-    check: Callable[[Table], None],
+    check: Callable[[TableHeader], None],
     limit: int = DEFAULT_MAX_LINE_BYTES,
 ) -> Iterator[Item]:
     """Yield the rows of a table with a header as dicts of cells by column name.
@@ -67,7 +67,7 @@ def read_table(
             yield _item(line.number, row, table)
 
 
-def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[str]], bool]) -> Table | None:
+def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[str]], bool]) -> TableHeader | None:
     """Return the header of a table if one of the separators gives columns that fit.
 
     Args:
@@ -81,11 +81,13 @@ def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[
     for delimiter in delimiters:
         row = split_row(lines[1 if match else 0], delimiter) if len(lines) > bool(match) else None
         if isinstance(row, list) and fits(row):
-            return Table(_clean(row), delimiter)
+            return TableHeader(_clean(row), delimiter)
     return None
 
 
-def _read_header(rows: "_RowReader", delimiters: str, check: Callable[[Table], None]) -> tuple[int, Table | str | None]:
+def _read_header(
+    rows: "_RowReader", delimiters: str, check: Callable[[TableHeader], None]
+) -> tuple[int, TableHeader | str | None]:
     """Return the number of the header's line, and the header, an error message, or None for an empty table."""
     line = rows.next_line()
     if line is not None and (match := _SEPARATOR_LINE.fullmatch(line.text.strip(" "))):
@@ -93,14 +95,14 @@ def _read_header(rows: "_RowReader", delimiters: str, check: Callable[[Table], N
         line = rows.next_line()
     if line is None:
         return 1, None
-    table: Table | None = None
+    table: TableHeader | None = None
     error = ""
     for delimiter in _order(line.text, delimiters):
-        row = rows.read(line, Table([], delimiter))
+        row = rows.read(line, TableHeader([], delimiter))
         if isinstance(row, str):
             error = error or row
             continue
-        table = Table(_clean(row), delimiter)
+        table = TableHeader(_clean(row), delimiter)
         try:
             list_names(table.names)
             check(table)
@@ -124,7 +126,7 @@ def _clean(row: Sequence[str]) -> list[str]:
     return [name or f"column {position}" for position, name in enumerate(names, 1)]
 
 
-def _item(number: int, row: list[str], table: Table) -> Item:
+def _item(number: int, row: list[str], table: TableHeader) -> Item:
     columns = len(table.names)
     while len(row) > columns and not row[-1].strip():
         row.pop()  # empty cells that spreadsheets write after the last column
@@ -157,7 +159,7 @@ class _RowReader:
                 return line
         return None
 
-    def read(self, first: TextLine, table: Table) -> list[str] | str:
+    def read(self, first: TextLine, table: TableHeader) -> list[str] | str:
         """Return the row that begins with a line, or an error message, after which the next line follows the first."""
         cells = RowCells(table.delimiter)
         length = len(first.text)
@@ -193,7 +195,7 @@ class _RowReader:
         self.rewind()
         return first.problem or message
 
-    def _has_swallowed(self, table: Table) -> bool:
+    def _has_swallowed(self, table: TableHeader) -> bool:
         """Return whether the lines inside of a quoted value are rows themselves."""
         inside = self._taken[:-1]
         rows = (split_row(line.text, table.delimiter) for line in inside)

@@ -8,7 +8,7 @@ from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, 
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.shapes.reading import read_items
 from convmodel.data.shapes.registry import match_shapes
-from convmodel.data.tables import DELIMITERS, Table, find_header, read_table
+from convmodel.data.tables import DELIMITERS, TableHeader, find_header, read_table
 
 
 def score(head: Head, *, delimiters: str) -> Certainty:
@@ -41,7 +41,7 @@ def check_columns(names: Sequence[str], options: ReadOptions) -> None:
 def read(file: DataFile, *, delimiters: str) -> Iterator[Record | Problem]:
     """Yield one record or problem per row. A row may span several lines, and is identified by its first line."""
 
-    def check(table: Table) -> None:
+    def check(table: TableHeader) -> None:
         check_columns(table.names, file.options)
         if table.delimiter not in (",", "\t"):
             file.notes.add(f"separated by {DELIMITERS.get(table.delimiter, repr(table.delimiter))}s")

@@ -17,7 +17,7 @@ from convmodel.data.formats.base import (
     describe_type,
     quote_names,
 )
-from convmodel.data.tables import Table, find_header, read_table
+from convmodel.data.tables import TableHeader, find_header, read_table
 
 _CONTEXT = "context"
 _RESPONSE = "ground truth utterance"
@@ -69,7 +69,7 @@ def _has_columns(names: Sequence[str]) -> bool:
     return any(header <= found for header in _HEADERS)
 
 
-def _check_header(table: Table) -> None:
+def _check_header(table: TableHeader) -> None:
     if not _has_columns(table.names):
         wanted = "Context and Ground Truth Utterance, or Context, Utterance and Label"
         raise ValueError(f"the columns are {quote_names(table.names)}; there must be {wanted}")
