@@ -77,7 +77,9 @@ def is_same_person(sender: str, me: str | None) -> bool:
 
 
 def _ask_for_me(senders: Counter[str], me: str | None) -> str:
-    names = ", ".join(f"{shorten(name)} ({count:,} messages)" for name, count in senders.most_common(_NAMES_SHOWN))
+    names = ", ".join(
+        f"{shorten(name)} ({count:,} message{'s' * (count != 1)})" for name, count in senders.most_common(_NAMES_SHOWN)
+    )
     names += ", ..." if len(senders) > _NAMES_SHOWN else ""
     fault = "it is a chat export" if me is None else f"nobody in it is called {me!r}"
     example = name_option("me", senders.most_common(1)[0][0])

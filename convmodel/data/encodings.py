@@ -42,6 +42,7 @@ class Utf8Stream:
 
     def __init__(self, stream: ByteStream, encoding: str | None = None) -> None:
         self._stream = stream
+        self._proposal: str | None = None
         head = b""
         while len(head) < 4 and (more := stream.read(_BLOCK)):
             head += more
@@ -86,10 +87,11 @@ class Utf8Stream:
             )
         where = f"byte 0x{raw[at]:02x} at offset {self.start + offset + at} (byte {at + 1} of the line)"
         message = f"not UTF-8: {where}; save the file as UTF-8"
-        likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
-        if likely is None:
-            return message
-        return f"{message}, or read it with {name_option('encoding', likely)}, because it looks like {likely}"
+        if self._proposal is None:  # guessed once: it takes milliseconds, and all lines may be like this one
+            likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
+            option = name_option("encoding", likely)
+            self._proposal = f", or read it with {option}, because it looks like {likely}" if likely else ""
+        return message + self._proposal
 
     def _blocks(self) -> Iterator[bytes]:
         if self._head:

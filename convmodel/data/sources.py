@@ -36,7 +36,7 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[Inp
     else:
         check_file(source, noun=noun)
         paths = [source]
-    return [file for path in paths for file in _members(path)]
+    return [file for path in paths for file in _members(path, suffixes)]
 
 
 def check_file(path: str, *, noun: str = "conversation") -> None:
@@ -82,8 +82,11 @@ def _is_known(name: str, suffixes: Collection[str]) -> bool:
     return name_suffix(name) in suffixes or name.lower().endswith(".zip")
 
 
-def _members(path: str) -> Iterable[InputFile]:
-    """Return the files of a zip archive, or the file itself. A damaged archive is reported when it is read."""
+def _members(path: str, suffixes: Collection[str]) -> Iterable[InputFile]:
+    """Return the files of a zip archive, or the file itself. A damaged archive is reported when it is read.
+
+    If files of the archive have a known suffix, the others, such as the pictures of a chat, are left out.
+    """
     with open(path, "rb") as file:
         if file.read(4) not in ZIP_MARKS:
             return [InputFile(path)]
@@ -95,4 +98,5 @@ def _members(path: str) -> Iterable[InputFile]:
     if _OFFICE in names:
         raise ValueError(f"{path}: is a document of an office program, not text; save it as CSV or plain text")
     kept = [name for name in sorted(names) if not name.startswith("__MACOSX/") and os.path.basename(name)[0] != "."]
-    return [InputFile(path, name) for name in kept] or [InputFile(path)]
+    known = [name for name in kept if name_suffix(name) in suffixes]
+    return [InputFile(path, name) for name in known or kept] or [InputFile(path)]

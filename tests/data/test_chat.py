@@ -64,7 +64,7 @@ def test_numbers_and_addresses_are_masked_where_wanted() -> None:
 def test_without_a_known_name_the_names_are_listed() -> None:
     messages = said(("Ida", "a"), ("Bo", "b"), ("Ida", "c"))
     wanted = (
-        r"chat.txt: it is a chat export; .* with me='Ida' for example; there are Ida \(2 messages\), Bo \(1 messages\)"
+        r"chat.txt: it is a chat export; .* with me='Ida' for example; there are Ida \(2 messages\), Bo \(1 message\)"
     )
     with pytest.raises(DataFileError, match=wanted):
         turns(messages, me=None)

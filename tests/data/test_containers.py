@@ -95,3 +95,10 @@ def test_a_suffix_is_that_of_the_content() -> None:
     names = ("a.csv", "A.CSV.GZ", "b.zip", "a.tar.gz", "none", ".gz")
     assert [InputFile(name).suffix for name in names] == [".csv", ".csv", "", ".tar", "", ""]
     assert InputFile("c.zip", "d/e.json.xz").suffix == ".json"
+
+
+def test_pictures_beside_a_chat_in_an_archive_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "chat.zip"
+    chat = b"01/05/2024, 10:00 - Ida: Hi\n01/05/2024, 10:01 - Bo: Hello\n"
+    path.write_bytes(zip_of({"_chat.txt": chat, "IMG-1.jpg": b"\xff\xd8", "a.opus": b"Ogg"}))
+    assert [each.turns for each in ConversationReader(path, me="Bo")] == [("Hi", "Hello")]

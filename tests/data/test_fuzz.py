@@ -73,7 +73,7 @@ def damage(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("reader", [ConversationReader, SelectionReader, DocumentReader])
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_any_bytes_give_items_or_an_error_with_the_file_name(tmp_path: Path, reader: type, data: st.DataObject) -> None:
     path = tmp_path / data.draw(st.sampled_from(["x", "x.json", "x.csv", "x.txt", "x.parquet", "x.zip", "x.jsonl.gz"]))

@@ -11,6 +11,7 @@ from convmodel.data.formats.base import DataFileError, Format, Problem, Record, 
 from convmodel.data.formats.parquet import plain_value
 from convmodel.data.messages import split_messages
 from convmodel.data.shapes.base import Fields, build_record
+from convmodel.data.shapes.registry import list_names
 
 SCHEME = "hub://"
 
@@ -94,6 +95,7 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
     empty = [name for name, value in values.items() if not value]
     if not path or empty:
         raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {example}")
+    list_names(values.get("meta", "").split(","))
     return replace(HubAddress(path), **cast("dict[str, Any]", values))
 
 

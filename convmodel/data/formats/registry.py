@@ -31,8 +31,8 @@ class FormatRegistry(Generic[RecordT]):
 
     @property
     def suffixes(self) -> frozenset[str]:
-        """The suffixes of all formats."""
-        return frozenset(suffix for format in self.files.values() for suffix in format.suffixes)
+        """The suffixes of files that are read from folders and archives: those of all formats, and of text."""
+        return frozenset({".txt", *(suffix for format in self.files.values() for suffix in format.suffixes)})
 
     def check_name(self, name: str | None) -> None:
         """Check the name of a format given by the user.
@@ -99,6 +99,9 @@ class FormatRegistry(Generic[RecordT]):
 
     def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
         known = ", ".join(f"{format.human_name} ({name})" for name, format in self.files.items())
+        if "\0" in head.lines[0]:
+            option = name_option("encoding", "utf-16-le")
+            return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
         return DataFileError(
             f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
             f"known are {known}: say which with {name_option('format')}"

@@ -88,6 +88,13 @@ def test_a_format_is_recognised_by_more_than_its_first_character(reader: Any, co
     assert reader(content).format == format
 
 
+def test_utf_16_without_a_mark_is_proposed(reader: Any) -> None:
+    content = "context,response\na,b\n".encode("utf-16-le")
+    with pytest.raises(ConversationFileError, match=r":1: is not text, or UTF-16 .* read it with encoding='utf-16-le'"):
+        reader(content)
+    assert reader(content, encoding="utf-16-le").format == "csv"
+
+
 def test_what_fits_two_formats_equally_is_told_with_both(reader: Any) -> None:
     content = "context,response\tcontext,response\n"
     with pytest.raises(ConversationFileError, match=r"may be CSV \(csv\) or TSV \(tsv\); say which with format="):
