@@ -98,13 +98,12 @@ class FormatRegistry(Generic[RecordT]):
         return max(by_name, format.score(head)) if head.lines else by_name
 
     def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
-        known = ", ".join(f"{format.human_name} ({name})" for name, format in self.files.items())
         if "\0" in head.lines[0]:
             option = name_option("encoding", "utf-16-le")
             return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
         return DataFileError(
             f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
-            f"known are {known}: say which with {name_option('format')}"
+            f"known are {', '.join(self.files)}: say which with {name_option('format')}"
         )
 
     def read_hub(self, source: str, options: ReadOptions) -> Iterator[RecordT | Problem]:
