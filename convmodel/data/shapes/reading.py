@@ -13,6 +13,8 @@ from convmodel.data.shapes.registry import find_shape, is_utterance, match_shape
 
 WANTED = 'write a list of turns, {"turns": [...]} or {"messages": [...]}'
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 _MAX_UTTERANCES = 100_000
 """The limit of utterances of one conversation: more are hardly one, and must not fill the memory."""
 
@@ -97,7 +99,8 @@ def _check_meta(record: Record) -> Record:
         ValueError: for a lone surrogate.
     """
     try:
-        json.dumps(record.meta, ensure_ascii=False).encode()
+        if record.meta:
+            _encode(record.meta).encode()
     except UnicodeEncodeError:
         raise ValueError("a value beside the turns holds a lone surrogate (\\ud...); remove it") from None
     return record
