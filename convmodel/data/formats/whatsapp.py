@@ -19,10 +19,10 @@ from convmodel.data.formats.base import Certainty, Problem
 def _stamp_pattern(prefix: str) -> str:
     """Return the pattern of date and time; the names of its groups begin with a prefix."""
     pattern = (
-        r"(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})\.?,?\s+"
+        r"(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})\.?,?\s+(?:(?:klo|kl\.?|um|at|à)\s)?"
         r"(?:(?P<early>上午|午前|오전|凌晨|早上)|(?P<late>下午|午後|오후|晚上|中午))?\s?"
         r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?"
-        r"(?:\s?(?P<half>[AaPp])\.?\s?[Mm]\.?)?"
+        r"(?:\s?(?:(?P<half>[AaPp])\.?\s?[Mm]\.?|(?P<am>ص)|(?P<pm>م)))?"
     )
     return pattern.replace("?P<", f"?P<{prefix}").replace("?P=", f"?P={prefix}")
 
@@ -152,6 +152,8 @@ def _is_short(text: str) -> bool:
 def _parse_stamp(text: str) -> tuple[_Stamp, str] | None:
     """Return date and time of a line, and the rest of it; None if it has none."""
     match = _LINE.match(text)
+    if match is None and "\u200f" in text[:40]:  # of Arabic and Hebrew phones
+        match = _LINE.match(text.replace("\u200f", "").replace("\u060c", ","))
     if match is None:
         return None
     prefix = "ios_" if match["ios_a"] else "android_"
@@ -160,8 +162,8 @@ def _parse_stamp(text: str) -> tuple[_Stamp, str] | None:
         return match[prefix + name]
 
     hour = int(group("hour"))
-    late = group("late") or (group("half") or "").lower() == "p"
-    early = group("early") or (group("half") or "").lower() == "a"
+    late = group("late") or group("pm") or (group("half") or "").lower() == "p"
+    early = group("early") or group("am") or (group("half") or "").lower() == "a"
     if late or early:
         hour = hour % 12 + 12 * bool(late)
     clock = (hour, int(group("minute")), int(group("second") or 0))

@@ -70,6 +70,22 @@ def test_day_and_month_are_told_apart_by_the_whole_file(tmp_path: Path, stamps: 
     assert found == seconds
 
 
+@pytest.mark.parametrize(
+    ("stamp", "hour"),
+    [
+        *(("13.05.1970, 10:00 -", 10), ("13/5/1970, 10:00 p.\u00a0m. -", 22), ("1970. 05. 13. 10:00 -", 10)),
+        *(("1970. 5. 13. 오후 10:00 -", 22), ("13.5.1970 klo 10.00 -", 10), ("[1970/05/13, 10:00:00 PM]", 22)),
+        *(("[13-05-1970 10:00:00]", 10), ("1970-05-13 kl. 10:00 -", 10), ("13/05/1970, 12:00 am –", 0)),
+        ("١٣\u200f/٠٥\u200f/١٩٧٠\u060c ١٠:٠٠ م -", 22),
+    ],
+)
+def test_the_forms_of_regions_are_known(tmp_path: Path, stamp: str, hour: int) -> None:
+    (tmp_path / "x.txt").write_text(f"{stamp} ~ Ida Bo: x", encoding="utf-8")
+    [message] = read_messages(DataFile(InputFile(str(tmp_path / "x.txt")), ReadOptions()))
+    assert not isinstance(message, Problem) and (message.sender, message.text) == ("Ida Bo", "x")
+    assert message.time == 132 * 86_400 + hour * 3600
+
+
 def test_time_does_not_run_backwards(tmp_path: Path) -> None:
     by_day = times(tmp_path, "01/02/1970, 10:00", "02/02/1970, 10:00", "01/03/1970, 10:00")
     assert by_day == sorted(by_day) and by_day[1] - by_day[0] == 86_400
