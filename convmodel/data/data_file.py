@@ -66,12 +66,15 @@ class Head:
 
     @cached_property
     def value(self) -> Any:
-        """The first JSON value, as far as the text goes; None if the text does not begin with a list or an object."""
+        """The first JSON value, as far as the text goes or is JSON; None if it begins with neither list nor object."""
         text = self.text.lstrip()
         if not text.startswith(("[", "{")):
             return None
         try:
             return json.JSONDecoder().raw_decode(text)[0]
+        except json.JSONDecodeError as error:
+            value = _decode_beginning(text)
+            return _decode_beginning(text[: error.pos]) if value is None else value
         except (ValueError, RecursionError):
             return _decode_beginning(text)
 

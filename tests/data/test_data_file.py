@@ -27,6 +27,7 @@ def head(folder: Path, content: str) -> Head:
         ('[{"a": "x, y", "b": ', [{"a": "x, y"}]),
         ('["a', None),
         ("[}", None),
+        ('{"a": [{"b": 1, "c": oops}, {"b": 2}]}', {"a": [{"b": 1}]}),
         ("[" * 3000, None),
     ],
 )

@@ -5,21 +5,31 @@ test. The formats of documents are in `documents.py`.
 """
 
 from convmodel.data.formats.base import FileFormat, Record
+from convmodel.data.formats.chatgpt import CHATGPT
+from convmodel.data.formats.claude import CLAUDE
 from convmodel.data.formats.csv import CSV, TSV
+from convmodel.data.formats.discord import DISCORD
 from convmodel.data.formats.fbdialog import FBDIALOG
 from convmodel.data.formats.hub import HUB
 from convmodel.data.formats.json import JSON
 from convmodel.data.formats.jsonl import JSONL
+from convmodel.data.formats.messenger import MESSENGER
 from convmodel.data.formats.parlai import PARLAI
 from convmodel.data.formats.parquet import PARQUET
 from convmodel.data.formats.registry import FormatRegistry
+from convmodel.data.formats.slack import SLACK
+from convmodel.data.formats.telegram import TELEGRAM
 from convmodel.data.formats.ubuntu import UBUNTU
 from convmodel.data.formats.whatsapp import WHATSAPP
 
 __all__ = ["CONVERSATIONS", "FILE_FORMATS", "HUB"]
 
 FILE_FORMATS: dict[str, FileFormat[Record]] = {
-    format.name: format for format in (PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL, JSON, PARQUET, WHATSAPP)
+    format.name: format
+    for format in (
+        *(PARLAI, FBDIALOG, UBUNTU, CSV, TSV, JSONL, JSON, PARQUET),
+        *(WHATSAPP, TELEGRAM, MESSENGER, DISCORD, SLACK, CHATGPT, CLAUDE),
+    )
 }
 """The file formats by name."""
 
