@@ -29,7 +29,8 @@ EXAMPLES: dict[str, str] = dict(
 
 def example_options(format: str) -> dict[str, Any]:
     """The options with which the example of a format is read."""
-    return {"me": "Bo"} if isinstance(FILE_FORMATS[format], ChatFormat) else {}
+    found = FILE_FORMATS[format]
+    return {"me": "Bo"} if isinstance(found, ChatFormat) and found.me is None else {}
 
 
 MakeReader = Callable[..., ConversationReader]

@@ -18,6 +18,7 @@ from convmodel.data.document import DocumentReader
 from convmodel.data.formats.conversations import FILE_FORMATS
 from convmodel.data.formats.documents import FILE_FORMATS as DOCUMENT_FORMATS
 from convmodel.data.selection_example import SelectionReader
+from tests.data.conftest import EXAMPLES as DOCUMENTED
 
 EXAMPLES = [
     b'["a", "b"]\n{"turns": ["a", "b"], "x": {"y": null}}\n{"messages": [{"role": "user", "content": "a"}]}\n',
@@ -32,6 +33,7 @@ EXAMPLES = [
     "[24.12.23, 18:03:11] Ida: Hello\n\u200e[24.12.23, 18:03:12] Bo: \u200eimage omitted\n".encode(),
     b"01/05/2024, 10:00 PM - Ida: a\nb\n13/05/2024, 10:01 - Bo: c\n99/99/2024, 25:61 - Bo: c\n",
     b"{'body': 'a', 'meta': [1e999]}\n",
+    *(content.encode() for name, content in DOCUMENTED.items() if name in FILE_FORMATS),
 ]
 PIECES = [bytes([byte]) for byte in b"\xff\0\n\r\t\"'{[]}:;,|\\1 "] + [
     *(b"\\ud800", b"null", b"NaN", b"1e999", b"[" * 3000, b'{"a":' * 3000, b'"x"', b"x" * 200, b"\xe2\x80\x8e", b""),
