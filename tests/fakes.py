@@ -4,9 +4,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import Candidate, Finish, Load, QueueFull, Reply, Session
+from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, Session
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
@@ -199,29 +202,30 @@ class FakeDocuments:
 class FakeDocument:
     """The handle of a FakeDocuments' document, whose text contains markup."""
 
-    tokens_read = 3
-    tokens_dropped = 1
-    meta_tokens_dropped = 0
-
     def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
-        self.prompt = prompt
-        self.meta = meta
-        self.finishes: Sequence[Finish] = ["length" if n == 1 else "end" for n in range(count)]
-        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
-        self.documents: Sequence[str] = [prompt + text for text in self.texts]
-        self.tokens: Sequence[int] = [7] * count
-        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
-        self.seed = seed
+        from convmodel.models.document_inputs import DocumentModelOutput
+
+        self._output = DocumentModelOutput(
+            [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)],
+            prompt,
+            meta,
+            finishes=["length" if n == 1 else "end" for n in range(count)],
+            tokens=[7] * count,
+            scores=[-float(n) if count > 1 else None for n in range(count)],
+            tokens_read=3,
+            tokens_dropped=1,
+            seed=seed,
+        )
 
     def __iter__(self) -> Iterator[str]:
-        yield from (f"{word} " for word in self.texts[0].split(" "))
+        yield from (f"{word} " for word in self._output.texts[0].split(" "))
 
     def cancel(self) -> None:
         """Do nothing: the document is complete from the start."""
 
-    def result(self) -> "FakeDocument":
+    def result(self) -> "DocumentModelOutput":
         """Return the complete document."""
-        return self
+        return self._output
 
 
 class FakeSearcher(FakeResponder):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
@@ -23,21 +23,16 @@ from convmodel.generation.options import (
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, load_config, quiet_progress, replaced_folder
+from convmodel.models.folder import checked_source, quiet_progress, replaced_folder
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A GPT-2 with its tokenizer.
-
-    Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer of the model's input.
-    """
+    """A GPT-2 with its tokenizer; its embeddings are resized if the tokenizer has more tokens than they have rows."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: ClassVar[CardText]
-    """The parts of the model card that are the same for all models of the class."""
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model = hf_model
@@ -74,10 +69,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         options = cls.read_extra_config(source)
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        with quiet_progress():
-            hf_model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=number_type, use_safetensors=True)
+        hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
         cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
+        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight))
         model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
         if dtype == "int8":
             to_int8(hf_model)
@@ -86,11 +81,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     @classmethod
     @abstractmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the arguments of the class that are saved in files other than those of transformers.
-
-        Raises:
-            ValueError: when the folder or Hub name contains another kind of model.
-        """
+        """Return the arguments saved in files of this package; ValueError for a model of another kind."""
 
     def _write_extra_config(self, folder: Path) -> None:
         """Write the files that `read_extra_config` reads."""
@@ -178,6 +169,16 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 vocab_size=len(self._tokenizer),
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
+
+
+Value = TypeVar("Value")
+
+
+def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
+    """Return one value for each of `count` rows: the given ones, whose number is checked, or the default for all."""
+    if values is not None and len(values) != count:
+        raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
+    return [default] * count if values is None else values
 
 
 @dataclass

@@ -13,37 +13,24 @@ from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import JointPool, VectorPool, pool_of_texts
+from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid, RankedBy
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
-from convmodel.responders.writer import Writer
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
+from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModels:
-    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit.
-
-    Args:
-        responder: replies to conversations, if loaded.
-        documents: continues prompts, if loaded.
-    """
+class LoadedModels(ClosesOnExit):
+    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit."""
 
     responder: Writer | Chooser | Hybrid | None
     documents: DocumentWriter | None = None
 
-    def __enter__(self) -> "LoadedModels":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close both; repeated calls have no effect."""
         for generator in (self.responder, self.documents):
             if generator is not None:
                 generator.close()
@@ -64,11 +51,10 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        device, dtype, max_running, max_kept, others: as for `open_responder`.
+        others: as for `open_responder`.
 
     Raises:
-        FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that do not fit together; the message says what is missing.
+        FileNotFoundError, ValueError: as `open_responder`.
     """
     if model is not None and has_file(model, DOCUMENT_FILE):
         if documents is not None:
@@ -115,11 +101,8 @@ def open_responder(
         reranker: ranks all replies: "selector", "likelihood", or the folder of another selector. By default the
             selector if there is one, otherwise the likelihood.
         device: "cuda", "cpu", ...; by default an accelerator if there is one.
-        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which applies to the conversation model
-            only.
-        max_running: maximum number of texts generated at once.
-        max_waiting: maximum number of open requests beside the running ones; None for no limit.
-        max_kept: maximum number of conversations with cached keys and values; see `EngineWorker`.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
+        max_running, max_waiting, max_kept: see `EngineWorker`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
@@ -148,13 +131,11 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _load_candidates(
-    selector: Selector, index: Name | None, candidates: Name | None
-) -> CandidateIndex | VectorPool | JointPool:
+def _load_candidates(selector: Selector, index: Name | None, candidates: Name | None) -> CandidateIndex | Pool:
     if candidates is not None:
         distinct = distinct_candidates(candidates)
         texts = [candidate.text for candidate in distinct]
-        return pool_of_texts(selector, texts, [candidate.metadata for candidate in distinct])
+        return make_pool(selector, texts, [candidate.metadata for candidate in distinct])
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and cannot search an index; give a few "

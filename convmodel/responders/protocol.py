@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
-from convmodel.data.document import Meta
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
 from convmodel.tokens.session import Session as Session
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 MAX_RUNNING = 32
 """Default number of texts that are generated at once."""
@@ -31,7 +33,6 @@ class Candidate:
         number: number of the selected candidate in its index or list, from 0; None for a generated text.
         metadata: metadata of the selected candidate.
         scores: scores of the stages before the final one: "written" from the writer, "chosen" from the search.
-        finish: reason for the end of the text.
         tokens: number of generated tokens; 0 for a selected text.
     """
 
@@ -52,13 +53,11 @@ class Reply:
     Args:
         candidates: at least one, with distinct texts. The first is the reply. They are sorted best first, except that
             a sampled reply is moved to the front.
-        finish: reason for the end of the first candidate.
         context_tokens: tokens of persona and context that the model read; 0 for a responder without a window.
         reply_tokens: generated tokens of the first candidate; it used `context_tokens + reply_tokens` of the window.
         window: tokens that context and reply share; 0 for a responder without a window.
         turns_dropped: number of oldest turns left out to fit the window.
         tokens_dropped: tokens of those turns, and of the start of the newest turn if that turn alone is too long.
-        seconds: time from the start to the end.
         first_seconds: time from the start to the first token.
         seed: the same request with this seed gives the same reply; None if nothing was sampled.
         ranked_by: name of the scorer of the candidates; empty if no candidates were compared.
@@ -108,7 +107,6 @@ class Load:
         running: number of requests being processed.
         waiting: number of requests in the queue.
         tokens_read: context tokens read by the model, counted each time they are read.
-        tokens_written: tokens generated.
         tokens_cached: context tokens taken from the KV cache instead of being read again.
     """
 
@@ -117,6 +115,19 @@ class Load:
     tokens_read: int = 0
     tokens_written: int = 0
     tokens_cached: int = 0
+
+
+class ClosesOnExit:
+    """A context manager that is closed on exit."""
+
+    def close(self) -> None:
+        """Release resources; repeated calls have no effect."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Generator(Protocol):
@@ -165,34 +176,8 @@ class Responder(Generator, Protocol):
         Raises:
             TypeError, ValueError: for invalid turns or options.
             QueueFull: when too many requests wait.
+            RuntimeError: after `close`.
         """
-
-
-class DocumentOutput(Protocol):
-    """Generated texts; for the fields see `convmodel.models.document_inputs.DocumentModelOutput`."""
-
-    @property
-    def texts(self) -> Sequence[str]: ...
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def meta(self) -> Meta | None: ...
-    @property
-    def documents(self) -> Sequence[str]: ...
-    @property
-    def finishes(self) -> Sequence[Finish]: ...
-    @property
-    def tokens(self) -> Sequence[int]: ...
-    @property
-    def scores(self) -> Sequence[float | None]: ...
-    @property
-    def tokens_read(self) -> int: ...
-    @property
-    def tokens_dropped(self) -> int: ...
-    @property
-    def meta_tokens_dropped(self) -> int: ...
-    @property
-    def seed(self) -> int | None: ...
 
 
 class DocumentGenerator(Generator, Protocol):
@@ -205,18 +190,16 @@ class DocumentGenerator(Generator, Protocol):
         meta: Any = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
-    ) -> ReplyHandle[DocumentOutput]:
+    ) -> "ReplyHandle[DocumentModelOutput]":
         """Start to generate documents and return at once.
 
         Args:
             prompt: beginning of the document; may be empty.
             meta: metadata of the document: a string, a list, or an object of fields.
-            options: override `self.options`; names are those of transformers' `generate`.
-            seed: the same request with the same seed gives the same texts.
+            options, seed: as for `Responder.start`.
 
         Raises:
-            TypeError, ValueError: for an invalid prompt, meta or option.
-            QueueFull: when too many requests wait.
+            TypeError, ValueError, QueueFull, RuntimeError: as `Responder.start`.
         """
 
 
@@ -231,7 +214,5 @@ class CandidateSearch(Protocol):
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
         """Return at most k candidates with their scores, best first. Blocks until they are known.
 
-        Raises:
-            TypeError, ValueError: for invalid turns, or if there are no candidates to search.
-            QueueFull: when too many requests wait.
+        Raises ValueError if there are no candidates to search, and otherwise as `Responder.start`.
         """

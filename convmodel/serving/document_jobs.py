@@ -3,27 +3,23 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
+from convmodel.responders.protocol import DocumentGenerator, ReplyHandle
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy
+from convmodel.serving.reply_jobs import SEEDS
+from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
 
-__all__ = ["CheckedDocuments", "DocumentGenerator", "DocumentRequest", "DocumentService"]
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 
 @dataclass(frozen=True)
 class DocumentRequest:
-    """A request for one or more continuations of a prompt.
-
-    Args:
-        prompt: the beginning of the document; may be empty.
-        meta: the document's metadata.
-        options: the options of the preset and of the request, merged.
-        seed: makes the texts reproducible; None draws one.
-    """
+    """A request for one or more continuations of a prompt, with the merged options; a seed of None draws one."""
 
     prompt: str = ""
     meta: Any = None
@@ -33,59 +29,43 @@ class DocumentRequest:
 
 @dataclass(frozen=True)
 class CheckedDocuments:
-    """Documents with the policy's verdict.
+    """Documents with the policy's verdict: no output if the prompt was blocked, else the indices of the shown texts."""
 
-    Args:
-        output: the generated texts; None if the prompt was blocked.
-        shown: indices of the texts that may be shown.
-        blocked: the reason why texts are missing, if some are.
-    """
-
-    output: DocumentOutput | None
+    output: "DocumentModelOutput | None"
     shown: Sequence[int] = ()
     blocked: BlockReason | None = None
 
 
 class DocumentService:
-    """Starts documents as jobs; the arguments are those of `ReplyService`."""
+    """Starts documents as jobs, counts them, and checks their input and output."""
 
-    def __init__(
-        self, writer: DocumentGenerator, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
-    ) -> None:
+    def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         self.writer = writer
         self._jobs = jobs
         self._metrics = metrics
         self._policy = policy
 
-    async def start(
-        self, request: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> AsyncJob[CheckedDocuments]:
-        """Start writing. Arguments and errors are those of `ReplyService.start`.
+    async def start(self, request: DocumentRequest, *, owner: str, pieces: bool = True) -> AsyncJob[CheckedDocuments]:
+        """Start writing; see `ReplyService.start`.
 
         The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
         """
-        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-
-        def start() -> ReplyHandle[DocumentOutput]:
-            self._check_input(request)
-            return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
-
         pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        self._jobs.acquire(1, owner=owner, user=user)
-        return await self._jobs.start(start, self._count_and_check, owner=owner, user=user, pieces=pieces)
+        starts = [partial(self._start, request)]
+        [job] = await self._jobs.start(starts, self._count_and_check, owner=owner, pieces=pieces)
+        return job
 
     # Called in the worker threads
 
-    def _check_input(self, request: DocumentRequest) -> None:
-        """Raise RejectedBeforeStart if the policy blocks the prompt or the metadata."""
-        if self._policy is None or not self._policy.checks_input:
-            return
-        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
-        blocked = self._policy.check_input(texts)
-        if blocked is not None:
-            raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
+    def _start(self, request: DocumentRequest) -> "ReplyHandle[DocumentModelOutput]":
+        if self._policy is not None and self._policy.checks_input:
+            texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
+            if (blocked := self._policy.check_input(texts)) is not None:
+                raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+        return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
 
-    def _count_and_check(self, output: DocumentOutput) -> CheckedDocuments:
+    def _count_and_check(self, output: "DocumentModelOutput") -> CheckedDocuments:
         self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
         indices = range(len(output.texts))
         if self._policy is None or not self._policy.checks_output:

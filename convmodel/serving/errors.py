@@ -13,8 +13,6 @@ from starlette.responses import Response
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 """Error types by status; the other statuses below 500 have `invalid_request_error`."""
 
-INTERNAL_ERROR = "something went wrong in the server; its log says what, under the id of X-Request-Id"
-
 LOCATIONS = ("body", "query", "path", "header", "cookie")
 """The parts of a request by which a validation error's location can begin."""
 
@@ -61,25 +59,23 @@ class APIError(Exception):
 
 def internal_error() -> APIError:
     """Return the error for a defect, without any details."""
-    return APIError(500, INTERNAL_ERROR, code="internal")
+    message = "something went wrong in the server; its log says what, under the id of X-Request-Id"
+    return APIError(500, message, code="internal")
 
 
 def add_handlers(app: FastAPI) -> None:
     """Make an application answer all failures in this module's format."""
-    app.add_exception_handler(APIError, _handle_api_error)
-    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    for kind in (APIError, RequestValidationError):
+        app.add_exception_handler(kind, _handle_api_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)
 
 
 async def _handle_api_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        error = validation_error(error.errors()[0])
     assert isinstance(error, APIError)
     request.state.error_code = error.code
     return error.response()
-
-
-async def _handle_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return await _handle_api_error(request, validation_error(error.errors()[0]))
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
@@ -111,13 +107,9 @@ def validation_error(problem: Mapping[str, Any]) -> APIError:
     """Return the error for a problem that pydantic reported, with the name of the field."""
     location = [str(part) for part in problem.get("loc", ())]
     param = ".".join(location[1:] if location[:1] and location[0] in LOCATIONS else location) or None
-    if problem.get("type") == "extra_forbidden":
-        return APIError(
-            400,
-            f"{param}: there is no such field here, or it is not supported",
-            param=param,
-            code="unsupported_parameter",
-        )
-    code = "unsupported_parameter" if problem.get("type") == "unsupported_parameter" else "invalid_value"
     message = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ")
+    if problem.get("type") == "extra_forbidden":
+        message = "there is no such field here, or it is not supported"
+    unsupported = problem.get("type") in ("extra_forbidden", "unsupported_parameter")
+    code = "unsupported_parameter" if unsupported else "invalid_value"
     return APIError(400, f"{param}: {message}" if param else message, param=param, code=code)

@@ -20,24 +20,20 @@ class BoundedHeads(HttpToolsProtocol):
         if self._unparsed > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The head of the request is longer than {MAX_HEAD_BYTES} bytes.")
 
-    # Callbacks of the parser
+    # Callbacks of the parser. A request ends with the trailers after a chunked body.
 
     def on_message_begin(self) -> None:
-        """Handle the beginning of a request."""
         self._unparsed = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Handle the end of a head."""
         self._unparsed = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Handle a part of a body."""
         self._unparsed = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Handle the end of a request, including the trailers after a chunked body."""
         self._unparsed = 0
         super().on_message_complete()

@@ -12,8 +12,6 @@ from convmodel.responders.protocol import ReplyHandle
 READY = 0.0005
 """Seconds; a piece that took no longer than this was already available when it was requested."""
 
-
-Output = TypeVar("Output")
 Result = TypeVar("Result")
 
 
@@ -48,7 +46,6 @@ class AsyncJob(Generic[Result]):
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended."""
         return self._result.done()
 
     def cancel(self) -> None:
@@ -92,7 +89,6 @@ class AsyncJob(Generic[Result]):
         self._call_in_loop(self._start)
 
     def put(self, piece: str) -> None:
-        """Add a piece."""
         self._pieces.append(piece)
         if not self._wake_scheduled:
             self._wake_scheduled = True
@@ -123,59 +119,16 @@ class AsyncJob(Generic[Result]):
             assert error is not None
             self.started.set_exception(error)
             self._result.cancel()
-        elif error is not None:
-            self._fail(error)
+        elif not self.over and error is not None:
+            self._result.set_exception(error)
+            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
         elif not self.over:
             self._result.set_result(cast(Result, result))
         self._changed.set()
 
     def _expire(self, error: Callable[[], Exception]) -> None:
         self.cancel()
-        self._fail(error())
-        self._changed.set()
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.over:
-            self._result.set_exception(error)
-            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
-
-
-def run_job(
-    job: AsyncJob[Result],
-    start: Callable[[], ReplyHandle[Output]],
-    convert: Callable[[Output], Result],
-    *,
-    on_end: Callable[[float | None], None],
-    map_error: Callable[[Exception], Exception],
-    pause: float | None,
-) -> None:
-    """Run a job from start to end, in a worker thread.
-
-    Args:
-        job: receives the start, the pieces and the end.
-        start: starts the request; `job.started` raises its errors unchanged.
-        convert: makes the job's result of the request's.
-        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
-        map_error: converts an exception raised after the start into the one that the caller gets.
-        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
-    """
-    started_at: float | None = None
-    result: Result | None = None
-    error: Exception | None = None
-    try:
-        requested_at = time.monotonic()
-        handle = start()
-        started_at = requested_at
-        job.attach(handle)
-        if pause is not None:
-            for piece in coalesce(handle, pause):
-                job.put(piece)
-        result = convert(handle.result())
-    except Exception as raised:  # the caller gets it
-        error = raised if started_at is None else map_error(raised)
-    finally:
-        on_end(None if started_at is None else time.monotonic() - started_at)
-        job.end(result, error)
+        self._end(None, error())
 
 
 def coalesce(pieces: Iterable[str], pause: float) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from convmodel.responders.protocol import Candidate, Session
 from convmodel.serving.schemas import Options
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder
@@ -52,4 +52,4 @@ class WillingDocuments(FakeDocuments):
 def everything(folder: Path, **settings: Any) -> Service:
     """A service that replies, writes documents, searches candidates, and keeps conversations."""
     store = Store(f"sqlite:///{folder / 'store.db'}")
-    return new_service(WillingResponder(), writer=WillingDocuments(), settings=Settings(**settings), store=store)
+    return Service(WillingResponder(), writer=WillingDocuments(), settings=Settings(**settings), store=store)

@@ -18,7 +18,7 @@ from tests.serving.clients import served, service_of
         (b"POST /replies HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n"),
     ],
 )
-def test_a_head_that_does_not_end_is_not_kept(begin: bytes, more: bytes) -> None:
+def test_an_endless_request_head_is_rejected(begin: bytes, more: bytes) -> None:
     with served(service_of()) as address, socket.create_connection(_port_of(address), timeout=20) as connection:
         connection.sendall(begin)
         with pytest.raises(ConnectionError):
@@ -26,7 +26,7 @@ def test_a_head_that_does_not_end_is_not_kept(begin: bytes, more: bytes) -> None
                 connection.sendall(more * (10_000 // len(more)))
 
 
-def test_a_long_body_and_requests_behind_it_are_no_long_head() -> None:
+def test_a_long_body_and_pipelined_requests_do_not_count_as_a_head() -> None:
     body = json.dumps({"context": ["a"] * 60_000}).encode()
     head = b"POST /replies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

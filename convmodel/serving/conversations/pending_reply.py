@@ -1,11 +1,16 @@
-"""A reply in progress; it is stored when it ends, even if the client has disconnected."""
+"""Replies in progress; each is stored when it ends, even if the client has disconnected."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+from convmodel.serving.errors import APIError
+from convmodel.serving.logs import log_defect
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.thread_bridge import AsyncJob
+
+logger = logging.getLogger(__name__)
 
 Json = Mapping[str, Any]
 
@@ -25,6 +30,8 @@ class PendingReply:
     ) -> None:
         self.said = said
         self.task: asyncio.Task[Json] | None = None
+        self.cancel: Callable[[], None] = (lambda: None) if job is None else job.cancel
+        """Stops generating; the text generated so far is stored."""
         self._job = job
         self._answer = answer
 
@@ -38,7 +45,7 @@ class PendingReply:
         async for piece in stream_text(self._job):
             yield piece
 
-    async def answer(self) -> Json:
+    async def result(self) -> Json:
         """Wait until the reply is stored, and return the response body.
 
         Raises:
@@ -49,7 +56,39 @@ class PendingReply:
             return self._answer
         return await asyncio.shield(self.task)
 
-    def stop(self) -> None:
-        """Stop generating; the text generated so far is stored."""
-        if self._job is not None:
-            self._job.cancel()
+
+class RunningReplies(dict[str, PendingReply]):
+    """The replies in progress by conversation id. Not thread-safe: use from one event loop."""
+
+    def __init__(self, *, log_texts: bool) -> None:
+        super().__init__()
+        self._log_texts = log_texts
+        self._tasks: set[asyncio.Task[Json]] = set()
+
+    def run(self, id: str, pending: PendingReply, storing: Coroutine[Any, Any, Json]) -> None:
+        """Add a reply, and run the coroutine that waits for it and stores it."""
+        self[id] = pending
+        pending.task = task = asyncio.get_running_loop().create_task(storing)
+        self._tasks.add(task)
+
+        def finish(_: object) -> None:
+            self._tasks.discard(task)
+            if self.get(id) is pending:
+                del self[id]
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, APIError):
+                log_defect(logger, error, texts=self._log_texts)
+
+        task.add_done_callback(finish)
+
+    def drop(self, id: str) -> None:
+        """Stop the reply in progress in a conversation, if any, because its context has changed."""
+        pending = self.pop(id, None)  # at once, so that the next turn need not wait for the end
+        if pending is not None:
+            pending.cancel()
+
+    async def end(self) -> None:
+        """Stop all replies, and wait until they are stored."""
+        for pending in self.values():
+            pending.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

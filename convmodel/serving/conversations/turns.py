@@ -1,33 +1,25 @@
 """Generate replies in conversations: the user's turn is stored before the reply begins, the reply when it ends."""
 
 from convmodel.responders.protocol import Session
-from convmodel.serving.conversations.errors import invalid_state, store_errors_as_api_errors, version_conflict
+from convmodel.serving.conversations.errors import invalid_state, translate_store_errors, version_conflict
 from convmodel.serving.conversations.pending_reply import Json, PendingReply
-from convmodel.serving.conversations.persistence import ExpectedVersion, TurnRequest, store_result, store_user_turn
-from convmodel.serving.conversations.schemas import NewReply, NewTurn
+from convmodel.serving.conversations.persistence import make_result, said_in, store_result, store_user_turn
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turn_plan import TurnPlan, make_plan, make_result
+from convmodel.serving.conversations.turn_plan import TurnPlan, TurnRequest, make_plan
 from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.safety.policy import BlockedStorage
-from convmodel.serving.schemas import ReplyBody
-from convmodel.serving.sse import plain
-from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
+from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
 from convmodel.serving.thread_bridge import AsyncJob
 
 
 class TurnService:
-    """Generates and stores the replies of conversations.
-
-    Args:
-        conversations: the stored conversations.
-    """
+    """Generates and stores the replies of conversations."""
 
     def __init__(self, conversations: Conversations) -> None:
-        self._conversations = conversations
+        self.conversations = conversations
         self._store = conversations.store
         self._service = conversations.service
-        self._open: set[tuple[str, str]] = set()
+        self._open: set[tuple[str, str | None]] = set()
         """(owner, idempotency key) of the requests in progress."""
 
     async def begin(self, request: TurnRequest) -> PendingReply:
@@ -47,34 +39,30 @@ class TurnService:
             raise version_conflict() from None
 
     async def _begin_new(self, request: TurnRequest) -> PendingReply:
-        body = request.body
-        conversation = await self._conversations.load(
-            request.owner, request.id, version=body.version, replies=request.action == "retry"
+        replies = request.action == "retry"
+        conversation = await self.conversations.load(
+            request.owner, request.id, version=request.body.version, replies=replies
         )
-        superseded = self._conversations.running.get(request.id)
-        if superseded is not None and not (isinstance(body, NewTurn) and conversation.waiting):
+        superseded = self.conversations.running.get(request.id)
+        if superseded is not None and not (request.action == "turns" and conversation.waiting):
             raise invalid_state("a reply is in progress in this conversation; wait for it, or stop it", "running")
-        plan = make_plan(self._service, conversation, request.action, body)
-        expected = ExpectedVersion(
-            conversation.version, conversation.turns_version, exact=body.version is not None and not plan.stored
-        )
-        job, session = await self._start(request, plan)
+        plan = make_plan(self._service, conversation, request)
+        job, session = await self._start(plan)
         try:
             if job.precomputed is not None:  # the policy blocked the input
-                answer = await self._finish(request, plan, job.precomputed, session, expected)
+                answer = await self._finish(plan, job.precomputed, session)
                 if not answer["waiting"]:  # the turn of the reply in progress was replaced
-                    self._conversations.end_reply(request.id)
-                said = {"turn": answer["said"], "version": answer["version"]} if request.action == "turns" else None
-                return PendingReply(said, answer=answer)
+                    self.conversations.running.drop(request.id)
+                return PendingReply(said_in(answer), answer=answer)
             if not plan.stored:
-                with store_errors_as_api_errors():
-                    expected = await self._store.awrite(store_user_turn, request, plan.user_turn, expected)
+                with translate_store_errors():
+                    plan = await self._store.awrite(store_user_turn, plan)
         except BaseException:
             job.cancel()
             raise
         if superseded is not None:
-            superseded.stop()
-        return self._run(request, plan, job, session, expected)
+            superseded.cancel()
+        return self._run(plan, job, session)
 
     async def _begin_again(self, request: TurnRequest) -> PendingReply | None:
         """Answer a repetition of an earlier request with the same key; return None for a new request.
@@ -87,70 +75,49 @@ class TurnService:
         """
         if request.key is None:
             return None
-        record = await self._conversations.find_repeated(request.owner, request.key, request.digest)
+        record = await self.conversations.find_repeated(request.owner, request.key, request.digest)
         if record is None:
             return None
         if record.answer is not None:
             return PendingReply(record.said, answer=record.answer)
         if (request.owner, request.key) in self._open:
             raise invalid_state("the first request with this Idempotency-Key is still in progress", "idempotency")
-        conversation = await self._conversations.load(request.owner, request.id, replies=False)
+        conversation = await self.conversations.load(request.owner, request.id, replies=False)
         if conversation.turns_version != record.turns_version:
             raise version_conflict()
-        body = NewReply(**{name: getattr(request.body, name) for name in NewReply.model_fields})
-        plan = make_plan(self._service, conversation, "reply", body)
-        job, session = await self._start(request, plan)
-        expected = ExpectedVersion(conversation.version, conversation.turns_version, said=record.said, key_stored=True)
-        return self._run(request, plan, job, session, expected)
+        plan = make_plan(self._service, conversation, request, said=record.said)
+        job, session = await self._start(plan)
+        return self._run(plan, job, session)
 
-    async def _start(self, request: TurnRequest, plan: TurnPlan) -> tuple[AsyncJob[CheckedReply], Session]:
+    async def _start(self, plan: TurnPlan) -> tuple[AsyncJob[CheckedReply], Session]:
         if self._service.replies is None:
             raise no_replies()
-        session = self._conversations.sessions.of(plan.conversation)
-        job = await self._service.replies.start(
-            plan.reply_request, owner=request.owner, session=session, pieces=request.body.stream
+        session = self.conversations.sessions.of(plan.conversation)
+        [job] = await self._service.replies.start(
+            [plan.reply_request], owner=plan.request.owner, session=session, pieces=plan.request.body.stream
         )
         return job, session
 
-    def _run(
-        self,
-        request: TurnRequest,
-        plan: TurnPlan,
-        job: AsyncJob[CheckedReply],
-        session: Session,
-        expected: ExpectedVersion,
-    ) -> PendingReply:
-        if request.key is not None:
-            self._open.add((request.owner, request.key))
-        pending = PendingReply(expected.said, job=job)
-        self._conversations.run(request.id, pending, self._wait_and_finish(request, plan, job, session, expected))
+    def _run(self, plan: TurnPlan, job: AsyncJob[CheckedReply], session: Session) -> PendingReply:
+        self._open.add((plan.request.owner, plan.request.key))
+        pending = PendingReply(plan.said, job=job)
+        self.conversations.running.run(plan.request.id, pending, self._wait_and_finish(plan, job, session))
         return pending
 
-    async def _wait_and_finish(
-        self,
-        request: TurnRequest,
-        plan: TurnPlan,
-        job: AsyncJob[CheckedReply],
-        session: Session,
-        expected: ExpectedVersion,
-    ) -> Json:
+    async def _wait_and_finish(self, plan: TurnPlan, job: AsyncJob[CheckedReply], session: Session) -> Json:
         """Wait for the reply, store it, and return the response body."""
+        request = plan.request
         try:
-            return await self._finish(request, plan, await job.result(), session, expected)
+            return await self._finish(plan, await job.result(), session)
         except (Conflict, KeyAlreadyUsed):
-            if request.key is not None:
-                with store_errors_as_api_errors():
-                    record = await self._store.aread(idempotency.find, request.owner, request.key)
-                if record is not None and record.request == request.digest and record.answer is not None:
-                    return record.answer
+            record = await self.conversations.find_repeated(request.owner, request.key, request.digest)
+            if record is not None and record.answer is not None:
+                return record.answer
             raise version_conflict() from None
         finally:
-            if request.key is not None:
-                self._open.discard((request.owner, request.key))
+            self._open.discard((request.owner, request.key))
 
-    async def _finish(
-        self, request: TurnRequest, plan: TurnPlan, answer: CheckedReply, session: Session, expected: ExpectedVersion
-    ) -> Json:
+    async def _finish(self, plan: TurnPlan, answer: CheckedReply, session: Session) -> Json:
         """Store a reply, and return the response body.
 
         Raises:
@@ -158,15 +125,13 @@ class TurnService:
             KeyAlreadyUsed: if a concurrent request stored the idempotency key first.
             APIError: 404, 503.
         """
-        reply = plain(ReplyBody.of(answer))
-        storage: BlockedStorage = getattr(self._service.policy, "store", "placeholder")
-        result = make_result(plan, answer, reply, storage, stored=plan.stored or expected.said is not None)
-        with store_errors_as_api_errors():
-            stored, body = await self._store.awrite(store_result, request, result, reply, expected)
+        result = make_result(plan, answer, getattr(self._service.policy, "store", "placeholder"))
+        with translate_store_errors():
+            stored, body = await self._store.awrite(store_result, plan, result)
         if plan.replaces or result.keep != plan.user_turn.number:
             self._store.unclean = True  # turns were deleted or replaced
         if answer.blocked is None:
-            self._conversations.sessions.keep(stored, session)
+            self.conversations.sessions.keep(stored, session)
         else:
-            self._conversations.sessions.drop(request.id)
+            self.conversations.sessions.drop(plan.request.id)
         return body

@@ -12,19 +12,26 @@ from convmodel.serving.store.errors import StoreError
 from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
 
 EXAMPLES = "use sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
+
 BUSY_SECONDS = 10
 """Seconds to wait for another process that writes to the same SQLite file."""
 
+KEEPALIVE = {
+    **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+    "tcp_user_timeout": 30_000,
+}
+"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
+
+_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": 0, "hide_parameters": True}
 _LOCK = 0x636F6E76
 """Key of the PostgreSQL advisory lock that guards the creation of tables ("conv" in ASCII)."""
 
 
-def open_engine(address: str, *, connections: int = 8) -> Engine:
+def open_engine(address: str) -> Engine:
     """Open a store, and create its tables if there are none.
 
     Args:
         address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
-        connections: size of the connection pool.
 
     Raises:
         StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of another
@@ -32,8 +39,7 @@ def open_engine(address: str, *, connections: int = 8) -> Engine:
     """
     url = _url(address)
     shown = url.render_as_string(hide_password=True)
-    sqlite = url.get_backend_name() == "sqlite"
-    engine = _sqlite(url, connections) if sqlite else _postgresql(url, shown, connections)
+    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url, shown)
     try:
         with engine.execution_options(writes=True).begin() as connection:
             _make_tables(connection, shown)
@@ -44,13 +50,6 @@ def open_engine(address: str, *, connections: int = 8) -> Engine:
         engine.dispose()
         raise
     return engine
-
-
-KEEPALIVE = {
-    **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
-    "tcp_user_timeout": 30_000,
-}
-"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
 
 
 def reason(error: BaseException) -> str:
@@ -75,16 +74,10 @@ def _url(address: str) -> URL:
     return url
 
 
-def _sqlite(url: URL, connections: int) -> Engine:
+def _sqlite(url: URL) -> Engine:
     assert url.database is not None
     _check_file(Path(url.database))
-    engine = create_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-    )
+    engine = create_engine(url, **_POOL, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
@@ -118,16 +111,10 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"{path}: is not a SQLite database; give another file, or a new name")
 
 
-def _postgresql(url: URL, shown: str, connections: int) -> Engine:
+def _postgresql(url: URL, shown: str) -> Engine:
+    defaults = {name: value for name, value in KEEPALIVE.items() if name not in url.query}
     try:
-        return create_engine(
-            url,
-            pool_size=connections,
-            max_overflow=0,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={name: value for name, value in KEEPALIVE.items() if name not in url.query},
-        )
+        return create_engine(url, **_POOL, pool_pre_ping=True, connect_args=defaults)
     except ModuleNotFoundError:
         raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
 

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from convmodel.serving.store.records import now
 from convmodel.serving.store.tables import IDEMPOTENCY
@@ -28,8 +28,8 @@ class IdempotencyRecord:
     request: str
     conversation: str
     turns_version: int
-    said: Mapping[str, Any] | None
-    answer: Mapping[str, Any] | None
+    said: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
 
 
 def sha256(*parts: str) -> str:
@@ -39,10 +39,9 @@ def sha256(*parts: str) -> str:
 
 def find(connection: Connection, owner: str, key: str) -> IdempotencyRecord | None:
     """Return the record of an owner's idempotency key; None if the key is new."""
-    row = connection.execute(select(IDEMPOTENCY).where(_is(owner, key))).one_or_none()
-    if row is None:
-        return None
-    return IdempotencyRecord(row.request, row.conversation, row.turns_version, row.said, row.answer)
+    columns = [_I[field.name] for field in fields(IdempotencyRecord)]
+    row = connection.execute(select(*columns).where(_is(owner, key))).one_or_none()
+    return None if row is None else IdempotencyRecord(*row)
 
 
 def begin(connection: Connection, owner: str, key: str, record: IdempotencyRecord) -> None:
@@ -64,5 +63,5 @@ def forget(connection: Connection, *, before: int) -> int:
     return connection.execute(delete(IDEMPOTENCY).where(_I.created < before)).rowcount
 
 
-def _is(owner: str, key: str) -> Any:
+def _is(owner: str, key: str) -> ColumnElement[bool]:
     return and_(_I.owner == owner, _I.key == sha256(key))
