@@ -11,12 +11,17 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import hf_hub_download, is_offline_mode, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from convmodel.data.atomic import atomic_folder
+from convmodel.data.atomic import atomic_folder, check_folder_writable
 
 logger = logging.getLogger(__name__)
+
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError)
+"""Errors that transformers raises for the contents of files."""
 
 DOCUMENT_FILE = "document.json"
 """File beside those of transformers that marks a document model, as opposed to a conversation model."""
@@ -94,6 +99,21 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(f"{source}: {summary(error)}") from error
+
+
+def summary(error: Exception) -> str:
+    """Return the text of an error in one line of at most 300 characters."""
+    text = repr(error) if isinstance(error, KeyError | TypeError | AttributeError) else str(error)
+    return " ".join(text.split())[:300]
+
+
 def has_file(source: str | os.PathLike[str], name: str) -> bool:
     """Return whether a folder or Hub name has a file; False if it does not exist or the Hub cannot be reached."""
     return local_file(source, name) is not None
@@ -141,13 +161,12 @@ def check_replaceable(
 
     Raises:
         FileExistsError: when the folder is a file or contains other files.
+        PermissionError: when it cannot be written.
     """
+    check_folder_writable(folder, replaced=True)
     target = Path(folder)
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise FileExistsError(f"{target}: is a file; choose another folder for {what}")
-    strangers = sorted(file.name for file in target.iterdir() if not belongs(file.name))
+    inside = target.iterdir() if target.exists() else ()
+    strangers = sorted(file.name for file in inside if not belongs(file.name))
     if strangers:
         raise FileExistsError(
             f"{target}: holds {strangers[0]!r}, which saving {what} here would remove; "

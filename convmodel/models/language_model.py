@@ -12,18 +12,18 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation.int8 import is_int8, to_int8
+from convmodel.generation.option_checks import BAD_WORDS, check_values
 from convmodel.generation.options import (
-    BAD_WORDS,
     NEUTRAL,
     DecodingConfig,
     WindowBudget,
     build_decoding_config,
-    check_values,
     complete_config,
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, quiet_progress, replaced_folder
+from convmodel.models.folder import checked_source, naming, quiet_progress, replaced_folder
+from convmodel.models.generation_file import GENERATION, read_own_options
 from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
@@ -51,6 +51,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         name_or_path: str | os.PathLike[str],
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        *,
+        may_be_new: bool = False,
     ) -> Self:
         """Load a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
 
@@ -59,21 +61,27 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
                 or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
+            may_be_new: whether the tokenizer may have added tokens without trained embeddings; for training.
 
         Raises:
             FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
-            ValueError: when the folder does not contain a GPT-2 of this kind, or has no safetensors.
+            ValueError: when the folder does not contain a GPT-2 of this kind, or one of its files is damaged, is
+                missing or has values that are not allowed.
         """
         source = checked_source(name_or_path)
         config = load_config(source)
         options = cls.read_extra_config(source)
+        own_options = read_own_options(source)
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
         hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
         cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
-        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight))
-        model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
+        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight), may_be_new=may_be_new)
+        vars(hf_model.generation_config).update(own_options)
+        with naming(f"{source}: {GENERATION}"):
+            model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
+            model.check_decoding()
         if dtype == "int8":
             to_int8(hf_model)
         return model
@@ -124,6 +132,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
         sep = self._tokenizer.sep_token_id
         return build_decoding_config(self.generation_config, options, sep_token_id=sep, budget=self._window_budget)
+
+    def check_decoding(self) -> None:
+        """Raise ValueError when the default options are invalid or do not go together."""
+        _ = self.decoding().uses_engine
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
         """Return the ids of words at the beginning of a text, and of the same words after a space."""

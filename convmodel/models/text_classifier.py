@@ -12,8 +12,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from convmodel.generation.padded import pad
 from convmodel.models.devices import best_device, release_openmp_threads, resolve_dtype
-from convmodel.models.folder import checked_source
-from convmodel.models.loading import check_vocabulary, load_weights, naming, read_model_config
+from convmodel.models.folder import checked_source, naming
+from convmodel.models.loading import check_vocabulary, load_weights, read_model_config
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextEncoder
 from convmodel.tokens.tokenizer_files import load_tokenizer

@@ -16,7 +16,8 @@ import torch
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
-from convmodel.generation.options import DecodingConfig, check_names, effective_options
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import DecodingConfig, effective_options
 from convmodel.generation.request import RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel

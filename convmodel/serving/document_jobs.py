@@ -3,15 +3,13 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import DocumentGenerator, ReplyHandle
-from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
+from convmodel.responders.protocol import DocumentGenerator
+from convmodel.serving.jobs import JobRunner, JobService
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import SEEDS
 from convmodel.serving.safety.policy import BlockReason, Policy
-from convmodel.serving.thread_bridge import AsyncJob
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -26,6 +24,12 @@ class DocumentRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of `DocumentGenerator.start`."""
+        seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
+        return {"prompt": self.prompt, "meta": self.meta, "options": self.options, "seed": seed}
+
 
 @dataclass(frozen=True)
 class CheckedDocuments:
@@ -35,44 +39,43 @@ class CheckedDocuments:
     shown: Sequence[int] = ()
     blocked: BlockReason | None = None
 
+    @property
+    def text(self) -> str:
+        """The first text that is shown; empty if there is none."""
+        return self.output.texts[self.shown[0]] if self.output is not None and self.shown else ""
 
-class DocumentService:
-    """Starts documents as jobs, counts them, and checks their input and output."""
+    @property
+    def finish(self) -> str:
+        """The reason why that text ended, or "filtered"."""
+        return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
+
+
+class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", CheckedDocuments]):
+    """Starts documents."""
 
     def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
+        super().__init__(writer.start, jobs, policy, count=self._count_tokens, convert=_show_all)
         self.writer = writer
-        self._jobs = jobs
         self._metrics = metrics
-        self._policy = policy
-
-    async def start(self, request: DocumentRequest, *, owner: str, pieces: bool = True) -> AsyncJob[CheckedDocuments]:
-        """Start writing; see `ReplyService.start`.
-
-        The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
-        """
-        pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        starts = [partial(self._start, request)]
-        [job] = await self._jobs.start(starts, self._count_and_check, owner=owner, pieces=pieces)
-        return job
 
     # Called in the worker threads
 
-    def _start(self, request: DocumentRequest) -> "ReplyHandle[DocumentModelOutput]":
-        if self._policy is not None and self._policy.checks_input:
-            texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
-            if (blocked := self._policy.check_input(texts)) is not None:
-                raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
-        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-        return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
-
-    def _count_and_check(self, output: "DocumentModelOutput") -> CheckedDocuments:
+    def _count_tokens(self, output: "DocumentModelOutput") -> None:
         self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
-        indices = range(len(output.texts))
-        if self._policy is None or not self._policy.checks_output:
-            return CheckedDocuments(output, indices)
-        verdicts = [self._policy.check_output([text]) for text in output.texts]
-        blocked = next(filter(None, verdicts), None)
-        return CheckedDocuments(output, [index for index in indices if verdicts[index] is None], blocked)
+
+    def _check_input(self, policy: Policy, request: DocumentRequest) -> CheckedDocuments | None:
+        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
+        blocked = policy.check_input(texts)
+        return None if blocked is None else CheckedDocuments(None, blocked=blocked)
+
+    def _check_output(self, policy: Policy, output: "DocumentModelOutput") -> CheckedDocuments:
+        verdicts = [policy.check_output([text]) for text in output.texts]
+        shown = [index for index, verdict in enumerate(verdicts) if verdict is None]
+        return CheckedDocuments(output, shown, next(filter(None, verdicts), None))
+
+
+def _show_all(output: "DocumentModelOutput") -> CheckedDocuments:
+    return CheckedDocuments(output, range(len(output.texts)))
 
 
 def _texts(meta: Any) -> Iterator[str]:

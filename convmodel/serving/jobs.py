@@ -53,6 +53,7 @@ class JobRunner:
         starts: Sequence[Callable[[], ReplyHandle[Output]]],
         convert: Callable[[Output], Result],
         *,
+        count: Callable[[Output], None] | None = None,
         owner: str,
         user: str | None = None,
         pieces: bool = True,
@@ -62,6 +63,7 @@ class JobRunner:
         Args:
             starts: start one request each, in a worker thread. They may raise RejectedBeforeStart.
             convert: makes a job's result of its request's, in the same thread.
+            count: counts the request's result, before that.
             owner, user: the owner of the API key, and the end user where the owner distinguishes them.
             pieces: whether the caller iterates over the jobs.
 
@@ -75,7 +77,7 @@ class JobRunner:
         jobs: list[AsyncJob[Result]] = []
         try:
             for start in starts:
-                jobs.append(await self._start(start, convert, release, self.settings.pause if pieces else None))
+                jobs.append(await self._start(start, convert, count, release, self.settings.pause if pieces else None))
         except BaseException:
             for job in jobs:
                 job.cancel()
@@ -88,13 +90,14 @@ class JobRunner:
         self,
         start: Callable[[], ReplyHandle[Output]],
         convert: Callable[[Output], Result],
+        count: Callable[[Output], None] | None,
         release: Callable[[float | None], None],
         pause: float | None,
     ) -> AsyncJob[Result]:
         """Run a job in a thread of the pool, and return it when it has started."""
         job: AsyncJob[Result] = AsyncJob()
         context = contextvars.copy_context()  # holds the request id, for log lines of the thread
-        run = partial(run_job, job, start, convert, on_end=release, map_error=self._map_error, pause=pause)
+        run = partial(run_job, job, start, convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
         try:
             self._pool.submit(context.run, run)
         except RuntimeError as closed:
@@ -161,6 +164,7 @@ def run_job(
     start: Callable[[], ReplyHandle[Output]],
     convert: Callable[[Output], Result],
     *,
+    count: Callable[[Output], None] | None = None,
     on_end: Callable[[float | None], None],
     map_error: Callable[[Exception], Exception],
     pause: float | None,
@@ -170,7 +174,7 @@ def run_job(
     Args:
         job: receives the start, the pieces and the end.
         start: starts the request.
-        convert: makes the job's result of the request's.
+        convert: makes the job's result of the request's, after `count`, if given, has counted it.
         on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
         map_error: converts an exception raised after the start into the one that the caller gets.
         pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
@@ -186,7 +190,10 @@ def run_job(
         if pause is not None:
             for piece in coalesce(handle, pause):
                 job.put(piece)
-        result = convert(handle.result())
+        output = handle.result()
+        if count is not None:
+            count(output)
+        result = convert(output)
     except Exception as raised:  # the caller gets it
         error = raised if started_at is None else map_error(raised)
     finally:

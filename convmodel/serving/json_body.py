@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
 
@@ -101,6 +102,11 @@ def dump(value: Any) -> str:
     except ValueError:
         text = _ENCODER.encode(plain(value))
     return _without_surrogates(text.translate(_LINE_ENDS))
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Return a response whose body is written by `dump`."""
+    return Response(dump(value), status, media_type="application/json")
 
 
 def plain(value: Any) -> Any:

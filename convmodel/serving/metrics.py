@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responders.protocol import Generator, Reply
+from convmodel.responders.protocol import Generator, Reply, TextSelector
 from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -43,8 +43,8 @@ class Metrics:
         """Add a gauge whose value is read when the metrics are collected."""
         Gauge(f"convmodel_{name}", description, registry=self._registry).set_function(value)
 
-    def watch_load(self, model: Generator) -> None:
-        """Add gauges for the load of a responder or writer."""
+    def watch_load(self, model: Generator | TextSelector) -> None:
+        """Add gauges for the load of a model."""
         self.watch("model_running", "Requests that the model is working on.", lambda: model.load.running)
         self.watch("model_waiting", "Requests that wait for the model.", lambda: model.load.waiting)
 

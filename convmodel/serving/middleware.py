@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.errors import APIError, internal_error
+from convmodel.serving.ignored_fields import HEADER, header_value
 from convmodel.serving.json_body import check_json
 from convmodel.serving.logs import REQUEST_ID, log_defect
 from convmodel.serving.service import Service
@@ -38,6 +40,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = {**scope, "path": plain_path(scope["path"])}
         context = RequestContext(scope, send)
         REQUEST_ID.set(context.id)
         try:
@@ -56,6 +59,9 @@ class RequestMiddleware:
         settings = self._service.settings
         if "\x00" in context.scope["path"] or b"%00" in context.scope.get("query_string", b""):
             raise APIError(400, "the address holds a NUL character; remove it", code="invalid_value")
+        hosts = len(context.headers.getlist("host"))
+        if hosts > 1 or (hosts == 0 and context.scope["http_version"] == "1.1"):  # RFC 9112, section 3.2
+            raise _closing_error(400, f"the request has {hosts} Host headers; send one", "host")
         await self._authorize(context)
         try:
             async with asyncio.timeout(settings.body_seconds):
@@ -87,7 +93,7 @@ class RequestMiddleware:
             self._check_names(context.headers)
         context.scope["state"]["owner"] = ""
         if not public:
-            owner = keys.owner(context.headers.get("authorization"))
+            owner = keys.owner(_authorization(context.headers))
             context.scope["state"]["owner"] = context.owner = owner
             self._service.rate.check(owner)
 
@@ -97,12 +103,15 @@ class RequestMiddleware:
         origins = self._service.settings.origins
         if not hosts:
             return
-        if _host_name(f"//{headers.get('host', '')}") not in hosts:
-            message = "the server does not answer to this name; use localhost, or start it with keys"
+        name = _host_name(f"//{headers.get('host', '')}")
+        if name not in hosts:
+            remedy = f"--allowed_host {name[:100] if name else 'NAME'}"
+            message = f"the server does not answer to this name; use localhost, or start it with {remedy} or with keys"
             raise APIError(403, message, code="host")
         origin = headers.get("origin")
         if origin is not None and _host_name(origin) not in hosts and not {origin, "*"} & {*origins}:
-            raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
+            message = f"pages of this origin may not use the server; start it with --cors {origin[:100]}"
+            raise APIError(403, message, code="origin")
 
     def _count(self, context: "RequestContext") -> None:
         route = str(getattr(context.scope.get("route"), "path", "none"))  # "none" for unknown addresses
@@ -137,8 +146,11 @@ class RequestContext:
             self.status = message["status"]
             self._started = True
             headers = MutableHeaders(raw=message["headers"])
-            headers["X-Request-Id"] = self.id
+            for name in ("X-Request-Id", "Request-Id"):  # OpenAI's and Anthropic's names
+                headers[name] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
+            if ignored := self.scope["state"].get("ignored"):
+                headers[HEADER] = header_value(ignored)
             headers.setdefault("Cache-Control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)
@@ -147,7 +159,19 @@ class RequestContext:
         """Send an error, or abort the connection if the response has already begun."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
-        await error.response()(self.scope, _receive_disconnect, self.send)
+        await error.response(self.scope["path"])(self.scope, _receive_disconnect, self.send)
+
+
+def _authorization(headers: Headers) -> str | None:
+    """Return the Authorization header; Anthropic's clients send the key as X-Api-Key instead."""
+    key = headers.get("x-api-key")
+    return headers.get("authorization") or (None if key is None else f"Bearer {key}")
+
+
+def plain_path(path: str) -> str:
+    """Return a path with single slashes, and without one at the end of OpenAI's addresses: clients join them so."""
+    path = re.sub("/{2,}", "/", path)
+    return path.rstrip("/") if path.startswith("/v1/") else path
 
 
 async def _receive_disconnect() -> Message:

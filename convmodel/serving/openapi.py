@@ -58,6 +58,12 @@ def file(name: str) -> Response:
     return Response(content, media_type=MEDIA_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
 
+WITH_MODEL = ("ChatRequest", "CompletionsRequest", "EmbeddingsRequest", "MessagesRequest", "RerankRequest")
+"""Schemas with the name of the model."""
+
+TAGS = ("Replies", "Conversations", "Documents", "OpenAI", "Anthropic", "Rerank", "Server")
+
+
 def openapi_of(app: FastAPI, service: Service) -> Callable[[], dict[str, Any]]:
     """Return a function that returns the description, built on the first call and when keys become required."""
     describe_once = cache(partial(describe, app, service))
@@ -71,7 +77,7 @@ def describe(app: FastAPI, service: Service, *, keys_required: bool) -> dict[str
         version=convmodel.__version__,
         description=DESCRIPTION,
         routes=app.routes,
-        tags=[{"name": name} for name in ("Replies", "Conversations", "Documents", "OpenAI", "Server")],
+        tags=[{"name": name} for name in TAGS],
     )
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -93,16 +99,22 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
     for name, schema in schemas.items():
         fields = schema.get("properties", {})
         if "preset" in fields and "additionalProperties" in schema:
-            presets = document_presets if name == "DocumentRequestBody" else service.presets
+            presets = document_presets if name in ("DocumentRequestBody", "CompletionsRequest") else service.presets
             fields["preset"]["anyOf"][0]["enum"] = [OFF, *presets]
-    schemas["ChatRequest"]["properties"]["model"]["enum"] = [service.model]
     options = schemas["Options"]["properties"]
     for name, limit in option_limits(service).items():
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:
         del options["num_beams"]
     new_tokens = settings.new_tokens
+    for schema in WITH_MODEL:
+        model = schemas[schema]["properties"]["model"]
+        model.get("anyOf", [model])[0]["enum"] = [service.model]
     for name, limit in {"n": settings.n, "max_tokens": new_tokens, "max_completion_tokens": new_tokens}.items():
-        schemas["ChatRequest"]["properties"][name]["anyOf"][0]["maximum"] = limit
+        for schema in ("ChatRequest", "CompletionsRequest"):
+            schemas[schema]["properties"][name]["anyOf"][0]["maximum"] = limit
+    if service.embeddings is not None:
+        dimensions = service.embeddings.selector.dimensions
+        schemas["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] = [dimensions]
     schemas["DocumentRequestBody"]["properties"]["n"]["maximum"] = settings.n
     schemas["SearchRequest"]["properties"]["k"]["maximum"] = settings.k

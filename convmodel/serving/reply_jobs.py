@@ -1,16 +1,18 @@
 """Start replies as jobs, and check their input and output against the policy."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from convmodel.responders.protocol import Candidate, CandidateSearch, Reply, ReplyHandle, Responder, Session
 from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
+
+CheckedTextT = TypeVar("CheckedTextT", bound="CheckedText")
 
 SEEDS = 2**31
 """Drawn seeds are below this: short enough to be read out and sent again."""
@@ -48,7 +50,19 @@ class CheckedReply:
         return self.reply.finish if self.blocked is None else "filtered"
 
 
-async def stream_text(job: AsyncJob[CheckedReply]) -> AsyncIterator[str]:
+class CheckedText(Protocol):
+    """A checked reply or document."""
+
+    @property
+    def text(self) -> str:
+        """The text, or its replacement."""
+
+    @property
+    def finish(self) -> str:
+        """The reason why the text ended, or "filtered"."""
+
+
+async def stream_text(job: AsyncJob[CheckedTextT]) -> AsyncIterator[str]:
     """Yield the text of a reply in pieces, once. Joined, the pieces are the text.
 
     A reply without pieces (blocked, or checked as a whole) comes as one piece. Raises the errors of `job.result`.
@@ -89,9 +103,17 @@ class ReplyService:
         Raises:
             APIError: 400 for turns or options that are not supported; and see `JobRunner.start`.
         """
-        starts = [partial(self._start, request, session) for request in requests]
-        pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        return await self._jobs.start(starts, self._count_and_check, owner=owner, user=user, pieces=pieces)
+        policy = self._policy
+        starts = [self._new_start(request, session) for request in requests]
+        convert = CheckedReply if policy is None or not policy.checks_output else partial(_check_output, policy)
+        return await self._jobs.start(
+            starts,
+            convert,
+            count=self._metrics.count_reply,
+            owner=owner,
+            user=user,
+            pieces=pieces and convert is CheckedReply,
+        )
 
     async def search(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
         """Return the `k` best candidates, without those that the policy blocks; none if it blocks the context.
@@ -103,32 +125,22 @@ class ReplyService:
         [job] = await self._jobs.start(starts, tuple[Candidate, ...], owner=owner, pieces=False)
         return await job.result()
 
-    # Called in the worker threads
-
-    def _start(self, request: ReplyRequest, session: Session | None) -> ReplyHandle[Reply]:
-        if self._policy is not None and self._policy.checks_input:
-            first = 0 if request.unchecked is None else len(request.context) - request.unchecked
-            blocked = self._policy.check_input([*request.persona, *request.context[first:]])
-            if blocked is not None:
-                raise RejectedBeforeStart(CheckedReply(Reply((Candidate(self._policy.say),)), blocked))
-        return self.responder.start(
+    def _new_start(self, request: ReplyRequest, session: Session | None) -> Callable[[], ReplyHandle[Reply]]:
+        """Return the start of a reply, which checks the input first if there is a policy for it."""
+        start = partial(
+            self.responder.start,
             request.context,
             persona=request.persona,
             options=request.options,
             seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
             session=session,
         )
+        if self._policy is None or not self._policy.checks_input:
+            return start
+        first = 0 if request.unchecked is None else len(request.context) - request.unchecked
+        return partial(_check_and_start, self._policy, [*request.persona, *request.context[first:]], start)
 
-    def _count_and_check(self, reply: Reply) -> CheckedReply:
-        """Count a reply, and keep the candidates that the policy allows; the first of them is the reply."""
-        self._metrics.count_reply(reply)
-        if self._policy is None or not self._policy.checks_output:
-            return CheckedReply(reply)
-        allowed, blocked = self._policy.pick(reply)
-        if allowed is not None:
-            return CheckedReply(allowed)
-        replacement = replace(reply, candidates=(Candidate(self._policy.say),), ranked_by="")
-        return CheckedReply(replacement, blocked, withheld=reply.text)
+    # Called in the worker threads
 
     def _search(self, context: Sequence[str], k: int) -> "_CompletedSearch":
         assert isinstance(self.responder, CandidateSearch)
@@ -139,6 +151,23 @@ class ReplyService:
             allowed, _ = self._policy.pick(Reply(tuple(candidates)))
             candidates = () if allowed is None else allowed.candidates
         return _CompletedSearch(candidates)
+
+
+def _check_and_start(
+    policy: Policy, texts: Sequence[str], start: Callable[[], ReplyHandle[Reply]]
+) -> ReplyHandle[Reply]:
+    if (blocked := policy.check_input(texts)) is not None:
+        raise RejectedBeforeStart(CheckedReply(Reply((Candidate(policy.say),)), blocked))
+    return start()
+
+
+def _check_output(policy: Policy, reply: Reply) -> CheckedReply:
+    """Keep the candidates that the policy allows; the first of them is the reply."""
+    allowed, blocked = policy.pick(reply)
+    if allowed is not None:
+        return CheckedReply(allowed)
+    replacement = replace(reply, candidates=(Candidate(policy.say),), ranked_by="")
+    return CheckedReply(replacement, blocked, withheld=reply.text)
 
 
 class _CompletedSearch:

@@ -14,11 +14,19 @@ OFF = "off"
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
     """Raise APIError 400 if there are too many turns, or if one is too long."""
-    max_turns = service.settings.turns
-    if len(context) > max_turns:
-        raise _limit_exceeded(param, f"there are {len(context):,} turns; {max_turns:,} are allowed")
-    for index, turn in enumerate(context):
-        check_chars(turn, service.settings.turn_chars, param=f"{param}.{index}")
+    _check_list(service, context, service.settings.turns, param=param, noun="turns")
+
+
+def check_texts(service: Service, texts: Sequence[str], *, param: str) -> None:
+    """Raise APIError 400 if there are too many texts to embed, rank or continue, or if one is too long."""
+    _check_list(service, texts, service.settings.texts, param=param, noun="texts")
+
+
+def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
+    if len(texts) > max_count:
+        raise _limit_exceeded(param, f"there are {len(texts):,} {noun}; {max_count:,} are allowed")
+    for index, text in enumerate(texts):
+        check_chars(text, service.settings.turn_chars, param=f"{param}[{index}]")
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:

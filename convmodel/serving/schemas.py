@@ -103,6 +103,12 @@ class ErrorBody(ResponseModel):
     error: ErrorDetail
 
 
+class MessageErrorBody(ErrorBody):
+    """The format of errors of Cohere's API, with the same error inside."""
+
+    message: str
+
+
 class BlockedBody(ResponseModel):
     """The reason why the policy replaced a reply."""
 
@@ -171,10 +177,10 @@ COMMON_STATUSES = (400, 401, 403, 408, 413, 429, 500)
 """Error statuses that any route may return."""
 
 
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int, model: type[BaseModel] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route for these error statuses and `COMMON_STATUSES`."""
     return {
-        status: {"model": ErrorBody, "description": REASONS[status]} for status in sorted({*COMMON_STATUSES, *statuses})
+        status: {"model": model, "description": REASONS[status]} for status in sorted({*COMMON_STATUSES, *statuses})
     }
 
 

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from convmodel.serving.app import create_app
-from convmodel.serving.http_protocol import BoundedHeads
+from convmodel.serving.http_protocol import bounded_protocol
 from convmodel.serving.logs import log_to_stderr
 from convmodel.serving.service import Service
 
@@ -127,7 +127,7 @@ def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(service.settings.grace) + AFTER_GRACE,
-        http=BoundedHeads,
+        http=bounded_protocol(service.settings),
         ws="none",
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder
+from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder, TextSelector
 from convmodel.serving.auth import Keys
 from convmodel.serving.document_jobs import DocumentService
 from convmodel.serving.jobs import JobRunner
@@ -16,16 +16,19 @@ from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.reply_jobs import ReplyService
 from convmodel.serving.safety.policy import Policy
+from convmodel.serving.selector_jobs import SelectorService
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 
 
 @dataclass
 class Service:
-    """The shared objects of a server for a responder, a document writer, or both.
+    """The shared objects of a server for a responder, a document writer, selectors, or several of them.
 
     Args:
         responder, writer: the models; without a responder, `store` is ignored.
+        selector: embeds texts, and ranks them if there is no reranker.
+        reranker: ranks texts.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
         settings, keys: limits and switches; the API keys.
@@ -40,6 +43,8 @@ class Service:
     responder: InitVar[Responder | None] = None
     _: KW_ONLY
     writer: InitVar[DocumentGenerator | None] = None
+    selector: InitVar[TextSelector | None] = None
+    reranker: InitVar[TextSelector | None] = None
     title: str = "model"
     model: str = "model"
     settings: Settings = field(default_factory=Settings)
@@ -51,7 +56,13 @@ class Service:
     store: Store | None = None
     keep_for: timedelta | None = None
 
-    def __post_init__(self, responder: Responder | None, writer: DocumentGenerator | None) -> None:
+    def __post_init__(
+        self,
+        responder: Responder | None,
+        writer: DocumentGenerator | None,
+        selector: TextSelector | None,
+        reranker: TextSelector | None,
+    ) -> None:
         self.created = int(time.time())
         self.rate = Rate(self.settings.requests_per_minute)
         self.jobs = JobRunner(self.settings)
@@ -59,11 +70,14 @@ class Service:
         self.metrics.watch("open_replies", "Replies that are running or waiting.", lambda: self.jobs.limit.open)
         if self.policy is not None:
             self.metrics.watch_policy(self.policy)
-        if (generator := responder or writer) is not None:
-            self.metrics.watch_load(generator)
+        reranker = reranker or selector
+        if (model := responder or writer or reranker) is not None:
+            self.metrics.watch_load(model)
         parts = (self.jobs, self.metrics, self.policy)
         self.replies = None if responder is None else ReplyService(responder, *parts)
         self.documents = None if writer is None else DocumentService(writer, *parts)
+        self.embeddings = None if selector is None else SelectorService(selector, *parts)
+        self.rankings = None if reranker is None else SelectorService(reranker, *parts)
         self.store = None if responder is None else self.store
         self.ready: Mapping[str, Callable[[], object]] = {} if self.store is None else {"store": self.store.check}
         """Readiness checks by name; each raises an exception on failure, and is called in a thread."""

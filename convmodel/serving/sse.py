@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.json_body import dump
+from convmodel.serving.json_body import dump, json_response
 from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
@@ -31,11 +31,6 @@ def encode_event(name: str, value: Any) -> bytes:
 def encode_data(value: Any) -> bytes:
     """Return an event without a name, as OpenAI's API sends it."""
     return f"data: {dump(value)}\n\n".encode()
-
-
-def json_response(value: Any, status: int = 200) -> Response:
-    """Return a response whose body is written by `dump`."""
-    return Response(dump(value), status, media_type="application/json")
 
 
 class EventStream(Response):
@@ -123,12 +118,10 @@ class ClientLeft(APIError):
         super().__init__(499, "the client left", code="client_left")
 
 
-async def cancel_on_disconnect(
-    request: Request, result: Coroutine[Any, Any, Result], cancel: Callable[[], None]
-) -> Result:
-    """Return the result of a coroutine, or cancel it when the client of a request, whose body has been read, leaves.
+async def cancel_on_disconnect(request: Request, result: Awaitable[Result], cancel: Callable[[], None]) -> Result:
+    """Return an awaited result, or stop waiting when the client of a request, whose body has been read, leaves.
 
-    `cancel` cancels the work behind the coroutine, and is always called at the end.
+    `cancel` cancels the work behind the result, and is always called at the end.
 
     Raises:
         ClientLeft: if the client disconnected first.
@@ -151,7 +144,7 @@ async def cancel_on_disconnect(
 async def respond(
     request: Request,
     name: str,
-    result: Callable[[], Coroutine[Any, Any, Any]],
+    result: Callable[[], Awaitable[Any]],
     cancel: Callable[[], None],
     *,
     pieces: AsyncIterator[str] | None = None,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from convmodel.responders.protocol import ReplyHandle
@@ -13,6 +13,7 @@ READY = 0.0005
 """Seconds; a piece that took no longer than this was already available when it was requested."""
 
 Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class AsyncJob(Generic[Result]):
@@ -51,7 +52,7 @@ class AsyncJob(Generic[Result]):
     def cancel(self) -> None:
         """End the job now; the result is then the text so far. Callable from any thread, and more than once."""
         self._cancelled = True
-        if self._handle is not None:
+        if self._handle is not None and not self.over:
             self._handle.cancel()
 
     def end_by(self, moment: float, error: Callable[[], Exception]) -> None:
@@ -78,6 +79,18 @@ class AsyncJob(Generic[Result]):
             APIError: 504 after the deadline, 500 for a defect, 503 while the server is shutting down.
         """
         return await asyncio.shield(self._result)
+
+    def then(self, step: Callable[[], Coroutine[Any, Any, T]]) -> "asyncio.Task[T]":
+        """Run a coroutine when the job has ended, in whatever way; nobody has to wait for the task."""
+
+        async def run() -> T:
+            await asyncio.wait([self._result])
+            return await step()
+
+        task = self._loop.create_task(run())
+        # Marks the error as retrieved: a caller that stopped waiting needs no warning.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
 
     # Called in the worker thread
 

@@ -6,16 +6,13 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
+from convmodel.generation.option_checks import check_names, check_values
 from convmodel.generation.options import (
-    ALLOWED,
-    DECODING_DEFAULTS,
     NEUTRAL,
     PRESETS,
     SUPPORTED_OPTIONS,
     DecodingConfig,
     build_decoding_config,
-    check_names,
-    check_values,
     complete_config,
     effective_options,
     engine_supports,
@@ -23,6 +20,7 @@ from convmodel.generation.options import (
 )
 from convmodel.generation.penalties import OPTIONS
 from convmodel.models.conversation_model import ConversationModel
+from tests.generation.test_option_checks import RIGHT
 
 SEP, POSITIONS = 2, 64
 
@@ -36,75 +34,6 @@ def decided(options: dict[str, Any], **defaults: Any) -> DecodingConfig:
 
 
 # Values
-
-NOT_NUMBERS: list[Any] = ["0.5", [1], {}, True, False, float("nan"), float("inf"), -float("inf"), 1j]
-NOT_WHOLE: list[Any] = ["1", [1], {}, True, False, 1.5, 2.0, float("nan")]
-WRONG: dict[str, list[Any]] = {
-    "do_sample": [0, 1, "true", "no", 0.5, []],
-    "temperature": [*NOT_NUMBERS, 0, 0.0, -1, -0.1],
-    "repetition_penalty": [*NOT_NUMBERS, 0, -1.2],
-    "top_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
-    "typical_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
-    "min_p": [*NOT_NUMBERS, -0.1, 1.01],
-    "self_repetition_penalty": [*NOT_NUMBERS, -0.1],
-    **{key: [*NOT_NUMBERS, -2.01, 3] for key in ("frequency_penalty", "presence_penalty")},
-    "top_k": [*NOT_WHOLE, -1],
-    "no_repeat_ngram_size": [*NOT_WHOLE, -1],
-    "no_repeat_context_ngram_size": [*NOT_WHOLE, -1],
-    "min_new_tokens": [*NOT_WHOLE, -1],
-    "min_length": [*NOT_WHOLE, -1],
-    "max_new_tokens": [*NOT_WHOLE, 0, -1],
-    "max_length": [*NOT_WHOLE, 0, -1],
-    "num_return_sequences": [*NOT_WHOLE, 0, -1],
-    "num_beams": [*NOT_WHOLE, 0, -1],
-    **{key: ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]] for key in ("stop_strings", "bad_words")},
-    "eos_token_id": ["a", -1, [3, -1], ["3"], 1.5, True, {}],
-    "bad_words_ids": ["abc", [1, 2], [[]], [[1], []], [["a"]], [[-1]], [[1.5]], 3],
-}
-RIGHT: dict[str, list[Any]] = {
-    "do_sample": [True, False],
-    "temperature": [1e-9, 0.7, 1, 2, 1e6],
-    "repetition_penalty": [0.5, 1, 1.3, 2],
-    "top_p": [1e-9, 0.9, 1, 1.0],
-    "typical_p": [0.2, 1],
-    "min_p": [0, 0.0, 0.1, 1],
-    "self_repetition_penalty": [0, 0.3, 100],
-    **{key: [-2, -0.5, 0, 0.0, 1, 2.0] for key in ("frequency_penalty", "presence_penalty")},
-    "top_k": [0, 1, 50, 10**6],
-    "no_repeat_ngram_size": [0, 1, 3],
-    "no_repeat_context_ngram_size": [0, 1, 3],
-    "min_new_tokens": [0, 1, 5],
-    "min_length": [0, 5],
-    "max_new_tokens": [1, 20, POSITIONS - 3],
-    "max_length": [1, 20, 10**6],
-    "num_return_sequences": [1, 3],
-    "num_beams": [1, 2],
-    **{key: ["a", ["a", "bc"], ("a",), []] for key in ("stop_strings", "bad_words")},
-    "eos_token_id": [5, [5, 6], (7,), []],
-    "bad_words_ids": [[[1], [2, 3]], ([1],), []],
-}
-
-
-def test_every_checked_option_is_tested_here() -> None:
-    assert set(WRONG) == set(RIGHT) == set(ALLOWED)
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_an_invalid_value_is_refused_with_its_name_and_the_allowed_values(name: str) -> None:
-    for value in WRONG[name]:
-        with pytest.raises(ValueError) as message:
-            decided({name: value})
-        assert str(message.value) == f"{name}={value!r}; allowed are {ALLOWED[name][1]}"
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_valid_value_is_kept_and_null_means_not_given(name: str) -> None:
-    for value in RIGHT[name]:
-        check_values({name: value})
-        how = decided({name: value})
-        if name not in ("stop_strings", "bad_words", "eos_token_id", "max_length"):
-            assert getattr(how.config, name) == value
-    assert decided({name: None}).config.to_dict() == decided({}).config.to_dict()
 
 
 def test_valid_values_of_engine_options_generate_replies(model: ConversationModel) -> None:
@@ -127,31 +56,6 @@ def test_a_reply_that_leaves_no_room_for_a_turn_is_refused() -> None:
 def test_arguments_computed_from_the_context_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"'{name}' is made from the context; leave it out"):
         decided({name: None})
-
-
-# Names
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("temprature", "; did you mean temperature?"),
-        ("topp", "; did you mean top_p?"),
-        ("max_tokens", "; did you mean max_new_tokens?"),
-        ("no_repeat_context_ngram", "; did you mean no_repeat_context_ngram_size?"),
-        ("self_repetition", "; did you mean self_repetition_penalty?"),
-        ("zzz", "; the options are those of transformers' generate"),
-        ("", "; the options are those of transformers' generate"),
-    ],
-)
-def test_an_unknown_name_is_refused_with_the_most_similar_known_one(name: str, hint: str) -> None:
-    with pytest.raises(ValueError) as message:
-        check_names({"top_p": 0.5, name: 1})
-    assert str(message.value) == f"there is no option {name!r}{hint}"
-
-
-def test_every_checked_or_supported_option_has_a_known_name() -> None:
-    check_names(dict.fromkeys([*ALLOWED, *SUPPORTED_OPTIONS, *OPTIONS, *DECODING_DEFAULTS, *NEUTRAL]))
 
 
 # Presets

@@ -10,7 +10,7 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.options import check_names
+from convmodel.generation.option_checks import check_names
 from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import PRESETS, DocumentModel

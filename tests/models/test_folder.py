@@ -29,7 +29,7 @@ def test_a_folder_with_other_files_is_not_replaced(model: ConversationModel, tmp
     with pytest.raises(FileExistsError, match=r"holds 'thesis.txt', which saving a model here would remove"):
         model.save_pretrained(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(FileExistsError, match="is a file; choose another folder"):
+    with pytest.raises(FileExistsError, match="is a file, and a folder is to be written; choose another name"):
         model.save_pretrained(tmp_path / "thesis.txt")
 
 

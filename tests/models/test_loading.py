@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel, GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.loading import check_finite, check_vocabulary, load_config, load_weights, read_model_config
+from convmodel.models.loading import check_vocabulary, load_config, load_weights, read_model_config
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.data.test_json_file import POINTER
@@ -160,14 +160,8 @@ def test_a_damaged_configuration_is_named(folder: Path, contents: str, message: 
 
 def test_sizes_that_do_not_fit_together_are_told(folder: Path) -> None:
     change_json(folder / "config.json", n_head=3)
-    with pytest.raises(ValueError, match=r"its config\.json or weights cannot be used: .*divisible by num_heads"):
+    with pytest.raises(ValueError, match=r"cannot be loaded: .*divisible by num_heads"):
         ConversationModel.from_pretrained(folder)
-
-
-def test_large_finite_values_are_no_fault() -> None:
-    check_finite("x", {"large": torch.full((4,), 3e38), "ids": torch.ones(2, dtype=torch.long)})
-    with pytest.raises(ValueError, match=r"x: large holds NaN or infinity \(4 of 4 values as float16\)"):
-        check_finite("x", {"large": torch.full((4,), 3e38).half()})
 
 
 def test_a_vocabulary_larger_than_the_embeddings_is_refused(folder: Path) -> None:

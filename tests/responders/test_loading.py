@@ -135,6 +135,27 @@ def test_a_responder_and_a_document_writer_are_loaded_together(
             opened.documents.start("Hello")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ranks"),
+    [
+        (["--selector", "selector"], False),
+        (["--selector", "selector", "--documents", "writer"], False),
+        (["--selector", "selector", "--candidates", "list.txt"], False),
+        (["--model", "model", "--selector", "selector", "--reranker", "ranker"], True),
+        (["--model", "model", "--reranker", "ranker"], True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_selectors_embed_and_rank_with_the_models_that_reply(parts: Path, arguments: list[str], ranks: bool) -> None:
+    copytree(parts / "selector", parts / "ranker")
+    opened = opened_by(*arguments)
+    assert (opened.selector is not None) is ("--selector" in arguments) and (opened.reranker is not None) is ranks
+    worker = opened.reranker or opened.selector
+    assert worker is not None and len(worker.rank("Hello", ["Yes", "No"]).result().values) == 2
+    if isinstance(opened.responder, Chooser) and opened.selector is not None:
+        assert opened.responder._selector is opened.selector._selector
+
+
 def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
     parser = ArgumentParser()
     cli_options.add_responder_options(parser, preset="none")
@@ -156,6 +177,7 @@ def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
     [
         ({"model": "writer", "documents": "writer"}, "writer and writer both write documents; give one of them"),
         ({"model": "writer", "reranker": "likelihood"}, "there is nothing that replies"),
+        ({"selector": "selector", "reranker": "likelihood"}, "nothing to choose from"),
         ({"documents": "writer", "index": "index"}, "nothing that chooses among them; give a selector"),
         ({}, "there is nothing that replies"),
         ({"model": "model", "documents": "selector"}, "selector"),

@@ -22,14 +22,16 @@ DOCS = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="u
 def test_the_examples_run(tmp_path: Path) -> None:
     service = everything(tmp_path)
     service.replies.responder.presets = {"balanced": {}}  # type: ignore[union-attr, misc]
-    [python] = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     commands = re.findall(r"^curl .*?(?<!\\)$", DOCS, re.DOTALL | re.MULTILINE)
-    with served(service) as address, redirect_stdout(io.StringIO()) as said:
-        exec(python.replace("http://127.0.0.1:8000", address), {})
-        assert said.getvalue().strip()
+    with served(service) as address:
+        for example in examples:
+            with redirect_stdout(io.StringIO()) as said:
+                exec(example.replace("http://127.0.0.1:8000", address), {})
+            assert said.getvalue().strip(), example
         answers = [_curl(command, address) for command in commands if "localhost" in command]
-    assert len(answers) == 3 and all(answer.status_code == 200 for answer in answers)
-    assert answers[1].text.startswith("event: piece\ndata: ")
+    assert len(answers) == 7 and len(examples) == 5 and all(answer.status_code == 200 for answer in answers)
+    assert answers[5].text.startswith("event: piece\ndata: ")
 
 
 def _curl(command: str, address: str) -> Any:

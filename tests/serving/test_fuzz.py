@@ -35,6 +35,16 @@ CHAT = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": CHAT,
+    "/v1/completions": {"model": "model", "prompt": ["Once", "Two"], "n": 2, "echo": True, "stop": ["x"]},
+    "/v1/embeddings": {"model": "model", "input": ["Hello!"], "encoding_format": "base64", "dimensions": 2},
+    "/v1/rerank": {"query": "Hello!", "documents": ["Hi.", {"text": "No."}], "top_n": 1, "return_documents": True},
+    "/v1/messages": {
+        "model": "model",
+        "max_tokens": 5,
+        "system": [{"type": "text", "text": "I am Anna."}],
+        "messages": [{"role": "user", "content": "Hi"}],
+        "metadata": {"user_id": "anna"},
+    },
     "/replies": {"context": ["Hello!", "Hi."], "persona": ["I am Anna."], "preset": "bold", "options": {"top_k": 5}},
     "/documents": {"prompt": "Once", "meta": {"of": ["wolves"]}, "n": 2, "seed": 3},
     "/candidates": {"context": ["Hello!"], "k": 3},
@@ -60,7 +70,7 @@ ODD: list[Any] = [
 ]
 """What stands in the place of something."""
 
-ENDS = {"reply", "documents", "error"}
+ENDS = {"reply", "documents", "message_stop", "error"}
 """Events that a stream may end with; OpenAI's end with [DONE], or with an error."""
 
 

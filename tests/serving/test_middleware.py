@@ -93,6 +93,50 @@ def test_pages_of_other_origins_are_rejected_unless_allowed() -> None:
         assert error_of(client.get("/about", headers=evil), 403)
 
 
+PREFLIGHTS = [
+    "authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version,"
+    "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout",
+    "authorization,content-type,http-referer,x-title",
+    "anthropic-dangerous-direct-browser-access,anthropic-version,content-type,x-api-key",
+    "content-type",
+]
+"""What browsers ask for on behalf of OpenAI's and Anthropic's JavaScript clients, and of other pages."""
+
+
+@pytest.mark.parametrize("asked", PREFLIGHTS)
+@pytest.mark.parametrize("allowed", ["https://friend.example", "*"])
+def test_pages_of_allowed_origins_may_send_any_header_from_a_public_to_a_private_network(
+    asked: str, allowed: str
+) -> None:
+    preflight = {
+        "Origin": "https://friend.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+        "Access-Control-Request-Private-Network": "true",
+    }
+    with client_of(service_of(origins=(allowed,))) as client:
+        answer = client.options("/v1/chat/completions", headers=preflight)
+        assert answer.status_code == 200
+        granted = answer.headers["access-control-allow-headers"].lower().split(",")
+        assert {name.strip() for name in granted} >= set(asked.split(","))
+        assert answer.headers["access-control-allow-private-network"] == "true"
+        assert answer.headers["access-control-allow-origin"] in ("https://friend.example", "*")
+        headers = {"Origin": "https://friend.example"} | {name: "1" for name in asked.split(",") if name[0] in "xh"}
+        answer = client.post("/replies", json=HELLO, headers=headers)
+        assert answer.status_code == 200 and "X-Convmodel-Ignored" in answer.headers["access-control-expose-headers"]
+    with client_of(service_of(origins=("https://other.example",))) as client:
+        answer = client.options("/v1/chat/completions", headers=preflight)
+        assert answer.status_code == 400 and "access-control-allow-origin" not in answer.headers
+
+
+def test_an_error_about_names_says_how_to_allow_them() -> None:
+    with client_of(service_of()) as client:
+        message = error_of(client.get("/about", headers={"Host": "box.lan:8000"}), 403)["message"]
+        assert "--allowed_host box.lan " in message
+        message = error_of(client.get("/about", headers={"Origin": "https://friend.example"}), 403)["message"]
+        assert "--cors https://friend.example" in message
+
+
 # Bodies
 
 
@@ -135,6 +179,12 @@ def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
 
 
 # Addresses
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/v1//models", "/v1//models//", "/v1/models/model/"])
+def test_more_slashes_than_needed_change_nothing(path: str) -> None:
+    with client_of(service_of()) as client:
+        assert client.get(f"http://localhost{path}").status_code == 200
 
 
 def test_a_nul_character_in_an_address_is_an_error() -> None:

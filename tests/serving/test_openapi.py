@@ -52,4 +52,5 @@ def test_the_server_conforms_to_its_openapi_description(mode: GenerationMode, ap
         with contextlib.suppress(Unsatisfiable):  # nothing can be wrong of an address without a body
             check()
     assert {"POST /replies", "POST /v1/chat/completions", "POST /documents", "POST /candidates"} <= tried
+    assert {f"POST /v1/{name}" for name in ("completions", "embeddings", "rerank", "messages")} <= tried
     assert mode is GenerationMode.NEGATIVE or "GET /about" in tried

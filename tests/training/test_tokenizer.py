@@ -24,7 +24,8 @@ def talks(tmp_path: Path) -> Any:
 def test_a_vocabulary_is_learned_once_and_shared(talks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = ConversationModule(from_scratch=SIZES)
     connect(module, talks)
-    assert module.tokenizer is talks._tokenizer and len(talks._tokenizer) <= SIZES.vocab_size
+    assert module.tokenizer is not None and module.tokenizer is talks._tokenizer
+    assert len(module.tokenizer) <= SIZES.vocab_size
     monkeypatch.setattr(ConversationTokenizer, "learn", lambda *_: pytest.fail("the vocabulary is in the cache"))
     again = ConversationModule(from_scratch=SIZES)
     connect(again, talks)

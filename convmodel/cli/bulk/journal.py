@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convmodel.data.atomic import atomic_file, file_lock
+from convmodel.data.atomic import atomic_file, check_file_writable, file_lock
 
 _SYNC_SECONDS = 2.0
 
@@ -69,10 +69,10 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
 
     Raises:
         ValueError: for an existing output, complete or partial, with other settings or open in another process.
-        FileNotFoundError: when the output's folder does not exist.
+        OSError: when the output cannot be written.
     """
+    check_output(output)
     output = Path(os.path.realpath(output))  # so that a symbolic link is kept
-    _check_place(output)
     unfinished = partial(output)
     settings_file = output.with_name(output.name + ".about.json")
     about = json.loads(json.dumps(about))
@@ -100,11 +100,9 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
         yield Journal(output, file, _repair(file))
 
 
-def _check_place(output: Path) -> None:
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output}: there is no folder {output.parent}; make it first")
-    if output.is_dir():
-        raise IsADirectoryError(f"{output}: is a folder; give the name of a file")
+def check_output(output: Path) -> None:
+    """Raise ValueError or OSError when lines cannot be written to this path."""
+    check_file_writable(output)
     if output.suffix == ".gz":
         raise ValueError(f"{output}: lines are not written gzipped; leave .gz out and pack the file afterwards")
 

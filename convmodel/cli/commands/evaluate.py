@@ -60,8 +60,9 @@ def _add_writing(add: Callable[..., object]) -> None:
 
 def _run(options: Namespace) -> int:
     try:  # heavy imports are here, so that --help is fast
+        from convmodel.data.atomic import check_folder_writable
         from convmodel.reports.evaluation import EvaluationOptions, evaluate
-        from convmodel.reports.evaluation.evaluate import check_output, default_output, task_of
+        from convmodel.reports.evaluation.evaluate import DEFAULT_OUTPUT, check_output, default_output, task_of
         from convmodel.reports.evaluation.presentation import show
         from convmodel.reports.evaluation.report import load_report
     except ModuleNotFoundError as error:
@@ -76,7 +77,9 @@ def _run(options: Namespace) -> int:
         **{name: value for name, value in vars(options).items() if name in names},
     )
     # Check the output and the other report first, so that an error does not cost the evaluation.
-    if options.output is not None:
+    if options.output is None:
+        check_folder_writable(DEFAULT_OUTPUT)
+    else:
         check_output(options.output)
     if options.compare is not None:
         load_report(options.compare)
@@ -105,7 +108,7 @@ def parse_decoding(
     Raises:
         ValueError: for a word that is not NAME=VALUE, and for unknown names and invalid values.
     """
-    from convmodel.generation.options import check_names, check_values
+    from convmodel.generation.option_checks import check_names, check_values
 
     if preset is not None and preset not in presets:
         raise ValueError(f"there is no preset {preset!r}; allowed are {', '.join(presets)}")

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli import options as cli_options
@@ -44,8 +45,10 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
+    from convmodel.cli.bulk.journal import check_output
     from convmodel.models.folder import DOCUMENT_FILE, has_file
 
+    check_output(Path(options.output))  # before the models are loaded
     name = cli_options.writer_name(options)
     writes_documents = options.kind is not None or (name is not None and has_file(name, DOCUMENT_FILE))
     try:

@@ -61,8 +61,11 @@ def _run(options: Namespace) -> int:
     if conflict := _find_conflict(options, removes=removes):
         print(f"error: {conflict}", file=sys.stderr)
         return 2
+    from convmodel.data.atomic import check_folder_writable
     from convmodel.models.selection.selector import Selector
 
+    if removes or options.candidates is not None:
+        check_folder_writable(options.output)  # before the model is loaded
     selector = Selector.from_pretrained(options.model, options.device, options.dtype)
     if removes:
         _remove(options, selector)

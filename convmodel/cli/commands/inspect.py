@@ -45,7 +45,8 @@ def _run(options: Namespace) -> int:
     with require_extra("inspect", EXTRA, needing="inspect needs"):  # here, so that --help is fast
         from rich.console import Console
 
-        from convmodel.reports.inspection.fix import check_writable, fix_files, output_paths
+        from convmodel.data.atomic import check_file_writable
+        from convmodel.reports.inspection.fix import fix_files, output_paths
         from convmodel.reports.inspection.inspect import inspect_files
         from convmodel.reports.inspection.terminal import show
 
@@ -54,7 +55,7 @@ def _run(options: Namespace) -> int:
     settings = InspectionSettings(options.model, options.max_length, options.tokens_per_batch, options.near)
     # Check the outputs first, so that an error does not cost the inspection.
     if options.html is not None:
-        check_writable(options.html)
+        check_file_writable(options.html)
     if options.fix is not None:
         output_paths(options.files, options.fix)
     inspection = inspect_files(options.files, settings, progress=_progress)

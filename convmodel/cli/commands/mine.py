@@ -21,10 +21,12 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
+    from convmodel.data.atomic import check_file_writable
     from convmodel.models.selection.dual_encoder import DualEncoderSelector
     from convmodel.models.selection.hard_negatives import mine
     from convmodel.models.selection.selector import Selector
 
+    check_file_writable(options.output)  # before the model is loaded
     selector = Selector.from_pretrained(options.model, device=options.device)
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")

@@ -2,8 +2,9 @@
 
 import inspect
 import re
+import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command, add_repeatable, number_parser
 from convmodel.cli.commands.chat import resolve_preset
 from convmodel.errors import require_extra
-from convmodel.serving.settings import LOOPBACK, Settings
+from convmodel.serving.settings import LOOPBACK, Settings, parse_host, parse_origin
 
 if TYPE_CHECKING:
     from convmodel.responders.loading import LoadedModels
@@ -29,6 +30,11 @@ PARSERS = {
     float: number_parser(float, lambda number: 0 <= number < 1e12, "a number from 0"),
 }
 """Parsers of settings by their types."""
+
+NO_REPLIES = (
+    "nothing replies: this server only embeds and ranks texts (/v1/embeddings, /v1/rerank); for replies give --index, "
+    "--candidates or --model"
+)
 
 parse_days = number_parser(
     lambda text: timedelta(days=float(text)),
@@ -98,12 +104,17 @@ def _run(options: Namespace) -> int:
     with require_extra("serve", EXTRA, needing="a server needs"):
         from convmodel.serving import server
         from convmodel.serving.store import Store
+        from convmodel.serving.store.instance_lock import instance_lock
     settings = settings_of(options)
-    with nullcontext() if options.store == "none" else Store(options.store) as store:
+    with ExitStack() as stack:
+        store = None
+        if options.store != "none":
+            store = stack.enter_context(Store(options.store))
+            stack.enter_context(instance_lock(options.store, "server"))
         exposed = not server.is_loopback(options.host)
         server.check_exposed(options.host, keys=bool(store and store.digests()))
-        with server.bind(options.host, options.port) as bound:
-            return _serve(options, settings, bound, store, required=exposed)
+        bound = stack.enter_context(server.bind(options.host, options.port))
+        return _serve(options, settings, bound, store, required=exposed)
 
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
@@ -125,6 +136,8 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
             keep_for=options.keep_days,
         )
         cli_options.print_choices(options)
+        if service.talker is None:
+            print(NO_REPLIES, file=sys.stderr, flush=True)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
@@ -140,13 +153,16 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     from convmodel.serving.service import Service
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
-    assert generator is not None
-    preset = resolve_preset(options, generator.presets)
+    preset = None
+    if generator is not None:
+        preset = resolve_preset(options, generator.presets)
+        generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
     names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
-    generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
     return Service(
         opened.responder,
         writer=opened.documents,
+        selector=opened.selector,
+        reranker=opened.reranker,
         title=" + ".join(names),
         persona=tuple(options.persona),
         preset=preset,
@@ -159,8 +175,8 @@ def settings_of(options: Namespace) -> Settings:
     """Return the server settings of a command line."""
     return Settings(
         **{name: getattr(options, name) for name in (*_limits(), "max_running", "max_waiting")},
-        hosts=(*LOOPBACK, options.host.lower(), *map(str.lower, options.allowed_host)),
-        origins=tuple(options.cors),
+        hosts=(*LOOPBACK, options.host.lower(), *map(parse_host, options.allowed_host)),
+        origins=tuple(map(parse_origin, options.cors)),
     )
 
 

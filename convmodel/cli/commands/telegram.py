@@ -57,6 +57,7 @@ def _run(options: Namespace) -> int:
     with require_extra("telegram", EXTRA, needing="the bot needs"):
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
+        from convmodel.serving.store.instance_lock import instance_lock
         from convmodel.serving.telegram import bot, embedded_server
         from convmodel.serving.telegram.log_redaction import hide
     token = bot.check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
@@ -65,9 +66,10 @@ def _run(options: Namespace) -> int:
     hide(token)
     with ExitStack() as stack:
         store = stack.enter_context(Store(options.store))
-        stack.enter_context(bot.single_instance_lock(options.store))
+        stack.enter_context(instance_lock(options.store, "bot"))
         key = os.environ.get("CONVMODEL_API_KEY")
         if options.url is None:
+            stack.enter_context(instance_lock(options.store, "server"))
             key, keys = embedded_server.own_key()
             service = _load_service(options, store, keys, stack)
             server: AbstractAsyncContextManager[str] = embedded_server.serving_here(service)
@@ -97,7 +99,7 @@ def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitS
         options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
     )
     if service.replies is None:
-        raise ValueError("that model generates documents; the bot needs one that replies")
+        raise ValueError("nothing replies; the bot needs --model, or --selector and --index or --candidates")
     cli_options.print_choices(options)
     return service
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.conversation import OnError
 from convmodel.data.selection_example import SelectionExample, iter_examples
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
@@ -41,9 +41,11 @@ def mine(
 
     Raises:
         ValueError: for less than one negative, a negative skip, or a file whose responses are all equal.
+        OSError: when the output cannot be written.
     """
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
+    check_file_writable(output)
     texts = list(dict.fromkeys(example.response for example in iter_examples(source, on_error=on_error)))
     if len(texts) < 2:
         raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")

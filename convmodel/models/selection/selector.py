@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from convmodel.data.json_file import read_json_object
 from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
-from convmodel.models.folder import checked_source, local_folder, replaced_folder, weights_digest
-from convmodel.models.loading import DAMAGE, check_finite, check_shapes, check_weight_file, missing_weights, summary
+from convmodel.models.folder import DAMAGE, checked_source, local_folder, replaced_folder, summary, weights_digest
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas
+from convmodel.models.weight_checks import check_finite, check_shapes, check_weight_file, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -181,7 +181,7 @@ class Selector(ABC):
             raise ValueError(f"{file}: holds {extra[0]}, which the {self.kind} of {SELECTOR} does not have; {TOGETHER}")
         shapes = ((name, weights[name].shape, own[name].shape) for name in own)
         check_shapes(str(file), (row for row in shapes if row[1] != row[2]), by=SELECTOR)
-        check_finite(file, weights)
+        check_finite(file, weights.items())
         self.network.load_state_dict(weights)
 
     def weights(self) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from convmodel.data.conversation import OnError
 from convmodel.data.document import Document, DocumentReader, format_meta
 from convmodel.data.reader import format_count
 from convmodel.generation import penalties
-from convmodel.generation.options import check_names, effective_options
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import end_of_words, words
 from convmodel.models.document_inputs import DocumentModelOutput

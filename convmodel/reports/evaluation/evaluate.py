@@ -38,6 +38,9 @@ TASKS: dict[str, EvaluationTask] = {
 }
 """Tasks by their name in reports. The last one is the default for a model that has none of the marker files."""
 
+DEFAULT_OUTPUT = Path("evaluation")
+"""Folder of reports that are saved without the name of a folder."""
+
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
 """Libraries whose version may change a number."""
 
@@ -206,7 +209,7 @@ def default_output(report: EvaluationReport) -> Path:
     """Return the default folder of a report. It depends on model, data and options, so that older reports remain."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
     name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
-    return Path("evaluation") / name[:-8]
+    return DEFAULT_OUTPUT / name[:-8]
 
 
 def _stem(name: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from convmodel.data.conversation import ConversationReader, OnError
-from convmodel.generation.options import check_names, effective_options
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit

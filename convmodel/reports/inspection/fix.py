@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convmodel.data.atomic import check_file_writable, check_folder_writable
 from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
 from convmodel.reports.inspection.chunks import Chunk, read_chunks
 from convmodel.reports.inspection.findings import plural
@@ -86,27 +87,17 @@ class SeenHashes:
             self._parts.append(new)
 
 
-def check_writable(path: str) -> None:
-    """Raise FileNotFoundError or IsADirectoryError when no file can be written to this path."""
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{path}: there is no folder {folder}; make it first")
-
-
 def output_paths(sources: list[str], out: str) -> list[str]:
     """Return the paths of the mended files: `out` for one file, paths in the folder `out` for several.
 
     Raises:
         ValueError: when two files would be written to the same name.
-        FileNotFoundError, IsADirectoryError, FileExistsError: when the paths cannot be written to.
+        OSError: when the paths cannot be written to.
     """
     if len(sources) == 1:
-        check_writable(out)
+        check_file_writable(out)
         return [out]
-    if os.path.isfile(out):
-        raise FileExistsError(f"{out}: is a file; several mended files need a folder")
+    check_folder_writable(out)
     stems = [os.path.basename(source.split("?")[0].rstrip("/")).removesuffix(".gz") for source in sources]
     paths = [os.path.join(out, os.path.splitext(stem)[0] + ".jsonl") for stem in stems]
     repeated = [path for path in paths if paths.count(path) > 1]

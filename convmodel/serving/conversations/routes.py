@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
@@ -13,9 +14,10 @@ from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.conversations.turn_plan import TurnRequest
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import json_response
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner
-from convmodel.serving.sse import encode_event, json_response, respond
+from convmodel.serving.sse import encode_event, respond
 from convmodel.serving.store.conversations import CURSOR
 from convmodel.serving.store.retention import keep_purging
 
@@ -33,7 +35,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         purging.cancel()
         await asyncio.gather(purging, return_exceptions=True)
-        await turns.conversations.running.end()
+        await turns.end()
 
 
 router = APIRouter(prefix="/conversations", tags=["Conversations"], lifespan=_lifespan)
@@ -233,8 +235,9 @@ async def choose(
 async def _answer(turns: TurnService, request: Request, turn_request: TurnRequest) -> Response:
     pending = await turns.begin(turn_request)
     first = b"" if pending.said is None else encode_event("said", pending.said)
-    pieces = pending.pieces() if turn_request.body.stream else None
-    return await respond(request, "reply", pending.result, pending.cancel, pieces=pieces, first=first)
+    answer = partial(asyncio.shield, pending.answer)  # stored, even if the client leaves
+    pieces = pending.pieces if turn_request.body.stream else None
+    return await respond(request, "reply", answer, pending.cancel, pieces=pieces, first=first)
 
 
 def _file(name: str) -> dict[str, str]:

@@ -6,8 +6,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from convmodel.serving.conversations.errors import invalid_state, not_found, translate_store_errors, version_conflict
-from convmodel.serving.conversations.pending_reply import RunningReplies
-from convmodel.serving.conversations.persistence import create_once
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.errors import APIError
@@ -18,6 +16,7 @@ from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
 from convmodel.serving.store.idempotency import IdempotencyRecord
 from convmodel.serving.store.records import ConversationRecord, ConversationSettings, ConversationSummary, Turn, now
+from convmodel.serving.thread_bridge import AsyncJob
 
 
 class Conversations:
@@ -31,7 +30,8 @@ class Conversations:
         self.store = store
         self.service = service
         self.sessions = Sessions()
-        self.running = RunningReplies(log_texts=service.settings.log_texts)
+        self.running: dict[str, AsyncJob[Any]] = {}
+        """The reply in progress by conversation id."""
 
     async def create(self, owner: str, new: NewConversation, key: str | None = None) -> ConversationRecord:
         """Create a conversation, or return the one that the same request with the same key created before.
@@ -51,7 +51,7 @@ class Conversations:
         turns = [Turn(n, "user" if n % 2 else "model", text, created) for n, text in enumerate(texts, 1)]
         try:
             with translate_store_errors():
-                return await self.store.awrite(create_once, owner, key, digest, about, turns)
+                return await self.store.awrite(idempotency.create_once, owner, key, digest, about, turns)
         except KeyAlreadyUsed:  # by a concurrent repetition of this request
             if (existing := await self._created_before(owner, key, digest)) is None:
                 raise not_found() from None
@@ -128,7 +128,7 @@ class Conversations:
         """
         with translate_store_errors():
             await self.store.awrite(conversations.remove, owner, id)
-            self._forget(id)
+            self.forget(id)
             await self.store.clean()
 
     async def delete_all(self, owner: str) -> None:
@@ -136,7 +136,7 @@ class Conversations:
         with translate_store_errors():
             ids = await self.store.awrite(conversations.remove_all, owner)
             for id in ids:
-                self._forget(id)
+                self.forget(id)
             if ids:
                 await self.store.clean()
 
@@ -154,7 +154,7 @@ class Conversations:
         keep = len(conversation.turns) - (1 if conversation.waiting else 2)
         update = ConversationUpdate(turns_version=conversation.turns_version, keep=keep)
         changed = await self._write(conversation, update)
-        self._forget(id)
+        self.forget(id)
         self.store.unclean = True
         return conversation.turns[keep:], changed
 
@@ -193,10 +193,12 @@ class Conversations:
             raise invalid_state("no reply is in progress in this conversation", "nothing_running")
         self.running[id].cancel()
 
-    def _forget(self, id: str) -> None:
-        """Drop the session of a conversation, and stop its reply in progress."""
+    def forget(self, id: str) -> None:
+        """Drop the session of a conversation, and stop its reply in progress: its context has changed."""
         self.sessions.drop(id)
-        self.running.drop(id)
+        job = self.running.pop(id, None)  # at once, so that the next turn need not wait for the end
+        if job is not None:
+            job.cancel()
 
     async def _write(self, conversation: ConversationRecord, update: ConversationUpdate) -> ConversationRecord:
         """Apply changes to a conversation, and return it as it is afterwards.

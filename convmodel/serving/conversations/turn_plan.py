@@ -1,10 +1,10 @@
 """Decide how to answer a request for a reply in a conversation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from convmodel.serving.conversations.errors import invalid_state
-from convmodel.serving.conversations.pending_reply import Json
+from convmodel.serving.conversations.errors import invalid_state, version_conflict
 from convmodel.serving.conversations.schemas import NewReply, NewTurn
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import ReplyRequest
@@ -12,7 +12,10 @@ from convmodel.serving.request_options import check_chars, resolve_options
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 from convmodel.serving.store import idempotency
+from convmodel.serving.store.idempotency import IdempotencyRecord
 from convmodel.serving.store.records import ConversationRecord, Turn, now
+
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,8 @@ class TurnPlan:
         stored: whether the store has this turn, with this text.
         replaces: whether the reply replaces an earlier reply.
         version: required version of the conversation; None accepts any, so that settings may change meanwhile.
-        turns_version: required version of its turns; any other is a conflict.
-        said: the user turn that this request stored, as JSON, and the version after that; None if it stored no turn
-            (yet). The request's idempotency key is stored with it.
+        record: what is stored under the request's idempotency key, if it has one: the user turn that the request
+            stored, if it stored one, and the required version of the turns; any other is a conflict.
     """
 
     request: TurnRequest
@@ -60,20 +62,32 @@ class TurnPlan:
     replaces: bool
     reply_request: ReplyRequest
     version: int | None
-    turns_version: int
-    said: Json | None = None
+    record: IdempotencyRecord
 
 
 def make_plan(
-    service: Service, conversation: ConversationRecord, request: TurnRequest, *, said: Json | None = None
+    service: Service,
+    conversation: ConversationRecord,
+    request: TurnRequest,
+    *,
+    earlier: IdempotencyRecord | None,
+    running: bool,
 ) -> TurnPlan:
-    """Plan the reply that a request asks for; `said` is what an earlier identical request stored.
+    """Plan the reply that a request asks for.
+
+    Args:
+        earlier: the record of an earlier identical request, which stored the user's turn.
+        running: whether a reply is in progress in the conversation.
 
     Raises:
         APIError: 400 for values over a limit, 409 if the conversation's state does not allow the action.
     """
     body = request.body
-    stored = request.action != "turns" or said is not None
+    if earlier is None:
+        _check_state(conversation, request, running=running)
+    elif conversation.turns_version != earlier.turns_version:
+        raise version_conflict()
+    stored = request.action != "turns" or earlier is not None
     if stored:
         user_turn = _turn_to_answer(conversation, retry=request.action == "retry")
     else:
@@ -96,9 +110,15 @@ def make_plan(
         replaces,
         reply_request,
         version=None if stored else body.version,
-        turns_version=conversation.turns_version,
-        said=said,
+        record=earlier or IdempotencyRecord(request.digest, request.id, conversation.turns_version),
     )
+
+
+def _check_state(conversation: ConversationRecord, request: TurnRequest, *, running: bool) -> None:
+    if request.body.version not in (None, conversation.version):
+        raise version_conflict()
+    if running and not (request.action == "turns" and conversation.waiting):
+        raise invalid_state("a reply is in progress in this conversation; wait for it, or stop it", "running")
 
 
 def _new_turn(service: Service, conversation: ConversationRecord, body: NewTurn) -> Turn:

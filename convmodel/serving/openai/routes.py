@@ -11,7 +11,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.openai.schemas import ChatRequest, Choice, ChoiceMessage, Completion, ModelBody, ModelsBody
+from convmodel.serving.json_body import json_response
+from convmodel.serving.openai.schemas import (
+    ChatRequest,
+    Choice,
+    ChoiceMessage,
+    Completion,
+    DecodingFields,
+    ModelBody,
+    ModelsBody,
+)
 from convmodel.serving.openai.translate import (
     build_extras,
     build_usage,
@@ -19,11 +28,11 @@ from convmodel.serving.openai.translate import (
     convert_finish_reason,
     convert_request,
 )
-from convmodel.serving.reply_jobs import CheckedReply, stream_text
+from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -44,14 +53,19 @@ async def complete(body: ChatRequest, request: Request, service: TheService, own
     """Reply as OpenAI's chat completions do. Unsupported fields are rejected with `unsupported_parameter`."""
     if service.replies is None:
         raise no_replies()
-    if body.stream_options is not None and not body.stream:
-        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
+    check_stream_options(body)
     requests = convert_request(service, body, draw=secrets.randbelow)
     jobs = await service.replies.start(requests, owner=owner, user=body.user, pieces=bool(body.stream))
     completion = ChatCompletion(service, body, jobs)
     if body.stream:
         return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
     return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
+
+
+def check_stream_options(body: DecodingFields) -> None:
+    """Raise APIError 400 for options of a stream without a stream."""
+    if body.stream_options is not None and not body.stream:
+        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
 
 
 @router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
@@ -105,7 +119,7 @@ class ChatCompletion:
             for index in range(len(self._jobs)):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
             replies: dict[int, CheckedReply] = {}
-            async with contextlib.aclosing(_merge(self._jobs)) as items:
+            async with contextlib.aclosing(merge(self._jobs)) as items:
                 async for index, item in items:
                     if isinstance(item, str):
                         yield self._chunk(index, {"content": item})
@@ -134,11 +148,11 @@ class ChatCompletion:
         return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
 
 
-async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
-    """Yield the pieces of all jobs as they arrive, with the job's index, and the reply at the end of each job."""
-    queue: asyncio.Queue[tuple[int, str | CheckedReply | Exception]] = asyncio.Queue()
+async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:
+    """Yield the pieces of all jobs as they arrive, with the job's index, and the result at the end of each job."""
+    queue: asyncio.Queue[tuple[int, str | CheckedTextT | Exception]] = asyncio.Queue()
 
-    async def read(index: int, job: AsyncJob[CheckedReply]) -> None:
+    async def read(index: int, job: AsyncJob[CheckedTextT]) -> None:
         try:
             async for piece in stream_text(job):
                 queue.put_nowait((index, piece))

@@ -13,7 +13,7 @@ from convmodel.serving.openai.schemas import (
     TokensDetails,
     Usage,
 )
-from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
+from convmodel.serving.reply_jobs import SEEDS, CheckedReply, CheckedText, ReplyRequest
 from convmodel.serving.request_options import check_chars, check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
@@ -119,8 +119,8 @@ def stop_strings(body: DecodingFields) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
-def convert_finish_reason(reply: CheckedReply) -> FinishReason:
-    """Return OpenAI's finish reason of a reply.
+def convert_finish_reason(reply: CheckedText) -> FinishReason:
+    """Return OpenAI's finish reason of a reply or a document.
 
     Raises:
         APIError: 503 for a reply that the server cancelled, for which OpenAI's API has no finish reason.

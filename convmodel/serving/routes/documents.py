@@ -92,7 +92,7 @@ async def write(body: DocumentRequestBody, request: Request, service: TheService
     """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""
     if service.documents is None:
         raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
-    job = await service.documents.start(_build_request(service, body), owner=owner, pieces=body.stream)
+    [job] = await service.documents.start([_build_request(service, body)], owner=owner, pieces=body.stream)
 
     async def result() -> DocumentsBody:
         return _body(body, await job.result())

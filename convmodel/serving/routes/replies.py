@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
 from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import (
@@ -22,7 +23,7 @@ from convmodel.serving.schemas import (
     stream_responses,
 )
 from convmodel.serving.service import Owner, TheService
-from convmodel.serving.sse import cancel_on_disconnect, json_response, respond
+from convmodel.serving.sse import cancel_on_disconnect, respond
 
 router = APIRouter(tags=["Replies"])
 
@@ -81,8 +82,9 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
 
 
 def no_replies() -> APIError:
-    """Return the error for a server that only writes documents."""
-    return APIError(404, "this server writes documents and does not reply; see /documents", code="no_replies")
+    """Return the error for a server without a model that replies."""
+    message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
+    return APIError(404, message, code="no_replies")
 
 
 class SearchRequest(RequestModel):

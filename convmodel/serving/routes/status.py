@@ -13,11 +13,11 @@ from starlette.responses import Response
 import convmodel
 from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import shutting_down
+from convmodel.serving.json_body import json_response
 from convmodel.serving.logs import log_defect
 from convmodel.serving.request_options import resolve_options
 from convmodel.serving.schemas import Options, ResponseModel, error_responses
 from convmodel.serving.service import Service, TheService
-from convmodel.serving.sse import json_response
 
 router = APIRouter(tags=["Server"])
 
@@ -30,6 +30,7 @@ class LimitsBody(ResponseModel):
     body_bytes: int
     turns: int
     turn_chars: int
+    texts: int
     persona_chars: int
     n: int
     new_tokens: int
@@ -46,6 +47,8 @@ class AboutBody(ResponseModel):
     chooses: bool = Field(description="whether replies are selected from candidates")
     documents: bool = Field(description="whether /documents is available")
     candidates: bool = Field(description="whether /candidates is available")
+    embeddings: bool = Field(description="whether /v1/embeddings is available")
+    rerank: bool = Field(description="whether /v1/rerank is available")
     conversations: bool = Field(description="whether /conversations is available")
     preset: str | None = Field(description="used for requests without a preset")
     presets: dict[str, dict[str, Any]]
@@ -69,6 +72,8 @@ async def about(service: TheService) -> Response:
         chooses=service.searches,
         documents=service.documents is not None,
         candidates=service.searches,
+        embeddings=service.embeddings is not None and service.embeddings.selector.dimensions is not None,
+        rerank=service.rankings is not None,
         conversations=service.store is not None,
         preset=service.preset,
         presets={name: dict(options) for name, options in service.presets.items()},

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from convmodel.data.atomic import check_file_writable
 from convmodel.serving.store.errors import StoreError
 from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
 
@@ -37,7 +38,7 @@ def open_engine(address: str) -> Engine:
         StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of another
             version, or a database that does not answer.
     """
-    url = _url(address)
+    url = parse_address(address)
     shown = url.render_as_string(hide_password=True)
     engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url, shown)
     try:
@@ -58,7 +59,12 @@ def reason(error: BaseException) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def _url(address: str) -> URL:
+def parse_address(address: str) -> URL:
+    """Return the parsed address of a store; a path without a scheme is that of a SQLite file.
+
+    Raises:
+        StoreError: for an invalid address, or another database.
+    """
     if "://" not in address and address.strip():
         address = f"sqlite:///{address}"
     try:
@@ -95,11 +101,10 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _check_file(path: Path) -> None:
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise StoreError(f"{path}: there is no folder {folder}; create it, or give another file")
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give the name of a file in it")
+    try:
+        check_file_writable(path)  # SQLite writes companion files beside it
+    except (ValueError, OSError) as error:
+        raise StoreError(str(error)) from None
     try:
         # Created here with mode 0600, before SQLite would; SQLite's companion files inherit the mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +16,6 @@ from aiogram.types import BotCommand as MenuEntry
 from aiogram.types import User
 from aiogram.utils.token import TokenValidationError, validate_token
 
-from convmodel.data.atomic import file_lock
 from convmodel.serving.store import Store
 from convmodel.serving.telegram.api_client import Refused, ServerClient, ServerUnavailable
 from convmodel.serving.telegram.commands import COMMANDS
@@ -84,7 +81,7 @@ def check_address(url: str, *, what: str) -> str:
 async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
     """Answer messages until `ending` is set, then finish the tasks in progress.
 
-    The caller checks the token by `check_token`, and holds the `single_instance_lock` of the store.
+    The caller checks the token by `check_token`, and holds the `instance_lock` of the store.
 
     Raises:
         TokenRefused: if the Bot API rejects the token.
@@ -178,21 +175,3 @@ async def _about(server: ServerClient, url: str) -> dict[str, Any]:
             if not about.get("conversations"):
                 raise ValueError(f"{url} does not store conversations; the bot needs a server that does")
             return about
-
-
-@contextlib.contextmanager
-def single_instance_lock(store: str) -> Iterator[None]:
-    """Prevent a second bot on the same SQLite store, which would send the waiting messages twice.
-
-    The lock ends with the process. With PostgreSQL, the operator must ensure that only one bot runs.
-    """
-    if store.startswith("postgresql"):
-        yield
-        return
-    path = Path(store.removeprefix("sqlite:///") + ".bot")
-    try:
-        path.touch()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be opened: {error.strerror}") from None
-    with file_lock(path, busy=f"{store}: another bot uses it; stop that bot, or give another --store"):
-        yield

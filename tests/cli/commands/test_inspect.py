@@ -46,8 +46,8 @@ def test_strict_fails_for_problems_but_not_for_remarks(
         (["empty"], "error: empty: there are no conversations in it"),
         (["good", "--model", "./nowhere"], "error: ./nowhere: no such folder"),
         (["good", "--html", "sub"], "error: sub: is a folder; give the name of a file"),
-        (["good", "--fix", "no/out"], "error: no/out: there is no folder no; make it first"),
-        (["good", "sub/good", "--fix", "empty"], "error: empty: is a file; several mended files need a folder"),
+        (["good", "--fix", "no/out"], "error: no/out: there is no folder "),
+        (["good", "sub/good", "--fix", "empty"], "error: empty: is a file, and a folder is to be written"),
         (["good", "sub/good", "--fix", "out"], "error: out/good.jsonl: two files would be written there"),
     ],
 )

@@ -118,7 +118,7 @@ def test_values_over_a_limit_are_rejected_with_the_name_of_the_field(responder: 
     with served(responder, address, settings=settings) as talk:
         for param, body in [
             ("turns", {"turns": ["x"] * 5}),
-            ("turns.1", {"turns": ["x", "y" * 11]}),
+            ("turns[1]", {"turns": ["x", "y" * 11]}),
             ("persona", {"persona": ["12345", "678901"]}),
             ("options.num_return_sequences", {"options": {"num_return_sequences": 9}}),
             ("title", {"title": "x" * 501}),

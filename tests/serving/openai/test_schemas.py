@@ -36,7 +36,7 @@ def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, f
     [
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [{"role": "system", "content": "a"}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role", "invalid_value"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "user", "content": " "}]}, None, "invalid_value"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
         ({"top_p": 0}, "top_p", "invalid_value"),

@@ -51,7 +51,7 @@ def test_only_its_owner_can_read_a_new_file_and_a_commit_waits_for_the_disk(tmp_
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("missing/s.db", r"missing/s.db: there is no folder .*missing; create it"),
+        ("missing/s.db", r"missing/s.db: there is no folder .*missing; make it first"),
         (".", "is a folder; give the name of a file"),
         ("sqlite://", "a store must be a file; use sqlite:///convmodel.db"),
         ("sqlite:///:memory:", "a store must be a file"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.serving.telegram.bot import check_address, single_instance_lock
+from convmodel.serving.telegram.bot import check_address
 from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.sending import TokenRefused
 from tests.serving.telegram.fake_api import TOKEN, Fault
@@ -68,17 +68,6 @@ def test_the_log_contains_neither_texts_nor_the_token(tmp_path: Path, caplog: py
         assert "plums" not in caplog.text and TOKEN.split(":")[1] not in caplog.text
 
     run(work())
-
-
-def test_a_second_bot_on_the_same_store_is_rejected(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'bot.db'}"
-    with single_instance_lock(address):
-        with pytest.raises(ValueError, match="another bot uses it"), single_instance_lock(address):
-            pass
-        with single_instance_lock("postgresql://x/y"), single_instance_lock(f"sqlite:///{tmp_path / 'other.db'}"):
-            pass
-    with single_instance_lock(address):
-        pass
 
 
 def test_addresses_lose_a_trailing_slash_and_must_be_plain_http() -> None:
