@@ -47,6 +47,7 @@ TEST = [
     "anthropic>=2",
     "cohere>=7",
     "schemathesis>=4,<5",
+    "hypothesis>=6.100",
     "playwright>=1.50",
     "axe-playwright-python>=0.1.4",
 ]
@@ -82,6 +83,8 @@ setup(
         "safetensors>=0.5",
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
+        "zstandard>=0.23,<1",
+        "charset-normalizer>=3.3,<4",
     ],
     extras_require={
         "train": TRAIN,

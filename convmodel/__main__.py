@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     with report_errors():
         [command] = [command for command in COMMANDS if command.name == options.command]
-        return command.run(options)
+        return command.execute(options)
 
 
 if __name__ == "__main__":

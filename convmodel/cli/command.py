@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from convmodel.data.options import option_style
+
 NumberT = TypeVar("NumberT")
 
 
@@ -23,6 +25,11 @@ class Command:
     description: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+    def execute(self, options: Namespace) -> int:
+        """Run the command; messages name options as the command line writes them."""
+        with option_style("command"):
+            return self.run(options)
 
 
 def number_parser(

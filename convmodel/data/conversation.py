@@ -3,19 +3,21 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from convmodel.data.formats.base import ConversationFileError, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.formats.jsonl import dump
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, open_atomic
-from convmodel.data.reader import OnError, Reader, Report, format_count
+from convmodel.data.lines import open_atomic
+from convmodel.data.options import OnError, OptionValues, ReadOptions
+from convmodel.data.reader import Reader, Report, Source, format_count
 
 __all__ = [
     "Conversation",
     "ConversationFileError",
     "ConversationReader",
     "OnError",
+    "ReadOptions",
     "ReadReport",
     "check_text",
     "check_turns",
@@ -134,20 +136,20 @@ class ReadReport(Report):
 
 
 class ConversationReader(Reader[Record, Conversation, ReadReport]):
-    """Read the conversations of a file or a Hub data set, any number of times, in bounded memory.
+    """Read the conversations of files or Hub data sets, any number of times, in bounded memory.
 
     Args:
-        source: a path, plain or gzipped, or `hub://org/name?column=dialog&split=train`.
-        format: one of jsonl, parlai, fbdialog, ubuntu, csv, tsv, hub; None detects it from the content.
-        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
-        max_line_bytes: the length limit of a line; a longer line is unreadable.
+        source: a path, a folder or a glob, whose files may be packed, or `hub://org/name?column=dialog&split=train`; or
+            a list of them.
+        options: the options; see `ReadOptions`.
         min_turns: the smallest number of turns of a conversation; 1 for files of contexts without a response.
+        values: options by name (`format="csv"`), which have precedence.
 
     Raises:
-        ValueError: for an unknown `format` or `on_error`, or an invalid address.
-        ConversationFileError: when the format cannot be detected; while reading, for an unreadable line ("stop"); at
+        ValueError: for an option that is not allowed, or an invalid address.
+        ConversationFileError: when the format cannot be recognised; while reading, for an unreadable line ("stop"); at
             the end, for a source without a usable conversation.
-        FileNotFoundError, IsADirectoryError: when `source` is missing, or is a folder.
+        FileNotFoundError, IsADirectoryError: when `source` is missing, or is a folder without files of conversations.
     """
 
     noun = "conversation"
@@ -155,17 +157,16 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
 
     def __init__(
         self,
-        source: str | os.PathLike[str],
+        source: Source,
+        options: ReadOptions | None = None,
         *,
-        format: str | None = None,
-        on_error: OnError = "stop",
-        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
         min_turns: int = 2,
+        **values: Unpack[OptionValues],
     ) -> None:
         if min_turns < 1:
             raise ValueError(f"min_turns={min_turns}: give 1 for contexts, 2 for conversations, or more")
         self.min_turns = min_turns
-        super().__init__(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes)
+        super().__init__(source, options, **values)
 
     def _new_report(self) -> ReadReport:
         return ReadReport(self.source, self.format)
@@ -179,17 +180,10 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
 
 
 def read_conversations(
-    source: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    on_error: OnError = "stop",
-    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
-    min_turns: int = 2,
+    source: Source, options: ReadOptions | None = None, *, min_turns: int = 2, **values: Unpack[OptionValues]
 ) -> Iterator[Conversation]:
-    """Yield the conversations of a file or a Hub data set once; see `ConversationReader` for arguments and errors."""
-    return iter(
-        ConversationReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes, min_turns=min_turns)
-    )
+    """Yield the conversations of a source once; see `ConversationReader` for arguments and errors."""
+    return iter(ConversationReader(source, options, min_turns=min_turns, **values))
 
 
 def write_conversations(conversations: Iterable[Conversation], path: str | os.PathLike[str]) -> int:
@@ -226,12 +220,12 @@ def _make_conversation(record: Record, min_turns: int) -> Conversation | Problem
     try:
         conversation = Conversation(record.turns, record.persona, record.meta)
     except (TypeError, ValueError) as error:
-        return Problem(record.line, str(error))
+        return Problem(record.line, str(error), record.file)
     turns = len(conversation.turns)
     if turns >= min_turns:
         return conversation
     if min_turns == 2:
-        return Problem(record.line, "there is only one turn; a conversation needs two, give it a response")
-    return Problem(
-        record.line, f"there {'is only one turn' if turns == 1 else f'are only {turns} turns'}; {min_turns} are needed"
-    )
+        fault = "there is only one turn; a conversation needs two, give it a response"
+    else:
+        fault = f"there {'is only one turn' if turns == 1 else f'are only {turns} turns'}; {min_turns} are needed"
+    return Problem(record.line, fault, record.file)

@@ -1,18 +1,18 @@
 """The Document class, and reading and writing files of documents."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Unpack
 
 from convmodel.data.conversation import check_text
 from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
-from convmodel.data.formats.documents import DOCUMENTS, DocumentRecord, dump
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, open_atomic
-from convmodel.data.reader import OnError, Reader, Report, file_digest, format_count
+from convmodel.data.formats.documents import DOCUMENTS, FILE, DocumentRecord, dump
+from convmodel.data.json_text import encode_json
+from convmodel.data.lines import open_atomic
+from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
+from convmodel.data.reader import Reader, Report, Source, format_count, text_digest
 
 __all__ = [
     "DataFileError",
@@ -32,8 +32,6 @@ MetaValue = str | int | float | bool
 
 Meta = str | tuple[MetaValue, ...] | Mapping[str, MetaValue | tuple[MetaValue, ...]]
 """Metadata of a document: a text, a list, or a mapping of fields to values or lists."""
-
-_TEXT_SUFFIXES = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +157,11 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """Read the documents of a file, a folder or a Hub data set, any number of times, in bounded memory.
 
     Args:
-        source: a path, plain or gzipped; a folder, whose .txt and .txt.gz files are read in the order of their names,
-            including subfolders; or `hub://org/name?column=text&meta=topic&split=train`.
-        format: one of jsonl, python, text (blank lines between documents), file (one document per file), hub; None
-            detects it from the content, and takes a folder as "file".
-        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
-        max_line_bytes: the length limit of a line; a longer line is unreadable.
+        source: a path, a glob, or `hub://org/name?column=text&meta=topic&split=train`; a folder, whose .txt files are
+            read in the order of their names, including subfolders; or a list of them. Files may be packed.
+        options: the options; see `ReadOptions`. `format` is one of jsonl, python, text (blank lines between documents),
+            file (one document per file), hub; a folder is read as "file" by default.
+        values: options by name, which have precedence.
 
     Raises:
         ValueError: for an unknown `format` or `on_error`, or an invalid address.
@@ -174,14 +171,24 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """
 
     noun = "document"
+    unused_options = ("columns", *CHAT_OPTIONS)
     formats = DOCUMENTS
+
+    def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
+        options = (options or ReadOptions()).combine(values)
+        if options.format is None and isinstance(source, str | os.PathLike) and os.path.isdir(source):
+            options = replace(options, format=FILE.name)
+        super().__init__(source, options)
 
     def fingerprint(self) -> str:
         """Return a digest of the source: of the bytes, the names of a folder's files, and the format."""
-        if self._is_hub:
+        inputs = self._inputs
+        if not all(each.file for each in inputs):
             return super().fingerprint()
-        files = [(os.path.relpath(path, self.source), file_digest(path)) for path in self._files()]
-        return hashlib.blake2b(repr([self.format, files]).encode(), digest_size=16).hexdigest()
+        top = self._sources[0] if os.path.isdir(self._sources[0]) else None
+        files = [(os.path.relpath(each.name, top or each.name), self._digest(each)) for each in inputs]
+        key = {name: value for name, value in self.options.content_key().items() if name != "format"}
+        return text_digest(repr([self.format, files, *([key] if key else [])]))
 
     def _new_report(self) -> DocumentReport:
         return DocumentReport(self.source, self.format)
@@ -189,40 +196,26 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     def _convert(self, record: DocumentRecord, report: DocumentReport) -> Iterable[tuple[int, Document] | Problem]:
         try:
             document = Document(record.body, record.meta)
+            _check_finite(document.meta)
         except (TypeError, ValueError) as error:
-            return (Problem(record.line, str(error), record.file),)
+            return (Problem(record.line, str(error)),)
         report.add(record, document)
         return ((record.line, document),)
 
-    def _records(self) -> Iterator[DocumentRecord | Problem]:
-        if not os.path.isdir(self.source):
-            return super()._records()
-        return (record._replace(file=path) for path in self._files() for record in self._file_records(path))
 
-    def _files(self) -> list[str]:
-        """Return the files of the source, sorted by path."""
-        if not os.path.isdir(self.source):
-            return [self.source]
-        files = sorted(str(path) for path in Path(self.source).rglob("*") if _is_text(path))
-        if not files:
-            inside = ", ".join(sorted(os.listdir(self.source))[:5]) or "it is empty"
-            raise DataFileError(f"{self.source}: there are no .txt files in the folder ({inside}); give one file")
-        return files
-
-
-def _is_text(path: Path) -> bool:
-    return path.name.lower().endswith(_TEXT_SUFFIXES) and path.is_file()
+def _check_finite(meta: Meta | None) -> None:
+    try:
+        encode_json(meta)
+    except ValueError:
+        fault = "meta holds NaN or infinity, which cannot be written as JSON"
+        raise ValueError(f"{fault}; write null, or leave it out") from None
 
 
 def read_documents(
-    source: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    on_error: OnError = "stop",
-    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+    source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]
 ) -> Iterator[Document]:
     """Yield the documents of a source once; see `DocumentReader` for arguments and errors."""
-    return iter(DocumentReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+    return iter(DocumentReader(source, options, **values))
 
 
 def write_documents(documents: Iterable[Document], path: str | os.PathLike[str]) -> int:

@@ -1,16 +1,19 @@
 """Reading prompts for documents: the beginning of a text, with its metadata."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from convmodel.data.conversation import check_characters
+from convmodel.data.data_file import DataFile, Head
 from convmodel.data.document import Meta, check_meta
-from convmodel.data.formats.base import FileFormat, Problem, TextLine, describe_type, quote_names
-from convmodel.data.formats.documents import BODY_KEYS, HUB, extract_meta, sniff_jsonl
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, describe_type, quote_names
+from convmodel.data.formats.documents import BODY_KEYS, HUB, extract_meta, score_jsonl
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import encode_json, parse_json, parse_lines
+from convmodel.data.json_text import encode_json, parse_json
+from convmodel.data.lines import parse_lines
+from convmodel.data.options import CHAT_OPTIONS
 from convmodel.data.reader import Reader, Report, format_count
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
@@ -50,12 +53,12 @@ class Prompt:
     other_fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def _read_jsonl(lines: Iterator[TextLine]) -> Iterator[PromptRecord | Problem]:
-    return parse_lines(lines, _parse_json_line)
+def _read_jsonl(file: DataFile) -> Iterator[PromptRecord | Problem]:
+    return parse_lines(file.lines(), _parse_json_line)
 
 
-def _read_text(lines: Iterator[TextLine]) -> Iterator[PromptRecord | Problem]:
-    return parse_lines(lines, PromptRecord)
+def _read_text(file: DataFile) -> Iterator[PromptRecord | Problem]:
+    return parse_lines(file.lines(), PromptRecord)
 
 
 def _parse_json_line(number: int, text: str) -> PromptRecord:
@@ -81,14 +84,14 @@ def _parse_row(number: int, row: Mapping[str, Any], address: HubAddress) -> Prom
     return PromptRecord(number, row[str(address.column)], extract_meta(row, address))
 
 
-def _accept_any(first_lines: Sequence[str]) -> bool:
-    return True
+def _accept_any(head: Head) -> Certainty:
+    return Certainty.WEAK
 
 
 PROMPTS: FormatRegistry[PromptRecord] = FormatRegistry(
     "prompt",
     {
-        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), sniff_jsonl, _read_jsonl),
+        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), score_jsonl, _read_jsonl),
         "text": FileFormat("text", "one prompt a line", "line", (".txt",), _accept_any, _read_text),
     },
     HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _parse_row),
@@ -126,6 +129,7 @@ class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
     """
 
     noun = "prompt"
+    unused_options = ("columns", *CHAT_OPTIONS)
     formats = PROMPTS
 
     def _new_report(self) -> PromptReport:

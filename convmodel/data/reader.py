@@ -3,15 +3,25 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack
 
+from convmodel.data.chat_format import ChatFormat
+from convmodel.data.containers import InputFile
+from convmodel.data.data_file import DataFile, Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
+from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES, check_file, read_lines
+from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
 
-OnError = Literal["stop", "skip"]
+__all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count"]
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A path, a folder, a glob or a Hub address, or a sequence of them."""
 
 _PROBLEMS_KEPT = 10
 
@@ -25,12 +35,14 @@ class Report(ABC):
         format: the name of the format.
         skipped: the number of lines, rows or episodes that could not be used.
         problems: the first ten reasons, each "path:line: the fault; the remedy".
+        notes: the recognised properties of the files, and the messages that were left out on purpose.
     """
 
     source: str
     format: str
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
 
     formats: ClassVar[FormatRegistry[Any]]
     """The formats that the reader supports."""
@@ -39,9 +51,18 @@ class Report(ABC):
     def describe_read(self) -> str:
         """Return the number of items read, in words: "3 conversations"."""
 
+    @property
+    def skipped_messages(self) -> Counter[str]:
+        """The number of messages that were left out on purpose, by their kind."""
+        return self.notes.left_out
+
     def summary(self) -> str:
         """Return a one-line summary for the user."""
-        text = f"{self.source}: {self._names.human_name}, {self.describe_read()}"
+        recognised = f" ({', '.join(self.notes.recognised)})" if self.notes.recognised else ""
+        counts = sorted(self.skipped_messages.items())
+        left_out = ", ".join(format_count(count, kind) for kind, count in counts if count)
+        text = f"{self.source}: {self._names.human_name}{recognised}, {self.describe_read()}"
+        text += f"; {left_out} left out" if left_out else ""
         return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
 
     def describe_skipped(self) -> str:
@@ -69,23 +90,50 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     formats: ClassVar[FormatRegistry[Any]]
     """The supported formats: a FormatRegistry[RecordT], but a class variable cannot depend on a type variable."""
 
-    def __init__(
-        self,
-        source: str | os.PathLike[str],
-        *,
-        format: str | None = None,
-        on_error: OnError = "stop",
-        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
-    ) -> None:
-        self.source = os.fspath(source)
-        if on_error not in get_args(OnError):
-            raise ValueError(f"on_error={on_error!r}: allowed are 'stop' and 'skip'")
-        if max_line_bytes < 1:
-            raise ValueError(f"max_line_bytes={max_line_bytes}: give the longest allowed line in bytes")
-        self.on_error = on_error
-        self.max_line_bytes = max_line_bytes
-        self.format = self.formats.find(self.source, format)
+    unused_options: ClassVar[tuple[str, ...]] = ()
+    """Options that do not apply to the items."""
+
+    def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
+        self.options = (options or ReadOptions()).combine(values)
+        self.formats.check_name(self.options.format)
+        sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+        self._sources = [os.fspath(each) for each in sources]
+        self.source = ", ".join(self._sources)
+        self._formats: dict[str, str] = {}
+        inputs = self._inputs
+        if not inputs:
+            raise ValueError("no file is given; give the path of one")
+        self._check_options(inputs)
+        self.format = inputs[0].format
         self.report = self._new_report()
+
+    def _check_options(self, inputs: Sequence["_Input"]) -> None:
+        """Raise ValueError for an option that would be ignored."""
+        given = self.options.content_key()
+        for name in self.unused_options:
+            if name in given:
+                raise ValueError(f"{name_option(name, given[name])}: does not apply to {self.noun}s; leave it out")
+        option = next((name for name in CHAT_OPTIONS if given.get(name)), None)
+        for each in inputs if option else ():
+            if not isinstance(self.formats.files.get(each.format), ChatFormat):
+                fault = f"is {self.formats[each.format].human_name}, not a chat export"
+                raise ValueError(
+                    f"{each.name}: {fault}; {name_option(option or '')} does not apply to it: leave it out"
+                )
+
+    @property
+    def _inputs(self) -> list["_Input"]:
+        """The files and data sets as they are now; the format of each file is recognised once."""
+        return [found for source in self._sources for found in self._list_inputs(source)]
+
+    def _list_inputs(self, source: str) -> Iterator["_Input"]:
+        files = self.formats.list_sources(source, self.options.format)
+        if source.startswith(SCHEME):
+            yield _Input(self.formats.hub.name, source)
+        for file in files:
+            if file.name not in self._formats:
+                self._formats[file.name] = self.formats.recognise(file, self.options)
+            yield _Input(self._formats[file.name], file.name, file)
 
     @abstractmethod
     def _new_report(self) -> ReportT:
@@ -103,20 +151,23 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         """Yield each item with the line (or row) where it begins, counted from 1."""
         report = self.report = self._new_report()
         usable = False
-        for record in self._records():
+        for name, record in self._records(report.notes):
             for result in (record,) if isinstance(record, Problem) else self._convert(record, report):
-                if not isinstance(result, Problem):
+                if isinstance(result, Problem):
+                    self._add_problem(report, result, name)
+                else:
                     usable = True
                     yield result
-                    continue
-                problem = f"{self.location(result.line, result.file)}: {result.message}"
-                if self.on_error == "stop":
-                    raise DataFileError(f"{problem}, or read with on_error='skip'")
-                report.skipped += 1
-                if len(report.problems) < _PROBLEMS_KEPT:
-                    report.problems.append(problem)
         if not usable:
             raise DataFileError(self._empty_source_message(report))
+
+    def _add_problem(self, report: ReportT, problem: Problem, name: str) -> None:
+        text = f"{self.location(problem.line, problem.file or name)}: {problem.message}"
+        if not self.options.skips:
+            raise DataFileError(f"{text}, or read with {name_option('on_error', 'skip')}")
+        report.skipped += 1
+        if len(report.problems) < _PROBLEMS_KEPT:
+            report.problems.append(text)
 
     def location(self, line: int, file: str | None = None) -> str:
         """Return the location of a line for messages: `train.jsonl:17`, or `hub://org/name:row 17`.
@@ -125,31 +176,63 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             line: the line number, counted from 1.
             file: the file of the line, if the source is a folder.
         """
-        return f"{file or self.source}:{'row ' if self._is_hub else ''}{line}"
+        place = file or self.source
+        return f"{place}:{'row ' if place.startswith(SCHEME) else ''}{line}"
 
     def fingerprint(self) -> str:
-        """Return a digest of the source: of a file's bytes, or of a data set's commit."""
-        if self._is_hub:
-            return hashlib.blake2b(self.formats.hub_fingerprint(self.source).encode(), digest_size=16).hexdigest()
-        return file_digest(self.source)
+        """Return a digest of the source: of the files' bytes, or of a data set's commit, and of the reading options."""
+        key = self.options.content_key()
+        digests = list(map(self._digest, self._inputs))
+        return digests[0] if len(digests) == 1 and not key else text_digest(repr([key, digests]))
 
-    @property
-    def _is_hub(self) -> bool:
-        return self.format == self.formats.hub.name
+    def _digest(self, each: "_Input") -> str:
+        if each.file is None:
+            return text_digest(self.formats.hub_fingerprint(each.name))
+        return file_digest(each.file.path) if each.file.member is None else f"{file_digest(each.file.path)}/{each.name}"
 
-    def _records(self) -> Iterator[RecordT | Problem]:
-        return self.formats.read_hub(self.source) if self._is_hub else self._file_records(self.source)
+    def _records(self, notes: Notes) -> Iterator[tuple[str, RecordT | Problem]]:
+        """Yield the records and problems of all files, each with the name of its file."""
+        for format, group in groupby(self._inputs, key=itemgetter(0)):
+            inputs = list(group)
+            reads = self.formats.files.get(format)
+            if isinstance(reads, ChatFormat):
+                files = [self._data_file(each.file, notes) for each in inputs if each.file is not None]
+                chats: Iterator[Any] = reads.read_files(files)
+                yield from ((inputs[0].name, record) for record in chats)
+                continue
+            for each in inputs:
+                if reads is None or each.file is None:
+                    yield from ((each.name, record) for record in self.formats.read_hub(each.name, self.options))
+                else:
+                    yield from ((each.name, record) for record in reads.read(self._data_file(each.file, notes)))
 
-    def _file_records(self, path: str) -> Iterator[RecordT | Problem]:
-        """Yield the records and problems of one file."""
-        check_file(path, noun=self.formats.noun)
-        return self.formats.files[self.format].read(read_lines(path, max_line_bytes=self.max_line_bytes))
+    def _data_file(self, file: InputFile, notes: Notes) -> DataFile:
+        return DataFile(file, self.options, self.formats.noun, notes)
 
     def _empty_source_message(self, report: ReportT) -> str:
         if not report.skipped:
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
         skipped = report.describe_skipped()
         return f"{self.source}: no {self.noun} could be used, {skipped} skipped; first {report.problems[0]}"
+
+
+class _Input(NamedTuple):
+    """A file or a data set with its format.
+
+    Args:
+        format: the name of the format.
+        name: the name in messages, or the address.
+        file: the file; None for a data set.
+    """
+
+    format: str
+    name: str
+    file: InputFile | None = None
+
+
+def text_digest(text: str) -> str:
+    """Return a digest of a text."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def file_digest(path: str) -> str:

@@ -1,17 +1,17 @@
 """Examples of response selection (a context, and the response among distractors), and reading them from files."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 
 from convmodel.data.conversation import Conversation, ConversationReader, check_turns
+from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
-from convmodel.data.lines import DEFAULT_MAX_LINE_BYTES
-from convmodel.data.reader import OnError, Reader, Report, format_count
+from convmodel.data.options import OptionValues, ReadOptions
+from convmodel.data.reader import Reader, Report, Source, format_count
 
 __all__ = [
     "SelectionExample",
@@ -125,10 +125,7 @@ class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
     candidate.
 
     Args:
-        source: a path, plain or gzipped.
-        format: one of jsonl, parlai, fbdialog, ubuntu; None detects it from the content.
-        on_error: "stop" raises at the first unreadable line, "skip" counts it and continues.
-        max_line_bytes: the length limit of a line; a longer line is unreadable.
+        source, options, values: see `ConversationReader`.
 
     Raises:
         ValueError, ConversationFileError, FileNotFoundError, IsADirectoryError: see `ConversationReader`.
@@ -139,7 +136,7 @@ class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
 
     def has_candidates(self) -> bool:
         """Return whether any record at the beginning of the source has candidates."""
-        records = (record for record in self._records() if isinstance(record, Record))
+        records = (record for _, record in self._records(Notes()) if isinstance(record, Record))
         return any(record.selections for record in islice(records, PROBED_RECORDS))
 
     def _new_report(self) -> SelectionReport:
@@ -147,12 +144,12 @@ class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
 
     def _convert(self, record: Record, report: SelectionReport) -> Iterable[tuple[int, SelectionExample] | Problem]:
         if not record.selections:
-            yield Problem(record.line, _NONE)
+            yield Problem(record.line, _NONE, record.file)
         for selection in record.selections:
             try:
                 example, repeated = _make_example(selection, record.persona)
             except (TypeError, ValueError) as error:
-                yield Problem(selection.line, str(error))
+                yield Problem(selection.line, str(error), record.file)
                 continue
             report.examples += 1
             report.repeated += repeated
@@ -161,25 +158,25 @@ class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
 
 
 def read_selection_examples(
-    source: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    on_error: OnError = "stop",
-    max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+    source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]
 ) -> Iterator[SelectionExample]:
-    """Yield the examples of a file with candidates once; see `SelectionReader` for arguments and errors."""
-    return iter(SelectionReader(source, format=format, on_error=on_error, max_line_bytes=max_line_bytes))
+    """Yield the examples of a source with candidates once; see `SelectionReader` for arguments and errors."""
+    return iter(SelectionReader(source, options, **values))
 
 
-def open_reader(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> SelectionReader | ConversationReader:
+def open_reader(
+    source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]
+) -> SelectionReader | ConversationReader:
     """Return a SelectionReader for a source with candidates, and a ConversationReader for any other."""
-    reader = SelectionReader(source, on_error=on_error)
-    return reader if reader.has_candidates() else ConversationReader(source, on_error=on_error)
+    reader = SelectionReader(source, options, **values)
+    return reader if reader.has_candidates() else ConversationReader(source, options, **values)
 
 
-def iter_examples(source: str | os.PathLike[str], *, on_error: OnError = "stop") -> Iterator[SelectionExample]:
-    """Yield the examples of a file with candidates, or else every response of its conversations."""
-    for item in open_reader(source, on_error=on_error):
+def iter_examples(
+    source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]
+) -> Iterator[SelectionExample]:
+    """Yield the examples of a source with candidates, or else every response of its conversations."""
+    for item in open_reader(source, options, **values):
         yield from [item] if isinstance(item, SelectionExample) else iter_responses(item)
 
 

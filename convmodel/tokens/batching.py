@@ -15,8 +15,8 @@ from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
-`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it. There
-is no attention mask: a causal model's tokens never see the tokens to their right, so padding changes nothing.
+`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it. An
+attention mask is not needed: a causal model's tokens never see the tokens to their right, so padding changes nothing.
 """
 
 LENGTH_STEP = 1.04

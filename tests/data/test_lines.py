@@ -54,9 +54,39 @@ def test_garbage_after_gzip_is_told(reader: Any) -> None:
         list(reader(gzip.compress(b'["a", "b"]\n') + b"garbage"))
 
 
-def test_utf_16_is_told(reader: Any) -> None:
-    with pytest.raises(ConversationFileError, match="is UTF-16, not UTF-8; save it as UTF-8"):
-        reader('["a", "b"]'.encode("utf-16"))
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_byte_order_mark_tells_the_encoding(reader: Any, encoding: str, end: str) -> None:
+    mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
+    text = f"{mark}context,response{end}Où ?,日本{end}😀,b{end}"
+    assert [each.turns for each in reader(text.encode(encoding))] == [("Où ?", "日本"), ("😀", "b")]
+
+
+def test_another_encoding_can_be_given_and_is_proposed(reader: Any) -> None:
+    content = "context,response\nOù es-tu allé ?,À côté de la forêt.\n".encode("cp1252")
+    with pytest.raises(ConversationFileError, match=r":2: not UTF-8: byte 0xf9 .*encoding='cp1252', because it looks"):
+        list(reader(content))
+    made = reader(content, encoding="cp1252")
+    assert [each.turns for each in made] == [("Où es-tu allé ?", "À côté de la forêt.")]
+    with pytest.raises(ConversationFileError, match=r":2: not cp1252: character 1 of the line cannot be dec"):
+        list(reader(b"context,response\n\x81,b\n", encoding="cp1252"))
+    with pytest.raises(ValueError, match="encoding='klingon': there is no such encoding"):
+        reader(content, encoding="klingon")
+
+
+def test_an_encoding_with_half_a_character_at_the_end_is_told(reader: Any) -> None:
+    made = reader('["a", "b"]\n["c", "d"]'.encode("utf-16")[:-1], on_error="skip")
+    assert [each.turns for each in made] == [("a", "b")]
+    assert ":2: not utf-16-le: character 10" in made.report.problems[0]
+
+
+def test_line_ends_may_be_mixed_and_fall_between_two_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for shift in range(4):
+        path.write_bytes(b"x" * (2**16 - shift) + b"\r\na\rb\n\r\nc\r")
+        lines = list(read_lines(str(path)))
+        assert [line.text for line in lines[1:]] == ["a", "b", "", "c"]
+        assert [line.number for line in lines] == [1, 2, 3, 4, 5]
 
 
 def test_a_line_of_exactly_the_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.data.conversation import ConversationFileError, ConversationReader, read_conversations
+from convmodel.data.conversation import ConversationFileError, ConversationReader, ReadOptions, read_conversations
 
 LINE = '["a", "b"]\n'
 
@@ -96,7 +96,8 @@ def test_a_missing_path_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_folder_in_place_of_a_file_is_told_with_what_is_in_it(file: Path) -> None:
-    with pytest.raises(IsADirectoryError, match=r"is a folder \(train.jsonl\); give one file"):
+    file.rename(file.parent / "train")
+    with pytest.raises(IsADirectoryError, match=r"is a folder \(train\); give one file"):
         ConversationReader(file.parent)
 
 
@@ -110,7 +111,10 @@ def test_a_pipe_is_refused_because_it_cannot_be_read_twice(tmp_path: Path) -> No
     ("options", "wanted"),
     [
         ({"on_error": "ignore"}, "on_error='ignore': allowed are 'stop' and 'skip'"),
-        ({"format": "xml"}, "format='xml': allowed are parlai, fbdialog, ubuntu, csv, tsv, jsonl, hub"),
+        (
+            {"format": "xml"},
+            "format='xml': allowed are parlai, fbdialog, ubuntu, csv, tsv, jsonl, json",
+        ),
         ({"max_line_bytes": 0}, "max_line_bytes=0: give the longest"),
     ],
 )
@@ -136,3 +140,39 @@ def test_the_fingerprint_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_bytes(content)
     a, b, c = (ConversationReader(tmp_path / f"{name}.jsonl").fingerprint() for name in "abc")
     assert a == b != c
+
+
+def test_a_folder_a_glob_and_a_list_are_read_in_order_with_each_file_named(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "b.jsonl").write_text(LINE)
+    (tmp_path / "sub" / "c.csv").write_text("context,response\nc,d\n,x\n")
+    (tmp_path / "notes.md").write_text("not read")
+    (tmp_path / ".hidden.jsonl").write_text("not read")
+    reader = ConversationReader(tmp_path, on_error="skip")
+    assert [each.turns for each in reader] == [("a", "b"), ("c", "d")]
+    assert reader.report.problems[0].startswith(f"{tmp_path}/sub/c.csv:3: turn 1 is empty")
+    assert [each.turns for each in ConversationReader(f"{tmp_path}/**/*.csv", on_error="skip")] == [("c", "d")]
+    several = ConversationReader([tmp_path / "b.jsonl", str(tmp_path / "b.jsonl")])
+    assert len(list(several)) == 2 and several.source == f"{tmp_path}/b.jsonl, {tmp_path}/b.jsonl"
+    with pytest.raises(FileNotFoundError, match="no file matches this pattern"):
+        ConversationReader(f"{tmp_path}/*.tsv")
+    with pytest.raises(ValueError, match="no file is given"):
+        ConversationReader([])
+
+
+def test_the_fingerprint_changes_with_what_is_read_from_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("context,response,other\na,b,c\n")
+    plain = ConversationReader(path).fingerprint()
+    assert plain == ConversationReader(path, on_error="skip").fingerprint()
+    assert plain != ConversationReader(path, columns="context=other,response=response").fingerprint()
+    assert plain != ConversationReader([path, path]).fingerprint()
+
+
+def test_options_may_be_given_as_one_object_and_keywords_have_precedence(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("[]\n" + LINE)
+    options = ReadOptions(format="jsonl", on_error="skip")
+    assert len(list(ConversationReader(path, options))) == 1
+    with pytest.raises(ConversationFileError):
+        list(ConversationReader(path, options, on_error="stop"))

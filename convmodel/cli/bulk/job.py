@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
-from convmodel.data.lines import encode_json
+from convmodel.data.json_text import encode_json
 from convmodel.data.prompts import Prompt, PromptReader
 from convmodel.data.reader import Reader
 from convmodel.generation.request import derive_seed

@@ -3,14 +3,15 @@
 from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("source", help="a file, or hub://org/name?column=dialog&split=train")
-    parser.add_argument("output", help="the JSON Lines file to write; gzipped when its name ends in .gz")
     parser.add_argument(
-        "--on_error", choices=("stop", "skip"), default="stop", help="what to do with an invalid line (default: stop)"
+        "source", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog&split=train"
     )
+    parser.add_argument("output", help="the JSON Lines file to write; gzipped when its name ends in .gz")
+    add_reader_options(parser)
     parser.add_argument(
         "--reverse",
         action="store_true",
@@ -22,7 +23,7 @@ def _add_options(parser: ArgumentParser) -> None:
 def _run(options: Namespace) -> int:
     from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
 
-    reader = ConversationReader(options.source, on_error=options.on_error)
+    reader = ConversationReader(options.source, get_reader_options(options))
     reverse = Conversation.reversed if options.reverse else None
     written = write_conversations(map(reverse, reader) if reverse else reader, options.output)
     print(reader.report.summary())
@@ -33,7 +34,8 @@ def _run(options: Namespace) -> int:
 COMMAND = Command(
     name="convert",
     help="convert conversations of any format to JSON Lines",
-    description="Reads JSON Lines, ParlAI text, FbDialog, CSV, TSV, any of them gzipped, or a Hub data set.",
+    description="Reads JSON Lines, JSON, CSV, TSV, Parquet, ParlAI text, FbDialog, WhatsApp's text export, packed or "
+    "not, and Hub data sets; docs/conversation-files.md.",
     add_options=_add_options,
     run=_run,
 )

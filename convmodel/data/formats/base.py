@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from convmodel.data.data_file import DataFile, Head
 
 RecordT = TypeVar("RecordT")
 
@@ -29,6 +33,22 @@ class TextLine(NamedTuple):
     number: int
     text: str
     problem: str | None = None
+
+
+class Item(NamedTuple):
+    """A JSON value or a row of a table.
+
+    Args:
+        number: the number of its first line, or of the row, counted from 1.
+        value: the value; a row is a dict of values by column name.
+        problem: the reason why it cannot be used, with a remedy; or None.
+        path: the keys and positions that lead to a JSON value in its file.
+    """
+
+    number: int
+    value: Any
+    problem: str | None = None
+    path: tuple[str | int, ...] = ()
 
 
 class CandidateExample(NamedTuple):
@@ -58,6 +78,7 @@ class Record(NamedTuple):
         persona: the persona sentences; a value of any type if the file is invalid.
         meta: other fields.
         selections: the responses that have candidates.
+        file: the file of the line, where a format reads several files as one.
     """
 
     line: int
@@ -65,6 +86,7 @@ class Record(NamedTuple):
     persona: Any = ()
     meta: Mapping[str, Any] | None = None
     selections: Sequence[CandidateExample] = ()
+    file: str | None = None
 
 
 class Problem(NamedTuple):
@@ -73,7 +95,7 @@ class Problem(NamedTuple):
     Args:
         line: the line number, counted from 1.
         message: "the fault; the remedy".
-        file: the file of the line, if the source is a folder.
+        file: the file of the line, where a format reads several files as one.
     """
 
     line: int
@@ -96,20 +118,40 @@ class Format:
     unit: str
 
 
+class Certainty(IntEnum):
+    """The degree to which a file looks like a format."""
+
+    NONE = 0
+    NAME = 1
+    """By the suffix of its name alone."""
+    WEAK = 2
+    """Its beginning resembles the format, but cannot be read as such."""
+    LIKELY = 3
+    """Its beginning can be read as the format."""
+    SURE = 4
+    """Its beginning has names or marks of this format that files of other formats do not have."""
+
+
 @dataclass(frozen=True)
 class FileFormat(Format, Generic[RecordT]):
-    """A format of text files.
+    """A format of files.
 
     Args:
         suffixes: the file name suffixes that select this format when the content matches no format.
-        sniff: a function from the first lines of a file (at least one, none of them blank) to whether it is of this
-            format.
-        read: a function from the lines of a file to its records. After yielding a Problem it continues.
+        score: a function from the beginning of a file that is not blank to the certainty that it has this format.
+        read: a function from a file to its records. After yielding a Problem it continues.
     """
 
     suffixes: tuple[str, ...]
-    sniff: Callable[[Sequence[str]], bool]
-    read: Callable[[Iterator[TextLine]], Iterator[RecordT | Problem]]
+    score: Callable[["Head"], Certainty]
+    read: Callable[["DataFile"], Iterator[RecordT | Problem]]
+
+
+def from_lines(
+    read: Callable[[Iterator[TextLine]], Iterator[RecordT | Problem]],
+) -> Callable[["DataFile"], Iterator[RecordT | Problem]]:
+    """Return the `read` function of a format that needs only the lines of a file."""
+    return lambda file: read(file.lines())
 
 
 def describe_type(value: object) -> str:

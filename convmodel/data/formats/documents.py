@@ -7,10 +7,25 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from convmodel.data.formats.base import FileFormat, Problem, TextLine, describe_type, quote_names
+from convmodel.data.containers import InputFile
+from convmodel.data.data_file import Head
+from convmodel.data.formats.base import (
+    Certainty,
+    DataFileError,
+    FileFormat,
+    Problem,
+    TextLine,
+    describe_type,
+    from_lines,
+    quote_names,
+)
 from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.parquet import plain_value
 from convmodel.data.formats.registry import FormatRegistry
-from convmodel.data.lines import encode_json, parse_json, parse_lines
+from convmodel.data.json_text import encode_json, parse_json
+from convmodel.data.lines import parse_lines
+from convmodel.data.options import name_option
+from convmodel.data.sources import list_files
 
 BODY_KEYS = ("body", "text", "content")
 """Keys that may hold the body; the first one present is used."""
@@ -26,14 +41,12 @@ class DocumentRecord(NamedTuple):
         body: the text; a value of any type if the file is invalid.
         meta: the metadata; a value of any type if the file is invalid.
         unused: keys of the object that are ignored.
-        file: the file of the line, if the source is a folder.
     """
 
     line: int
     body: Any
     meta: Any = None
     unused: Sequence[str] = ()
-    file: str | None = None
 
 
 def make_record(line: int, value: Any) -> DocumentRecord:
@@ -51,10 +64,10 @@ def make_record(line: int, value: Any) -> DocumentRecord:
     return DocumentRecord(line, value[key], value.get("meta"), unused)
 
 
-def sniff_jsonl(first_lines: Sequence[str]) -> bool:
-    """Return whether the first line, or at least half of the lines, begin with a brace."""
-    begins = [line.lstrip().startswith("{") for line in first_lines]
-    return begins[0] or 2 * sum(begins) >= len(begins)
+def score_jsonl(head: Head) -> Certainty:
+    """Return the certainty: the first line, or at least half of the lines, begin with a brace."""
+    begins = [line.lstrip().startswith("{") for line in head.lines]
+    return Certainty.LIKELY if begins[0] or 2 * sum(begins) >= len(begins) else Certainty.NONE
 
 
 def read_jsonl(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
@@ -68,7 +81,7 @@ def dump(body: str, meta: Any) -> str:
 
 
 def _jsonl_record(number: int, text: str) -> DocumentRecord:
-    remedy = "read it with format='python', or write it with json.dumps"
+    remedy = f"read it with {name_option('format', 'python')}, or write it with json.dumps"
     return make_record(number, parse_json(text, noun="document", wanted=WANTED, python=remedy))
 
 
@@ -77,8 +90,8 @@ JSONL = FileFormat(
     human_name="JSON Lines",
     unit="line",
     suffixes=(".jsonl", ".ndjson", ".json", ".documents"),
-    sniff=sniff_jsonl,
-    read=read_jsonl,
+    score=score_jsonl,
+    read=from_lines(read_jsonl),
 )
 
 
@@ -91,9 +104,10 @@ _STRING = re.compile(r"""'(?:[^'\\]++|\\(?:.|\Z))*+(?:'|\Z)|"(?:[^"\\]++|\\(?:.|
 _WANTED = "write {'body': '...', 'meta': '...'}, or JSON"
 
 
-def sniff_python(first_lines: Sequence[str]) -> bool:
-    """Return whether at least half of the lines begin like a dict whose first key is in single quotes."""
-    return 2 * sum(_BEGIN.match(line) is not None for line in first_lines) >= len(first_lines)
+def score_python(head: Head) -> Certainty:
+    """Return the certainty: at least half of the lines begin like a dict whose first key is in single quotes."""
+    begins = sum(_BEGIN.match(line) is not None for line in head.lines)
+    return Certainty.SURE if 2 * begins >= len(head.lines) else Certainty.NONE
 
 
 def read_python(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
@@ -135,7 +149,7 @@ def _clean_message(message: str) -> str:
 
 
 PYTHON = FileFormat(
-    name="python", human_name="Python lines", unit="line", suffixes=(), sniff=sniff_python, read=read_python
+    name="python", human_name="Python lines", unit="line", suffixes=(), score=score_python, read=from_lines(read_python)
 )
 
 
@@ -148,7 +162,8 @@ def extract_meta(row: Mapping[str, Any], address: HubAddress) -> Any:
     names = address.meta_columns
     if not names:
         return None
-    return {name: row[name] for name in names} if len(names) > 1 else row[names[0]]
+    values = {name: plain_value(row[name]) for name in names}
+    return values if len(names) > 1 else values[names[0]]
 
 
 HUB = HubFormat(
@@ -223,16 +238,26 @@ class _DocumentBuilder:
             yield DocumentRecord(self._first, "\n".join(self._lines))
 
 
-def _never(first_lines: Sequence[str]) -> bool:
-    """Return False: any file could be plain text, so only its name or the user selects this format."""
-    return False
+def _never(head: Head) -> Certainty:
+    """Return no certainty: any file could be plain text, so only its name or the user selects this format."""
+    return Certainty.NONE
 
 
 TEXT = FileFormat(
-    name="text", human_name="plain text", unit="document", suffixes=(".txt",), sniff=_never, read=read_separated
+    name="text",
+    human_name="plain text",
+    unit="document",
+    suffixes=(".txt",),
+    score=_never,
+    read=from_lines(read_separated),
 )
 FILE = FileFormat(
-    name="file", human_name="one document a file", unit="document", suffixes=(), sniff=_never, read=read_whole
+    name="file",
+    human_name="one document a file",
+    unit="document",
+    suffixes=(),
+    score=_never,
+    read=from_lines(read_whole),
 )
 
 
@@ -245,11 +270,16 @@ FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {format.name: format for f
 class DocumentFormatRegistry(FormatRegistry[DocumentRecord]):
     """The formats of documents, which may also be read from a folder of text files."""
 
-    def find(self, source: str, name: str | None) -> str:
-        """Return the format of a file or folder. Each text file of a folder is a document, unless `name` is "text"."""
-        if os.path.isdir(source) and name in (None, TEXT.name, FILE.name):
-            return name or FILE.name
-        return super().find(source, name)
+    def list_files(self, source: str, name: str | None) -> list[InputFile]:
+        """Return the files of a path, a glob or a folder; of a folder its text files, each of which is a document."""
+        if not os.path.isdir(source) or name not in (None, TEXT.name, FILE.name):
+            return super().list_files(source, name)
+        try:
+            return list_files(source, noun=self.noun, suffixes=TEXT.suffixes)
+        except IsADirectoryError:
+            inside = ", ".join(sorted(os.listdir(source))[:5]) or "it is empty"
+            message = f"{source}: there are no .txt files in the folder ({inside}); give one file"
+            raise DataFileError(message) from None
 
 
 DOCUMENTS = DocumentFormatRegistry("document", FILE_FORMATS, HUB)

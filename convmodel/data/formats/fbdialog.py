@@ -4,21 +4,20 @@ Source: `FbDeprecatedDialogTeacher` of github.com/facebookresearch/ParlAI. A new
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from convmodel.data.formats.base import FileFormat, Problem, Record, TextLine, shorten
+from convmodel.data.data_file import Head
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, TextLine, from_lines, shorten
 from convmodel.data.formats.episode import Episode
 
 _NUMBERED = re.compile(r"\s*(\d{1,9})(?: |$)")
 
 
-def sniff(first_lines: Sequence[str]) -> bool:
-    """Return whether the first line has the number 1, every line has a number, and some line has a response."""
-    return (
-        first_lines[0].startswith("1 ")
-        and all(_NUMBERED.match(line) for line in first_lines)
-        and any("\t" in line for line in first_lines)
-    )
+def score(head: Head) -> Certainty:
+    """Return the certainty: the first line has the number 1, every line has one, and some line has a response."""
+    lines = head.lines
+    numbered = lines[0].startswith("1 ") and all(map(_NUMBERED.match, lines))
+    return Certainty.LIKELY if numbered and any("\t" in line for line in lines) else Certainty.NONE
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
@@ -62,5 +61,5 @@ def _add_exchange(line: TextLine, rest: str, episode: Episode) -> None:
 
 
 FBDIALOG = FileFormat(
-    name="fbdialog", human_name="ParlAI numbered lines", unit="episode", suffixes=(), sniff=sniff, read=read
+    name="fbdialog", human_name="ParlAI numbered lines", unit="episode", suffixes=(), score=score, read=from_lines(read)
 )

@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
+from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
-from convmodel.data.formats.messages import split_messages
+from convmodel.data.formats.parquet import plain_value
+from convmodel.data.messages import split_messages
+from convmodel.data.shapes.base import Fields, build_record
+from convmodel.data.shapes.registry import list_names
 
 SCHEME = "hub://"
 
@@ -22,12 +26,13 @@ class HubAddress:
 
     Args:
         path: org/name on the Hub, or a local folder.
-        column: the column with lists of strings or messages, or with documents. Without it, reading fails with an
-            error that lists the columns.
+        column: the column with lists of strings or messages, or with documents; or two columns, separated by a comma,
+            with contexts and responses. Without it, reading fails with an error that lists the columns.
         split: the split of the data set.
         config: the configuration, for a data set with several.
         revision: a branch, tag or commit.
         meta: the metadata columns of documents, separated by commas.
+        roles: the columns by role that the `columns` option gives; they take the place of `column`.
     """
 
     path: str
@@ -36,6 +41,14 @@ class HubAddress:
     config: str | None = None
     revision: str | None = None
     meta: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns of conversations."""
+        if self.roles:
+            return list(self.roles.values())
+        return self.column.split(",") if self.column else [""]
 
     @property
     def meta_columns(self) -> list[str]:
@@ -82,7 +95,8 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
     empty = [name for name, value in values.items() if not value]
     if not path or empty:
         raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {example}")
-    return HubAddress(path, **values)
+    list_names(values.get("meta", "").split(","))
+    return replace(HubAddress(path), **cast("dict[str, Any]", values))
 
 
 def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
@@ -106,14 +120,15 @@ def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
     return f"{source} {commit}"
 
 
-def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Problem]:
-    """Yield one record or problem per row; only the columns of the address are read.
+def read_hub(source: str, format: HubFormat[RecordT], roles: Mapping[str, str]) -> Iterator[RecordT | Problem]:
+    """Yield one record or problem per row; only the columns of the address, or those by role, are read.
 
     Raises:
         DataFileError: when the data set or the column is not available.
         ImportError: when the library `datasets` is not installed.
     """
     address = parse_address(source, options=format.options, example=format.example)
+    address = replace(address, roles=roles)
     rows = _open(source, address)
     number = 0
     try:
@@ -129,10 +144,16 @@ def read_hub(source: str, format: HubFormat[RecordT]) -> Iterator[RecordT | Prob
 
 
 def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
+    roles = address.roles
+    if len(address.columns) == 2 and not roles:
+        roles = dict(zip(("context", "response"), address.columns, strict=True))
+    if roles:
+        values = {name: plain_value(row[name]) for name in address.columns}
+        return build_record(Fields(number, roles, values, Notes(), cells=True))
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        turns, persona = split_messages(value)
-        return Record(number, turns, persona)
+        chat = split_messages(value)
+        return Record(number, chat.turns, chat.persona)
     if not isinstance(value, list):
         raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")
     return Record(number, value)
@@ -156,11 +177,11 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
         columns = rows.column_names or list(next(iter(rows), {}))
     except Exception as error:
         raise DataFileError(f"{source}: {_first_line(error)}; {_CHECK}") from error
-    wanted = [address.column, *address.meta_columns]
+    wanted = [*address.columns, *address.meta_columns]
     for name in wanted:
         if name not in columns:
             missing = f"has no column {name!r}" if name else "the address names no column"
-            option = "column" if name == address.column else "meta"
+            option = "column" if name in address.columns else "meta"
             raise DataFileError(f"{source}: {missing}; write {option}=... with one of {', '.join(columns)}")
     selected: Iterable[Any] = rows.select_columns(list(dict.fromkeys(wanted)))
     return selected

@@ -1,34 +1,34 @@
 """JSON Lines with one conversation per line, as a list of turns or an object: reading and writing."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.data.formats.base import (
-    CandidateExample,
-    FileFormat,
-    Problem,
-    Record,
-    TextLine,
-    describe_type,
-    quote_names,
-)
-from convmodel.data.formats.messages import split_messages
-from convmodel.data.lines import decode_json, encode_json, parse_json, parse_lines
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record
+from convmodel.data.formats.json import find_depth, looks_like_json
+from convmodel.data.json_text import decode_json, encode_json, parse_json
+from convmodel.data.shapes.reading import WANTED, read_items
 
 _OWN_KEYS = frozenset({"turns", "persona", "meta"})
-_WANTED = 'write a list of turns, {"turns": [...]} or {"messages": [...]}'
 
 
-def sniff(first_lines: Sequence[str]) -> bool:
-    """Return whether the first line, or at least half of the lines, begin with a bracket or a brace."""
-    begins = [line.lstrip()[0] in "[{" for line in first_lines]
-    return begins[0] or 2 * sum(begins) >= len(begins)
+def score(head: Head) -> Certainty:
+    """Return the certainty: the first line, or at least half of the lines, are lists or objects on their own."""
+    begins = [looks_like_json(line) for line in head.lines]
+    if not begins[0] and 2 * sum(begins) < len(begins):
+        return Certainty.NONE
+    values = [value for line in head.lines if (value := head.line_value(line)) is not None]
+    if head.line_value(head.lines[0]) is not None:
+        # A whole file on one line may be a list of conversations.
+        is_whole = len(head.lines) == 1 and find_depth(head.value, head.options)
+        return Certainty.WEAK if is_whole else Certainty.LIKELY
+    # A first line that begins like a list and is none may begin a list of several lines.
+    return Certainty.LIKELY if 2 * len(values) >= len(head.lines) + begins[0] else Certainty.WEAK
 
 
-def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
+def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per line; blank lines are ignored."""
-    return parse_lines(lines, _record)
+    return read_items(_items(file), file.options, file.notes)
 
 
 def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] | None) -> str:
@@ -45,9 +45,13 @@ def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] |
     if meta is not None:
         meta = dict(meta)
         # The keys of meta are written beside the turns, where they were read from, unless that would be ambiguous.
-        value.update(meta if meta and _OWN_KEYS.isdisjoint(meta) else {"meta": meta})
+        value.update(meta if meta and _OWN_KEYS.isdisjoint(map(_plain_name, meta)) else {"meta": meta})
         _check_survives(meta)
     return encode_json(value)
+
+
+def _plain_name(key: Any) -> Any:
+    return key.strip().lower() if isinstance(key, str) else key
 
 
 def _check_survives(meta: dict[str, Any]) -> None:
@@ -61,72 +65,22 @@ def _check_survives(meta: dict[str, Any]) -> None:
         raise ValueError("meta would come back from JSON changed; use lists instead of tuples, and string keys")
 
 
-def _record(number: int, text: str) -> Record:
-    value = parse_json(text, noun="conversation", wanted=_WANTED)
-    if isinstance(value, list):
-        return _list(number, value)
-    if not isinstance(value, dict):
-        raise ValueError(f"the line is {describe_type(value)}; {_WANTED}")
-    record = _object(number, value)
-    if record.meta and ("\\ud" in text or "\\uD" in text):
-        _check_surrogates(record.meta)
-    return record
-
-
-def _list(number: int, value: list[Any]) -> Record:
-    first = value[0] if value else None
-    if isinstance(first, list):
-        raise ValueError("turn 1 is a list, not a string; write one conversation a line, not all in one list")
-    return Record(number, *split_messages(value)) if isinstance(first, dict) else Record(number, value)
-
-
-def _object(number: int, value: dict[str, Any]) -> Record:
-    persona = value.pop("persona", None)
-    if persona is None:
-        persona = []
-    context: Any = None
-    response: Any = None
-    if "turns" in value:
-        turns = context = value.pop("turns")
-    elif "messages" in value or "conversations" in value:
-        turns, system = split_messages(value.pop("messages" if "messages" in value else "conversations"))
-        context = turns
-        # A persona of the wrong type is passed on: the error is raised when the record is validated.
-        persona = [*persona, *system] if isinstance(persona, list) else persona
-    elif "context" in value and "response" in value:
-        context = value.pop("context")
-        response = value.pop("response")
-        context = context if isinstance(context, list) else [context]
-        turns = [*context, response]
-        response = "" if response is None else response  # a null response is an error, not the last candidate
-    else:
-        raise ValueError(f"the object has no turns (its keys: {quote_names(value)}); {_WANTED}")
-    if value.keys() == {"meta"} and (value["meta"] is None or isinstance(value["meta"], dict)):
-        return Record(number, turns, persona, value["meta"])
-    return Record(number, turns, persona, value or None, _selections(number, context, response, value))
-
-
-def _selections(number: int, context: Any, response: Any, value: Mapping[str, Any]) -> Sequence[CandidateExample]:
-    """Return the selection example of an object: a response with distractors, or turns with candidates."""
-    if response is not None and "distractors" in value:
-        return [CandidateExample(number, context, response, value["distractors"], complete=False)]
-    if context is not None and "candidates" in value:
-        return [CandidateExample(number, context, response, value["candidates"])]
-    return ()
-
-
-def _check_surrogates(meta: Mapping[str, Any]) -> None:
-    try:
-        json.dumps(meta, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("a value beside the turns holds a lone surrogate (\\ud...); remove it") from None
+def _items(file: DataFile) -> Iterator[Item]:
+    for number, text, problem in file.lines():
+        if problem is not None:
+            yield Item(number, None, problem)
+        elif text and not text.isspace():
+            try:
+                yield Item(number, parse_json(text, noun=file.noun, wanted=WANTED))
+            except ValueError as error:
+                yield Item(number, None, str(error))
 
 
 JSONL = FileFormat(
     name="jsonl",
     human_name="JSON Lines",
     unit="line",
-    suffixes=(".jsonl", ".ndjson", ".json"),
-    sniff=sniff,
+    suffixes=(".jsonl", ".ndjson"),
+    score=score,
     read=read,
 )

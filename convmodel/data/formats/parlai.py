@@ -5,18 +5,31 @@ newline `\n`, a bar that is not a separator `__PIPE__`. Unlike in ParlAI, `episo
 and labels are unescaped too.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 
-from convmodel.data.formats.base import FileFormat, Problem, Record, TextLine, quote_names, shorten
+from convmodel.data.data_file import Head
+from convmodel.data.formats.base import (
+    Certainty,
+    FileFormat,
+    Problem,
+    Record,
+    TextLine,
+    from_lines,
+    quote_names,
+    shorten,
+)
 from convmodel.data.formats.episode import Episode
 
 _LABELS = ("labels", "eval_labels")
+_BEGINNINGS = re.compile(r"(text|labels|eval_labels):")
 _CANDIDATES = "label_candidates"
 
 
-def sniff(first_lines: Sequence[str]) -> bool:
-    """Return whether the first line has a field text or labels."""
-    return any(field.startswith(("text:", "labels:", "eval_labels:")) for field in first_lines[0].split("\t"))
+def score(head: Head) -> Certainty:
+    """Return the certainty: the first line has a field text or labels."""
+    fields = head.lines[0].split("\t")
+    return Certainty.LIKELY if any(map(_BEGINNINGS.match, fields)) else Certainty.NONE
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
@@ -76,5 +89,5 @@ def _unescape(text: str) -> str:
 
 
 PARLAI = FileFormat(
-    name="parlai", human_name="ParlAI dialogue text", unit="episode", suffixes=(), sniff=sniff, read=read
+    name="parlai", human_name="ParlAI dialogue text", unit="episode", suffixes=(), score=score, read=from_lines(read)
 )

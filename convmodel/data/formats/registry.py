@@ -1,13 +1,15 @@
-"""Detecting the format of a source among the formats that a reader supports."""
+"""Recognising the format of a file among the formats that a reader supports."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic
 
-from convmodel.data.formats.base import DataFileError, FileFormat, Format, Problem, RecordT, shorten
+from convmodel.data.containers import InputFile
+from convmodel.data.data_file import Head
+from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
 from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
-from convmodel.data.lines import check_file, first_lines
+from convmodel.data.options import ReadOptions, name_option
+from convmodel.data.sources import list_files
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class FormatRegistry(Generic[RecordT]):
 
     Args:
         noun: the name of an item in error messages: "conversation".
-        files: the file formats by name, in the order of detection, the most specific first. One must be "jsonl".
+        files: the file formats by name. One must be "jsonl".
         hub: the format of Hub data sets.
     """
 
@@ -27,57 +29,93 @@ class FormatRegistry(Generic[RecordT]):
     def __getitem__(self, name: str) -> Format:
         return self.files.get(name, self.hub)
 
-    def find(self, source: str, name: str | None) -> str:
-        """Return the name of a source's format.
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """The suffixes of files that are read from folders and archives: those of all formats, and of text."""
+        return frozenset({".txt", *(suffix for format in self.files.values() for suffix in format.suffixes)})
 
-        Args:
-            source: a path or an address.
-            name: the format given by the user, or None to detect it.
+    def check_name(self, name: str | None) -> None:
+        """Check the name of a format given by the user.
 
         Raises:
-            ValueError: when the format is unknown, or does not match the source.
-            DataFileError, FileNotFoundError, IsADirectoryError: see `detect`.
+            ValueError: when the format is unknown.
         """
         allowed = (*self.files, self.hub.name)
         if name is not None and name not in allowed:
-            raise ValueError(f"format={name!r}: allowed are {', '.join(allowed)}")
+            raise ValueError(f"{name_option('format', name)}: allowed are {', '.join(allowed)}")
+
+    def list_sources(self, source: str, name: str | None) -> list[InputFile]:
+        """Return the files of a source; none for a Hub address.
+
+        Args:
+            source: a path, a glob, a folder or an address.
+            name: the format given by the user, or None.
+
+        Raises:
+            ValueError: when the format does not match the source, or the address is invalid.
+            FileNotFoundError, IsADirectoryError: see `list_files`.
+        """
         if source.startswith(SCHEME):
             parse_address(source, options=self.hub.options, example=self.hub.example)
             if name not in (None, self.hub.name):
-                raise ValueError(f"{source}: format={name!r} does not go with a Hub address; leave it out")
-            return self.hub.name
+                given = name_option("format", name)
+                raise ValueError(f"{source}: {given} does not go with a Hub address; leave it out")
+            return []
         if name == self.hub.name:
             raise ValueError(f"{source}: is not a Hub address; write {self.hub.example}")
-        if name is None:
-            return self.detect(source).name
-        check_file(source, noun=self.noun)
-        return name
+        return self.list_files(source, name)
 
-    def detect(self, path: str) -> FileFormat[RecordT]:
-        """Return the format of a file, detected from its first lines, or from its name if the lines match no format.
+    def list_files(self, source: str, name: str | None) -> list[InputFile]:
+        """Return the files of a path, a glob or a folder."""
+        return list_files(source, noun=self.noun, suffixes=self.suffixes)
+
+    def recognise(self, file: InputFile, options: ReadOptions) -> str:
+        """Return the name of the format of a file: the given one, or the one that its beginning fits best.
+
+        The suffix of the name decides where the content tells nothing, or fits several formats equally well.
 
         Raises:
-            DataFileError: when neither matches.
-            FileNotFoundError, IsADirectoryError: when the file is missing, or is a folder.
+            DataFileError: when no format fits, or several fit equally well.
         """
-        check_file(path, noun=self.noun)
-        lines = first_lines(path)
-        suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
-        by_name = [format for format in self.files.values() if suffix in format.suffixes]
-        matches = [format for format in self.files.values() if lines and format.sniff(lines)] or by_name
-        if matches:
-            return matches[0]
-        if not lines:
-            return self.files["jsonl"]  # any format will do: the reader will report that the file is empty
-        known = ", ".join(f"{format.human_name} ({name})" for name, format in self.files.items())
-        raise DataFileError(
-            f"{path}:1: the format cannot be recognised from its beginning, {shorten(lines[0])!r}; "
-            f"known are {known}: say which with format=..."
+        if options.format is not None:
+            return options.format
+        head = Head(file, options)
+        scores = {name: self._score(format, head) for name, format in self.files.items()}
+        best = max(scores.values())
+        found = [name for name, score in scores.items() if score == best]
+        by_name = [name for name in found if file.suffix in self.files[name].suffixes]
+        if best == Certainty.NONE:
+            if not head.lines:
+                return "jsonl"  # any format will do: the reader will report that the file is empty
+            raise self._unrecognised(file, head)
+        if len(found) > 1 and len(by_name) != 1:
+            names = " or ".join(f"{self.files[name].human_name} ({name})" for name in found)
+            raise DataFileError(f"{file.name}:1: may be {names}; say which with {name_option('format')}")
+        return (by_name or found)[0]
+
+    def _score(self, format: FileFormat[RecordT], head: Head) -> Certainty:
+        by_name = Certainty.NAME if head.file.suffix in format.suffixes else Certainty.NONE
+        return max(by_name, format.score(head)) if head.lines else by_name
+
+    def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
+        if "\0" in head.lines[0]:
+            option = name_option("encoding", "utf-16-le")
+            return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
+        return DataFileError(
+            f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
+            f"known are {', '.join(self.files)}: say which with {name_option('format')}"
         )
 
-    def read_hub(self, source: str) -> Iterator[RecordT | Problem]:
-        """Yield one record or problem per row of a data set."""
-        return read_hub(source, self.hub)
+    def read_hub(self, source: str, options: ReadOptions) -> Iterator[RecordT | Problem]:
+        """Yield one record or problem per row of a data set.
+
+        Raises:
+            ValueError: when `columns` names columns of single utterances, which only files may have.
+        """
+        if "text" in options.roles:
+            fault = f"{name_option('columns')} names one utterance a row, which is read from files"
+            raise ValueError(f"{source}: {fault}; fetch the Parquet files of the data set, and give their folder")
+        return read_hub(source, self.hub, options.roles)
 
     def hub_fingerprint(self, source: str) -> str:
         """Return a string that changes with the content of a data set."""

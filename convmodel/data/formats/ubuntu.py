@@ -7,16 +7,17 @@ Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utteran
 import re
 from collections.abc import Iterator, Sequence
 
+from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import (
     CandidateExample,
+    Certainty,
     FileFormat,
     Problem,
     Record,
-    TextLine,
     describe_type,
     quote_names,
 )
-from convmodel.data.formats.csv import columns, read_fields
+from convmodel.data.tables import TableHeader, find_header, read_table
 
 _CONTEXT = "context"
 _RESPONSE = "ground truth utterance"
@@ -27,18 +28,19 @@ _DISTRACTOR = re.compile(r"distractor_\d+")
 _MARK = re.compile(r"__eou__|__eot__")
 
 
-def sniff(first_lines: Sequence[str]) -> bool:
-    """Return whether the first line is one of the two headers."""
-    names = columns(first_lines, delimiter=",")
-    return any(header <= names for header in _HEADERS)
+def score(head: Head) -> Certainty:
+    """Return the certainty: the first line is one of the two headers."""
+    return Certainty.NONE if find_header(head.lines, ",", _has_columns) is None else Certainty.SURE
 
 
-def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
+def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per row. Rows with the label 0 are skipped: their utterance is not the response."""
-    for number, fields in read_fields(lines, delimiter=",", header=_header):
-        if isinstance(fields, str):
-            yield Problem(number, fields)
+    rows = read_table(file.lines(), delimiters=",", check=_check_header, limit=file.options.line_limit)
+    for number, row, problem, _ in rows:
+        if problem is not None:
+            yield Problem(number, problem)
             continue
+        fields = {name.lower(): text for name, text in row.items()}
         label = fields.get(_LABEL, "1").strip()
         if _RESPONSE not in fields and label not in ("0", "1", "0.0", "1.0"):
             yield Problem(number, f"the label is {describe_type(label)}; allowed are 1 (the response) and 0 (another)")
@@ -62,12 +64,15 @@ def _join_utterances(text: str) -> str:
     return "\n".join(filter(None, map(str.strip, _MARK.split(text))))
 
 
-def _header(row: Sequence[str]) -> list[str]:
-    names = [name.strip().lower() for name in row]
-    if not any(header <= set(names) for header in _HEADERS):
+def _has_columns(names: Sequence[str]) -> bool:
+    found = {name.strip().lower() for name in names}
+    return any(header <= found for header in _HEADERS)
+
+
+def _check_header(table: TableHeader) -> None:
+    if not _has_columns(table.names):
         wanted = "Context and Ground Truth Utterance, or Context, Utterance and Label"
-        raise ValueError(f"the columns are {quote_names(row)}; there must be {wanted}")
-    return names
+        raise ValueError(f"the columns are {quote_names(table.names)}; there must be {wanted}")
 
 
-UBUNTU = FileFormat(name="ubuntu", human_name="Ubuntu V2 CSV", unit="row", suffixes=(), sniff=sniff, read=read)
+UBUNTU = FileFormat(name="ubuntu", human_name="Ubuntu V2 CSV", unit="row", suffixes=(), score=score, read=read)

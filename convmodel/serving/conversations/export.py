@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from convmodel.data.lines import encode_json
+from convmodel.data.json_text import encode_json
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.errors import APIError
 from convmodel.serving.store.records import ConversationRecord

@@ -121,7 +121,7 @@ def test_a_plain_gpt2_continues_prompts_with_as_documents(here: Path, capsys: py
         (["--preset", "wild"], "there is no preset 'wild'; there are balanced, careful, lively"),
         (["--set", "self_repetition_penalty=0.5"], "self_repetition_penalty looks at what was said in earlier turns"),
         (["--set", "max_new_tokens=63"], "max_new_tokens=63"),
-        (["--format", "python"], "format='python': allowed are jsonl, text, hub"),
+        (["--format", "python"], "--format python: allowed are jsonl, text, hub"),
     ],
     ids=" ".join,
 )

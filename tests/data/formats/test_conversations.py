@@ -1,24 +1,22 @@
 """The formats of conversations: their names, and their examples in the docs."""
 
-import re
-from pathlib import Path
 from typing import Any
 
+import pytest
+
 from convmodel.data.formats.conversations import FILE_FORMATS
+from tests.data.conftest import BINARY_FORMATS, EXAMPLES, example_options
 
-DOCS = Path(__file__).parents[3] / "docs" / "conversation-files.md"
+
+def test_every_format_has_an_example_in_the_docs() -> None:
+    assert EXAMPLES.keys() & FILE_FORMATS.keys() == FILE_FORMATS.keys() - BINARY_FORMATS
 
 
-def test_the_examples_in_the_docs_are_what_they_say(reader: Any) -> None:
-    text = DOCS.read_text(encoding="utf-8")
-    examples = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    seen = [format for format, content in examples if format in FILE_FORMATS]
-    assert set(seen) == set(FILE_FORMATS)
-    for format, content in examples:
-        if format in FILE_FORMATS:
-            made = reader(content)
-            assert made.format == format
-            assert all(len(conversation.turns) >= 2 for conversation in made)
+@pytest.mark.parametrize("format", sorted(EXAMPLES.keys() & FILE_FORMATS.keys()))
+def test_the_examples_in_the_docs_are_what_they_say(reader: Any, format: str) -> None:
+    made = reader(EXAMPLES[format], **example_options(format))
+    assert made.format == format
+    assert all(len(conversation.turns) >= 2 for conversation in made)
 
 
 def test_every_format_has_its_own_names() -> None:

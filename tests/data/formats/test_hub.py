@@ -93,6 +93,21 @@ def test_an_address_that_cannot_be_read_is_told_at_once(address: str, wanted: st
         ConversationReader(address)
 
 
+def test_two_columns_are_a_context_and_its_response(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    rows = [{"question": "a", "answer": "b", "score": 1}, {"question": "c", "answer": None, "score": 2}]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    reader = ConversationReader(f"hub://{tmp_path}?column=question,answer", on_error="skip")
+    assert list(reader) == [Conversation(["a", "b"])]
+    named = ConversationReader(f"hub://{tmp_path}", columns="context=question,response=answer", on_error="skip")
+    assert list(named) == [Conversation(["a", "b"])]
+    assert "row 2: turn 2 is null" in named.report.problems[0]
+    with pytest.raises(ValueError, match=r"names one utterance a row, which is read from files"):
+        list(ConversationReader(f"hub://{tmp_path}", columns="id=question,text=answer"))
+    with pytest.raises(ValueError, match="two columns have one name, 'a', 'A'"):
+        parse_address("hub://x?column=b&meta=a,A", options=("column", "meta"))
+
+
 def test_an_address_and_a_format_must_agree(tmp_path: Path) -> None:
     assert ConversationReader("hub://org/name?column=x", format="hub").format == "hub"
     with pytest.raises(ValueError, match="format='csv' does not go with a Hub address"):

@@ -24,3 +24,10 @@ def test_ubuntu_files_are_conversations_too(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     assert [each.turns for each in read_conversations(tmp_path / "test")] == [("a , b\nc", "d", "e , f\ng")]
     assert [each.turns for each in read_conversations(tmp_path / "train")] == [("a", "b"), ("d", "e")]
+
+
+def test_a_stray_quote_costs_one_row(choices: MakeChoices) -> None:
+    rows = "".join(f"a __eot__,b{number},1\n" for number in range(20))
+    reader = choices(f'Context,Utterance,Label\n"stray __eot__,b,1\n{rows}', on_error="skip")
+    assert len(list(reader)) == 20
+    assert reader.report.skipped == 1 and ":2: not a row: " in reader.report.problems[0]

@@ -1,0 +1,50 @@
+"""Options of commands that read files of conversations or documents."""
+
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from typing import Any
+
+from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, ReadOptions
+
+_READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
+
+
+def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True) -> None:
+    """Add the options of readers to a command; `get_reader_options` returns their values.
+
+    Args:
+        parser: the parser of the command.
+        chats: whether to add the options of chat exports too.
+    """
+    add = parser.add_argument
+    add("--format", help="the format of the file (default: recognised)")
+    add(
+        "--columns",
+        metavar="ROLE=NAME,...",
+        help=f"names of columns or keys, such as context=question,response=answer; roles: {', '.join(COLUMN_ROLES)}",
+    )
+    add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
+    add(
+        "--on_error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what to do with an invalid line (default: stop)",
+    )
+    add("--max_line_bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
+    if not chats:
+        return
+    add("--me", metavar="NAME", help="in a chat export: the person as whom the model replies")
+    add("--gap", metavar="TIME", help="in a chat export: the silence that ends a conversation (default: 6h)")
+    add("--name_speakers", action="store_true", help="in a chat export: put names before the messages of the others")
+    add(
+        "--mask",
+        action="store_true",
+        help="in a chat export: replace phone numbers, mail addresses, links, card and account numbers",
+    )
+
+
+def get_reader_options(options: Namespace) -> ReadOptions:
+    """Return the options of readers that a command line gives."""
+    values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *CHAT_OPTIONS)}
+    if getattr(options, "max_line_bytes", None) == 0:
+        values["max_line_bytes"] = 0  # refused
+    return ReadOptions(**values)

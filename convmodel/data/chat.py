@@ -1,0 +1,144 @@
+"""Conversations from people's own chats: messages of several people become turns of two sides."""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from convmodel.data.data_file import Notes
+from convmodel.data.formats.base import DataFileError, Problem, Record, shorten
+from convmodel.data.mask import mask
+from convmodel.data.messages import join_turns
+from convmodel.data.options import ReadOptions, name_option
+
+_NAMES_SHOWN = 10
+
+
+class ChatMessage(NamedTuple):
+    """A message of a chat export.
+
+    Args:
+        line: the number of its first line, counted from 1.
+        chat: the name of its chat. Messages of one chat follow one another in the order of their time.
+        time: the time in seconds, of any zone; None if the export has none.
+        sender: the name of the person.
+        text: the text.
+        kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for remarks of
+            the program, and for deleted messages.
+        file: the name of the file, where an export has several.
+    """
+
+    line: int
+    chat: str
+    time: float | None
+    sender: str
+    text: str
+    kind: Literal["text", "media", "system"] = "text"
+    file: str | None = None
+
+
+def conversations_from_chat(
+    messages: Iterable[ChatMessage | Problem], options: ReadOptions, notes: Notes, *, source: str
+) -> Iterator[Record | Problem]:
+    """Yield the conversations of a chat in which one person, `options.me`, replies to the others.
+
+    Successive messages of one side become one turn, joined with newlines. A gap, or another chat, begins a new
+    conversation. Each conversation ends with a reply; messages of the others after it are left out and counted, as are
+    media, remarks of the program, and conversations without a reply.
+
+    Args:
+        messages: the messages.
+        options: the options of the reader: `me`, `gap`, `name_speakers` and `mask`.
+        notes: the remarks on this pass.
+        source: the name of the export in error messages.
+
+    Raises:
+        DataFileError: at the end, when `me` is not given or is not among the names; the message lists them.
+    """
+    senders: Counter[str] = Counter()
+    conversation = _ChatConversation(options, notes)
+    for message in messages:
+        if isinstance(message, Problem):
+            yield message
+        elif message.kind != "text" or not message.text.strip():
+            notes.left_out["system message" if message.kind == "system" else "media message"] += 1
+        else:
+            senders[message.sender] += 1
+            if options.me is not None:
+                yield from conversation.add(message)
+    yield from conversation.finish()
+    if senders and not any(is_same_person(sender, options.me) for sender in senders):
+        raise DataFileError(f"{source}: {_ask_for_me(senders, options.me)}")
+
+
+def is_same_person(sender: str, me: str | None) -> bool:
+    """Return whether a sender has the given name, ignoring case and white space at the ends."""
+    return me is not None and sender.strip().casefold() == me.strip().casefold()
+
+
+def _ask_for_me(senders: Counter[str], me: str | None) -> str:
+    names = ", ".join(
+        f"{shorten(name)} ({count:,} message{'s' * (count != 1)})" for name, count in senders.most_common(_NAMES_SHOWN)
+    )
+    names += ", ..." if len(senders) > _NAMES_SHOWN else ""
+    fault = "it is a chat export" if me is None else f"nobody in it is called {me!r}"
+    example = name_option("me", senders.most_common(1)[0][0])
+    return f"{fault}; say which person the model replies as, with {example} for example; there are {names}"
+
+
+class _ChatConversation:
+    """A conversation that is not yet complete."""
+
+    def __init__(self, options: ReadOptions, notes: Notes) -> None:
+        self._options = options
+        self._notes = notes
+        self._messages: list[ChatMessage] = []
+        self._characters = 0
+
+    def add(self, message: ChatMessage) -> Iterator[Record]:
+        """Add a message; yield the conversation before it if it begins another one."""
+        if self._messages and self._is_apart(self._messages[-1], message):
+            yield from self.finish()
+        self._characters += len(message.text)
+        self._messages.append(message)
+
+    def finish(self) -> Iterator[Record]:
+        """Yield the conversation, if it has a reply, and begin the next one."""
+        messages = self._messages
+        self._messages = []
+        self._characters = 0
+        replies = [i for i, message in enumerate(messages) if is_same_person(message.sender, self._options.me)]
+        kept = messages[: replies[-1] + 1] if replies else []
+        turns = [text for _, text in join_turns((self._side(message), self._text(message)) for message in kept)]
+        if len(turns) < 2:
+            self._notes.left_out["unanswered message"] += len(messages)
+            return
+        self._notes.left_out["unanswered message"] += len(messages) - len(kept)
+        first = kept[0]
+        yield Record(first.line, turns, (), _time(first), file=first.file)
+
+    def _is_apart(self, last: ChatMessage, message: ChatMessage) -> bool:
+        if last.chat != message.chat or self._characters + len(message.text) > self._options.line_limit:
+            return True
+        if last.time is None or message.time is None:
+            return False
+        return abs(message.time - last.time) >= self._options.gap_seconds
+
+    def _side(self, message: ChatMessage) -> str:
+        return "me" if is_same_person(message.sender, self._options.me) else "others"
+
+    def _text(self, message: ChatMessage) -> str:
+        text = mask(message.text) if self._options.mask else message.text
+        is_named = self._options.name_speakers and self._side(message) == "others"
+        return f"{message.sender}: {text}" if is_named else text
+
+
+def _time(message: ChatMessage) -> dict[str, str] | None:
+    """Return the meta of a conversation that begins with a message."""
+    if message.time is None:
+        return None
+    begin = datetime.datetime(1970, 1, 1)
+    try:
+        return {"time": (begin + datetime.timedelta(seconds=int(message.time))).isoformat()}
+    except OverflowError:
+        return None

@@ -1,0 +1,96 @@
+"""Fields of chat exports as they are found in the wild: times, names, texts and members of any type."""
+
+import datetime
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from convmodel.data.chat import is_same_person
+from convmodel.data.data_file import Head
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+_MILLISECONDS = 1e11
+"""Numbers from here on are milliseconds: as seconds they would be in the year 5138."""
+
+UNKNOWN = "unknown"
+"""The name of a person without a name."""
+
+
+def parse_time(value: Any) -> float | None:
+    """Return a time in seconds; None if it cannot be read.
+
+    Args:
+        value: seconds or milliseconds since 1970 as a number or in a string, or an ISO date and time. The time zone of
+            the latter is ignored: the time is that of the export's clock.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return _parse_date(str(value))
+    if not math.isfinite(seconds):
+        return None
+    while abs(seconds) >= _MILLISECONDS:
+        seconds /= 1000
+    return seconds
+
+
+def _parse_date(text: str) -> float | None:
+    try:
+        moment = datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (moment.replace(tzinfo=None) - _EPOCH).total_seconds()
+
+
+def choose_name(names: Iterable[Any], me: str | None) -> str:
+    """Return the name of a person who has several: the one that the user gave, or else the first.
+
+    Args:
+        names: the names, the preferred one first. Those that are not texts, or empty, are passed over.
+        me: the name that the user gave.
+    """
+    found = [name for name in map(read_name, names) if name]
+    return next((name for name in found if is_same_person(name, me)), found[0] if found else UNKNOWN)
+
+
+def read_name(value: Any) -> str:
+    """Return a name on one line; "" for a value that is not a text."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return text.encode("utf-8", "replace").decode()
+
+
+def read_text(value: Any) -> str:
+    """Return a text given as a string, or as a list of strings and objects with a `text`; "" for anything else."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    return "".join(part if isinstance(part, str) else read_text(read_object(part).get("text")) for part in value)
+
+
+def read_object(value: Any) -> Mapping[str, Any]:
+    """Return a value if it is an object, and an empty object otherwise."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def first_object(value: Any) -> Mapping[str, Any]:
+    """Return the first object of a list, or the object itself; an empty object if there is none."""
+    if isinstance(value, list):
+        return next((each for each in value if isinstance(each, Mapping)), {})
+    return read_object(value)
+
+
+def is_companion(head: Head, keys: Mapping[str, str]) -> bool:
+    """Return whether a file comes with an export, but holds no messages.
+
+    Args:
+        head: the beginning of the file.
+        keys: a key that the objects of such a file have, by the file's name. It may also be an empty list.
+    """
+    key = keys.get(PurePath(head.file.name).name)
+    if key is None or not isinstance(head.value, dict | list):
+        return False
+    return not head.value or key in first_object(head.value)

@@ -1,0 +1,184 @@
+"""Input files and their unpacked bytes: gzip, bzip2, xz, zstandard, and files in zip archives."""
+
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+CONTAINER_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
+
+ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
+"""The first bytes of a zip archive."""
+
+DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, RuntimeError)
+"""Errors of the libraries that unpack, for damaged bytes; RuntimeError is one for a password."""
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+_PIECE = 2**10  # bytes of a zstd file that are unpacked at once
+
+
+class DamagedContainer(ValueError):
+    """A compressed file or an archive cannot be unpacked from here on."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of a source.
+
+    Args:
+        path: the path of the file, or of the zip archive that holds it.
+        member: the name of the file in the archive.
+    """
+
+    path: str
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in messages: "chats.zip/inner.json" for a file in an archive."""
+        return f"{self.path}/{self.member}" if self.member else self.path
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case, without that of a container."""
+        return name_suffix(self.name)
+
+
+def name_suffix(name: str) -> str:
+    """Return the suffix of a file's name in lower case, without that of a container: ".csv" of "a.csv.gz"."""
+    name = name.lower()
+    stem, suffix = os.path.splitext(name)
+    return os.path.splitext(stem)[1] if suffix in CONTAINER_SUFFIXES else suffix
+
+
+class ByteStream:
+    """The unpacked bytes of a file.
+
+    Args:
+        file: the file, plain or compressed, as its first bytes tell.
+    """
+
+    def __init__(self, file: InputFile) -> None:
+        self._kind = "zip" if file.member else ""
+        self._stack = ExitStack()
+        try:
+            self._file = self._unpack(self._open(file))
+        except DAMAGE as error:
+            self._stack.close()
+            raise self._damage(error) from None
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> "ByteStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self, size: int) -> bytes:
+        """Return at least one byte and at most `size`; nothing at the end.
+
+        Raises:
+            DamagedContainer: when the bytes from here on cannot be unpacked.
+        """
+        try:
+            # read1, because read discards the data before the damage.
+            data: bytes = self._file.read1(size)
+            return data
+        except DAMAGE as error:
+            raise self._damage(error) from None
+
+    def _open(self, file: InputFile) -> Any:
+        if file.member is None:
+            return self._stack.enter_context(open(file.path, "rb"))
+        archive = self._stack.enter_context(zipfile.ZipFile(file.path))
+        return self._stack.enter_context(archive.open(file.member))
+
+    def _unpack(self, raw: Any) -> Any:
+        head = raw.peek(10)[:10]
+        if head[:4] in ZIP_MARKS:
+            self._kind = "zip"
+            raise EOFError(
+                "an archive in an archive" if isinstance(raw, zipfile.ZipExtFile) else "no list of its files"
+            )
+        kind, opened = _find_container(head)
+        if opened is None:
+            return raw
+        self._kind = kind
+        return self._stack.enter_context(opened(raw))
+
+    def _damage(self, error: BaseException) -> BaseException:
+        # An invalid position is one that the archive gives.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            return error  # of the disk, not of the container
+        if isinstance(error, RuntimeError):
+            return DamagedContainer(f"the {self._kind} file cannot be unpacked ({error}); unpack it first")
+        return DamagedContainer(f"the {self._kind} file is damaged or cut off ({error}); make or fetch it again")
+
+
+def _find_container(head: bytes) -> tuple[str, Callable[[Any], Any] | None]:
+    """Return the name of the container that begins with some bytes, and a function from a file to its content."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip", lambda raw: gzip.GzipFile(fileobj=raw)
+    if head.startswith(b"BZh") and head[4:] in _BZIP2_BLOCKS:
+        return "bzip2", bz2.BZ2File
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz", lzma.LZMAFile
+    return ("zstd", _ZstdFile) if head.startswith(_ZSTD) else ("", None)
+
+
+class _ZstdFile:
+    """The unpacked bytes of a zstd file. Unlike the library's own reader it raises for a file that was cut off."""
+
+    def __init__(self, raw: Any) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise ImportError("zstd files need the library zstandard; pip install zstandard") from None
+        self._raw = raw
+        self._error = zstandard.ZstdError
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._rest = b""
+
+    def __enter__(self) -> "_ZstdFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rest = b""
+
+    def read1(self, size: int) -> bytes:
+        while not self._rest:
+            packed = self._raw.read(_PIECE)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the last frame has no end")
+                return b""
+            try:
+                self._rest = self._decompress(packed)
+            except self._error as error:
+                raise EOFError(str(error)) from None
+        data = self._rest[:size]
+        self._rest = self._rest[size:]
+        return data
+
+    def _decompress(self, packed: bytes) -> bytes:
+        pieces: list[bytes] = []
+        while packed:
+            if self._frame is None:
+                self._frame = self._new_frame()
+            pieces.append(self._frame.decompress(packed))
+            if not self._frame.eof:
+                break
+            packed = self._frame.unused_data
+            self._frame = None
+        return b"".join(pieces)

@@ -1,0 +1,153 @@
+"""A file as formats read it: its beginning, its lines and its JSON values, with the options of the reader."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
+from convmodel.data.formats.base import Item, TextLine
+from convmodel.data.json_stream import Path, read_values
+from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
+from convmodel.data.options import ReadOptions
+
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_CLOSERS = {"[": "]", "{": "}"}
+
+
+@dataclass
+class Notes:
+    """Remarks on one pass over a source for its report.
+
+    Args:
+        recognised: properties of the files that were recognised, each once.
+        left_out: the number of messages that were left out on purpose, by their kind: "tool message".
+    """
+
+    recognised: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, remark: str) -> None:
+        """Add a recognised property."""
+        if remark not in self.recognised:
+            self.recognised.append(remark)
+
+
+class Head:
+    """The beginning of a file, from which its format is recognised.
+
+    Args:
+        file: the file.
+        options: the options of the reader.
+    """
+
+    def __init__(self, file: InputFile, options: ReadOptions) -> None:
+        self.file = file
+        self.options = options
+        self.text = read_head(file, options.encoding)
+        """The first 64 KiB of its text."""
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first 20 lines that are not blank, without their ends; the last one may be cut off."""
+        return split_head(self.text)[:20]
+
+    @cached_property
+    def magic(self) -> bytes:
+        """The first four bytes, unpacked; fewer for a short or damaged file."""
+        try:
+            with ByteStream(self.file) as stream:
+                return stream.read(4)
+        except DamagedContainer:
+            return b""
+
+    @cached_property
+    def value(self) -> Any:
+        """The first JSON value, as far as the text goes or is JSON; None if it begins with neither list nor object."""
+        text = self.text.lstrip()
+        if not text.startswith(("[", "{")):
+            return None
+        try:
+            return json.JSONDecoder().raw_decode(text)[0]
+        except json.JSONDecodeError as error:
+            value = _decode_beginning(text)
+            return _decode_beginning(text[: error.pos]) if value is None else value
+        except (ValueError, RecursionError):
+            return _decode_beginning(text)
+
+    def line_value(self, line: str) -> Any:
+        """Return the JSON value of a line if it is a list or an object, and None otherwise."""
+        if not line.lstrip().startswith(("[", "{")):
+            return None
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _decode_beginning(text: str) -> Any:
+    """Return the value of a JSON text that is cut off: its beginning up to the last comma, with its brackets closed."""
+    nesting: list[str] = []
+    end = 0
+    closers = ""
+    for token in _TOKEN.finditer(text):
+        if token[0] in _CLOSERS:
+            nesting.append(_CLOSERS[token[0]])
+        elif token[0] == ",":
+            end = token.start()
+            closers = "".join(reversed(nesting))
+        elif nesting and token[0] == nesting[-1]:
+            nesting.pop()
+        elif token[0] in ("]", "}"):
+            return None
+    try:
+        return json.loads(text[:end] + closers)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file to read.
+
+    Args:
+        file: the file.
+        options: the options of the reader.
+        noun: the name of an item in error messages.
+        notes: the remarks on this pass, to which a format adds.
+    """
+
+    file: InputFile
+    options: ReadOptions
+    noun: str = "conversation"
+    notes: Notes = field(default_factory=Notes)
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+        return self.file.name
+
+    @cached_property
+    def head(self) -> Head:
+        """The beginning of the file."""
+        return Head(self.file, self.options)
+
+    def lines(self) -> Iterator[TextLine]:
+        """Yield the lines of the file from its start."""
+        return read_lines(self.file, max_line_bytes=self.options.line_limit, encoding=self.options.encoding)
+
+    def values(self, take: Callable[[Path], bool]) -> Iterator[Item]:
+        """Yield the JSON values of the file from its start.
+
+        Args:
+            take: a function from the path of a list or object to whether it is yielded whole; otherwise its members
+                are read one by one. Other values are always yielded.
+        """
+        try:
+            with open_utf8(self.file, self.options.encoding) as stream:
+                yield from read_values(stream, take, limit=self.options.line_limit, noun=self.noun)
+        except DamagedContainer as error:  # nothing of it can be unpacked
+            yield Item(1, None, str(error))

@@ -1,0 +1,114 @@
+"""Decoding of files: byte order marks, other encodings, and proposals for bytes that are not UTF-8."""
+
+import codecs
+from collections.abc import Iterator
+
+from convmodel.data.containers import ByteStream
+from convmodel.data.options import name_option
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_WITHOUT_BOM = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+"""Encodings whose files should begin with a byte order mark, as they are read without one."""
+
+_BLOCK = 2**16
+_SAMPLE = 2**14  # bytes from which an encoding is guessed
+_UTF_8 = codecs.lookup("utf-8").name
+_UNDECODABLE = "convmodel.undecodable"
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """Replace bytes that cannot be decoded with a mark that becomes the byte 0xFF, which UTF-8 never contains."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udcff", error.end
+
+
+codecs.register_error(_UNDECODABLE, _mark_undecodable)
+
+
+class Utf8Stream:
+    """The content of a file in UTF-8, without its byte order mark.
+
+    Args:
+        stream: the bytes of the file.
+        encoding: the encoding of a file without a byte order mark; UTF-8 if None.
+    """
+
+    def __init__(self, stream: ByteStream, encoding: str | None = None) -> None:
+        self._stream = stream
+        self._proposal: str | None = None
+        head = b""
+        while len(head) < 4 and (more := stream.read(_BLOCK)):
+            head += more
+        bom, by_bom = next(((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", None))
+        self.encoding = by_bom or _WITHOUT_BOM.get(encoding or "", encoding) or _UTF_8
+        """The name of the encoding."""
+        self.start = len(bom)
+        """The number of bytes before the content."""
+        self._head = head[len(bom) :]
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the bytes are passed on as they are."""
+        return self.encoding == _UTF_8
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the content in blocks. In other encodings an undecodable sequence becomes the byte 0xFF."""
+        if self.is_utf8:
+            yield from self._blocks()
+            return
+        decoder = codecs.getincrementaldecoder(self.encoding)(_UNDECODABLE)
+        try:
+            for block in self._blocks():
+                yield decoder.decode(block).encode("utf-8", "surrogateescape")
+            yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+        except UnicodeError:  # of encodings that do not replace what they cannot decode, or that decode to surrogates
+            yield b"\xff"
+
+    def describe_undecodable(self, raw: bytes, error: UnicodeDecodeError, offset: int) -> str:
+        """Return "the fault; the remedy" of a text that cannot be decoded.
+
+        Args:
+            raw: the text.
+            error: the error.
+            offset: the position of the text in the content.
+        """
+        at = error.start
+        if not self.is_utf8:
+            remedy = f"check {name_option('encoding')}, or repair the file"
+            return (
+                f"not {self.encoding}: character {len(raw[:at].decode()) + 1} of the line cannot be decoded; {remedy}"
+            )
+        where = f"byte 0x{raw[at]:02x} at offset {self.start + offset + at} (byte {at + 1} of the line)"
+        message = f"not UTF-8: {where}; save the file as UTF-8"
+        if self._proposal is None:  # guessed once: it takes milliseconds, and all lines may be like this one
+            likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
+            option = name_option("encoding", likely)
+            self._proposal = f", or read it with {option}, because it looks like {likely}" if likely else ""
+        return message + self._proposal
+
+    def _blocks(self) -> Iterator[bytes]:
+        if self._head:
+            yield self._head
+        while block := self._stream.read(_BLOCK):
+            yield block
+
+
+def guess_encoding(sample: bytes) -> str | None:
+    """Return the likely encoding of bytes that are not UTF-8; None if nothing fits, or the library is missing."""
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        return None
+    matches = from_bytes(sample, cp_exclusion=["utf_8", "utf_16", "utf_32", "utf_7"], enable_fallback=False)
+    names = [name for match in matches for name in match.could_be_from_charset]
+    if not names:
+        return None
+    # Short texts fit many encodings, which the library orders by name; of those this one is by far the most frequent.
+    return "cp1252" if "cp1252" in names else names[0].replace("_", "-")

@@ -1,0 +1,126 @@
+"""Discord chats exported by DiscordChatExporter (2.x) as JSON or CSV, one file for each channel or part of one.
+
+Edited messages are there once, as they are now; of a quoted message there is only the number. Messages of bots are left
+out, unless the model is to reply as the bot.
+"""
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from convmodel.data.chat import ChatMessage, is_same_person
+from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_format import ChatFormat, sort_files
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.json_stream import Path
+from convmodel.data.tables import TableHeader, find_header, read_table
+
+_COLUMNS = {"author", "date", "content"}
+_TEXT_TYPES = ("Default", "Reply", "0", "19")
+_EMOJI = re.compile(r"<a?(:\w+:)\d+>")
+_MENTION = re.compile(r"<@!?(\d+)>")
+_CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M")
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: a guild or channel with messages that have an author, or a header of the CSV form."""
+    if find_header(head.lines, ",", _has_columns) is not None:
+        return Certainty.SURE
+    value = head.value
+    if not isinstance(value, dict) or "messages" not in value:
+        return Certainty.NONE
+    message = first_object(value["messages"])
+    is_known = isinstance(message.get("author"), dict) and "content" in message
+    is_channel = "guild" in value or "channel" in value
+    return Certainty.SURE if is_channel and (is_known or not message) else Certainty.NONE
+
+
+def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+    """Yield the messages of one file."""
+    head = file.head
+    is_table = head.lines and not head.lines[0].lstrip().startswith("{")
+    return _read_csv(file) if is_table else _read_json(file)
+
+
+def _read_json(file: DataFile) -> Iterator[ChatMessage | Problem]:
+    channel = file.name
+    for item in file.values(_is_message):
+        if item.problem is not None:
+            yield Problem(item.number, item.problem)
+        elif item.path == ("channel", "id"):
+            channel = f"channel {item.value}"
+        elif _is_message(item.path):
+            message = _json_message(item, channel, file)
+            if message is not None:
+                yield message
+
+
+def _is_message(path: Path) -> bool:
+    return len(path) == 2 and path[0] == "messages"
+
+
+def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | None:
+    fields = read_object(item.value)
+    author = read_object(fields.get("author"))
+    sender = choose_name([author.get("nickname"), author.get("name"), author.get("id")], file.options.me)
+    if author.get("isBot") is True and not is_same_person(sender, file.options.me):
+        file.notes.left_out["message of a bot"] += 1
+        return None
+    text = _clean(read_text(fields.get("content")), fields)
+    message = ChatMessage(item.number, channel, parse_time(fields.get("timestamp")), sender, text)
+    if str(fields.get("type", "Default")) not in _TEXT_TYPES:
+        return message._replace(kind="system")
+    return message if text.strip() else message._replace(kind="media")
+
+
+def _clean(text: str, fields: Mapping[str, Any]) -> str:
+    """Return a text with names instead of the numbers of persons and emoji."""
+    mentions = fields.get("mentions")
+    persons = map(read_object, mentions if isinstance(mentions, list) else ())
+    people = {str(person.get("id")): person for person in persons}
+
+    def name(match: re.Match[str]) -> str:
+        person = people.get(match[1])
+        return f"@{choose_name([person.get('nickname'), person.get('name')], None)}" if person else match[0]
+
+    return _EMOJI.sub(r"\1", _MENTION.sub(name, text))
+
+
+def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
+    rows = read_table(file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit)
+    for row in rows:
+        if row.problem is not None:
+            yield Problem(row.number, row.problem)
+            continue
+        fields = {name.lower(): value for name, value in row.value.items()}
+        sender = choose_name([fields["author"].removesuffix("#0000"), fields.get("authorid")], file.options.me)
+        text = _clean(fields["content"], {})
+        message = ChatMessage(row.number, file.name, _csv_time(fields["date"]), sender, text)
+        yield message if text.strip() else message._replace(kind="media")
+
+
+def _has_columns(names: Any) -> bool:
+    found = {name.strip().lower() for name in names}
+    return found >= _COLUMNS and ("authorid" in found or {"attachments", "reactions"} <= found)
+
+
+def _check_columns(table: TableHeader) -> None:
+    missing = _COLUMNS - {name.lower() for name in table.names}
+    if missing:
+        raise ValueError(f"the header has no column {min(missing)!r}; export the channel again as CSV or JSON")
+
+
+def _csv_time(text: str) -> float | None:
+    time = parse_time(text)
+    for form in _CSV_TIMES if time is None else ():
+        try:
+            moment = datetime.datetime.strptime(text.strip(), form)
+        except ValueError:
+            continue
+        return (moment - datetime.datetime(1970, 1, 1)).total_seconds()
+    return time
+
+
+DISCORD = ChatFormat("discord", "Discord export", score, read_messages, combine=sort_files)

@@ -1,0 +1,73 @@
+"""JSON files: one list or object of conversations, of any size and layout, or several values one after the other."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
+from convmodel.data.json_stream import take_depth
+from convmodel.data.options import ReadOptions
+from convmodel.data.shapes.reading import read_items
+from convmodel.data.shapes.registry import fits_shape, is_message
+
+_BEGINNING = re.compile(r"""\s*(\{\s*(["'}]|$)|\[\s*(["'\[{\]]|$))""")
+_MAX_DEPTH = 3
+
+
+def looks_like_json(line: str) -> bool:
+    """Return whether a line begins like a list or an object of JSON: not like `[24.12.23, 18:03:11] Ida: Hello`."""
+    return _BEGINNING.match(line) is not None
+
+
+def find_depth(value: Any, options: ReadOptions) -> int | None:
+    """Return the depth of the conversations in a JSON value, 0 for the value itself; None if there are none.
+
+    Args:
+        value: the value, or its beginning.
+        options: the options of the reader.
+    """
+    if fits_shape(value, options):
+        return 0
+    for child in _list_members(value):
+        depth = find_depth(child, options)
+        if depth is not None and depth < _MAX_DEPTH:
+            return depth + 1
+    return None
+
+
+def _list_members(value: Any) -> list[Any]:
+    """Return the members of a list or an object that may be, or hold, conversations."""
+    if isinstance(value, list):
+        return [child for child in value if isinstance(child, dict | list) and not is_message(child)]
+    if not isinstance(value, dict):
+        return []
+    # A list of strings beside other values is hardly a conversation.
+    texts = [isinstance(child, list) and isinstance((child or [None])[0], str) for child in value.values()]
+    members = zip(value.values(), texts, strict=True)
+    return [child for child, is_text in members if isinstance(child, dict | list) and (not is_text or all(texts))]
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: the text begins with a list or an object that is not complete on its line."""
+    if not looks_like_json(head.lines[0]) or head.value is None:
+        return Certainty.LIKELY if head.lines[0].strip() in ("[", "{", "[{", "[[") else Certainty.NONE
+    is_line = head.line_value(head.lines[0]) is not None
+    if is_line and (len(head.lines) > 1 or not find_depth(head.value, head.options)):
+        return Certainty.NONE  # JSON Lines
+    return Certainty.LIKELY
+
+
+def read(file: DataFile) -> Iterator[Record | Problem]:
+    """Yield one record or problem per conversation, each with the line on which it begins."""
+    depth = find_depth(file.head.value, file.options)
+    if depth is None:
+        depth = 1 if file.head.text.lstrip().startswith("[") else 0
+    items = file.values(take_depth(depth))
+    if depth > 1:
+        # Other values beside the lists of conversations, such as a version number.
+        items = (item for item in items if item.problem is not None or isinstance(item.value, dict | list))
+    return read_items(items, file.options, file.notes, unit="value")
+
+
+JSON = FileFormat(name="json", human_name="JSON", unit="conversation", suffixes=(".json",), score=score, read=read)

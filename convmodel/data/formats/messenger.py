@@ -1,0 +1,120 @@
+"""Messages of Facebook Messenger and Instagram: `message_1.json` and so on, of "Download your information" as JSON.
+
+Meta's files have UTF-8 read as Latin-1 ("TrÃ¨s"), which is mended. Messages stand newest first, 10,000 in a file; the
+files of one folder are one chat. The export of encrypted chats has other names of the same fields (`senderName`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from convmodel.data.chat import ChatMessage
+from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
+from convmodel.data.chat_order import sort_messages
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.json_stream import Path
+
+_NUMBER = re.compile(r"_\d+(?=\.json)", re.IGNORECASE)
+_LATIN = re.compile("[\x80-\xff]{2,}")
+_MEDIA_KEYS = ("photos", "videos", "audio_files", "gifs", "sticker", "files", "media", "call_duration")
+
+_SENT = re.compile(
+    r".{0,100}\b(?:sent|shared|gesendet|geteilt|envió|enviaste|enviado|envoyé|partagé|inviato|enviou|verzonden)\b.{0,100}\.",
+    re.IGNORECASE,
+)
+"""A remark in the place of a picture or another attachment."""
+
+_ATTACHMENT = re.compile(
+    r".{0,80}\b(?:sent|shared) (?:an?|\d+|your) (?:attachment|photo|video|voice message|sticker|GIF|link|live location"
+    r"|location|story|post|reel|file|audio)s?\."
+    r"|.{0,80}\bhas?t (?:einen?|ein|\d+) (?:Anhang|Fotos?|Videos?|Sprachnachricht|Sticker|GIF|Link)"
+    r" (?:gesendet|geteilt)\."
+    r"|(?:.{0,80} )?(?:envió|enviaste|enviado) una? (?:archivo adjunto|foto|vídeo|video|enlace)\."
+    r"|.{0,80} (?:envoyé une (?:pièce jointe|photo|vidéo)|inviato un allegato|enviou um anexo)\.",
+    re.IGNORECASE,
+)
+"""A remark of which the form alone shows that it is one."""
+
+_CALL = r"(?:video |audio |voice )?(?:call|chat)"
+_REMARK = re.compile(
+    r"liked a message|reacted .{1,12} to (?:your|a|their|his|her) message ?"
+    rf"|the {_CALL} (?:has )?ended\.?|this (?:message|poll) (?:was|is) .{{1,30}}\."
+    r"|you (?:can now|are now|are also now) .{1,80}\.|say hi to .{1,80}\.?"
+    rf"|.{{0,80}}\b(?:unsent a message|missed (?:a|your) {_CALL}(?: (?:from|with) .{{1,60}})?|called (?:you|.{{1,60}})"
+    rf"|(?:started|joined|left) (?:a|the) {_CALL}|(?:named|left|created) the group.{{0,80}}|voted for .{{1,80}}"
+    r"|(?:set|changed|cleared|removed) (?:the|your|his|her|their|a) .{0,20}"
+    r"(?:nickname|theme|quick reaction|emoji|photo).{0,80}"
+    r"|added .{1,60} to the group|removed .{1,60} from the group|created a poll.{0,80}|turned o(?:n|ff) .{1,40}"
+    r"|waved at .{1,60})\.",
+    re.IGNORECASE,
+)
+"""A remark on a reaction, a call or the group."""
+
+_SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: an object with messages that have a sender's name, as only these exports have."""
+    value = head.value
+    if not isinstance(value, dict) or "messages" not in value:
+        return Certainty.NONE
+    message = first_object(value["messages"])
+    is_known = "sender_name" in message or {"senderName", "timestamp"} <= message.keys()
+    is_empty = not message and {"participants", "thread_path"} <= value.keys()
+    return Certainty.SURE if is_known or is_empty else Certainty.NONE
+
+
+def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
+    """Yield the messages of all files by chat and time."""
+    return sort_messages(chain_files(files, read), newest_first=True)
+
+
+def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+    """Yield the messages of one file as they stand in it."""
+    chat = _NUMBER.sub("", "/".join(file.name.split("/")[-2:]))
+    for item in file.values(_is_message):
+        if item.problem is not None:
+            yield Problem(item.number, item.problem)
+        elif _is_message(item.path):
+            yield _message(item.number, chat, read_object(item.value), file.options.me)
+
+
+def mend(text: str) -> str:
+    """Return a text in which UTF-8 that was read as Latin-1 is mended; other text is unchanged."""
+    return _LATIN.sub(_mend_run, text)
+
+
+def _mend_run(match: re.Match[str]) -> str:
+    try:
+        return match[0].encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return match[0]
+
+
+def _is_message(path: Path) -> bool:
+    return len(path) == 2 and path[0] == "messages"
+
+
+def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) -> ChatMessage:
+    time = parse_time(fields.get("timestamp_ms", fields.get("timestamp")))
+    sender = choose_name([mend(read_text(fields.get("sender_name", fields.get("senderName"))))], me)
+    text = mend(read_text(fields.get("content", fields.get("text"))))
+    message = ChatMessage(number, chat, time, sender, text)
+    if fields.get("is_unsent") or fields.get("isUnsent") or _REMARK.fullmatch(text.strip()):
+        return message._replace(kind="system")
+    return message._replace(kind="media") if _is_media(fields, sender, text.strip()) else message
+
+
+def _is_media(fields: Mapping[str, Any], sender: str, text: str) -> bool:
+    """Return whether a message has no text of the sender: the exports write "Ida sent an attachment." for a picture."""
+    if not text:
+        return True
+    if not text.startswith((*_SELF, sender.split()[0])):
+        return False
+    has_media = any(fields.get(key) for key in _MEDIA_KEYS)
+    return (_SENT if has_media or fields.get("share") else _ATTACHMENT).fullmatch(text) is not None
+
+
+MESSENGER = ChatFormat("messenger", "Messenger or Instagram messages", score, read_messages, combine=combine)

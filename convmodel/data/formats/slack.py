@@ -1,0 +1,128 @@
+"""Slack's export of a workspace: a folder or zip archive with one folder a channel and one JSON file a day.
+
+`users.json` holds the names of the people. A thread is a chat of its own, with the message that began it. Edited
+messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
+from typing import Any
+
+from convmodel.data.chat import ChatMessage, is_same_person
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
+from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
+from convmodel.data.chat_order import sort_messages
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.json_stream import take_depth
+
+_COMPANIONS = {
+    **dict.fromkeys(("channels.json", "groups.json", "dms.json", "mpims.json"), "members"),
+    **{"users.json": "team_id", "org_users.json": "profile", "integration_logs.json": "user_id"},
+    **{"canvases.json": "title", "lists.json": "title", "huddle_transcripts.json": "title"},
+}
+"""Files beside the messages, each with a key of its objects."""
+
+_PEOPLE = ("users.json", "org_users.json")
+_TEXT_TYPES = (None, "me_message", "thread_broadcast", "file_share", "file_comment", "file_mention", "bot_message")
+_MARK = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>")
+
+Names = Mapping[str, Sequence[Any]]
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: a list of messages with a `ts`, or one of the files beside them."""
+    if is_companion(head, _COMPANIONS):
+        return Certainty.SURE
+    message = first_object(head.value) if isinstance(head.value, list) else {}
+    is_message = message.get("type") == "message" and "ts" in message
+    return Certainty.SURE if is_message else Certainty.NONE
+
+
+def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
+    """Yield the messages of all files by channel or thread and time, with the names of `users.json`."""
+    people = [file for file in files if _base(file) in _PEOPLE]
+    names = {key: value for file in people for key, value in _read_names(file)}
+    days = [file for file in files if not is_companion(file.head, _COMPANIONS)]
+    return sort_messages(chain_files(days, partial(read_messages, names=names)))
+
+
+def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMessage | Problem]:
+    """Yield the messages of one day of a channel.
+
+    Args:
+        file: the file.
+        names: the names of each person by the person's id.
+    """
+    channel = PurePath(file.name).parent.as_posix()
+    for item in file.values(take_depth(1)):
+        if item.problem is not None:
+            yield Problem(item.number, item.problem)
+            continue
+        message = _message(item, channel, file, names or {})
+        if message is not None:
+            yield message
+
+
+def _base(file: DataFile) -> str:
+    return PurePath(file.name).name
+
+
+def _read_names(file: DataFile) -> Iterator[tuple[str, Sequence[Any]]]:
+    for item in file.values(take_depth(1)):
+        user = read_object(item.value)
+        profile = read_object(user.get("profile"))
+        names = _names_of(profile, user)
+        if isinstance(user.get("id"), str) and names:
+            yield user["id"], names
+
+
+def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
+    keys = ("display_name", "real_name", "name")
+    return [each[key] for key in keys for each in fields if each.get(key)]
+
+
+def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMessage | None:
+    fields = read_object(item.value)
+    me = file.options.me
+    is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields
+    sender = _sender(fields, names, me)
+    if is_bot and not is_same_person(sender, me):
+        file.notes.left_out["message of a bot"] += 1
+        return None
+    thread = fields.get("thread_ts")
+    chat = channel if thread is None else f"{channel} {thread}"
+    text = _clean(read_text(fields.get("text")), names)
+    message = ChatMessage(item.number, chat, parse_time(fields.get("ts")), sender, text)
+    if fields.get("subtype") not in _TEXT_TYPES or fields.get("hidden") is True:
+        return message._replace(kind="system")
+    return message if text.strip() else message._replace(kind="media")
+
+
+def _sender(fields: Mapping[str, Any], names: Names, me: str | None) -> str:
+    user = fields.get("user")
+    known = names.get(user, ()) if isinstance(user, str) else ()
+    profiles = [*map(read_object, (fields.get("user_profile"), fields.get("bot_profile")))]
+    return choose_name([*known, *_names_of(*profiles), fields.get("username"), user, fields.get("bot_id")], me)
+
+
+def _clean(text: str, names: Names) -> str:
+    """Return a text with the names of people and channels, and with links as they are shown."""
+
+    def replace(match: re.Match[str]) -> str:
+        kind, target, label = match.groups()
+        if kind == "@":
+            return "@" + choose_name([*names.get(target, ()), label, target], None)
+        if kind == "#":
+            return f"#{label or target}"
+        if kind == "!":
+            return str(label) if label else "@" + target.partition("^")[0]
+        return str(label or target)
+
+    return html.unescape(_MARK.sub(replace, text))
+
+
+SLACK = ChatFormat("slack", "Slack export", score, read_messages, combine=combine)

@@ -1,0 +1,62 @@
+"""Telegram's `result.json`, exported by Telegram Desktop (1.x to 5.x) as "Machine-readable JSON".
+
+The export of one chat is one object with `messages`; the export of an account has the chats in `chats.list` and
+`left_chats.list`. Messages are in the order of their time. A text is a string, or a list of strings and entities
+(links, bold text). Edited messages are there once, as they are now; of a quoted message there is only the number.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from convmodel.data.chat import ChatMessage
+from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_format import ChatFormat
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.json_stream import Path
+
+_ACCOUNT_KEYS = ("personal_information", "frequent_contacts", "left_chats")
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: an object with messages or chats that have Telegram's fields."""
+    value = head.value
+    if not isinstance(value, dict):
+        return Certainty.NONE
+    if "Telegram" in read_text(value.get("about")) or any(key in value for key in _ACCOUNT_KEYS):
+        return Certainty.SURE
+    chat = first_object(read_object(value.get("chats")).get("list")) or value
+    message = first_object(chat.get("messages"))
+    is_message = message.get("type") in ("message", "service") and "date" in message
+    return Certainty.SURE if is_message and ("id" in message or "from" in message) else Certainty.NONE
+
+
+def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+    """Yield the messages of an export of one chat or of all."""
+    for item in file.values(_is_message):
+        if item.problem is not None:
+            yield Problem(item.number, item.problem)
+        elif _is_message(item.path):
+            chat = "/".join(map(str, (file.name, *item.path[:-2])))
+            yield _message(item.number, chat, read_object(item.value), file.options.me)
+
+
+def _is_message(path: Path) -> bool:
+    return len(path) >= 2 and path[-2] == "messages" and isinstance(path[-1], int)
+
+
+def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) -> ChatMessage:
+    time = parse_time(fields.get("date"))
+    if time is None:
+        time = parse_time(fields.get("date_unixtime"))
+    sender = choose_name([fields.get("from"), fields.get("from_id")], me)
+    text = read_text(fields.get("text")) or read_text(fields.get("text_entities"))
+    if not text.strip():
+        text = read_text(fields.get("sticker_emoji"))
+    message = ChatMessage(number, chat, time, sender, text)
+    if fields.get("type", "message") != "message":
+        return message._replace(kind="system")
+    return message if text.strip() else message._replace(kind="media")
+
+
+TELEGRAM = ChatFormat("telegram", "Telegram export", score, read_messages)

@@ -1,0 +1,70 @@
+"""Decoding and encoding JSON texts. Values that no file can hold again are refused: NaN, infinity, repeated keys."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+from convmodel.data.formats.base import shorten
+
+_PYTHON = ("'", "None", "True", "False")
+"""Beginnings of Python literals that are not JSON."""
+
+
+class JsonContentError(ValueError):
+    """A JSON text holds a value that is not allowed; the message gives the fault and a remedy."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JsonContentError(f"{name} is a number that cannot be written as JSON; write null, or leave it out")
+
+
+def _parse_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        _refuse_constant(shorten(text))
+    return value
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JsonContentError(f"the key {shorten(twice)!r} appears twice in one object; keep one of them")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_object, parse_constant=_refuse_constant, parse_float=_parse_float)
+decode_json = _DECODER.decode
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def parse_json(text: str, *, noun: str, wanted: str, python: str = "write it with json.dumps") -> Any:
+    """Return the JSON value of a line.
+
+    Args:
+        text: the line.
+        noun: the name of the items of the file in error messages.
+        wanted: the remedy for a line that is not JSON: "write a list of turns".
+        python: the remedy for a line that is a Python literal.
+
+    Raises:
+        ValueError: when the line is not JSON, or holds NaN, infinity or a key twice; the message gives the reason and a
+            remedy.
+    """
+    try:
+        return decode_json(text)
+    except JsonContentError:
+        raise
+    except json.JSONDecodeError as error:
+        position = f"found {shorten(text[error.pos :], 20)!r}" if error.pos < len(text) else "at the end of the line"
+        what = f"not JSON: {error.msg.lower()} at column {error.pos + 1}, {position}"
+        if text.strip() in ("[", "{"):
+            raise ValueError(f"{what}; the JSON goes over several lines: write one {noun} a line") from None
+        if text.startswith(_PYTHON, error.pos):
+            raise ValueError(f"{what}; this looks like Python (single quotes, None): {python}") from None
+        raise ValueError(f"{what}; {wanted}") from None
+    except RecursionError:
+        raise ValueError(f"the JSON is nested too deeply; {wanted}") from None
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise ValueError(f"not readable as JSON ({error}); {wanted}") from None

@@ -1,0 +1,145 @@
+"""The description of a shape, and the building of records by the roles of keys."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from convmodel.data.data_file import Notes
+from convmodel.data.formats.base import CandidateExample, Record
+from convmodel.data.messages import ChatTurns, split_messages, split_persona
+
+
+class Fields(NamedTuple):
+    """A JSON object or a row.
+
+    Args:
+        number: the number of its line or row.
+        roles: the key of each role ("context", "response", "turns", ...), as the file writes it.
+        values: the values by key. Building a record removes the keys that it uses; the rest becomes the meta.
+        notes: the remarks on this pass.
+        cells: whether a persona may be one text: in a text table, and where the user named its column.
+    """
+
+    number: int
+    roles: Mapping[str, str]
+    values: dict[str, Any]
+    notes: Notes
+    cells: bool = False
+
+    def pop(self, role: str, default: Any = None) -> Any:
+        """Remove and return the value of a role."""
+        key = self.roles.get(role)
+        return default if key is None else self.values.pop(key, default)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The names under which an object or a row holds a conversation.
+
+    Args:
+        name: the name in reports; "" for the package's own names, which are not reported.
+        roles: the key of each role, in lower case; all of them must be there.
+        optional: keys that are used if they are there, by role.
+        fits: a further condition on the values; None if the keys suffice.
+        build: a function from the fields to a record. It raises ValueError for an unusable object.
+    """
+
+    name: str
+    roles: Mapping[str, str]
+    optional: Mapping[str, str] = field(default_factory=dict)
+    fits: Callable[[Mapping[str, Any]], bool] | None = None
+    build: Callable[[Fields], Record] = field(default=lambda fields: build_record(fields))
+
+    def match(self, keys: Mapping[str, str]) -> dict[str, str] | None:
+        """Return the file's key of each role, or None if one is missing.
+
+        Args:
+            keys: the keys of the file by their lower-case names.
+        """
+        if not all(name in keys for name in self.roles.values()):
+            return None
+        found = {role: name for role, name in {**self.optional, **self.roles}.items() if name in keys}
+        return {role: keys[name] for role, name in found.items()}
+
+
+def build_record(fields: Fields) -> Record:
+    """Build a record from turns, from messages, or from a context and a response, with a persona and the meta.
+
+    Raises:
+        ValueError: when a message is invalid.
+    """
+    persona = fields.pop("persona")
+    if persona is None:
+        persona = []
+    elif isinstance(persona, str) and fields.cells:
+        persona = split_persona(persona)
+    if isinstance(system := fields.pop("system"), str) and isinstance(persona, list):
+        persona = [*persona, *split_persona(system)]
+    context: Any = None
+    response: Any = None
+    if "turns" in fields.roles:
+        turns = context = fields.pop("turns")
+    elif "messages" in fields.roles:
+        chat = read_turns(fields.pop("messages"), fields.notes)
+        turns = context = chat.turns
+        # A persona of the wrong type is passed on: the error is raised when the record is validated.
+        persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
+    else:
+        context, response, turns, persona = _pair(fields, persona)
+    return _finish(fields, turns, persona, _selections(fields, context, response))
+
+
+def read_turns(value: Any, notes: Notes) -> ChatTurns:
+    """Return the turns of a list of messages or of strings; messages of tools are counted in the notes.
+
+    Raises:
+        MessageError: when a message is invalid.
+    """
+    if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
+        return ChatTurns(value, [])
+    chat = split_messages(value)
+    if chat.skipped:
+        notes.left_out["tool message"] += chat.skipped
+    return chat
+
+
+def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
+    """Return the context, the response, the turns and the persona of an object with a context and a response."""
+    context = fields.pop("context")
+    response = fields.pop("response")
+    extra = fields.pop("input")
+    if isinstance(extra, str) and extra.strip() and isinstance(context, str):
+        context = f"{context}\n{extra}"
+    if _is_messages(context) or _is_messages(response):
+        # A pair of lists of messages; a string stands for one message.
+        messages = [*_as_messages(context, "user"), *_as_messages(response, "assistant")]
+        chat = read_turns(messages, fields.notes)
+        persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
+        return chat.turns[:-1], chat.turns[-1] if chat.turns else "", chat.turns, persona
+    context = context if isinstance(context, list) else [context]
+    turns = [*context, response]
+    return context, "" if response is None else response, turns, persona  # a null response is an error, not a candidate
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _as_messages(value: Any, role: str) -> list[Any]:
+    return value if isinstance(value, list) else [{"role": role, "content": value}]
+
+
+def _selections(fields: Fields, context: Any, response: Any) -> Sequence[CandidateExample]:
+    """Return the selection example of an object: a response with distractors, or turns with candidates."""
+    if response is not None and "distractors" in fields.values:
+        return [CandidateExample(fields.number, context, response, fields.values["distractors"], complete=False)]
+    if context is not None and "candidates" in fields.values:
+        return [CandidateExample(fields.number, context, response, fields.values["candidates"])]
+    return ()
+
+
+def _finish(fields: Fields, turns: Any, persona: Any, selections: Sequence[CandidateExample]) -> Record:
+    meta = fields.values
+    if meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict)):
+        return Record(fields.number, turns, persona, meta["meta"], selections)
+    return Record(fields.number, turns, persona, meta or None, selections)

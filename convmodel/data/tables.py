@@ -1,0 +1,208 @@
+"""Rows of text tables and of Parquet files.
+
+Rows are split here, not by the csv module, because its limit of a field is a setting of the whole process, and because
+after a row that cannot be parsed reading must continue at the next line of the file.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from convmodel.data.cells import RowCells, split_row
+from convmodel.data.formats.base import Item, TextLine
+from convmodel.data.options import DEFAULT_MAX_LINE_BYTES, name_option
+from convmodel.data.shapes.registry import list_names
+
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+"""The supported separators with their names."""
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SWALLOWED = 5
+"""The number of lines inside of a quoted value that look like rows from which on they are taken for rows."""
+
+
+class TableHeader(NamedTuple):
+    """The header of a table.
+
+    Args:
+        names: the names of the columns, without white space at their ends.
+        delimiter: the separator.
+    """
+
+    names: list[str]
+    delimiter: str
+
+
+def read_table(
+    lines: Iterable[TextLine],
+    *,
+    delimiters: str,
+    check: Callable[[TableHeader], None],
+    limit: int = DEFAULT_MAX_LINE_BYTES,
+) -> Iterator[Item]:
+    """Yield the rows of a table with a header as dicts of cells by column name.
+
+    A row of empty cells is passed over like a blank line. After a row that cannot be parsed, reading continues at the
+    next line.
+
+    Args:
+        lines: the lines of the file.
+        delimiters: the possible separators, the preferred one first. A line `sep=;` before the header decides.
+        check: a function that is called with the header; it raises ValueError for columns that cannot be used.
+        limit: the length limit of a row in characters.
+    """
+    rows = _RowReader(lines, limit)
+    number, table = _read_header(rows, delimiters, check)
+    if table is None:
+        return
+    if isinstance(table, str):
+        yield Item(number, None, table)
+        return
+    while (line := rows.next_line()) is not None:
+        row = rows.read(line, table)
+        if isinstance(row, str):
+            yield Item(line.number, None, row)
+        elif any(map(str.strip, row)):
+            yield _item(line.number, row, table)
+
+
+def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[str]], bool]) -> TableHeader | None:
+    """Return the header of a table if one of the separators gives columns that fit.
+
+    Args:
+        lines: the first lines of a file, none of them blank.
+        delimiters: the possible separators, the preferred one first.
+        fits: a function from the names of the columns to whether they are the wanted ones.
+    """
+    match = _SEPARATOR_LINE.fullmatch(lines[0].strip(" ")) if lines else None
+    if match is not None:
+        delimiters = match[1] if match[1] in delimiters else ""
+    for delimiter in delimiters:
+        row = split_row(lines[1 if match else 0], delimiter) if len(lines) > bool(match) else None
+        if isinstance(row, list) and fits(row):
+            return TableHeader(_clean(row), delimiter)
+    return None
+
+
+def _read_header(
+    rows: "_RowReader", delimiters: str, check: Callable[[TableHeader], None]
+) -> tuple[int, TableHeader | str | None]:
+    """Return the number of the header's line, and the header, an error message, or None for an empty table."""
+    line = rows.next_line()
+    if line is not None and (match := _SEPARATOR_LINE.fullmatch(line.text.strip(" "))):
+        delimiters = match[1]
+        line = rows.next_line()
+    if line is None:
+        return 1, None
+    table: TableHeader | None = None
+    error = ""
+    for delimiter in _order(line.text, delimiters):
+        row = rows.read(line, TableHeader([], delimiter))
+        if isinstance(row, str):
+            error = error or row
+            continue
+        table = TableHeader(_clean(row), delimiter)
+        try:
+            list_names(table.names)
+            check(table)
+            return line.number, table
+        except ValueError as fault:
+            error = error or str(fault)
+            rows.rewind()
+    return line.number, error
+
+
+def _order(header: str, delimiters: str) -> list[str]:
+    """Return the separators in the order in which to try them: those that the header holds most often first."""
+    return sorted(delimiters, key=lambda delimiter: -header.count(delimiter))
+
+
+def _clean(row: Sequence[str]) -> list[str]:
+    """Return the names of columns; a column without a name gets its number."""
+    names = [name.strip() for name in row]
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    return [name or f"column {position}" for position, name in enumerate(names, 1)]
+
+
+def _item(number: int, row: list[str], table: TableHeader) -> Item:
+    columns = len(table.names)
+    while len(row) > columns and not row[-1].strip():
+        row.pop()  # empty cells that spreadsheets write after the last column
+    if len(row) == columns:
+        return Item(number, dict(zip(table.names, row, strict=True)))
+    counts = f"the row has {len(row)} columns, the header {columns}"
+    separator = DELIMITERS.get(table.delimiter, repr(table.delimiter))
+    return Item(number, None, f"{counts}; quote the values that hold a {separator} or a quote")
+
+
+class _RowReader:
+    """The rows of lines, of which those after a broken row are read again.
+
+    Args:
+        lines: the lines.
+        limit: the length limit of a row in characters.
+    """
+
+    def __init__(self, lines: Iterable[TextLine], limit: int) -> None:
+        self._lines = iter(lines)
+        self._again: deque[TextLine] = deque()
+        self._taken: list[TextLine] = []
+        self._limit = limit
+
+    def next_line(self) -> TextLine | None:
+        """Return the next line that is not blank; None at the end."""
+        self._taken.clear()
+        for line in iter(self._next, None):
+            if line.problem is not None or line.text.strip():
+                return line
+        return None
+
+    def read(self, first: TextLine, table: TableHeader) -> list[str] | str:
+        """Return the row that begins with a line, or an error message, after which the next line follows the first."""
+        cells = RowCells(table.delimiter)
+        length = len(first.text)
+        line = first
+        problem = first.problem
+        while True:
+            try:
+                if cells.add(line.text):
+                    break
+            except ValueError as error:
+                return self._give_up(f"not a row: {error} (at line {line.number}); {_QUOTE}", first)
+            following = self._next()
+            if following is None:
+                return self._give_up(f"not a row: a quote is never closed; {_QUOTE}", first)
+            self._taken.append(following)
+            line = following
+            problem = problem or line.problem
+            length += len(line.text) + 1
+            if length > self._limit:
+                limit = name_option("max_line_bytes", self._limit)
+                return self._give_up(f"the row is longer than {limit}; {_QUOTE}", first)
+        row = cells.finish()
+        if self._has_swallowed(table) or (self._taken and table.names and len(row) != len(table.names)):
+            return self._give_up(f"not a row: a quote is closed {len(self._taken)} lines later; {_QUOTE}", first)
+        return problem or row
+
+    def rewind(self) -> None:
+        """Read the lines after the first line of the last row again."""
+        self._again.extendleft(reversed(self._taken))
+        self._taken.clear()
+
+    def _give_up(self, message: str, first: TextLine) -> str:
+        self.rewind()
+        return first.problem or message
+
+    def _has_swallowed(self, table: TableHeader) -> bool:
+        """Return whether the lines inside of a quoted value are rows themselves."""
+        inside = self._taken[:-1]
+        rows = (split_row(line.text, table.delimiter) for line in inside)
+        return len(inside) >= _SWALLOWED and all(row is not None and len(row) == len(table.names) > 1 for row in rows)
+
+    def _next(self) -> TextLine | None:
+        return self._again.popleft() if self._again else next(self._lines, None)
+
+
+_QUOTE = "close the quotes, and double those inside"

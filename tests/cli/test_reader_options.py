@@ -1,0 +1,40 @@
+"""Options of commands that read files."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+
+from convmodel.__main__ import main
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.data.options import ReadOptions
+
+
+def parse(*arguments: str, chats: bool = True) -> ReadOptions:
+    parser = ArgumentParser()
+    add_reader_options(parser, chats=chats)
+    return get_reader_options(parser.parse_args(arguments))
+
+
+def test_options_that_are_not_given_have_defaults() -> None:
+    assert parse() == parse(chats=False) == ReadOptions(on_error="stop")
+
+
+def test_every_option_of_readers_is_there() -> None:
+    options = parse(
+        *("--format", "csv", "--columns", "context=a,response=b", "--encoding", "cp1252", "--on_error", "skip"),
+        *("--max_line_bytes", "9", "--me", "Ida", "--gap", "2h", "--name_speakers", "--mask"),
+    )
+    assert options == ReadOptions("csv", "context=a,response=b", "cp1252", "skip", 9, "Ida", "2h", True, True)
+    with pytest.raises(ValueError, match="max_line_bytes=0: give"):
+        parse("--max_line_bytes", "0")
+
+
+def test_a_command_names_options_in_its_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.csv").write_bytes("context,response\nOù ?,là\n".encode("cp1252"))
+    source, output = str(tmp_path / "in.csv"), str(tmp_path / "out.jsonl")
+    with pytest.raises(SystemExit):
+        main(["convert", source, output])
+    assert "read it with --encoding cp" in (told := capsys.readouterr().err) and told.endswith("with --on_error skip\n")
+    assert main(["convert", source, output, "--encoding", "cp1252"]) == 0
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == '{"turns": ["Où ?", "là"]}\n'
