@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from convmodel.data.atomic import atomic_folder, check_folder_writable
+from convmodel.data.atomic import atomic_folder, check_folder_writable, check_folder_writable
 
 logger = logging.getLogger(__name__)
 
