@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,10 +20,10 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
-from convmodel.serving.openai.translate import convert_finish_reason, convert_request
+from convmodel.serving.openai.translate import convert_finish_reason, convert_request, start_replies
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.schemas import JOB_STATUSES, Options, error_responses, stream_responses
+from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event
 from convmodel.serving.thread_bridge import AsyncJob
@@ -30,6 +31,9 @@ from convmodel.serving.thread_bridge import AsyncJob
 router = APIRouter(prefix="/v1", tags=["Anthropic"])
 
 STOP_REASONS: dict[str, StopReason] = dict(stop="end_turn", length="max_tokens", content_filter="refusal")
+
+SAME_FIELDS = ("model", "max_tokens", "temperature", "top_k", "top_p", "seed", "preset", "options")
+"""Fields that mean the same in a chat completion."""
 
 NO_END = {"stop_reason": None, "stop_sequence": None}
 
@@ -57,32 +61,22 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
     if service.replies is None:
         raise no_replies()
-    report_ignored(request, ignored_fields(body))
-    requests = convert_request(service, to_chat_request(service, body), draw=secrets.randbelow)
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    requests = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     user = None if body.metadata is None else body.metadata.user_id
-    [job] = await service.replies.start(requests, owner=owner, user=user, pieces=bool(body.stream))
+    [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
     reply = MessageReply(service, body, job)
     if body.stream:
         return EventStream(reply.events(), keep_alive=service.settings.keep_alive)
     return json_response(await cancel_on_disconnect(request, reply.result(), job.cancel))
 
 
-def to_chat_request(service: Service, body: MessagesRequest) -> ChatRequest:
-    """Return the same request as one for chat completions, with `max_tokens` within the server's limit."""
-    options = {} if body.options is None else body.options.given()
-    if body.top_k is not None:
-        options["top_k"] = body.top_k
-    return ChatRequest.model_construct(  # whose values have been checked
-        model=body.model,
-        messages=body.chat_messages(),
-        max_tokens=min(body.max_tokens, service.settings.new_tokens),
-        stop=body.stop_sequences,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        preset=body.preset,
-        options=Options.model_validate(options),
-    )
+def to_chat_request(body: MessagesRequest) -> ChatRequest:
+    """Return the same request as one for chat completions."""
+    same = {name: getattr(body, name) for name in SAME_FIELDS}
+    messages = body.chat_messages()
+    return ChatRequest.model_construct(**same, messages=messages, stop=body.stop_sequences)  # of checked values
 
 
 class MessageReply:

@@ -6,9 +6,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
+from convmodel.serving.openai.schemas import SPOKEN, Nothing, Only
 from convmodel.serving.openai.schemas import Message as ChatMessage
-from convmodel.serving.openai.schemas import Nothing, Only
-from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, Text
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed
 
 
 def reject_other_blocks(value: Any) -> Any:
@@ -25,16 +25,22 @@ class TextBlock(LenientModel):
     """A block of text."""
 
     type: Literal["text"]
-    text: Text
+    text: str
     citations: Ignorable[Nothing] = None
 
 
-Blocks = Annotated[list[TextBlock], Field(min_length=1)]
-Content = Annotated[Text | Blocks, BeforeValidator(reject_other_blocks)]
+Content = Annotated[str | list[TextBlock], BeforeValidator(reject_other_blocks)]
 
 
 class Message(LenientModel):
-    """A turn of the conversation."""
+    """A turn of the conversation; an empty one of the assistant is passed over."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"role": {"const": "user"}}},
+            "then": {"properties": {"content": SPOKEN}},
+        }
+    )
 
     role: Literal["user", "assistant"]
     content: Content
@@ -74,11 +80,12 @@ class MessagesRequest(LenientModel):
     )
 
     model: str = Field(description="the name in /v1/models")
-    max_tokens: int = Field(ge=1, description="above the limit in /about it has the value of the limit")
-    messages: Annotated[list[Message], Field(min_length=1)] = Field(description="the turns, oldest first")
-    system: Annotated[str | Blocks, BeforeValidator(reject_other_blocks)] | None = Field(
-        None, description="each line is a sentence of the persona"
+    max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
+    messages: Annotated[list[Message], Field(min_length=1)] = Field(
+        description="the turns, oldest first",
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
     )
+    system: Content | None = Field(None, description="each line is a sentence of the persona")
     stop_sequences: Annotated[list[StopSequence], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
@@ -93,9 +100,10 @@ class MessagesRequest(LenientModel):
 
     def chat_messages(self) -> list[ChatMessage]:
         """Return the system text and the messages as those of a chat completion."""
-        turns = [ChatMessage(role=message.role, content=text_of(message.content)) for message in self.messages]
-        system = text_of(self.system or "")
-        return [ChatMessage(role="system", content=system), *turns] if system.strip() else turns
+        texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
+        if (system := text_of(self.system or "")).strip():
+            texts.insert(0, ("system", system))
+        return [ChatMessage.model_construct(role=role, content=text) for role, text in texts]
 
 
 def text_of(content: str | list[TextBlock]) -> str:

@@ -35,9 +35,12 @@ def selector(request: pytest.FixtureRequest, make_selector: MakeSelector) -> Any
 def test_the_official_clients_get_the_order_of_any_selector(selector: Any) -> None:
     scores = selector.score([["Hello"]], TEXTS)[0].tolist()
     expected = sorted(range(len(TEXTS)), key=lambda index: -scores[index])
-    with served(Service(selector=SelectorWorker(selector))) as address:
-        first = cohere.Client("any", base_url=address)
-        second = cohere.ClientV2("any", base_url=address)
+    service = Service(selector=SelectorWorker(selector))
+    with (
+        served(service) as address,
+        cohere.Client("any", base_url=address) as first,
+        cohere.ClientV2("any", base_url=address) as second,
+    ):
         one = first.rerank(model="model", query="Hello", documents=TEXTS, return_documents=True)
         two = second.rerank(model="model", query="Hello", documents=TEXTS, top_n=2)
     assert [result.index for result in one.results] == expected
@@ -49,13 +52,15 @@ def test_the_official_clients_get_the_order_of_any_selector(selector: Any) -> No
 
 
 def test_the_official_client_raises_the_matching_errors() -> None:
-    with served(Service(FakeResponder())) as address:
-        client = cohere.ClientV2("any", base_url=address)
-        with pytest.raises(cohere.NotFoundError) as missing:
-            client.rerank(model="model", query="a", documents=["b"])
+    with (
+        served(Service(FakeResponder())) as address,
+        cohere.ClientV2("any", base_url=address) as client,
+        pytest.raises(cohere.NotFoundError) as missing,
+    ):
+        client.rerank(model="model", query="a", documents=["b"])
     assert "start the server with a selector (--selector DIR" in missing.value.body["message"]
-    with served(Service(selector=FakeSelector())) as address:
-        client = cohere.ClientV2("any", base_url=address)
+    service = Service(selector=FakeSelector())
+    with served(service) as address, cohere.ClientV2("any", base_url=address) as client:
         with pytest.raises(cohere.BadRequestError) as wrong:
             client.rerank(model="model", query="a", documents=[])
         with pytest.raises(cohere.NotFoundError):
