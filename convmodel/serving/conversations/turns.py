@@ -103,9 +103,8 @@ class TurnService:
         superseded = self._running.get(request.id) if earlier is None else None
         plan = make_plan(self._service, conversation, request, earlier=earlier, running=superseded is not None)
         session = self.conversations.sessions.of(conversation)
-        [job] = await self._service.replies.start(
-            [plan.reply_request], owner=request.owner, session=session, pieces=request.body.stream
-        )
+        reply_request = replace(plan.reply_request, session=session)
+        [job] = await self._service.replies.start([reply_request], owner=request.owner, pieces=request.body.stream)
         try:
             if job.precomputed is not None and earlier is None:  # the policy blocked the input
                 return await self._store_blocked(plan, job.precomputed, session)
