@@ -75,10 +75,12 @@ class JobRunner:
             raise shutting_down()
         self.limit.acquire(len(starts), owner=owner, user=user)
         release = partial(self.limit.release, owner=owner, user=user)
+        pause = self.settings.pause if pieces else None
+        run = partial(run_job, convert=convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
         jobs: list[AsyncJob[Result]] = []
         try:
             for start in starts:
-                jobs.append(await self._start(start, convert, count, release, self.settings.pause if pieces else None))
+                jobs.append(await self._start(partial(run, start=start), release))
         except BaseException:
             for job in jobs:
                 job.cancel()
@@ -88,19 +90,13 @@ class JobRunner:
         return jobs
 
     async def _start(
-        self,
-        start: Callable[[], ReplyHandle[Output]],
-        convert: Callable[[Output], Result],
-        count: Callable[[Output], None] | None,
-        release: Callable[[float | None], None],
-        pause: float | None,
+        self, run: Callable[[AsyncJob[Result]], None], release: Callable[[float | None], None]
     ) -> AsyncJob[Result]:
         """Run a job in a thread of the pool, and return it when it has started."""
         job: AsyncJob[Result] = AsyncJob()
         context = contextvars.copy_context()  # holds the request id, for log lines of the thread
-        run = partial(run_job, job, start, convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
         try:
-            self._pool.submit(context.run, run)
+            self._pool.submit(context.run, run, job)
         except RuntimeError as closed:
             release(None)
             raise self._map_error(closed) from None
