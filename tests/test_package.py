@@ -37,7 +37,15 @@ FLOORS = [
 PUBLIC = {"__init__", "__main__", "errors", "trainer"}
 """Files at the top level. `__main__` imports from `cli`, `trainer` from `training`, `__init__` from all."""
 
-WITHOUT_TORCH = ("data", "metrics", "serving", "cli/chat", "cli/bulk", "responders/protocol.py")
+WITHOUT_TORCH = (
+    "data",
+    "metrics",
+    "serving",
+    "cli/chat",
+    "cli/bulk",
+    "responders/protocol.py",
+    "responders/text_selector.py",
+)
 """Rooms and files that never import torch themselves."""
 
 

@@ -12,9 +12,9 @@ from convmodel.serving.anthropic.schemas import (
     MessageBody,
     MessagesErrorBody,
     MessagesRequest,
+    MessageUsage,
     StopReason,
     TextContent,
-    Usage,
 )
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import ignored_fields, report_ignored
@@ -37,7 +37,7 @@ SAME_FIELDS = ("model", "max_tokens", "temperature", "top_k", "top_p", "seed", "
 
 NO_END = {"stop_reason": None, "stop_sequence": None}
 
-NO_USAGE = Usage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
+NO_USAGE = MessageUsage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
 """The token counts at the beginning of a stream, when they are not known yet."""
 
 EVENTS = (
@@ -112,7 +112,7 @@ class MessageReply:
         finally:
             self._job.cancel()
 
-    def _message(self, content: list[TextContent], usage: Usage, end: Mapping[str, Any]) -> MessageBody:
+    def _message(self, content: list[TextContent], usage: MessageUsage, end: Mapping[str, Any]) -> MessageBody:
         return MessageBody.model_validate({**self._head, "content": content, "usage": usage, **end})
 
     def _end(self, reply: CheckedReply) -> dict[str, Any]:
@@ -123,10 +123,10 @@ class MessageReply:
         return {**NO_END, "stop_reason": STOP_REASONS[convert_finish_reason(reply)]}
 
 
-def usage_of(reply: CheckedReply) -> Usage:
+def usage_of(reply: CheckedReply) -> MessageUsage:
     """Return the token counts of a reply; Anthropic's input tokens are those that were not in the cache."""
     inner = reply.reply
-    return Usage(
+    return MessageUsage(
         input_tokens=inner.context_tokens - inner.cached_tokens,
         cache_read_input_tokens=inner.cached_tokens,
         output_tokens=inner.reply_tokens,

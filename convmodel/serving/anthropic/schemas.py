@@ -6,8 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import SPOKEN, Nothing, Only
-from convmodel.serving.openai.schemas import Message as ChatMessage
+from convmodel.serving.openai.schemas import SPOKEN, Message, Nothing, Only
 from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed
 
 
@@ -32,7 +31,7 @@ class TextBlock(LenientModel):
 Content = Annotated[str | list[TextBlock], BeforeValidator(reject_other_blocks)]
 
 
-class Message(LenientModel):
+class MessageParam(LenientModel):
     """A turn of the conversation; an empty one of the assistant is passed over."""
 
     model_config = ConfigDict(
@@ -81,7 +80,7 @@ class MessagesRequest(LenientModel):
 
     model: str = Field(description="the name in /v1/models")
     max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
-    messages: Annotated[list[Message], Field(min_length=1)] = Field(
+    messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
         description="the turns, oldest first",
         json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
     )
@@ -98,12 +97,12 @@ class MessagesRequest(LenientModel):
     tools: Ignorable[Nothing] = None
     tool_choice: Only[ToolChoice] = None
 
-    def chat_messages(self) -> list[ChatMessage]:
+    def chat_messages(self) -> list[Message]:
         """Return the system text and the messages as those of a chat completion."""
         texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
         if (system := text_of(self.system or "")).strip():
             texts.insert(0, ("system", system))
-        return [ChatMessage.model_construct(role=role, content=text) for role, text in texts]
+        return [Message.model_construct(role=role, content=text) for role, text in texts]
 
 
 def text_of(content: str | list[TextBlock]) -> str:
@@ -118,7 +117,7 @@ class TextContent(ResponseModel):
     text: str
 
 
-class Usage(ResponseModel):
+class MessageUsage(ResponseModel):
     """Token counts."""
 
     input_tokens: int = Field(description="tokens of the context that were read")
@@ -139,7 +138,7 @@ class MessageBody(ResponseModel):
     content: list[TextContent]
     stop_reason: StopReason | None
     stop_sequence: str | None = Field(description="null if there were several")
-    usage: Usage
+    usage: MessageUsage
 
 
 class MessagesErrorBody(ResponseModel):

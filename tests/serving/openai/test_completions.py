@@ -12,10 +12,11 @@ from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
-from tests.fakes import FakeDocuments, FakeResponder, FakeSelector, some_words
+from tests.fakes import FakeDocuments, FakeResponder, some_words
 from tests.models.documents import RUSSIAN, make
 from tests.serving.clients import client_of, error_of, served, service_of, until
 from tests.serving.openai.helpers import PenalisedResponder
+from tests.serving.selectors import FakeSelector
 
 COMPLETIONS = "/v1/completions"
 BODY: dict[str, Any] = {"model": "model", "prompt": "Once"}

@@ -15,9 +15,10 @@ from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.conftest import TEXTS, MakeSelector
-from tests.fakes import FakeResponder, FakeSelector
+from tests.fakes import FakeResponder
 from tests.models.selection.convert.test_model import make as make_convert
 from tests.serving.clients import client_of, served
+from tests.serving.selectors import FakeSelector
 
 RERANK = "/v1/rerank"
 BODY: dict[str, Any] = {"model": "model", "query": "a b c", "documents": ["x", "a b", "c a", "a b c"]}
