@@ -119,6 +119,13 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """The size of the model's window in tokens, for input and output together."""
         return int(self._hf_model.config.n_positions)
 
+    def clamp_new_tokens(self, wanted: int) -> int:
+        """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
+        budget = self._window_budget
+        if wanted <= budget.max_new_tokens:
+            return wanted
+        return max(1, min(budget.max_new_tokens, budget.window // 2))
+
     def decoding(self, **options: Any) -> DecodingConfig:
         """Return the decoding configuration for some options; the others come from `generation_config`.
 

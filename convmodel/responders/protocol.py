@@ -224,3 +224,14 @@ class BoundedGenerator(Protocol):
 
     def clamp_new_tokens(self, wanted: int) -> int:
         """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Optional interface of a responder that can count the tokens of a context."""
+
+    def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
+        """Return the number of tokens of persona and context with their separators, before any turn is dropped.
+
+        Raises ValueError if no model counts tokens, and otherwise as `Responder.start`.
+        """

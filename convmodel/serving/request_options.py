@@ -58,9 +58,7 @@ def resolve_options(
     """
     requested = {name: value for name, value in (options or {}).items() if value is not None}
     check_options(service, requested)
-    target: Responder | DocumentGenerator | None = service.talker
-    if documents and service.documents is not None:
-        target = service.documents.writer
+    target = generator_of(service, documents=documents)
     presets = {} if target is None else target.presets
     uses_defaults = preset is None and target is service.talker
     preset_name = service.preset if uses_defaults else preset
@@ -74,6 +72,21 @@ def resolve_options(
     limits = option_limits(service).items()
     lowered = {name: limit for name, limit in limits if (effective.get(name) or 0) > limit}
     return {**defaults, **lowered, **requested}
+
+
+def generator_of(service: Service, *, documents: bool = False) -> Responder | DocumentGenerator | None:
+    """Return the server's talker, or, with `documents`, its document writer if there is one."""
+    return service.documents.writer if documents and service.documents is not None else service.talker
+
+
+def supports(generator: Responder | DocumentGenerator | None, option: str) -> bool:
+    """Return whether a generator has an option."""
+    try:
+        if generator is not None:
+            generator.check_options({option: None})
+    except ValueError:
+        return False
+    return True
 
 
 def check_options(service: Service, options: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
-"""`POST /v1/messages`: replies in Anthropic's format, as JSON and as a stream."""
+"""`POST /v1/messages`: replies in Anthropic's format, as JSON and as a stream; and the count of their tokens."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
@@ -8,7 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from convmodel.responders.protocol import TokenCounter
 from convmodel.serving.anthropic.schemas import (
+    CountBody,
+    CountRequest,
     MessageBody,
     MessagesErrorBody,
     MessagesRequest,
@@ -72,11 +76,34 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
     return json_response(await cancel_on_disconnect(request, reply.result(), job.cancel))
 
 
-def to_chat_request(body: MessagesRequest) -> ChatRequest:
-    """Return the same request as one for chat completions."""
-    same = {name: getattr(body, name) for name in SAME_FIELDS}
-    messages = body.chat_messages()
-    return ChatRequest.model_construct(**same, messages=messages, stop=body.stop_sequences)  # of checked values
+@router.post(
+    "/messages/count_tokens",
+    summary="Count the tokens of messages",
+    response_model=CountBody,
+    responses=error_responses(400, 404, 415, model=MessagesErrorBody),
+)
+async def count_tokens(body: CountRequest, request: Request, service: TheService) -> Response:
+    """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
+    if service.replies is None:
+        raise no_replies()
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
+    counter = service.replies.responder
+    if not isinstance(counter, TokenCounter):
+        raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")
+    try:
+        count = await asyncio.to_thread(counter.count_tokens, converted.context, converted.persona)
+    except ValueError as error:
+        raise APIError(400, str(error), code="invalid_value") from None
+    return json_response(CountBody(input_tokens=count))
+
+
+def to_chat_request(body: CountRequest) -> ChatRequest:
+    """Return the same request as one for chat completions, of values that have been checked."""
+    same = {name: getattr(body, name, None) for name in SAME_FIELDS}
+    stop = getattr(body, "stop_sequences", None)
+    return ChatRequest.model_construct(**same, messages=body.chat_messages(), stop=stop)
 
 
 class MessageReply:

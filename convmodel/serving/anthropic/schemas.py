@@ -62,8 +62,28 @@ class ToolChoice(LenientModel):
 StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class MessagesRequest(LenientModel):
-    """A messages request. `persona`, `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
+class CountRequest(LenientModel):
+    """Messages whose tokens are counted."""
+
+    model: str = Field(description="the name in /v1/models")
+    messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
+        description="the turns, oldest first",
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
+    )
+    system: Content | None = Field(None, description="each line is a sentence of the persona")
+    tools: Ignorable[Nothing] = None
+    tool_choice: Only[ToolChoice] = None
+
+    def chat_messages(self) -> list[Message]:
+        """Return the system text and the messages as those of a chat completion."""
+        texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
+        if (system := text_of(self.system or "")).strip():
+            texts.insert(0, ("system", system))
+        return [Message.model_construct(role=role, content=text) for role, text in texts]
+
+
+class MessagesRequest(CountRequest):
+    """A messages request. `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -78,13 +98,7 @@ class MessagesRequest(LenientModel):
         }
     )
 
-    model: str = Field(description="the name in /v1/models")
     max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
-    messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
-        description="the turns, oldest first",
-        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
-    )
-    system: Content | None = Field(None, description="each line is a sentence of the persona")
     stop_sequences: Annotated[list[StopSequence], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
@@ -94,15 +108,6 @@ class MessagesRequest(LenientModel):
     preset: str | None = Field(None, description="extension: a set of options, see /about")
     options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
-    tools: Ignorable[Nothing] = None
-    tool_choice: Only[ToolChoice] = None
-
-    def chat_messages(self) -> list[Message]:
-        """Return the system text and the messages as those of a chat completion."""
-        texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
-        if (system := text_of(self.system or "")).strip():
-            texts.insert(0, ("system", system))
-        return [Message.model_construct(role=role, content=text) for role, text in texts]
 
 
 def text_of(content: str | list[TextBlock]) -> str:
@@ -139,6 +144,12 @@ class MessageBody(ResponseModel):
     stop_reason: StopReason | None
     stop_sequence: str | None = Field(description="null if there were several")
     usage: MessageUsage
+
+
+class CountBody(ResponseModel):
+    """The number of tokens of a request."""
+
+    input_tokens: int = Field(description="tokens of persona and turns with their separators")
 
 
 class MessagesErrorBody(ResponseModel):

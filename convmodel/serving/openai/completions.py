@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request
@@ -18,9 +19,15 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.embeddings import reject_token_ids
-from convmodel.serving.openai.routes import check_stream_options, merge
+from convmodel.serving.openai.routes import merge
 from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, TokensDetails, Usage
-from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
+from convmodel.serving.openai.translate import (
+    Report,
+    check_model,
+    choice_seeds,
+    convert_finish_reason,
+    decoding_options,
+)
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
 from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
@@ -93,11 +100,11 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
     if service.documents is None and service.replies is None:
         message = "nothing writes here; start the server with --documents or --model; see /about"
         raise APIError(404, message, code="no_completions")
-    report_ignored(request, ignored_fields(body))
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
     check_model(service, body.model)
-    check_stream_options(body)
     _check_counts(service, body)
-    jobs = await _start(service, body, owner)
+    jobs = await _start(service, body, owner, report)
     completion = TextCompletion(service, body, jobs)
     if body.stream:
         return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
@@ -114,12 +121,14 @@ def _check_counts(service: Service, body: CompletionsRequest) -> None:
         raise APIError(400, message, param="best_of", code="unsupported_parameter")
 
 
-async def _start(service: Service, body: CompletionsRequest, owner: str) -> Sequence[AsyncJob[CheckedText]]:
+async def _start(
+    service: Service, body: CompletionsRequest, owner: str, report: Report
+) -> Sequence[AsyncJob[CheckedText]]:
     """Start a job for each text: `n` of the first prompt, then `n` of the second, ..."""
     options = resolve_options(
         service, body.preset, None if body.options is None else body.options.given(), documents=True
     )
-    options |= decoding_options(service, body, options)
+    options |= decoding_options(service, body, options, report=report, documents=True)
     seeds = choice_seeds(body, secrets.randbelow)
     others: dict[str, Any] = {"owner": owner, "user": body.user, "pieces": bool(body.stream)}
     pairs = [(prompt, seed) for prompt in body.prompts() for seed in seeds]

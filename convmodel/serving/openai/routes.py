@@ -5,19 +5,20 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
     ChoiceMessage,
     Completion,
-    DecodingFields,
     ModelBody,
     ModelsBody,
 )
@@ -27,6 +28,7 @@ from convmodel.serving.openai.translate import (
     check_model,
     convert_finish_reason,
     convert_request,
+    start_replies,
 )
 from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
 from convmodel.serving.routes.replies import no_replies
@@ -50,22 +52,22 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
     },
 )
 async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply as OpenAI's chat completions do. Unsupported fields are rejected with `unsupported_parameter`."""
+    """Reply as OpenAI's chat completions do.
+
+    Fields that change nothing are ignored and named in `X-Convmodel-Ignored`. Those that ask for something that this
+    server cannot do are rejected with `unsupported_parameter`.
+    """
     if service.replies is None:
         raise no_replies()
-    check_stream_options(body)
-    requests = convert_request(service, body, draw=secrets.randbelow)
-    jobs = await service.replies.start(requests, owner=owner, user=body.user, pieces=bool(body.stream))
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    requests = convert_request(service, body, draw=secrets.randbelow, report=report)
+    pieces = bool(body.stream)
+    jobs = await start_replies(service, requests, report=report, owner=owner, user=body.user, pieces=pieces)
     completion = ChatCompletion(service, body, jobs)
     if body.stream:
         return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
     return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
-
-
-def check_stream_options(body: DecodingFields) -> None:
-    """Raise APIError 400 for options of a stream without a stream."""
-    if body.stream_options is not None and not body.stream:
-        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
 
 
 @router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
