@@ -17,7 +17,8 @@ from convmodel.serving.service import Service
 DESCRIPTION = """\
 Replies of a conversation model, over HTTP and as server-sent events.
 
-All errors have the format `{"error": {"message", "type", "param", "code"}}`; all responses have an `X-Request-Id`.
+All errors have the format `{"error": {"message", "type", "param", "code"}}`, with further fields in the APIs of
+Anthropic and Cohere; all responses have an `X-Request-Id`.
 Unknown fields are errors. Streams send the comment `: ` during silence.
 """
 
