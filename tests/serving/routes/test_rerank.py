@@ -1,13 +1,16 @@
 """Rerank with the official client of Cohere, and in Jina's shape, against the selectors themselves."""
 
 import math
+import time
 from typing import Any, cast
 
 import cohere
+import httpx2 as httpx
 import pytest
 
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.responders import selector_worker
 from convmodel.responders.selector_worker import SelectorWorker
 from convmodel.serving.routes.rerank import logistic
 from convmodel.serving.safety.policy import Policy
@@ -17,7 +20,8 @@ from convmodel.serving.settings import Settings
 from tests.conftest import TEXTS, MakeSelector
 from tests.fakes import FakeResponder
 from tests.models.selection.convert.test_model import make as make_convert
-from tests.serving.clients import client_of, served
+from tests.models.selection.models import ReadsTogether
+from tests.serving.clients import client_of, served, until
 from tests.serving.selectors import FakeSelector
 
 RERANK = "/v1/rerank"
@@ -90,6 +94,31 @@ def test_the_reranker_ranks_and_the_selector_embeds() -> None:
     with client_of(service) as client:
         assert client.post(RERANK, json={**BODY, "top_n": 1}).json()["results"][0]["index"] == 0
         assert client.get("/about").json()["embeddings"]
+
+
+def test_a_ranking_ends_at_the_deadline_and_when_the_client_leaves(
+    make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selector_worker, "BATCH", 1)
+    reads = ReadsTogether(make_selector())
+    score = reads.score
+
+    def score_slowly(*given: Any) -> Any:
+        time.sleep(0.05)
+        return score(*given)
+
+    monkeypatch.setattr(reads, "score", score_slowly)
+    body = {"query": "a", "documents": ["b"] * 1000}
+    service = Service(selector=SelectorWorker(reads), settings=Settings(deadline=0.3))
+    with client_of(service) as client:
+        assert client.post(RERANK, json=body).json()["error"]["code"] == "deadline"
+        until(lambda: service.jobs.limit.open == 0)
+    left = Service(selector=SelectorWorker(reads))
+    with served(left) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}{RERANK}", json=body, timeout=0.5)
+        until(lambda: left.jobs.limit.open == 0)
+    assert len(reads.asked) < 100
 
 
 @pytest.mark.parametrize(
