@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from convmodel.data.messages import ChatTurns, MessageError, split_messages
+from convmodel.data.messages import ChatTurns, MessageError, split_messages, split_persona
 from convmodel.errors import PersonaTooLong
 from convmodel.responders.protocol import BoundedGenerator
 from convmodel.serving.errors import APIError
@@ -70,7 +70,8 @@ def convert_request(
     check_persona(service, body.persona or ())
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     options |= decoding_options(service, body, options, report=report)
-    persona = (*(body.persona or ()), *messages.persona) or tuple(service.persona)
+    given = [*(body.persona or ()), *messages.persona] or service.persona
+    persona = [line for text in given for line in split_persona(text)]
     persona = _newest_sentences(persona, service.settings.persona_chars, report)
     return [ReplyRequest(messages.turns, persona, options, seed) for seed in choice_seeds(body, draw)]
 
