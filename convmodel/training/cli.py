@@ -145,7 +145,10 @@ class ConversationCLI(LightningCLI):
             raise ValueError(_describe_trainer_error(error)) from error
 
     def after_instantiate_classes(self) -> None:
-        """Resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
+        """Check the folders of loggers, resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
+        for logger in self.trainer.loggers if self.subcommand == "fit" else ():
+            if logger.save_dir is not None:
+                check_folder_writable(logger.save_dir)
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:

@@ -108,6 +108,7 @@ def test_an_option_of_a_config_is_named_with_file_and_line(tmp_path: Path, monke
         (["--export_dir", "file"], "file: is a file, and a folder is to be written"),
         (["--export_dir", "/proc/model"], "/proc/model: cannot be written"),
         (["--trainer.default_root_dir", "file/run"], "is a file, and a folder is to be written"),
+        (["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "/proc/x"], "/proc/x: cannot be written"),
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
