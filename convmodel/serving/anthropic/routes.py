@@ -29,7 +29,7 @@ from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event
+from convmodel.serving.sse import cancel_on_disconnect, encode_event, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["Anthropic"])
@@ -72,7 +72,7 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
     reply = MessageReply(service, body, job)
     if body.stream:
-        return EventStream(reply.events(), keep_alive=service.settings.keep_alive)
+        return stream_response(service, reply.events(), job.cancel, encode_error)
     return json_response(await cancel_on_disconnect(request, reply.result(), job.cancel))
 
 
@@ -110,7 +110,6 @@ class MessageReply:
     """The reply of one request, while it is generated."""
 
     def __init__(self, service: Service, body: MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
-        self._service = service
         self._job = job
         self._stop_sequences = body.stop_sequences or []
         self._head: dict[str, Any] = {"id": f"msg_{secrets.token_hex(12)}", "model": service.model}
@@ -122,22 +121,16 @@ class MessageReply:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded events of the stream."""
-        try:
-            started = self._message([], NO_USAGE, NO_END)
-            yield _event("message_start", message=started.model_dump())
-            yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-            async for piece in stream_text(self._job):
-                yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
-            reply = await self._job.result()
-            end = self._end(reply)
-            yield _event("content_block_stop", index=0)
-            yield _event("message_delta", delta=end, usage=usage_of(reply).model_dump())
-            yield _event("message_stop")
-        except APIError as error:
-            self._service.metrics.count_error(error.code or "other")
-            yield encode_event("error", error.body("/v1/messages"))
-        finally:
-            self._job.cancel()
+        started = self._message([], NO_USAGE, NO_END)
+        yield _event("message_start", message=started.model_dump())
+        yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        async for piece in stream_text(self._job):
+            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+        reply = await self._job.result()
+        end = self._end(reply)
+        yield _event("content_block_stop", index=0)
+        yield _event("message_delta", delta=end, usage=usage_of(reply).model_dump())
+        yield _event("message_stop")
 
     def _message(self, content: list[TextContent], usage: MessageUsage, end: Mapping[str, Any]) -> MessageBody:
         return MessageBody.model_validate({**self._head, "content": content, "usage": usage, **end})
@@ -148,6 +141,11 @@ class MessageReply:
             sequence = self._stop_sequences[0] if len(self._stop_sequences) == 1 else None
             return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
         return {**NO_END, "stop_reason": STOP_REASONS[convert_finish_reason(reply)]}
+
+
+def encode_error(error: APIError) -> bytes:
+    """Return the last event of a stream that fails."""
+    return encode_event("error", error.body("/v1/messages"))
 
 
 def usage_of(reply: CheckedReply) -> MessageUsage:
