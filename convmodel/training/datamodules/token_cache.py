@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
 
-from convmodel.data.atomic import atomic_folder, file_lock
+from convmodel.data.atomic import atomic_folder, check_folder_writable, file_lock
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.options import OnError
 from convmodel.data.reader import Reader
@@ -41,6 +41,7 @@ class TokenCache:
         kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
         folder = self._folder / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
         if not folder.is_dir():
+            self._check_writable()
             folder.parent.mkdir(parents=True, exist_ok=True)
             with ExitStack() as lock:
                 with suppress(OSError):  # without locks each process learns the same vocabulary
@@ -51,6 +52,12 @@ class TokenCache:
                     with atomic_folder(folder) as temporary:
                         learned.save_pretrained(temporary)
         return tokenizer_class.from_pretrained(folder)
+
+    def _check_writable(self) -> None:
+        try:
+            check_folder_writable(self._folder)
+        except OSError as error:
+            raise OSError(f"{error} (data.cache_dir, or $CONVMODEL_CACHE)") from None
 
     def _vocabulary_texts(self, reader: Reader[Any, Any, Any]) -> Iterator[str]:
         """Yield the texts from which a vocabulary is learned: distractors are left out."""
@@ -63,6 +70,7 @@ class TokenCache:
         key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
         folder = self._folder / "tokens" / key
         if not folder.is_dir():
+            self._check_writable()
             unit = f" {reader.noun}s"
             progress = tqdm(reader, desc=f"Tokenising {reader.source}", unit=unit, disable=None, leave=False)
             TokenStore.build(

@@ -27,3 +27,13 @@ def test_the_same_bytes_and_options_are_read_once(tmp_path: Path) -> None:
     assert tokenised(max_line_bytes=1000) == (1, 1)
     file.write_text('["one", "two"]\n["three", "four"]\n')
     assert tokenised() == (2, 2)
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('["one", "two"]\n')
+    reader = ConversationReader(file)
+    cache = TokenCache(str(file / "cache"), "stop", to_segments)
+    with pytest.raises(OSError, match=r"a\.jsonl: is a file, .* \(data\.cache_dir, or \$CONVMODEL_CACHE\)$"):
+        cache.learn_tokenizer(reader, ConversationTokenizer, 300)
+    assert reader.report.conversations == 0
