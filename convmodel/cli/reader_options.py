@@ -8,12 +8,13 @@ from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, ReadOptions
 _READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
 
 
-def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True) -> None:
+def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True, errors: bool = True) -> None:
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
         parser: the parser of the command.
         chats: whether to add the options of chat exports too.
+        errors: whether to add the option for lines that cannot be read.
     """
     add = parser.add_argument
     add("--format", help="the format of the file (default: recognised)")
@@ -23,12 +24,9 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
         help=f"names of columns or keys, such as context=question,response=answer; roles: {', '.join(COLUMN_ROLES)}",
     )
     add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
-    add(
-        "--on_error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what to do with an invalid line (default: stop)",
-    )
+    if errors:
+        text = "what to do with a line that cannot be read (default: stop)"
+        add("--on_error", choices=("stop", "skip"), default="stop", help=text)
     add("--max_line_bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
     if not chats:
         return

@@ -1,7 +1,6 @@
 """Readers of files and Hub data sets, and their reports of what was read and skipped."""
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +16,9 @@ from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
+from convmodel.data.sources import Source, list_sources, source_name
 
-__all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count"]
-
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-"""A path, a folder, a glob or a Hub address, or a sequence of them."""
+__all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count", "source_name"]
 
 FILE_STEP = 2**40  # added to the line numbers of each further file of a source
 _PROBLEMS_KEPT = 10
@@ -93,8 +90,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
         self.options = (options or ReadOptions()).combine(values)
         self.formats.check_name(self.options.format)
-        self._sources = [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
-        self.source = ", ".join(self._sources)
+        self._sources = list_sources(source)
+        self.source = source_name(source)
         self._formats: dict[str, str] = {}
         self._places: dict[str, int] = {}
         inputs = self._inputs

@@ -3,11 +3,24 @@
 import glob
 import os
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from convmodel.data.containers import DAMAGE, ZIP_MARKS, InputFile, name_suffix
 
 _OFFICE = "[Content_Types].xml"
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A path, a folder, a glob or a Hub address, or a sequence of them."""
+
+
+def source_name(source: Source) -> str:
+    """Return the name of a source in messages."""
+    return ", ".join(list_sources(source))
+
+
+def list_sources(source: Source) -> list[str]:
+    """Return the paths and addresses of a source."""
+    return [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
 
 
 def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[InputFile]:

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
 from convmodel.data.json_text import encode_json
+from convmodel.data.options import ReadOptions
 from convmodel.data.prompts import Prompt, PromptReader
-from convmodel.data.reader import Reader
+from convmodel.data.reader import Reader, Source, source_name
 from convmodel.generation.request import derive_seed
 from convmodel.responders.protocol import Candidate, DocumentGenerator, Generator, Reply, ReplyHandle, Responder
 
@@ -30,8 +31,7 @@ class Job(ABC, Generic[ItemT, ResultT]):
     Args:
         digest: digest of the model, which a resumed run must share.
         model: name of the model, for a person.
-        format: format of the input; None detects it.
-        on_error: "stop" at an item that cannot be read or processed, or "skip" it.
+        read_options: options of reading the input; `on_error` also applies to an item that cannot be processed.
         seed: seed from which the seed of each line is derived.
         concurrency: maximum number of requests at a time.
         overwrite: whether to start over if there is an output.
@@ -39,12 +39,11 @@ class Job(ABC, Generic[ItemT, ResultT]):
 
     generator: Generator
     _: KW_ONLY
-    input: str
+    input: Source
     output: str
     digest: str
     model: str = ""
-    format: str | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    read_options: ReadOptions = field(default_factory=ReadOptions)
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     concurrency: int = 64
@@ -76,7 +75,7 @@ class Job(ABC, Generic[ItemT, ResultT]):
         """Return everything that determines the lines; "named" holds further names for a person."""
         options = {**self.generator.options, **self.options}
         return {
-            "named": {"input": self.input, "model": self.model},
+            "named": {"input": source_name(self.input), "model": self.model},
             "input": self.reader().fingerprint(),
             "model": self.digest,
             "options": {name: _to_json(value) for name, value in sorted(options.items())},
@@ -106,7 +105,7 @@ class ReplyJob(Job[Conversation, Reply]):
 
     def reader(self) -> ConversationReader:
         min_turns = 2 if self.last else 1
-        return ConversationReader(self.input, format=self.format, on_error=self.on_error, min_turns=min_turns)
+        return ConversationReader(self.input, self.read_options, min_turns=min_turns)
 
     def about(self) -> dict[str, Any]:
         return super().about() | {"persona": list(self.persona), "last": self.last}
@@ -168,7 +167,7 @@ class DocumentJob(Job[Prompt, "DocumentModelOutput"]):
     nouns = ("text", "prompts")
 
     def reader(self) -> PromptReader:
-        return PromptReader(self.input, format=self.format, on_error=self.on_error)
+        return PromptReader(self.input, self.read_options)
 
     def start(self, index: int, item: Prompt) -> "ReplyHandle[DocumentModelOutput]":
         return self.generator.start(item.prompt, meta=item.meta, options=self.options, seed=self.seed_of(index))

@@ -12,7 +12,8 @@ from typing import Any
 
 from convmodel.cli.bulk.job import Job
 from convmodel.cli.bulk.journal import open_journal
-from convmodel.data.reader import format_count
+from convmodel.data.options import name_option
+from convmodel.data.reader import format_count, source_name
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import ReplyHandle
 
@@ -130,7 +131,7 @@ def _wait_for_line(
             raise handle
         return job.line(item, handle.result())
     except ValueError as error:
-        if job.on_error == "stop":
-            position = f"{job.input}: {job.noun} {index + 1}"
-            raise ValueError(f"{position}: {error}, or continue with --on_error skip") from error
+        if not job.read_options.skips:
+            position = f"{source_name(job.input)}: {job.noun} {index + 1}"
+            raise ValueError(f"{position}: {error}, or continue with {name_option('on_error', 'skip')}") from error
         return job.error_line(item, str(error)), False

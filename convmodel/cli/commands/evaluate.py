@@ -9,6 +9,7 @@ from typing import Any
 
 from convmodel.cli.command import Command
 from convmodel.cli.options import print_choices
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.responders.typed_input import parse_value
 
 TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
@@ -17,7 +18,8 @@ TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
-    add("--data", required=True, metavar="FILE", help="a file in any format, or hub://org/name?split=test; see above")
+    text = "files in any format, folders, or hub://org/name?split=test; see above"
+    add("--data", required=True, nargs="+", metavar="FILE", help=text)
     add("--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)")
     text = "the report of another model on the same data, for a significance test of the differences"
     add("--compare", metavar="REPORT", help=text)
@@ -28,7 +30,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--seed", type=int, default=0, help=text)
     _add_number(add, "resamples", 2000, "resamples of the bootstrap (default: 2000)")
     add("--device", metavar="NAME", help="cpu, cuda, ... (default: an accelerator if there is one)")
-    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read")
+    add_reader_options(parser.add_argument_group("reading the data"))
     turns = parser.add_argument_group("models that generate or select replies")
     turns.add_argument("--turns", choices=TURNS, default="last", help="turns to reply to (default: last)")
     _add_writing(parser.add_argument_group("generative models").add_argument)
@@ -83,8 +85,13 @@ def _run(options: Namespace) -> int:
         check_output(options.output)
     if options.compare is not None:
         load_report(options.compare)
+    read_options = get_reader_options(options)
     evaluation = evaluate(
-        options.model, options.data, kind=kind.name, options=settings, device=options.device, on_error=options.on_error
+        *(options.model, options.data),
+        kind=kind.name,
+        options=settings,
+        device=options.device,
+        read_options=read_options,
     )
     folder = options.output or default_output(evaluation.report)
     if options.compare is not None:

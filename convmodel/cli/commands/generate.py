@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command, positive_int
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 if TYPE_CHECKING:
     from convmodel.cli.bulk.runner import Result
@@ -17,19 +18,11 @@ REPLY_OPTIONS = ("last", "persona", "selector", "index", "candidates", "reranker
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--input", required=True, metavar="FILE", help="conversations of any format, or prompts; or hub://..."
-    )
+    text = "conversations of any format, or prompts: files, folders, or hub://..."
+    parser.add_argument("--input", required=True, nargs="+", metavar="FILE", help=text)
     parser.add_argument("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
     parser.add_argument(
         "--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)"
-    )
-    parser.add_argument("--format", help="format of the input (default: detected)")
-    parser.add_argument(
-        "--on_error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what to do with a line that cannot be read or processed (default: stop)",
     )
     parser.add_argument(
         "--last",
@@ -41,6 +34,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--concurrency", type=positive_int, default=64, metavar="N", help="requests at a time (default: 64)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the output repeatable (default: 0)")
+    add_reader_options(parser.add_argument_group("reading the input"))
     cli_options.add_responder_options(parser, preset="none: the model's own options")
 
 
@@ -89,9 +83,13 @@ def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **na
     """Return the settings of a job of either kind; `names` are its `model` and `digest`."""
     from convmodel.responders.typed_input import preset_options
 
-    same = ("input", "output", "format", "on_error", "seed", "concurrency", "overwrite")
+    same = ("input", "output", "seed", "concurrency", "overwrite")
     decoding = {**preset_options(presets, options.preset), **cli_options.own_options(options)}
-    return {name: getattr(options, name) for name in same} | {"options": decoding, **names}
+    return {name: getattr(options, name) for name in same} | {
+        "read_options": get_reader_options(options),
+        "options": decoding,
+        **names,
+    }
 
 
 def _digest(options: Namespace) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from convmodel.cli.command import Command
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.errors import require_extra
 from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, InspectionSettings
 
@@ -16,7 +17,7 @@ EXTRA = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
 
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="a file, or hub://org/name?column=dialog&split=train")
+    add("files", nargs="+", metavar="FILE", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog")
     learned = f"a vocabulary of {VOCABULARY:,} learned from the first file"
     add("--model", metavar="DIR", help=f"a model, for its tokenizer and window (default: {learned})")
     text = f"tokens of a window (default: the model's; {WINDOW} without a model)"
@@ -39,6 +40,7 @@ def _add_options(parser: ArgumentParser) -> None:
         help="write the file without its problems; several files are written to the folder OUT, and of duplicates in "
         "several files the first file keeps its own",
     )
+    add_reader_options(parser.add_argument_group("reading the files"), errors=False)
 
 
 def _run(options: Namespace) -> int:
@@ -53,12 +55,13 @@ def _run(options: Namespace) -> int:
         if options.html is not None:  # matplotlib is slow to import
             from convmodel.reports.inspection.page import write_page
     settings = InspectionSettings(options.model, options.max_length, options.tokens_per_batch, options.near)
+    read_options = get_reader_options(options)
     # Check the outputs first, so that an error does not cost the inspection.
     if options.html is not None:
         check_file_writable(options.html)
     if options.fix is not None:
         output_paths(options.files, options.fix)
-    inspection = inspect_files(options.files, settings, progress=_progress)
+    inspection = inspect_files(options.files, settings, read_options, progress=_progress)
     if isinstance(sys.stdout, io.TextIOWrapper):  # the data may have characters that the terminal cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     show(inspection, Console(highlight=False))

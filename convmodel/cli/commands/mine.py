@@ -4,18 +4,19 @@ from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
 from convmodel.cli.options import print_choices
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR", help="a trained bi- or poly-encoder, or ConveRT")
-    add("--input", required=True, metavar="FILE", help="conversations, or examples with candidates")
+    add("--input", required=True, nargs="+", metavar="FILE", help="conversations, or examples with candidates")
     add("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
     add("--negatives", type=int, default=9, metavar="N", help="negatives per example (default: 9)")
     text = "leave out the N best, which may be correct (default: 0)"
     add("--skip", type=int, default=0, metavar="N", help=text)
-    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read")
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
+    add_reader_options(parser.add_argument_group("reading the input"))
 
 
 def _run(options: Namespace) -> int:
@@ -37,7 +38,7 @@ def _run(options: Namespace) -> int:
             options.output,
             negatives=options.negatives,
             skip=options.skip,
-            on_error=options.on_error,
+            read_options=get_reader_options(options),
             progress=bar.update,
         )
     print_choices(options, "encoding", dtype="float32")

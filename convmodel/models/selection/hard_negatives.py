@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from convmodel.data.atomic import atomic_file, check_file_writable
-from convmodel.data.conversation import OnError
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source, source_name
 from convmodel.data.selection_example import SelectionExample, iter_examples
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.tokens.store import iter_chunks
@@ -19,12 +20,12 @@ BATCH = 256
 
 def mine(
     selector: DualEncoderSelector[Any, Any],
-    source: str | os.PathLike[str],
+    source: Source,
     output: str | os.PathLike[str],
     *,
     negatives: int = 9,
     skip: int = 0,
-    on_error: OnError = "stop",
+    read_options: ReadOptions | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> int:
     """Write each example of a file with the best-scored responses of others as its distractors; return their number.
@@ -33,10 +34,11 @@ def mine(
     may become one; `skip` leaves the best-scored responses out.
 
     Args:
-        source: a file of conversations, or of examples with candidates.
+        source: files of conversations, or of examples with candidates.
         output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
             complete.
         negatives: number of distractors for each example.
+        read_options: options of reading the source.
         progress: called after each batch with the number of examples in it.
 
     Raises:
@@ -46,13 +48,13 @@ def mine(
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
     check_file_writable(output)
-    texts = list(dict.fromkeys(example.response for example in iter_examples(source, on_error=on_error)))
+    texts = list(dict.fromkeys(example.response for example in iter_examples(source, read_options)))
     if len(texts) < 2:
-        raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")
+        raise ValueError(f"{source_name(source)}: all responses are the same text; there is nothing to tell apart")
     vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
-        for batch in iter_chunks(iter_examples(source, on_error=on_error), BATCH):
+        for batch in iter_chunks(iter_examples(source, read_options), BATCH):
             personas = [example.persona for example in batch]
             contexts = selector.encode_contexts([example.context for example in batch], personas=personas)
             max_excluded = max(len(example.context) for example in batch) + 1

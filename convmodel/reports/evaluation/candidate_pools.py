@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from convmodel.data.conversation import Conversation, ConversationReader, OnError
-from convmodel.data.reader import format_count
+from convmodel.data.conversation import Conversation, ConversationReader
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source, format_count
 from convmodel.data.selection_example import SelectionExample, SelectionReader
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import words
@@ -51,15 +52,15 @@ class Pools:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def read_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
+def read_pools(data: Source, options: EvaluationOptions, read_options: ReadOptions | None = None) -> Pools:
     """Read replies with the candidates of the file; draw candidates from other conversations where the file has none.
 
     Raises:
         FileNotFoundError, ValueError: when the file cannot be read, when no reply has a distractor, and for options
             that have no effect on a file with candidates.
     """
-    reader = SelectionReader(data, on_error=on_error)
-    return _given_pools(reader, options) if reader.has_candidates() else _drawn_pools(data, options, on_error)
+    reader = SelectionReader(data, read_options)
+    return _given_pools(reader, options) if reader.has_candidates() else _drawn_pools(data, options, read_options)
 
 
 def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
@@ -96,8 +97,8 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
     return Pools(selected, reader.location, facts, {"from": "the file"}, notes)
 
 
-def _drawn_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
-    reader = ConversationReader(data, on_error=on_error)
+def _drawn_pools(data: Source, options: EvaluationOptions, read_options: ReadOptions | None = None) -> Pools:
+    reader = ConversationReader(data, read_options)
     numbered = list(reader.with_line_numbers())
     conversations = [conversation for _, conversation in numbered]
     size = options.pool or DEFAULT_POOL
@@ -112,8 +113,8 @@ def _drawn_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Po
             pools.append(CandidatePool(example.conversation, line, selection))
     if not pools:
         raise ValueError(
-            f"{data}: there are no candidates in it, and no other conversations from which distractors could be drawn; "
-            "give a file of more conversations"
+            f"{reader.source}: there are no candidates in it, and no other conversations from which distractors could "
+            "be drawn; give a file of more conversations"
         )
     candidates_from = {"from": "other conversations", "pool": size, "turns": options.turns, "seed": options.seed}
     facts = conversation_facts(reader, conversations)

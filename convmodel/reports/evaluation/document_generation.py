@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import OnError
 from convmodel.data.document import Document, DocumentReader, format_meta
-from convmodel.data.reader import format_count
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source, format_count
 from convmodel.generation import penalties
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
@@ -73,10 +73,16 @@ class DocumentGeneration(EvaluationTask):
     accepts_plain_model = True
 
     def run(
-        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+        self,
+        model: str,
+        data: Source,
+        options: EvaluationOptions,
+        *,
+        device: str | None,
+        read_options: ReadOptions | None,
     ) -> RunResult:
         """Load the model in float32, read every document and continue the beginnings of some."""
-        reader = DocumentReader(data, on_error=on_error)
+        reader = DocumentReader(data, read_options)
         all_documents = list(reader)
         documents = all_documents if options.meta else [Document(document.body) for document in all_documents]
         beginnings = _beginnings(documents, options.prompt_words)

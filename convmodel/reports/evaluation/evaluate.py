@@ -8,8 +8,9 @@ from pathlib import Path
 
 import convmodel
 from convmodel.data.atomic import atomic_folder
-from convmodel.data.conversation import OnError
 from convmodel.data.document import DataFileError, DocumentReader
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source, source_name
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.models.folder import check_replaceable, has_file
@@ -112,12 +113,12 @@ class Evaluation:
 
 def evaluate(
     model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    data: Source,
     *,
     kind: str | None = None,
     options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
     device: str | None = None,
-    on_error: OnError = "stop",
+    read_options: ReadOptions | None = None,
 ) -> Evaluation:
     """Evaluate a model that writes replies, chooses them, or writes documents.
 
@@ -125,10 +126,11 @@ def evaluate(
 
     Args:
         model: a folder, or a Hub name.
-        data: a file in any format, or hub://...: conversations, replies with given candidates for a model that
-            chooses, or documents for a model that writes them.
+        data: a file in any format, a folder, a glob, hub://..., or a list of them: conversations, replies with given
+            candidates for a model that chooses, or documents for a model that writes them.
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
+        read_options: options of reading the data.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
@@ -137,10 +139,12 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(os.fspath(model), os.fspath(data), options, device=device, on_error=on_error)
+        result = task.run(os.fspath(model), data, options, device=device, read_options=read_options)
     except DataFileError as error:
-        if isinstance(task, ReplyGeneration) and _holds_documents(data):
-            raise ValueError(f"{data}: holds documents; measure this model on them with --as documents") from error
+        if isinstance(task, ReplyGeneration) and _holds_documents(data, read_options):
+            raise ValueError(
+                f"{source_name(data)}: holds documents; measure this model on them with --as documents"
+            ) from error
         raise
     metrics = task.compute_metrics(result.lines, options)
     report = EvaluationReport(
@@ -175,10 +179,10 @@ def task_of(model: str | os.PathLike[str], kind: str | None = None) -> Evaluatio
     )
 
 
-def _holds_documents(data: str | os.PathLike[str]) -> bool:
+def _holds_documents(data: Source, read_options: ReadOptions | None) -> bool:
     """Return whether a file can only be read as documents: lines with bodies."""
     try:
-        reader = DocumentReader(data)
+        reader = DocumentReader(data, read_options)
         return reader.format in ("jsonl", "python") and next(iter(reader), None) is not None
     except (ValueError, OSError):
         return False

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import ConversationReader, OnError
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
@@ -40,10 +42,16 @@ class ReplyGeneration(EvaluationTask):
     remedy = "with the same --turns, --perplexity_on and --limit"
 
     def run(
-        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+        self,
+        model: str,
+        data: Source,
+        options: EvaluationOptions,
+        *,
+        device: str | None,
+        read_options: ReadOptions | None,
     ) -> RunResult:
         """Load the model in float32, read every conversation and reply to the selected turns."""
-        reader = ConversationReader(data, on_error=on_error)
+        reader = ConversationReader(data, read_options)
         conversations = list(reader)
         examples = select_examples(conversations, turns=options.turns, limit=options.limit or 0)
         check_names(options.decoding)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from convmodel.data.conversation import OnError
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import SELECTOR, Selector
@@ -50,10 +51,16 @@ class ResponseSelection(EvaluationTask):
     remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
 
     def run(
-        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+        self,
+        model: str,
+        data: Source,
+        options: EvaluationOptions,
+        *,
+        device: str | None,
+        read_options: ReadOptions | None,
     ) -> RunResult:
         """Load the model in float32 and score the candidates of every response."""
-        pools = read_pools(data, options, on_error)
+        pools = read_pools(data, options, read_options)
         selector = Selector.from_pretrained(model, device, "float32")
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)
         lines: Lines = {CHOICES: [_result(pool, *scores) for pool, scores in scored]}

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import OnError
+from convmodel.data.options import ReadOptions
+from convmodel.data.reader import Source
 from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
 from convmodel.metrics.words import words
@@ -73,7 +74,13 @@ class EvaluationTask(ABC):
 
     @abstractmethod
     def run(
-        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+        self,
+        model: str,
+        data: Source,
+        options: EvaluationOptions,
+        *,
+        device: str | None,
+        read_options: ReadOptions | None,
     ) -> RunResult:
         """Load the model and run it on the data; each task reads the data in its own way."""
 

@@ -136,6 +136,7 @@ class _Fix:
         self.seen = SeenHashes()
         self._earlier_files = earlier_files
         self._ruler = inspection.ruler
+        self._read_options = inspection.read_options
         pairs = inspection.duplicates.near.items()
         file = len(earlier_files)
         near_leaks = (repeats.hashes for pair, repeats in pairs if pair[0] < pair[1] == file)
@@ -143,7 +144,7 @@ class _Fix:
 
     def kept(self, progress: Callable[[int], object]) -> Iterator[Conversation]:
         """Yield the conversations to write."""
-        reader = ConversationReader(self.report.source, on_error="skip")
+        reader = ConversationReader(self.report.source, self._read_options, on_error="skip")
         for chunk in read_chunks(reader):
             mended, found_as = self._mend_chunk(chunk)
             if len(mended.conversations):

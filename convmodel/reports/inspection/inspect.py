@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import combinations
 
 from convmodel.data.conversation import ConversationReader
+from convmodel.data.options import ReadOptions
 from convmodel.reports.inspection.duplicates import Duplicates, Repeats, find_duplicates
 from convmodel.reports.inspection.findings import KINDS, Finding, FindingExample
 from convmodel.reports.inspection.minhash import Fingerprints
@@ -51,6 +52,7 @@ class Inspection:
     ruler: Ruler
     settings: InspectionSettings
     duplicates: Duplicates
+    read_options: ReadOptions | None = None
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -69,7 +71,13 @@ def short_names(sources: Sequence[str]) -> dict[str, str]:
     return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
 
 
-def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progress: Progress) -> Inspection:
+def inspect_files(
+    sources: Sequence[str],
+    settings: InspectionSettings,
+    read_options: ReadOptions | None = None,
+    *,
+    progress: Progress,
+) -> Inspection:
     """Inspect conversation files, in any format that `ConversationReader` reads.
 
     Each file is read once. Without a model the beginning of the first is read once more to learn a vocabulary.
@@ -80,7 +88,7 @@ def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progr
     repeated = [source for index, source in enumerate(sources) if _is_same_file(source, sources[:index])]
     if repeated:
         raise ValueError(f"{repeated[0]}: is given twice; everything in it would stand there twice")
-    readers = [ConversationReader(source, on_error="skip") for source in sources]
+    readers = [ConversationReader(source, read_options, on_error="skip") for source in sources]
     ruler = make_ruler(readers[0], settings)
     classes = CharacterClasses()
     fingerprints = Fingerprints()
@@ -95,7 +103,7 @@ def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progr
     findings = [*in_files, *_duplicate_findings(duplicates, readers, reports)]
     findings.sort(key=lambda finding: list(KINDS).index(finding.kind))
     pairs = _pair_reports(duplicates, reports)
-    return Inspection(tuple(reports), tuple(pairs), tuple(findings), ruler, settings, duplicates)
+    return Inspection(tuple(reports), tuple(pairs), tuple(findings), ruler, settings, duplicates, read_options)
 
 
 @contextlib.contextmanager

@@ -128,8 +128,7 @@ class FileScan:
 
     def _findings(self) -> list[Finding]:
         read = self._reader.report
-        unreadable = [problem.removeprefix(f"{read.source}:").partition(": ") for problem in read.problems]
-        examples = [FindingExample(f"{read.source}:{line}", why) for line, _, why in unreadable[:EXAMPLES]]
+        examples = [FindingExample(*_split_location(problem, read.source)) for problem in read.problems[:EXAMPLES]]
         self._tally.add_counted("unreadable", read.skipped, examples)
         rare, first = self._scripts.rare()
         examples = [FindingExample(self._reader.location(line), text) for line, text in first]
@@ -141,3 +140,10 @@ class FileScan:
             "text": self._segments,
         }
         return self._tally.findings(read.source, totals)
+
+
+def _split_location(problem: str, source: str) -> tuple[str, str]:
+    """Split a problem of a reader into its location and its text."""
+    start = source if problem.startswith(f"{source}:") else ""
+    line, _, text = problem.removeprefix(start).partition(": ")
+    return start + line, text

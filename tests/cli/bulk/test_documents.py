@@ -12,11 +12,14 @@ from convmodel.cli.bulk.job import DocumentJob
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.runner import run_job
 from convmodel.data.document import read_documents
+from convmodel.data.options import ReadOptions
 from convmodel.models.document_model import DocumentModel
 from convmodel.responders.writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make
+
+SKIP = ReadOptions(on_error="skip")
 
 PROMPTS: list[Any] = [
     {"prompt": "Hello, how", "meta": "cats", "id": 7},
@@ -140,10 +143,10 @@ def test_a_rejected_prompt_is_an_error_or_a_line_without_a_text(here: Path, mode
         (here / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         job = DocumentJob(writer, input="in.jsonl", output="out.jsonl", digest="m", options=long)
         with pytest.raises(
-            ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or continue with --on_error skip"
+            ValueError, match=r"in.jsonl: prompt 1: .* leaves no room .*, or continue with on_error='skip'"
         ):
             run_job(job)
-        result = run_job(replace(job, on_error="skip", overwrite=True))
+        result = run_job(replace(job, read_options=SKIP, overwrite=True))
     first, second = lines_of(here / "out.jsonl")
     assert (result.lines, result.failed) == (2, 1) and "; 1 without a text" in result.summary("x")
     assert set(first) == {"prompt", "meta", "error"} and second["prompt"] == "b" and "texts" in second

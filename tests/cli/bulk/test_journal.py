@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from convmodel.cli.bulk.journal import partial
+from convmodel.data.options import ReadOptions
 from tests.cli.bulk.harness import lines_of, many, run, write
 from tests.fakes import FakeResponder
+
+SKIP = ReadOptions(on_error="skip")
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,10 +50,10 @@ def test_lines_are_only_added_to_those_made_in_the_same_way(tmp_path: Path, chan
     if "input" in change:
         change = {"input": str(tmp_path / change["input"])}
     with pytest.raises(ValueError, match=rf"out.jsonl.partial: was begun with {told}; .* \(--overwrite\)"):
-        run(tmp_path, **{"on_error": "skip", **change})
-    assert run(tmp_path, **{"on_error": "skip", "overwrite": True, **change}).resumed == 0
+        run(tmp_path, **{"read_options": SKIP, **change})
+    assert run(tmp_path, **{"read_options": SKIP, "overwrite": True, **change}).resumed == 0
     with pytest.raises(ValueError, match=r"out.jsonl: is there already, made in another way; remove it"):
-        run(tmp_path, on_error="skip")
+        run(tmp_path, read_options=SKIP)
 
 
 def test_a_file_that_no_job_wrote_is_not_replaced(tmp_path: Path) -> None:

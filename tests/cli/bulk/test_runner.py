@@ -10,8 +10,11 @@ import pytest
 
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.runner import progress_bar
+from convmodel.data.options import ReadOptions
 from tests.cli.bulk.harness import lines_of, many, run, write
 from tests.fakes import FakeResponder
+
+SKIP = ReadOptions(on_error="skip")
 
 
 @pytest.mark.parametrize(("concurrency", "capacity"), [(1, None), (7, None), (64, 3), (64, None)])
@@ -44,16 +47,16 @@ def test_an_unreadable_line_is_an_error_before_the_first_request(tmp_path: Path)
     with pytest.raises(ValueError, match=r"in.jsonl:2: turn 2 is empty; .* on_error='skip'"):
         run(tmp_path, responder)
     assert responder.asked == [] and os.listdir(tmp_path) == ["in.jsonl"]
-    result = run(tmp_path, responder, on_error="skip")
+    result = run(tmp_path, responder, read_options=SKIP)
     assert "1 line skipped: first" in result.input_summary and len(lines_of(tmp_path / "out.jsonl")) == 1
 
 
 def test_a_rejected_conversation_ends_the_job_after_the_lines_before_it_or_is_skipped(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a"], ["this is too long"], ["c"]])
-    with pytest.raises(ValueError, match=r"in.jsonl: conversation 2: the last turn does not fit .*--on_error skip"):
+    with pytest.raises(ValueError, match=r"in.jsonl: conversation 2: the last turn does not fit .*on_error='skip'"):
         run(tmp_path)
     assert len(lines_of(partial(tmp_path / "out.jsonl"))) == 1
-    result = run(tmp_path, on_error="skip")  # goes on from there
+    result = run(tmp_path, read_options=SKIP)  # goes on from there
     assert (result.resumed, result.failed) == (1, 1)
     lines = lines_of(tmp_path / "out.jsonl")
     assert [line["turns"][0] for line in lines] == ["a", "this is too long", "c"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.data.conversation import Conversation, ConversationFileError, write_conversations
+from convmodel.data.options import ReadOptions
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.candidate_pools import DEFAULT_POOL, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
@@ -35,7 +36,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_candidates_of_the_file_are_not_changed(write: Write) -> None:
-    pools = read_pools(write(GIVEN), EvaluationOptions(), "stop")
+    pools = read_pools(write(GIVEN), EvaluationOptions())
     assert pools.candidates == {"from": "the file"} and not pools.notes
     assert [(pool.conversation, pool.line, pool.example.response) for pool in pools.examples] == [
         (1, 1, "By the sea."),
@@ -55,7 +56,7 @@ def test_candidates_of_the_file_are_not_changed(write: Write) -> None:
     ],
 )
 def test_candidates_of_other_formats_are_found(write: Write, content: str) -> None:
-    pools = read_pools(write(content), EvaluationOptions(), "stop")
+    pools = read_pools(write(content), EvaluationOptions())
     assert pools.candidates == {"from": "the file"}
     assert len({pool.conversation for pool in pools.examples}) == 1
     assert all(len(pool.example.candidates) > 1 for pool in pools.examples)
@@ -67,30 +68,30 @@ def test_a_limit_takes_whole_conversations(write: Write) -> None:
         for talk in range(6)
         for turn in (0, 2)
     ]
-    pools = read_pools(write(lines), EvaluationOptions(limit=3), "stop")
+    pools = read_pools(write(lines), EvaluationOptions(limit=3))
     expected = [(1, 1), (1, 2), (3, 5), (3, 6), (5, 9), (5, 10)]
     assert [(pool.conversation, pool.line) for pool in pools.examples] == expected
 
 
 def test_a_note_counts_examples_left_out_for_want_of_a_distractor(write: Write) -> None:
     lines = [*GIVEN, {"context": ["a"], "response": "b", "distractors": []}]
-    pools = read_pools(write(lines), EvaluationOptions(), "stop")
+    pools = read_pools(write(lines), EvaluationOptions())
     assert len(pools.examples) == 3 and pools.notes == ["1 example without a distractor left out."]
     with pytest.raises(ValueError, match="data: no reply has a distractor, so there is nothing to choose between"):
-        read_pools(write("Context,Utterance,Label\na __eot__,b,1\n"), EvaluationOptions(), "stop")
+        read_pools(write("Context,Utterance,Label\na __eot__,b,1\n"), EvaluationOptions())
 
 
 @pytest.mark.parametrize("options", [EvaluationOptions(turns="all"), EvaluationOptions(pool=10)])
 def test_sampling_options_are_rejected_for_files_with_candidates(write: Write, options: EvaluationOptions) -> None:
     with pytest.raises(ValueError, match=r"data: (turns=all|pool=10) means nothing here"):
-        read_pools(write(GIVEN), options, "stop")
+        read_pools(write(GIVEN), options)
 
 
 def test_unreadable_lines_are_reported_or_skipped_and_counted(write: Write) -> None:
     path = write([GIVEN[0], {"context": ["a"], "response": "", "distractors": ["b"]}, ["plain", "turns"], GIVEN[1]])
     with pytest.raises(ConversationFileError, match="data:2: response 1 is empty"):
-        read_pools(path, EvaluationOptions(), "stop")
-    pools = read_pools(path, EvaluationOptions(), "skip")
+        read_pools(path, EvaluationOptions())
+    pools = read_pools(path, EvaluationOptions(), ReadOptions(on_error="skip"))
     assert [pool.line for pool in pools.examples] == [1, 4] and pools.data["skipped"] == 2
 
 
@@ -103,7 +104,7 @@ def talks(tmp_path: Path) -> str:
 
 
 def test_distractors_are_replies_of_other_conversations(talks: str) -> None:
-    pools = read_pools(talks, EvaluationOptions(turns="all", pool=8), "stop")
+    pools = read_pools(talks, EvaluationOptions(turns="all", pool=8))
     lines = [json.loads(line) for line in Path(talks).read_text(encoding="utf-8").splitlines()]
     turns = [line if isinstance(line, list) else line["turns"] for line in lines]
     assert len(pools.examples) == 60 * 3 + 5
@@ -121,13 +122,13 @@ def test_distractors_are_replies_of_other_conversations(talks: str) -> None:
 
 def test_samples_depend_on_the_seed_alone(talks: str) -> None:
     options = EvaluationOptions(turns="all", pool=8)
-    first = read_pools(talks, options, "stop")
-    assert first.examples == read_pools(talks, options, "stop").examples
-    other_seed = read_pools(talks, replace(options, seed=1), "stop")
+    first = read_pools(talks, options)
+    assert first.examples == read_pools(talks, options).examples
+    other_seed = read_pools(talks, replace(options, seed=1))
     assert all(
         a.example.distractors != b.example.distractors for a, b in zip(first.examples, other_seed.examples, strict=True)
     )
-    fewer = read_pools(talks, replace(options, limit=7), "stop")
+    fewer = read_pools(talks, replace(options, limit=7))
     assert set(map(repr, fewer.examples)) < set(map(repr, first.examples))  # neighbours change nothing
 
 
@@ -135,7 +136,7 @@ def test_replies_are_sampled_about_as_often_as_they_occur(tmp_path: Path) -> Non
     source = random.Random(0)
     replies = [source.choice(["often"] * 3 + ["a", "b", "c"]) for _ in range(400)]
     write_conversations([Conversation(["Hello", text]) for text in replies], tmp_path / "talks.jsonl")
-    pools = read_pools(str(tmp_path / "talks.jsonl"), EvaluationOptions(pool=2), "stop")
+    pools = read_pools(str(tmp_path / "talks.jsonl"), EvaluationOptions(pool=2))
     texts = [pool.example.distractors[0] for pool in pools.examples if pool.example.response == "a"]
     assert texts.count("often") / len(texts) == pytest.approx(3 / 5, abs=0.15)
     assert min(texts.count("b"), texts.count("c")) > 0 and "a" not in texts
@@ -144,7 +145,7 @@ def test_replies_are_sampled_about_as_often_as_they_occur(tmp_path: Path) -> Non
 def test_a_note_says_that_pools_are_smaller_where_replies_are_few(tmp_path: Path) -> None:
     path = str(tmp_path / "talks.jsonl")
     write_conversations(some_conversations(), path)
-    pools = read_pools(path, EvaluationOptions(), "stop")
+    pools = read_pools(path, EvaluationOptions())
     assert max(len(pool.example.candidates) for pool in pools.examples) < DEFAULT_POOL
     assert "there were not that many different ones" in pools.notes[1]
 
@@ -152,7 +153,7 @@ def test_a_note_says_that_pools_are_smaller_where_replies_are_few(tmp_path: Path
 @pytest.mark.parametrize("talks", [[["a", "b"]], [["a", "b"], ["c", "B!"]]])
 def test_a_file_without_other_replies_is_an_error(write: Write, talks: list[list[str]]) -> None:
     with pytest.raises(ValueError, match="data: there are no candidates in it, and no other conversations"):
-        read_pools(write(talks), EvaluationOptions(), "stop")
+        read_pools(write(talks), EvaluationOptions())
 
 
 def test_a_pool_of_one_is_rejected() -> None:
@@ -168,5 +169,5 @@ def test_examples_of_one_dialogue_are_one_conversation(data_folder: Path) -> Non
     path = data_folder / "persona" / "valid.jsonl"
     if not path.is_file():
         pytest.skip(f"{path} is not there")
-    pools = read_pools(str(path), EvaluationOptions(), "stop")
+    pools = read_pools(str(path), EvaluationOptions())
     assert (pools.data["conversations"], len(pools.examples)) == (84, 652)

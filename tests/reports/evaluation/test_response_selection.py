@@ -152,7 +152,7 @@ def test_scores_that_are_not_finite_count_against_the_model(models: Path, tmp_pa
 def test_texts_are_encoded_once_and_a_cross_encoder_scores_one_context_at_a_time(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pools = read_pools(str(models / "talks.jsonl"), replace(QUICK, turns="all"), "stop")
+    pools = read_pools(str(models / "talks.jsonl"), replace(QUICK, turns="all"))
     selector = small_selector()
     encoded: list[str] = []
     plain = selector.encode_candidates
