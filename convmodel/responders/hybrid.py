@@ -14,12 +14,12 @@ from convmodel.responders.protocol import (
     Candidate,
     CandidateSearch,
     ClosesOnExit,
+    ContextCounter,
     Load,
     Reply,
     ReplyHandle,
     Responder,
     Session,
-    TokenCounter,
 )
 from convmodel.responders.ranking import (
     DEFAULTS,
@@ -122,8 +122,8 @@ class Hybrid(ClosesOnExit):
         return self._writer.clamp_new_tokens(wanted) if isinstance(self._writer, BoundedGenerator) else wanted
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
-        """See `TokenCounter.count_tokens`."""
-        if not isinstance(self._writer, TokenCounter):
+        """See `ContextCounter.count_tokens`."""
+        if not isinstance(self._writer, ContextCounter):
             raise ValueError("replies are only selected here; a model that generates them counts tokens")
         return self._writer.count_tokens(context, persona)
 

@@ -227,7 +227,7 @@ class BoundedGenerator(Protocol):
 
 
 @runtime_checkable
-class TokenCounter(Protocol):
+class ContextCounter(Protocol):
     """Optional interface of a responder that can count the tokens of a context."""
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:

@@ -96,7 +96,7 @@ class Writer(EngineWorker[ConversationModel]):
         return self._submit(handle)
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
-        """See `TokenCounter.count_tokens`."""
+        """See `ContextCounter.count_tokens`."""
         turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
         ids = self._model.tokenizer.encode_many([*sentences, *turns])
         laid_out, _ = lay_out_context(

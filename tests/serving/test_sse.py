@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from convmodel.serving.sse import STILL_THERE, EventStream
+from convmodel.serving.errors import APIError
+from convmodel.serving.sse import STILL_THERE, EventStream, stream_response
+from tests.serving.clients import service_of
 
 
 class Client:
@@ -134,3 +136,21 @@ def test_an_error_of_the_generator_is_raised() -> None:
     with pytest.raises(LookupError, match="gone"):
         asyncio.run(EventStream(broken())({}, client.receive, client.send))
     assert client.chunks == [b"a"]
+
+
+def test_a_stream_ends_with_the_error_of_its_job() -> None:
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield b"a"
+        raise APIError(503, "no", code="closing")
+
+    service = service_of()
+    cancelled: list[bool] = []
+
+    async def read() -> list[bytes]:
+        stream = stream_response(
+            service, events(), lambda: cancelled.append(True), lambda error: error.message.encode()
+        )
+        return [event async for event in stream._events]
+
+    assert asyncio.run(read()) == [b"a", b"no"] and cancelled == [True]
+    assert b'convmodel_refused_total{reason="closing"} 1.0' in service.metrics.render()

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from convmodel.responders.protocol import TokenCounter
+from convmodel.responders.protocol import ContextCounter
 from convmodel.serving.anthropic.schemas import (
     CountBody,
     CountRequest,
@@ -90,7 +90,7 @@ async def count_tokens(body: CountRequest, request: Request, service: TheService
     report(ignored_fields(body))
     [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     counter = service.replies.responder
-    if not isinstance(counter, TokenCounter):
+    if not isinstance(counter, ContextCounter):
         raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")
     try:
         count = await asyncio.to_thread(counter.count_tokens, converted.context, converted.persona)
