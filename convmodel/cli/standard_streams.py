@@ -36,8 +36,8 @@ def input_path(source: str) -> Iterator[str]:
 def output_path(output: str) -> Iterator[str]:
     """Yield the path of an output; for `-` that of a file that is copied to the standard output at the end.
 
-    Nothing is copied when the block ends with an error. A reader of the standard output that has gone, such as
-    `head`, is no error.
+    Nothing is copied when the block ends with an error. A reader that closes the standard output early, such as
+    `head`, does not cause an error.
     """
     if output != STANDARD:
         yield output
