@@ -71,8 +71,8 @@ def convert_request(
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     options |= decoding_options(service, body, options, report=report)
     given = [*(body.persona or ()), *messages.persona] or service.persona
-    persona = [line for text in given for line in split_persona(text)]
-    persona = _newest_sentences(persona, service.settings.persona_chars, report)
+    sentences = [line for text in given for line in split_persona(text)]
+    persona = _newest_sentences(sentences, service.settings.persona_chars, report)
     return [ReplyRequest(messages.turns, persona, options, seed) for seed in choice_seeds(body, draw)]
 
 

@@ -83,7 +83,7 @@ def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | No
 
 def test_an_image_is_refused_in_words_that_name_it() -> None:
     with client_of(service_of()) as client:
-        messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]}]
+        messages: Any = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]}]
         error = client.post(CHAT, json={"model": "model", "messages": messages}).json()["error"]
         assert error["message"] == "messages[0].content: image_url parts are not supported; send text parts"
         messages = [{"role": "user", "content": 5}]
