@@ -1,18 +1,16 @@
 """Reading files of response candidates and their metadata."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from convmodel.data.conversation import ConversationReader, check_turns
-from convmodel.data.formats.base import ConversationFileError, describe_type, quote_names
-from convmodel.data.lines import check_file, first_lines, read_lines
+from convmodel.data.formats.base import DataFileError, Problem
+from convmodel.data.formats.candidates import CANDIDATES, CandidateRecord
+from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
+from convmodel.data.reader import Reader, Report, Source, format_count
 
-__all__ = ["CandidateText", "distinct_candidates", "read_candidates"]
-
-_WANTED = 'write a text in quotes, or {"text": "...", and any metadata}'
+__all__ = ["CandidateReader", "CandidateText", "distinct_candidates", "read_candidates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,92 +33,81 @@ class CandidateText:
         object.__setattr__(self, "text", text)
 
 
-def read_candidates(path: str | os.PathLike[str], *, turns: bool = False) -> Iterator[CandidateText]:
-    """Yield the candidates of a file, in bounded memory.
+@dataclass
+class CandidateReport(Report):
+    """Counts of one pass over a source of candidates.
 
     Args:
-        path: a plain or gzipped file with one text per line, or JSON Lines of which each is a string or an object
-            {"text": ...} whose other keys are metadata. Blank lines are ignored.
-        turns: whether `path` is a file of conversations, in any format, or the address of a Hub data set, of which
-            each turn is a candidate.
+        candidates: the number of candidates read.
+    """
+
+    candidates: int = 0
+
+    formats = CANDIDATES
+
+    def describe_read(self) -> str:
+        """Return the number of candidates, in words."""
+        return format_count(self.candidates, "candidate")
+
+
+class CandidateReader(Reader[CandidateRecord, CandidateText, CandidateReport]):
+    """Read the candidates of files, any number of times, in bounded memory.
+
+    Args:
+        source: a path, a folder, a glob, `hub://org/name?column=text`, or a list of them. Files may be packed. They
+            hold one text per line; JSON Lines of texts or of objects {"text": ...} whose other keys are metadata, or
+            one JSON list of them; or a table with the column text.
+        options, values: see `ConversationReader`; the role "text" of `columns` names the key or column of the text.
 
     Raises:
-        ConversationFileError: for an unusable line, with file and line number, and for a file without candidates.
-        FileNotFoundError, IsADirectoryError: when the file is missing, or is a folder.
+        ValueError, DataFileError, FileNotFoundError, IsADirectoryError: see `ConversationReader`.
     """
-    path = os.fspath(path)
+
+    noun = "candidate"
+    unused_options = CHAT_OPTIONS
+    formats = CANDIDATES
+
+    def _new_report(self) -> CandidateReport:
+        return CandidateReport(self.source, self.format)
+
+    def _convert(
+        self, record: CandidateRecord, report: CandidateReport
+    ) -> Iterable[tuple[int, CandidateText] | Problem]:
+        try:
+            candidate = CandidateText(record.text, record.metadata)
+        except (TypeError, ValueError) as error:
+            return (Problem(record.line, str(error)),)
+        report.candidates += 1
+        return ((record.line, candidate),)
+
+
+def read_candidates(
+    source: Source, options: ReadOptions | None = None, *, turns: bool = False, **values: Unpack[OptionValues]
+) -> Iterator[CandidateText]:
+    """Yield the candidates of a source once; see `CandidateReader` for arguments and errors.
+
+    Args:
+        turns: whether the source holds conversations, in any format of `ConversationReader`, of which each turn is a
+            candidate.
+    """
     if not turns:
-        check_file(path)  # before the first item is requested, so that the caller has not begun any work
-    return _require_any(_turns(path) if turns else _lines(path), path)
+        return iter(CandidateReader(source, options, **values))
+    reader = ConversationReader(source, options, min_turns=1, **values)
+    return (CandidateText(turn) for conversation in reader for turn in conversation.turns)
 
 
-def distinct_candidates(path: str | os.PathLike[str]) -> list[CandidateText]:
+def distinct_candidates(source: Source) -> list[CandidateText]:
     """Return the distinct candidates of a small file, with white space at their ends removed.
 
     Of candidates that differ only in that white space, the first one is kept.
 
     Args:
-        path: the file; see `read_candidates`, also for errors.
+        source: the file; see `CandidateReader`, also for errors.
     """
     first: dict[str, CandidateText] = {}
-    for candidate in read_candidates(path):
+    reader = CandidateReader(source, on_error="skip")
+    for candidate in reader:
         first.setdefault(candidate.text.strip(), candidate)
+    if reader.report.skipped:  # commands that take a list of candidates have no option to skip lines
+        raise DataFileError(reader.report.problems[0])
     return [CandidateText(text, candidate.metadata) for text, candidate in first.items()]
-
-
-def _require_any(candidates: Iterable[CandidateText], path: str) -> Iterator[CandidateText]:
-    is_empty = True
-    for candidate in candidates:
-        is_empty = False
-        yield candidate
-    if is_empty:
-        raise ConversationFileError(f"{path}: there are no candidates in it; check that it is the right one")
-
-
-def _turns(path: str) -> Iterator[CandidateText]:
-    for conversation in ConversationReader(path, min_turns=1):
-        yield from map(CandidateText, conversation.turns)
-
-
-def _lines(path: str) -> Iterator[CandidateText]:
-    make = _parse_json_line if _is_json(path) else CandidateText
-    for number, text, problem in read_lines(path):
-        if problem is None and not text.strip():
-            continue
-        try:
-            if problem is not None:
-                raise ValueError(problem)
-            yield make(text)
-        except (TypeError, ValueError) as error:
-            raise ConversationFileError(f"{path}:{number}: {error}") from None
-
-
-def _is_json(path: str) -> bool:
-    """Return whether a file is JSON Lines; plain text, too, may begin with a quotation mark or contain a bracket."""
-    lines = first_lines(path)
-    if path.removesuffix(".gz").endswith((".jsonl", ".ndjson")) or all(line.lstrip()[0] in "{[" for line in lines):
-        return bool(lines)
-    try:
-        return all(isinstance(json.loads(line), str | dict) for line in lines)
-    except ValueError:
-        return False
-
-
-def _parse_json_line(line: str) -> CandidateText:
-    try:
-        value = json.loads(line)
-    except RecursionError:
-        raise ValueError(f"the JSON is nested too deeply; {_WANTED}") from None
-    except ValueError as error:
-        raise ValueError(f"not JSON ({error}); {_WANTED}") from None
-    if isinstance(value, str):
-        return CandidateText(value)
-    if isinstance(value, list) or (isinstance(value, dict) and not {"text", "turns", "messages"}.isdisjoint(value)):
-        if isinstance(value, dict) and "text" in value:
-            text = value.pop("text")
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is a ValueError
-            return CandidateText(text, value or None)
-        raise ValueError("the line is a conversation; to take each turn as a candidate, ask for turns (--turns)")
-    is_object = isinstance(value, dict)
-    kind = f"an object without text (its keys: {quote_names(value)})" if is_object else describe_type(value)
-    raise ValueError(f"the line is {kind}; {_WANTED}")

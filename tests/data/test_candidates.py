@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from convmodel.data.candidates import CandidateText, read_candidates
+from convmodel.data.candidates import CandidateReader, CandidateText, distinct_candidates, read_candidates
 from convmodel.data.formats.base import ConversationFileError
+from convmodel.data.formats.candidates import WANTED
 
 
 def written(path: Path, text: str) -> Path:
@@ -46,7 +48,7 @@ def test_each_turn_of_a_conversation_is_a_candidate_when_that_is_asked_for(tmp_p
         ('"one"\n{"turns": ["a"]}\n', ":2: the line is a conversation"),
         ('"one"\n{"words": "a"}\n', ":2: the line is an object without text (its keys: 'words'); write a text in quo"),
         ('"one"\n5\n', ":2: the line is the number 5; write a text in quotes"),
-        ('"one"\n"two\n', ":2: not JSON (Unterminated string"),
+        ('"one"\n"two\n', ":2: not JSON: unterminated string"),
         ('"one"\n\n{"text": "  "}\n', ":3: candidate 1 is only white space; remove it"),
         ('"one"\n{"text": null}\n', ":2: candidate 1 is null (None), not a string"),
         ('"one"\n"\\ud800"\n', ":2: candidate 1 holds a lone surrogate"),
@@ -67,11 +69,64 @@ def test_bytes_that_are_no_text_and_files_that_are_none_are_told(tmp_path: Path)
         list(read_candidates(tmp_path / "c.txt"))
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         list(read_candidates(tmp_path / "missing"))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
-        list(read_candidates(tmp_path))
+        list(read_candidates(tmp_path / "empty"))
 
 
 def test_a_candidate_is_a_text() -> None:
     with pytest.raises(ValueError, match="candidate 1 is empty"):
         CandidateText("")
     assert json.dumps(CandidateText("a", {"b": [1]}).metadata) == '{"b": [1]}'
+
+
+TABLE = 'id,text\n1,one\n2,"two, three"\n'
+LIST = ["one", {"text": "two, three", "id": "2"}]
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.txt", "c.json.gz", "c.json.zip"])
+def test_a_json_list_is_read_and_not_taken_for_lines(tmp_path: Path, name: str) -> None:
+    content = json.dumps(LIST, indent=1).encode()
+    path = tmp_path / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("c.json", content)
+    else:
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert list(read_candidates(path)) == [CandidateText("one"), CandidateText("two, three", {"id": "2"})]
+    (tmp_path / "one.json").write_text(json.dumps(LIST))
+    assert list(read_candidates(tmp_path / "one.json")) == list(read_candidates(path))
+    assert list(CandidateReader([path, path], on_error="skip")) == 2 * list(read_candidates(path))
+
+
+@pytest.mark.parametrize("text", ["[\n", "[\n'a',\n", '[{"text":\n', '{"text": "a"\n{"text": "b"\n'])
+def test_brackets_of_broken_json_are_never_candidates(tmp_path: Path, text: str) -> None:
+    for name in ("c.txt", "c.json", "c.jsonl"):
+        with pytest.raises(ConversationFileError):
+            list(read_candidates(written(tmp_path / name, text)))
+
+
+def test_a_table_has_a_column_of_texts(tmp_path: Path) -> None:
+    expected = [CandidateText("one", {"id": "1"}), CandidateText("two, three", {"id": "2"})]
+    assert list(read_candidates(written(tmp_path / "c.csv", TABLE))) == expected
+    assert list(read_candidates(written(tmp_path / "c.txt", TABLE))) == expected
+    path = written(tmp_path / "d.csv", TABLE.replace("text", "Satz"))
+    with pytest.raises(ConversationFileError, match=r"d.csv:1: no column is called text: there are 'id', 'Satz'"):
+        list(read_candidates(path))
+    assert list(read_candidates(path, columns="text=Satz")) == expected
+    assert next(read_candidates(path, format="text")) == CandidateText("id,Satz")
+
+
+def test_other_encodings_are_read_and_bad_lines_skipped(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_bytes("Grüße\n".encode("cp1252"))
+    assert list(read_candidates(tmp_path / "c.txt", encoding="cp1252")) == [CandidateText("Grüße")]
+    reader = CandidateReader(written(tmp_path / "c.jsonl", '"one"\n5\n'), on_error="skip")
+    assert list(reader) == [CandidateText("one")]
+    assert reader.report.summary().startswith(f"{tmp_path}/c.jsonl: JSON Lines, 1 candidate; 1 line skipped: first ")
+
+
+def test_candidates_without_options_of_readers_are_refused_without_naming_one(tmp_path: Path) -> None:
+    path = written(tmp_path / "c.jsonl", '"one"\n5\n')
+    with pytest.raises(ConversationFileError) as error:
+        distinct_candidates(path)
+    assert str(error.value) == f"{path}:2: the line is the number 5; {WANTED}"

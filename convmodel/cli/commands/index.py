@@ -9,6 +9,7 @@ from typing import Any
 
 from convmodel.cli.command import Command
 from convmodel.cli.options import print_choices
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10
@@ -19,13 +20,18 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="INDEX", help="the folder of the index")
     parser.add_argument(
         "--candidates",
+        nargs="+",
         metavar="FILE",
-        help='one text per line, or JSON Lines of texts or of {"text": ..., and metadata}; plain or gzipped',
+        help='one text per line, JSON of texts or of {"text": ..., and metadata}, or a table with the column text; '
+        "files, packed or not, folders, or hub://...",
     )
     parser.add_argument("--turns", action="store_true", help="FILE has conversations: each turn is a candidate")
     parser.add_argument("--append", action="store_true", help="add to the existing index")
     parser.add_argument(
-        "--remove", metavar="FILE", help="remove the candidates of a file, in the same format, from the existing index"
+        "--remove",
+        nargs="+",
+        metavar="FILE",
+        help="remove the candidates of a file, in the same format, from the existing index",
     )
     parser.add_argument(
         "--remove_numbers", metavar="N", type=int, nargs="+", default=[], help="remove candidates by their numbers"
@@ -52,6 +58,7 @@ def _add_options(parser: ArgumentParser) -> None:
         choices=("auto", "float32", "bfloat16"),
         help="dtype of the model; later additions need the same (default: auto, which is float32)",
     )
+    add_reader_options(parser.add_argument_group("reading candidates"))
     parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
     parser.add_argument("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
 
@@ -100,7 +107,9 @@ def _remove(options: Namespace, selector: Any) -> None:
     from convmodel.models.selection.index.storage import read_state
 
     before = read_state(Path(options.output)).left
-    candidates = read_candidates(options.remove, turns=options.turns) if options.remove else ()
+    candidates = (
+        read_candidates(options.remove, get_reader_options(options), turns=options.turns) if options.remove else ()
+    )
     texts = [candidate.text for candidate in candidates]
     state = remove_candidates(options.output, selector, numbers=options.remove_numbers, texts=texts)
     print(f"{options.output}: {before - state.left:,} removed, {state.left:,} candidates left")
@@ -112,7 +121,7 @@ def _build(options: Namespace, selector: Any) -> None:
 
     built = build_index(
         selector,
-        read_candidates(options.candidates, turns=options.turns),
+        read_candidates(options.candidates, get_reader_options(options), turns=options.turns),
         options.output,
         append=options.append,
         dtype="float16" if options.half else "float32",

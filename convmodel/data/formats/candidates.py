@@ -1,0 +1,167 @@
+"""The formats of candidates: text, JSON Lines, JSON, tables, and Hub data sets."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, describe_type, from_lines, quote_names
+from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.json import looks_like_json
+from convmodel.data.formats.registry import FormatRegistry
+from convmodel.data.json_stream import take_depth
+from convmodel.data.json_text import encode_json, parse_json
+from convmodel.data.lines import parse_lines
+from convmodel.data.options import ReadOptions, name_option
+from convmodel.data.tables import TableHeader, find_header, read_table
+
+TEXT_NAMES = ("text", "candidate")
+"""Keys and columns that hold the text."""
+
+WANTED = 'write a text in quotes, or {"text": "...", and any metadata}'
+
+
+class CandidateRecord(NamedTuple):
+    """A candidate as parsed by a format, not yet validated.
+
+    Args:
+        line: the number of its first line, counted from 1.
+        text: the text; a value of any type if the file is invalid.
+        metadata: other fields.
+    """
+
+    line: int
+    text: Any
+    metadata: Mapping[str, Any] | None = None
+
+
+def _find_name(names: Iterable[str], options: ReadOptions) -> str | None:
+    """Return the key or column that holds the text."""
+    wanted = (options.roles["text"],) if "text" in options.roles else TEXT_NAMES
+    return next((name for name in names if name.strip().lower() in [each.lower() for each in wanted]), None)
+
+
+def _read_items(items: Iterable[Item], options: ReadOptions) -> Iterator[CandidateRecord | Problem]:
+    for number, value, problem, _ in items:
+        try:
+            if problem is not None:
+                raise ValueError(problem)
+            yield _make_record(number, value, options)
+        except ValueError as error:
+            yield Problem(number, str(error))
+
+
+def _make_record(number: int, value: Any, options: ReadOptions) -> CandidateRecord:
+    if isinstance(value, str):
+        return CandidateRecord(number, value)
+    if isinstance(value, dict) and (name := _find_name(value, options)) is not None:
+        metadata = {key: item for key, item in value.items() if key != name}
+        encode_json(metadata).encode()  # NaN, or a lone surrogate, is a ValueError
+        return CandidateRecord(number, value[name], metadata or None)
+    if isinstance(value, list) or (isinstance(value, dict) and not {"turns", "messages", "context"}.isdisjoint(value)):
+        raise ValueError("the line is a conversation; to take each turn as a candidate, ask for turns (--turns)")
+    if isinstance(value, dict):
+        option = name_option("columns", "text=NAME")
+        raise ValueError(f"the line is an object without text (its keys: {quote_names(value)}); {WANTED}, or {option}")
+    raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
+
+
+def _read_jsonl(file: DataFile) -> Iterator[CandidateRecord | Problem]:
+    def parse(number: int, text: str) -> CandidateRecord:
+        return _make_record(number, parse_json(text, noun="candidate", wanted=WANTED), file.options)
+
+    return parse_lines(file.lines(), parse)
+
+
+def _score_jsonl(head: Head) -> Certainty:
+    """Return the certainty; plain text, too, may begin with a quotation mark or contain a bracket."""
+    is_named = head.file.suffix in (".jsonl", ".ndjson")
+    in_brackets = all(line.lstrip()[0] in "{[" for line in head.lines)
+    in_quotes = all(line.lstrip()[0] in '{"' and _is_value(line) for line in (head.lines[:-1] or head.lines))
+    return Certainty.LIKELY if is_named or in_brackets or in_quotes else Certainty.NONE
+
+
+def _is_value(line: str) -> bool:
+    try:
+        return isinstance(parse_json(line, noun="candidate", wanted=WANTED), str | dict | list)
+    except ValueError:
+        return False
+
+
+def _read_json(file: DataFile) -> Iterator[CandidateRecord | Problem]:
+    return _read_items(file.values(take_depth(1)), file.options)
+
+
+def _score_json(head: Head) -> Certainty:
+    """Return the certainty: a list that goes over several lines, or in a file with the suffix of JSON."""
+    begins = head.lines[0].lstrip().startswith("[") and looks_like_json(head.lines[0])
+    if not begins or not (isinstance(head.value, list) or len(head.lines[0].strip()) <= 2):
+        return Certainty.NONE
+    is_whole = head.line_value(head.lines[0]) is not None
+    return Certainty.SURE if not is_whole or head.file.suffix == ".json" else Certainty.NONE
+
+
+def _check_header(table: TableHeader, options: ReadOptions) -> None:
+    if _find_name(table.names, options) is None:
+        names = quote_names(table.names)
+        raise ValueError(f"no column is called text: there are {names}; give {name_option('columns', 'text=NAME')}")
+
+
+def _read_table(file: DataFile, *, delimiters: str) -> Iterator[CandidateRecord | Problem]:
+    check = partial(_check_header, options=file.options)
+    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit)
+    return _read_items(rows, file.options)
+
+
+def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> Certainty:
+    def fits(names: Iterable[str]) -> bool:
+        columns = list(names)
+        return len(columns) > 1 and _find_name(columns, head.options) is not None
+
+    if head.file.suffix in suffixes:
+        return Certainty.LIKELY
+    is_table = find_header(head.lines[:1], delimiters, fits) is not None
+    return Certainty.LIKELY if is_table and len(head.lines) > 1 else Certainty.NONE
+
+
+def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[CandidateRecord]:
+    score = partial(_score_table, suffixes=suffixes, delimiters=delimiters)
+    return FileFormat(name, name.upper(), "row", suffixes, score, partial(_read_table, delimiters=delimiters))
+
+
+def _score_text(head: Head) -> Certainty:
+    return Certainty.WEAK
+
+
+def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> CandidateRecord:
+    return CandidateRecord(number, row[str(address.column)])
+
+
+_FORMATS: tuple[FileFormat[CandidateRecord], ...] = (
+    FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), _score_jsonl, _read_jsonl),
+    FileFormat("json", "JSON", "value", (".json",), _score_json, _read_json),
+    _table("csv", (".csv",), ",;|"),
+    _table("tsv", (".tsv", ".tab"), "\t"),
+    FileFormat(
+        "text",
+        "one candidate a line",
+        "line",
+        (".txt",),
+        _score_text,
+        from_lines(partial(parse_lines, parse=CandidateRecord)),
+    ),
+)
+
+CANDIDATES: FormatRegistry[CandidateRecord] = FormatRegistry(
+    "candidate",
+    {format.name: format for format in _FORMATS},
+    HubFormat(
+        name="hub",
+        human_name="Hub data set",
+        unit="row",
+        example="hub://org/name?column=text&split=train",
+        options=("column", "split", "config", "revision"),
+        record=_hub_record,
+    ),
+)
+"""The formats of candidates."""
