@@ -26,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("train", help="train a model; the same as python -m convmodel.trainer", add_help=False)
     for command in COMMANDS:
-        command.add_options(commands.add_parser(command.name, help=command.help, description=command.description))
+        command.add_options(
+            commands.add_parser(command.name, help=command.help, description=command.description, allow_abbrev=False)
+        )
     options = parser.parse_args(arguments)
     from convmodel.errors import report_errors
 

@@ -4,6 +4,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
+from convmodel.__main__ import main
 from convmodel.cli.command import number_parser, positive_int
 
 
@@ -16,3 +17,9 @@ def test_a_number_in_range_is_parsed() -> None:
 def test_anything_else_is_an_error_that_says_what_is_allowed(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match=f"'{text}' is not a whole number from 1"):
         positive_int(text)
+
+
+def test_an_option_must_be_written_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["convert", "a", "b", "--on_err", "skip"])
+    assert "unrecognized arguments: --on_err skip" in capsys.readouterr().err
