@@ -64,6 +64,8 @@ def conversations_from_chat(
             notes.left_out["system message" if message.kind == "system" else "media message"] += 1
         else:
             senders[message.sender] += 1
+            notes.messages[message.sender] += 1
+            notes.characters[message.sender] += len(message.text)
             if options.me is not None:
                 yield from conversation.add(message)
     yield from conversation.finish()

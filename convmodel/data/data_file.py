@@ -25,10 +25,13 @@ class Notes:
     Args:
         recognised: properties of the files that were recognised, each once.
         left_out: the number of messages that were left out on purpose, by their kind: "tool message".
+        messages, characters: in chat exports, the number of messages and of their characters, by sender.
     """
 
     recognised: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+    characters: Counter[str] = field(default_factory=Counter)
 
     def add(self, remark: str) -> None:
         """Add a recognised property."""

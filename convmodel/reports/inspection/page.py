@@ -7,9 +7,12 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file
 from convmodel.reports.html_page import render_page
+from convmodel.reports.inspection.exports import people_table, period_table
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.lengths import Lengths
 from convmodel.reports.inspection.tables import (
+    amount,
+    exports,
     file_table,
     frequent_table,
     group_by_kind,
@@ -47,6 +50,9 @@ def render(inspection: Inspection) -> str:
         names=inspection.names,
         scripts=script_table(inspection),
         frequent=frequent_table(inspection),
+        people=people_table(exports(inspection)),
+        periods=period_table(exports(inspection)),
+        amount=amount(inspection),
         notes=notes(inspection),
     )
 

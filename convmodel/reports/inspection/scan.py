@@ -9,6 +9,7 @@ import numpy as np
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.reports.inspection.chunks import Chunk, read_chunks
+from convmodel.reports.inspection.exports import ExportReport, ExportTally
 from convmodel.reports.inspection.findings import EXAMPLES, Finding, FindingExample, Tally, excerpt
 from convmodel.reports.inspection.lengths import Lengths, WindowTally, budget_padding, cut_turns, random_padding
 from convmodel.reports.inspection.minhash import Fingerprints
@@ -39,6 +40,7 @@ class FileReport:
         random_padding: share of padding in random batches of 16 windows.
         scripts: number of conversations mainly in each script.
         frequent: the most frequent turns with their counts.
+        export: the replies, and the people and times of a chat export.
     """
 
     source: str
@@ -57,6 +59,7 @@ class FileReport:
     scripts: tuple[tuple[str, int], ...]
     frequent: tuple[tuple[str, int], ...]
     findings: tuple[Finding, ...]
+    export: ExportReport
 
 
 class FileScan:
@@ -72,6 +75,7 @@ class FileScan:
         self._speakers = SpeakerTally(self._tally)
         self._scripts = ScriptTally(classes)
         self._windows = WindowTally(ruler.max_length)
+        self._export = ExportTally()
         self._turns = Lengths()
         self._turn_tokens = Lengths()
         self._conversation_tokens = Lengths()
@@ -92,6 +96,7 @@ class FileScan:
         self._texts.add(chunk, classes)
         self._scripts.add(chunk, classes)
         self._speakers.add(chunk, tokens)
+        self._export.add(chunk)
         self._turns.add(np.diff(chunk.first) - chunk.personas)
         self._turn_tokens.add(tokens[chunk.turn_indices >= 0])
         self._conversation_tokens.add(np.add.reduceat(tokens + 1, chunk.first[:-1]) + 1)
@@ -124,6 +129,7 @@ class FileScan:
             scripts=self._scripts.shares(),
             frequent=tuple(self._speakers.frequent(FREQUENT)),
             findings=tuple(self._findings()),
+            export=self._export.report(self._reader.report.notes),
         )
 
     def _findings(self) -> list[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from convmodel.reports.inspection.exports import ExportReport, describe_amount
 from convmodel.reports.inspection.findings import KINDS, Finding, FindingKind, excerpt, plural, share
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.lengths import RANDOM_BATCH, Lengths, round_edges
@@ -41,6 +42,7 @@ def _column(report: FileReport, inspection: Inspection) -> list[tuple[str, str]]
         ("with a persona", f"{report.personas:,}"),
         ("turns", f"{report.turns.total:,}"),
         ("turns each, mean", f"{report.turns.mean:.1f}"),
+        ("replies", f"{report.export.replies:,}"),
         ("characters", f"{report.characters:,}"),
         ("tokens", f"{report.conversation_tokens.total:,}"),
         ("by second speaker", share(second, first + second)),
@@ -83,6 +85,17 @@ def pair_table(inspection: Inspection) -> Table:
 
 def _with_share(count: int, total: int) -> str:
     return f"{count:,} ({share(count, total)})" if count else "0"
+
+
+def exports(inspection: Inspection) -> list[tuple[str, ExportReport]]:
+    """Return what each file holds as an export of chats, by its name."""
+    return [(inspection.names[report.source], report.export) for report in inspection.files]
+
+
+def amount(inspection: Inspection) -> str:
+    """Tell whether the largest file is enough to train on."""
+    report = max(inspection.files, key=lambda report: report.conversations)
+    return describe_amount(inspection.names[report.source], report.conversations, report.export)
 
 
 def script_table(inspection: Inspection) -> Table:

@@ -3,11 +3,14 @@
 from rich.console import Console
 from rich.text import Text
 
+from convmodel.reports.inspection.exports import people_table, period_table
 from convmodel.reports.inspection.findings import Finding, FindingKind, share
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.tables import (
     Bar,
+    amount,
     conversation_bars,
+    exports,
     file_table,
     frequent_table,
     group_by_kind,
@@ -28,6 +31,16 @@ def show(inspection: Inspection, console: Console) -> None:
     for part in column_groups(file_table(inspection), console.width):
         console.print(console_grid(part))
         console.print()
+    print_wrapped(Text(amount(inspection)), console)
+    console.print()
+    for title, table in (
+        ("Who speaks", people_table(exports(inspection))),
+        ("Conversations over time", period_table(exports(inspection))),
+    ):
+        if table.rows:
+            _print_title(title, console)
+            console.print(console_grid(table))
+            console.print()
     window = inspection.ruler.max_length
     _print_bars(f"Tokens of a conversation (window {window})", conversation_bars(inspection.files, window), console)
     _print_bars("Tokens of a turn", turn_bars(inspection.files, window), console)
