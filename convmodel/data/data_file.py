@@ -148,6 +148,7 @@ class DataFile:
         """
         try:
             with open_utf8(self.file, self.options.encoding) as stream:
-                yield from read_values(stream, take, limit=self.options.line_limit, noun=self.noun)
+                limit = self.options.line_limit
+                yield from read_values(stream, take, limit=limit, noun=self.noun, encoding=stream.encoding)
         except DamagedContainer as error:  # nothing of it can be unpacked
             yield Item(1, None, str(error))

@@ -194,6 +194,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         """Yield the records and problems of all files, each with the name of its file."""
         for format, group in groupby(self._inputs, key=itemgetter(0)):
             inputs = list(group)
+            if format != self.format:
+                notes.add(f"and {self.formats[format].human_name}")
             reads = self.formats.files.get(format)
             if isinstance(reads, ChatFormat):
                 files = [self._data_file(each.file, notes) for each in inputs if each.file is not None]
