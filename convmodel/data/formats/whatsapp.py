@@ -91,8 +91,10 @@ class _Stamp(NamedTuple):
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line begins with date and time."""
-    return Certainty.SURE if _parse_stamp(head.lines[0]) is not None else Certainty.NONE
+    """Return the certainty: the first line begins with date and time. No program writes `.md`, but others do."""
+    is_stamped = _parse_stamp(head.lines[0]) is not None
+    sure = Certainty.LIKELY if head.file.suffix == ".md" else Certainty.SURE
+    return sure if is_stamped else Certainty.NONE
 
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
