@@ -21,6 +21,7 @@ _COLUMNS = {"author", "date", "content"}
 _TEXT_TYPES = ("Default", "Reply", "0", "19")
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 _MENTION = re.compile(r"<@!?(\d+)>")
+_TAG = re.compile(r"#\d{4}$")
 _CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M")
 
 
@@ -68,7 +69,8 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
     if author.get("isBot") is True and not is_same_person(sender, file.options.me):
         file.notes.left_out["message of a bot"] += 1
         return None
-    text = _clean(read_text(fields.get("content")), fields)
+    forwarded = read_object(fields.get("forwardedMessage"))
+    text = _clean(read_text(fields.get("content")) or read_text(forwarded.get("content")), fields)
     message = ChatMessage(item.number, channel, parse_time(fields.get("timestamp")), sender, text)
     if str(fields.get("type", "Default")) not in _TEXT_TYPES:
         return message._replace(kind="system")
@@ -95,7 +97,8 @@ def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
             yield Problem(row.number, row.problem)
             continue
         fields = {name.lower(): value for name, value in row.value.items()}
-        sender = choose_name([fields["author"].removesuffix("#0000"), fields.get("authorid")], file.options.me)
+        author = fields["author"]
+        sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
         text = _clean(fields["content"], {})
         message = ChatMessage(row.number, file.name, _csv_time(fields["date"]), sender, text)
         yield message if text.strip() else message._replace(kind="media")

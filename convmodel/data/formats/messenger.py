@@ -9,12 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem
 from convmodel.data.json_stream import Path
+
+_COMPANIONS = (
+    *("autofill_information.json", "secret_conversations.json", "secret_groups.json", "support_messages.json"),
+    *("reported_conversations.json", "your_cross-app_messaging_settings.json", "your_chat_settings_on_web.json"),
+)
+"""Files beside the folders of chats."""
 
 _NUMBER = re.compile(r"_\d+(?=\.json)", re.IGNORECASE)
 _LATIN = re.compile("[\x80-\xff]{2,}")
@@ -58,6 +64,8 @@ _SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
 def score(head: Head) -> Certainty:
     """Return the certainty: an object with messages that have a sender's name, as only these exports have."""
     value = head.value
+    if is_companion(head, dict.fromkeys(_COMPANIONS, "")):
+        return Certainty.SURE
     if not isinstance(value, dict) or "messages" not in value:
         return Certainty.NONE
     message = first_object(value["messages"])

@@ -88,7 +88,7 @@ def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
 def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMessage | None:
     fields = read_object(item.value)
     me = file.options.me
-    is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields
+    is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields or fields.get("user") == "USLACKBOT"
     sender = _sender(fields, names, me)
     if is_bot and not is_same_person(sender, me):
         file.notes.left_out["message of a bot"] += 1

@@ -87,6 +87,7 @@ def test_the_numbered_files_of_a_folder_are_one_chat(tmp_path: Path) -> None:
     made = ConversationReader(tmp_path / "inbox", me="Bo")
     [conversation] = made
     assert conversation.turns == tuple(str(minute) for minute in range(20, 240))
+    (tmp_path / "inbox" / "autofill_information.json").write_text('{"autofill_information_v2": {"EMAIL": ["x"]}}')
     other = tmp_path / "inbox" / "cy_2"
     other.mkdir()
     (other / "message_1.json").write_text(export(message(1, "Cy", "a"), message(2, "Bo", "b")))

@@ -38,6 +38,7 @@ FIRST = [
         "ts": "1714557605.0",
     },
     message(6, "U1", "Thanks"),
+    message(7, "USLACKBOT", "Reminder: tea"),
 ]
 SECOND = [
     message(3603, "U2", "I have.", parent_user_id="U1", subtype="thread_broadcast", **thread(3)),
@@ -69,7 +70,7 @@ def test_an_export_is_read_with_names_and_threads(tmp_path: Path, me: str) -> No
     assert made.format == "slack"
     assert [conversation.turns for conversation in made] == TURNS
     assert dict(made.report.skipped_messages) == {
-        **{"system message": 2, "media message": 1, "message of a bot": 1, "unanswered message": 1}
+        **{"system message": 2, "media message": 1, "message of a bot": 2, "unanswered message": 1}
     }
 
 
