@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from convmodel.data.selection_example import SelectionExample, SelectionReader
-from convmodel.models.selection.pretrained import pretrained_encoder
+from convmodel.models.selection.encoder_selector import pretrained_encoder
 from convmodel.models.selection.selector import Selector
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools
-from convmodel.reports.evaluation.scoring import score_pools
+from convmodel.reports.evaluation.response_selection import score_pools
 from convmodel.training.schedule import learning_rate_at
 
 LEARNING_RATE = 1e-3
@@ -109,13 +109,13 @@ def train_ours(kind: str, work: Work, *, base: Path | None, output: Path, **opti
 
 
 def ours(folder: Path) -> Score:
-    """Scores of a trained selector."""
+    """Return the scores of a trained selector."""
     selector = Selector.from_pretrained(folder, device="cpu", dtype="float32")
 
     def score(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
         numbered = [CandidatePool(number, number, one) for number, one in enumerate(examples, start=1)]
-        pools = Pools(numbered, place="example {line}", data={}, candidates={})
-        return (found.values for found in score_pools(selector, pools))
+        pools = Pools(numbered, location="example {}".format, data={}, candidates={})
+        return (scores for scores, _ in score_pools(selector, pools))
 
     return score
 
@@ -124,7 +124,7 @@ def ours(folder: Path) -> Score:
 
 
 def bm25(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
-    """Okapi BM25 of the context's distinct words, persona included, over all candidates of the file."""
+    """Yield Okapi BM25 scores of the distinct words of persona and context over all candidates of the file."""
     from rank_bm25 import BM25Okapi
 
     texts = list(dict.fromkeys(text for one in examples for text in one.candidates))
@@ -140,12 +140,12 @@ def _words(text: str) -> list[str]:
 
 
 def constant(examples: Sequence[SelectionExample]) -> Iterator[np.ndarray]:
-    """The same score for every text: whatever is answered, it is always the same."""
+    """Return equal scores for all candidates."""
     return (np.zeros(len(one.candidates)) for one in examples)
 
 
 def export_encoder(base: Path, folder: Path, *, max_context: int) -> str:
-    """Saves the encoder that all begin with as transformers has it, for the peers."""
+    """Save the initial encoder in the format of transformers, for the peers."""
     encoder, tokenizer = pretrained_encoder(base)
     encoder.hf_model.save_pretrained(folder)
     plain = tokenizer.hf_tokenizer
@@ -156,12 +156,12 @@ def export_encoder(base: Path, folder: Path, *, max_context: int) -> str:
 
 
 def spoken(one: SelectionExample, sep: str) -> str:
-    """A context as one text, its turns apart by the separator's token."""
+    """Return a context as one text, with the separator's token between turns."""
     return f" {sep} ".join([*one.persona, *one.context])
 
 
 def drawn(path: Path, *, batch_size: int, steps: int, seed: int = 1) -> Iterator[list[SelectionExample]]:
-    """Random batches of examples, as many as there are steps."""
+    """Yield a random batch of examples for each step."""
     examples = list(SelectionReader(path))
     source = random.Random(seed)
     while True:

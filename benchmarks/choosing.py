@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _bases(options: argparse.Namespace) -> tuple[Path, Path]:
-    """A bi-encoder and a ConveRT, trained on the pairs of self_dialogue with a vocabulary of all data."""
+    """Train a bi-encoder and a ConveRT on the pairs of self_dialogue with a vocabulary of all data."""
     files = [options.data / "self_dialogue" / f"{split}.jsonl" for split in ("train", "valid")]
     training = [options.data / name / "train.jsonl" for name in SETS]
     train, valid = (options.work / f"pairs-{split}.jsonl" for split in ("train", "valid"))
@@ -196,11 +196,12 @@ def _measured(
 
 
 def recalls(scores: Sequence[np.ndarray], examples: Sequence[SelectionExample]) -> dict[str, float]:
-    """R_n@1, R_n@2, R_n@5 and MRR of the whole pools and, where they are large, of the first nine distractors."""
+    """Return R_n@1, R_n@2, R_n@5 and MRR of the pools and, for large pools, of the first nine distractors."""
     whole = max(len(one.candidates) for one in examples)
     found: dict[str, float] = {}
     for size in [10, whole] if whole > 50 else [whole]:
-        gold, rows = [], []
+        gold = []
+        rows = []
         for row, one in zip(scores, examples, strict=True):
             others = [place for place in range(len(one.candidates)) if place != one.gold][: size - 1]
             rows.append(row[[one.gold, *others]])

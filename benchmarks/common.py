@@ -49,19 +49,19 @@ class Ratio:
     def of(
         cls, name: str, better: Sequence[float], worse: Sequence[float], *, at_least: float | None = None
     ) -> "Ratio":
-        """Divides round by round: `better` is what should be the larger number."""
-        found = [a / b for a, b in zip(better, worse, strict=True)]
-        return cls(name, statistics.median(found), min(found), max(found), at_least)
+        """Divide round by round; `better` has the numbers that should be larger."""
+        ratios = [a / b for a, b in zip(better, worse, strict=True)]
+        return cls(name, statistics.median(ratios), min(ratios), max(ratios), at_least)
 
     @property
     def verdict(self) -> str:
-        """What came of the claim."""
+        """The result of the claim."""
         if self.at_least is None:
             return ""
         return "reached" if self.median >= self.at_least else "MISSED"
 
     def cells(self) -> list[str]:
-        """Median, range, claim and verdict, as they stand in a table."""
+        """Return median, range, claim and verdict as cells of a table."""
         claimed = "" if self.at_least is None else f"{self.at_least:g}x"
         return [f"{self.median:.2f}x", f"{self.lowest:.2f} .. {self.highest:.2f}", claimed, self.verdict]
 
@@ -71,21 +71,21 @@ RATIO_COLUMNS = ["ratio", "over rounds", "at least", ""]
 
 def interleave(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Runs every contender once a round, one after the other: a busy moment meets all of them."""
-    found: dict[str, list[T]] = {name: [] for name in contenders}
+    results: dict[str, list[T]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name, run in contenders.items():
             tell(f"round {number + 1} of {rounds}: {name}")
-            found[name].append(run())
-    return found
+            results[name].append(run())
+    return results
 
 
 def tell(text: str) -> None:
-    """Says what is going on, beside the table."""
+    """Print a progress message."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns also line up in a terminal; all but the first are aligned right."""
+    """Return an aligned Markdown table; all columns but the first are aligned right."""
     lines = [list(header), *map(list, rows)]
     wide = [max(len(line[column]) for line in lines) for column in range(len(header))]
     rule = ["-" * wide[0], *("-" * (width - 1) + ":" if width else "" for width in wide[1:])]
@@ -97,7 +97,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the numbers were measured on, and the versions of what was measured."""
+    """Return the properties of the machine and the versions of the measured libraries."""
     cpu = _cpu_information()
     flags = set(cpu.get("flags", "").split())
     versions = {"python": platform.python_version()}
@@ -128,7 +128,7 @@ def _cpu_information() -> dict[str, str]:
 
 
 def described(facts: Mapping[str, Any]) -> str:
-    """A machine in two lines."""
+    """Return the description of a machine in two lines."""
     flags = ", ".join(f"{flag} {'yes' if there else 'no'}" for flag, there in facts["flags"].items())
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     threads = f"{facts['cores']} cores, {facts['threads']} threads"
@@ -136,23 +136,23 @@ def described(facts: Mapping[str, Any]) -> str:
 
 
 def peak_memory() -> int:
-    """Bytes that this process held at most since its program was started."""
+    """Return the peak memory of this process in bytes."""
     # Unlike ru_maxrss, it does not begin with what the starting process held.
-    found = memory_status("VmHWM")
-    if found is not None:
-        return found
+    bytes_held = memory_status("VmHWM")
+    if bytes_held is not None:
+        return bytes_held
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most << 10
 
 
 def held_memory() -> int:
-    """Bytes that this process holds now; where the system does not say, the most that it held."""
+    """Return the current memory of this process in bytes, or its peak where the current one is unknown."""
     found = memory_status("VmRSS")
     return peak_memory() if found is None else found
 
 
 def memory_status(name: str, process: int | str = "self") -> int | None:
-    """Bytes that Linux tells of a process under a name such as VmRSS; None where it does not tell."""
+    """Return a number of bytes from /proc/PID/status such as VmRSS, or None where there is none."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
         return int(status.split(f"{name}:")[1].split()[0]) << 10
@@ -161,7 +161,7 @@ def memory_status(name: str, process: int | str = "self") -> int | None:
 
 
 def add_common_options(parser: argparse.ArgumentParser, *, name: str, rounds: int) -> None:
-    """The options that every benchmark has."""
+    """Add the options of all benchmarks."""
     parser.add_argument("--rounds", type=int, default=rounds, help=f"runs of each (default: {rounds})")
     parser.add_argument("--threads", type=int, default=2, help="threads of every contender (default: 2)")
     parser.add_argument(
@@ -174,7 +174,7 @@ def add_common_options(parser: argparse.ArgumentParser, *, name: str, rounds: in
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """The option of the benchmarks that read conversations."""
+    """Add the option of the benchmarks that read conversations."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -184,7 +184,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 
 def conversation_files(data: Path, *, smoke: bool) -> dict[str, Path]:
-    """The files of train, valid and test: self_dialogue where it is there, else the examples."""
+    """Return the files of train, valid and test: self_dialogue if it exists, else the examples."""
     folder = data / "self_dialogue"
     if smoke or not folder.is_dir():
         if not smoke:
@@ -195,7 +195,7 @@ def conversation_files(data: Path, *, smoke: bool) -> dict[str, Path]:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Sets how many threads libraries will use, here where they have not begun, and in child processes."""
+    """Set the number of threads of libraries, in this process and in child processes."""
     before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, "TOKENIZERS_PARALLELISM")}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"TOKENIZERS_PARALLELISM": "true"})
     try:

@@ -43,7 +43,9 @@ def plain(job: Job) -> dict[str, Any]:
     sep = tokenizer.sep_token_id
     model = load_model(job)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-    meter, start, going = Meter(job.warm_up, job.seconds), 0, True
+    meter = Meter(job.warm_up, job.seconds)
+    start = 0
+    going = True
     while going:
         rows = [plain_row(c, tokenizer) for c in conversations[start : start + PLAIN_ROWS]]
         batch = plain_batch(rows, pad_token_id=sep, longest=job.n_positions)
@@ -56,7 +58,7 @@ def plain(job: Job) -> dict[str, Any]:
 
 
 def dense_blocks(job: Job) -> Batch:
-    """Conversations one after the other in blocks without padding; each of the tensors is (N, BLOCK)."""
+    """Return conversations in consecutive blocks without padding; each tensor has the shape (N, BLOCK)."""
     tokenizer = ConversationTokenizer.from_pretrained(job.model_folder)
     rows = [plain_row(c, tokenizer) for c in shuffled(job, most=TAKEN)]
     found = {}
@@ -73,7 +75,9 @@ def bare(job: Job) -> dict[str, Any]:
     model = load_model(job)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
     quick = has_fast_bf16(torch.device("cpu"))
-    meter, start, going = Meter(job.warm_up, job.seconds), 0, True
+    meter = Meter(job.warm_up, job.seconds)
+    start = 0
+    going = True
     while going:
         batch = {name: values[start : start + rows] for name, values in blocks.items()}
         start = (start + rows) % max(1, len(blocks["input_ids"]) - rows)
@@ -135,12 +139,12 @@ def ours(job: Job) -> dict[str, Any]:
 
 
 def trl(job: Job) -> dict[str, Any]:
-    """TRL's SFTTrainer, packing into the blocks of the bare loop: how it is quickest on a CPU."""
+    """Train with TRL's SFTTrainer, packed into the blocks of the bare loop, which is its fastest way on a CPU."""
     return _trl(job, max_length=BLOCK, packing_strategy="wrapped")
 
 
 def trl_default(job: Job) -> dict[str, Any]:
-    """TRL's SFTTrainer, packing as it does by default: whole conversations, up to what the model reads."""
+    """Train with TRL's SFTTrainer and its default packing of whole conversations up to the model's window."""
     return _trl(job, max_length=job.n_positions)
 
 

@@ -69,7 +69,7 @@ class Sizes:
 
 
 def exactly(count: int) -> dict[str, Any]:
-    """Options for greedy replies of so many tokens."""
+    """Return options for greedy replies of exactly `count` tokens."""
     return GREEDY | {"max_new_tokens": count, "min_new_tokens": count}
 
 
@@ -84,13 +84,13 @@ class Generate:
         self._lock = threading.Lock()
 
     def batch(self, contexts: Sequence[Sequence[str]], count: int) -> list[list[int]]:
-        """The ids of a reply to each context, all in one left-padded batch."""
+        """Return the ids of a reply to each context, in one left-padded batch."""
         how = self._model.decoding(**exactly(count))
         rows = [self._row(context, how.context_limit) for context in contexts]
         return [replies[0] for replies in generate_rows(self._model.hf_model, rows, how.config)]
 
     def locked(self, context: Sequence[str], count: int) -> list[int]:
-        """The same for one context, while all others wait: what a plain server does."""
+        """Return the ids of a reply to one context, while all other calls wait, as in a plain server."""
         with self._lock:
             return self.batch([context], count)[0]
 
@@ -117,7 +117,7 @@ class CTranslate2:
         self._tokenizer = model.tokenizer
 
     def open(self, measure: Callable[[], T]) -> T:
-        """Loads the model, lets it write a little, and measures."""
+        """Load the model, warm it up, and measure."""
         self._generator = self._load()
         try:
             self.batch([["Hello"]], 2)
@@ -126,7 +126,7 @@ class CTranslate2:
             del self._generator
 
     def batch(self, contexts: Sequence[Sequence[str]], count: int) -> list[list[int]]:
-        """The ids of a reply to each context, all in one batch."""
+        """Return the ids of a reply to each context, in one batch."""
         ids = [self._tokenizer(context)["input_ids"] for context in contexts]
         found = self._generator.generate_batch(
             [self._tokenizer.hf_tokenizer.convert_ids_to_tokens(each) for each in ids],
@@ -145,13 +145,13 @@ class Ours:
         self._model = model
 
     def open(self, measure: Callable[[], T]) -> T:
-        """Opens the writer, lets it write a little, and measures."""
+        """Open the writer, warm it up, and measure."""
         with Writer(self._model, max_running=CLIENTS, max_kept=2 * CLIENTS) as self.writer:
             self.one(["Hello"], 2)
             return measure()
 
     def batch(self, contexts: Sequence[Sequence[str]], count: int) -> list[list[int]]:
-        """The ids of a reply to each context, all at once."""
+        """Return the ids of a reply to each context, requested at once."""
         sessions = [Session() for _ in contexts]
         begun = [
             self.writer.start(context, options=exactly(count), session=session)
@@ -162,7 +162,7 @@ class Ours:
         return [[token for state in each.states for token in state.tokens] for each in begun]
 
     def one(self, context: Sequence[str], count: int) -> list[int]:
-        """The same for one context."""
+        """Return the ids of a reply to one context."""
         return self.batch([context], count)[0]
 
 
@@ -225,7 +225,7 @@ def first_token(ours: Ours, turns: Sequence[str], count: int) -> float:
 
 
 def read_bandwidth(threads: int, *, smoke: bool) -> float:
-    """Bytes per second at which this machine reads memory that is in no cache."""
+    """Return the bytes per second at which this machine reads uncached memory."""
     numbers = torch.ones((1 << 20) if smoke else (1 << 28))
     best = 0.0
     for _ in range(5):
@@ -267,7 +267,7 @@ class Material:
 
 
 def material(file: Path, model: ConversationModel, sizes: Sizes) -> Material:
-    """Takes contexts from real conversations."""
+    """Return contexts from real conversations."""
     found = [list(c.turns) for c in islice(read_conversations(file), 400)]
     talks = [turns for turns in found if len(turns) >= 2 * sizes.requests]
     encode = model.tokenizer.encode
@@ -397,7 +397,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _ratios(measured: dict[str, Any], *, claimed: bool) -> list[Ratio]:
-    """What is claimed, is claimed of CPUs with AMX."""
+    """Return the ratios; the claims apply to CPUs with AMX."""
     one, eight, equal, first = (measured[what] for what in ("one", "eight", "equal", "first"))
     speeds = {name: [each["tokens/s"] for each in runs] for name, runs in measured["crowd"].items()}
     latencies = {name: [each["p95"] for each in runs] for name, runs in measured["crowd"].items()}
@@ -427,7 +427,7 @@ def _ratios(measured: dict[str, Any], *, claimed: bool) -> list[Ratio]:
 
 
 def shown(ratios: Sequence[Ratio], measured: dict[str, Any]) -> str:
-    """The tables."""
+    """Return the tables."""
     rows = []
     for name in measured["one"]:
         cells = [f"{statistics.median(measured[what][name]):,.0f}" for what in ("one", "eight", "equal")]

@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> tuple[list[Ratio], dict[str, Any]]:
 
 
 def shown(ratios: Sequence[Ratio], measured: dict[str, Any]) -> str:
-    """The table."""
+    """Return the table."""
     rows = []
     for ratio, speeds in zip(ratios, measured["tokens_per_second"].values(), strict=True):
         medians = [f"{statistics.median(speeds[name]):,.0f}" for name in ("ours", "generate")]

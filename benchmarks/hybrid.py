@@ -136,7 +136,7 @@ def held_out(path: str) -> Iterator[SelectionExample]:
 
 
 def replies_of(path: str) -> list[str]:
-    """What is replied in a file of conversations, each text once, in an order that is drawn."""
+    """Return the distinct replies of a file of conversations in random order."""
     found = list(dict.fromkeys(turn.strip() for one in ConversationReader(path) for turn in one.turns[1:]))
     random.Random(0).shuffle(found)
     return found
@@ -146,7 +146,7 @@ def replies_of(path: str) -> list[str]:
 
 
 def ranking(examples: Sequence[SelectionExample], written: Scorer, chosen: Scorer) -> dict[str, dict[str, Found]]:
-    """hits@1 and the mean reciprocal rank of the real reply for each way of ranking its pool."""
+    """Return hits@1 and the mean reciprocal rank of the real reply for each ranking of its pool."""
     orders: dict[str, list[list[float]]] = {"writer": [], "chooser": [], "hybrid": [], "hybrid by likelihood": []}
     for example in examples:
         by_likelihood, by_selector = (
@@ -182,9 +182,10 @@ def ranked_again(first: Sequence[float], second: Sequence[float]) -> list[float]
 def replying(
     examples: Sequence[SelectionExample], writer: Responder, chooser: Chooser, *, num_replies: int
 ) -> dict[str, dict[str, Found]]:
-    """What is replied by each part and by both, where the real reply is not among the candidates."""
+    """Return measures of the replies of each part and of both, without the real reply among the candidates."""
     several = {"num_return_sequences": num_replies}
-    by_selector, by_likelihood = Hybrid(writer, chooser), Hybrid(writer, chooser, scorer="likelihood")  # close nothing
+    by_selector = Hybrid(writer, chooser)
+    by_likelihood = Hybrid(writer, chooser, scorer="likelihood")  # close nothing
     systems: dict[str, tuple[Responder, dict[str, Any]]] = {
         "writer, one": (writer, {}),
         f"writer, best of {num_replies}": (writer, several),
@@ -233,7 +234,7 @@ def _interval(rows: np.ndarray) -> Found:
 
 
 def _plain(rows: dict[str, dict[str, Found]]) -> dict[str, dict[str, Any]]:
-    """As JSON has it, which knows no nan."""
+    """Return the measures with null for nan, which JSON does not have."""
     return {
         name: {key: {k: None if v != v else v for k, v in asdict(one).items()} for key, one in row.items()}
         for name, row in rows.items()
@@ -241,7 +242,7 @@ def _plain(rows: dict[str, dict[str, Found]]) -> dict[str, dict[str, Any]]:
 
 
 def _tiny(folder: Path) -> tuple[str, str]:
-    """Models that know nothing, for a look at whether it runs."""
+    """Return untrained models for a smoke test."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     from convmodel.models.conversation_model import ConversationModel

@@ -82,7 +82,7 @@ class Meter:
     end: float = 0.0
 
     def step(self, tokens: int) -> bool:
-        """Takes note of a finished step.
+        """Record a finished step.
 
         Args:
             tokens: those of its batch that are no padding.
@@ -99,7 +99,7 @@ class Meter:
         return self.end - self.begin < self.seconds
 
     def report(self, precision: str) -> dict[str, Any]:
-        """The numbers of a run."""
+        """Return the results of a run."""
         return {
             "tokens_per_second": self.tokens / (self.end - self.begin),
             "tokens": self.tokens,
@@ -127,18 +127,20 @@ def prepare(job: Job) -> dict[str, Any]:
 
 
 def load_model(job: Job) -> GPT2LMHeadModel:
-    """The weights with which all begin, ready to be trained."""
+    """Return the initial weights, ready for training."""
     return GPT2LMHeadModel.from_pretrained(job.model_folder, dtype=torch.float32).train()
 
 
 def plain_row(conversation: Conversation, tokenizer: ConversationTokenizer) -> Row:
     """A conversation as one lays it out without a library, each turn encoded by itself."""
-    encode, sep = tokenizer.hf_tokenizer.encode, tokenizer.sep_token_id
+    encode = tokenizer.hf_tokenizer.encode
+    sep = tokenizer.sep_token_id
     last_type = (len(conversation.turns) - 1) % 2
     ids: list[int] = []
     for sentence in conversation.persona:
         ids += [sep, *encode(sentence, add_special_tokens=False)]
-    types, labels = [last_type] * len(ids), [IGNORED] * len(ids)
+    types = [last_type] * len(ids)
+    labels = [IGNORED] * len(ids)
     for number, turn in enumerate(conversation.turns):
         tokens = encode(turn, add_special_tokens=False)
         ids += [sep, *tokens]
@@ -148,7 +150,7 @@ def plain_row(conversation: Conversation, tokenizer: ConversationTokenizer) -> R
 
 
 def plain_batch(rows: Sequence[Row], *, pad_token_id: int, longest: int) -> Batch:
-    """Rows padded to the longest of them, and cut to what the model reads."""
+    """Return rows padded to the longest of them and truncated to the model's window."""
     width = min(longest, max(len(ids) for ids, _, _ in rows))
     fills = {"input_ids": pad_token_id, "token_type_ids": 0, "labels": IGNORED}
     batch = {
@@ -160,7 +162,7 @@ def plain_batch(rows: Sequence[Row], *, pad_token_id: int, longest: int) -> Batc
 
 
 def shuffled(job: Job, *, most: int | None = None) -> list[Conversation]:
-    """The file's conversations in the order of the job's seed, or the first of them."""
+    """Return the conversations of a file in the order of the job's seed, or the first of them."""
     conversations = list(read_conversations(job.train_file))
     random.Random(job.seed).shuffle(conversations)
     return conversations[:most]

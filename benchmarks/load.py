@@ -69,7 +69,9 @@ async def run(load: Load) -> list[Streamed]:
 
 async def _reply(session: aiohttp.ClientSession, load: Load, number: int, began: float) -> Streamed:
     body = load.body | {"messages": messages(load.contexts[number % len(load.contexts)]), "stream": True}
-    asked, first, tokens = time.perf_counter(), 0.0, 0
+    asked = time.perf_counter()
+    first = 0.0
+    tokens = 0
     async with session.post(load.url, json=body) as response:
         if response.status != 200:
             raise RuntimeError(f"{response.status}: {(await response.text())[:500]}")
@@ -89,13 +91,13 @@ async def _reply(session: aiohttp.ClientSession, load: Load, number: int, began:
 
 
 def messages(context: Sequence[str]) -> list[dict[str, str]]:
-    """Turns as OpenAI's messages: the last one is the user's."""
+    """Return turns as OpenAI's messages, the last of which is the user's."""
     speakers = ("user", "assistant")
     return [{"role": speakers[(len(context) - 1 - place) % 2], "content": turn} for place, turn in enumerate(context)]
 
 
 def main() -> None:
-    """A Load as JSON on the standard input, its replies as JSON on the standard output."""
+    """Read a Load as JSON from the standard input, and write its replies as JSON to the standard output."""
     load = Load(**json.load(sys.stdin))
     json.dump([asdict(each) for each in asyncio.run(run(load))], sys.stdout)
 

@@ -36,7 +36,7 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     def stream(self, body: dict[str, Any]) -> Iterator[str]:
-        """The events of a request's answer."""
+        """Yield the events of the response to a request."""
         turns = self._tokenizer.encode_many([message["content"] for message in body["messages"]])
         row = lay_out(turns, self._tokenizer.sep_token_id)
         streamer = TextIteratorStreamer(self._tokenizer.hf_tokenizer, skip_prompt=True, skip_special_tokens=True)
@@ -47,7 +47,8 @@ class OneAtATime:
             for piece in streamer:
                 yield _event(choices=[{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
             thread.join()
-        read, tokens = len(row.input_ids), len(written[0][0]) - len(row.input_ids)
+        read = len(row.input_ids)
+        tokens = len(written[0][0]) - len(row.input_ids)
         yield _event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
         yield _event(choices=[], usage={"prompt_tokens": read, "completion_tokens": tokens})
         yield "data: [DONE]\n\n"
@@ -67,7 +68,7 @@ class OneAtATime:
 
 
 def make_app(folder: str) -> FastAPI:
-    """The app that serves a model's folder, one reply at a time."""
+    """Return an app that serves the model of a folder, one reply at a time."""
 
     @contextlib.asynccontextmanager
     async def with_threads(_: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +76,8 @@ def make_app(folder: str) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
 
-    app, model = FastAPI(lifespan=with_threads), OneAtATime(folder)
+    app = FastAPI(lifespan=with_threads)
+    model = OneAtATime(folder)
 
     @app.post("/v1/chat/completions")
     def complete(body: dict[str, Any]) -> StreamingResponse:

@@ -69,7 +69,7 @@ class Trained:
 
 
 def steps_within(name: str, job: Job, minutes: float, *, smoke: bool) -> int:
-    """Optimiser steps that a loop comes to within the budget, at the speed that is measured now."""
+    """Return the optimiser steps of a loop within the budget at its current speed."""
     if smoke:
         return 2
     run = in_own_process(name, job)
@@ -148,7 +148,7 @@ def tested(model: ConversationModel, file: Path) -> dict[str, float]:
 
 
 def transcript(model: ConversationModel, said: Sequence[str], **options: Any) -> list[str]:
-    """A person's lines and the model's replies in turn, with the model's own way of decoding and seed 1."""
+    """Return alternating lines of a person and replies of the model, with its default decoding and seed 1."""
     torch.manual_seed(1)
     turns: list[str] = []
     for line in said:
@@ -158,7 +158,7 @@ def transcript(model: ConversationModel, said: Sequence[str], **options: Any) ->
 
 
 def compare(job: Job, files: dict[str, Path], minutes: float, *, smoke: bool) -> list[Trained]:
-    """Prepares, finds out how many steps the budget allows each, trains and tests both."""
+    """Prepare the data, compute the steps within the budget, and train and test both loops."""
     tell("learning the vocabulary")
     run_contender("prepare", job)
     steps = {name: steps_within(name, job, minutes, smoke=smoke) for name in ("ours", "plain")}
@@ -177,25 +177,25 @@ def compare(job: Job, files: dict[str, Path], minutes: float, *, smoke: bool) ->
 
 
 def shown(found: Sequence[Trained]) -> str:
-    """A row for each loop, and what ours said."""
+    """Return a table with a row for each loop, and the transcripts."""
     rows = [
         [
-            {"ours": "ours", "plain": "the plain loop"}[one.loop],
-            f"{one.steps:,}",
-            f"{one.epochs:.2f}",
-            f"{one.seconds / 60:.1f}",
-            f"{one.tested['test_loss']:.3f}",
-            f"{one.tested['test_perplexity']:.2f}",
-            f"{one.tested['test_perplexity_per_word']:.1f}",
+            {"ours": "ours", "plain": "the plain loop"}[loop.loop],
+            f"{loop.steps:,}",
+            f"{loop.epochs:.2f}",
+            f"{loop.seconds / 60:.1f}",
+            f"{loop.tested['test_loss']:.3f}",
+            f"{loop.tested['test_perplexity']:.2f}",
+            f"{loop.tested['test_perplexity_per_word']:.1f}",
         ]
-        for one in found
+        for loop in found
     ]
     header = ["loop", "steps", "epochs", "minutes taken", "test loss", "perplexity per token", "per word"]
     talks = [
-        f"{one.loop}:\n\n"
+        f"{loop.loop}:\n\n"
         + "\n".join(f"> {'**' if n % 2 else ''}{turn}{'**' if n % 2 else ''}  " for n, turn in enumerate(talk))
-        for one in found
-        for talk in one.transcripts
+        for loop in found
+        for talk in loop.transcripts
     ]
     return "\n\n".join([table(header, rows), *talks])
 

@@ -52,8 +52,10 @@ class Way:
     after: str | None = None
 
 
-ALPHA, SHARE = "model.unlikelihood_alpha", "model.sequence_unlikelihood.share"
-LIKELIHOOD, TOKENS = "likelihood alone", "token level, alpha 1"
+ALPHA = "model.unlikelihood_alpha"
+SHARE = "model.sequence_unlikelihood.share"
+LIKELIHOOD = "likelihood alone"
+TOKENS = "token level, alpha 1"
 WAYS = (
     Way(LIKELIHOOD),
     Way("token level, alpha 0.25", {ALPHA: 0.25}),
@@ -92,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def documents(options: argparse.Namespace) -> list[Path]:
-    """The files of train and valid, conversations as documents."""
+    """Write the files of train and valid with conversations as documents, and return them."""
     found = []
     sources = conversation_files(options.data, smoke=options.smoke)
     for split, most in (("train", 200 if options.smoke else None), ("valid", options.held_out)):

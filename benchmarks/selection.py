@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Lightning from telling of each model that is made."""
+    """Silence Lightning's messages about each new model."""
     logger = logging.getLogger("pytorch_lightning")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -37,7 +37,8 @@ def padded(selector: Convert, texts: Sequence[str]) -> Tensor:
         EncoderInput(ids, [0] * len(ids)) for ids in map(selector.candidate_row, selector.tokenizer.encode_many(texts))
     ]
     batches = (pad_rows(rows[first : first + BATCH], 0) for first in range(0, len(rows), BATCH))
-    return torch.cat([selector.convert.encode_responses(batch.ids, batch.mask) for batch in batches])
+    network = selector.network
+    return torch.cat([network.sides["response"](network.reduced(batch.ids, batch.mask)) for batch in batches])
 
 
 def measure(*, smoke: bool, data: Path | None = None, rounds: int = ROUNDS) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def padded_pairs(selector: CrossEncoder, asked: Asked) -> Tensor:
     """
     pairs = [selector.layout.pair(asked.context, ids) for ids in asked.candidates]
     batches = (pad_rows(pairs[first : first + BATCH], 0) for first in range(0, len(pairs), BATCH))
-    return torch.cat([selector.cross(batch) for batch in batches])
+    return torch.cat([selector.network(batch) for batch in batches])
 
 
 @torch.inference_mode()

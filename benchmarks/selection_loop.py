@@ -151,7 +151,7 @@ def padded_loss(module: SelectorModule, examples: Sequence[TokenisedChoice]) -> 
 
 def _hidden(selector: PolyEncoder, rows: EncoderBatch) -> Tensor:
     """(B, T, D) hidden states as transformers gives them."""
-    hf_model = selector.encoders.contexts.hf_model
+    hf_model = selector.network.contexts.hf_model
     given = {"input_ids": rows.ids, "token_type_ids": rows.types, "attention_mask": rows.mask.long()}
     return cast(Tensor, hf_model(**given).last_hidden_state)
 

@@ -24,9 +24,9 @@ from benchmarks.common import (
     write_report,
 )
 from convmodel.models.devices import has_fast_bf16
-from convmodel.models.selection.search.exact import search_bi, search_poly
+from convmodel.models.selection.search.exact import search_exact
 from convmodel.models.selection.search.int8 import has_fast_int8
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 K = 10
 SPREAD = 4.0
@@ -56,8 +56,8 @@ def contenders_poly(codes: Tensor, candidates: Tensor) -> dict[str, Callable[[],
     shelf, found = CandidateMatrix(candidates), torch.ones(1, len(codes), dtype=torch.bool)
     once = CandidateMatrix(candidates, quantise=False)
     return {
-        "ours": lambda: search_poly(codes[None], found, shelf, K).ids.tolist(),
-        "ours, fp32": lambda: search_poly(codes[None], found, once, K).ids.tolist(),
+        "ours": lambda: search_exact(EncodedContexts(codes[None], found), shelf, K).ids.tolist(),
+        "ours, fp32": lambda: search_exact(EncodedContexts(codes[None], found), once, K).ids.tolist(),
         **{_named("usual", part): partial(usual, codes, candidates, part) for part in PARTS},
     }
 
@@ -65,9 +65,10 @@ def contenders_poly(codes: Tensor, candidates: Tensor) -> dict[str, Callable[[],
 def contenders_bi(contexts: Tensor, candidates: Tensor, threads: int) -> dict[str, Callable[[], Ids]]:
     """Many contexts at once, among all candidates; what is not installed is left out."""
     shelf, once = CandidateMatrix(candidates), CandidateMatrix(candidates, quantise=False)
+    encoded = EncodedContexts(contexts[:, None], torch.ones(len(contexts), 1, dtype=torch.bool))
     found: dict[str, Callable[[], Ids]] = {
-        "ours": lambda: search_bi(contexts, shelf, K).ids.tolist(),
-        "ours, fp32": lambda: search_bi(contexts, once, K).ids.tolist(),
+        "ours": lambda: search_exact(encoded, shelf, K).ids.tolist(),
+        "ours, fp32": lambda: search_exact(encoded, once, K).ids.tolist(),
     }
     for name, make in {"faiss": _faiss, "usearch": _usearch, "sentence-transformers": _semantic_search}.items():
         try:

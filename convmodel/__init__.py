@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from convmodel.models.selection.index.index import CandidateSet as CandidateSet
     from convmodel.models.selection.selector import Selector as Selector
     from convmodel.responders.chooser import Chooser as Chooser
-    from convmodel.responders.document_writer import DocumentWriter as DocumentWriter
     from convmodel.responders.hybrid import Hybrid as Hybrid
     from convmodel.responders.loading import open_responder as open_responder
+    from convmodel.responders.writer import DocumentWriter as DocumentWriter
     from convmodel.responders.writer import Writer as Writer
     from convmodel.tokens.conversation_tokenizer import ConversationTokenizer as ConversationTokenizer
     from convmodel.tokens.document_tokenizer import DocumentTokenizer as DocumentTokenizer
@@ -52,7 +52,7 @@ _MODULES = {
     "CandidateSet": "convmodel.models.selection.index.index",
     "Selector": "convmodel.models.selection.selector",
     "Chooser": "convmodel.responders.chooser",
-    "DocumentWriter": "convmodel.responders.document_writer",
+    "DocumentWriter": "convmodel.responders.writer",
     "Hybrid": "convmodel.responders.hybrid",
     "open_responder": "convmodel.responders.loading",
     "Writer": "convmodel.responders.writer",

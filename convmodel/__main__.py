@@ -13,29 +13,13 @@ COMMANDS = [
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        arguments: the command-line arguments without the program's name; by default those of `sys.argv`.
-
-    Returns:
-        The exit status.
-    """
+    """Run a command, by default with the arguments of `sys.argv`, and return the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["train"]:
         from convmodel.trainer import main as train
 
         train(arguments[1:])
         return 0
-    options = _parser().parse_args(arguments)
-    from convmodel.errors import report_errors
-
-    with report_errors():
-        [command] = [command for command in COMMANDS if command.name == options.command]
-        return command.execute(options)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convmodel", description="Turns conversations into models that talk."
     )
@@ -43,7 +27,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("train", help="train a model; the same as python -m convmodel.trainer", add_help=False)
     for command in COMMANDS:
         command.add_options(commands.add_parser(command.name, help=command.help, description=command.description))
-    return parser
+    options = parser.parse_args(arguments)
+    from convmodel.errors import report_errors
+
+    with report_errors():
+        [command] = [command for command in COMMANDS if command.name == options.command]
+        return command.execute(options)
 
 
 if __name__ == "__main__":

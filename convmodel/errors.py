@@ -37,7 +37,6 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
     """Exit a command with status 2 and the installation command when a library of an extra is missing.
 
     Args:
-        extra: the name of the extra.
         libraries: the import names of the libraries that the extra installs.
         needing: the beginning of the message: "a server needs".
     """

@@ -4,9 +4,23 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import Candidate, Finish, Load, QueueFull, Reply, Session
+from convmodel.responders.protocol import (
+    Candidate,
+    Load,
+    QueueFull,
+    Reply,
+    ReplyHandle,
+    Session,
+    TextScores,
+    TextValues,
+    TextVectors,
+)
+from convmodel.responders.selector_worker import Computation
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 WORDS = ["yes", "no", "maybe", "rain", "sun", "sea", "music", "tea", "cats", "dogs", "often", "never"]
 
@@ -199,29 +213,30 @@ class FakeDocuments:
 class FakeDocument:
     """The handle of a FakeDocuments' document, whose text contains markup."""
 
-    tokens_read = 3
-    tokens_dropped = 1
-    meta_tokens_dropped = 0
-
     def __init__(self, prompt: str, meta: Any, *, count: int, seed: int | None) -> None:
-        self.prompt = prompt
-        self.meta = meta
-        self.finishes: Sequence[Finish] = ["length" if n == 1 else "end" for n in range(count)]
-        self.texts: Sequence[str] = [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)]
-        self.documents: Sequence[str] = [prompt + text for text in self.texts]
-        self.tokens: Sequence[int] = [7] * count
-        self.scores: Sequence[float | None] = [-float(n) if count > 1 else None for n in range(count)]
-        self.seed = seed
+        from convmodel.models.document_inputs import DocumentModelOutput
+
+        self._output = DocumentModelOutput(
+            [f" there was <i>cat</i> number {n}." for n in range(1, count + 1)],
+            prompt,
+            meta,
+            finishes=["length" if n == 1 else "end" for n in range(count)],
+            tokens=[7] * count,
+            scores=[-float(n) if count > 1 else None for n in range(count)],
+            tokens_read=3,
+            tokens_dropped=1,
+            seed=seed,
+        )
 
     def __iter__(self) -> Iterator[str]:
-        yield from (f"{word} " for word in self.texts[0].split(" "))
+        yield from (f"{word} " for word in self._output.texts[0].split(" "))
 
     def cancel(self) -> None:
         """Do nothing: the document is complete from the start."""
 
-    def result(self) -> "FakeDocument":
+    def result(self) -> "DocumentModelOutput":
         """Return the complete document."""
-        return self
+        return self._output
 
 
 class FakeSearcher(FakeResponder):
@@ -234,3 +249,25 @@ class FakeSearcher(FakeResponder):
             raise ValueError("the context does not fit")
         texts = ["rain", "sun", "sea"]
         return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]
+
+
+class FakeSelector:
+    """A selector without a model: vectors are numbers of characters and words, scores are numbers of common words."""
+
+    kind = "bi-encoder"
+    load = Load()
+
+    def __init__(self, dimensions: int | None = 2) -> None:
+        self.dimensions = dimensions
+        self.queries: list[bool] = []
+
+    def embed(self, texts: Sequence[str], *, queries: bool = False) -> ReplyHandle[TextVectors]:
+        """Start to count characters and words."""
+        self.queries.append(queries)
+        vectors: list[Sequence[float]] = [[float(len(text)), float(len(text.split()))] for text in texts]
+        return Computation(lambda _: TextValues(vectors, sum(len(text.split()) for text in texts)))
+
+    def rank(self, query: str, documents: Sequence[str]) -> ReplyHandle[TextScores]:
+        """Start to count common words."""
+        scores = [float(len({*query.split()} & {*text.split()})) for text in documents]
+        return Computation(lambda _: TextValues(scores, sum(len(text.split()) for text in [query, *documents]), 3))

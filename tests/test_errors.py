@@ -1,4 +1,4 @@
-"""Errors of ours in one line, defects with their traceback."""
+"""Errors of the package in one line, defects with their traceback."""
 
 import errno
 import os
@@ -13,75 +13,73 @@ from convmodel.errors import report_errors
 from convmodel.tokens.conversation_layout import target_turns
 
 
-def ours() -> None:
-    """Raises in the package, for a wrong value."""
+def fail_in_package() -> None:
+    """Raise an error in the package for an invalid value."""
     target_turns("most", 3)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
-def _no_traceback_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_traceback_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
 
 
-def test_what_the_package_raises_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_package_is_one_line_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end, report_errors():
-        ours()
+        fail_in_package()
     assert end.value.code == 2
-    assert end.value.__suppress_context__  # no traceback through our insides
+    assert end.value.__suppress_context__  # no traceback through the package
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "error: train_on='most'; allowed are all, last, last_speaker, first_speaker, second_speaker\n"
 
 
-def test_a_value_error_raised_elsewhere_is_a_defect_and_passes() -> None:
+def test_a_value_error_raised_elsewhere_propagates() -> None:
     with pytest.raises(ValueError, match="invalid literal"), report_errors():
         int("x")
 
 
 @pytest.mark.parametrize("error", [TypeError, KeyError, AssertionError, KeyboardInterrupt, RuntimeError])
-def test_what_is_neither_a_wrong_value_nor_of_the_system_passes(error: type[BaseException]) -> None:
+def test_other_exceptions_propagate(error: type[BaseException]) -> None:
     with pytest.raises(error), report_errors():
         raise error
 
 
-def test_with_the_environment_variable_everything_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_keeps_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVMODEL_TRACEBACK", "1")
     with pytest.raises(ValueError, match="allowed are all") as error, report_errors():
-        ours()
+        fail_in_package()
     assert traceback.extract_tb(error.value.__traceback__)[-1].name == "target_turns"
 
 
-def test_what_the_system_says_of_a_file_is_one_line_whoever_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_system_error_about_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), report_errors():
         (tmp_path / "no" / "folder").mkdir()  # raised in pathlib
     err = capsys.readouterr().err
     assert err == f"error: [Errno {errno.ENOENT}] {os.strerror(errno.ENOENT)}: '{tmp_path}/no/folder'\n"
 
 
-def test_what_a_connection_says_is_no_file_and_passes() -> None:
+def test_a_connection_error_propagates() -> None:
     with pytest.raises(ConnectionRefusedError), report_errors():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
 
-def test_a_package_whose_name_only_begins_alike_is_not_ours(tmp_path: Path) -> None:
+def test_an_error_of_a_package_with_a_similar_name_propagates(tmp_path: Path) -> None:
     code = compile("raise ValueError('theirs')", f"{Path(errors.__file__).parent}_plugin/module.py", "exec")
     with pytest.raises(ValueError, match="theirs"), report_errors():
         exec(code)
 
 
-def test_what_goes_well_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_error_nothing_changes(capsys: pytest.CaptureFixture[str]) -> None:
     with report_errors():
         print("all is well")
     assert capsys.readouterr() == ("all is well\n", "")
 
 
-def test_what_this_package_said_is_told_though_another_library_wrapped_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, report_errors():
+def test_an_error_of_the_package_wrapped_by_a_library_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit, report_errors():
         try:
             check_turns([])
         except ValueError as error:
             raise ValueError("a parser says: does not validate") from error
-    assert ended.value.code == 2
+    assert exit.value.code == 2
     assert capsys.readouterr().err == "error: there are no turns; give at least one\n"

@@ -38,7 +38,7 @@ MISTAKES = {
 
 @contextmanager
 def imported(script: str) -> Iterator[ModuleType]:
-    """A script of the folder as a module, until the end of the block."""
+    """Import a script of the folder for the duration of the block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         patch.delitem(sys.modules, "grammar", raising=False)
@@ -54,7 +54,7 @@ def make_data() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def drawn(make_data: ModuleType) -> Drawn:
+def conversations(make_data: ModuleType) -> Drawn:
     return list(make_data.draw())
 
 
@@ -65,13 +65,13 @@ def records() -> Records:
 
 
 @pytest.fixture(scope="module")
-def everything(records: Records) -> list[Record]:
+def all_records(records: Records) -> list[Record]:
     return [record for split in COUNTS for record in records[split]]
 
 
 @pytest.fixture(scope="module")
-def sentences(everything: list[Record]) -> list[str]:
-    return [text for record in everything for text in record["turns"] + record.get("persona", [])]
+def sentences(all_records: list[Record]) -> list[str]:
+    return [text for record in all_records for text in record["turns"] + record.get("persona", [])]
 
 
 def test_the_script_writes_the_committed_files_byte_for_byte(
@@ -83,16 +83,16 @@ def test_the_script_writes_the_committed_files_byte_for_byte(
         assert (tmp_path / f"{split}.jsonl").read_bytes() == (FOLDER / f"{split}.jsonl").read_bytes()
 
 
-def test_the_readme_shows_the_counts_of_the_files(drawn: Drawn, make_data: ModuleType) -> None:
-    assert make_data.counts(drawn) in (FOLDER / "README.md").read_text(encoding="utf-8")
+def test_the_readme_shows_the_counts_of_the_files(conversations: Drawn, make_data: ModuleType) -> None:
+    assert make_data.counts(conversations) in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_splits_have_their_sizes(records: Records) -> None:
-    assert {split: len(found) for split, found in records.items()} == COUNTS
+    assert {split: len(split_records) for split, split_records in records.items()} == COUNTS
 
 
-def test_a_conversation_has_two_to_twelve_clean_turns(everything: list[Record]) -> None:
-    for record in everything:
+def test_a_conversation_has_two_to_twelve_clean_turns(all_records: list[Record]) -> None:
+    for record in all_records:
         assert record.keys() <= {"turns", "persona"}
         assert 2 <= len(record["turns"]) <= 12
         assert 1 <= len(record.get("persona", ["none"])) <= 3
@@ -100,50 +100,50 @@ def test_a_conversation_has_two_to_twelve_clean_turns(everything: list[Record]) 
             assert text and text == " ".join(text.split()), record
 
 
-def test_no_conversation_stands_twice_in_all_three_files(everything: list[Record]) -> None:
-    found = Counter(tuple(turn.casefold() for turn in record["turns"]) for record in everything)
-    assert [turns for turns, times in found.items() if times > 1] == []
+def test_all_conversations_of_the_three_files_are_different(all_records: list[Record]) -> None:
+    counts = Counter(tuple(turn.casefold() for turn in record["turns"]) for record in all_records)
+    assert [turns for turns, count in counts.items() if count > 1] == []
 
 
-def test_there_are_many_topics_and_none_is_rare(drawn: Drawn) -> None:
-    found = Counter(topic for topic, conversation in drawn if conversation.language == "English")
-    assert len(found) >= 20
-    assert min(found.values()) >= 20
+def test_there_are_many_topics_and_none_is_rare(conversations: Drawn) -> None:
+    counts = Counter(topic for topic, conversation in conversations if conversation.language == "English")
+    assert len(counts) >= 20
+    assert min(counts.values()) >= 20
 
 
-def test_a_small_part_is_japanese(everything: list[Record], drawn: Drawn) -> None:
-    written = sum(bool(KANA_OR_KANJI.search("".join(record["turns"]))) for record in everything)
-    assert 0.05 <= written / len(everything) <= 0.08
-    assert written == sum(conversation.language == "Japanese" for _, conversation in drawn)
+def test_a_small_part_is_japanese(all_records: list[Record], conversations: Drawn) -> None:
+    japanese = sum(bool(KANA_OR_KANJI.search("".join(record["turns"]))) for record in all_records)
+    assert 0.05 <= japanese / len(all_records) <= 0.08
+    assert japanese == sum(conversation.language == "Japanese" for _, conversation in conversations)
 
 
-def test_a_conversation_is_in_one_language(everything: list[Record]) -> None:
-    for record in everything:
+def test_a_conversation_is_in_one_language(all_records: list[Record]) -> None:
+    for record in all_records:
         assert len({bool(KANA_OR_KANJI.search(turn)) for turn in record["turns"]}) == 1, record
 
 
-def test_a_part_has_a_persona_and_its_owner_has_the_last_word(everything: list[Record]) -> None:
-    with_persona = [record for record in everything if "persona" in record]
-    assert 0.12 <= len(with_persona) / len(everything) <= 0.15
+def test_some_conversations_have_a_persona_of_the_last_speaker(all_records: list[Record]) -> None:
+    with_persona = [record for record in all_records if "persona" in record]
+    assert 0.12 <= len(with_persona) / len(all_records) <= 0.15
     assert all(len(record["turns"]) % 2 == 0 for record in with_persona)
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("statement", "answer"),
     [
         (r"I(?: work as| am|'m) (an? \w+)\.", r"(?:I'm|I am|I work as) (an? \w+)\."),
         (r"(?:live|home is|flat) in (\w+)\.", r"(?:I live|home is) in (\w+)"),
         (r"(?:[Mm]y name is|I'm|I am called) ([A-Z]\w+)\.", r"(?:My name is|I'm|I am) ([A-Z]\w+)"),
     ],
 )
-def test_the_owner_of_a_persona_answers_accordingly(everything: list[Record], said: str, answer: str) -> None:
+def test_answers_agree_with_the_persona(all_records: list[Record], statement: str, answer: str) -> None:
     checked = 0
-    for record in everything:
-        told = re.search(said, " ".join(record.get("persona", [])))
+    for record in all_records:
+        stated = re.search(statement, " ".join(record.get("persona", [])))
         answers = [value for turn in record["turns"][1::2] for value in re.findall(answer, turn)]
-        if told and answers:
+        if stated and answers:
             checked += 1
-            assert set(answers) == {told[1]}, record
+            assert set(answers) == {stated[1]}, record
     assert checked > 20
 
 
@@ -153,31 +153,31 @@ def test_there_is_never(mistake: str, sentences: list[str]) -> None:
     assert [text for text in sentences if pattern.search(text)] == []
 
 
-def test_only_the_first_turn_is_typed_carelessly(everything: list[Record]) -> None:
-    for record in everything:
+def test_only_the_first_turn_may_lack_capitals_and_punctuation(all_records: list[Record]) -> None:
+    for record in all_records:
         for text in record["turns"][1:] + record.get("persona", []):
             assert not text[0].islower() and text[-1] in '.!?。"', record
 
 
-def test_nobody_leaves_a_question_open_at_the_end(everything: list[Record]) -> None:
-    assert [record for record in everything if record["turns"][-1].endswith(("?", "か。"))] == []
+def test_no_conversation_ends_with_a_question(all_records: list[Record]) -> None:
+    assert [record for record in all_records if record["turns"][-1].endswith(("?", "か。"))] == []
 
 
 @pytest.mark.parametrize(
     "first",
     ["hello", "Hello!", "Hi", "hi", "Good morning", "How are you?", "Thank you!", "What is your name?"],
 )
-def test_what_newcomers_type_first_is_in_train(first: str, records: Records) -> None:
+def test_common_greetings_are_in_train(first: str, records: Records) -> None:
     assert sum(record["turns"][0] == first for record in records["train"]) >= 5
 
 
-def test_the_vocabulary_is_compact_but_not_poor(sentences: list[str]) -> None:
+def test_the_vocabulary_has_a_moderate_size(sentences: list[str]) -> None:
     words = {word.lower() for text in sentences for word in re.findall(r"[A-Za-z'-]+", text)}
     assert 600 <= len(words) <= 1600
 
 
 @pytest.mark.parametrize(
-    ("part", "complaint"),
+    ("part", "message"),
     [
         ("[start] -> nowhere\nHello!\n", "needs ['nowhere']"),
         ("[start] -> end\nI like {fod}.\n", "needs ['fod']"),
@@ -186,8 +186,8 @@ def test_the_vocabulary_is_compact_but_not_poor(sentences: list[str]) -> None:
         ("nxet: food\n\n[start] -> end\nHello!\n", "'nxet: food' is no option"),
     ],
 )
-def test_a_slip_in_a_part_is_told(make_data: ModuleType, tmp_path: Path, part: str, complaint: str) -> None:
+def test_a_mistake_in_a_part_is_an_error(make_data: ModuleType, tmp_path: Path, part: str, message: str) -> None:
     (tmp_path / "shared.txt").write_text("[nice] -> end\nNice!\n", encoding="utf-8")
     (tmp_path / "part.txt").write_text(part, encoding="utf-8")
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         make_data.read_topics(tmp_path, shared=tmp_path / "shared.txt")

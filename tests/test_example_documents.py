@@ -1,4 +1,4 @@
-"""The example documents: reproducible, of kinds that their meta names, free of the mistakes that a grammar makes."""
+"""The example documents: reproducible, with kinds in their metas, and without typical mistakes of a grammar."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def splits() -> dict[str, list[Document]]:
 
 
 @pytest.fixture(scope="module")
-def everything(splits: dict[str, list[Document]]) -> list[Document]:
+def all_documents(splits: dict[str, list[Document]]) -> list[Document]:
     return [document for split in COUNTS for document in splits[split]]
 
 
 def metas_of(documents: list[Document]) -> list[tuple[str, ...]]:
-    found = []
+    metas = []
     for document in documents:
         if document.meta is not None:
             assert isinstance(document.meta, tuple)
-            found.append(tuple(map(str, document.meta)))
-    return found
+            metas.append(tuple(map(str, document.meta)))
+    return metas
 
 
 def test_the_script_writes_the_committed_files_byte_for_byte(
@@ -53,36 +53,36 @@ def test_the_script_writes_the_committed_files_byte_for_byte(
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
 
 
-def test_the_splits_have_their_sizes_and_no_body_stands_twice(
-    splits: dict[str, list[Document]], everything: list[Document]
+def test_the_splits_have_their_sizes_and_all_bodies_are_different(
+    splits: dict[str, list[Document]], all_documents: list[Document]
 ) -> None:
-    assert {split: len(found) for split, found in splits.items()} == COUNTS
-    assert max(Counter(document.body.casefold() for document in everything).values()) == 1
+    assert {split: len(documents) for split, documents in splits.items()} == COUNTS
+    assert max(Counter(document.body.casefold() for document in all_documents).values()) == 1
 
 
-def test_all_kinds_are_in_every_split_and_nearly_all_documents_name_theirs(splits: dict[str, list[Document]]) -> None:
+def test_all_kinds_are_in_every_split_and_most_documents_have_a_meta(splits: dict[str, list[Document]]) -> None:
     for documents in splits.values():
         metas = metas_of(documents)
         assert 0.03 < 1 - len(metas) / len(documents) < 0.15
-        found = Counter(meta[-1] for meta in metas)
-        assert sorted(found) == list(KINDS)
-        assert min(found.values()) > 0.15 * len(documents)
+        counts = Counter(meta[-1] for meta in metas)
+        assert sorted(counts) == list(KINDS)
+        assert min(counts.values()) > 0.15 * len(documents)
 
 
-def test_a_document_is_about_what_its_meta_says(everything: list[Document]) -> None:
-    for document in everything:
-        for *about, kind in metas_of([document]):
-            assert all(each.casefold() in document.body.casefold() for each in about[:1]), document
+def test_the_body_of_a_document_is_about_its_meta(all_documents: list[Document]) -> None:
+    for document in all_documents:
+        for *topics, kind in metas_of([document]):
+            assert all(topic.casefold() in document.body.casefold() for topic in topics[:1]), document
             assert ("degrees" in document.body or "outlook" in document.body.casefold()) <= (kind == "weather")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_there_is_never(mistake: str, everything: list[Document]) -> None:
+def test_there_is_never(mistake: str, all_documents: list[Document]) -> None:
     pattern = re.compile(MISTAKES[mistake])
-    assert [document.body for document in everything if pattern.search(document.body)] == []
+    assert [document.body for document in all_documents if pattern.search(document.body)] == []
 
 
-def test_every_line_is_whole(everything: list[Document]) -> None:
-    for document in everything:
+def test_every_line_is_a_complete_sentence(all_documents: list[Document]) -> None:
+    for document in all_documents:
         for line in document.body.split("\n"):
             assert line == " ".join(line.split()) and line[-1] in '."?' and not line[0].islower(), document

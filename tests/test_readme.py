@@ -1,4 +1,4 @@
-"""The README, executed: its commands with a shorter budget, its Python as it stands, its links."""
+"""The README: its commands with a shorter budget, its Python code unchanged, and its links."""
 
 import contextlib
 import io
@@ -43,17 +43,17 @@ SHORT = [
 
 SELECTOR = [*BRIEF, "--trainer.limit_val_batches=2"]
 SMALL = ["--model.new_encoder.width=32", "--model.new_encoder.vocab_size=300"]
-"""Of a selector from scratch."""
+"""Options of a selector from scratch."""
 
 
 def blocks(language: str, page: str = README) -> list[str]:
-    """The fenced blocks of a language."""
+    """Return the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what a checkout has, with `gpt2`, and with the files that the README calls one's own."""
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of a checkout, `gpt2`, and the user's files that the README mentions."""
     monkeypatch.setenv("PL_GLOBAL_SEED", "1")
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "config.yaml", tmp_path)
@@ -77,8 +77,8 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.*PossibleUserWarning.*")
-def test_everything_in_the_readme_runs_in_its_order(
-    newcomer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_all_code_in_the_readme_runs_in_order(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     with contextlib.ExitStack() as servers:
@@ -87,29 +87,29 @@ def test_everything_in_the_readme_runs_in_its_order(
                 exec(compile(block.replace("127.0.0.1:8000", address), "README.md", "exec"), {})
                 continue
             for line in block.splitlines():
-                command = line.split("#")[0].split("&&")[-1].strip()  # what stands before && is done by .ci/run
-                said, _, command = command.rpartition("|")
+                command = line.split("#")[0].split("&&")[-1].strip()  # .ci/run tests the commands before &&
+                stdin, _, command = command.rpartition("|")
                 if " serve " in command:
                     servers.enter_context(serving(shlex.split(command), address))
                     continue
-                with monkeypatch.context() as typed:
-                    typed.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said.removeprefix("echo ").encode())))
+                with monkeypatch.context() as patch:
+                    patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.removeprefix("echo ").encode())))
                     run(shlex.split(command))
     printed = capsys.readouterr().out
     assert "perplexity per token" in printed
-    assert (newcomer / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
-    assert (newcomer / "model" / "model.safetensors").is_file()
+    assert (checkout / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
+    assert (checkout / "model" / "model.safetensors").is_file()
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
 def serving(command: list[str], address: str) -> Iterator[None]:
-    """The server that a command of the README starts, until the end of the README."""
+    """Run the server of a README command for the duration of the block."""
     assert command[:4] == ["python", "-m", "convmodel", "serve"]
     port = ["--port", address.rpartition(":")[2]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -126,16 +126,16 @@ def serving(command: list[str], address: str) -> Iterator[None]:
 
 
 def run(command: list[str]) -> None:
-    """A command of the README."""
+    """Run a command of the README."""
     if command == ["pytest"]:
         return
     assert command[:2] == ["python", "-m"]
     name, *arguments = command[2:]
     if name == "convmodel":
-        briefly = ["--limit", "2", "--resamples", "10"] if arguments[0] == "evaluate" else []
-        if briefly and "bi-encoder" not in arguments:
-            briefly += ["--option", "max_new_tokens=4"]
-        assert convmodel([*arguments, *briefly]) == 0
+        short_options = ["--limit", "2", "--resamples", "10"] if arguments[0] == "evaluate" else []
+        if short_options and "bi-encoder" not in arguments:
+            short_options += ["--option", "max_new_tokens=4"]
+        assert convmodel([*arguments, *short_options]) == 0
         return
     assert name == "convmodel.trainer"
     if "examples/bi-encoder.yaml" in arguments:
@@ -145,22 +145,22 @@ def run(command: list[str]) -> None:
     trainer([*arguments, *short])
 
 
-def test_the_python_of_the_page_on_generation_runs_in_its_order(
-    newcomer: Path, make_model: MakeModel, capsys: pytest.CaptureFixture[str]
+def test_the_python_code_of_the_generation_page_runs_in_order(
+    checkout: Path, make_model: MakeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("model", "backward"):
-        make_model(ending=3.0).save_pretrained(newcomer / name)
+        make_model(ending=3.0).save_pretrained(checkout / name)
     names: dict[str, Any] = {}
     for block in blocks("python", (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")):
         exec(compile(block, "docs/generation.md", "exec"), names)
     assert len(names["context"]) == 4 and "of 64 tokens" in capsys.readouterr().out
 
 
-def test_the_python_of_the_page_on_hybrids_runs_in_its_order(
-    newcomer: Path, make_model: MakeModel, make_selector: MakeSelector, capsys: pytest.CaptureFixture[str]
+def test_the_python_code_of_the_hybrid_page_runs_in_order(
+    checkout: Path, make_model: MakeModel, make_selector: MakeSelector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_model(ending=3.0).save_pretrained(newcomer / "model")
-    make_selector().save_pretrained(newcomer / "selector")
+    make_model(ending=3.0).save_pretrained(checkout / "model")
+    make_selector().save_pretrained(checkout / "selector")
     for block in blocks("python", (ROOT / "docs" / "hybrid.md").read_text(encoding="utf-8")):
         exec(compile(block, "docs/hybrid.md", "exec"), {})
     out = capsys.readouterr().out
@@ -168,8 +168,8 @@ def test_the_python_of_the_page_on_hybrids_runs_in_its_order(
 
 
 @pytest.mark.filterwarnings("ignore:.*PossibleUserWarning.*")
-def test_the_examples_of_selectors_are_trained_measured_and_used(
-    newcomer: Path, capsys: pytest.CaptureFixture[str]
+def test_the_selector_examples_can_be_trained_evaluated_and_used(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = {"convert": ["--model.sizes.width=16", "--model.sizes.vocab_size=300"], "cross-encoder": []}
     for name in ("bi-encoder", "poly-encoder", "cross-encoder", "convert"):
@@ -192,24 +192,24 @@ def test_the_examples_of_selectors_are_trained_measured_and_used(
         elif "--print_config" in command:
             with pytest.raises(SystemExit):
                 trainer(command[3:])
-    assert "num_codes: 64" in capsys.readouterr().out and (newcomer / "better" / "selector.json").is_file()
+    assert "num_codes: 64" in capsys.readouterr().out and (checkout / "better" / "selector.json").is_file()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-def test_every_link_to_a_file_leads_to_one(page: Path | str) -> None:
+def test_every_link_to_a_file_is_valid(page: Path | str) -> None:
     path = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
-def test_the_picture_of_the_layout_is_what_the_layout_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_of_the_layout_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     from layout_picture import picture
 
     assert (ROOT / "docs" / "layout.svg").read_text(encoding="utf-8") == picture()
 
 
-def test_the_picture_of_the_architecture_is_what_its_script_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_of_the_architecture_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     from architecture_picture import picture
 
@@ -220,5 +220,5 @@ def test_the_readme_is_at_most_200_lines() -> None:
     assert README.count("\n") <= 200
 
 
-def test_every_python_block_is_short_enough_to_be_read(newcomer: Path) -> None:
+def test_the_first_python_block_is_short(checkout: Path) -> None:
     assert len(blocks("python")[0].strip().splitlines()) <= 6

@@ -1,10 +1,13 @@
-"""Definition of a command of `python -m convmodel`."""
+"""Definition of a command of `python -m convmodel`, and parsing of numbers on its command line."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from convmodel.data.options import option_style
+
+NumberT = TypeVar("NumberT")
 
 
 @dataclass(frozen=True)
@@ -12,12 +15,9 @@ class Command:
     """A command of `python -m convmodel`. Its module imports nothing heavy before `run` is called.
 
     Args:
-        name: name of the command.
         help: its line in the list of commands.
         description: text above its options.
-        add_options: adds its options to its parser.
-        run: runs the command with the parsed options and returns the exit status. ValueError and OSError are reported
-            in one line.
+        run: returns the exit status. ValueError and OSError are reported in one line.
     """
 
     name: str
@@ -30,3 +30,28 @@ class Command:
         """Run the command; messages name options as the command line writes them."""
         with option_style("command"):
             return self.run(options)
+
+
+def number_parser(
+    kind: Callable[[str], NumberT], is_allowed: Callable[[NumberT], bool], description: str
+) -> Callable[[str], NumberT]:
+    """Return a parser for argparse; `description` completes its error "'x' is not ..."."""
+
+    def parse(text: str) -> NumberT:
+        try:
+            number = kind(text)
+            if is_allowed(number):
+                return number
+        except (ValueError, OverflowError):
+            pass
+        raise ArgumentTypeError(f"{text!r} is not {description}")
+
+    return parse
+
+
+def add_repeatable(group: _ActionsContainer, name: str, metavar: str, help: str) -> None:
+    """Add an option whose values are collected in a list."""
+    group.add_argument(name, metavar=metavar, action="append", default=[], help=f"{help}; may be repeated")
+
+
+positive_int = number_parser(int, lambda number: number >= 1, "a whole number from 1")

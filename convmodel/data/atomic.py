@@ -1,4 +1,4 @@
-"""Atomic replacement of files and folders, and file locks."""
+"""Atomic replacement of files and folders, checks that they can be written, and file locks."""
 
 import contextlib
 import ctypes
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +27,10 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
         replace: whether to replace a folder that exists by then; otherwise it is kept, and the new one is discarded.
 
     Raises:
-        FileExistsError: when `path` is a file.
+        FileExistsError: when `path`, or one of its parents, is a file.
     """
+    _existing_folder(path)
     target = Path(os.path.realpath(path))
-    if target.is_file():
-        raise FileExistsError(f"{target}: is a file, and a folder is to be written; choose another name, or move it")
     with _temporary_folder(target) as folder:
         fresh = folder / target.name
         fresh.mkdir()
@@ -57,6 +57,62 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(fresh)
         os.replace(fresh, target)
         _flush(target.parent)
+
+
+def check_file_writable(path: str | os.PathLike[str]) -> None:
+    """Check that a file can be created or replaced by `atomic_file`, before the work of which it is the result.
+
+    Raises:
+        IsADirectoryError: when `path` is a folder.
+        FileNotFoundError: when its folder does not exist.
+        ValueError: when it is a pipe or a device.
+        PermissionError: when nothing can be written in its folder.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {target.parent}; make it first")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path}: is a pipe or a device; give the name of a file")
+    _check_access(path, target.parent)
+
+
+def check_folder_writable(path: str | os.PathLike[str], *, replaced: bool = False) -> None:
+    """Check that files can be written in a folder, which is created if it is missing, as are its parents.
+
+    Args:
+        path: the folder.
+        replaced: whether the whole folder will be replaced, as by `atomic_folder`.
+
+    Raises:
+        FileExistsError: when the folder, or one of its parents, is a file.
+        PermissionError: when nothing can be written there.
+    """
+    folder = _existing_folder(path)
+    _check_access(path, folder)
+    if replaced and folder == Path(os.path.realpath(path)):
+        _check_access(path, folder.parent)
+
+
+def _existing_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder, or its nearest parent that exists; raise FileExistsError when that is a file."""
+    target = Path(os.path.realpath(path))
+    nearest = next(place for place in (target, *target.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        named = path if nearest == target else f"{path}: {nearest}"
+        raise FileExistsError(f"{named}: is a file, and a folder is to be written; choose another name, or move it")
+    return nearest
+
+
+def _check_access(path: str | os.PathLike[str], folder: Path) -> None:
+    """Raise PermissionError when no file can be created in a folder; permissions alone do not tell it."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        remedy = f"make the folder {folder} writable, or choose another place"
+        raise PermissionError(f"{path}: cannot be written ({error.strerror}); {remedy}") from None
 
 
 @contextlib.contextmanager
@@ -90,6 +146,30 @@ def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "
         yield True
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def process_lock(path: str | os.PathLike[str], *, busy: str) -> Iterator[None]:
+    """Hold the lock of a file, which is created if it is missing and has the process id of the holder as its text.
+
+    Args:
+        path: the file.
+        busy: the message of the error when another process holds the lock; `{holder}` in it becomes "process 123".
+
+    Raises:
+        ValueError: when another process, or another block of this one, holds the lock.
+        OSError: when the file cannot be opened, or its file system has no locks.
+    """
+    file = Path(path)
+    file.touch(mode=0o600)
+    text = file.read_text(encoding="ascii", errors="replace").strip()
+    holder = f"process {text}" if text.isdecimal() else "another process"
+    with file_lock(file, busy=busy.format(holder=holder)):
+        file.write_text(f"{os.getpid()}\n", encoding="ascii")
+        try:
+            yield
+        finally:
+            file.write_text("", encoding="ascii")
 
 
 @contextlib.contextmanager

@@ -1,13 +1,12 @@
 """Reading lines of files in bounded memory, and replacing files atomically."""
 
 import gzip
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
 from convmodel.data.encodings import Utf8Stream
 from convmodel.data.formats.base import Problem, RecordT, TextLine
@@ -161,15 +160,9 @@ def open_atomic(path: str) -> Iterator[BufferedIOBase]:
         path: the file to replace; gzipped if its name ends in .gz.
 
     Raises:
-        FileNotFoundError: when the folder of `path` does not exist.
-        IsADirectoryError: when `path` is a folder.
+        OSError, ValueError: see `check_file_writable`.
     """
-    path = os.path.realpath(path)  # a link stays a link
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{path}: there is no folder {folder}; make it first")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder; give the name of a file")
+    check_file_writable(path)
     with atomic_file(path) as fresh, open(fresh, "wb") as file:
         if path.endswith(".gz"):
             # Without a name and a time in the header, equal contents give equal bytes.

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.generation.kv_cache import KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
 
 SHORTEST = 64
 """Smallest attention length of a graph; the others are its doubles."""
@@ -23,11 +22,7 @@ class CUDAGraphRunner:
 
     There is a graph for each power of two of slots and of tokens attended to, with types and without, recorded when it
     is first needed. Slots without a token to read read a dummy token, whose keys and values go to an unused position.
-    On a CPU the same steps run without a graph, for tests.
-
-    Args:
-        runner: runner of the model, whose weights must stay at the same addresses.
-        cache: cache to read from and write into.
+    On a CPU the same steps run without a graph, for tests. The model's weights must stay at the same addresses.
     """
 
     def __init__(self, runner: ModelRunner, cache: KVCache) -> None:
@@ -56,11 +51,9 @@ class CUDAGraphRunner:
         return run()[torch.tensor(wanted, dtype=torch.long, device=inputs.device)]
 
     def _record(self, slots: int, length: int, typed: bool) -> tuple[Tensor, Callable[[], Tensor]]:
-        """Record a graph.
+        """Record a graph, and return its inputs and a function that runs it and returns logits.
 
-        Returns:
-            The graph's inputs (4, slots): ids, types, positions, and positions in the cache to write to; and a function
-            that runs the graph and returns logits.
+        The inputs (4, slots) are ids, types, positions, and positions in the cache to write to.
         """
         inputs = torch.zeros(4, slots, dtype=torch.long, device=self._cache.device)
         inputs[3] = self._unused_position
@@ -76,7 +69,12 @@ class CUDAGraphRunner:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             logits = run()
-        return inputs, partial(_replay, graph, logits)
+
+        def replay() -> Tensor:
+            graph.replay()
+            return logits
+
+        return inputs, replay
 
     def _run(self, inputs: Tensor, length: int, typed: bool) -> Tensor:
         ids, types, positions, targets = inputs.unbind()
@@ -96,11 +94,6 @@ class CUDAGraphRunner:
         keys, values = cached[:, : len(slots), :, :length]
         attend = functional.scaled_dot_product_attention
         return attend(new[:, 0, :, None], keys, values, attn_mask=mask, scale=scale)[:, :, 0].flatten(1)
-
-
-def _replay(graph: "torch.cuda.CUDAGraph", logits: Tensor) -> Tensor:
-    graph.replay()
-    return logits
 
 
 def _power_of_two(minimum: int, smallest: int, largest: int) -> int:

@@ -9,9 +9,8 @@ from transformers import GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
-from convmodel.generation.kv_cache import CacheSlot, KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
-from convmodel.generation.request import NO_TYPE, Finish, GenerationRequest, RequestState
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.request import NO_TYPE, CacheSlot, Finish, GenerationRequest, RequestState
 from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
@@ -30,11 +29,10 @@ class Engine:
 
     Args:
         model: GPT-2 in evaluation mode, read with or without token types, as each request specifies.
-        max_running: maximum number of requests that run at once; the others wait.
+        max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
-        max_waiting: maximum number of waiting requests; None for no limit.
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: see `linear.make_product`: faster on a CPU, for a model whose weights do not change any more.
+        packed: see `gpt2_layers.make_product`: faster on a CPU, for a model whose weights do not change any more.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
     """
 
@@ -52,9 +50,8 @@ class Engine:
         max_kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= max_kept or (max_waiting or 0) < 0 or read_per_step < 1:
             raise ValueError(
-                f"max_running={max_running}, max_kept={max_kept}, max_waiting={max_waiting}, "
-                f"read_per_step={read_per_step}; allowed are 1 <= max_running <= max_kept, max_waiting >= 0 and "
-                "read_per_step >= 1"
+                f"{max_running=}, {max_kept=}, {max_waiting=}, {read_per_step=}; allowed are "
+                "1 <= max_running <= max_kept, max_waiting >= 0 and read_per_step >= 1"
             )
         self._runner = ModelRunner(model, packed=packed)
         self._cache = KVCache(model, max_kept)
@@ -65,12 +62,11 @@ class Engine:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._read_per_step = read_per_step
-        self._waiting: deque[tuple[RequestState, SequenceSampler]] = deque()
+        self._waiting: deque[RequestState] = deque()
         self._slots = [CacheSlot(index) for index in range(max_kept)]
         self._running: list[CacheSlot] = []
         self._steps = 0
-        self.tokens_read = 0
-        """Number of tokens that the model has read, of contexts and of replies."""
+        self.tokens_read = 0  # of contexts and of replies
         self.context_tokens_read = 0
         self.context_tokens_cached = 0
         self.reply_tokens_written = 0
@@ -80,7 +76,7 @@ class Engine:
 
         Raises:
             QueueFull: when too many requests are waiting.
-            ValueError: when ids and types do not match each other or the model, or the options do not match the model.
+            ValueError: when ids and types do not match each other, or ids or options do not match the model.
         """
         count = len(request.input_ids)
         if count != len(request.types) or not 1 <= count < self._n_positions:
@@ -90,20 +86,11 @@ class Engine:
             )
         if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, which is the maximum; try again later")
-        sampler = SequenceSampler(
-            request.config,
-            request.input_ids,
-            request.seed,
-            self._cache.device,
-            history_ids=request.history_ids,
-            own_turn_ids=request.own_turn_ids,
-            prefix_ids=request.prefix_ids,
-        )
+        sampler = SequenceSampler(request, self._cache.device)
         if sampler.penalizes:  # fail here, for this request alone, if its options name ids that the model lacks
             sampler.penalize(torch.zeros(1, self._vocab_size, device=self._cache.device))
-        state = RequestState(request)
-        self._waiting.append((state, sampler))
-        return state
+        self._waiting.append(RequestState(request, sampler))
+        return self._waiting[-1]
 
     @property
     def waiting(self) -> int:
@@ -132,11 +119,7 @@ class Engine:
         return states
 
     def step(self) -> list[RequestState]:
-        """Read one token of each reply that is being generated, and chunks of new contexts.
-
-        Returns:
-            The requests that got a token or are finished.
-        """
+        """Read one token of each reply and chunks of new contexts; return requests that got a token or are finished."""
         self._steps += 1
         changed = self._remove_cancelled()
         self._admit()
@@ -179,53 +162,49 @@ class Engine:
 
     def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
         """Choose the next token in slots that have read everything."""
-        tokens = sample([slot.sampler for slot in slots if slot.sampler is not None], logits)
-        scored = [index for index, slot in enumerate(slots) if slot.state is not None and slot.state.request.scored]
+        states = [slot.state for slot in slots if slot.state is not None]
+        tokens = sample([state.sampler for state in states if state.sampler is not None], logits)
+        scored = [index for index, state in enumerate(states) if state.request.scored]
         if scored:
             chosen = torch.tensor([tokens[index] for index in scored], device=logits.device)
             scores = logits[scored].log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
             for index, nats in zip(scored, scores, strict=True):
-                state = slots[index].state
-                assert state is not None
-                state.log_likelihood += nats
+                states[index].log_likelihood += nats
         return [self._append(slot, token) for slot, token in zip(slots, tokens, strict=True)]
 
     def _append(self, slot: CacheSlot, token: int) -> RequestState:
         """Append the next token to a slot's reply."""
         state = slot.state
         assert state is not None
-        config = state.request.config
-        stop = state.request.stop
-        if token in config.eos_token_id:
+        request = state.request
+        if token in request.config.eos_token_id:
             self._finish(slot, "end")
             return state
         state.tokens.append(token)
         self.reply_tokens_written += 1
-        if stop is not None and stop(token):
+        if request.stop is not None and request.stop(token):
             self._finish(slot, "stop")
-        elif len(state.tokens) >= config.max_new_tokens or len(slot.ids) >= self._n_positions:
+        elif len(state.tokens) >= request.config.max_new_tokens or len(slot.ids) >= self._n_positions:
             self._finish(slot, "length")
         else:
-            types = state.request.token_type_ids
             slot.pending_ids = [token]
-            slot.pending_types = [NO_TYPE if types is None else types[-1]]
+            slot.pending_types = [NO_TYPE if request.token_type_ids is None else request.token_type_ids[-1]]
         return state
 
     @staticmethod
     def _finish(slot: CacheSlot, reason: Finish) -> None:
         assert slot.state is not None
         slot.state.finish = reason
+        slot.state.sampler = None
         slot.state = None
-        slot.sampler = None
         slot.pending_ids = []
         slot.pending_types = []
 
     def _remove_cancelled(self) -> list[RequestState]:
-        removed = [state for state, _ in self._waiting if state.cancelled]
-        if removed:
-            self._waiting = deque(entry for entry in self._waiting if not entry[0].cancelled)
+        removed = [state for state in self._waiting if state.cancelled]
         for state in removed:
             state.finish = "cancelled"
+            self._waiting.remove(state)
         for slot in self._running:
             if slot.state is not None and slot.state.cancelled:
                 removed.append(slot.state)
@@ -236,12 +215,11 @@ class Engine:
     def _admit(self) -> None:
         """Give slots to the requests that have waited longest."""
         while self._waiting and len(self._running) < self._max_running:
-            request = self._waiting[0][0].request
+            request = self._waiting[0].request
             slot = self._slot_for(request)
             if slot is None:
                 return
-            state, slot.sampler = self._waiting.popleft()
-            slot.state = state
+            state = slot.state = self._waiting.popleft()
             state.cached = len(slot.ids)
             self.context_tokens_cached += state.cached
             slot.pending_ids = list(request.input_ids[state.cached :])
@@ -273,11 +251,10 @@ class Engine:
         budget = self._read_per_step
         for slot in self._running:
             count = len(slot.pending_ids) if slot.replying else min(budget, len(slot.pending_ids))
-            if not count:
-                continue
-            budget -= 0 if slot.replying else count
-            slots.append(slot)
-            types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
-            needs_logits = count == len(slot.pending_ids)
-            chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
+            if count:
+                budget -= 0 if slot.replying else count
+                slots.append(slot)
+                types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
+                needs_logits = count == len(slot.pending_ids)
+                chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
         return slots, chunks

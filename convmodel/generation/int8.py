@@ -18,11 +18,8 @@ ROWS_AT_ONCE = 256
 class Int8Linear(nn.Module):
     """Linear layer `x W' + b` with int8 weights, one scale per output, and each row of x rounded to 8 bits.
 
-    Rows are rounded separately, so that a row's result is the same, bit for bit, alone and beside any others.
-
-    Args:
-        weight: (out, in) weights.
-        bias: (out,) bias, or None.
+    Rows are rounded separately, so that a row's result is the same, bit for bit, alone and beside any others. The
+    weights are (out, in), the bias is (out,).
 
     Raises:
         ValueError: when this version of torch, or the processor, has no int8 products.
@@ -35,21 +32,19 @@ class Int8Linear(nn.Module):
                 f'dtype="int8" runs on the CPU with a torch that quantises; here are {weight.device} and torch '
                 f'{torch.__version__}; use dtype="float32", or "bfloat16" on a GPU'
             )
-        out, width = weight.shape
+        self.out_features, self.in_features = weight.shape
         scales = (weight.detach().float().abs().amax(1) / FULL).clamp(min=1e-12)
-        zeros = torch.zeros(out, dtype=torch.long)
+        zeros = torch.zeros(self.out_features, dtype=torch.long)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch announces that these functions will move
             whole = torch.quantize_per_channel(weight.detach().float(), scales.double(), zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(whole, None)
         self._bias = None if bias is None else bias.detach().float().clone()
         # torch rounds all rows with one range; this extra row, and rows scaled to at most 1, make the range constant.
-        self._range = torch.zeros(1, width)
+        self._range = torch.zeros(1, self.in_features)
         self._range[0, :2] = torch.tensor([1.0, -1.0])
         # Without VNNI, sums of two full products overflow 16 bits, so x is rounded to 7 bits.
         self._reduce_range = not has_vnni()
-        self.out_features = out
-        self.in_features = width
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out) fp32 products of (..., in) fp32 rows, without gradients."""
@@ -85,10 +80,9 @@ def to_int8(model: nn.Module) -> None:
     """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, Conv1D):
-                setattr(module, name, Int8Linear(child.weight.t(), child.bias))
-            elif isinstance(child, nn.Linear):
-                setattr(module, name, Int8Linear(child.weight, child.bias))
+            if isinstance(child, Conv1D | nn.Linear):
+                weight = child.weight.t() if isinstance(child, Conv1D) else child.weight
+                setattr(module, name, Int8Linear(weight, child.bias))
 
 
 def is_int8(model: nn.Module) -> bool:

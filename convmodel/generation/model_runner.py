@@ -1,5 +1,6 @@
 """Run a GPT-2 on new tokens of many sequences at once, with a KV cache and without padding ("ragged")."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +11,52 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.kv_cache import ALIGNED, FUSED, KVCache, num_keys
-from convmodel.generation.linear import apply_layer_norm, make_product
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm, make_product
+
+ALIGNED = 16
+"""Number of float32 values in 64 bytes."""
+
+FUSED = 512
+"""Maximum number of keys that the CPU's attention kernel reads in one block."""
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, for a fixed number of slots of at most `n_positions` tokens.
+
+    On a CPU, memory is allocated when a slot is first used; on a GPU, all of it at once.
+
+    Args:
+        model: model that determines the sizes, dtype and device.
+        slots: number of slots. Each takes n_positions x n_layer x 2 x n_embd values.
+    """
+
+    def __init__(self, model: GPT2LMHeadModel, slots: int) -> None:
+        config = model.config
+        width = config.n_embd // config.n_head
+        # Zeros, because masked values are still multiplied, by 0. The position after the last takes unused writes.
+        # All slots and heads begin at a multiple of 64 bytes, because sums on a CPU depend on the alignment of memory.
+        positions = max(config.n_positions + 1, num_keys(config.n_positions - 1, width) or 0)
+        positions = math.ceil(positions / ALIGNED) * ALIGNED
+        shape = (config.n_layer, 2, slots, config.n_head, positions, width)
+        self.tensor = torch.zeros(shape, dtype=model.dtype, device=model.device)
+        """(n_layer, 2, R, H, P, D / H): keys, then values, of R slots. P is above n_positions."""
+        self.device = self.tensor.device
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of slot `source` to slot `target`."""
+        self.tensor[:, :, target, :, :length] = self.tensor[:, :, source, :, :length]
+
+
+def num_keys(position: int, width: int) -> int | None:
+    """Return the number of keys that the token at a position reads on a CPU; None if exactly those up to its own.
+
+    The order of the sums in the CPU's kernel depends on the number of keys, and on the alignment of a thread's working
+    memory, which takes keys + 2 + width values for up to `FUSED` keys. If these are a multiple of 32, every thread's
+    memory is aligned, and the sums of a token do not depend on the thread that computes them.
+    """
+    keys = math.ceil((position + 3 + width) / 32) * 32 - 2 - width
+    return keys if keys <= FUSED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +66,7 @@ class SequenceChunk:
     Args:
         slot: index of the sequence's slot in the cache.
         start: number of tokens of the sequence that were read before.
-        input_ids: T new tokens, at least one.
-        token_type_ids: T token types; None where tokens are read without types.
+        input_ids, token_type_ids: T new tokens, at least one, and their types; None to read them without types.
         needs_logits: whether the logits after the last token are needed.
     """
 
@@ -35,28 +78,18 @@ class SequenceChunk:
 
 
 class ModelRunner:
-    """Runner of a GPT-2 on chunks of many sequences in one pass: every matrix product covers all of their tokens.
-
-    The weights are the model's own modules, with whatever dtype, device or replaced layer they have.
-
-    Args:
-        model: model in evaluation mode.
-        packed: see `linear.make_product`.
-    """
+    """Runner of a GPT-2 in evaluation mode on chunks of many sequences; see `RaggedGPT2Layers`."""
 
     def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
         self.model = model
         self.hidden = RaggedGPT2Layers(model.transformer, packed=packed)
-        """Layers that map ids, types, positions and an attention function to hidden states."""
         self._head = make_product(model.lm_head, packed=packed)
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
         """Read chunks, each of another sequence, and write their keys and values into the cache.
 
-        Args:
-            chunks: chunks that all have types, or all have none.
-            cache: cache of all sequences.
+        The chunks all have types, or all have none.
 
         Returns:
             (W, V) fp32 logits after the last token of each of the W chunks with `needs_logits`.
@@ -94,10 +127,6 @@ class _Attention:
     On a CPU each token attends separately too (`_TokenGroup`), so that its state is the same, bit for bit, however a
     context was split into chunks and whichever other sequences are read. A product of several queries is faster, but
     sums in an order that depends on their number; it is used on other devices.
-
-    Args:
-        chunks: chunks whose tokens are concatenated.
-        cache: cache to read keys and values from, and to write the new ones into.
     """
 
     def __init__(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> None:
@@ -146,13 +175,7 @@ class _Attention:
         return output.flatten(1)
 
     def _attend_singly(self, new: Tensor, cached: Tensor, scale: float) -> Tensor:
-        """Return the attention output (S, H, D / H) of S tokens that attend separately.
-
-        Args:
-            new: (S, 3, H, D / H) queries, keys and values.
-            cached: as in `__call__`.
-            scale: factor of the attention scores.
-        """
+        """Return the attention output (S, H, D / H) of S tokens from their (S, 3, H, D / H)."""
         cached[:, self._slots, :, self._positions] = new[:, 1:]  # indices first: (S, 2, H, D / H)
         queries = new[:, 0]
         size = new[0, 0].numel()
@@ -165,14 +188,9 @@ class _Attention:
 
 @dataclass(frozen=True, slots=True)
 class _TokenGroup:
-    """Tokens of one sequence that attend separately, each over the same number of keys.
+    """Tokens from position `start` to `stop` of one sequence that attend separately, each over the same number of keys.
 
-    Args:
-        slot: index of the sequence's slot in the cache.
-        start: position of the first token.
-        stop: position after the last token.
-        keys: number of keys that each token reads; see `num_keys`.
-        mask: (T, 1, 1, keys), added to the scores; None for a token that reads exactly the keys up to its own.
+    `mask` (T, 1, 1, keys) is added to the scores; it is None for a token that reads exactly the keys up to its own.
     """
 
     slot: int
@@ -182,13 +200,7 @@ class _TokenGroup:
     mask: Tensor | None
 
     def attend(self, queries: Tensor, cached: Tensor, scale: float) -> Tensor:
-        """Return the attention output (T, H, 1, D / H).
-
-        Args:
-            queries: (T, H, D / H).
-            cached: as in `_Attention.__call__`.
-            scale: factor of the attention scores.
-        """
+        """Return the attention output (T, H, 1, D / H) of (T, H, D / H) queries."""
         count = len(queries)
         if count * queries.shape[1] == 1:
             # A single sum would be shared among the threads that happen to be free, so it is computed twice.
@@ -201,11 +213,8 @@ class _TokenGroup:
 def _group_tokens(chunk: SequenceChunk, width: int | None) -> Iterator[_TokenGroup]:
     """Yield the tokens of a chunk, grouped by the number of keys that they read.
 
-    Beyond `FUSED` keys each token has a call of its own, whose threads always divide its heads in the same way.
-
-    Args:
-        chunk: tokens of one sequence.
-        width: width of an attention head; None if each token reads exactly the keys up to its own.
+    Beyond `FUSED` keys each token has a call of its own, whose threads always divide its heads in the same way. The
+    width of an attention head is None if each token reads exactly the keys up to its own.
     """
     position = chunk.start
     end = chunk.start + len(chunk.input_ids)

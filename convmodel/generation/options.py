@@ -1,16 +1,15 @@
 """Merge decoding options into one complete, validated GenerationConfig."""
 
 import copy
-import difflib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import GenerationConfig
 
-from convmodel.generation import penalties
-from convmodel.generation.sampler import engine_supports
+from convmodel.generation.option_checks import check_values
+from convmodel.generation.penalties import NO_REPEAT, OPTIONS, SELF_REPETITION
+from convmodel.generation.sampler import WARPS
 
 DECODING_DEFAULTS: dict[str, Any] = {
     "do_sample": True,
@@ -30,14 +29,7 @@ MAX_NEW_TOKENS = 128
 
 @dataclass(frozen=True, slots=True)
 class WindowBudget:
-    """Division of a model's window between the context and the generated tokens.
-
-    Args:
-        window: number of tokens of both.
-        min_context: minimum number of context tokens.
-        default_new_tokens: default maximum number of generated tokens.
-        max_new_tokens: largest number of generated tokens that may be requested.
-    """
+    """Division of a model's window between the context and the generated tokens, as numbers of tokens."""
 
     window: int
     min_context: int
@@ -51,43 +43,42 @@ def reply_budget(n_positions: int) -> WindowBudget:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "balanced": {
-        "do_sample": True,
-        "temperature": 0.7,
-        "top_k": 50,
-        "top_p": 0.9,
-        penalties.NO_REPEAT: 4,
-        penalties.SELF_REPETITION: 0.3,
-    },
-    "careful": {
-        "do_sample": True,
-        "temperature": 0.5,
-        "top_k": 20,
-        "top_p": 0.8,
-        penalties.NO_REPEAT: 4,
-        penalties.SELF_REPETITION: 0.3,
-        "num_return_sequences": 4,
-    },
-    "lively": {
-        "do_sample": True,
-        "temperature": 1.0,
-        "top_k": 0,
-        "top_p": 0.95,
-        "min_p": 0.02,
-        penalties.NO_REPEAT: 3,
-        penalties.SELF_REPETITION: 0.6,
-    },
+    "balanced": {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 0.9, NO_REPEAT: 4, SELF_REPETITION: 0.3},
+    "careful": {"do_sample": True, "temperature": 0.5, "top_k": 20, "top_p": 0.8, NO_REPEAT: 4, SELF_REPETITION: 0.3}
+    | {"num_return_sequences": 4},
+    "lively": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "min_p": 0.02}
+    | {NO_REPEAT: 3, SELF_REPETITION: 0.6},
 }
 """Sets of ordinary options, as in `model.generate(context, **PRESETS["lively"])`; docs/generation.md explains them."""
 
-EXTRA_OPTIONS = penalties.OPTIONS
-"""Options that transformers does not have, stored in its GenerationConfig."""
-
-BAD_WORDS = "bad_words"
-"""Option with texts that are not generated; it is converted to transformers' `bad_words_ids`."""
-
 CONTEXT_INPUTS = ("input_ids", "inputs", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
 """Arguments of transformers' `generate` that are computed from the context and cannot be given."""
+
+SUPPORTED_OPTIONS = frozenset(
+    {
+        *("do_sample", *WARPS),
+        *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
+        *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
+        *("num_return_sequences", "use_cache", "transformers_version"),
+        *OPTIONS,
+    }
+)
+"""Options of a GenerationConfig that the engine supports; any other needs transformers' `generate`."""
+
+NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
+"""Options that have no effect at 1."""
+
+
+def engine_supports(config: GenerationConfig) -> bool:
+    """Return whether the engine supports all options of a configuration that have an effect, unlike None and 0."""
+    defaults = GenerationConfig()
+    return all(
+        name in SUPPORTED_OPTIONS
+        or name == "_from_model_config"
+        or value in (None, False, getattr(defaults, name, None))
+        or (value == 1 and name in NEUTRAL_AT_ONE)
+        for name, value in config.to_dict().items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +107,12 @@ class DecodingConfig:
         """Whether the engine supports the configuration; otherwise transformers' `generate` is used, as for beams.
 
         Raises:
-            ValueError: when an option of `EXTRA_OPTIONS` is combined with one that the engine does not support.
+            ValueError: when an option of `penalties.OPTIONS` is combined with one that the engine does not support.
         """
         is_independent = self.config.do_sample or self.num_replies == 1
         if not self.extra_options and is_independent and engine_supports(self.config):
             return True
-        engine_only = [name for name in EXTRA_OPTIONS if getattr(self.config, name, None)]
+        engine_only = [name for name in OPTIONS if getattr(self.config, name, None)]
         if engine_only:
             raise ValueError(
                 f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or num_beams and what "
@@ -135,9 +126,8 @@ def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowB
     complete = copy.deepcopy(config)
     methods = ("do_sample", "num_beams", "temperature", "top_k", "top_p", "penalty_alpha", "repetition_penalty")
     if all(getattr(complete, name, None) is None for name in methods):
-        for name, value in DECODING_DEFAULTS.items():
-            setattr(complete, name, value)
-    for name in EXTRA_OPTIONS:
+        complete.update(**DECODING_DEFAULTS)
+    for name in OPTIONS:
         setattr(complete, name, getattr(complete, name, None))
     complete.eos_token_id = sorted({*_ids(complete.eos_token_id), sep_token_id})
     complete.bos_token_id = complete.pad_token_id = sep_token_id
@@ -150,13 +140,9 @@ def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowB
 def build_decoding_config(
     default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, budget: WindowBudget
 ) -> DecodingConfig:
-    """Merge the options of one call with the defaults.
+    """Merge the options of one call, of transformers' `generate` and `penalties.OPTIONS`, with a complete default.
 
-    Args:
-        default: complete configuration with the values of all options that are not given.
-        options: options of transformers' `generate`, and `EXTRA_OPTIONS`.
-        sep_token_id: id of the separator, which always ends a reply, beside any other end tokens.
-        budget: division of the window between the context and the generated tokens.
+    The separator always ends a reply, beside any other end tokens.
 
     Raises:
         TypeError: for an argument that is computed from the context.
@@ -180,9 +166,8 @@ def build_decoding_config(
     if config.max_length is not None and not new_tokens_given:
         config.max_length = total = min(config.max_length, budget.window)
         config.max_new_tokens = None
-        return DecodingConfig(
-            config, others, max(budget.min_context, total - min(budget.default_new_tokens, total // 2)), stops
-        )
+        limit = max(budget.min_context, total - min(budget.default_new_tokens, total // 2))
+        return DecodingConfig(config, others, limit, stops)
     config.max_length = None
     if not 1 <= config.max_new_tokens <= budget.max_new_tokens:
         raise ValueError(
@@ -192,91 +177,19 @@ def build_decoding_config(
     return DecodingConfig(config, others, budget.window - config.max_new_tokens, stops)
 
 
+INTERNAL = {
+    *("_from_model_config", "transformers_version", "use_cache"),
+    *("eos_token_id", "bos_token_id", "pad_token_id"),
+}
+"""Fields of a GenerationConfig that are not options of a request."""
+
+
 def effective_options(how: DecodingConfig) -> dict[str, Any]:
     """Return the options that reproduce a configuration, including those that turn a default off."""
-    internal = {
-        "_from_model_config",
-        "transformers_version",
-        "eos_token_id",
-        "bos_token_id",
-        "pad_token_id",
-        "use_cache",
-    }
     config = how.config.to_dict()
-    shown = {name: value for name, value in sorted(config.items()) if value is not None and name not in internal}
+    shown = {name: value for name, value in sorted(config.items()) if value is not None and name not in INTERNAL}
     return shown | ({"stop_strings": list(how.stop_strings)} if how.stop_strings else {})
 
 
 def _ids(ends: int | list[int] | None) -> list[int]:
-    if ends is None:
-        return []
-    return [ends] if isinstance(ends, int) else list(ends)
-
-
-# Validation of values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_ids(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(_is_integer(i) and i >= 0 for i in value)
-
-
-def _is_texts(value: Any) -> bool:
-    texts = [value] if isinstance(value, str) else value
-    return isinstance(texts, list | tuple) and all(isinstance(text, str) and text for text in texts)
-
-
-ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("do_sample",), (lambda value: isinstance(value, bool), "true and false")),
-    "temperature": (lambda v: _is_number(v) and v > 0, "numbers above 0; for the likeliest reply use do_sample=False"),
-    "repetition_penalty": (lambda v: _is_number(v) and v > 0, "numbers above 0 (1 is off)"),
-    **dict.fromkeys(
-        ("top_p", "typical_p"), (lambda v: _is_number(v) and 0 < v <= 1, "numbers above 0 and at most 1 (off)")
-    ),
-    "min_p": (lambda v: _is_number(v) and 0 <= v <= 1, "numbers from 0 (off) to 1"),
-    penalties.SELF_REPETITION: (lambda v: _is_number(v) and v >= 0, "numbers from 0 (off)"),
-    **dict.fromkeys(
-        (penalties.FREQUENCY, penalties.PRESENCE), (lambda v: _is_number(v) and -2 <= v <= 2, "numbers from -2 to 2")
-    ),
-    **dict.fromkeys(
-        ("top_k", "no_repeat_ngram_size", penalties.NO_REPEAT),
-        (lambda v: _is_integer(v) and v >= 0, "whole numbers from 0 (off)"),
-    ),
-    **dict.fromkeys(("min_new_tokens", "min_length"), (lambda v: _is_integer(v) and v >= 0, "whole numbers from 0")),
-    **dict.fromkeys(
-        ("max_new_tokens", "max_length", "num_return_sequences", "num_beams"),
-        (lambda v: _is_integer(v) and v >= 1, "whole numbers from 1"),
-    ),
-    "eos_token_id": (lambda v: _is_ids([v]) or _is_ids(v), "whole numbers from 0 and lists of them"),
-    "bad_words_ids": (
-        lambda v: isinstance(v, list | tuple) and all(_is_ids(word) and word for word in v),
-        "lists of lists of whole numbers from 0, none empty",
-    ),
-    **dict.fromkeys(("stop_strings", BAD_WORDS), (_is_texts, "a text and a list of texts, none empty")),
-}
-"""A check of each option's value, and a description of the allowed values. null always means "not given"."""
-
-
-def check_values(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an invalid value, naming the option, the value and the allowed values."""
-    for name, value in options.items():
-        is_valid, allowed = ALLOWED.get(name, (None, ""))
-        if is_valid is not None and value is not None and not is_valid(value):
-            raise ValueError(f"{name}={value!r}; allowed are {allowed}")
-
-
-def check_names(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an unknown option, naming the most similar known one."""
-    known = set(GenerationConfig().to_dict()) | {*EXTRA_OPTIONS, BAD_WORDS, "max_length"}
-    for name in options:
-        if name not in known:
-            similar = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {similar[0]}?" if similar else "; the options are those of transformers' generate"
-            raise ValueError(f"there is no option {name!r}{hint}")
+    return [ends] if isinstance(ends, int) else list(ends or ())

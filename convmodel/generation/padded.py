@@ -1,12 +1,18 @@
 """Generate and score batches of padded sequences with transformers' own GPT-2."""
 
+import contextlib
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GPT2LMHeadModel, StoppingCriteria
+from transformers import GenerationConfig, GPT2LMHeadModel, PreTrainedTokenizerBase, StoppingCriteria
+
+from convmodel.generation.options import DecodingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +28,12 @@ class ModelInput:
     token_type_ids: list[int] | None
 
 
-def left_pad(rows: Sequence[ModelInput], *, pad_token_id: int, device: torch.device) -> dict[str, Tensor]:
-    """Stack rows into (B, T) tensors, padded on the left, so that generated tokens follow the last token directly."""
-    longest = max(len(row.input_ids) for row in rows)
-
-    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
-        return torch.tensor([[fill] * (longest - len(v)) + v for v in values], device=device)
-
-    types = _types(rows)
-    padded = {
-        "input_ids": stack((row.input_ids for row in rows), pad_token_id),
-        "attention_mask": stack(([1] * len(row.input_ids) for row in rows), 0),
-    }
-    return padded if types is None else padded | {"token_type_ids": stack(types, 0)}
+def pad(rows: Sequence[Sequence[int]], fill: int, device: torch.device, *, left: bool = False) -> Tensor:
+    """Stack B rows into a (B, T) tensor, padded on the right or on the left."""
+    longest = max(map(len, rows))
+    padding = [[fill] * (longest - len(row)) for row in rows]
+    padded = [[*fills, *row] if left else [*row, *fills] for row, fills in zip(rows, padding, strict=True)]
+    return torch.tensor(padded, device=device)
 
 
 def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
@@ -48,22 +47,27 @@ def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
 def generate_rows(
     model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
-    """Continue each row until an end token of `config`.
+    """Return for each row its `num_return_sequences` continuations until an end token of `config`, without it.
 
     Args:
         model: model in evaluation mode.
         rows: B rows; the tokens of each reply get the type of the row's last token, if it has one.
         config: complete configuration, with `eos_token_id` (a list) and `pad_token_id`.
         options: further arguments of transformers' `generate`.
-
-    Returns:
-        For each row, its `num_return_sequences` continuations without the end token.
     """
-    inputs = left_pad(rows, pad_token_id=config.pad_token_id, device=model.device)
+    stack = partial(pad, device=model.device, left=True)  # generated tokens follow the last token directly
+    inputs = {
+        "input_ids": stack([row.input_ids for row in rows], config.pad_token_id),
+        "attention_mask": stack([[1] * len(row.input_ids) for row in rows], 0),
+    }
+    types = _types(rows)
+    if types is not None:
+        inputs["token_type_ids"] = stack(types, 0)
     generate = cast(Any, model).generate  # annotated with another type of self
     generated = generate(**inputs, generation_config=config, **options)
     sequences = generated if isinstance(generated, Tensor) else generated.sequences
-    replies = [_until(ids, config.eos_token_id) for ids in sequences[:, inputs["input_ids"].shape[1] :].tolist()]
+    rows_of_ids = sequences[:, inputs["input_ids"].shape[1] :].tolist()
+    replies = [list(takewhile(lambda token: token not in config.eos_token_id, ids)) for ids in rows_of_ids]
     per_row = len(replies) // len(rows)
     return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
 
@@ -79,11 +83,38 @@ class CancelCriteria(StoppingCriteria):
         return cast(torch.BoolTensor, done)
 
 
-def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
-    for position, token in enumerate(ids):
-        if token in ends:
-            return ids[:position]
-    return ids
+def generate_in_batches(
+    model: GPT2LMHeadModel,
+    rows: Sequence[ModelInput],
+    decoding: DecodingConfig,
+    *,
+    batches: Iterable[Sequence[int]],
+    seeds: Sequence[int | None],
+    tokenizer: PreTrainedTokenizerBase,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> list[list[list[int]]]:
+    """Continue rows as `generate_rows` does, in batches of given indices.
+
+    Each batch is computed with the seed of its first row, if there is one, which leaves torch's global generator as it
+    was. `is_cancelled` is called at each token, and ends the generation when it returns true.
+    """
+    config = decoding.config
+    options = dict(decoding.extra_options)
+    if decoding.stop_strings:
+        config = copy.deepcopy(config)
+        config.stop_strings = list(decoding.stop_strings)
+        options.setdefault("tokenizer", tokenizer)
+    if is_cancelled is not None:
+        options["stopping_criteria"] = [*options.get("stopping_criteria", ()), CancelCriteria(is_cancelled)]
+    results: dict[int, list[list[int]]] = {}
+    for indices in batches:
+        seed = seeds[indices[0]]
+        with contextlib.nullcontext() if seed is None else torch.random.fork_rng():
+            if seed is not None:
+                torch.manual_seed(seed)
+            sequences = generate_rows(model, [rows[index] for index in indices], config, **options)
+        results |= zip(indices, sequences, strict=True)
+    return [results[index] for index in range(len(rows))]
 
 
 @torch.inference_mode()
@@ -97,17 +128,12 @@ def score_rows(
     Args:
         model: model in evaluation mode.
         rows: B rows, each a context with its reply.
-        reply_lengths: for each row, the number of its last tokens that are scored.
+        reply_lengths: (B,) number of the last tokens of each row that are scored.
         pad_token_id: padding of shorter rows on the right, where causal attention never sees it.
     """
-    longest = max(len(row.input_ids) for row in rows)
-
-    def stack(values: Iterable[list[int]], fill: int) -> Tensor:
-        return torch.tensor([v + [fill] * (longest - len(v)) for v in values], device=model.device)
-
-    ids = stack((row.input_ids for row in rows), pad_token_id)
+    ids = pad([row.input_ids for row in rows], pad_token_id, model.device)
     types = _types(rows)
-    stacked = None if types is None else stack(types, 0)
+    stacked = None if types is None else pad(types, 0, model.device)
     hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
     scores = []
     for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):

@@ -62,19 +62,16 @@ class NGramBlocker:
 
 
 class SelfRepetitionPenalty:
-    """Lengths of the runs from earlier own turns that each token would continue.
+    """Lengths of the runs from earlier turns of the same speaker that each token would continue.
 
     The run length of a token t is the largest m, up to `LONGEST_RUN`, such that the last m tokens of the reply, whose
-    start counts as one token, occur before a t in one of the sequences.
-
-    Args:
-        sequences: token ids of earlier turns of the same speaker.
+    start counts as one token, occur before a t in one of the turns.
     """
 
-    def __init__(self, sequences: Iterable[Sequence[int]]) -> None:
+    def __init__(self, turns: Iterable[Sequence[int]]) -> None:
         self._followers: dict[tuple[int, ...], set[int]] = {}
         self._reply = [START]
-        for ids in sequences:
+        for ids in turns:
             turn = [START, *ids]
             for position in range(1, len(turn)):
                 for length in range(1, min(position, LONGEST_RUN) + 1):
@@ -96,13 +93,7 @@ class SelfRepetitionPenalty:
 
 
 class FrequencyPenalty:
-    """Penalty of each token of the reply so far: presence + frequency * count, as in OpenAI's API.
-
-    Args:
-        frequency: penalty for each occurrence; below 0, repetition becomes likelier.
-        presence: penalty for any number of occurrences; below 0, repetition becomes likelier.
-        ends: tokens that end the reply, which are never penalised.
-    """
+    """Penalty of each token of the reply so far, except `ends`: presence + frequency * count, as in OpenAI's API."""
 
     def __init__(self, frequency: float, presence: float, *, ends: Container[int]) -> None:
         self._frequency = frequency

@@ -1,6 +1,6 @@
 """Sample the next tokens of many replies from their logits, each exactly as it would be sampled alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -9,84 +9,38 @@ from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as processors
 
 from convmodel.generation import penalties
+from convmodel.generation.request import GenerationRequest
 
 WARPS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 """Options of a GenerationConfig that shape the distribution of a sample."""
-
-SUPPORTED_OPTIONS = frozenset(
-    {
-        *("do_sample", *WARPS),
-        *("repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"),
-        *("max_new_tokens", "min_new_tokens", "eos_token_id", "bos_token_id", "pad_token_id"),
-        *("num_return_sequences", "use_cache", "transformers_version"),
-        *penalties.OPTIONS,
-    }
-)
-"""Options of a GenerationConfig that the engine supports; any other needs transformers' `generate`."""
-
-
-NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_repetition_penalty", "guidance_scale")
-"""Options that have no effect at 1."""
-
-
-def active_options(config: GenerationConfig) -> set[str]:
-    """Return the options of a configuration that have an effect; None, False, 0 and defaults have none."""
-    defaults = GenerationConfig()
-    return {
-        name
-        for name, value in config.to_dict().items()
-        if name != "_from_model_config"
-        and value not in (None, False, getattr(defaults, name, None))
-        and not (value == 1 and name in NEUTRAL_AT_ONE)
-    }
-
-
-def engine_supports(config: GenerationConfig) -> bool:
-    """Return whether the engine supports all active options of a configuration."""
-    return active_options(config) <= SUPPORTED_OPTIONS
 
 
 class SequenceSampler:
     """Sampler of the tokens of one reply.
 
     Args:
-        config: complete configuration, in which `eos_token_id` is a list.
-        context: token ids of the context, which count for the repetition penalties of transformers.
-        seed: seed of this reply's own generator, so that other replies change nothing; if None, it is drawn from
-            torch's global generator.
+        request: the request, in whose configuration `eos_token_id` is a list. Without a seed, the reply's own generator
+            is seeded from torch's global generator.
         device: device of the logits.
-        history_ids: token ids of each turn of the conversation; see `penalties`.
-        own_turn_ids: the subset of `history_ids` spoken by the replying side.
-        prefix_ids: token ids of the text that the reply continues.
     """
 
-    def __init__(
-        self,
-        config: GenerationConfig,
-        context: Sequence[int],
-        seed: int | None,
-        device: torch.device,
-        *,
-        history_ids: Sequence[Sequence[int]] = (),
-        own_turn_ids: Sequence[Sequence[int]] = (),
-        prefix_ids: Sequence[int] = (),
-    ) -> None:
-        self._tokens = list(context)
-        self._context_length = len(context)
+    def __init__(self, request: GenerationRequest, device: torch.device) -> None:
+        config = request.config
+        self._tokens = list(request.input_ids)
+        self._context_length = len(request.input_ids)
         self._min_new_tokens = config.min_new_tokens or 0
         self._penalties = _penalties(config)
         size, self._self_repetition, *by_count = (getattr(config, name, None) or 0 for name in penalties.OPTIONS)
-        self._ngrams = penalties.NGramBlocker(size, history_ids, prefix_ids) if size else None
-        self._runs = penalties.SelfRepetitionPenalty(own_turn_ids) if self._self_repetition else None
+        self._ngrams = penalties.NGramBlocker(size, request.history_ids, request.prefix_ids) if size else None
+        self._runs = penalties.SelfRepetitionPenalty(request.own_turn_ids) if self._self_repetition else None
         self._ends = frozenset(config.eos_token_id)
         self.frequency_penalty = penalties.FrequencyPenalty(*by_count, ends=self._ends) if any(by_count) else None
         """Penalties of tokens by their count in the reply; None without such penalties."""
-        self.warps = tuple((name, getattr(config, name)) for name in WARPS) if config.do_sample else None
-        """Names and values of the options that shape the distribution; None for greedy decoding. Rows
-        with equal options are computed together."""
+        self.warps = tuple(getattr(config, name) for name in WARPS) if config.do_sample else None
+        """Values of the options that shape the distribution; None for greedy decoding."""
         self.generator: torch.Generator | None = None
         if config.do_sample:
-            seed = int(torch.randint(2**62, (1,))) if seed is None else seed
+            seed = int(torch.randint(2**62, (1,))) if request.seed is None else request.seed
             self.generator = torch.Generator(device).manual_seed(seed)
 
     @property
@@ -129,20 +83,16 @@ class SequenceSampler:
 
 @torch.inference_mode()
 def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
-    """Return the next token of each of B replies.
-
-    Args:
-        samplers: B samplers, to which the tokens are appended.
-        logits: (B, V) fp32 logits.
-    """
+    """Return the next token of each of B replies for (B, V) fp32 logits, and append it to their samplers."""
     scores = _penalized(samplers, logits)
-    tokens = _argmax(scores)
-    by_warps: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    # NumPy is many times faster than torch on a CPU.
+    tokens: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
+    by_warps: dict[tuple[Any, ...], list[int]] = {}
     for index, sampler in enumerate(samplers):
         if sampler.warps is not None:
             by_warps.setdefault(sampler.warps, []).append(index)
     for warps, indices in by_warps.items():
-        warped = _warpers(dict(warps))(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
+        warped = _warpers(*warps)(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
         probabilities = warped.softmax(-1)
         overflowed = probabilities[:, 0].isnan().tolist()
         # A temperature so small that scores overflow makes a whole row NaN: then the likeliest token stays.
@@ -151,12 +101,6 @@ def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
                 tokens[index] = int(torch.multinomial(row, 1, generator=samplers[index].generator))
     for sampler, token in zip(samplers, tokens, strict=True):
         sampler.append(token)
-    return tokens
-
-
-def _argmax(scores: Tensor) -> list[int]:
-    """Return the token with the highest score in each row of (B, V); NumPy is many times faster than torch on a CPU."""
-    tokens: list[int] = (scores.numpy() if scores.device.type == "cpu" else scores).argmax(-1).tolist()
     return tokens
 
 
@@ -194,10 +138,8 @@ def _penalized_by_count(samplers: Sequence[SequenceSampler], logits: Tensor) -> 
     return logits.index_put(indices, changes, accumulate=True)
 
 
-# All processors below are transformers' own, in the order of transformers' `generate`.
-
-
 def _penalties(config: GenerationConfig) -> LogitsProcessorList:
+    """Return transformers' own processors of penalties, in the order of its `generate`."""
     penalties_list = LogitsProcessorList()
     if config.repetition_penalty not in (None, 1.0):
         penalties_list.append(processors.RepetitionPenaltyLogitsProcessor(float(config.repetition_penalty)))
@@ -209,16 +151,19 @@ def _penalties(config: GenerationConfig) -> LogitsProcessorList:
     return penalties_list
 
 
-def _warpers(values: Mapping[str, Any]) -> LogitsProcessorList:
+def _warpers(
+    temperature: float | None, top_k: int | None, top_p: float | None, min_p: float | None, typical_p: float | None
+) -> LogitsProcessorList:
+    """Return transformers' own processors of the options `WARPS`, in the order of its `generate`."""
     warpers = LogitsProcessorList()
-    if values["temperature"] not in (None, 1.0):
-        warpers.append(processors.TemperatureLogitsWarper(float(values["temperature"])))
-    if values["top_k"]:
-        warpers.append(processors.TopKLogitsWarper(values["top_k"]))
-    if values["top_p"] is not None and values["top_p"] < 1.0:
-        warpers.append(processors.TopPLogitsWarper(values["top_p"]))
-    if values["min_p"] is not None:
-        warpers.append(processors.MinPLogitsWarper(values["min_p"]))
-    if values["typical_p"] is not None and values["typical_p"] < 1.0:
-        warpers.append(processors.TypicalLogitsWarper(values["typical_p"]))
+    if temperature not in (None, 1.0):
+        warpers.append(processors.TemperatureLogitsWarper(float(temperature)))
+    if top_k:
+        warpers.append(processors.TopKLogitsWarper(top_k))
+    if top_p is not None and top_p < 1.0:
+        warpers.append(processors.TopPLogitsWarper(top_p))
+    if min_p is not None:
+        warpers.append(processors.MinPLogitsWarper(min_p))
+    if typical_p is not None and typical_p < 1.0:
+        warpers.append(processors.TypicalLogitsWarper(typical_p))
     return warpers

@@ -1,5 +1,6 @@
 """Counts and scores of BLEU and chrF, equal to those of sacrebleu, with its signatures."""
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -48,17 +49,13 @@ class Bleu:
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Return BLEU (...), from 0 to 100, of summed counts (..., 10); nan without replies."""
-        flat = sums.reshape(-1, BLEU_COUNTS)
-        return np.array([self._score(row) for row in flat.astype(np.int64).tolist()]).reshape(sums.shape[:-1])
-
-    def _score(self, row: list[int]) -> float:
-        reply_length, gold_length, *counts = row
-        if not gold_length:
-            return float("nan")
-        score = self._bleu.compute_bleu(
-            counts[:ORDERS], counts[ORDERS:], reply_length, gold_length, smooth_method="exp"
-        )
-        return float(score.score)
+        scores = []
+        for reply_length, gold_length, *counts in sums.reshape(-1, BLEU_COUNTS).astype(np.int64).tolist():
+            matching = counts[:ORDERS]
+            totals = counts[ORDERS:]
+            score = self._bleu.compute_bleu(matching, totals, reply_length, max(gold_length, 1), smooth_method="exp")
+            scores.append(score.score if gold_length else math.nan)
+        return np.array(scores).reshape(sums.shape[:-1])
 
     @property
     def signature(self) -> str:

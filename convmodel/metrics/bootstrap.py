@@ -19,14 +19,10 @@ CHUNK = 1 << 22
 
 
 def resample(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np.ndarray]:
-    """Return the values (R,) of each metric over resampled units.
+    """Return the values (R,) of each of some metrics of the same units over R resamples.
 
-    A value is nan where a resample has nothing to measure; with a single unit all values are nan.
-
-    Args:
-        metrics: metrics over the same U units.
-        resamples: R, the number of resamples.
-        seed: the random seed; equal seeds and numbers of units give equal resamples.
+    A value is nan where a resample has nothing to measure; with a single unit all values are nan. Equal seeds and
+    numbers of units give equal resamples.
     """
     if not metrics or len(metrics[0].rows) < 2:  # all resamples of a single unit are equal
         return [np.full(resamples, math.nan) for _ in metrics]
@@ -36,23 +32,18 @@ def resample(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np
     size = max(1, CHUNK // len(rows))
     for start in range(0, resamples, size):
         part = sums[start : start + size]
-        part[:] = _draw_counts(random, len(part), len(rows)) @ rows
+        picked = random.integers(len(rows), size=(len(part), len(rows))) + len(rows) * np.arange(len(part))[:, None]
+        draws = np.bincount(picked.ravel(), minlength=picked.size).reshape(picked.shape)  # of each unit
+        part[:] = draws.astype(np.float64) @ rows
     stops = np.cumsum([metric.rows.shape[1] for metric in metrics])[:-1]
     return [metric.divide(part) for metric, part in zip(metrics, np.split(sums, stops, axis=1), strict=True)]
 
 
-def _draw_counts(random: np.random.Generator, resamples: int, units: int) -> np.ndarray:
-    """Return the number of draws of each unit, (resamples, units)."""
-    picked = random.integers(units, size=(resamples, units)) + units * np.arange(resamples)[:, None]
-    return np.bincount(picked.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
-
-
 def percentile_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of resampled values; (nan, nan) if all of them are nan."""
-    known = values[~np.isnan(values)]
+    known = np.sort(values[~np.isnan(values)])
     if not len(known):
         return math.nan, math.nan
-    known = np.sort(known)
     tail = (1 - confidence) / 2
     # Neighbours are not interpolated: no value lies between a number and infinity.
     low, high = (known[round(share * (len(known) - 1))] for share in (tail, 1 - tail))

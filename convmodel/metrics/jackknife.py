@@ -1,9 +1,9 @@
 """The jackknife: the influence of each unit on statistics of counts that are not sums over units.
 
 The bootstrap is biased for statistics such as the number of distinct words: a resample lacks more than a third of the
-units and repeats others, so that it has far fewer distinct words than the sample, and the percentiles may even exclude
-the value itself. The influences of the units can be summed instead: the jackknife's pseudo-values
-U x - (U - 1) x_without_unit. By the inequality of Efron and Stein (1981) their variance is not too small on average.
+units, so that it has far fewer distinct words than the sample, and the percentiles may even exclude the value itself.
+The influences of the units can be summed instead: the jackknife's pseudo-values U x - (U - 1) x_without_unit. By the
+inequality of Efron and Stein (1981) their variance is not too small on average.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 11. For the number of species this
 is the jackknife of Heltshe and Forrester 1983.
@@ -23,12 +23,9 @@ Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def jackknife(unit_counts: Sequence[Counter[Hashable]], term: Term, statistic: Statistic) -> tuple[float, np.ndarray]:
-    """Return a statistic of all counts, and the pseudo-values (U,) of the units, shifted to have the statistic as mean.
+    """Return a statistic of the counts of each type in U units, and the units' pseudo-values (U,).
 
-    Args:
-        unit_counts: the count of each type in each of U units.
-        term: the contribution of a type to the total.
-        statistic: the statistic, as a function of the total and of the sum of all counts.
+    The pseudo-values are shifted to have the statistic as mean.
     """
     all_counts: Counter[Hashable] = Counter()
     for unit in unit_counts:
@@ -46,9 +43,8 @@ def jackknife(unit_counts: Sequence[Counter[Hashable]], term: Term, statistic: S
     value = float(statistic(np.array(total), np.array(size)))
     left_out = statistic(without[:, 0], without[:, 1])
     left_out = np.where(np.isnan(left_out), value, left_out)  # nothing remains without the unit
-    units = len(unit_counts)
-    influences = units * value - (units - 1) * left_out
-    return value, influences - (influences.mean() if units else 0.0) + value
+    influences = len(left_out) * value - (len(left_out) - 1) * left_out
+    return value, influences - (influences.mean() if len(left_out) else 0.0) + value
 
 
 def presence(counts: np.ndarray) -> np.ndarray:

@@ -13,12 +13,7 @@ LARGEST_LOSS = 700.0
 
 @dataclass
 class TokenCounts:
-    """Sums of losses and tokens, divided once at the end.
-
-    Args:
-        total: the summed loss of all predicted tokens, in nats.
-        tokens: the number of predicted tokens.
-    """
+    """The summed loss of all predicted tokens, in nats, and their number; divided once at the end."""
 
     total: float = 0.0
     tokens: int = 0
@@ -40,13 +35,9 @@ class TokenCounts:
 
 
 def perplexity(sums: np.ndarray) -> np.ndarray:
-    """Return exp of the mean nats per token, or per word: the latter is comparable between vocabularies.
+    """Return perplexities (...) of (..., 2) summed nats and numbers of tokens: exp of the mean nats per token.
 
-    Args:
-        sums: (..., 2) summed nats, and the number of tokens or words.
-
-    Returns:
-        (...) perplexities; infinite if one overflows a float, nan without tokens.
+    Per word they are comparable between vocabularies. One that overflows a float is infinite; without tokens it is nan.
     """
     loss = ratio(sums)
     return np.where(loss > LARGEST_LOSS, math.inf, np.exp(np.minimum(loss, LARGEST_LOSS)))

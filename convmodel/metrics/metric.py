@@ -19,13 +19,11 @@ class Metric:
     """A metric computed from sums over U units, the units of the bootstrap.
 
     Args:
-        name: the name in reports.
+        name, family, meaning: the name, the heading in reports, and a one-sentence description.
         rows: (U, K) the counts of each unit.
         divide: a function from the K sums to the value; nan without anything to measure.
         better: the better direction; "nearer" needs `gold_rows`.
         gold_rows: (U, K) the counts of the gold replies, if the metric is defined for them alone.
-        family: the heading of the metric in reports.
-        meaning: a one-sentence description.
         shared: the column of `rows` that must be equal for two models to be comparable, if any.
     """
 
@@ -50,12 +48,9 @@ class Metric:
 
 
 def sum_by_unit(counts: Sequence[Sequence[float]], units: Sequence[int], *, columns: int) -> np.ndarray:
-    """Return the counts of examples summed by unit, (U, K).
+    """Return the K = `columns` counts of each example summed by unit, (U, K).
 
-    Args:
-        counts: K counts for each of E examples.
-        units: the index of the unit of each example, counted from 0, in ascending order.
-        columns: K, needed when there are no examples.
+    `units` has the index of the unit of each example, counted from 0, in ascending order.
     """
     rows = np.zeros((units[-1] + 1 if len(units) else 0, columns))
     np.add.at(rows, np.asarray(units, dtype=np.int64), np.asarray(counts, dtype=np.float64).reshape(-1, columns))

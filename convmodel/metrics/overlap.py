@@ -9,8 +9,7 @@ from convmodel.metrics.words import answer_words, words
 def f1(reply: str, gold: str) -> float:
     """Return the harmonic mean of precision and recall of words, regardless of order, from 0 to 1.
 
-    The value is 0 if a text has no words. As in SQuAD and ParlAI, scores are averaged over replies, not computed from
-    the words of all replies together.
+    It is 0 if a text has no words. As in SQuAD and ParlAI, scores are averaged over replies.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1; its normalisation is in `words.answer_words`.
     """

@@ -24,12 +24,9 @@ Rows = np.ndarray | Sequence[npt.ArrayLike]
 
 @dataclass(frozen=True)
 class ExampleRanks:
-    """The ranks of the gold candidates of one example.
+    """The ranks of the gold candidates of one example, counted from 1, best first, and their mean score.
 
-    Args:
-        ranks: the rank of each gold candidate, counted from 1, best first.
-        pool: C, the number of candidates.
-        gold_score: the mean score of the gold candidates.
+    `pool` is C, the number of candidates.
     """
 
     ranks: tuple[int, ...]
@@ -53,13 +50,9 @@ def rank(scores: Rows, gold: Rows) -> list[ExampleRanks]:
 
 
 def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """Return the ranks (B,) of one gold candidate in each pool: a vectorized `rank` for use in training.
+    """Return the ranks (B,) of the gold candidates of (B, C) scores: a vectorized `rank` for use in training.
 
-    R_C@k of the batch is `(ranks_of(scores, gold) <= k).mean()`.
-
-    Args:
-        scores: (B, C), higher is better; an array, or a tensor on the CPU.
-        gold: (B,) the columns of the gold candidates, counted from 0.
+    The columns `gold` (B,) count from 0. R_C@k of the batch is `(ranks_of(scores, gold) <= k).mean()`.
     """
     scores = np.asarray(scores)
     gold = np.asarray(gold)
@@ -70,13 +63,9 @@ def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
 
 
 def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:
-    """Return the ranks of the gold candidates of one pool, best first.
+    """Return the ranks of the gold candidates in some distinct columns of the scores (C,) of one pool, best first.
 
     A rank is 1 plus the number of other candidates that are not below, and of gold candidates that are above.
-
-    Args:
-        scores: (C,) the scores of one pool, higher is better.
-        columns: the distinct columns of the gold candidates, counted from 0.
     """
     gold = -np.sort(-scores[list(columns)])  # nan is sorted last
     others = np.delete(scores, list(columns))
@@ -85,10 +74,7 @@ def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:
 
 
 def recall(ranks: Sequence[int], k: int) -> float:
-    """Return R_n@k of one example: the share of its gold candidates among the first k.
-
-    Source: arXiv:1506.08909 (Lowe et al. 2015), for one gold candidate.
-    """
+    """Return R_n@k of one example: the share of its gold candidates among the first k. Source: arXiv:1506.08909."""
     return sum(rank <= k for rank in ranks) / len(ranks)
 
 
@@ -109,13 +95,11 @@ class Ranking:
     """Accumulates ranked examples, and computes ranking metrics over units (conversations).
 
     An example with fewer than k distractors is excluded from R_n@k and hits@k/n, because the first k candidates then
-    include a gold one whatever the scores. The n of these names is the pool size of the included examples ("5-20" if
-    pools differ). Without an included example the value is nan; without any example the n stays a letter.
+    include a gold one whatever the scores. Without an included example the value is nan.
 
     Args:
-        recall_at: the values of k for R_n@k.
-        hits_at: the values of k for hits@k/n.
-        pool: the n in the names; by default the pool size of the included examples.
+        recall_at, hits_at: the values of k for R_n@k and hits@k/n.
+        pool: the n in these names; by default the pool size of the included examples.
 
     Raises:
         ValueError: when a k is not an integer of at least 1.
@@ -136,11 +120,7 @@ class Ranking:
         self._unit_indices: dict[Hashable, int] = {}
 
     def add(self, examples: Sequence[ExampleRanks], units: Sequence[Hashable]) -> None:
-        """Add examples.
-
-        Args:
-            examples: the results of `rank`.
-            units: the conversation of each example; rows of the metrics are in the order of their first occurrence.
+        """Add the results of `rank`, each with its conversation; rows of metrics are in the order of conversations.
 
         Raises:
             ValueError: when the numbers of units and examples differ.
@@ -152,15 +132,11 @@ class Ranking:
 
     def metrics(self) -> list[Metric]:
         """Return R_n@k and hits@k/n for each k, `mrr` and `gold_score`; nan without included examples."""
-        among = f"among {self._pool(self._examples)} candidates"
+        best = f"mean of 1 / the rank of the best gold candidate among {self._pool(self._examples)} candidates"
         return [
             *(self._within(k, recall, "R_{n}@{k}", "share of the gold candidates") for k in self.recall_at),
             *(self._within(k, hit, "hits@{k}/{n}", "share of examples with a gold candidate") for k in self.hits_at),
-            self._mean(
-                "mrr",
-                lambda example: reciprocal_rank(example.ranks),
-                f"mean of 1 / the rank of the best gold candidate {among}",
-            ),
+            self._mean("mrr", lambda example: reciprocal_rank(example.ranks), best),
             self._mean(
                 "gold_score",
                 # An infinite score becomes nan, because 0 x infinity would warn.
@@ -170,17 +146,19 @@ class Ranking:
         ]
 
     def _within(self, k: int, count: Callable[[Sequence[int], int], float], name: str, meaning: str) -> Metric:
-        included = [example for example in self._examples if _has_enough_distractors(example, k)]
-        pool = self._pool(included or self._examples)
-        return self._mean(
-            name.format(n=pool, k=k),
-            lambda example: count(example.ranks, k),
-            f"{meaning} among the first {k} of {pool}; ties count against the model",
-            lambda example: _has_enough_distractors(example, k),
-        )
+        def depends_on_scores(example: ExampleRanks) -> bool:
+            return example.pool - len(example.ranks) >= k
+
+        pool = self._pool(list(filter(depends_on_scores, self._examples)) or self._examples)
+        meaning = f"{meaning} among the first {k} of {pool}; ties count against the model"
+        return self._mean(name.format(n=pool, k=k), lambda example: count(example.ranks, k), meaning, depends_on_scores)
 
     def _pool(self, examples: Iterable[ExampleRanks]) -> str:
-        return _pool_size(examples) if self._pool_name is None else str(self._pool_name)
+        """Return the pool size for names: "10", "5-20" if pools differ, "n" without examples."""
+        sizes = {example.pool for example in examples} if self._pool_name is None else {self._pool_name}
+        if not sizes:
+            return "n"
+        return str(min(sizes)) if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
 
     def _mean(
         self,
@@ -195,39 +173,26 @@ class Ranking:
         return Metric(name, rows, ratio, family=FAMILY, meaning=meaning)
 
 
-def _has_enough_distractors(example: ExampleRanks, k: int) -> bool:
-    """Return whether it depends on the scores that a gold candidate is among the first k."""
-    return example.pool - len(example.ranks) >= k
-
-
-def _pool_size(examples: Iterable[ExampleRanks]) -> str:
-    """Return the pool size for names: "10", "5-20" if pools differ, "n" without examples."""
-    sizes = {example.pool for example in examples}
-    if not sizes:
-        return "n"
-    return str(min(sizes)) if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
-
-
-def _rank_example(number: int, scores: npt.ArrayLike, gold: npt.ArrayLike) -> ExampleRanks:
+def _rank_example(index: int, scores: npt.ArrayLike, gold: npt.ArrayLike) -> ExampleRanks:
     pool = np.asarray(scores, dtype=np.float64)
     if pool.ndim != 1:
-        raise ValueError(f"example {number} has scores of shape {pool.shape}: one score for each candidate is allowed")
-    columns = _columns(number, gold)
+        raise ValueError(f"example {index} has scores of shape {pool.shape}: one score for each candidate is allowed")
+    columns = _columns(index, gold)
     if any(not 0 <= column < len(pool) for column in columns):
         raise ValueError(
-            f"example {number} has the gold columns {columns}: allowed are 0 to {len(pool) - 1}, as it has {len(pool)}"
+            f"example {index} has the gold columns {columns}: allowed are 0 to {len(pool) - 1}, as it has {len(pool)}"
             " candidates"
         )
     if not 0 < len(set(columns)) == len(columns) < len(pool):
         raise ValueError(
-            f"example {number} has the gold columns {columns} of {len(pool)} candidates: at least one is needed, each"
+            f"example {index} has the gold columns {columns} of {len(pool)} candidates: at least one is needed, each"
             " is named once, and at least one candidate must not be gold; leave examples out that have no such"
         )
     with np.errstate(invalid="ignore", over="ignore"):  # the mean may be undefined
         return ExampleRanks(gold_ranks(pool, columns), len(pool), float(pool[columns].mean()))
 
 
-def _columns(number: int, gold: Any) -> list[int]:
+def _columns(index: int, gold: Any) -> list[int]:
     """Return the gold columns as ints. Booleans are rejected: they are a mask, not columns."""
     columns = list(gold) if np.ndim(gold) else [gold]
     try:
@@ -235,4 +200,4 @@ def _columns(number: int, gold: Any) -> list[int]:
             raise TypeError
         return [operator.index(column) for column in columns]
     except TypeError:
-        raise ValueError(f"example {number} has {gold!r} as gold: allowed are numbers of columns, from 0 on") from None
+        raise ValueError(f"example {index} has {gold!r} as gold: allowed are numbers of columns, from 0 on") from None

@@ -8,25 +8,18 @@ from convmodel.metrics.words import Token, ngrams, words
 def count_repeats(tokens: Sequence[Token], n: int) -> tuple[int, int]:
     """Return the number of n-grams of a text that occur earlier in it, and the number of all its n-grams.
 
-    Their ratio, averaged over continuations, is seq-rep-n: 1 - unique / all n-grams.
-
-    Source: arXiv:1908.04319, section 6.
+    Their ratio, averaged over continuations, is seq-rep-n. Source: arXiv:1908.04319, section 6.
     """
     text_ngrams = ngrams(tokens, n)
     return len(text_ngrams) - len(set(text_ngrams)), len(text_ngrams)
 
 
 def in_last_n(tokens: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
-    """Return for each token whether it is among the `window` tokens before it.
+    """Return for each of T tokens whether it is among the `window` tokens before it; token t follows `before[:t]`.
 
     The share over a model's most probable next tokens is rep/l, where l is the window.
 
     Source: arXiv:1908.04319, section 6.
-
-    Args:
-        tokens: T tokens; token t follows the first t tokens of `before`.
-        before: T or T - 1 tokens.
-        window: the number of preceding tokens to compare with.
     """
     last_positions: dict[int, int] = {}
     repeated = []
@@ -38,11 +31,7 @@ def in_last_n(tokens: Sequence[int], before: Sequence[int], window: int) -> list
 
 
 def count_repeats_within(reply: str, n: int) -> tuple[int, int]:
-    """Return the number of n-grams of a reply that occur earlier in it, and the number of all its n-grams.
-
-    Source: arXiv:1908.04319, section 6 (seq-rep-n is 1 - unique / all n-grams); here the counts of all replies are
-    summed before the division.
-    """
+    """Return the same counts for the words of a reply; unlike in seq-rep-n they are summed before the division."""
     return count_repeats(words(reply), n)
 
 

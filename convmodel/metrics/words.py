@@ -1,12 +1,4 @@
-"""Splitting texts into words; in scripts without spaces each character is a word.
-
-Most metrics depend on the definition of a word. There are two, both for all languages:
-
-- `words`: lower-cased runs of letters, marks and digits, with apostrophes inside them ("don't" is one); each character
-  of Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar by itself, with the marks on it; runs of other symbols
-  (emoji); no punctuation and no white space.
-- `answer_words`: the words over which question answering computes F1.
-"""
+"""Splitting texts into words, as most metrics see them, or into those over which question answering computes F1."""
 
 from collections.abc import Hashable, Sequence
 from itertools import islice
@@ -30,15 +22,19 @@ _SPACELESS = regex.compile(rf"([{SPACELESS}--\p{{M}}]\p{{M}}*)", flags=regex.VER
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text for lengths, n-grams and ROUGE-L; an empty list for a text of only punctuation."""
+    """Return the words of a text for lengths, n-grams and ROUGE-L; an empty list for a text of only punctuation.
+
+    Words are lower-cased runs of letters, marks and digits, with apostrophes inside them ("don't" is one); single
+    characters, with their marks, of scripts without spaces; and runs of other symbols (emoji).
+    """
     return list(_WORD.findall(text.lower().replace("’", "'")))
 
 
 def answer_words(text: str) -> list[str]:
     """Return the words of a text normalised as in SQuAD and ParlAI: lower case, without punctuation and a/an/the.
 
-    Punctuation is deleted, not replaced by a space: "don't" is "dont". Beyond ASCII, all of Unicode's punctuation is
-    deleted too, and in scripts without spaces each character is a word; for English in ASCII the words are SQuAD's.
+    Punctuation is deleted, Unicode's too: "don't" is "dont". In scripts without spaces each character is a word; for
+    English in ASCII the words are SQuAD's.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1.
     """

@@ -10,12 +10,11 @@ class CardText:
     """The parts of a card that are the same for all models of a kind.
 
     Args:
-        title: the heading of the card.
+        title, samples: the headings of the card and of the sample outputs.
         tags: Hub tags, in addition to those of all models.
         does: one sentence on the model's input and output.
         use: a few lines of Python that use the model.
         layout: the layout of the input; `{sep}` is replaced by the separator.
-        samples: the heading of the sample outputs.
         limits: limits and risks of the model.
     """
 
@@ -103,16 +102,13 @@ class ModelCard:
         if self.data:
             parts.append("## Data\n\n" + "\n".join(f"- {line}" for line in self.data))
         if self.numbers:
-            rows = [f"| {name} | {_show(value)} |" for name, value in self.numbers.items()]
+            shown = {name: f"{n:,}" if isinstance(n, int) else f"{n:.4f}" for name, n in self.numbers.items()}
+            rows = [f"| {name} | {value} |" for name, value in shown.items()]
             parts.append("\n".join(["## Evaluation\n", "| measure | value |", "|---|---|", *rows]))
         if self.training:
             rows = [f"| `{name}` | `{value}` |" for name, value in self.training.items()]
             parts.append("\n".join(["## Training\n", "| option | value |", "|---|---|", *rows]))
         return parts
-
-
-def _show(value: float | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _sample(context: Sequence[str], reply: str) -> str:

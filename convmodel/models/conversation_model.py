@@ -1,30 +1,36 @@
 """The conversation model: a GPT-2 that generates and scores the next turn of a conversation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.options import WindowBudget, reply_budget
+from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
-from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate
 from convmodel.models.folder import DOCUMENT_FILE, has_file
-from convmodel.models.language_model import LanguageModel
-from convmodel.models.rerankers import ScoredBy, score_candidates
-from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, write
+from convmodel.models.language_model import LanguageModel, one_per_row
+from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
+from convmodel.models.text_generation import (
+    ROWS_PER_BATCH,
+    GeneratedText,
+    GenerationJob,
+    eval_mode,
+    make_job,
+    write,
+)
 from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.session import Session
 
 
 @dataclass(frozen=True)
 class ConversationModelOutput:
-    """Generated replies to a context.
+    """Generated replies to the turns of a context.
 
     Args:
         responses: one text for each returned sequence, without separators.
-        context: the turns that the responses reply to.
         turns_dropped: number of oldest turns that did not fit into the model's window.
         scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
             without duplicates.
@@ -41,9 +47,7 @@ class ConversationModelScores:
     """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
 
     Args:
-        candidates: the C texts.
-        summed: (C,) log-likelihood of each candidate.
-        per_token: (C,) log-likelihood of each candidate divided by its number of tokens.
+        summed, per_token: (C,) log-likelihood of each candidate, and the same divided by its number of tokens.
         num_tokens: (C,) number of tokens of each candidate, including the final separator.
     """
 
@@ -53,12 +57,26 @@ class ConversationModelScores:
     num_tokens: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyInputs:
+    """A context that is laid out and ready for generation.
+
+    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
+    the tokens of these turns or cut from the newest turn.
+    """
+
+    context: list[str]
+    persona: list[str]
+    job: GenerationJob
+    turns_dropped: int
+    tokens_dropped: int
+
+
 class ConversationModel(LanguageModel[ConversationTokenizer]):
     """A GPT-2 that replies to conversations.
 
     Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer that encodes and lays out turns.
+        hf_model, tokenizer: see `LanguageModel`.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -71,7 +89,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_extra_config`; a conversation model has no arguments of its own."""
+        """Return no arguments: a conversation model has none of its own; see `LanguageModel.read_extra_config`."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
@@ -125,38 +143,71 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
         Args:
             contexts: B contexts of any lengths.
-            personas: one persona for each context, or None.
-            seeds: one seed for each context, or None.
-            scorer: see `generate`.
-            options: see `generate`; they apply to all contexts.
-
-        Returns:
-            B outputs in the order of `contexts`.
+            personas, seeds: one for each context, or None.
+            scorer, options: see `generate`; they apply to all contexts.
         """
         if isinstance(contexts, str):
             raise TypeError(f"contexts is the text {contexts[:40]!r}; give a list of contexts, each a list of turns")
-        for name, values in (("personas", personas), ("seeds", seeds)):
-            if values is not None and len(values) != len(contexts):
-                raise ValueError(f"{len(values)} {name} for {len(contexts)} contexts; give one each, or none")
+        personas = one_per_row("personas", personas, "contexts", len(contexts), ())
+        rows = zip(contexts, personas, one_per_row("seeds", seeds, "contexts", len(contexts), None), strict=True)
         decoding = self.decoding(**options)
-        unset = [None] * len(contexts)
-        rows = zip(contexts, personas or [()] * len(contexts), seeds or unset, strict=True)
-        inputs = [
-            prepare(self._tokenizer, context, persona, decoding, seed=seed, scored=scorer == "likelihood")
-            for context, persona, seed in rows
-        ]
+        scored = scorer == "likelihood"
+        inputs = [self.prepare(turns, persona, decoding, seed=seed, scored=scored) for turns, persona, seed in rows]
         replies = write(self._hf_model, self._tokenizer, [reply_inputs.job for reply_inputs in inputs])
         return [self._output(*pair, scorer) for pair in zip(inputs, replies, strict=True)]
+
+    def prepare(
+        self,
+        context: Sequence[str],
+        persona: Sequence[str],
+        decoding: DecodingConfig,
+        *,
+        seed: int | None = None,
+        session: Session | None = None,
+        keep: float = 1.0,
+        scored: bool = False,
+        sink: Callable[[str], None] | None = None,
+    ) -> ReplyInputs:
+        """Lay a context out and create a generation job for its replies; for other arguments and errors see `generate`.
+
+        Args:
+            session: the store of the ids of earlier replies, which replace the ids that their text would be encoded as.
+            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
+            scored: whether to compute the likelihoods of the replies.
+            sink: a function called with the next characters of the first reply as they become final.
+        """
+        turns = check_turns(context)
+        sentences = check_turns(persona, what="persona sentence")
+        encoded = self._tokenizer.encode_many([*sentences, *turns])
+        ids = encoded[len(sentences) :]
+        if session is not None:
+            ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
+        sep = self._tokenizer.sep_token_id
+        laid_out, window = lay_out_context(
+            ids, sep, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
+        )
+        job = make_job(
+            self._tokenizer,
+            ModelInput(laid_out.input_ids, laid_out.token_type_ids),
+            decoding,
+            seed=seed,
+            scored=scored,
+            sink=sink,
+            history_ids=ids,
+            own_turn_ids=ids[-2::-2],
+        )
+        tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
+        return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
 
     def _output(
         self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
     ) -> ConversationModelOutput:
-        dropped = inputs.encoding.turns_dropped
-        if scorer is None:
-            return ConversationModelOutput([reply.text for reply in replies], inputs.context, dropped)
-        ranked = rank_and_deduplicate(replies, self.scores(inputs, replies, scorer))
-        scores = [score for _, score in ranked if score is not None]
-        return ConversationModelOutput([reply.text for reply, _ in ranked], inputs.context, dropped, scores)
+        scores = None if scorer is None else self.scores(inputs, replies, scorer)
+        if scores is not None:
+            ranked = rank_and_deduplicate(replies, scores)
+            replies = [reply for reply, _ in ranked]
+            scores = [score for _, score in ranked if score is not None]
+        return ConversationModelOutput([reply.text for reply in replies], inputs.context, inputs.turns_dropped, scores)
 
     def scores(self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy) -> list[float]:
         """Return a scorer's scores of generated replies; blank replies get -inf from the scorers of this package.
@@ -164,27 +215,20 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         Raises:
             ValueError: when the scorer does not return a number for each reply.
         """
-        texts = [reply.text for reply in replies]
-        if scorer != "likelihood":
-            return score_candidates(scorer, inputs.context, texts, persona=inputs.persona)
-        if all(reply.per_token is not None for reply in replies):
-            return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
-        non_blank = [text for text in texts if text.strip()]
-        if not non_blank:
-            return [-math.inf] * len(texts)
-        likelihoods = self.score(inputs.context, non_blank, persona=inputs.persona, cut=True).per_token
-        by_text = dict(zip(non_blank, likelihoods, strict=True))
-        return [by_text.get(text, -math.inf) for text in texts]
+        if scorer == "likelihood":
+            if all(reply.per_token is not None for reply in replies):
+                return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
+            scorer = Likelihood(self)
+        return score_candidates(scorer, inputs.context, [reply.text for reply in replies], persona=inputs.persona)
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
     ) -> ConversationModelScores:
-        """Return the log-likelihood of each candidate as the reply to a context.
+        """Return the log-likelihood of each of C candidates as the reply to a context.
 
         Args:
             context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
                 not fit otherwise.
-            candidates: C texts.
             persona: sentences about the speaker who replies.
             cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
 
@@ -195,20 +239,17 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
         sep = self._tokenizer.sep_token_id
-        sentences, turns, replies = (
-            self._tokenizer.encode_many(texts)
-            for texts in (
-                check_turns(persona, what="persona sentence"),
-                check_turns(context),
-                candidates,
-            )
-        )
+        encode = self._tokenizer.encode_many
+        sentences = encode(check_turns(persona, what="persona sentence"))
+        turns = encode(check_turns(context))
+        replies = encode(candidates)
         if cut:  # leave room for two separators, the final separator, and a token of the context
             replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
         base, _ = lay_out_context(
             turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
         reply_type = base.token_type_ids[-1]
+        lengths = [len(ids) + 1 for ids in replies]
         rows = [
             ModelInput(
                 [*base.input_ids, *place_separators([ids], sep, leading=False)],
@@ -216,7 +257,6 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             )
             for ids in replies
         ]
-        lengths = [len(ids) + 1 for ids in replies]
         summed: list[float] = []
         with eval_mode(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
@@ -224,3 +264,14 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
+
+
+def rank_and_deduplicate(
+    replies: Sequence[GeneratedText], scores: Sequence[float] | None
+) -> list[tuple[GeneratedText, float | None]]:
+    """Return replies with their scores, without duplicate texts, best first if there are scores."""
+    order = range(len(replies)) if scores is None else sorted(range(len(replies)), key=lambda i: -scores[i])
+    unique: dict[str, tuple[GeneratedText, float | None]] = {}
+    for i in order:
+        unique.setdefault(replies[i].text, (replies[i], None if scores is None else scores[i]))
+    return list(unique.values())

@@ -1,12 +1,8 @@
 """Select the device and the number type of a computation from what the machine offers.
 
-Each decision that is made by looking at the machine can be overridden by an environment variable, so that any machine
-can decide as another one does:
-
-- `CONVMODEL_DEVICE`: the device, such as `cpu`, in place of the accelerator that is there.
-- `CONVMODEL_BF16=1|0`: whether bfloat16 is fast here. Every CPU computes it, if slowly.
-- `CONVMODEL_VNNI=0`: decide as a CPU without 8-bit products. Where there are none, `1` is refused: sums overflow.
-- `OMP_NUM_THREADS`: the number of threads, as torch reads it.
+Environment variables override each decision, so that any machine can decide as another one does: `CONVMODEL_DEVICE`
+(such as `cpu`), `CONVMODEL_BF16=1|0` (whether bfloat16 is fast here), `CONVMODEL_VNNI=0` (as a CPU without 8-bit
+products), and `OMP_NUM_THREADS`, as torch reads it.
 """
 
 import ctypes
@@ -42,10 +38,7 @@ REASONS: dict[Work, str] = {
 
 
 def best_device() -> torch.device:
-    """Return the accelerator that torch was built for, or the CPU where there is none.
-
-    `CONVMODEL_DEVICE` names another one.
-    """
+    """Return the accelerator that torch was built for, or the CPU; `CONVMODEL_DEVICE` names another one."""
     named = os.environ.get("CONVMODEL_DEVICE")
     if named:
         return torch.device(named)
@@ -75,8 +68,8 @@ def has_fast_bf16(device: torch.device) -> bool:
 def auto_dtype(work: Work, device_type: str, *, fast_bf16: bool) -> torch.dtype:
     """Return the number type that `auto` means for a kind of work.
 
-    What is stored, or compared with other numbers, is computed in float32 everywhere. bfloat16 is for training steps
-    where the device is fast at it, and for replies on a GPU.
+    What is stored or compared is computed in float32. Where bfloat16 is fast, it is for training steps, and for replies
+    on a GPU.
     """
     suited = work == "training" or (work == "replying" and device_type != "cpu")
     return torch.bfloat16 if suited and fast_bf16 else torch.float32
@@ -87,8 +80,7 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device, work: Work) ->
 
     Args:
         dtype: "auto", see `auto_dtype`; or a torch type, or its name.
-        device: where the model is to be.
-        work: what it is for.
+        device, work: where the model is to be, and what it is for.
 
     Raises:
         ValueError: for a name that is not a floating-point type.
@@ -107,15 +99,10 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | None:
-    """Return a line that names what the machine decides, each with the option that decides otherwise.
+    """Return a line that names what the machine decides, each with the option that decides otherwise; None for nothing.
 
-    Args:
-        device, dtype: as the user gave them; None or "auto" where the machine decides. A command without such an
-            option gives what it uses.
-        work: what the model is loaded for.
-
-    Returns:
-        None where nothing is decided by the machine.
+    `device` and `dtype` are those that the user gave, or None or "auto" where the machine decides. A command without
+    such an option gives what it uses.
     """
     used = torch.device(device) if device else best_device()
     chosen = [] if device else [f"device {used.type} (--device)"]

@@ -1,15 +1,14 @@
-"""Inputs and outputs of the document model: prompts laid out as generation jobs, and the texts generated for them."""
+"""Inputs and outputs of the document model: prompts laid out as generation jobs, generated texts, and likelihoods."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convmodel.data.document import Meta, check_meta, format_meta
-from convmodel.data.prompts import check_prompt
+from convmodel.data.document import Meta
 from convmodel.generation.options import DecodingConfig
-from convmodel.generation.padded import ModelInput
 from convmodel.generation.request import Finish
-from convmodel.models.text_generation import GeneratedText, GenerationJob, make_job
-from convmodel.tokens.document_tokenizer import DocumentEncoding, DocumentTokenizer
+from convmodel.models.text_generation import GeneratedText, GenerationJob
+from convmodel.tokens.document_tokenizer import DocumentEncoding
 
 
 @dataclass(frozen=True)
@@ -18,16 +17,14 @@ class DocumentModelOutput:
 
     Args:
         texts: the continuation in each returned sequence, without the prompt and separators.
-        prompt: the beginning of the documents.
-        meta: the metadata of the documents.
+        prompt, meta: the beginning and the metadata of the documents.
         finishes: why each text ended: "end", "stop" (a stop string), "length" or "cancelled".
-        tokens: number of tokens generated for each text.
-        ids: the generated token ids of each text, without the final separator.
+        tokens, ids: number of tokens generated for each text, and their ids without the final separator.
         scores: log-likelihood per token of each text under the model itself, including the final separator, in nats;
             None for a single text, and for texts from transformers' `generate`.
         tokens_read: number of tokens of prompt, meta and separators in the model's input.
-        tokens_dropped: number of oldest prompt tokens that did not fit.
-        meta_tokens_dropped: number of last meta tokens beyond the model's `max_meta_length`.
+        tokens_dropped, meta_tokens_dropped: number of oldest prompt tokens that did not fit, and of last meta tokens
+            beyond the model's `max_meta_length`.
         seed: the seed with which the same request gives the same texts; None if nothing was sampled.
     """
 
@@ -49,16 +46,30 @@ class DocumentModelOutput:
         return [self.prompt + text for text in self.texts]
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentInputs:
-    """A prompt that is laid out and ready for generation.
+@dataclass(frozen=True)
+class DocumentModelScores:
+    """Likelihoods of B bodies; the final separator of a body counts as a token.
 
     Args:
-        prompt: the beginning of the document.
-        meta: the metadata of the document.
-        encoding: the token ids of meta and prompt.
-        job: the generation job of the continuations.
+        nats: (B,) negative log-likelihood of each body.
+        tokens: (B,) number of predicted tokens of each body, including the final separator.
+        words, bytes: (B,) number of words separated by white space, and of bytes in UTF-8.
     """
+
+    nats: list[float]
+    tokens: list[int]
+    words: list[int]
+    bytes: list[int]
+
+    @property
+    def perplexity(self) -> float:
+        """The perplexity over the predicted tokens of all bodies."""
+        return math.exp(min(sum(self.nats) / sum(self.tokens), 700))
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInputs:
+    """A prompt and a meta that are laid out and ready for generation, with the generation job of the continuations."""
 
     prompt: str
     meta: Meta | None
@@ -82,50 +93,8 @@ class DocumentInputs:
         )
 
 
-def prepare(
-    tokenizer: DocumentTokenizer,
-    prompt: str,
-    meta: object,
-    decoding: DecodingConfig,
-    *,
-    max_meta_length: int,
-    max_body_length: int | None = None,
-    seed: int | None = None,
-    sink: Callable[[str], None] | None = None,
-) -> DocumentInputs:
-    """Lay a prompt out and create a generation job for its continuations.
-
-    Args:
-        tokenizer: the model's tokenizer.
-        prompt: the beginning of the document.
-        meta: the metadata of the document.
-        decoding: the decoding configuration of the continuations.
-        max_meta_length: largest number of tokens of the meta.
-        max_body_length: largest number of tokens of prompt and continuation together; None allows what fits the window.
-        seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
-        sink: a function called with the next characters of the first text as they become final.
-
-    Raises:
-        TypeError, ValueError: for an invalid prompt or meta, a prompt or meta without room in the window, or a seed out
-            of range.
-    """
-    prompt = check_prompt(prompt)
-    checked_meta = check_meta(meta)
-    meta_ids, prompt_ids = tokenizer.encode_many([format_meta(checked_meta), prompt])
-    kept = meta_ids[:max_meta_length]
-    room = decoding.context_limit - 2 - len(kept)
-    if max_body_length is not None:
-        room = min(room, max_body_length - (decoding.config.max_new_tokens or 1))
-    if room < min(1, len(prompt_ids)):
-        raise ValueError(_no_room(decoding, len(kept), bool(prompt_ids), max_body_length))
-    encoding = tokenizer.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(meta_ids) - len(kept))
-    row = ModelInput(encoding["input_ids"], None)
-    scored = decoding.num_replies > 1
-    job = make_job(tokenizer, row, decoding, seed=seed, scored=scored, sink=sink, prefix_ids=prompt_ids)
-    return DocumentInputs(prompt, checked_meta, encoding, job)
-
-
-def _no_room(decoding: DecodingConfig, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
+def no_room(decoding: DecodingConfig, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
+    """Return an error message for a prompt, or a meta of `meta` tokens, that has no room in the window."""
     limit = decoding.config.max_new_tokens
     option = f"max_new_tokens={limit}" if limit is not None else f"max_length={decoding.config.max_length}"
     if has_prompt:

@@ -1,24 +1,25 @@
 """The document model: a GPT-2 that continues and scores documents, given their metadata."""
 
+import contextlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from transformers import GPT2LMHeadModel
 
-from convmodel.data.document import Document, format_meta
-from convmodel.generation import penalties as repetition
+from convmodel.data.document import Document, check_meta, format_meta
+from convmodel.data.prompts import check_prompt
 from convmodel.generation.options import DecodingConfig, WindowBudget
 from convmodel.generation.padded import ModelInput, score_rows
+from convmodel.generation.penalties import NO_REPEAT, SELF_REPETITION
 from convmodel.models.card import DOCUMENTS
-from convmodel.models.document_inputs import DocumentInputs, DocumentModelOutput, prepare
+from convmodel.models.document_inputs import DocumentInputs, DocumentModelOutput, DocumentModelScores, no_room
 from convmodel.models.folder import DOCUMENT_FILE, local_file
-from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, write
+from convmodel.models.language_model import LanguageModel, one_per_row
+from convmodel.models.text_generation import ROWS_PER_BATCH, eval_mode, make_job, write
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
@@ -27,55 +28,28 @@ from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
 MAX_NEW_TOKENS = 512
 """Default of `max_new_tokens`, limited to half of the window that the longest meta leaves."""
 
-MAX_META_LENGTH = 64
-"""Default of `max_meta_length` in tokens, limited to a quarter of the window."""
-
 
 def default_meta_length(n_positions: int) -> int:
-    """Return the default of `max_meta_length` for a window of `n_positions` tokens."""
-    return min(MAX_META_LENGTH, n_positions // 4, n_positions - 4)
+    """Return the default of `max_meta_length` for a window of `n_positions` tokens: 64, or a quarter of the window."""
+    return min(64, n_positions // 4, n_positions - 4)
 
 
 VERSION = 1
 """Version of the format of document.json."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "balanced": {"do_sample": True, "temperature": 0.8, "top_k": 0, "top_p": 0.92, repetition.NO_REPEAT: 6},
-    "careful": {"do_sample": True, "temperature": 0.6, "top_k": 50, "top_p": 0.85, repetition.NO_REPEAT: 6},
+    "balanced": {"do_sample": True, "temperature": 0.8, "top_k": 0, "top_p": 0.92, NO_REPEAT: 6},
+    "careful": {"do_sample": True, "temperature": 0.6, "top_k": 50, "top_p": 0.85, NO_REPEAT: 6},
     "lively": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.97, "min_p": 0.02},
 }
-"""Named sets of decoding options: `model.generate(prompt, **PRESETS["lively"])`. For the reasons see docs/documents.md.
-"""
-
-
-@dataclass(frozen=True)
-class DocumentModelScores:
-    """Likelihoods of B bodies; the final separator of a body counts as a token.
-
-    Args:
-        nats: (B,) negative log-likelihood of each body.
-        tokens: (B,) number of predicted tokens of each body, including the final separator.
-        words: (B,) number of words separated by white space.
-        bytes: (B,) number of bytes of the text in UTF-8.
-    """
-
-    nats: list[float]
-    tokens: list[int]
-    words: list[int]
-    bytes: list[int]
-
-    @property
-    def perplexity(self) -> float:
-        """The perplexity over the predicted tokens of all bodies."""
-        return math.exp(min(sum(self.nats) / sum(self.tokens), 700))
+"""Named sets of decoding options, as in `model.generate(prompt, **PRESETS["lively"])`; see docs/documents.md."""
 
 
 class DocumentModel(LanguageModel[DocumentTokenizer]):
     """A GPT-2 that continues documents.
 
     Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer that encodes and lays out documents.
+        hf_model, tokenizer: see `LanguageModel`.
         max_meta_length: largest length of a meta in tokens; by default 64, but no more than a quarter of the window.
         max_body_length: largest number of body tokens in one window during training; None is what fits the window.
 
@@ -100,9 +74,9 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         max_body_length: int | None = None,
     ) -> None:
         window = int(hf_model.config.n_positions)
-        self._max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
-        self._max_body_length = max_body_length
-        if not 0 <= self._max_meta_length <= window - 4:
+        self.max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
+        self.max_body_length = max_body_length
+        if not 0 <= self.max_meta_length <= window - 4:
             raise ValueError(
                 f"max_meta_length={max_meta_length}, but meta and text share a window of {window} tokens; allowed are "
                 f"0 to {window - 4}"
@@ -110,17 +84,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         if max_body_length is not None and max_body_length < 1:
             raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for what fits")
         super().__init__(hf_model, tokenizer)
-        setattr(self.generation_config, repetition.SELF_REPETITION, None)  # may be saved by a conversation model
-
-    @property
-    def max_meta_length(self) -> int:
-        """The largest length of a meta in tokens."""
-        return self._max_meta_length
-
-    @property
-    def max_body_length(self) -> int | None:
-        """The largest number of body tokens in one window during training; None is what fits the window."""
-        return self._max_body_length
+        setattr(self.generation_config, SELF_REPETITION, None)  # may be saved by a conversation model
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
@@ -134,27 +98,18 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
     @property
     def _window_budget(self) -> WindowBudget:
-        max_body = self.n_positions if self._max_body_length is None else self._max_body_length
-        body_room = min(self.n_positions - 2 - self._max_meta_length, max_body)
-        default = max(1, min(MAX_NEW_TOKENS, body_room // 2))
-        return WindowBudget(
-            self.n_positions,
-            min_context=2,
-            default_new_tokens=default,
-            max_new_tokens=min(self.n_positions - 2, max_body),
-        )
+        window = self.n_positions
+        max_body = window if self.max_body_length is None else self.max_body_length
+        default = max(1, min(MAX_NEW_TOKENS, min(window - 2 - self.max_meta_length, max_body) // 2))
+        return WindowBudget(window, 2, default_new_tokens=default, max_new_tokens=min(window - 2, max_body))
 
     def decoding(self, **options: Any) -> DecodingConfig:
-        """See `LanguageModel.decoding`.
-
-        Raises:
-            TypeError, ValueError: for unknown options, invalid values, or options that need turns.
-        """
+        """See `LanguageModel.decoding`; options that need turns are refused."""
         decoding = super().decoding(**options)
-        if getattr(decoding.config, repetition.SELF_REPETITION, None):
+        if getattr(decoding.config, SELF_REPETITION, None):
             raise ValueError(
-                f"{repetition.SELF_REPETITION} looks at what was said in earlier turns, and a document has none; "
-                f"use {repetition.NO_REPEAT}, which looks at the prompt and the text so far"
+                f"{SELF_REPETITION} looks at what was said in earlier turns, and a document has none; "
+                f"use {NO_REPEAT}, which looks at the prompt and the text so far"
             )
         return decoding
 
@@ -167,11 +122,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             prompt: the beginning of the documents; may be empty. Its oldest tokens are dropped if it does not fit.
             meta: the metadata of the documents: a string, a list, or a dict of fields. Never dropped, except for tokens
                 beyond `max_meta_length`.
-            seed: with a seed the same request gives the same texts, alone or in any batch. Without one, seeds come from
-                torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
-            options: all options of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
-                `num_return_sequences`, `bad_words_ids`, `stop_strings`, ...) and those of this package, see
-                docs/documents.md. Defaults come from `generation_config`.
+            seed, options: as for `ConversationModel.generate`; see docs/documents.md.
 
         Raises:
             TypeError, ValueError: for an invalid prompt, meta or option, or a prompt or meta without room in the
@@ -191,29 +142,20 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
         Args:
             prompts: B prompts of any lengths.
-            metas: one meta or None for each prompt, or None for all.
-            seeds: one seed for each prompt, or None.
+            metas, seeds: one for each prompt, or None; a meta may be None too.
             options: see `generate`; they apply to all prompts.
-
-        Returns:
-            B outputs in the order of `prompts`.
         """
         if isinstance(prompts, str):
             raise TypeError(f"prompts is the text {prompts[:40]!r}; put it in a list, or call generate")
         if isinstance(metas, str | Mapping):
             raise TypeError("metas is one meta; give a list with one for each prompt")
-        for name, values in (("metas", metas), ("seeds", seeds)):
-            if values is not None and len(values) != len(prompts):
-                raise ValueError(f"{len(values)} {name} for {len(prompts)} prompts; give one each, or none")
+        count = len(prompts)
+        metas = one_per_row("metas", metas, "prompts", count, None)
+        rows = zip(prompts, metas, one_per_row("seeds", seeds, "prompts", count, None), strict=True)
         decoding = self.decoding(**options)
-        unset = [None] * len(prompts)
-        rows = zip(prompts, unset if metas is None else metas, unset if seeds is None else seeds, strict=True)
         inputs = [self.prepare(prompt, meta, decoding, seed=seed) for prompt, meta, seed in rows]
         texts = write(self._hf_model, self._tokenizer, [document_inputs.job for document_inputs in inputs])
-        return [
-            document_inputs.output(document_texts)
-            for document_inputs, document_texts in zip(inputs, texts, strict=True)
-        ]
+        return [document_inputs.output(generated) for document_inputs, generated in zip(inputs, texts, strict=True)]
 
     def prepare(
         self,
@@ -224,17 +166,25 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         seed: int | None = None,
         sink: Callable[[str], None] | None = None,
     ) -> DocumentInputs:
-        """Lay a prompt out and create its generation job; see `document_inputs.prepare`."""
-        return prepare(
-            self._tokenizer,
-            prompt,
-            meta,
-            decoding,
-            max_meta_length=self._max_meta_length,
-            max_body_length=self._max_body_length,
-            seed=seed,
-            sink=sink,
-        )
+        """Lay a prompt out and create a generation job for its continuations; for errors see `generate`.
+
+        `sink` is called with the next characters of the first text as they become final.
+        """
+        tokenizer = self._tokenizer
+        prompt = check_prompt(prompt)
+        meta = check_meta(meta)
+        meta_ids, prompt_ids = tokenizer.encode_many([format_meta(meta), prompt])
+        kept = meta_ids[: self.max_meta_length]
+        room = decoding.context_limit - 2 - len(kept)
+        if self.max_body_length is not None:
+            room = min(room, self.max_body_length - (decoding.config.max_new_tokens or 1))
+        if room < min(1, len(prompt_ids)):
+            raise ValueError(no_room(decoding, len(kept), bool(prompt_ids), self.max_body_length))
+        encoding = tokenizer.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(meta_ids) - len(kept))
+        row = ModelInput(encoding["input_ids"], None)
+        scored = decoding.num_replies > 1
+        job = make_job(tokenizer, row, decoding, seed=seed, scored=scored, sink=sink, prefix_ids=prompt_ids)
+        return DocumentInputs(prompt, meta, encoding, job)
 
     @torch.inference_mode()
     def score(
@@ -245,21 +195,20 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         Args:
             bodies: B texts of any lengths.
             metas: one meta or None for each body, or None for all.
-            overlap: number of tokens that consecutive windows of a long body share; at most half of a window's room.
+            overlap: see `limits`.
 
         Raises:
             TypeError, ValueError: for an invalid body or meta.
         """
         if isinstance(bodies, str):
             raise TypeError(f"bodies is the text {bodies[:40]!r}; put it in a list")
-        if metas is not None and len(metas) != len(bodies):
-            raise ValueError(f"{len(metas)} metas for {len(bodies)} bodies; give one each, or none")
-        documents = [Document(body, meta) for body, meta in zip(bodies, metas or [None] * len(bodies), strict=True)]
-        tokenizer = self._tokenizer
-        sep = tokenizer.sep_token_id
+        metas = one_per_row("metas", metas, "bodies", len(bodies), None)
+        documents = [Document(body, meta) for body, meta in zip(bodies, metas, strict=True)]
+        sep = self._tokenizer.sep_token_id
+        encode = self._tokenizer.encode_many
         encoded = EncodedDocuments(
-            tokenizer.encode_many([format_meta(document.meta) for document in documents]),
-            tokenizer.encode_many([document.body for document in documents]),
+            encode([format_meta(document.meta) for document in documents]),
+            encode([document.body for document in documents]),
         )
         windows = DocumentWindows(encoded, sep_token_id=sep, limits=self.limits(overlap))
         counts = windows.stop - windows.predict_from + windows.ends
@@ -278,34 +227,28 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     def limits(self, overlap: int) -> DocumentLimits:
         """Return the limits of a document's windows.
 
-        Args:
-            overlap: number of tokens that consecutive windows of a long body share; at most half of a window's room.
+        `overlap` is the number of tokens that consecutive windows of a long body share; at most half of a window's room
+        is used.
         """
-        room = self.n_positions - 2 - self._max_meta_length
-        min_room = room if self._max_body_length is None else min(room, self._max_body_length)
+        room = min(self.n_positions - 2 - self.max_meta_length, self.max_body_length or self.n_positions)
         return DocumentLimits(
             max_length=self.n_positions,
-            max_meta_length=self._max_meta_length,
-            max_body_length=self._max_body_length,
-            overlap=min(overlap, min_room // 2),
+            max_meta_length=self.max_meta_length,
+            max_body_length=self.max_body_length,
+            overlap=min(overlap, room // 2),
         )
 
 
 def _read_limits(source: str, text: str) -> dict[str, Any]:
     """Return the contents of document.json as arguments of the model."""
-    try:
+    known = {"version": (int,), "max_meta_length": (int,), "max_body_length": (int, NoneType)}
+    with contextlib.suppress(ValueError):
         limits = json.loads(text)
-    except ValueError:
-        limits = None
-    known = {"version": int, "max_meta_length": int, "max_body_length": int | None}
-    if (
-        not isinstance(limits, dict)
-        or set(limits) != set(known)
-        or any(isinstance(limits[name], bool) or not isinstance(limits[name], kind) for name, kind in known.items())
-        or limits.pop("version") != VERSION
-    ):
-        raise ValueError(
-            f"{source}: {DOCUMENT_FILE} contains {text.strip()[:200]!r}; this convmodel reads an object with "
-            f'"version": {VERSION}, "max_meta_length" and "max_body_length"; save the model again'
-        )
-    return limits
+        if isinstance(limits, dict) and limits.keys() == known.keys():
+            is_valid = all(type(limits[name]) in types for name, types in known.items())
+            if is_valid and limits.pop("version") == VERSION:
+                return limits
+    raise ValueError(
+        f"{source}: {DOCUMENT_FILE} contains {text.strip()[:200]!r}; this convmodel reads an object with "
+        f'"version": {VERSION}, "max_meta_length" and "max_body_length"; save the model again'
+    )

@@ -1,19 +1,27 @@
 """Model folders: checks before loading, files from the Hub, atomic replacement, and digests of weights."""
 
 import contextlib
+import functools
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import hf_hub_download, is_offline_mode, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, GPT2Config
 from transformers.utils import logging as transformers_logging
 
-from convmodel.data.atomic import atomic_folder
+from convmodel.data.atomic import atomic_folder, check_folder_writable
+
+logger = logging.getLogger(__name__)
+
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError)
+"""Errors that transformers raises for the contents of files."""
 
 DOCUMENT_FILE = "document.json"
 """File beside those of transformers that marks a document model, as opposed to a conversation model."""
@@ -22,15 +30,18 @@ MODEL_FILES = re.compile(
     r"config\.json|selector\.json|document\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
+HUB_NAME = re.compile(
+    r"\w[\w.-]*/\w[\w.-]*|gpt2(-medium|-large|-xl)?|ctrl|distilgpt2|openai-gpt|transfo-xl-wt103"
+    r"|(albert|bert|camembert|distilbert|distilroberta|roberta|t5|xlm|xlnet)-[\w.-]+",
+    re.ASCII,
+)
+"""Names of models on the Hub: those without an owner are of its first years."""
+
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
     """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
-
-    Args:
-        name_or_path: a folder or a Hub name.
-        needs: the file that a model folder must contain.
 
     Raises:
         FileNotFoundError: when a path does not exist.
@@ -41,29 +52,66 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
     if folder.is_dir():
         _check_folder(folder, needs)
         return name
-    looks_like_a_path = folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name
-    if looks_like_a_path or folder.exists():
-        raise FileNotFoundError(f"{name}: no such folder; give the folder of a saved model, or a Hub name such as gpt2")
+    if folder.exists():
+        raise FileNotFoundError(f"{name}: is a file, and no such folder; give the folder of a saved model")
+    if not may_be_on_hub(name):
+        raise FileNotFoundError(
+            f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
+            "give the folder of a saved model, or train one (python -m convmodel.trainer --config config.yaml)"
+        )
+    _tell_of_hub(name, needs)
     return name
 
 
-def local_folder(source: str) -> Path:
-    """Return the local folder of a source, downloaded from the Hub if necessary, without pickles.
+@functools.cache
+def _tell_of_hub(name: str, needs: str) -> None:
+    """Log once that the Hub is asked, which can take a while, unless the model was downloaded before."""
+    if not is_offline_mode() and try_to_load_from_cache(name, needs) is None:
+        logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)
 
-    Args:
-        source: a folder or Hub name, checked by `checked_source`.
+
+def may_be_on_hub(name: str) -> bool:
+    """Return whether the Hub may have a model of this name: OWNER/NAME, or one of the few names without an owner."""
+    is_name = HUB_NAME.fullmatch(name) is not None and "--" not in name and ".." not in name
+    return is_name and not Path(name).exists()
+
+
+def local_folder(source: str) -> Path:
+    """Return the local folder of a source that is checked, downloaded from the Hub if necessary, without pickles.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
     """
     if Path(source).is_dir():
         return Path(source)
-    try:
+    with named_in_errors(source, OSError, ValueError):
         return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
-    except (OSError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors of the Hub inside the block into a FileNotFoundError that names the source."""
+    try:
+        yield
+    except errors as error:
         raise FileNotFoundError(
             f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
         ) from error
+
+
+@contextlib.contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(f"{source}: {summary(error)}") from error
+
+
+def summary(error: Exception) -> str:
+    """Return the text of an error in one line of at most 300 characters."""
+    text = repr(error) if isinstance(error, KeyError | TypeError | AttributeError) else str(error)
+    return " ".join(text.split())[:300]
 
 
 def has_file(source: str | os.PathLike[str], name: str) -> bool:
@@ -76,31 +124,12 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
+    if not may_be_on_hub(os.fspath(source)):
+        return None
     try:
         return Path(hf_hub_download(os.fspath(source), name))
     except (OSError, ValueError):
         return None
-
-
-def load_config(source: str) -> GPT2Config:
-    """Return the configuration of a GPT-2.
-
-    Args:
-        source: a folder or Hub name, checked by `checked_source`.
-
-    Raises:
-        FileNotFoundError: when the Hub has no such name or cannot be reached.
-        ValueError: when the model is not a GPT-2.
-    """
-    try:
-        config = AutoConfig.from_pretrained(source)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
-        ) from error
-    if not isinstance(config, GPT2Config):
-        raise ValueError(f"{source}: holds a {config.model_type!r} model; a model that writes is a GPT-2")
-    return config
 
 
 def _check_folder(folder: Path, needs: str) -> None:
@@ -128,22 +157,16 @@ def _describe_contents(names: list[str], needs: str) -> str:
 def check_replaceable(
     folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
 ) -> None:
-    """Check that replacing a folder would remove only an older version of its contents.
-
-    Args:
-        folder: the folder to be replaced; it need not exist.
-        what: a description of the contents, for the error message.
-        belongs: a predicate for names of files that may be removed.
+    """Check that replacing a folder, which need not exist, would remove only files whose names belong there.
 
     Raises:
         FileExistsError: when the folder is a file or contains other files.
+        PermissionError: when it cannot be written.
     """
+    check_folder_writable(folder, replaced=True)
     target = Path(folder)
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise FileExistsError(f"{target}: is a file; choose another folder for {what}")
-    strangers = sorted(file.name for file in target.iterdir() if not belongs(file.name))
+    inside = target.iterdir() if target.exists() else ()
+    strangers = sorted(file.name for file in inside if not belongs(file.name))
     if strangers:
         raise FileExistsError(
             f"{target}: holds {strangers[0]!r}, which saving {what} here would remove; "
@@ -172,13 +195,9 @@ def quiet_progress() -> Iterator[None]:
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of weights and of the other values that a model's outputs depend on.
+    """Return a digest of weights by name and of the other values, by their `repr`, that a model's outputs depend on.
 
     Half-precision weights are widened first, so that the digest does not depend on the type that they are stored in.
-
-    Args:
-        described: the other values; their `repr` must be complete.
-        weights: tensors by name.
     """
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):

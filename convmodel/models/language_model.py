@@ -6,38 +6,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation.int8 import is_int8, to_int8
+from convmodel.generation.option_checks import BAD_WORDS, check_values
 from convmodel.generation.options import (
-    BAD_WORDS,
     NEUTRAL,
     DecodingConfig,
     WindowBudget,
     build_decoding_config,
-    check_values,
     complete_config,
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, load_config, quiet_progress, replaced_folder
+from convmodel.models.folder import checked_source, naming, quiet_progress, replaced_folder
+from convmodel.models.generation_file import GENERATION, read_own_options
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A GPT-2 with its tokenizer.
-
-    Args:
-        hf_model: the GPT-2. Its embeddings are resized if the tokenizer has more tokens than they have rows.
-        tokenizer: the tokenizer of the model's input.
-    """
+    """A GPT-2 with its tokenizer; its embeddings are resized if the tokenizer has more tokens than they have rows."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: ClassVar[CardText]
-    """The parts of the model card that are the same for all models of the class."""
 
     def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model = hf_model
@@ -56,6 +51,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         name_or_path: str | os.PathLike[str],
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        *,
+        may_be_new: bool = False,
     ) -> Self:
         """Load a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
 
@@ -64,21 +61,27 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
                 or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
+            may_be_new: whether the tokenizer may have added tokens without trained embeddings; for training.
 
         Raises:
             FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
-            ValueError: when the folder does not contain a GPT-2 of this kind, or has no safetensors.
+            ValueError: when the folder does not contain a GPT-2 of this kind, or one of its files is damaged, is
+                missing or has values that are not allowed.
         """
         source = checked_source(name_or_path)
         config = load_config(source)
         options = cls.read_extra_config(source)
+        own_options = read_own_options(source)
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        with quiet_progress():
-            hf_model = GPT2LMHeadModel.from_pretrained(source, config=config, dtype=number_type, use_safetensors=True)
+        hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
         cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
-        model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
+        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight), may_be_new=may_be_new)
+        vars(hf_model.generation_config).update(own_options)
+        with naming(f"{source}: {GENERATION}"):
+            model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
+            model.check_decoding()
         if dtype == "int8":
             to_int8(hf_model)
         return model
@@ -86,11 +89,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     @classmethod
     @abstractmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the arguments of the class that are saved in files other than those of transformers.
-
-        Raises:
-            ValueError: when the folder or Hub name contains another kind of model.
-        """
+        """Return the arguments saved in files of this package; ValueError for a model of another kind."""
 
     def _write_extra_config(self, folder: Path) -> None:
         """Write the files that `read_extra_config` reads."""
@@ -133,6 +132,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
         sep = self._tokenizer.sep_token_id
         return build_decoding_config(self.generation_config, options, sep_token_id=sep, budget=self._window_budget)
+
+    def check_decoding(self) -> None:
+        """Raise ValueError when the default options are invalid or do not go together."""
+        _ = self.decoding().uses_engine
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
         """Return the ids of words at the beginning of a text, and of the same words after a space."""
@@ -178,6 +181,16 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 vocab_size=len(self._tokenizer),
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
+
+
+Value = TypeVar("Value")
+
+
+def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
+    """Return one value for each of `count` rows: the given ones, whose number is checked, or the default for all."""
+    if values is not None and len(values) != count:
+        raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
+    return [default] * count if values is None else values
 
 
 @dataclass

@@ -31,11 +31,7 @@ class Criterion(Protocol):
 
 
 class CrossEntropy:
-    """Cross-entropy against labels.
-
-    Args:
-        labels: (N,) target ids; none of them is ignored.
-    """
+    """Cross-entropy against (N,) target ids, none of which is ignored."""
 
     def __init__(self, labels: Tensor) -> None:
         self._labels = labels
@@ -69,14 +65,6 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tens
     """Return the cross-entropy of `softmax(hidden @ weight.T)` against labels, in nats, summed over tokens.
 
     Equal to `F.cross_entropy(hidden @ weight.T, labels, reduction="sum")`; see `summed_loss`.
-
-    Args:
-        hidden: (N, D) the states that the labels are predicted from.
-        weight: (V, D) the output embeddings.
-        labels: (N,) target ids; none of them is ignored.
-
-    Returns:
-        A scalar in fp32 (fp64 for fp64 states).
     """
     return summed_loss(hidden, weight, CrossEntropy(labels))
 
@@ -167,22 +155,14 @@ def _loss_and_gradients(
 
 @torch.inference_mode()
 def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients.
-
-    Args:
-        hidden, weight, labels: see `summed_cross_entropy`.
-    """
+    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients; see `summed_loss`."""
     losses = [_losses(logits, targets) for logits, targets in _logits(hidden, weight, labels)]
     return torch.cat(losses) if losses else hidden.new_zeros(0, dtype=_exact(hidden))
 
 
 @torch.inference_mode()
 def token_losses_and_argmax(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (N,) losses of `token_losses` and the (N,) most likely ids.
-
-    Args:
-        hidden, weight, labels: see `summed_cross_entropy`.
-    """
+    """Return the (N,) losses of `token_losses` and the (N,) most likely ids."""
     chunks = [(_losses(logits, targets), logits.argmax(1)) for logits, targets in _logits(hidden, weight, labels)]
     if not chunks:
         return hidden.new_zeros(0, dtype=_exact(hidden)), labels.new_zeros(0)

@@ -3,7 +3,11 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from convmodel.models.conversation_model import ConversationModel
+    from convmodel.models.selection.selector import Selector
 
 
 class Scorer(Protocol):
@@ -21,36 +25,6 @@ ScoredBy = Scorer | Literal["likelihood"]
 """A scorer, or the likelihood per token under the generating model, which needs no further computation."""
 
 
-class PerToken(Protocol):
-    """Log-likelihoods per token."""
-
-    @property
-    def per_token(self) -> list[float]:
-        """(C,) log-likelihoods in nats per token."""
-
-
-class HasLikelihoods(Protocol):
-    """A model that computes likelihoods of replies, such as ConversationModel."""
-
-    def score(
-        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
-    ) -> PerToken:
-        """Return the likelihoods of C candidates; with `cut`, one that does not fit is scored by its beginning."""
-
-
-class HasScores(Protocol):
-    """A model that scores candidates, such as any Selector."""
-
-    @property
-    def kind(self) -> str:
-        """The name of the kind of model."""
-
-    def score(
-        self, contexts: Sequence[Sequence[str]], candidates: Sequence[str], *, personas: Sequence[Sequence[str]]
-    ) -> Sequence[Sequence[float]]:
-        """Return (B, C) scores of C candidates for B contexts."""
-
-
 class Likelihood:
     """Scores replies by their likelihood under a model: log p(T | context) / |T|, in nats per token.
 
@@ -60,7 +34,7 @@ class Likelihood:
 
     name = "likelihood"
 
-    def __init__(self, model: HasLikelihoods) -> None:
+    def __init__(self, model: "ConversationModel") -> None:
         self._model = model
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
@@ -71,19 +45,16 @@ class Likelihood:
 
 
 class SelectorScorer:
-    """Scores replies with a selector.
-
-    Args:
-        selector: a selector of any kind.
+    """Scores replies with a selector of any kind.
 
     Example:
         >>> scorer = SelectorScorer(Selector.from_pretrained("selector"))
         >>> model.generate(["Do you have any pets?"], num_return_sequences=8, scorer=scorer).responses[0]
     """
 
-    def __init__(self, selector: Any) -> None:
-        self._selector: HasScores = selector
-        self.name = self._selector.kind
+    def __init__(self, selector: "Selector") -> None:
+        self._selector = selector
+        self.name = selector.kind
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
         """Return a score for each of C candidates; a blank one gets -inf."""
@@ -108,7 +79,7 @@ class MutualInformation:
 
     name = "mutual information"
 
-    def __init__(self, forward: HasLikelihoods, backward: HasLikelihoods, *, weight: float = 0.5) -> None:
+    def __init__(self, forward: "ConversationModel", backward: "ConversationModel", *, weight: float = 0.5) -> None:
         if not 0 <= weight <= 1:
             raise ValueError(f"weight={weight}; allowed are 0.0 to 1.0")
         self._forward = Likelihood(forward)

@@ -7,13 +7,16 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from convmodel.generation.padded import pad
 from convmodel.models.devices import best_device, release_openmp_threads, resolve_dtype
-from convmodel.models.folder import checked_source, quiet_progress
+from convmodel.models.folder import checked_source, naming
+from convmodel.models.loading import check_vocabulary, load_weights, read_model_config
+from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextEncoder
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 WINDOW = 512
 """Largest size of a window in tokens, even if the model has more positions."""
@@ -24,9 +27,6 @@ TOKENS_PER_BATCH = 4_096
 THRESHOLD = 0.5
 """Default probability from which a label flags a text."""
 
-Scores = dict[str, float]
-"""The probability of each label."""
-
 
 class TextClassifier:
     """Flags texts that probably have one of some labels; thread-safe.
@@ -36,8 +36,7 @@ class TextClassifier:
     are encoded as ordinary characters.
 
     Args:
-        network: a `...ForSequenceClassification` of transformers, in evaluation mode.
-        tokenizer: the model's tokenizer.
+        network, tokenizer: a `...ForSequenceClassification` of transformers, in evaluation mode, and its tokenizer.
         flags: the labels that flag a text; may be omitted if the model has a single label.
         threshold: the probability from which a label flags a text.
 
@@ -100,24 +99,21 @@ class TextClassifier:
         target = torch.device(device) if device is not None else best_device()
         try:
             network, tokenizer = _load(source, resolve_dtype(dtype, target, "evaluation"))
-            network.to(target).eval()
-            return cls(network, tokenizer, flags=flags, threshold=threshold)
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            lines = str(error).splitlines() or [repr(error)]
-            raise ValueError(f"{source}: {lines[0]}") from error
+            module = cast(nn.Module, network).to(target).eval()
+            with naming(source):
+                return cls(module, tokenizer, flags=flags, threshold=threshold)
         finally:
             release_openmp_threads()
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
         """Return the most probable flagging label of each text, or None for a text that is not flagged."""
-        results: list[str | None] = []
-        for scores in self.scores(texts):
-            label = max(self._flags, key=scores.__getitem__)
-            results.append(label if scores[label] >= self._threshold else None)
-        return results
+        scores = self.scores(texts)
+        labels = [max(self._flags, key=of_text.__getitem__) for of_text in scores]
+        pairs = zip(labels, scores, strict=True)
+        return [label if of_text[label] >= self._threshold else None for label, of_text in pairs]
 
     @torch.inference_mode()
-    def scores(self, texts: Sequence[str]) -> list[Scores]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return the probability of each label for each text, the highest of its windows; 0 for a blank text.
 
         Raises:
@@ -128,9 +124,11 @@ class TextClassifier:
         highest = torch.zeros(len(texts), len(self.labels))
         with self._lock:
             try:
-                for batch in self._batches(windows):
-                    indices = torch.tensor([index for index, _ in batch])
-                    probabilities = self._probabilities([ids for _, ids in batch])
+                max_rows = 1 if getattr(self._config, "pad_token_id", None) is None else None
+                lengths = [len(ids) for _, ids in windows]
+                for batch in batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH, max_rows=max_rows):
+                    indices = torch.tensor([windows[i][0] for i in batch])
+                    probabilities = self._probabilities([windows[i][1] for i in batch])
                     highest.scatter_reduce_(0, indices[:, None].expand_as(probabilities), probabilities, "amax")
             finally:
                 release_openmp_threads()  # idle ones would slow down the thread that generates replies
@@ -143,52 +141,25 @@ class TextClassifier:
         for start in range(0, max(1, len(ids) - overlap), self._size - overlap):
             yield [*self._prefix, *ids[start : start + self._size], *self._suffix]
 
-    def _batches(self, windows: Sequence[tuple[int, list[int]]]) -> Iterator[list[tuple[int, list[int]]]]:
-        """Yield batches of windows of similar length; single windows for a model without a padding token."""
-        batch: list[tuple[int, list[int]]] = []
-        single = getattr(self._config, "pad_token_id", None) is None
-        for window in sorted(windows, key=lambda window: len(window[1])):
-            if batch and (single or (len(batch) + 1) * len(window[1]) > TOKENS_PER_BATCH):
-                yield batch
-                batch = []
-            batch.append(window)
-        if batch:
-            yield batch
-
     def _probabilities(self, rows: Sequence[list[int]]) -> Tensor:
         """Return (B, labels) probabilities for B rows of ids."""
-        longest = max(map(len, rows))
-        pad = getattr(self._config, "pad_token_id", None) or 0
         device = next(self._network.parameters()).device
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-        logits = self._network(input_ids=ids, attention_mask=mask).logits.float().cpu()
+        ids = pad(rows, getattr(self._config, "pad_token_id", None) or 0, device)
+        logits = self._network(input_ids=ids, attention_mask=pad([[1] * len(row) for row in rows], 0, device)).logits
+        logits = logits.float().cpu()
         probabilities = cast(Tensor, logits.sigmoid() if self._independent else logits.softmax(-1))
         if probabilities.isnan().any():
             raise RuntimeError("the classifier computed NaN; load it in float32")
         return probabilities
 
 
-def _load(source: str, dtype: torch.dtype) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """Load the model and its tokenizer; code in the folder is not run, even if its configuration names some.
-
-    Raises:
-        ValueError: when the folder has no weights of a classification head, or no vocabulary.
-    """
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    with quiet_progress():
-        network, report = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ValueError(
-            f"holds a {config.model_type} model without a text classification head (there is no {missing[0]}); give "
-            "one that was trained to classify texts, and saved by save_pretrained"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers creates an empty tokenizer if none is saved
-        raise ValueError("holds no vocabulary; give a folder with the model's tokenizer (tokenizer.json)")
+def _load(source: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model and its tokenizer; raise ValueError for a model without a classification head."""
+    config = read_model_config(source)
+    head = "a text classification head"
+    network = load_weights(AutoModelForSequenceClassification, source, config, dtype=dtype, head=head)
+    tokenizer = load_tokenizer(source)
+    check_vocabulary(source, tokenizer, cast(nn.Embedding, network.get_input_embeddings()).num_embeddings)
     return network, tokenizer
 
 
@@ -215,11 +186,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tup
 
 
 def _window_size(network: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the size of the model's window in tokens.
-
-    Raises:
-        ValueError: when it is too small to read a text.
-    """
+    """Return the size of the model's window in tokens; a ValueError if it is too small to read a text."""
     limits = [WINDOW, tokenizer.model_max_length]
     positions = getattr(cast(Any, network).config, "max_position_embeddings", None)
     if positions:

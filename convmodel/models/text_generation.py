@@ -1,36 +1,121 @@
-"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts they produce."""
+"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from transformers import GPT2LMHeadModel
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
-from convmodel.generation.padded import CancelCriteria, ModelInput, generate_rows
-from convmodel.generation.request import Finish, GenerationRequest, RequestState
-from convmodel.generation.seeds import SEEDS, derive_seed
+from convmodel.generation.padded import ModelInput, generate_in_batches
+from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed
 from convmodel.tokens.batching import batches_by_length
-from convmodel.tokens.detokenizer import StreamingDetokenizer
-from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer, decode
 
 PREFIX_TAIL = 32
 """Number of last prefix tokens that are decoded together with the first new tokens; more than any token needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationJob:
-    """One input with the requests for the texts to be generated from it.
+class StreamingDetokenizer:
+    """Incremental decoder of a text that is being generated. Its pieces, joined, are the whole text in any script.
+
+    Characters that a further token may complete or change are held back, and so is the beginning of a stop string.
 
     Args:
-        row: the laid-out input.
-        decoding: the decoding configuration.
-        seed: the seed with which the same row gives the same texts; None if nothing is sampled.
-        requests: one request for each text.
-        streams: the detokenizer of each text, which receives tokens as the engine generates them.
+        tokenizer: tokenizer of the token ids. One without a Rust backend yields all text at the end.
+        stop_strings: the text ends before the first of them.
+        prefix_ids: token ids of the text that is continued. It is not emitted, but it may decide how the next token is
+            written (a word that follows another begins with a space).
+
+    Raises:
+        ValueError: when a stop string is empty.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stop_strings: Sequence[str] = (), *, prefix_ids: Sequence[int] = ()
+    ) -> None:
+        if not all(stop_strings):
+            raise ValueError(f"stop_strings={list(stop_strings)!r} holds an empty string; leave it out")
+        self._tokenizer = tokenizer
+        self._stop_strings = tuple(stop_strings)
+        self._rust: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._ids = list(prefix_ids)
+        self._settled = len(self._ids)
+        self._decoded = decode(tokenizer, prefix_ids) if prefix_ids else ""
+        self._emitted = self._decoded
+        self._start = len(self._emitted)
+        self.stopped = False
+        """Whether a stop string came."""
+        if self._rust is not None and prefix_ids:
+            try:
+                pieces = [self._stream.step(self._rust, token) for token in self._ids]
+            except Exception:
+                pieces = []
+            if "".join(piece or "" for piece in pieces) != self._emitted:
+                self._rust = None  # the stream holds back a part of the prefix: decode everything at the end
+
+    @property
+    def text(self) -> str:
+        """The text that was emitted so far."""
+        return self._emitted[self._start :]
+
+    def feed(self, token: int) -> str:
+        """Add the next token and return the text that has become certain, which is often empty."""
+        self._ids.append(token)
+        if self.stopped or self._rust is None:
+            return ""
+        try:
+            piece = self._stream.step(self._rust, token)
+        except Exception:  # some decoders change earlier text: decode everything at the end
+            self._rust = None
+            return ""
+        if piece:
+            self._settled = len(self._ids)
+        return self._emit(self._decoded + (piece or ""), is_final=False)
+
+    def finish(self) -> str:
+        """Return the rest of the text after the last token."""
+        if self.stopped:
+            return ""
+        whole = decode(self._tokenizer, self._ids)
+        if not whole.startswith(self._emitted):  # keep the emitted text, and lose nothing after it
+            whole = self._decoded + decode(self._tokenizer, self._ids[self._settled :])
+        return self._emit(whole, is_final=True)
+
+    def _emit(self, decoded: str, *, is_final: bool) -> str:
+        """Emit the new part of the decoded text that cannot be, or become, a stop string."""
+        self._decoded = decoded
+        start = len(self._emitted)  # the beginning of a stop string was never emitted
+        positions = [position for stop in self._stop_strings if (position := decoded.find(stop, start)) >= 0]
+        if positions:
+            self.stopped = True
+            end = min(positions)
+        else:
+            end = len(decoded) - (0 if is_final else self._uncertain_length(decoded))
+        piece = decoded[start:end]
+        self._emitted += piece
+        return piece
+
+    def _uncertain_length(self, decoded: str) -> int:
+        """Return the number of characters at the end that may begin a stop string."""
+        longest = max(map(len, self._stop_strings), default=1) - 1
+        for size in range(min(longest, len(decoded) - self._start), 0, -1):
+            if any(stop.startswith(decoded[-size:]) for stop in self._stop_strings):
+                return size
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationJob:
+    """One laid-out input, with a request and a detokenizer for each of the texts to be generated from it.
+
+    With the same `seed` the same row gives the same texts; it is None if nothing is sampled.
     """
 
     row: ModelInput
@@ -42,12 +127,10 @@ class GenerationJob:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedText:
-    """A generated text.
+    """A generated text without separators, cut before a stop string.
 
     Args:
-        text: the text, without separators, and cut before a stop string.
         ids: the generated token ids, without the final separator.
-        finish: why the text ended.
         per_token: log-likelihood per token under the model itself, including the final separator, in nats; None if it
             was not requested.
     """
@@ -73,26 +156,31 @@ def make_job(
     """Create a job with a request for each text to be generated from a row.
 
     Args:
-        tokenizer: the model's tokenizer.
         row: the laid-out input.
-        decoding: the decoding configuration of the texts.
         seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
-        scored: whether to compute the likelihoods of the texts.
         sink: a function called with the next characters of the first text as they become final.
-        history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
+        scored, history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
 
     Raises:
         ValueError: for a seed out of range.
     """
-    seed = _check_seed(seed) if decoding.config.do_sample else None
-    streams = [_stream(tokenizer, decoding, prefix_ids) for _ in range(decoding.num_replies)]
+    if not decoding.config.do_sample:
+        seed = None
+    elif seed is None:
+        seed = int(torch.randint(SEEDS - 1, (1,)))
+    elif isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise ValueError(f"seed={seed!r}; allowed are whole numbers from 0 to 2**63 - 1")
+    streams = [
+        StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
+        for _ in range(decoding.num_replies)
+    ]
     requests = [
         GenerationRequest(
             row.input_ids,
             row.token_type_ids,
             decoding.config,
             seed=None if seed is None else derive_seed(seed, index),
-            stop=_StopOnString(stream, None if index else sink) if decoding.stop_strings or sink else None,
+            stop=partial(_feed, stream, None if index else sink) if decoding.stop_strings or sink else None,
             scored=scored,
             history_ids=history_ids,
             own_turn_ids=own_turn_ids,
@@ -103,63 +191,37 @@ def make_job(
     return GenerationJob(row, decoding, seed, requests, streams)
 
 
-@dataclass(frozen=True, slots=True)
-class _StopOnString:
-    """A stop condition that feeds tokens to a detokenizer and returns whether a stop string has appeared."""
-
-    stream: StreamingDetokenizer
-    sink: Callable[[str], None] | None
-
-    def __call__(self, token: int) -> bool:
-        piece = self.stream.feed(token)
-        if piece and self.sink is not None:
-            self.sink(piece)
-        return self.stream.stopped
+def _feed(stream: StreamingDetokenizer, sink: Callable[[str], None] | None, token: int) -> bool:
+    """Feed a token to a detokenizer, and return whether a stop string has appeared."""
+    piece = stream.feed(token)
+    if piece and sink is not None:
+        sink(piece)
+    return stream.stopped
 
 
 def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
-    """Return the texts of a job whose requests are all finished.
-
-    Args:
-        job: the job.
-        states: the engine's state of each request.
-    """
+    """Return the texts of a job whose requests are all finished, from the engine's state of each request."""
     texts = []
     for request, stream, state in zip(job.requests, job.streams, states, strict=True):
         assert state.finish is not None
-        for token in () if request.stop is not None else state.tokens:
-            stream.feed(token)
-        stream.finish()
-        likelihood = state.per_token if request.scored else None
-        finish = "stop" if stream.stopped else state.finish
-        texts.append(GeneratedText(stream.text, tuple(state.tokens), finish, likelihood))
+        per_token = state.per_token if request.scored else None
+        texts.append(_end(stream, state.tokens, state.finish, per_token, is_fed=request.stop is not None))
     return texts
 
 
-def text_from_ids(tokenizer: TextTokenizer, job: GenerationJob, ids: Sequence[int]) -> GeneratedText:
-    """Build a GeneratedText from token ids that transformers' `generate` produced, with the final separator removed."""
-    config = job.decoding.config
-    stream = _stream(tokenizer, job.decoding, job.requests[0].prefix_ids)
-    for token in ids:
+def _end(
+    stream: StreamingDetokenizer,
+    ids: Sequence[int],
+    finish: Finish,
+    per_token: float | None = None,
+    *,
+    is_fed: bool = False,
+) -> GeneratedText:
+    """Return the text of ids, which the detokenizer may have been fed already."""
+    for token in () if is_fed else ids:
         stream.feed(token)
     stream.finish()
-    max_new_tokens = config.max_new_tokens
-    if max_new_tokens is None:
-        max_new_tokens = config.max_length - len(job.row.input_ids)
-    finish: Finish = "length" if len(ids) >= max_new_tokens else "end"
-    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish)
-
-
-def _stream(tokenizer: TextTokenizer, decoding: DecodingConfig, prefix_ids: Sequence[int]) -> StreamingDetokenizer:
-    return StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
-
-
-def _check_seed(seed: int | None) -> int:
-    if seed is None:
-        return int(torch.randint(SEEDS - 1, (1,)))
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ValueError(f"seed={seed!r}; allowed are whole numbers from 0 to 2**63 - 1")
-    return seed
+    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish, per_token)
 
 
 ROWS_PER_BATCH = 32
@@ -173,17 +235,9 @@ def write(
     *,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> list[list[GeneratedText]]:
-    """Generate the texts of jobs that have the same decoding configuration.
+    """Return the texts of each of some jobs with the same decoding configuration.
 
-    Args:
-        model: the model that generates.
-        tokenizer: the model's tokenizer.
-        jobs: the jobs.
-        is_cancelled: a function called at each token that transformers' `generate` generates, which ends when it
-            returns true.
-
-    Returns:
-        The texts of each job, in the order of `jobs`.
+    `is_cancelled` is called at each token of transformers' `generate`, which ends when it returns true.
     """
     if not jobs:
         return []
@@ -204,49 +258,34 @@ def _with_transformers(
     is_cancelled: Callable[[], bool] | None,
 ) -> list[list[GeneratedText]]:
     """Generate texts with transformers' `generate`, in batches of similar length."""
-    decoding = jobs[0].decoding
-    config = decoding.config
+    config = jobs[0].decoding.config
     # max_length and min_length count the input too, so that padding would change their meaning.
     equal_lengths = config.max_length is not None or bool(config.min_length)
-    options = dict(decoding.extra_options)
-    if decoding.stop_strings:
-        config = copy.deepcopy(config)
-        config.stop_strings = list(decoding.stop_strings)
-        options.setdefault("tokenizer", tokenizer.hf_tokenizer)
-    if is_cancelled is not None:
-        options["stopping_criteria"] = [*options.get("stopping_criteria", ()), CancelCriteria(is_cancelled)]
-    results: dict[int, list[GeneratedText]] = {}
-    lengths = [len(job.row.input_ids) for job in jobs]
     max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row draws from its own seed
-    for indices in batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths):
-        rows = [jobs[index].row for index in indices]
-        with _local_seed(jobs[indices[0]].seed):
-            sequences = generate_rows(model, rows, config, **options)
-        for index, row_sequences in zip(indices, sequences, strict=True):
-            results[index] = [text_from_ids(tokenizer, jobs[index], ids) for ids in row_sequences]
-    return [results[index] for index in range(len(jobs))]
+    lengths = [len(job.row.input_ids) for job in jobs]
+    ids = generate_in_batches(
+        model,
+        [job.row for job in jobs],
+        jobs[0].decoding,
+        batches=batches_by_length(lengths, max_rows=max_rows, equal_lengths=equal_lengths),
+        seeds=[job.seed for job in jobs],
+        tokenizer=tokenizer.hf_tokenizer,
+        is_cancelled=is_cancelled,
+    )
+    results = []
+    for job, job_ids in zip(jobs, ids, strict=True):
+        limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
+        finishes: list[Finish] = ["length" if len(text_ids) >= limit else "end" for text_ids in job_ids]
+        results.append(list(map(_end, job.streams, job_ids, finishes)))
+    return results
 
 
 @contextlib.contextmanager
-def _local_seed(seed: int | None) -> Iterator[None]:
-    """Seed torch's global generator inside the block, and restore its state afterwards."""
-    if seed is None:
+def eval_mode(model: GPT2LMHeadModel) -> Iterator[None]:
+    """Switch a model to evaluation mode inside the block, and back to its previous mode afterwards."""
+    training = model.training
+    model.eval()
+    try:
         yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-class eval_mode:
-    """A context manager that switches a model to evaluation mode, and back to its previous mode afterwards."""
-
-    def __init__(self, model: GPT2LMHeadModel) -> None:
-        self._model = model
-        self._training = model.training
-
-    def __enter__(self) -> None:
-        self._model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self._model.train(self._training)
+    finally:
+        model.train(training)

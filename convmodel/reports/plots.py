@@ -17,38 +17,22 @@ from matplotlib.figure import Figure
 INK = "#010203"
 FAINT = "#040506"
 SERIES = ("#070809", "#0a0b0c", "#0d0e0f", "#101112", "#131415", "#161718")
-VARIABLES = {
-    INK: "--ink",
-    FAINT: "--faint",
-    **dict(zip(SERIES, ("--model", "--gold", "--series-3", "--series-4", "--series-5", "--series-6"), strict=True)),
-}
+NAMES = ("--ink", "--faint", "--model", "--gold", "--series-3", "--series-4", "--series-5", "--series-6")
+VARIABLES = dict(zip((INK, FAINT, *SERIES), NAMES, strict=True))
 
 STYLE: Any = {
     "svg.fonttype": "none",  # texts remain texts, in the page's font
     "svg.hashsalt": "convmodel",  # the same values give the same SVG
     "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), FAINT),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
 }
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Values whose distribution is drawn.
-
-    Args:
-        title: heading of the figure.
-        label: label of the axis of values.
-        series: values by name; the first series is filled.
-        bins: number of equal bins between the smallest and the largest value; when None, bins lie around integers.
-    """
+    """Series of values whose distributions are drawn, in so many equal bins; when `bins` is None, around integers."""
 
     title: str
     label: str
@@ -57,11 +41,7 @@ class Histogram:
 
 
 def histogram_svg(histogram: Histogram) -> str:
-    """Draw a histogram of raw values; values that are not finite are left out.
-
-    Returns:
-        An `<svg>` element without a size, which the page scales. The same values give the same text.
-    """
+    """Draw a histogram of raw values, as `shares_svg` does; values that are not finite are left out."""
     edges = bin_edges(histogram.series, histogram.bins)
     shares = {}
     for name, values in histogram.series.items():
@@ -92,18 +72,15 @@ def shares_svg(
     mark: tuple[str, float] | None = None,
     integers: bool = False,
 ) -> str:
-    """Draw the shares of values in bins.
+    """Draw the shares of values in bins, as an `<svg>` element without a size; equal values give equal text.
 
     Args:
         title: name of the figure for screen readers; the page prints it as the caption.
         edges: (N + 1,) edges of the bins.
-        series: (N,) the share of each bin, by the name of the series.
+        series: (N,) the share of each bin, by the name of the series; the first series is filled.
         label: label of the axis of values.
         mark: name and position of a vertical line.
         integers: whether the values are integers.
-
-    Returns:
-        An `<svg>` element without a size.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")
@@ -123,7 +100,9 @@ def _draw(
     mark: tuple[str, float] | None,
 ) -> None:
     for index, (name, shares) in enumerate(series.items()):
-        style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "label": _plain(name)}
+        # For matplotlib a text between dollar signs is a formula, and a leading underscore hides an entry.
+        label = name.replace("$", r"\$").removeprefix("_")
+        style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "label": label}
         if index == 0:
             axes.stairs(shares, edges, fill=True, alpha=0.45, **style)
         else:
@@ -137,17 +116,12 @@ def _draw(
         axes.legend(frameon=False)
 
 
-def _plain(name: str) -> str:
-    """Escape a name for matplotlib: no formula between dollar signs, no entry hidden by a leading underscore."""
-    return name.replace("$", r"\$").removeprefix("_")
-
-
 def _inline(document: str, title: str) -> str:
     """Return the `<svg>` element of a document, with the page's colours and a name for screen readers."""
     element = document[document.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
-    element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
-    element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
+    for size in ("width", "height"):
+        element = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", element, count=1)
     element = element.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
     for placeholder, variable in VARIABLES.items():
         element = element.replace(placeholder, f"var({variable})")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateSet
 from convmodel.models.selection.inputs import checked_candidates
 from convmodel.models.selection.search.exact import TopK
+from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 ScoredNumbers = list[tuple[int, float]]
@@ -16,42 +17,18 @@ ScoredNumbers = list[tuple[int, float]]
 class EncodedCandidates(Protocol):
     """Candidates that were encoded once: an index on disk, or a list in memory."""
 
-    def __len__(self) -> int:
-        """Return the number of candidates."""
+    def __len__(self) -> int: ...
 
     def search(self, contexts: EncodedContexts, k: int) -> TopK:
         """Return the k best candidates for each of B contexts; the ids are numbers of candidates."""
 
-    def text(self, number: int) -> str:
-        """Return the text of a candidate."""
+    def text(self, number: int) -> str: ...
 
-    def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """Return the metadata of a candidate, if any."""
-
-
-class Pool(Protocol):
-    """Candidates with the selector that scores them."""
-
-    def __len__(self) -> int:
-        """Return the number of candidates."""
-
-    def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> ScoredNumbers:
-        """Return the k best candidates for a context."""
-
-    def text(self, number: int) -> str:
-        """Return the text of a candidate."""
-
-    def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """Return the metadata of a candidate, if any."""
+    def metadata(self, number: int) -> Mapping[str, Any] | None: ...
 
 
 class VectorPool:
-    """Candidates that are searched by their vectors.
-
-    Args:
-        selector: the dual encoder that encoded the candidates; it also encodes contexts.
-        candidates: the encoded candidates.
-    """
+    """Candidates that are searched by their vectors; the selector encodes contexts."""
 
     def __init__(self, selector: DualEncoderSelector[Any, Any], candidates: EncodedCandidates) -> None:
         self._selector = selector
@@ -70,19 +47,10 @@ class VectorPool:
 
 
 class JointPool:
-    """A few candidates that a selector reads together with each context, as a cross-encoder does.
-
-    Args:
-        selector: a selector of any kind.
-        texts: at least one text; numbered from 0.
-        metadata: metadata of each text, if any.
-
-    Raises:
-        TypeError, ValueError: for an empty text, a value that is not a string, or an empty list.
-    """
+    """A few candidates that a selector reads together with each context, as a cross-encoder does."""
 
     def __init__(
-        self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
+        self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None
     ) -> None:
         self._selector = selector
         self._texts = checked_candidates(texts)
@@ -97,39 +65,38 @@ class JointPool:
         return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
 
     def text(self, number: int) -> str:
-        """Return the text of a candidate."""
         return self._texts[number]
 
     def metadata(self, number: int) -> Mapping[str, Any] | None:
-        """Return the metadata of a candidate, if any."""
         return self._metadata[number] if self._metadata is not None else None
 
 
-def pool_of_texts(
-    selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None = None
-) -> VectorPool | JointPool:
-    """Make a pool of texts: encoded now if the selector is a dual encoder, otherwise read with each context."""
-    if isinstance(selector, DualEncoderSelector):
-        return VectorPool(selector, CandidateSet(selector, texts, metadata=metadata))
-    return JointPool(selector, texts, metadata)
+Pool = VectorPool | JointPool
+"""Candidates with the selector that scores them."""
 
 
-def make_pool(selector: Selector, candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str]) -> Pool:
-    """Make a pool of candidates for a selector.
+def make_pool(
+    selector: Selector,
+    candidates: EncodedCandidates | Pool | Sequence[str],
+    metadata: Sequence[Mapping[str, Any] | None] | None = None,
+) -> Pool:
+    """Make a pool of candidates; texts, with metadata of each, are encoded now if the selector is a dual encoder.
 
     Raises:
-        TypeError: for encoded candidates with a selector that does not encode candidates.
-        ValueError: when there are no candidates.
+        TypeError: for encoded candidates with a selector that does not encode candidates, or a text of another type.
+        ValueError: for an empty text, or when there are no candidates.
     """
-    if isinstance(candidates, VectorPool | JointPool):
+    if isinstance(candidates, Pool):
         return candidates
+    if isinstance(selector, DualEncoderSelector):
+        if isinstance(candidates, Sequence):
+            return VectorPool(selector, CandidateSet(selector, candidates, metadata=metadata))
+        if not len(candidates):
+            raise ValueError("there are no candidates to choose from; give at least one")
+        return VectorPool(selector, candidates)
     if isinstance(candidates, Sequence):
-        return pool_of_texts(selector, candidates)
-    if not isinstance(selector, DualEncoderSelector):
-        raise TypeError(
-            f"a {selector.kind} reads context and candidate together and cannot search encoded candidates; give the "
-            "candidates as texts, or let another selector choose and this one rank: Hybrid(scorer=SelectorScorer(...))"
-        )
-    if not len(candidates):
-        raise ValueError("there are no candidates to choose from; give at least one")
-    return VectorPool(selector, candidates)
+        return JointPool(selector, candidates, metadata)
+    raise TypeError(
+        f"a {selector.kind} reads context and candidate together and cannot search encoded candidates; give the "
+        "candidates as texts, or let another selector choose and this one rank: Hybrid(scorer=SelectorScorer(...))"
+    )

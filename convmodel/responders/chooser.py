@@ -5,30 +5,22 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import EncodedCandidates, JointPool, ScoredNumbers, VectorPool, make_pool
+from convmodel.responders.candidate_pool import EncodedCandidates, Pool, ScoredNumbers, make_pool
 from convmodel.responders.handles import ReplyFuture
-from convmodel.responders.protocol import MAX_WAITING, Candidate, Load, Reply, Session
-from convmodel.responders.ranking import (
-    ALLOW_REPEATS,
-    DEFAULTS,
-    NUM_CANDIDATES,
-    SELECTION_TEMPERATURE,
-    check_options,
-    drop_none,
-    rank_or_sample,
-)
+from convmodel.responders.protocol import MAX_WAITING, Candidate, ClosesOnExit, Load, Reply, Session
+from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
 
 
-class Chooser:
+class Chooser(ClosesOnExit):
     """Replies with the best of given candidates.
 
     Options: `num_candidates`, the number of candidates of a reply (10); `allow_repeats`, whether a text of the
@@ -37,10 +29,8 @@ class Chooser:
     softmax(score / selection_temperature).
 
     Args:
-        selector: a selector of any kind.
         candidates: an index or a set of candidates encoded by this selector; or texts, which are encoded now, or, by a
             selector that reads context and candidate together, read with each context.
-        options: default options.
         max_waiting: maximum number of open requests; None for no limit.
 
     Raises:
@@ -52,10 +42,13 @@ class Chooser:
         ...     print(chooser.start(["How are you?"]).result().text)
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    searches = True
+
     def __init__(
         self,
         selector: Selector,
-        candidates: EncodedCandidates | VectorPool | JointPool | Sequence[str],
+        candidates: EncodedCandidates | Pool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
         max_waiting: int | None = MAX_WAITING,
@@ -79,12 +72,6 @@ class Chooser:
         """Load a selector as `Selector.from_pretrained` does; `options` are the arguments of the class."""
         return cls(Selector.from_pretrained(name_or_path, device, dtype), candidates, **options)
 
-    def __enter__(self) -> "Chooser":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __len__(self) -> int:
         return len(self._pool)
 
@@ -95,26 +82,13 @@ class Chooser:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Default options of a request."""
         return dict(self._defaults)
 
     @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Empty: a chooser has no presets."""
-        return {}
-
-    @property
     def load(self) -> Load:
-        """Current load; may be read from any thread."""
         return self._worker.load
 
-    @property
-    def searches(self) -> bool:
-        """Whether there are candidates to search: always true."""
-        return True
-
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
         check_options(options)
 
     def start(
@@ -126,13 +100,7 @@ class Chooser:
         seed: int | None = None,
         session: Session | None = None,
     ) -> ReplyFuture:
-        """Start a reply and return at once; see `Responder.start`. The session is not used.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Start a reply and return at once; see `Responder.start`. The session is not used."""
         self.check_options(options or {})
         merged = {**self._defaults, **drop_none(options or {})}
         turns = check_turns(context)
@@ -145,11 +113,10 @@ class Chooser:
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
         """Return the `k` best candidates, best first, without sampling; see `CandidateSearch.search`."""
-        options = {NUM_CANDIDATES: k, SELECTION_TEMPERATURE: 0.0}
+        options = {"num_candidates": k, SELECTION_TEMPERATURE: 0.0}
         return self.start(context, persona=persona, options=options).result().candidates
 
     def close(self) -> None:
-        """Fail waiting requests and end the thread; repeated calls have no effect."""
         self._worker.close()
 
     # Called in the thread
@@ -162,7 +129,7 @@ class Chooser:
         seed: int | None,
         started_at: float,
     ) -> Reply:
-        best = self._best(context, persona, options[NUM_CANDIDATES], allow_repeats=options[ALLOW_REPEATS])
+        best = self._best(context, persona, options["num_candidates"], allow_repeats=options["allow_repeats"])
         candidates = [
             Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number))
             for number, score in best

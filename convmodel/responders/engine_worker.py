@@ -16,13 +16,14 @@ import torch
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
-from convmodel.generation.options import DecodingConfig, check_names, effective_options
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import DecodingConfig, effective_options
 from convmodel.generation.request import RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import GeneratedText, collect_texts, write
 from convmodel.responders.handles import GenerationHandle
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Load
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit, Load
 
 CLOSED = "the writer is closed; make a new one"
 
@@ -30,7 +31,7 @@ AnyModel = TypeVar("AnyModel", bound=LanguageModel[Any])
 AnyHandle = TypeVar("AnyHandle", bound=GenerationHandle[Any])
 
 
-class EngineWorker(Generic[AnyModel]):
+class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     """Generates texts for many requests at once, with one model.
 
     Requests with options that the engine does not support (beam search) run in transformers' `generate`, one at a time,
@@ -92,12 +93,6 @@ class EngineWorker(Generic[AnyModel]):
         """Load a model as its own `from_pretrained` does; `options` are the arguments of the class."""
         return cls(cast(AnyModel, cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype)), **options)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def model(self) -> AnyModel:
         """The language model."""
@@ -128,12 +123,7 @@ class EngineWorker(Generic[AnyModel]):
         return decoding
 
     def _submit(self, handle: AnyHandle) -> AnyHandle:
-        """Queue a request for the thread.
-
-        Raises:
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Queue a request for the thread; raise QueueFull when too many wait, and RuntimeError after `close`."""
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)

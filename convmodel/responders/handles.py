@@ -24,7 +24,6 @@ class GenerationHandle(Generic[ResultT]):
     """A `ReplyHandle` of a request to an `EngineWorker`.
 
     Args:
-        job: the engine's requests.
         pieces: queue of the text's pieces; stays empty if there are several texts.
         on_end: called once at the end, from the engine's thread.
         to_result: converts the generated texts; called once, in the first thread that waits for the result.
@@ -41,11 +40,9 @@ class GenerationHandle(Generic[ResultT]):
         text_of: Callable[[ResultT], str],
     ) -> None:
         self.job = job
-        self.states: list[RequestState] = []
-        """States of the job's requests, once the engine has them."""
+        self.states: list[RequestState] = []  # once the engine has the job's requests
         self.cancelled = False
-        self.first_token_at: float | None = None
-        """Time of the first token by `time.perf_counter`."""
+        self.first_token_at: float | None = None  # by `time.perf_counter`
         self._pieces = pieces
         self._on_end = on_end
         self._to_result = to_result
@@ -69,13 +66,11 @@ class GenerationHandle(Generic[ResultT]):
             yield rest
 
     def cancel(self) -> None:
-        """End the request now; see `ReplyHandle.cancel`."""
         self.cancelled = True
         for state in self.states:
             state.cancel()
 
     def result(self) -> ResultT:
-        """Wait for the end and return the result. Raises the error that ended the request."""
         self._ended.wait()
         if isinstance(self._outcome, Exception):
             raise self._outcome
@@ -86,7 +81,6 @@ class GenerationHandle(Generic[ResultT]):
 
     @property
     def seconds(self) -> float:
-        """Time from the start to the end."""
         return self._ended_at - self._started_at
 
     @property
@@ -109,10 +103,7 @@ class GenerationHandle(Generic[ResultT]):
 
 
 class ReplyFuture:
-    """A `ReplyHandle` whose reply another thread sets as a whole.
-
-    The first of the reply, an error, and `cancel` determines the result.
-    """
+    """A `ReplyHandle` whose reply another thread sets as a whole; the first of reply, error and `cancel` counts."""
 
     def __init__(self) -> None:
         self._done = threading.Event()
@@ -120,17 +111,15 @@ class ReplyFuture:
         self._outcome: Reply | Exception = CANCELLED_REPLY
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the whole text."""
+        """Yield the whole text, once the reply is known."""
         text = self.result().text
         if text:
             yield text
 
     def cancel(self) -> None:
-        """Set `CANCELLED_REPLY`, unless the future is done."""
         self.set(CANCELLED_REPLY)
 
     def result(self) -> Reply:
-        """Wait for the reply. Raises the error that was set."""
         self._done.wait()
         if isinstance(self._outcome, Exception):
             raise self._outcome
@@ -138,7 +127,6 @@ class ReplyFuture:
 
     @property
     def done(self) -> bool:
-        """Whether the result is set."""
         return self._done.is_set()
 
     def set(self, outcome: Reply | Exception) -> None:
@@ -149,7 +137,7 @@ class ReplyFuture:
                 self._done.set()
 
 
-class HybridReplyHandle:
+class HybridReplyHandle(ReplyFuture):
     """A `ReplyHandle` that waits for the replies of a Hybrid's parts and has them ranked.
 
     Args:
@@ -160,22 +148,15 @@ class HybridReplyHandle:
     def __init__(
         self, parts: Sequence[ReplyHandle[Reply]], rank: Callable[[Sequence[Reply], ReplyFuture], None]
     ) -> None:
+        super().__init__()
         self._parts = parts
         self._rank = rank
         self._started_at = time.perf_counter()
         self._ranked = ReplyFuture()
         self._waiting = threading.Lock()
-        self._outcome: Reply | Exception | None = None
         self._cancelled = False
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the whole text, once the best reply is known."""
-        text = self.result().text
-        if text:
-            yield text
-
     def cancel(self) -> None:
-        """Cancel the parts and the ranking; see `ReplyHandle.cancel`."""
         self._cancelled = True
         for part in self._parts:
             part.cancel()
@@ -184,11 +165,9 @@ class HybridReplyHandle:
     def result(self) -> Reply:
         """Wait for all parts and the ranking. Raises the error of any of them."""
         with self._waiting:
-            if self._outcome is None:
-                self._outcome = self._combine()
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome
+            if not self.done:
+                self.set(self._combine())
+        return super().result()
 
     def _combine(self) -> Reply | Exception:
         try:

@@ -6,10 +6,19 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 from convmodel.data.conversation import check_turns
-from convmodel.generation.seeds import SEEDS
+from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import Likelihood, Scorer, score_candidates, scorer_name
 from convmodel.responders.handles import HybridReplyHandle, ReplyFuture
-from convmodel.responders.protocol import Candidate, CandidateSearch, Load, Reply, ReplyHandle, Responder, Session
+from convmodel.responders.protocol import (
+    Candidate,
+    CandidateSearch,
+    ClosesOnExit,
+    Load,
+    Reply,
+    ReplyHandle,
+    Responder,
+    Session,
+)
 from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
 
@@ -22,7 +31,7 @@ RankedBy = Scorer | Literal["likelihood", "selector"]
 """A scorer; the likelihood per token under the writer's model; or the chooser's selector."""
 
 
-class Hybrid:
+class Hybrid(ClosesOnExit):
     """Generates and selects replies, and ranks all of them.
 
     A text that was both generated and selected is one candidate. Of equal scores, a generated candidate precedes a
@@ -33,15 +42,10 @@ class Hybrid:
     them by their scores.
 
     Args:
-        writer: a Responder that generates, or None.
-        chooser: a Responder that selects, such as a Chooser, or None.
         scorer: ranks all candidates: "selector" for the chooser's model, the default if there are both parts;
             "likelihood" for the likelihood under the writer's model; or an object with `score(context, candidates)`. A
             single part without a scorer keeps its own order.
         options: default options, on top of those of the parts.
-
-    Raises:
-        ValueError: without any part, or for a scorer that needs a missing part.
 
     Example:
         >>> with Hybrid(Writer.from_pretrained("model"), Chooser.from_pretrained("selector", texts)) as hybrid:
@@ -66,19 +70,12 @@ class Hybrid:
         self.check_options(self._defaults)
         self._worker = SingleWorker("hybrid")  # without a limit: the parts limit the open requests
 
-    def __enter__(self) -> "Hybrid":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def _parts(self) -> list[Responder]:
         return [part for part in (self._chooser, self._writer) if part is not None]
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Default options of a request."""
         return self._merge_options({})
 
     def _merge_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +89,6 @@ class Hybrid:
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name: those of the writer."""
         return {} if self._writer is None else self._writer.presets
 
     @property
@@ -104,7 +100,6 @@ class Hybrid:
 
     @property
     def searches(self) -> bool:
-        """Whether there is a chooser with candidates to search."""
         return isinstance(self._chooser, CandidateSearch) and self._chooser.searches
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
@@ -114,7 +109,6 @@ class Hybrid:
         return self._chooser.search(context, persona, k)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
         for part, part_options in zip(self._parts, self._split_options(options), strict=True):
             part.check_options(part_options)
         check_options({name: value for name, value in options.items() if name == SELECTION_TEMPERATURE})
@@ -137,13 +131,7 @@ class Hybrid:
         seed: int | None = None,
         session: Session | None = None,
     ) -> HybridReplyHandle:
-        """Start a reply and return at once; see `Responder.start`.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
-        """
+        """Start a reply and return at once; see `Responder.start`."""
         given = {**self._defaults, **drop_none(options or {})}
         merged = self._merge_options(given)
         if self._writer is not None:
@@ -168,7 +156,6 @@ class Hybrid:
         return HybridReplyHandle(handles, rank)
 
     def close(self) -> None:
-        """Close both parts; repeated calls have no effect."""
         for part in self._parts:
             part.close()
         self._worker.close()
@@ -218,9 +205,7 @@ def merge_candidates(written: Iterable[Candidate], selected: Iterable[Candidate]
 
 
 def _stage_scores(candidate: Candidate, stage: str) -> dict[str, float]:
-    if candidate.score is None:
-        return dict(candidate.scores)
-    return {**candidate.scores, stage: candidate.score}
+    return {**candidate.scores, **({} if candidate.score is None else {stage: candidate.score})}
 
 
 def _score_candidates(

@@ -13,37 +13,36 @@ from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.candidate_pool import JointPool, VectorPool, pool_of_texts
+from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid, RankedBy
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
-from convmodel.responders.writer import Writer
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
+from convmodel.responders.selector_worker import SelectorWorker
+from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None
 
+RERANKERS = ("selector", "likelihood")
+"""Names of rerankers that are no folders of further selectors."""
+
 
 @dataclass(frozen=True, slots=True)
-class LoadedModels:
-    """A loaded responder, a loaded document writer, or both; a context manager that closes them on exit.
+class LoadedModels(ClosesOnExit):
+    """The models of a server; a context manager that closes them on exit.
 
     Args:
-        responder: replies to conversations, if loaded.
-        documents: continues prompts, if loaded.
+        responder, documents: what replies and what writes documents.
+        selector: the selector, which also embeds texts.
+        reranker: the other selector that ranks, or the same one.
     """
 
     responder: Writer | Chooser | Hybrid | None
     documents: DocumentWriter | None = None
-
-    def __enter__(self) -> "LoadedModels":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    selector: SelectorWorker | None = None
+    reranker: SelectorWorker | None = None
 
     def close(self) -> None:
-        """Close both; repeated calls have no effect."""
         for generator in (self.responder, self.documents):
             if generator is not None:
                 generator.close()
@@ -59,16 +58,17 @@ def load_all(
     max_kept: int | None = None,
     **others: Any,
 ) -> LoadedModels:
-    """Load a responder, a document writer, or both, for a server, which alone limits the number of open requests.
+    """Load the models of a server, which alone limits the number of open requests.
+
+    A selector with nothing to choose from, and no model beside it, only embeds and ranks texts.
 
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        device, dtype, max_running, max_kept, others: as for `open_responder`.
+        others: as for `open_responder`.
 
     Raises:
-        FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that do not fit together; the message says what is missing.
+        FileNotFoundError, ValueError: as `open_responder`.
     """
     if model is not None and has_file(model, DOCUMENT_FILE):
         if documents is not None:
@@ -77,16 +77,25 @@ def load_all(
             )
         documents = model
         model = None
-    responder = None
+    names = {name: others.get(name) for name in ("selector", "index", "candidates", "reranker")}
+    chooses = names["index"] or names["candidates"] or names["reranker"] == "likelihood"
+    only_selector = model is None and names["selector"] is not None and not chooses
+    replies = not only_selector and (documents is None or model is not None or any(others.values()))
+    if replies:
+        _check(model, **names)
+    loaded = {"selector": _load_selector(names["selector"], device, dtype), "reranker": names["reranker"]}
+    if names["reranker"] not in RERANKERS:
+        loaded["reranker"] = _load_selector(names["reranker"], device, dtype)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
-    if documents is None or model is not None or any(others.values()):
-        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **others)
-    if documents is None:
-        return LoadedModels(responder)
+    responder = None
+    if replies:
+        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **{**others, **loaded})
+    workers = {name: SelectorWorker(part) for name, part in loaded.items() if isinstance(part, Selector)}
     try:
-        return LoadedModels(
-            responder, DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **shared)
-        )
+        writer = None
+        if documents is not None:
+            writer = DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **shared)
+        return LoadedModels(responder, writer, **workers)
     except BaseException:
         LoadedModels(responder).close()
         raise
@@ -95,10 +104,10 @@ def load_all(
 def open_responder(
     model: Name | None = None,
     *,
-    selector: Name | None = None,
+    selector: Name | Selector | None = None,
     index: Name | None = None,
     candidates: Name | None = None,
-    reranker: Name | None = None,
+    reranker: Name | Selector | None = None,
     device: Device = None,
     dtype: str = "auto",
     max_running: int = MAX_RUNNING,
@@ -109,17 +118,15 @@ def open_responder(
 
     Args:
         model: a conversation model, which generates replies.
-        selector: a selector, which selects among candidates, or without candidates ranks generated replies.
+        selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
+            replies.
         index: an index of candidates encoded by the selector; see `python -m convmodel index`.
         candidates: a file of candidates, one per line, instead of an index.
-        reranker: ranks all replies: "selector", "likelihood", or the folder of another selector. By default the
+        reranker: ranks all replies: "selector", "likelihood", or another selector or its folder. By default the
             selector if there is one, otherwise the likelihood.
         device: "cuda", "cpu", ...; by default an accelerator if there is one.
-        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8", which applies to the conversation model
-            only.
-        max_running: maximum number of texts generated at once.
-        max_waiting: maximum number of open requests beside the running ones; None for no limit.
-        max_kept: maximum number of conversations with cached keys and values; see `EngineWorker`.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
+        max_running, max_waiting, max_kept: see `EngineWorker`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
@@ -127,16 +134,16 @@ def open_responder(
     """
     _check(model, selector, index, candidates, reranker)
     has_candidates = index is not None or candidates is not None
-    selector_dtype = "auto" if dtype == "int8" else dtype
-    selector_model = None if selector is None else Selector.from_pretrained(selector, device, selector_dtype)
+    selector_model = _load_selector(selector, device, dtype)
+    other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype)
     chooser = None
     if selector_model is not None and has_candidates:
         chooser = Chooser(selector_model, _load_candidates(selector_model, index, candidates), max_waiting=max_waiting)
     scorer: RankedBy | None = None
-    if reranker == "likelihood":
+    if other is not None:
+        scorer = SelectorScorer(other)
+    elif reranker == "likelihood":
         scorer = "likelihood"
-    elif reranker is not None and reranker != "selector":
-        scorer = SelectorScorer(Selector.from_pretrained(reranker, device, selector_dtype))
     elif selector_model is not None and model is not None:
         scorer = SelectorScorer(selector_model)
     sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
@@ -148,13 +155,11 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _load_candidates(
-    selector: Selector, index: Name | None, candidates: Name | None
-) -> CandidateIndex | VectorPool | JointPool:
+def _load_candidates(selector: Selector, index: Name | None, candidates: Name | None) -> CandidateIndex | Pool:
     if candidates is not None:
         distinct = distinct_candidates(candidates)
         texts = [candidate.text for candidate in distinct]
-        return pool_of_texts(selector, texts, [candidate.metadata for candidate in distinct])
+        return make_pool(selector, texts, [candidate.metadata for candidate in distinct])
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and cannot search an index; give a few "
@@ -164,8 +169,19 @@ def _load_candidates(
     return CandidateIndex.open(index, selector)
 
 
+def _load_selector(name: Name | Selector | None, device: Device, dtype: str) -> Selector | None:
+    """Return a selector, which is loaded unless it is given."""
+    if name is None or isinstance(name, Selector):
+        return name
+    return Selector.from_pretrained(name, device, "auto" if dtype == "int8" else dtype)
+
+
 def _check(
-    model: Name | None, selector: Name | None, index: Name | None, candidates: Name | None, reranker: Name | None
+    model: Name | None,
+    selector: Name | Selector | None,
+    index: Name | None,
+    candidates: Name | None,
+    reranker: Name | Selector | None,
 ) -> None:
     """Raise ValueError for arguments that do not fit together."""
     has_candidates = index is not None or candidates is not None

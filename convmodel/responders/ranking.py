@@ -3,43 +3,34 @@
 import difflib
 import math
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from convmodel.responders.protocol import Candidate
 
-NUM_CANDIDATES = "num_candidates"
-ALLOW_REPEATS = "allow_repeats"
 SELECTION_TEMPERATURE = "selection_temperature"
 
-DEFAULTS: dict[str, Any] = {NUM_CANDIDATES: 10, ALLOW_REPEATS: False, SELECTION_TEMPERATURE: 0.0}
+DEFAULTS: dict[str, Any] = {"num_candidates": 10, "allow_repeats": False, SELECTION_TEMPERATURE: 0.0}
 """Default options of candidate selection."""
 
-
-def _is_nonnegative_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _is_positive_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    NUM_CANDIDATES: (_is_positive_integer, "whole numbers from 1"),
-    ALLOW_REPEATS: (lambda value: isinstance(value, bool), "true and false"),
-    SELECTION_TEMPERATURE: (_is_nonnegative_number, "numbers from 0 (the best)"),
+    "num_candidates": (lambda value: type(value) is int and value >= 1, "whole numbers from 1"),
+    "allow_repeats": (lambda value: isinstance(value, bool), "true and false"),
+    SELECTION_TEMPERATURE: (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf,
+        "numbers from 0 (the best)",
+    ),
 }
 """Check of each option's values, and a description of the allowed ones. None ("not given") is always allowed."""
 
 
-def check_options(options: Mapping[str, Any], *, known: Collection[str] = tuple(ALLOWED)) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
     """Raise ValueError for an unknown option or an invalid value; the message has what is allowed."""
     for name, value in options.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"where replies are only chosen, there are {', '.join(known)}"
-            )
+        if name not in ALLOWED:
+            near = difflib.get_close_matches(name, ALLOWED, 1)
+            known = f"where replies are only chosen, there are {', '.join(ALLOWED)}"
+            hint = f"did you mean {near[0]}?" if near else known
             raise ValueError(f"there is no option {name!r}; {hint}")
         is_valid, allowed = ALLOWED[name]
         if value is not None and not is_valid(value):
@@ -52,17 +43,13 @@ def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed: int | None) -> tuple[Candidate, ...]:
-    """Return the candidates with the reply first and the others behind it, best first.
-
-    Candidates with equal scores keep their order.
+    """Return the candidates with the reply first and the others behind it, best first; equal ones keep their order.
 
     Args:
-        candidates: scored candidates.
         temperature: with 0 the best candidate is the reply; above 0 the reply is sampled with the probabilities
             softmax(score / temperature).
-        seed: seed of the sampling.
     """
-    ranked = sorted(candidates, key=_negative_score)
+    ranked = sorted(candidates, key=_score, reverse=True)
     if temperature and ranked and _score(ranked[0]) > -math.inf:
         weights = [math.exp((_score(candidate) - _score(ranked[0])) / temperature) for candidate in ranked]
         [sampled] = random.Random(seed).choices(range(len(ranked)), weights)
@@ -72,7 +59,3 @@ def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed:
 
 def _score(candidate: Candidate) -> float:
     return -math.inf if candidate.score is None else candidate.score
-
-
-def _negative_score(candidate: Candidate) -> float:
-    return -_score(candidate)

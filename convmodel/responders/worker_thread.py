@@ -28,15 +28,9 @@ class SingleWorker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"convmodel {name}")
 
     def submit(self, compute: Callable[[], Reply], future: ReplyFuture | None = None) -> ReplyFuture:
-        """Queue the computation of a reply.
+        """Queue a computation, whose reply is set in `future`, or in a new future if it is None.
 
-        Args:
-            compute: returns the reply; called in the thread.
-            future: receives the reply; a new one if None.
-
-        Raises:
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
+        Raises QueueFull when too many requests wait, and RuntimeError after `close`.
         """
         future = future or ReplyFuture()
         with self._lock:

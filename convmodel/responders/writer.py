@@ -1,4 +1,4 @@
-"""`Writer`: the responder that generates replies with a ConversationModel."""
+"""Writers, which generate with a model in their own thread: `Writer` replies, and `DocumentWriter` documents."""
 
 import queue
 import secrets
@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convmodel.generation.options import PRESETS
-from convmodel.generation.seeds import SEEDS
-from convmodel.models.conversation_inputs import ReplyInputs, prepare, rank_and_deduplicate, store_reply_ids
-from convmodel.models.conversation_model import ConversationModel
+from convmodel.generation.request import SEEDS
+from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
+from convmodel.models.document_inputs import DocumentModelOutput
+from convmodel.models.document_model import PRESETS as DOCUMENT_PRESETS
+from convmodel.models.document_model import DocumentModel
 from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
@@ -38,6 +40,7 @@ class Writer(EngineWorker[ConversationModel]):
 
     model_class = ConversationModel
     noun = "reply"
+    presets = PRESETS
 
     def __init__(
         self,
@@ -56,11 +59,6 @@ class Writer(EngineWorker[ConversationModel]):
         self._keep = keep
         super().__init__(model, options=options, max_running=max_running, max_kept=max_kept, max_waiting=max_waiting)
 
-    @property
-    def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name."""
-        return PRESETS
-
     def start(
         self,
         context: Sequence[str],
@@ -73,16 +71,10 @@ class Writer(EngineWorker[ConversationModel]):
         """Start a reply and return at once; see `Responder.start`.
 
         A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
-
-        Raises:
-            TypeError, ValueError: for invalid turns or options.
-            QueueFull: when too many requests wait.
-            RuntimeError: after `close`.
         """
         decoding = self._decoding(options or {})
         pieces: Pieces = queue.SimpleQueue()
-        inputs = prepare(
-            self._model.tokenizer,
+        inputs = self._model.prepare(
             context,
             persona,
             decoding,
@@ -109,7 +101,9 @@ class Writer(EngineWorker[ConversationModel]):
         scores = model.scores(inputs, texts, self._scorer) if len(texts) > 1 else None
         ranked = rank_and_deduplicate(texts, scores)
         if session is not None:
-            store_reply_ids(session, inputs.context, texts, model.tokenizer)
+            for text in texts:  # ids that give another text, as when it is cut, are not kept
+                if text.text.strip() and model.tokenizer.decode(text.ids) == text.text:
+                    session.ids[len(inputs.context), text.text] = text.ids
         best, best_score = ranked[0]
         return Reply(
             tuple(Candidate(text.text, score, finish=text.finish, tokens=len(text.ids)) for text, score in ranked),
@@ -117,11 +111,55 @@ class Writer(EngineWorker[ConversationModel]):
             context_tokens=len(handle.job.row.input_ids),
             reply_tokens=len(best.ids),
             window=model.n_positions,
-            turns_dropped=inputs.encoding.turns_dropped,
-            tokens_dropped=inputs.encoding.tokens_dropped,
+            turns_dropped=inputs.turns_dropped,
+            tokens_dropped=inputs.tokens_dropped,
             seconds=handle.seconds,
             first_seconds=handle.first_seconds,
             seed=handle.job.seed,
             ranked_by=scorer_name(self._scorer) if best_score is not None else "",
             cached_tokens=handle.cached_tokens,
         )
+
+
+class DocumentWriter(EngineWorker[DocumentModel]):
+    """Generates many documents at once, with one model in its own thread; arguments as for `EngineWorker`.
+
+    Example:
+        >>> with DocumentWriter.from_pretrained("model") as writer:
+        ...     for piece in writer.start("Once upon a time", meta="Cats, dogs"):
+        ...         print(piece, end="", flush=True)
+    """
+
+    model_class = DocumentModel
+    noun = "text"
+    presets = DOCUMENT_PRESETS
+
+    def start(
+        self,
+        prompt: str = "",
+        *,
+        meta: Any = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> GenerationHandle[DocumentModelOutput]:
+        """Start to generate documents and return at once; see `DocumentGenerator.start`.
+
+        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
+        """
+        decoding = self._decoding(options or {})
+        pieces: Pieces = queue.SimpleQueue()
+        inputs = self._model.prepare(
+            prompt,
+            meta,
+            decoding,
+            seed=secrets.randbelow(SEEDS) if seed is None else seed,
+            sink=pieces.put if decoding.num_replies == 1 else None,
+        )
+        handle = GenerationHandle(
+            inputs.job,
+            pieces,
+            on_end=self._release,
+            to_result=lambda _, texts: inputs.output(texts),
+            text_of=lambda output: output.texts[0],
+        )
+        return self._submit(handle)

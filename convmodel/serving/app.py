@@ -8,44 +8,33 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from convmodel.serving import openapi
+from convmodel.serving.anthropic import routes as anthropic
 from convmodel.serving.conversations import routes as conversations
-from convmodel.serving.conversations.setup import open_conversations
+from convmodel.serving.conversations.service import Conversations
+from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import add_handlers
+from convmodel.serving.ignored_fields import HEADER
 from convmodel.serving.middleware import RequestMiddleware
+from convmodel.serving.openai import completions, embeddings
 from convmodel.serving.openai import routes as openai
-from convmodel.serving.routes import about, candidates, documents, health, replies
+from convmodel.serving.routes import documents, replies, rerank, status
 from convmodel.serving.service import Service
 from convmodel.serving.static_page import page_router
-
-ROUTERS = [
-    *(about.router, conversations.router, replies.router, documents.router, candidates.router),
-    *(openai.router, health.router),
-]
-"""The routers of every server, beside the page's."""
 
 
 def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAPI:
     """Create the application.
 
     Without API keys it answers only requests to a host name of `service.settings.hosts`: a test client needs
-    `base_url="http://localhost"`.
-
-    Args:
-        service: the service, available as `app.state.service` and closed with the application.
-        routers: additional routers.
+    `base_url="http://localhost"`. The service is available as `app.state.service`, and closed with the application.
     """
-    app = FastAPI(
-        title="convmodel",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_lifespan,
-    )
+    app = FastAPI(title="convmodel", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
     app.state.service = service
-    app.state.conversations = open_conversations(service)
-    for router in (*ROUTERS, page_router(), *routers, openapi.router):
+    app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
+    own = (status.router, conversations.router, replies.router, documents.router, rerank.router, anthropic.router)
+    for router in (*own, openai.router, completions.router, embeddings.router, page_router(), *routers, openapi.router):
         app.include_router(router)
-    app.openapi = openapi.OpenAPIDescription(app, service)  # type: ignore[method-assign]
+    app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(RequestMiddleware, service=service)
     if service.settings.origins:
@@ -53,8 +42,9 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
             CORSMiddleware,
             allow_origins=list(service.settings.origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["X-Request-Id", "Retry-After"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=["X-Request-Id", "Retry-After", HEADER],
         )
     return app
 

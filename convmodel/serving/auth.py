@@ -18,19 +18,16 @@ FRESH = 5.0
 RETRY_SECONDS = 1.0
 """Seconds after a failed read without another attempt, so that waiting requests do not each wait for a timeout."""
 
-Digests = Callable[[], Mapping[str, str]]
-"""Returns the owner of each key by the key's SHA-256 in hexadecimal; called from any thread."""
-
 
 class Keys:
     """A cache of the API keys. Thread-safe.
 
     Args:
-        digests: reads the keys; None for a server without a store of keys.
+        digests: returns the owner of each key by the key's SHA-256 in hexadecimal; None without a store of keys.
         required: whether to reject requests without a key even if there are no keys at all.
     """
 
-    def __init__(self, digests: Digests | None = None, *, required: bool = False) -> None:
+    def __init__(self, digests: Callable[[], Mapping[str, str]] | None = None, *, required: bool = False) -> None:
         self._read = digests
         self._required = required
         self._lock = threading.Lock()
@@ -44,11 +41,7 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Read the keys again, unless the cache is fresh.
-
-        Raises:
-            APIError: 503 if they cannot be read: a revoked key must not continue to work.
-        """
+        """Read the keys unless they are fresh; raise APIError 503 if that fails: a revoked key must stop working."""
         with self._lock:
             if self._read is None or self.fresh:
                 return
@@ -68,14 +61,7 @@ class Keys:
         return self._required or bool(self._owners)
 
     def owner(self, authorization: str | None) -> str:
-        """Return the owner of the request's key; LOCAL if no key is required.
-
-        Args:
-            authorization: the Authorization header, `Bearer KEY`.
-
-        Raises:
-            APIError: 401 for a missing or unknown key.
-        """
+        """Return the owner of the key in the header `Bearer KEY`, or LOCAL; raise APIError 401 for a missing key."""
         if not self.required:
             return LOCAL
         scheme, _, key = (authorization or "").partition(" ")
@@ -92,8 +78,9 @@ class Keys:
 
 
 def _unreadable() -> APIError:
-    message = "keys cannot be read now; try again later"
-    return APIError(503, message, code="store_unavailable", headers={"Retry-After": "5"})
+    return APIError(
+        503, "keys cannot be read now; try again later", code="store_unavailable", headers={"Retry-After": "5"}
+    )
 
 
 def _unauthorized(message: str, code: str) -> APIError:

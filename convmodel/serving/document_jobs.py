@@ -3,96 +3,79 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import DocumentGenerator, DocumentOutput, ReplyHandle
-from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
+from convmodel.responders.protocol import DocumentGenerator
+from convmodel.serving.jobs import JobRunner, JobService
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import SEEDS, BlockReason, Policy
-from convmodel.serving.thread_bridge import AsyncJob
+from convmodel.serving.reply_jobs import SEEDS
+from convmodel.serving.safety.policy import BlockReason, Policy
 
-__all__ = ["CheckedDocuments", "DocumentGenerator", "DocumentRequest", "DocumentService"]
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 
 @dataclass(frozen=True)
 class DocumentRequest:
-    """A request for one or more continuations of a prompt.
-
-    Args:
-        prompt: the beginning of the document; may be empty.
-        meta: the document's metadata.
-        options: the options of the preset and of the request, merged.
-        seed: makes the texts reproducible; None draws one.
-    """
+    """A request for one or more continuations of a prompt, with the merged options; a seed of None draws one."""
 
     prompt: str = ""
     meta: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of `DocumentGenerator.start`."""
+        seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
+        return {"prompt": self.prompt, "meta": self.meta, "options": self.options, "seed": seed}
+
 
 @dataclass(frozen=True)
 class CheckedDocuments:
-    """Documents with the policy's verdict.
+    """Documents with the policy's verdict: no output if the prompt was blocked, else the indices of the shown texts."""
 
-    Args:
-        output: the generated texts; None if the prompt was blocked.
-        shown: indices of the texts that may be shown.
-        blocked: the reason why texts are missing, if some are.
-    """
-
-    output: DocumentOutput | None
+    output: "DocumentModelOutput | None"
     shown: Sequence[int] = ()
     blocked: BlockReason | None = None
 
+    @property
+    def text(self) -> str:
+        """The first text that is shown; empty if there is none."""
+        return self.output.texts[self.shown[0]] if self.output is not None and self.shown else ""
 
-class DocumentService:
-    """Starts documents as jobs; the arguments are those of `ReplyService`."""
+    @property
+    def finish(self) -> str:
+        """The reason why that text ended, or "filtered"."""
+        return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
 
-    def __init__(
-        self, writer: DocumentGenerator, *, jobs: JobRunner, metrics: Metrics, policy: Policy | None = None
-    ) -> None:
+
+class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", CheckedDocuments]):
+    """Starts documents."""
+
+    def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
+        super().__init__(writer.start, jobs, policy, count=self._count_tokens, convert=_show_all)
         self.writer = writer
-        self._jobs = jobs
         self._metrics = metrics
-        self._policy = policy
-
-    async def start(
-        self, request: DocumentRequest, *, owner: str, user: str | None = None, pieces: bool = True
-    ) -> AsyncJob[CheckedDocuments]:
-        """Start writing. Arguments and errors are those of `ReplyService.start`.
-
-        The job has no pieces where the policy checks the texts as a whole, or blocks the prompt.
-        """
-        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-
-        def start() -> ReplyHandle[DocumentOutput]:
-            self._check_input(request)
-            return self.writer.start(request.prompt, meta=request.meta, options=request.options, seed=seed)
-
-        pieces = pieces and (self._policy is None or not self._policy.checks_output)
-        self._jobs.acquire(1, owner=owner, user=user)
-        return await self._jobs.start(start, self._count_and_check, owner=owner, user=user, pieces=pieces)
 
     # Called in the worker threads
 
-    def _check_input(self, request: DocumentRequest) -> None:
-        """Raise RejectedBeforeStart if the policy blocks the prompt or the metadata."""
-        if self._policy is None or not self._policy.checks_input:
-            return
-        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
-        blocked = self._policy.check_input(texts)
-        if blocked is not None:
-            raise RejectedBeforeStart(CheckedDocuments(None, blocked=blocked))
-
-    def _count_and_check(self, output: DocumentOutput) -> CheckedDocuments:
+    def _count_tokens(self, output: "DocumentModelOutput") -> None:
         self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
-        indices = range(len(output.texts))
-        if self._policy is None or not self._policy.checks_output:
-            return CheckedDocuments(output, indices)
-        verdicts = [self._policy.check_output([text]) for text in output.texts]
-        blocked = next(filter(None, verdicts), None)
-        return CheckedDocuments(output, [index for index in indices if verdicts[index] is None], blocked)
+
+    def _check_input(self, policy: Policy, request: DocumentRequest) -> CheckedDocuments | None:
+        texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
+        blocked = policy.check_input(texts)
+        return None if blocked is None else CheckedDocuments(None, blocked=blocked)
+
+    def _check_output(self, policy: Policy, output: "DocumentModelOutput") -> CheckedDocuments:
+        verdicts = [policy.check_output([text]) for text in output.texts]
+        shown = [index for index, verdict in enumerate(verdicts) if verdict is None]
+        return CheckedDocuments(output, shown, next(filter(None, verdicts), None))
+
+
+def _show_all(output: "DocumentModelOutput") -> CheckedDocuments:
+    return CheckedDocuments(output, range(len(output.texts)))
 
 
 def _texts(meta: Any) -> Iterator[str]:

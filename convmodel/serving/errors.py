@@ -10,13 +10,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from convmodel.serving.field_errors import first_problem
+
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 """Error types by status; the other statuses below 500 have `invalid_request_error`."""
 
-INTERNAL_ERROR = "something went wrong in the server; its log says what, under the id of X-Request-Id"
+ANTHROPIC_TYPES = {
+    404: "not_found_error",
+    408: "timeout_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""Error types by status where Anthropic's API has others."""
 
-LOCATIONS = ("body", "query", "path", "header", "cookie")
-"""The parts of a request by which a validation error's location can begin."""
+RERANK = ("/v1/rerank", "/v2/rerank")
+"""Addresses whose errors have a message outside, too, as Cohere's have."""
 
 
 class APIError(Exception):
@@ -49,43 +58,55 @@ class APIError(Exception):
         self.type = type or ("server_error" if status >= 500 else TYPES.get(status, "invalid_request_error"))
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        """Return the JSON body."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+    def body(self, path: str = "") -> dict[str, Any]:
+        """Return the JSON body, with the fields that clients of the API at this address expect."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        if path.startswith("/v1/messages"):
+            return {"type": "error", "error": {**error, "type": ANTHROPIC_TYPES.get(self.status, self.type)}}
+        return {"message": self.message, "error": error} if path in RERANK else {"error": error}
 
-    def response(self) -> Response:
-        """Return the HTTP response. Lone surrogates, which a client may send in a field name, become "?"."""
-        content = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")
+    def response(self, path: str) -> Response:
+        """Return the HTTP response to a request of this address.
+
+        Lone surrogates, which a client may send in a field name, become "?".
+        """
+        content = json.dumps(self.body(path), ensure_ascii=False).encode("utf-8", "replace")
         return Response(content, self.status, self.headers, "application/json")
 
 
 def internal_error() -> APIError:
     """Return the error for a defect, without any details."""
-    return APIError(500, INTERNAL_ERROR, code="internal")
+    message = "something went wrong in the server; its log says what, under the id of X-Request-Id"
+    return APIError(500, message, code="internal")
 
 
 def add_handlers(app: FastAPI) -> None:
     """Make an application answer all failures in this module's format."""
-    app.add_exception_handler(APIError, _handle_api_error)
-    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    for kind in (APIError, RequestValidationError):
+        app.add_exception_handler(kind, _handle_api_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)
 
 
 async def _handle_api_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        error = _field_error(error)
     assert isinstance(error, APIError)
     request.state.error_code = error.code
-    return error.response()
+    return error.response(request.url.path)
 
 
-async def _handle_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return await _handle_api_error(request, validation_error(error.errors()[0]))
+def _field_error(error: RequestValidationError) -> APIError:
+    problem = first_problem(error.errors(), error.body)
+    code = "unsupported_parameter" if problem.unsupported else "invalid_value"
+    message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    return APIError(400, message, param=problem.path or None, code=code)
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    near = _near_address(request) if error.status_code == 404 else None
     messages = {
-        404: "there is no such address; /docs lists all addresses",
+        404: f"there is no such address; {f'did you mean {near}?' if near else '/docs lists all addresses'}",
         405: f"this address does not accept {request.method[:20]}; /docs lists the methods of each address",
     }
     codes = {404: "not_found", 405: "method_not_allowed"}
@@ -94,30 +115,31 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
     if error.status_code == 405 and (methods := _allowed_methods(request)) is not None:
         headers["Allow"] = methods
     code = codes.get(error.status_code)
-    return APIError(error.status_code, message, code=code, headers=headers).response()
+    return APIError(error.status_code, message, code=code, headers=headers).response(request.url.path)
 
 
 def _allowed_methods(request: Request) -> str | None:
     """Return the methods of an address; the framework's own Allow header names those of one route only."""
-    paths: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
-    requested = request.url.path
-    for path in [requested, *paths]:
-        if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
-            return ", ".join(sorted(method.upper() for method in paths[path]))
+    if (path := _template(request, request.url.path)) is None:
+        return None
+    return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"][path]))
+
+
+def _near_address(request: Request) -> str | None:
+    """Return the address of which a path is a variation: without /v1, with another prefix, or with a slash behind."""
+    parts = [part for part in request.url.path[:1000].split("/") if part]
+    for first in range(len(parts)):
+        tail = "/".join(parts[first:])
+        for path in (f"/v1/{tail}", f"/{tail}"):
+            if _template(request, path) is not None:
+                return path
     return None
 
 
-def validation_error(problem: Mapping[str, Any]) -> APIError:
-    """Return the error for a problem that pydantic reported, with the name of the field."""
-    location = [str(part) for part in problem.get("loc", ())]
-    param = ".".join(location[1:] if location[:1] and location[0] in LOCATIONS else location) or None
-    if problem.get("type") == "extra_forbidden":
-        return APIError(
-            400,
-            f"{param}: there is no such field here, or it is not supported",
-            param=param,
-            code="unsupported_parameter",
-        )
-    code = "unsupported_parameter" if problem.get("type") == "unsupported_parameter" else "invalid_value"
-    message = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ")
-    return APIError(400, f"{param}: {message}" if param else message, param=param, code=code)
+def _template(request: Request, requested: str) -> str | None:
+    """Return the path of the description that matches a requested one."""
+    paths: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
+    for path in [requested, *paths]:
+        if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
+            return path
+    return None

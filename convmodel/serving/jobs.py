@@ -3,10 +3,11 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import ReplyHandle
@@ -14,17 +15,15 @@ from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
+from convmodel.serving.thread_bridge import AsyncJob, Result, coalesce
 
 logger = logging.getLogger(__name__)
 
+Output = TypeVar("Output")
+
 
 class RejectedBeforeStart(Exception):
-    """Raised by the `start` of a job when its result is known without any work.
-
-    Args:
-        result: the result of the job.
-    """
+    """Raised by the `start` of a job whose result is known without any work."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -34,9 +33,6 @@ class JobRunner:
     """Admits and starts the jobs of a server, and ends them when the server shuts down.
 
     `limit` is the only place where requests over HTTP are admitted. It counts a job until its thread has ended.
-
-    Args:
-        settings: the server's limits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,93 +48,84 @@ class JobRunner:
         self._running: set[AsyncJob[Any]] = set()
         self.closing = False
 
-    def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Reserve `count` jobs, all or none. Each `start` releases one at its end.
-
-        Raises:
-            APIError: 429 when fewer are free, 503 while the server is shutting down.
-        """
-        if self.closing:
-            raise shutting_down()
-        self.limit.acquire(count, owner=owner, user=user)
-
-    def release(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Release reserved jobs that were never started."""
-        for _ in range(count):
-            self.limit.release(owner=owner, user=user)
-
     async def start(
         self,
-        start: Callable[[], ReplyHandle[Output]],
+        starts: Sequence[Callable[[], ReplyHandle[Output]]],
         convert: Callable[[Output], Result],
         *,
+        count: Callable[[Output], None] | None = None,
         owner: str,
         user: str | None = None,
         pieces: bool = True,
-    ) -> AsyncJob[Result]:
-        """Start a job that was reserved by `acquire`, and return it once its request has started.
+    ) -> list[AsyncJob[Result]]:
+        """Start jobs, all or none, and return them once their requests have started.
 
         Args:
-            start: starts the request, in a worker thread. May raise RejectedBeforeStart.
-            convert: makes the job's result of the request's, in the same thread.
-            owner, user: the ones given to `acquire`.
-            pieces: whether the caller iterates over the job.
+            starts: start one request each, in a worker thread. They may raise RejectedBeforeStart.
+            convert: makes a job's result of its request's, in the same thread.
+            count: counts the request's result, before that.
+            owner, user: the owner of the API key, and the end user where the owner distinguishes them.
+            pieces: whether the caller iterates over the jobs.
 
         Raises:
-            APIError: 400, 429, 500, 503 or 504.
+            APIError: 400; 429 when too many jobs are open; 503 while the server is shutting down; 500 or 504.
         """
+        if self.closing:
+            raise shutting_down()
+        self.limit.acquire(len(starts), owner=owner, user=user)
+        release = partial(self.limit.release, owner=owner, user=user)
+        jobs: list[AsyncJob[Result]] = []
+        try:
+            for start in starts:
+                jobs.append(await self._start(start, convert, count, release, self.settings.pause if pieces else None))
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            for _ in starts[len(jobs) + 1 :]:
+                release(None)
+            raise
+        return jobs
+
+    async def _start(
+        self,
+        start: Callable[[], ReplyHandle[Output]],
+        convert: Callable[[Output], Result],
+        count: Callable[[Output], None] | None,
+        release: Callable[[float | None], None],
+        pause: float | None,
+    ) -> AsyncJob[Result]:
+        """Run a job in a thread of the pool, and return it when it has started."""
+        job: AsyncJob[Result] = AsyncJob()
+        context = contextvars.copy_context()  # holds the request id, for log lines of the thread
+        run = partial(run_job, job, start, convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
+        try:
+            self._pool.submit(context.run, run)
+        except RuntimeError as closed:
+            release(None)
+            raise self._map_error(closed) from None
         deadline = asyncio.get_running_loop().time() + self.settings.deadline
         timeout = asyncio.timeout_at(deadline)
         try:
             async with timeout:
-                job = await self._submit(
-                    start,
-                    convert,
-                    on_end=lambda seconds: self.limit.release(owner=owner, user=user, seconds=seconds),
-                    pause=self.settings.pause if pieces else None,
-                )
+                await job.started
         except RejectedBeforeStart as rejection:
             return AsyncJob.completed(rejection.result)
-        except Exception as error:
-            raise self._start_error(error, expired=timeout.expired()) from None
+        except BaseException as error:
+            job.cancel()
+            if isinstance(error, Exception):
+                raise self._start_error(error, expired=timeout.expired()) from None
+            raise
         self._running = {running for running in self._running if not running.over} | {job}
         if self.closing:
             job.cancel()
         job.end_by(deadline, deadline_exceeded)
         return job
 
-    async def _submit(
-        self,
-        start: Callable[[], ReplyHandle[Output]],
-        convert: Callable[[Output], Result],
-        *,
-        on_end: Callable[[float | None], None],
-        pause: float | None,
-    ) -> AsyncJob[Result]:
-        """Run a job in a thread of the pool and wait until it has started; raises the errors of `start` unchanged."""
-        job: AsyncJob[Result] = AsyncJob()
-        context = contextvars.copy_context()  # holds the request id, for log lines of the thread
-        run = partial(run_job, job, start, convert, on_end=on_end, map_error=self._map_error, pause=pause)
-        try:
-            self._pool.submit(context.run, run)
-        except RuntimeError:  # the pool is closed
-            on_end(None)
-            raise
-        try:
-            await job.started
-        except BaseException:
-            job.cancel()
-            raise
-        return job
-
     def _start_error(self, error: Exception, *, expired: bool) -> Exception:
         """Convert an exception raised while a job was starting into the one that the client gets."""
-        if isinstance(error, APIError):
-            return error
         if isinstance(error, QueueFull):  # a responder with a limit of its own
-            return too_many_requests(
-                "the model has too much to do; try again later", code="queue_full", seconds=self.limit.retry_after()
-            )
+            message = "the model has too much to do; try again later"
+            return too_many_requests(message, code="queue_full", seconds=self.limit.retry_after())
         if isinstance(error, TypeError | ValueError):
             return APIError(400, str(error), code="invalid_value")
         return deadline_exceeded() if expired else self._map_error(error)
@@ -156,18 +143,62 @@ class JobRunner:
         """Reject new jobs, give the running ones `grace` seconds to end, then cancel them."""
         self.closing = True
         loop = asyncio.get_running_loop()
-        until = loop.time() + grace
-        while self.limit.open and loop.time() < until:
+        deadline = loop.time() + grace
+        while self.limit.open and loop.time() < deadline:
             await asyncio.sleep(0.02)
-        for job in self._running:
-            job.cancel()
+        self._cancel()
 
     def close(self) -> None:
         """Cancel the running jobs and wait for their threads."""
         self.closing = True
+        self._cancel()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _cancel(self) -> None:
         for job in self._running:
             job.cancel()
-        self._pool.shutdown(cancel_futures=True)
+
+
+def run_job(
+    job: AsyncJob[Result],
+    start: Callable[[], ReplyHandle[Output]],
+    convert: Callable[[Output], Result],
+    *,
+    count: Callable[[Output], None] | None = None,
+    on_end: Callable[[float | None], None],
+    map_error: Callable[[Exception], Exception],
+    pause: float | None,
+) -> None:
+    """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
+
+    Args:
+        job: receives the start, the pieces and the end.
+        start: starts the request.
+        convert: makes the job's result of the request's, after `count`, if given, has counted it.
+        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
+        map_error: converts an exception raised after the start into the one that the caller gets.
+        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+    """
+    started_at: float | None = None
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        requested_at = time.monotonic()
+        handle = start()
+        started_at = requested_at
+        job.attach(handle)
+        if pause is not None:
+            for piece in coalesce(handle, pause):
+                job.put(piece)
+        output = handle.result()
+        if count is not None:
+            count(output)
+        result = convert(output)
+    except Exception as raised:  # the caller gets it
+        error = raised if started_at is None else map_error(raised)
+    finally:
+        on_end(None if started_at is None else time.monotonic() - started_at)
+        job.end(result, error)
 
 
 def deadline_exceeded() -> APIError:

@@ -29,9 +29,7 @@ class ConcurrencyLimit:
 
     Args:
         running: the number of jobs that the model works on at once, from which waiting times are estimated.
-        total: the maximum number of open jobs.
-        per_owner: the maximum of one API key; None means no limit but `total`.
-        per_user: the maximum of one end user of a key; None means no limit but the others.
+        total, per_owner, per_user: the maximum numbers of open jobs; None means no limit but the others.
     """
 
     def __init__(self, *, running: int, total: int, per_owner: int | None = None, per_user: int | None = None) -> None:
@@ -40,21 +38,13 @@ class ConcurrencyLimit:
         self._per_owner = per_owner
         self._per_user = per_user
         self._lock = threading.Lock()
-        self._open = 0
+        self.open = 0
+        """The number of open jobs."""
         self._open_by: Counter[Hashable] = Counter()
         self._durations: deque[float] = deque(maxlen=RECENT)
 
-    @property
-    def open(self) -> int:
-        """The number of open jobs."""
-        return self._open
-
     def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Reserve `count` jobs, all or none.
-
-        Raises:
-            APIError: 429 when fewer are free, 400 when `count` exceeds a limit.
-        """
+        """Reserve `count` jobs, all or none; raise APIError 429 if fewer are free, 400 if `count` exceeds a limit."""
         with self._lock:
             limits: list[tuple[str, Hashable, int | None]] = [("key", owner, self._per_owner)]
             if user is not None:
@@ -64,23 +54,21 @@ class ConcurrencyLimit:
                 raise APIError(400, f"{count} replies at once; {max_count} are allowed", param="n", code="too_much")
             for kind, holder, limit in limits:
                 if limit is not None and self._open_by[holder] + count > limit:
-                    raise too_many_requests(
-                        f"{self._open_by[holder]} replies of this {kind} are open; {limit} are allowed; wait for one",
-                        code=f"too_many_of_this_{kind}",
-                        seconds=self._mean_duration(),
+                    message = (
+                        f"{self._open_by[holder]} replies of this {kind} are open; {limit} are allowed; wait for one"
                     )
-            if self._open + count > self._total:
-                raise too_many_requests(
-                    "the server has too much to do; try again later", code="queue_full", seconds=self.retry_after()
-                )
-            self._open += count
+                    raise too_many_requests(message, code=f"too_many_of_this_{kind}", seconds=self._mean_duration())
+            if self.open + count > self._total:
+                message = "the server has too much to do; try again later"
+                raise too_many_requests(message, code="queue_full", seconds=self.retry_after())
+            self.open += count
             for _, holder, _ in limits:
                 self._open_by[holder] += count
 
-    def release(self, *, owner: str, user: str | None = None, seconds: float | None = None) -> None:
+    def release(self, seconds: float | None = None, *, owner: str, user: str | None = None) -> None:
         """Release one job; `seconds` is its duration, or None if it never started."""
         with self._lock:
-            self._open -= 1
+            self.open -= 1
             for holder in (owner,) if user is None else (owner, (owner, user)):
                 self._open_by[holder] -= 1
                 if not self._open_by[holder]:
@@ -90,7 +78,7 @@ class ConcurrencyLimit:
 
     def retry_after(self) -> float:
         """Return the estimated number of seconds until a job can be admitted."""
-        ahead = max(1, self._open - self._running + 1)
+        ahead = max(1, self.open - self._running + 1)
         return min(MAX_RETRY_AFTER, self._mean_duration() * ahead / self._running)
 
     def _mean_duration(self) -> float:
@@ -100,22 +88,14 @@ class ConcurrencyLimit:
 
 
 class Rate:
-    """Limits the requests of each owner per minute.
-
-    Args:
-        per_minute: the maximum; None means no limit.
-    """
+    """Limits the requests of each owner per minute; None means no limit."""
 
     def __init__(self, per_minute: int | None) -> None:
         self._item = None if per_minute is None else RateLimitItemPerMinute(per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, owner: str) -> None:
-        """Count a request.
-
-        Raises:
-            APIError: 429 when the owner sent too many requests.
-        """
+        """Count a request; raise APIError 429 if the owner sent too many."""
         if self._item is None or self._limiter.hit(self._item, owner):
             return
         reset, _ = self._limiter.get_window_stats(self._item, owner)

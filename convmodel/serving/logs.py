@@ -2,34 +2,24 @@
 
 import contextvars
 import logging
-import os
 import traceback
+from pathlib import Path
 
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("convmodel_request_id", default="-")
 """The id of the current request."""
 
 
-def log_defect(logger: logging.Logger, error: BaseException, *, texts: bool, request_id: str | None = None) -> None:
-    """Log the type and the traceback of an exception, without its message, which may quote a conversation.
-
-    Args:
-        logger: the logger to write to.
-        error: the exception.
-        texts: whether to log the message too.
-        request_id: the id of the request; the current request's by default.
-    """
+def log_defect(logger: logging.Logger, error: BaseException, *, texts: bool) -> None:
+    """Log the type and traceback of an exception; its message, which may quote a conversation, only with `texts`."""
     trace = "".join(traceback.format_exception(error)) if texts else format_trace(error)
-    logger.error("request %s: %s", request_id or REQUEST_ID.get(), trace.rstrip())
+    logger.error("request %s: %s", REQUEST_ID.get(), trace.rstrip())
 
 
 def format_trace(error: BaseException) -> str:
     """Return the type of an exception and its traceback, without messages and source lines."""
-    lines = [f"{type(error).__name__}"]
+    lines = [type(error).__name__]
     for frame in traceback.extract_tb(error.__traceback__):
-        lines.append(
-            f"  {os.path.basename(os.path.dirname(frame.filename))}/{os.path.basename(frame.filename)}"
-            f":{frame.lineno} in {frame.name}"
-        )
+        lines.append(f"  {'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} in {frame.name}")
     if error.__cause__ is not None:
         lines.append(f"because of {format_trace(error.__cause__)}")
     return "\n".join(lines)
@@ -44,11 +34,7 @@ class _TraceFormatter(logging.Formatter):
 
 
 def log_to_stderr(*, texts: bool) -> None:
-    """Write the server's log lines and uvicorn's warnings to stderr.
-
-    Args:
-        texts: whether to include the messages of exceptions, which may quote conversations.
-    """
+    """Write the server's log lines and uvicorn's warnings to stderr; messages of exceptions only with `texts`."""
     handler = logging.StreamHandler()
     formatter = logging.Formatter if texts else _TraceFormatter
     handler.setFormatter(formatter("%(asctime)s %(levelname)s %(message)s"))

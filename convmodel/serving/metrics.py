@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responders.protocol import Generator, Reply
+from convmodel.responders.protocol import Generator, Reply, TextSelector
 from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -20,19 +20,16 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = self._counter("requests", "Answered requests.", "method", "route", "status")
-        self._durations = self._histogram(
-            "request_seconds", "Seconds from a request to the end of its response.", SECONDS, "route"
-        )
+        description = "Seconds from a request to the end of its response."
+        self._durations = self._histogram("request_seconds", description, SECONDS, "route")
         self._refused = self._counter("refused", "Rejected requests, by error code.", "reason")
         self._replies = self._counter("replies", "Completed replies.", "source", "finish")
-        self._tokens = self._counter(
-            "tokens", "Tokens read by the model, read from the cache (included in read), and written.", "kind"
-        )
+        description = "Tokens read by the model, read from the cache (included in read), and written."
+        self._tokens = self._counter("tokens", description, "kind")
         self._first = self._histogram("first_token_seconds", "Seconds from the start of a reply to its first token.")
         self._seconds = self._histogram("reply_seconds", "Seconds from the start of a reply to its end.")
-        self._speed = self._histogram(
-            "reply_tokens_per_second", "Tokens of a reply per second, after its first token.", SPEEDS
-        )
+        description = "Tokens of a reply per second, after its first token."
+        self._speed = self._histogram("reply_tokens_per_second", description, SPEEDS)
         for kind in ("read", "cached", "written"):
             self._tokens.labels(kind)
 
@@ -46,8 +43,8 @@ class Metrics:
         """Add a gauge whose value is read when the metrics are collected."""
         Gauge(f"convmodel_{name}", description, registry=self._registry).set_function(value)
 
-    def watch_load(self, model: Generator) -> None:
-        """Add gauges for the load of a responder or writer."""
+    def watch_load(self, model: Generator | TextSelector) -> None:
+        """Add gauges for the load of a model."""
         self.watch("model_running", "Requests that the model is working on.", lambda: model.load.running)
         self.watch("model_waiting", "Requests that wait for the model.", lambda: model.load.waiting)
 
@@ -56,19 +53,12 @@ class Metrics:
         self._registry.register(_BlockedTexts(policy))
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request.
-
-        Args:
-            method: a known HTTP method.
-            route: the route's template. Never the path, which would create a time series for each conversation.
-            status: the HTTP status.
-            seconds: the duration until the end of the response.
-        """
+        """Count an answered request. `route` is a template: a path would create a time series per conversation."""
         self._requests.labels(method, route, str(status)).inc()
         self._durations.labels(route).observe(seconds)
 
     def count_error(self, code: str) -> None:
-        """Count a rejected request by its error code."""
+        """Count a rejected request."""
         self._refused.labels(code).inc()
 
     def count_reply(self, reply: Reply) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.errors import APIError, internal_error
+from convmodel.serving.ignored_fields import HEADER, header_value
 from convmodel.serving.json_body import check_json
 from convmodel.serving.logs import REQUEST_ID, log_defect
 from convmodel.serving.service import Service
@@ -28,12 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Rejects invalid requests, and gives the others an id, an owner and a complete body.
-
-    Args:
-        app: handles the accepted requests.
-        service: holds the keys, the limits and the metrics.
-    """
+    """Rejects invalid requests, and gives the others an id, an owner and a complete body."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -43,6 +40,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = {**scope, "path": plain_path(scope["path"])}
         context = RequestContext(scope, send)
         REQUEST_ID.set(context.id)
         try:
@@ -59,31 +57,31 @@ class RequestMiddleware:
 
     async def _handle(self, context: "RequestContext", receive: Receive) -> None:
         settings = self._service.settings
-        headers = context.headers
         if "\x00" in context.scope["path"] or b"%00" in context.scope.get("query_string", b""):
             raise APIError(400, "the address holds a NUL character; remove it", code="invalid_value")
+        hosts = len(context.headers.getlist("host"))
+        if hosts > 1 or (hosts == 0 and context.scope["http_version"] == "1.1"):  # RFC 9112, section 3.2
+            raise _closing_error(400, f"the request has {hosts} Host headers; send one", "host")
         await self._authorize(context)
         try:
             async with asyncio.timeout(settings.body_seconds):
-                body = await _read_body(headers, receive, settings.body_bytes)
+                body = await _read_body(context.headers, receive, settings.body_bytes)
         except TimeoutError:
             message = f"the body did not arrive within {settings.body_seconds:g} seconds"
             raise _closing_error(408, message, "timeout") from None
         if body is None:  # the client disconnected
             return
         if body:
-            _check_content_type(headers)
+            content_type = context.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if content_type != "application/json":
+                raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
             check_json(body)
         await self._app(context.scope, _replay(body, receive), context.send)
 
     async def _authorize(self, context: "RequestContext") -> None:
-        """Check the request's names and its API key, and set its owner.
-
-        Raises:
-            APIError: 401, 403 or 429, or 503 if the keys cannot be read.
-        """
+        """Check names and API key, and set the owner; raise APIError 401, 403, 429, or 503 for unreadable keys."""
         keys = self._service.keys
-        public = is_public(context.scope["path"])
+        public = context.scope["path"] in OPEN or context.scope["path"].startswith(OPEN_FOLDERS)
         if not keys.fresh:
             try:
                 async with asyncio.timeout(KEYS_SECONDS if public else None):
@@ -95,7 +93,7 @@ class RequestMiddleware:
             self._check_names(context.headers)
         context.scope["state"]["owner"] = ""
         if not public:
-            owner = keys.owner(context.headers.get("authorization"))
+            owner = keys.owner(_authorization(context.headers))
             context.scope["state"]["owner"] = context.owner = owner
             self._service.rate.check(owner)
 
@@ -105,16 +103,18 @@ class RequestMiddleware:
         origins = self._service.settings.origins
         if not hosts:
             return
-        if _host_name(f"//{headers.get('host', '')}") not in hosts:
-            raise APIError(
-                403, "the server does not answer to this name; use localhost, or start it with keys", code="host"
-            )
+        name = _host_name(f"//{headers.get('host', '')}")
+        if name not in hosts:
+            remedy = f"--allowed_host {name[:100] if name else 'NAME'}"
+            message = f"the server does not answer to this name; use localhost, or start it with {remedy} or with keys"
+            raise APIError(403, message, code="host")
         origin = headers.get("origin")
         if origin is not None and _host_name(origin) not in hosts and not {origin, "*"} & {*origins}:
-            raise APIError(403, "pages of this origin may not use the server; see --cors", code="origin")
+            message = f"pages of this origin may not use the server; start it with --cors {origin[:100]}"
+            raise APIError(403, message, code="origin")
 
     def _count(self, context: "RequestContext") -> None:
-        route = context.route
+        route = str(getattr(context.scope.get("route"), "path", "none"))  # "none" for unknown addresses
         status = context.status
         seconds = time.perf_counter() - context.started_at
         error_code = context.error_code or context.scope["state"].get("error_code")
@@ -140,19 +140,17 @@ class RequestContext:
         self.error_code: str | None = None
         self._started = False
 
-    @property
-    def route(self) -> str:
-        """The template of the route's path; "none" for unknown addresses."""
-        return str(getattr(self.scope.get("route"), "path", "none"))
-
     async def send(self, message: Message) -> None:
         """Send a message of the response, with the headers that every response has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._started = True
             headers = MutableHeaders(raw=message["headers"])
-            headers["X-Request-Id"] = self.id
+            for name in ("X-Request-Id", "Request-Id"):  # OpenAI's and Anthropic's names
+                headers[name] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
+            if ignored := self.scope["state"].get("ignored"):
+                headers[HEADER] = header_value(ignored)
             headers.setdefault("Cache-Control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)
@@ -161,13 +159,19 @@ class RequestContext:
         """Send an error, or abort the connection if the response has already begun."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
-        response = error.response()
-        await response(self.scope, _receive_disconnect, self.send)
+        await error.response(self.scope["path"])(self.scope, _receive_disconnect, self.send)
 
 
-def is_public(path: str) -> bool:
-    """Return whether a path needs no API key."""
-    return path in OPEN or path.startswith(OPEN_FOLDERS)
+def _authorization(headers: Headers) -> str | None:
+    """Return the Authorization header; Anthropic's clients send the key as X-Api-Key instead."""
+    key = headers.get("x-api-key")
+    return headers.get("authorization") or (None if key is None else f"Bearer {key}")
+
+
+def plain_path(path: str) -> str:
+    """Return a path with single slashes, and without one at the end of OpenAI's addresses: clients join them so."""
+    path = re.sub("/{2,}", "/", path)
+    return path.rstrip("/") if path.startswith("/v1/") else path
 
 
 async def _receive_disconnect() -> Message:
@@ -187,11 +191,7 @@ def _closing_error(status: int, message: str, code: str) -> APIError:
 
 
 async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
-    """Return the complete body, or None if the client disconnected.
-
-    Raises:
-        APIError: 413 for a body of more than `max_bytes`.
-    """
+    """Return the complete body, or None if the client disconnected; raise APIError 413 above `max_bytes`."""
     length = headers.get("content-length", "")
     too_large = _closing_error(413, f"the body is too large; {max_bytes:,} bytes are allowed", "body_too_large")
     if length.isdecimal() and int(length[:20]) > max_bytes:
@@ -210,21 +210,11 @@ async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> byte
             return b"".join(parts)
 
 
-def _check_content_type(headers: Headers) -> None:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
-
-
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives the body, which was read before, and then the messages after it."""
-    given = False
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return messages.pop() if messages else await receive()
 
     return receive_again

@@ -1,5 +1,7 @@
 """The OpenAPI description of the server, and a page to read it and try it out, which works without a network."""
 
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -29,9 +31,8 @@ PAGE = """<!doctype html>
 </body></html>
 """
 
-BEGIN = """\
-SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
-"""
+BEGIN = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+"""A file of its own, because the page allows no inline scripts."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; "
@@ -43,53 +44,40 @@ MEDIA_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javas
 
 @router.get("/docs")
 async def docs() -> Response:
-    """Return the page."""
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": CSP})
-
-
-@router.get("/docs/begin.js")
-async def begin() -> Response:
-    """Return the script that starts Swagger UI; a file of its own, because the page allows no inline scripts."""
-    return Response(BEGIN, media_type="text/javascript")
 
 
 @router.get("/docs/{name}")
 def file(name: str) -> Response:
-    """Return a file of Swagger UI, from the fastapi-swagger package."""
+    """Return a file of Swagger UI, from the fastapi-swagger package, or the script that starts it."""
+    if name == "begin.js":
+        return Response(BEGIN, media_type="text/javascript")
     if name not in MEDIA_TYPES:
         raise APIError(404, "there is no such file; see /docs", code="not_found")
     content = (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
     return Response(content, media_type=MEDIA_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
 
-class OpenAPIDescription:
-    """The content of /openapi.json, built on the first request, and again when API keys become required.
+WITH_MODEL = ("ChatRequest", "CompletionsRequest", "EmbeddingsRequest", "MessagesRequest", "RerankRequest")
+"""Schemas with the name of the model."""
 
-    Args:
-        app: the application to describe.
-        service: its service.
-    """
-
-    def __init__(self, app: FastAPI, service: Service) -> None:
-        self._app = app
-        self._service = service
-        self._cache: dict[bool, dict[str, Any]] = {}
-
-    def __call__(self) -> dict[str, Any]:
-        required = self._service.keys.required
-        if required not in self._cache:
-            self._cache[required] = describe(self._app, self._service)
-        return self._cache[required]
+TAGS = ("Replies", "Conversations", "Documents", "OpenAI", "Anthropic", "Rerank", "Server")
 
 
-def describe(app: FastAPI, service: Service) -> dict[str, Any]:
+def openapi_of(app: FastAPI, service: Service) -> Callable[[], dict[str, Any]]:
+    """Return a function that returns the description, built on the first call and when keys become required."""
+    describe_once = cache(partial(describe, app, service))
+    return lambda: describe_once(keys_required=service.keys.required)
+
+
+def describe(app: FastAPI, service: Service, *, keys_required: bool) -> dict[str, Any]:
     """Return the OpenAPI description of an application, with the limits, model and presets of its service."""
     description = get_openapi(
         title="convmodel",
         version=convmodel.__version__,
         description=DESCRIPTION,
         routes=app.routes,
-        tags=[{"name": name} for name in ("Replies", "Conversations", "Documents", "OpenAI", "Server")],
+        tags=[{"name": name} for name in TAGS],
     )
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
@@ -98,7 +86,7 @@ def describe(app: FastAPI, service: Service) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"].pop("422", None)  # validation errors are 400 here
     _add_limits(schemas, service)
-    if service.keys.required:
+    if keys_required:
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"key": []}]
     return description
@@ -111,19 +99,22 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
     for name, schema in schemas.items():
         fields = schema.get("properties", {})
         if "preset" in fields and "additionalProperties" in schema:
-            presets = document_presets if name == "DocumentRequestBody" else service.presets
+            presets = document_presets if name in ("DocumentRequestBody", "CompletionsRequest") else service.presets
             fields["preset"]["anyOf"][0]["enum"] = [OFF, *presets]
-    schemas["ChatRequest"]["properties"]["model"]["enum"] = [service.model]
     options = schemas["Options"]["properties"]
     for name, limit in option_limits(service).items():
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:
         del options["num_beams"]
-    for body, name, limit in (
-        ("ChatRequest", "n", settings.n),
-        ("ChatRequest", "max_tokens", settings.new_tokens),
-        ("ChatRequest", "max_completion_tokens", settings.new_tokens),
-    ):
-        schemas[body]["properties"][name]["anyOf"][0]["maximum"] = limit
+    new_tokens = settings.new_tokens
+    for schema in WITH_MODEL:
+        model = schemas[schema]["properties"]["model"]
+        model.get("anyOf", [model])[0]["enum"] = [service.model]
+    for name, limit in {"n": settings.n, "max_tokens": new_tokens, "max_completion_tokens": new_tokens}.items():
+        for schema in ("ChatRequest", "CompletionsRequest"):
+            schemas[schema]["properties"][name]["anyOf"][0]["maximum"] = limit
+    if service.embeddings is not None:
+        dimensions = service.embeddings.selector.dimensions
+        schemas["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] = [dimensions]
     schemas["DocumentRequestBody"]["properties"]["n"]["maximum"] = settings.n
     schemas["SearchRequest"]["properties"]["k"]["maximum"] = settings.k

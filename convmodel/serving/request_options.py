@@ -1,53 +1,32 @@
-"""Build reply requests from request bodies: presets, defaults and limits."""
+"""Check the fields of request bodies against the limits, and merge their options with presets and defaults."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convmodel.responders.option_values import preset_options
 from convmodel.responders.protocol import DocumentGenerator, Responder
+from convmodel.responders.typed_input import preset_options
 from convmodel.serving.errors import APIError
-from convmodel.serving.reply_jobs import ReplyRequest
 from convmodel.serving.service import Service
 
 OFF = "off"
 """The preset name that selects no preset, where the server has a default preset."""
 
 
-def build_reply_request(
-    service: Service,
-    *,
-    context: Sequence[str],
-    persona: Sequence[str] | None = None,
-    preset: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-) -> ReplyRequest:
-    """Build a reply request from the fields of a body, the server's defaults and its limits.
-
-    Args:
-        service: its defaults and limits.
-        context: the turns so far.
-        persona: sentences about the speaker of the reply; None means the server's.
-        preset: the name of a preset, or "off"; None means the server's.
-        options: options on top of the preset.
-        seed: see `ReplyRequest`.
-
-    Raises:
-        APIError: 400, with the name of the field, for a value above a limit and for an unknown preset.
-    """
-    check_turns(service, context)
-    persona = service.persona if persona is None else persona
-    check_persona(service, persona)
-    return ReplyRequest(context, persona, resolve_options(service, preset, options), seed)
-
-
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
     """Raise APIError 400 if there are too many turns, or if one is too long."""
-    settings = service.settings
-    if len(context) > settings.turns:
-        raise _limit_exceeded(param, f"there are {len(context):,} turns; {settings.turns:,} are allowed")
-    for index, turn in enumerate(context):
-        check_chars(turn, settings.turn_chars, param=f"{param}.{index}")
+    _check_list(service, context, service.settings.turns, param=param, noun="turns")
+
+
+def check_texts(service: Service, texts: Sequence[str], *, param: str) -> None:
+    """Raise APIError 400 if there are too many texts to embed, rank or continue, or if one is too long."""
+    _check_list(service, texts, service.settings.texts, param=param, noun="texts")
+
+
+def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
+    if len(texts) > max_count:
+        raise _limit_exceeded(param, f"there are {len(texts):,} {noun}; {max_count:,} are allowed")
+    for index, text in enumerate(texts):
+        check_chars(text, service.settings.turn_chars, param=f"{param}[{index}]")
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:
@@ -61,15 +40,18 @@ def check_chars(text: str, max_chars: int, *, param: str) -> None:
         raise _limit_exceeded(param, f"{param} has {len(text):,} characters; {max_chars:,} are allowed")
 
 
+def check_count(name: str, count: int, max_count: int) -> None:
+    """Raise APIError 400 if the count of a field is above the server's limit."""
+    if count > max_count:
+        raise _limit_exceeded(name, f"{name}={count}; this server allows 1 to {max_count}")
+
+
 def resolve_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
     """Merge the options of the server, of a preset and of a request, within the server's limits.
 
-    Args:
-        service: its presets and defaults. They are those of replies, on a server that replies.
-        preset, options: those of the request.
-        documents: whether the options are for the document writer.
+    With `documents`, they are for the document writer; the server's own preset and options are those of its talker.
 
     Raises:
         APIError: 400 for an unknown preset and for options above the server's limits.
@@ -79,15 +61,14 @@ def resolve_options(
     target: Responder | DocumentGenerator | None = service.talker
     if documents and service.documents is not None:
         target = service.documents.writer
-    has_defaults = target is service.talker  # the service's preset and options are those of its talker
     presets = {} if target is None else target.presets
-    default_preset = service.preset if has_defaults else None
-    preset_name = default_preset if preset is None else preset
+    uses_defaults = preset is None and target is service.talker
+    preset_name = service.preset if uses_defaults else preset
     try:
         defaults = dict(preset_options(presets, None if preset_name == OFF else preset_name))
     except ValueError as error:
         raise APIError(400, str(error), param="preset", code="invalid_value") from None
-    if preset is None and has_defaults:
+    if uses_defaults:
         defaults |= service.options
     effective = {} if target is None else {**target.options, **defaults}
     limits = option_limits(service).items()
@@ -101,12 +82,8 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
         if options.get(name, 0) > limit:
             raise _limit_exceeded(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
     if options.get("num_beams", 1) > 1 and not service.settings.beams:
-        raise APIError(
-            400,
-            "num_beams: this server does not allow beam search, which delays all other replies; leave it out",
-            param="options.num_beams",
-            code="unsupported_parameter",
-        )
+        message = "num_beams: this server does not allow beam search, which delays all other replies; leave it out"
+        raise APIError(400, message, param="options.num_beams", code="unsupported_parameter")
 
 
 def option_limits(service: Service) -> dict[str, int]:

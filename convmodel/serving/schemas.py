@@ -1,12 +1,10 @@
 """Request and response bodies that several routers share."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from convmodel.responders.protocol import Candidate, Reply
-from convmodel.serving.reply_jobs import BlockReason, CheckedReply
+from convmodel.serving.reply_jobs import CheckedReply
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """A text with at least one character that is not white space."""
@@ -30,9 +28,9 @@ class RequestModel(BaseModel):
 
 
 class ResponseModel(BaseModel):
-    """Base of response bodies."""
+    """Base of response bodies; `model_validate` takes an object with the attributes, too."""
 
-    model_config = ConfigDict(ser_json_inf_nan="null")
+    model_config = ConfigDict(ser_json_inf_nan="null", from_attributes=True)
 
 
 class Options(RequestModel):
@@ -59,10 +57,7 @@ class Options(RequestModel):
     )
     no_repeat_ngram_size: int | None = Field(None, ge=0, le=1000, description="0 (off) to 1000")
     no_repeat_context_ngram_size: int | None = Field(
-        None,
-        ge=0,
-        le=1000,
-        description="0 (off) to 1000: n-grams of this size in the context are not repeated",
+        None, ge=0, le=1000, description="0 (off) to 1000: n-grams of this size in the context are not repeated"
     )
     self_repetition_penalty: float | None = Field(
         None,
@@ -73,10 +68,7 @@ class Options(RequestModel):
     max_new_tokens: int | None = Field(None, ge=1, le=1_000_000, description="from 1 to the server's limit")
     min_new_tokens: int | None = Field(None, ge=0, le=1_000_000, description="from 0")
     num_return_sequences: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="from 1 to the server's limit: replies to generate; the best is returned",
+        None, ge=1, le=1_000_000, description="from 1 to the server's limit: replies to generate; the best is returned"
     )
     num_beams: int | None = Field(None, ge=1, le=64, description="1 to 64, where the server allows beams")
     stop_strings: str | list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None = Field(
@@ -111,16 +103,18 @@ class ErrorBody(ResponseModel):
     error: ErrorDetail
 
 
+class MessageErrorBody(ErrorBody):
+    """The format of errors of Cohere's API, with the same error inside."""
+
+    message: str
+
+
 class BlockedBody(ResponseModel):
     """The reason why the policy replaced a reply."""
 
     side: Literal["input", "output"]
     by: str = Field(description="the check: words or classifier")
     label: str | None = Field(description="the label given by the classifier")
-
-    @classmethod
-    def of(cls, blocked: BlockReason) -> "BlockedBody":
-        return cls(side=blocked.side, by=blocked.by, label=blocked.label)
 
 
 class CandidateBody(ResponseModel):
@@ -134,19 +128,6 @@ class CandidateBody(ResponseModel):
     scores: dict[str, float] = Field(description="scores of the earlier stages")
     finish: Literal["end", "stop", "length", "cancelled"]
     tokens: int = Field(description="number of tokens generated for it")
-
-    @classmethod
-    def of(cls, candidate: Candidate) -> "CandidateBody":
-        return cls(
-            text=candidate.text,
-            score=candidate.score,
-            source=candidate.source,
-            number=candidate.number,
-            metadata=_dict(candidate.metadata),
-            scores=dict(candidate.scores),
-            finish=candidate.finish,
-            tokens=candidate.tokens,
-        )
 
 
 class ReplyBody(ResponseModel):
@@ -171,27 +152,9 @@ class ReplyBody(ResponseModel):
 
     @classmethod
     def of(cls, answer: CheckedReply) -> "ReplyBody":
-        reply: Reply = answer.reply
-        return cls(
-            text=answer.text,
-            finish=answer.finish,  # type: ignore[arg-type]
-            candidates=[CandidateBody.of(candidate) for candidate in reply.candidates],
-            context_tokens=reply.context_tokens,
-            reply_tokens=reply.reply_tokens,
-            cached_tokens=reply.cached_tokens,
-            window=reply.window,
-            turns_dropped=reply.turns_dropped,
-            tokens_dropped=reply.tokens_dropped,
-            seconds=reply.seconds,
-            first_seconds=reply.first_seconds,
-            seed=reply.seed,
-            ranked_by=reply.ranked_by,
-            blocked=None if answer.blocked is None else BlockedBody.of(answer.blocked),
-        )
-
-
-def _dict(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if value is None else dict(value)
+        fields = {name: getattr(answer.reply, name, None) for name in cls.model_fields}
+        fields |= {"text": answer.text, "finish": answer.finish, "blocked": answer.blocked}
+        return cls.model_validate(fields)
 
 
 REASONS = {
@@ -214,10 +177,10 @@ COMMON_STATUSES = (400, 401, 403, 408, 413, 429, 500)
 """Error statuses that any route may return."""
 
 
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int, model: type[BaseModel] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route for these error statuses and `COMMON_STATUSES`."""
     return {
-        status: {"model": ErrorBody, "description": REASONS[status]} for status in sorted({*COMMON_STATUSES, *statuses})
+        status: {"model": model, "description": REASONS[status]} for status in sorted({*COMMON_STATUSES, *statuses})
     }
 
 
@@ -226,13 +189,7 @@ JOB_STATUSES = (415, 503, 504)
 
 
 def stream_responses(model: type[BaseModel], description: str, *names: str) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that can stream.
-
-    Args:
-        model: the body of the response without a stream.
-        description: the order and the data of the events.
-        names: the names of the events; none if the events have no names.
-    """
+    """Return the `responses` of a route that returns a `model`, or streams events of these names, if they have any."""
     event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
     if names:
         event["event"] = {"enum": list(names)}

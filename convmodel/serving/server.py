@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from convmodel.serving.app import create_app
-from convmodel.serving.http_protocol import BoundedHeads
+from convmodel.serving.http_protocol import bounded_protocol
 from convmodel.serving.logs import log_to_stderr
 from convmodel.serving.service import Service
 
@@ -38,20 +38,14 @@ AFTER_GRACE = 5
 
 def is_loopback(host: str) -> bool:
     """Return whether an address can be reached only from this machine."""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def check_exposed(host: str, *, keys: bool) -> None:
-    """Check that a server without API keys listens only on the loopback interface.
-
-    Raises:
-        ValueError: if it does not; the message says how to add a key.
-    """
+    """Raise ValueError if a server without API keys listens on other interfaces than the loopback."""
     if not is_loopback(host) and not keys:
         raise ValueError(
             f"--host {host} can be reached from other machines, and there are no keys; make one with "
@@ -78,9 +72,8 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         bound.close()
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(
-            f"port {port} of {host} cannot be used: {str(reason).lower()}; give another one with --port"
-        ) from None
+        message = f"port {port} of {host} cannot be used: {str(reason).lower()}; give another one with --port"
+        raise ValueError(message) from None
     return bound
 
 
@@ -109,22 +102,15 @@ def _trim_memory(trim: Callable[[int], object]) -> None:
 
 
 def run(
-    service: Service,
-    bound: socket.socket,
-    *,
-    routers: Iterable[APIRouter] = (),
-    started: Callable[[str], None] = print,
+    service: Service, bound: socket.socket, *, routers: Iterable[APIRouter] = (), started: Callable[[str], None] = print
 ) -> int:
-    """Answer requests until SIGINT or SIGTERM, then let running replies end within `grace` seconds.
+    """Answer requests until SIGINT or SIGTERM, let running replies end within `grace` seconds, and return 0.
 
     Args:
         service: the service; closed at the end.
         bound: the listening socket.
         routers: see `create_app`.
         started: called with a line of text when the server is ready.
-
-    Returns:
-        The exit status, 0.
     """
     log_to_stderr(texts=service.settings.log_texts)
     config = new_config(service, routers=routers)
@@ -141,19 +127,13 @@ def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(service.settings.grace) + AFTER_GRACE,
-        http=BoundedHeads,
+        http=bounded_protocol(service.settings),
         ws="none",
     )
 
 
 class GracefulServer(uvicorn.Server):
-    """A uvicorn server that lets running replies end on the first signal, and does not raise the signal again.
-
-    Args:
-        config: the uvicorn configuration.
-        service: the service, whose jobs are shut down.
-        when_started: called when the server is ready.
-    """
+    """A uvicorn server that lets running replies end on the first signal, and does not raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, service: Service, when_started: Callable[[], None]) -> None:
         super().__init__(config)

@@ -2,67 +2,85 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import CandidateSearch, Responder
+from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder, TextSelector
 from convmodel.serving.auth import Keys
-from convmodel.serving.document_jobs import DocumentGenerator, DocumentService
+from convmodel.serving.document_jobs import DocumentService
 from convmodel.serving.jobs import JobRunner
 from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
-from convmodel.serving.reply_jobs import Policy, ReplyService
-from convmodel.serving.search_jobs import SearchService
+from convmodel.serving.reply_jobs import ReplyService
+from convmodel.serving.safety.policy import Policy
+from convmodel.serving.selector_jobs import SelectorService
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 
 
 @dataclass
 class Service:
-    """The shared objects of a server. Use `new_service` to create one.
+    """The shared objects of a server for a responder, a document writer, selectors, or several of them.
 
     Args:
+        responder, writer: the models; without a responder, `store` is ignored.
+        selector: embeds texts, and ranks them if there is no reranker.
+        reranker: ranks texts.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
-        settings: limits and switches.
-        jobs: the running jobs and their admission.
-        metrics: the server's metrics.
-        keys: the API keys.
-        rate: the limit of requests per minute.
-        replies: None for a server that does not reply.
-        documents: None for a server that does not write documents.
-        search: None for a server without candidates.
+        settings, keys: limits and switches; the API keys.
         policy: checks input and output; None allows everything.
         persona: used for requests without a persona.
         preset: used for requests without a preset; None means the model's own options.
         options: merged into the preset, below the options of a request.
-        ready: readiness checks by name; each raises an exception on failure, and is called in a thread.
-        store: stores conversations; None for a server that keeps none. It is closed with the service.
+        store: stores conversations, and is closed with the service.
         keep_for: age without a change after which a conversation is deleted; None keeps conversations for ever.
-        created: the time when the model was loaded, in seconds since 1970.
     """
 
-    title: str
-    model: str
-    settings: Settings
-    jobs: JobRunner
-    metrics: Metrics
-    keys: Keys
-    rate: Rate
-    replies: ReplyService | None = None
-    documents: DocumentService | None = None
-    search: SearchService | None = None
+    responder: InitVar[Responder | None] = None
+    _: KW_ONLY
+    writer: InitVar[DocumentGenerator | None] = None
+    selector: InitVar[TextSelector | None] = None
+    reranker: InitVar[TextSelector | None] = None
+    title: str = "model"
+    model: str = "model"
+    settings: Settings = field(default_factory=Settings)
+    keys: Keys = field(default_factory=Keys)
     policy: Policy | None = None
     persona: Sequence[str] = ()
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    ready: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     store: Store | None = None
     keep_for: timedelta | None = None
-    created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(
+        self,
+        responder: Responder | None,
+        writer: DocumentGenerator | None,
+        selector: TextSelector | None,
+        reranker: TextSelector | None,
+    ) -> None:
+        self.created = int(time.time())
+        self.rate = Rate(self.settings.requests_per_minute)
+        self.jobs = JobRunner(self.settings)
+        self.metrics = Metrics()
+        self.metrics.watch("open_replies", "Replies that are running or waiting.", lambda: self.jobs.limit.open)
+        if self.policy is not None:
+            self.metrics.watch_policy(self.policy)
+        reranker = reranker or selector
+        if (model := responder or writer or reranker) is not None:
+            self.metrics.watch_load(model)
+        parts = (self.jobs, self.metrics, self.policy)
+        self.replies = None if responder is None else ReplyService(responder, *parts)
+        self.documents = None if writer is None else DocumentService(writer, *parts)
+        self.embeddings = None if selector is None else SelectorService(selector, *parts)
+        self.rankings = None if reranker is None else SelectorService(reranker, *parts)
+        self.store = None if responder is None else self.store
+        self.ready: Mapping[str, Callable[[], object]] = {} if self.store is None else {"store": self.store.check}
+        """Readiness checks by name; each raises an exception on failure, and is called in a thread."""
 
     @property
     def talker(self) -> "Responder | DocumentGenerator | None":
@@ -76,64 +94,16 @@ class Service:
         """Sets of options by name."""
         return {} if self.talker is None else self.talker.presets
 
+    @property
+    def searches(self) -> bool:
+        """Whether there are candidates to search."""
+        return isinstance(self.talker, CandidateSearch) and self.talker.searches
+
     def close(self) -> None:
         """Cancel all jobs and close the store."""
         self.jobs.close()
         if self.store is not None:
             self.store.close()
-
-
-def new_service(
-    responder: Responder | None = None,
-    *,
-    writer: DocumentGenerator | None = None,
-    title: str = "model",
-    model: str = "model",
-    settings: Settings | None = None,
-    keys: Keys | None = None,
-    policy: Policy | None = None,
-    store: Store | None = None,
-    **others: Any,
-) -> Service:
-    """Create a service for a responder, a document writer, or both.
-
-    Args:
-        responder: generates or selects replies.
-        writer: writes documents.
-        store: stores conversations; ignored without a responder, since nothing would reply in them.
-        title, model, settings, keys, policy, others: see `Service`.
-    """
-    if responder is None:
-        store = None
-    settings = settings or Settings()
-    metrics = Metrics()
-    jobs = JobRunner(settings)
-    metrics.watch("open_replies", "Replies that are running or waiting.", lambda: jobs.limit.open)
-    if policy is not None:
-        metrics.watch_policy(policy)
-
-    talker = responder or writer
-    if talker is not None:
-        metrics.watch_load(talker)
-    search = None
-    if isinstance(responder, CandidateSearch) and responder.searches:
-        search = SearchService(responder, jobs=jobs, policy=policy)
-    return Service(
-        title=title,
-        model=model,
-        settings=settings,
-        jobs=jobs,
-        metrics=metrics,
-        keys=keys or Keys(),
-        rate=Rate(settings.requests_per_minute),
-        replies=None if responder is None else ReplyService(responder, jobs=jobs, metrics=metrics, policy=policy),
-        documents=None if writer is None else DocumentService(writer, jobs=jobs, metrics=metrics, policy=policy),
-        search=search,
-        policy=policy,
-        ready={} if store is None else {"store": store.check},
-        store=store,
-        **others,
-    )
 
 
 # The dependencies are coroutines because FastAPI calls plain functions in a thread.

@@ -1,6 +1,7 @@
-"""Limits and switches of a server."""
+"""Limits and switches of a server, and the names under which it may be used."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names of the local machine."""
@@ -12,9 +13,12 @@ class Settings:
 
     Args:
         body_bytes: maximum size of a request body.
+        head_seconds: time in which the head of a request must arrive.
         body_seconds: time in which a request body must arrive.
+        connections: maximum number of open connections.
         turns: maximum number of turns in a context.
         turn_chars: maximum number of characters in a turn or a prompt.
+        texts: maximum number of texts to embed or to rank per request.
         persona_chars: maximum number of characters in a persona, all sentences together.
         n: maximum number of replies or texts per request.
         k: maximum number of candidates per search.
@@ -31,13 +35,17 @@ class Settings:
         beams: whether beam search is allowed, which delays all other replies.
         hosts: host names that requests may use, against DNS rebinding; empty allows any.
         origins: origins of other sites' pages that may use the server; "*" allows all.
+        strict: whether fields that change nothing are refused, instead of ignored, in the APIs of others.
         log_texts: whether texts of conversations may be logged.
     """
 
     body_bytes: int = 1_048_576
-    body_seconds: float = 30.0
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    connections: int = 900
     turns: int = 1_000
     turn_chars: int = 20_000
+    texts: int = 2_048
     persona_chars: int = 10_000
     n: int = 8
     k: int = 100
@@ -54,9 +62,53 @@ class Settings:
     beams: bool = False
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
+    strict: bool = False
     log_texts: bool = False
 
     @property
     def max_open(self) -> int:
         """The maximum number of open replies."""
         return self.max_running + self.max_waiting
+
+
+def parse_host(name: str) -> str:
+    """Return the host of a name as a Host header has it: in lower case, without scheme and port.
+
+    Raises:
+        ValueError: for a text without a host.
+    """
+    text = name.strip()
+    bare = text.startswith("[") or text.count(":") <= 1
+    try:
+        host = urlsplit(text if "://" in text else f"//{text if bare else f'[{text}]'}").hostname
+    except ValueError:
+        host = None
+    if not host or any(character in host for character in "*?#@ ,"):
+        raise ValueError(f"--allowed_host {name!r}: it is not a host name; give one such as box.example.org")
+    return host
+
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse_origin(origin: str) -> str:
+    """Return an origin as browsers send it: scheme, host and port, without a slash at its end.
+
+    Raises:
+        ValueError: for a text without a scheme, or with a path.
+    """
+    text = origin.strip().lower()
+    if text in ("*", "null"):
+        return text
+    example = "give scheme, host and port, such as https://example.org:8443"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"--cors {origin!r}: it is not an origin; {example}") from None
+    if not parts.scheme or not host or "://" not in text:
+        raise ValueError(f"--cors {origin!r}: an origin begins with a scheme; {example}")
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc or "*" in host:
+        raise ValueError(f"--cors {origin!r}: it is more than an origin, or a pattern; {example}, or * for all")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{port}")

@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-import json
-import math
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import dump, json_response
+from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
 """A keep-alive comment, which clients ignore."""
@@ -21,42 +20,7 @@ STILL_THERE = b": \n\n"
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream in OpenAI's API."""
 
-_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
-"""Escapes for characters that JSON allows unescaped, but that many readers treat as line ends."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-
 Result = TypeVar("Result")
-
-
-def dump(value: Any) -> str:
-    """Return a value as JSON on one line. NaN and infinity become null, and lone surrogates become "?"."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    try:
-        text = _ENCODER.encode(value)
-    except ValueError:
-        text = _ENCODER.encode(plain(value))
-    return _without_surrogates(text.translate(_LINE_ENDS))
-
-
-def plain(value: Any) -> Any:
-    """Return a value as the dicts, lists, texts and numbers that `dump` writes and a JSON parser reads back."""
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return _without_surrogates(value)
-    if isinstance(value, Mapping):
-        return {_without_surrogates(str(name)): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def encode_event(name: str, value: Any) -> bytes:
@@ -67,11 +31,6 @@ def encode_event(name: str, value: Any) -> bytes:
 def encode_data(value: Any) -> bytes:
     """Return an event without a name, as OpenAI's API sends it."""
     return f"data: {dump(value)}\n\n".encode()
-
-
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response whose body is written by `dump`."""
-    return Response(dump(value), status, headers, "application/json")
 
 
 class EventStream(Response):
@@ -94,10 +53,8 @@ class EventStream(Response):
         self._events = events
         self._keep_alive = keep_alive
         self._patience = patience
-        self._sending_since: float | None = None
-        """Time at which the current chunk was handed to the client; None between chunks."""
-        self._last_sent = 0.0
-        """Time at which the last chunk was accepted."""
+        self._sending_since: float | None = None  # when the current chunk was handed to the client; None between chunks
+        self._last_sent = 0.0  # when the last chunk was accepted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
@@ -161,15 +118,10 @@ class ClientLeft(APIError):
         super().__init__(499, "the client left", code="client_left")
 
 
-async def cancel_on_disconnect(
-    request: Request, result: Coroutine[Any, Any, Result], cancel: Callable[[], None]
-) -> Result:
-    """Return the result of a coroutine, or cancel it when the client disconnects.
+async def cancel_on_disconnect(request: Request, result: Awaitable[Result], cancel: Callable[[], None]) -> Result:
+    """Return an awaited result, or stop waiting when the client of a request, whose body has been read, leaves.
 
-    Args:
-        request: the client's request, whose body has been read.
-        result: the coroutine that returns the result.
-        cancel: cancels the work behind the coroutine; always called at the end.
+    `cancel` cancels the work behind the result, and is always called at the end.
 
     Raises:
         ClientLeft: if the client disconnected first.
@@ -187,3 +139,42 @@ async def cancel_on_disconnect(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def respond(
+    request: Request,
+    name: str,
+    result: Callable[[], Awaitable[Any]],
+    cancel: Callable[[], None],
+    *,
+    pieces: AsyncIterator[str] | None = None,
+    first: bytes = b"",
+) -> Response:
+    """Return a job's result as JSON; or, if `pieces` are given, a stream of them that ends with the result.
+
+    Args:
+        request: the client's request.
+        name: the name of the result's event.
+        result: waits for the result.
+        cancel: cancels the job; always called at the end.
+        pieces: the pieces of the text.
+        first: an event before the pieces.
+    """
+    service: Service = request.app.state.service
+    if pieces is None:
+        return json_response(await cancel_on_disconnect(request, result(), cancel))
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        try:
+            if first:
+                yield first
+            async for piece in pieces:
+                yield encode_event("piece", {"text": piece})
+            yield encode_event(name, await result())
+        except APIError as error:
+            service.metrics.count_error(error.code or "other")
+            yield encode_event("error", error.body())
+        finally:
+            cancel()
+
+    return EventStream(events(), keep_alive=service.settings.keep_alive)

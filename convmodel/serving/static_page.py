@@ -2,9 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
@@ -18,16 +17,9 @@ TYPES = {
 }
 """Media types by file name suffix. Files with other suffixes are not served."""
 
-POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ]
+POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Only the page's own files are loaded and run, no site can frame the page, and no text can become HTML."""
 
@@ -46,28 +38,16 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache-Control of addresses that contain a digest of the content."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebFile:
-    """A file of the page.
-
-    Args:
-        content: the bytes of the file.
-        media_type: the Content-Type.
-        etag: a digest of the content.
-    """
+class WebFile(NamedTuple):
+    """A file of the page."""
 
     content: bytes
     media_type: str
     etag: str
-
-    @classmethod
-    def of(cls, name: str, content: bytes) -> "WebFile":
-        """Return the file of this name, whose suffix must be in `TYPES`."""
-        suffix = name[name.rindex(".") :]
-        return cls(content, TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    """A digest of the content."""
 
 
-def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
+def read_web_files() -> tuple[str, dict[str, WebFile]]:
     """Return a digest of all files together, and the files by name.
 
     `index.html` refers to the other files by addresses with the digest, so that a page always loads files of its own
@@ -81,37 +61,37 @@ def read_web_files() -> tuple[str, Mapping[str, WebFile]]:
     }
     digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()[:16]
     contents["index.html"] = re.sub(rb'="web/', f'="web/{digest}/'.encode(), contents["index.html"])
-    return digest, {name: WebFile.of(name, content) for name, content in contents.items()}
+    return digest, {
+        name: WebFile(content, TYPES[name[name.rindex(".") :]], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        for name, content in contents.items()
+    }
 
 
 def page_router() -> APIRouter:
     """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both are public: they hold no user data."""
     digest, files = read_web_files()
+    index = files.pop("index.html")
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
-        return _respond(request, files["index.html"], REVALIDATE)
+        return _respond(request, index, REVALIDATE)
 
     @router.api_route("/web/{name}", methods=["GET", "HEAD"])
     async def current_file(request: Request, name: str) -> Response:
-        return _respond(request, _find(files, name), REVALIDATE)
+        return _respond(request, files.get(name), REVALIDATE)
 
     @router.api_route("/web/{requested}/{name}", methods=["GET", "HEAD"])
     async def versioned_file(request: Request, requested: str, name: str) -> Response:
         # A page from before an update requests files by an old digest; it gets the current files.
-        return _respond(request, _find(files, name), IMMUTABLE if requested == digest else REVALIDATE)
+        return _respond(request, files.get(name), IMMUTABLE if requested == digest else REVALIDATE)
 
     return router
 
 
-def _find(files: Mapping[str, WebFile], name: str) -> WebFile:
-    if name not in files or name == "index.html":
+def _respond(request: Request, file: WebFile | None, cache_control: str) -> Response:
+    if file is None:
         raise HTTPException(404, "There is no such file.")
-    return files[name]
-
-
-def _respond(request: Request, file: WebFile, cache_control: str) -> Response:
     headers = {**HEADERS, "Cache-Control": cache_control, "ETag": file.etag}
     cached = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if file.etag in cached or "*" in cached:

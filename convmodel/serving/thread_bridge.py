@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from convmodel.responders.protocol import ReplyHandle
@@ -12,9 +12,8 @@ from convmodel.responders.protocol import ReplyHandle
 READY = 0.0005
 """Seconds; a piece that took no longer than this was already available when it was requested."""
 
-
-Output = TypeVar("Output")
 Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class AsyncJob(Generic[Result]):
@@ -48,13 +47,12 @@ class AsyncJob(Generic[Result]):
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended."""
         return self._result.done()
 
     def cancel(self) -> None:
         """End the job now; the result is then the text so far. Callable from any thread, and more than once."""
         self._cancelled = True
-        if self._handle is not None:
+        if self._handle is not None and not self.over:
             self._handle.cancel()
 
     def end_by(self, moment: float, error: Callable[[], Exception]) -> None:
@@ -82,6 +80,18 @@ class AsyncJob(Generic[Result]):
         """
         return await asyncio.shield(self._result)
 
+    def then(self, step: Callable[[], Coroutine[Any, Any, T]]) -> "asyncio.Task[T]":
+        """Run a coroutine when the job has ended, in whatever way; nobody has to wait for the task."""
+
+        async def run() -> T:
+            await asyncio.wait([self._result])
+            return await step()
+
+        task = self._loop.create_task(run())
+        # Marks the error as retrieved: a caller that stopped waiting needs no warning.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+
     # Called in the worker thread
 
     def attach(self, handle: ReplyHandle[Any]) -> None:
@@ -92,7 +102,6 @@ class AsyncJob(Generic[Result]):
         self._call_in_loop(self._start)
 
     def put(self, piece: str) -> None:
-        """Add a piece."""
         self._pieces.append(piece)
         if not self._wake_scheduled:
             self._wake_scheduled = True
@@ -123,59 +132,16 @@ class AsyncJob(Generic[Result]):
             assert error is not None
             self.started.set_exception(error)
             self._result.cancel()
-        elif error is not None:
-            self._fail(error)
+        elif not self.over and error is not None:
+            self._result.set_exception(error)
+            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
         elif not self.over:
             self._result.set_result(cast(Result, result))
         self._changed.set()
 
     def _expire(self, error: Callable[[], Exception]) -> None:
         self.cancel()
-        self._fail(error())
-        self._changed.set()
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.over:
-            self._result.set_exception(error)
-            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
-
-
-def run_job(
-    job: AsyncJob[Result],
-    start: Callable[[], ReplyHandle[Output]],
-    convert: Callable[[Output], Result],
-    *,
-    on_end: Callable[[float | None], None],
-    map_error: Callable[[Exception], Exception],
-    pause: float | None,
-) -> None:
-    """Run a job from start to end, in a worker thread.
-
-    Args:
-        job: receives the start, the pieces and the end.
-        start: starts the request; `job.started` raises its errors unchanged.
-        convert: makes the job's result of the request's.
-        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
-        map_error: converts an exception raised after the start into the one that the caller gets.
-        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
-    """
-    started_at: float | None = None
-    result: Result | None = None
-    error: Exception | None = None
-    try:
-        requested_at = time.monotonic()
-        handle = start()
-        started_at = requested_at
-        job.attach(handle)
-        if pause is not None:
-            for piece in coalesce(handle, pause):
-                job.put(piece)
-        result = convert(handle.result())
-    except Exception as raised:  # the caller gets it
-        error = raised if started_at is None else map_error(raised)
-    finally:
-        on_end(None if started_at is None else time.monotonic() - started_at)
-        job.end(result, error)
+        self._end(None, error())
 
 
 def coalesce(pieces: Iterable[str], pause: float) -> Iterator[str]:

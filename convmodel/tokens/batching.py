@@ -15,9 +15,8 @@ from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
-`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it.
-
-There is no attention mask: a causal model's tokens never see the tokens to their right, so padding changes nothing.
+`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it. An
+attention mask is not needed: a causal model's tokens never see the tokens to their right, so padding changes nothing.
 """
 
 LENGTH_STEP = 1.04
@@ -26,12 +25,7 @@ LENGTH_STEP = 1.04
 
 @dataclass(frozen=True)
 class Shard:
-    """The batches that one of several processes reads: those whose index is `rank` modulo `world_size`.
-
-    Args:
-        rank: index of the process.
-        world_size: number of processes.
-    """
+    """The batches that one of several processes reads: those whose index is `rank` modulo `world_size`."""
 
     rank: int = 0
     world_size: int = 1
@@ -41,22 +35,15 @@ class TokenBudgetSampler:
     """Sampler of batches of sequences of similar length, with at most `tokens_per_batch` tokens, padding included.
 
     Every epoch holds each sequence once, in the same number of batches, differently grouped and ordered. A sequence
-    longer than the budget is a batch of its own.
+    longer than the budget is a batch of its own. If the batches do not divide evenly among processes, some get one
+    empty batch at the end, so that all take the same number of steps.
 
     Args:
-        lengths: number of tokens of each sequence.
-        tokens_per_batch: the budget of a batch, rows x longest row.
+        lengths: number of tokens of each sequence, at least 1.
         shuffle: whether to regroup and reorder the batches in each epoch; otherwise they go from short to long.
-        seed: seed of the random order of all epochs.
-        shard: batches that this process reads. If the batches do not divide evenly, some processes get one empty batch
-            at the end, so that all take the same number of steps.
         length_step: lengths within one step of this ratio count as equal.
-        max_padding: maximum share of padding among all tokens of any epoch; batches are made smaller until it holds.
-            None fills every batch.
-
-    Raises:
-        ValueError: when the budget or a length is below 1, or `max_padding` is below the padding that shuffling may
-            cause by itself.
+        max_padding: maximum share of padding among all tokens of any epoch, at least the padding that shuffling may
+            cause by itself; batches are made smaller until it holds. None fills every batch.
     """
 
     def __init__(
@@ -84,8 +71,7 @@ class TokenBudgetSampler:
         self._order = np.lexsort((lengths, classes))
         self._class_of_position = classes[self._order]
         starts = np.flatnonzero(np.diff(self._class_of_position, prepend=-1))
-        costs = np.zeros(0, dtype=np.int64)
-        shortest = costs
+        costs = shortest = np.zeros(0, dtype=np.int64)
         if len(starts):
             sizes = np.diff(np.append(starts, len(lengths)))
             costs = np.repeat(np.maximum.reduceat(lengths[self._order], starts), sizes)
@@ -93,15 +79,14 @@ class TokenBudgetSampler:
         self._bounds = _batch_bounds_within_padding(costs, shortest, tokens_per_batch, max_padding)
 
     def __len__(self) -> int:
-        """Return the number of batches that this process reads in an epoch."""
         return -(-(len(self._bounds) - 1) // self._shard.world_size)
 
-    def epoch(self, number: int) -> list[np.ndarray]:
+    def epoch(self, index: int) -> list[np.ndarray]:
         """Return the batches of an epoch for this process, as the indices of their sequences."""
         order = self._order
         batches = np.arange(len(self._bounds) - 1)
         if self._shuffle:
-            random = np.random.default_rng([self._seed, number])
+            random = np.random.default_rng([self._seed, index])
             order = order[np.lexsort((random.random(len(order)), self._class_of_position))]
             batches = random.permutation(batches)
         own = batches[self._shard.rank :: self._shard.world_size]
@@ -124,11 +109,7 @@ def _batch_bounds_within_padding(
 def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padding: float) -> np.ndarray:
     """Return the starts of the batches, and the end of the last one, that fill the budget with rows of ascending cost.
 
-    Args:
-        costs: maximum number of tokens that shuffling may put into each row.
-        shortest: minimum number of tokens of each row.
-        budget: maximum number of tokens of a batch.
-        max_padding: maximum share of padding in a batch.
+    A row takes `shortest` tokens at least, and `costs` at most after shuffling; `max_padding` is a share of a batch.
     """
     known = np.append(0, np.cumsum(shortest))
     bounds = [0]
@@ -172,11 +153,7 @@ def batches_by_length(
 ) -> Iterator[list[int]]:
     """Yield the indices of rows in batches of similar length, from short to long.
 
-    Args:
-        lengths: number of tokens of each row.
-        max_tokens: maximum number of tokens of a batch, padding included; a longer row is a batch of its own.
-        max_rows: maximum number of rows of a batch, at least 1.
-        equal_lengths: whether all rows of a batch must have the same length.
+    `max_tokens` includes padding; a longer row is a batch of its own. With `equal_lengths`, no batch has padding.
     """
     batch: list[int] = []
     for index in np.argsort(np.asarray(lengths), kind="stable").tolist():
@@ -194,49 +171,36 @@ def batches_by_length(
         yield batch
 
 
+@dataclass(frozen=True, kw_only=True)
 class RandomBatchSampler:
-    """Sampler of random batches of one size, of which the last may be smaller.
+    """Sampler of random batches of `batch_size` examples, of which the last may be smaller; see `TokenBudgetSampler`.
 
-    Args:
-        examples: number of examples.
-        batch_size: number of examples of a batch.
-        seed: seed of the random order of all epochs.
-        shard: batches that this process reads, as for `TokenBudgetSampler`.
-        redraw: whether to regroup the examples in each epoch.
+    With `redraw`, the examples are regrouped in each epoch.
     """
 
-    def __init__(
-        self, examples: int, *, batch_size: int, seed: int = 0, shard: Shard = Shard(), redraw: bool = True
-    ) -> None:
-        self._examples = examples
-        self._batch_size = batch_size
-        self._seed = seed
-        self._shard = shard
-        self._redraw = redraw
+    examples: int
+    batch_size: int
+    seed: int = 0
+    shard: Shard = Shard()
+    redraw: bool = True
 
     def __len__(self) -> int:
-        """Return the number of batches that this process reads in an epoch."""
-        return math.ceil(math.ceil(self._examples / self._batch_size) / self._shard.world_size)
+        return math.ceil(math.ceil(self.examples / self.batch_size) / self.shard.world_size)
 
-    def epoch(self, number: int) -> list[np.ndarray]:
+    def epoch(self, index: int) -> list[np.ndarray]:
         """Return the batches of an epoch for this process, as the indices of their examples."""
-        order = np.random.default_rng([self._seed, number if self._redraw else 0]).permutation(self._examples)
-        starts = range(self._shard.rank * self._batch_size, self._examples, self._shard.world_size * self._batch_size)
-        indices = [order[start : start + self._batch_size] for start in starts]
+        order = np.random.default_rng([self.seed, index if self.redraw else 0]).permutation(self.examples)
+        starts = range(self.shard.rank * self.batch_size, self.examples, self.shard.world_size * self.batch_size)
+        indices = [order[start : start + self.batch_size] for start in starts]
         return indices + [order[:0]] * (len(self) - len(indices))
 
 
-BatchIndices = TypeVar("BatchIndices", covariant=True)
+class BatchSampler(Protocol):
+    """Sampler that chooses the members of each batch of an epoch: their indices, or another value that `read` takes."""
 
+    def __len__(self) -> int: ...
 
-class BatchSampler(Protocol[BatchIndices]):
-    """Sampler that chooses the members of each batch of an epoch."""
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-
-    def epoch(self, number: int) -> Sequence[BatchIndices]:
-        """Return the batches of an epoch: the indices of their members, or another value that `read` understands."""
+    def epoch(self, index: int) -> Sequence[Any]: ...
 
 
 BatchT = TypeVar("BatchT")
@@ -245,15 +209,10 @@ BatchT = TypeVar("BatchT")
 class ResumableDataLoader(Generic[BatchT]):
     """An iterable of batches that can be stopped after any batch and continued exactly in another process.
 
-    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict` in its
-    checkpoints.
-
-    Args:
-        sampler: chooses the members of each batch.
-        read: makes a batch from a value of the sampler.
+    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict`.
     """
 
-    def __init__(self, sampler: BatchSampler[Any], read: Callable[[Any], BatchT]) -> None:
+    def __init__(self, sampler: BatchSampler, read: Callable[[Any], BatchT]) -> None:
         self._sampler = sampler
         self._read = read
         self._epoch = 0

@@ -12,7 +12,7 @@ never existed.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 TrainOn = Literal["all", "last", "last_speaker", "first_speaker", "second_speaker"]
 """The turns to predict: all of them, the last one, or those of one speaker."""
@@ -28,11 +28,8 @@ MIN_ROOM = 2
 class Window:
     """A run of turns of one conversation that is laid out as one sequence.
 
-    Args:
-        first: index of the first turn in the window.
-        predict_from: index of the first turn that may be predicted; the turns before it are only context.
-        stop: index after the last turn.
-        cut: number of tokens cut from the start of the newest turn, because that turn alone is too long.
+    It holds the turns from `first` up to `stop`; those before `predict_from` are only context. From the start of the
+    newest turn `cut` tokens are cut, because that turn alone is too long.
     """
 
     first: int
@@ -43,13 +40,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSequence:
-    """The layout of one conversation: three lists of the same length T.
+    """The layout of one conversation: three lists of the same length T, with labels of -100 where nothing is predicted.
 
-    Args:
-        input_ids: T token ids.
-        token_type_ids: T token types, 0 or 1.
-        labels: T labels, -100 where nothing is predicted.
-        metadata: number of leading tokens that describe the text without being part of it, such as a persona.
+    `metadata` is the number of leading tokens that describe the text without being part of it, such as a persona.
     """
 
     input_ids: list[int]
@@ -64,11 +57,7 @@ def persona_length(persona: Sequence[Sequence[int]]) -> int:
 
 
 def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_ROOM) -> int:
-    """Return the number of tokens left for turns and their separators, beside the persona and the last separator.
-
-    Raises:
-        ValueError: when fewer than `least` tokens are left.
-    """
+    """Return the number of tokens left for turns and their separators; raise ValueError if too few are left."""
     room = max_length - 1 - persona_tokens
     if room < min_room:
         raise ValueError(
@@ -79,14 +68,9 @@ def room_for_turns(persona_tokens: int, max_length: int, *, min_room: int = MIN_
 
 
 def truncate(lengths: Sequence[int], room: int, *, stop: int | None = None) -> Window:
-    """Select the newest turns before `stop` that fit in `room` tokens.
+    """Select the newest turns before `stop` that fit in `room` tokens, separators included.
 
-    The newest turn is cut only when it alone is too long.
-
-    Args:
-        lengths: number of tokens of each turn, without separators.
-        room: number of tokens that the turns and their separators may take.
-        stop: index after the newest turn; all turns by default.
+    The lengths are without separators. The newest turn is cut only when it alone is too long.
     """
     stop = len(lengths) if stop is None else stop
     newest = lengths[stop - 1] + 1
@@ -105,12 +89,7 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
     A growing conversation keeps its beginning for many turns and then loses several of the oldest at once, so a
     key-value cache of its beginning stays valid in between. The window depends on the turns alone, not on the moments
-    at which it was computed before.
-
-    Args:
-        lengths: number of tokens of each turn, without separators.
-        room: number of tokens that the turns and their separators may take.
-        keep: share of the room to fill after dropping turns, above 0; 1 gives the same windows as `truncate`.
+    at which it was computed before. A `keep` of 1 gives the same windows as `truncate`.
     """
     first = used = 0
     for stop, length in enumerate(lengths, 1):
@@ -123,22 +102,17 @@ def truncate_with_hysteresis(lengths: Sequence[int], room: int, *, keep: float) 
 
 
 def target_turns(train_on: TrainOn, turns: int) -> range:
-    """Return the indices of the turns to predict in a conversation of `turns` turns.
-
-    Raises:
-        ValueError: when `train_on` is not one of the choices.
-    """
-    if train_on == "all":
-        return range(turns)
-    if train_on == "last":
-        return range(turns - 1, turns)
-    if train_on == "last_speaker":
-        return range((turns - 1) % 2, turns, 2)
-    if train_on == "first_speaker":
-        return range(0, turns, 2)
-    if train_on == "second_speaker":
-        return range(1, turns, 2)
-    raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(get_args(TrainOn))}")
+    """Return the indices of the turns to predict in a conversation of `turns` turns."""
+    ranges = {
+        "all": range(turns),
+        "last": range(turns - 1, turns),
+        "last_speaker": range((turns - 1) % 2, turns, 2),
+        "first_speaker": range(0, turns, 2),
+        "second_speaker": range(1, turns, 2),
+    }
+    if train_on not in ranges:
+        raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(ranges)}")
+    return ranges[train_on]
 
 
 def split_into_windows(
@@ -148,13 +122,12 @@ def split_into_windows(
 
     A conversation that fits is one window. Of a longer one, the first window takes all turns that fit; each later
     window takes new turns up to `1 - context_share` of the room (at least one) and fills the rest with earlier turns.
+    At 1 each later window predicts one turn with all the context that fits: the most context, and the most computation.
 
     Args:
         lengths: number of tokens of each turn, without separators.
         room: number of tokens that the turns and their separators may take in a window.
-        train_on: the turns to predict.
-        context_share: share of a later window that is reserved for earlier turns, from 0 to 1. At 1 each later window
-            predicts one turn with all the context that fits: the most context, and the most computation.
+        context_share: share of a later window that is reserved for earlier turns, from 0 to 1.
     """
     targets = target_turns(train_on, len(lengths))
     windows: list[Window] = []
@@ -184,8 +157,7 @@ def split_into_windows(
 def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
     """Join segments with a separator after each one and, if `leading`, one before the first.
 
-    All layouts of conversations get their separators here. Segments that continue a laid-out context need no leading
-    separator: the context's last separator already stands before them.
+    Segments that continue a laid-out context need no leading one: the context's last separator stands before them.
     """
     ids = [sep_token_id] if leading else []
     for segment in segments:
@@ -206,12 +178,9 @@ def lay_out(
     """Lay out turns that fit, with separators, types and labels.
 
     Args:
-        turns: token ids of each turn.
-        sep_token_id: id of the separator.
-        persona: token ids of each persona sentence.
         persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
         predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
-        cut: number of tokens to cut from the start of the newest turn; see `Window`.
+        cut: number of tokens to cut from the start of the newest turn.
     """
     turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
     reply_type = len(turns) % 2
@@ -238,21 +207,16 @@ def lay_out_context(
     reserved: int = 0,
     keep: float = 1.0,
 ) -> tuple[ConversationSequence, Window]:
-    """Drop the oldest turns of a context until it fits and lay out the rest, without labels.
+    """Drop the oldest turns of a context until it fits, and return its layout without labels, and its window of turns.
+
+    Raises ValueError if persona and reserved tokens leave no room for a turn.
 
     Args:
         turns: token ids of each turn so far, at least one.
-        sep_token_id: id of the separator.
         persona: token ids of each persona sentence; they are never dropped.
         max_length: maximum number of tokens; None keeps all turns.
         reserved: number of these tokens to leave free behind the context.
         keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
-
-    Returns:
-        The layout, and the window of turns that it holds.
-
-    Raises:
-        ValueError: when persona and reserved tokens leave no room for a turn.
     """
     window = Window(0, 0, len(turns))
     if max_length is not None:

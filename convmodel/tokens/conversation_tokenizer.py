@@ -16,9 +16,6 @@ class Encoding(dict[str, list[int]]):
         tokens_dropped: number of tokens (without separators) of the dropped turns, or cut from the newest turn.
     """
 
-    turns_dropped: int
-    tokens_dropped: int
-
     def __init__(self, values: dict[str, list[int]], *, turns_dropped: int = 0, tokens_dropped: int = 0) -> None:
         super().__init__(values)
         self.turns_dropped = turns_dropped
@@ -26,9 +23,7 @@ class Encoding(dict[str, list[int]]):
 
 
 class ConversationTokenizer(TextTokenizer):
-    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout.
-
-    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
+    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout, and `TextTokenizer`.
 
     Example:
         >>> tokenizer = ConversationTokenizer.from_pretrained("gpt2")
@@ -39,16 +34,14 @@ class ConversationTokenizer(TextTokenizer):
     def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
         """Encode a context, ready for its reply.
 
+        Raises TypeError if a turn or persona sentence is not a text, and ValueError if a turn is missing or empty, or
+        the persona leaves no room for a turn.
+
         Args:
             turns: the turns so far, oldest first.
             persona: sentences that describe the speaker who replies; never dropped.
-            max_length: maximum number of tokens. Whole turns are dropped, oldest first; the newest turn is cut from
-                its start only when it alone is too long. `turns_dropped` and `tokens_dropped` of the result count the
-                losses.
-
-        Raises:
-            TypeError: when a turn or persona sentence is not a text.
-            ValueError: when a turn is missing or empty, or the persona leaves no room for a turn.
+            max_length: maximum number of tokens. Whole turns are dropped, oldest first, and counted in the result; the
+                newest turn is cut from its start only when it alone is too long.
         """
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
@@ -63,27 +56,15 @@ class ConversationTokenizer(TextTokenizer):
         max_length: int | None = None,
         keep: float = 1.0,
     ) -> Encoding:
-        """Lay out token ids of turns: those that `encode` returns for a text, or those that a model generated.
+        """Lay out token ids of turns and persona sentences: those that `encode` returns, or that a model generated.
 
-        Args:
-            turns: token ids of each turn, at least one.
-            persona: token ids of each persona sentence.
-            max_length: maximum number of tokens.
-            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
-
-        Raises:
-            ValueError: when the persona leaves no room for a turn.
+        `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
         """
-        laid_out, window = lay_out_context(turns, self._sep_token_id, persona=persona, max_length=max_length, keep=keep)
-        return Encoding(
-            {
-                "input_ids": laid_out.input_ids,
-                "token_type_ids": laid_out.token_type_ids,
-                "attention_mask": [1] * len(laid_out.input_ids),
-            },
-            turns_dropped=window.first,
-            tokens_dropped=window.cut + sum(map(len, turns[: window.first])),
-        )
+        laid_out, window = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=max_length, keep=keep)
+        ids = laid_out.input_ids
+        values = {"input_ids": ids, "token_type_ids": laid_out.token_type_ids, "attention_mask": [1] * len(ids)}
+        tokens_dropped = window.cut + sum(map(len, turns[: window.first]))
+        return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
 
     def chat_template(self) -> str:
         """Return a Jinja template that gives the layout's input_ids for `messages`.
@@ -91,7 +72,7 @@ class ConversationTokenizer(TextTokenizer):
         System messages are persona sentences. The template has no token types and, like every chat template, does not
         keep control tokens out of the texts.
         """
-        sep = "{{- " + repr(self._sep_token) + " -}}"
+        sep = "{{- " + repr(self.sep_token) + " -}}"
         return (
             "{%- for message in messages -%}" + sep + "{%- if message.role == 'assistant' -%}"
             "{% generation %}{{- message.content -}}{% endgeneration %}"
@@ -101,5 +82,5 @@ class ConversationTokenizer(TextTokenizer):
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Save the transformers tokenizer with the chat template; the separator has the same id after reloading."""
-        self._hf_tokenizer.chat_template = self.chat_template()
+        self.hf_tokenizer.chat_template = self.chat_template()
         super().save_pretrained(folder)

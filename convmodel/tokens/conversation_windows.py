@@ -1,15 +1,14 @@
 """Split the conversations of a token store into windows of at most `max_length` tokens, and lay the windows out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
+from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import (
     ConversationSequence,
     TrainOn,
-    Window,
     lay_out,
     room_for_turns,
     split_into_windows,
@@ -20,64 +19,42 @@ from convmodel.tokens.store import TokenStore
 
 @dataclass
 class WindowCounts:
-    """Statistics of the conversations that do not fit into one window.
-
-    Args:
-        split: number of conversations longer than a window.
-        cut_turns: number of turns longer than a window, which were cut from their start.
-        dropped: indices of the conversations whose persona leaves no room for a turn.
-    """
+    """Numbers of conversations, and of turns, that are longer than a window."""
 
     split: int = 0
     cut_turns: int = 0
     dropped: list[int] = field(default_factory=list)
-
-
-class SegmentLengths(Protocol):
-    """Lengths of the persona sentences and turns of conversations; see `TokenStore`."""
-
-    @property
-    def first(self) -> np.ndarray:
-        """(C + 1,) index of the first segment of each conversation, then the number of segments."""
-
-    @property
-    def prefix_segments(self) -> np.ndarray:
-        """(C,) number of persona sentences of each conversation."""
-
-    def segment_lengths(self) -> np.ndarray:
-        """Return the number of tokens of every segment, without separators."""
+    """Indices of the conversations whose persona leaves no room for a turn."""
 
 
 class WindowPlan:
-    """The turns that each window holds, so that every target turn is predicted exactly once; needs lengths alone.
+    """The turns that each window holds, computed from lengths alone; see `conversation_layout.split_into_windows`.
 
     Args:
-        segments: lengths of the persona sentences and turns of all conversations.
-        max_length: maximum number of tokens of a window.
-        train_on: the turns to predict.
-        context_share: see `convmodel.tokens.conversation_layout.split_into_windows`.
+        lengths: (S,) number of tokens of every segment (persona sentences and turns), without separators.
+        first: (C + 1,) index of the first segment of each conversation, then S.
+        prefix_segments: (C,) number of persona sentences of each conversation.
     """
 
     def __init__(
         self,
-        segments: SegmentLengths,
+        lengths: np.ndarray,
         *,
+        first: np.ndarray,
+        prefix_segments: np.ndarray,
         max_length: int,
         train_on: TrainOn = "all",
         context_share: float = 0.5,
     ) -> None:
         self._train_on = train_on
         self.counts = WindowCounts()
-        lengths = segments.segment_lengths()
         costs = np.append(0, np.cumsum(lengths + 1))
-        first_turn = segments.first[:-1] + segments.prefix_segments
+        first_turn = first[:-1] + prefix_segments
         self._first_turn = first_turn
-        self._turns = segments.first[1:] - first_turn
-        persona = costs[first_turn] - costs[segments.first[:-1]]
-        short = persona + costs[segments.first[1:]] - costs[first_turn] + 1 <= max_length
-        split = self._split(
-            np.flatnonzero(~short), lengths, persona, max_length=max_length, context_share=context_share
-        )
+        self._turns = first[1:] - first_turn
+        persona = costs[first_turn] - costs[first[:-1]]
+        short = persona + costs[first[1:]] - costs[first_turn] + 1 <= max_length
+        split = self._split(np.flatnonzero(~short), lengths, persona, max_length, context_share)
         rows = np.concatenate([self._whole(np.flatnonzero(short)), split])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._conversation, self._first, self._predict_from, self._stop, self._cut = rows.T
@@ -110,16 +87,10 @@ class WindowPlan:
         return np.stack([conversations, zeros, begin, stop, zeros], axis=1)[begin >= 0]
 
     def _split(
-        self,
-        conversations: np.ndarray,
-        lengths: np.ndarray,
-        persona: np.ndarray,
-        *,
-        max_length: int,
-        context_share: float,
+        self, conversations: np.ndarray, lengths: np.ndarray, persona: np.ndarray, max_length: int, context_share: float
     ) -> np.ndarray:
         """Return the rows of conversations that do not fit into one window."""
-        rows: list[tuple[int, int, int, int, int]] = []
+        rows: list[tuple[int, ...]] = []
         for conversation in conversations.tolist():
             try:
                 room = room_for_turns(int(persona[conversation]), max_length)
@@ -129,20 +100,14 @@ class WindowPlan:
             start = self._first_turn[conversation]
             turn_lengths = lengths[start : start + self._turns[conversation]].tolist()
             windows = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
-            rows.extend(_row(conversation, window) for window in windows)
+            rows.extend((conversation, *astuple(window)) for window in windows)
             self.counts.split += len(windows) > 1
             self.counts.cut_turns += sum(window.cut > 0 for window in windows)
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
 
 
 class WindowSet(WindowPlan):
-    """The windows of all conversations of a store, laid out when they are read.
-
-    Args:
-        store: token ids of the conversations.
-        sep_token_id: id of the separator.
-        max_length, train_on, context_share: see `WindowPlan`.
-    """
+    """The windows of all conversations of a store, laid out when they are read; see `WindowPlan`."""
 
     def __init__(
         self,
@@ -153,21 +118,21 @@ class WindowSet(WindowPlan):
         train_on: TrainOn = "all",
         context_share: float = 0.5,
     ) -> None:
-        super().__init__(store, max_length=max_length, train_on=train_on, context_share=context_share)
+        super().__init__(
+            store.segment_lengths(),
+            first=store.first,
+            prefix_segments=store.prefix_segments,
+            max_length=max_length,
+            train_on=train_on,
+            context_share=context_share,
+        )
         self._store = store
         self._sep_token_id = sep_token_id
 
     def words(self) -> int:
-        """Return the number of white-space separated words of all predicted turns.
-
-        Perplexity per word compares across vocabularies.
-        """
-        words = self._store.words
-        return sum(
-            int(words[self._first_turn[self._conversation[n]] + turn])
-            for n in range(len(self))
-            for turn in self._targets(n)
-        )
+        """Return the number of white-space separated words of all predicted turns; it compares across vocabularies."""
+        starts = self._first_turn[self._conversation]
+        return sum(int(self._store.words[starts[n] + turn]) for n in range(len(self)) for turn in self._targets(n))
 
     def predicted(self, n: int) -> tuple[int, range]:
         """Return the index of window `n`'s conversation and the indices of its predicted turns, in order."""
@@ -177,22 +142,21 @@ class WindowSet(WindowPlan):
         """Return the layouts of windows, with labels."""
         return [self._read(int(n)) for n in indices]
 
+    def read_batch(self, indices: Iterable[int]) -> Batch:
+        """Return windows as one batch, padded on the right with separators."""
+        return pad(self.read(indices), pad_token_id=self._sep_token_id)
+
     def _read(self, n: int) -> ConversationSequence:
         conversation = self._conversation[n]
         first = int(self._first[n])
         stop = int(self._stop[n])
         start = int(self._first_turn[conversation])
-        turns = self._store.segments(start + first, start + stop)
         predicted = set(self._targets(n))
         return lay_out(
-            turns,
+            self._store.segments(start + first, start + stop),
             self._sep_token_id,
             persona=self._store.segments(int(self._store.first[conversation]), start),
             persona_type=(int(self._turns[conversation]) - 1 - first) % 2,
             predicted=[turn in predicted for turn in range(first, stop)],
             cut=int(self._cut[n]),
         )
-
-
-def _row(conversation: int, window: Window) -> tuple[int, int, int, int, int]:
-    return conversation, window.first, window.predict_from, window.stop, window.cut

@@ -24,14 +24,12 @@ Ids = Sequence[int] | np.ndarray
 class DocumentLimits:
     """The lengths that a window gives to the parts of a document.
 
+    Raises ValueError if a value is too small, or a window without a meta has no room for a token beside the overlap.
+
     Args:
         max_length: maximum number of tokens of a window, separators included.
-        max_meta_length: maximum number of tokens of the meta; the rest is cut from its end.
         max_body_length: maximum number of tokens of the body; None for all that fit beside the meta.
         overlap: number of tokens of the body that a later window repeats.
-
-    Raises:
-        ValueError: when a value is too small, or a window without a meta has no room for a token beside the overlap.
     """
 
     max_length: int
@@ -46,30 +44,22 @@ class DocumentLimits:
             raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for what fits")
         if self.overlap < 0:
             raise ValueError(f"overlap={self.overlap}; give 0 for none, or more")
-        if self.room(0) <= self.overlap:
-            raise ValueError(self._too_small(0))
+        self.check(0)
 
     def room(self, meta: int | np.ndarray, *, end: int = 0) -> np.ndarray:
-        """Return the number of body tokens that fit in a window.
-
-        Args:
-            meta: number of tokens of the meta.
-            end: 1 to reserve room for the last separator, else 0.
-        """
+        """Return the number of body tokens that fit beside `meta` tokens and, if `end` is 1, the last separator."""
         room = self.max_length - 2 - end - np.asarray(meta)
         return room if self.max_body_length is None else np.minimum(room, self.max_body_length)
 
     def check(self, meta: int) -> None:
         """Raise ValueError if a longer document whose meta has `meta` tokens cannot be split into windows."""
-        if self.room(meta) <= self.overlap:
-            raise ValueError(self._too_small(meta))
-
-    def _too_small(self, meta: int) -> str:
+        if self.room(meta) > self.overlap:
+            return
         beside = f" beside {meta} tokens of meta" if meta else ""
         remedies = [f"an overlap below {int(self.room(meta))}"] if self.room(meta) > 0 else []
         remedies += ["a smaller max_meta_length"] if meta else []
         remedies += ["a larger max_body_length"] if self.max_body_length else []
-        return (
+        raise ValueError(
             f"max_length={self.max_length} has room for {max(int(self.room(meta)), 0)} tokens of the body{beside}, and "
             f"overlap={self.overlap} of them are repeated, so a longer document would never end; "
             f"use {', '.join([*remedies, 'or a larger max_length'] if remedies else ['a larger max_length'])}"
@@ -80,10 +70,8 @@ class DocumentLimits:
 class DocumentSequence:
     """The layout of one window of a document.
 
-    Args:
-        input_ids: (T,) int64 token ids.
-        labels: (T,) int64 labels, -100 where nothing is predicted.
-        metadata: number of leading tokens that are not part of the body: the meta and its separators.
+    (T,) int64 token ids, and labels of -100 where nothing is predicted; `metadata` is the number of leading tokens that
+    are not part of the body: the meta and its separators.
     """
 
     input_ids: np.ndarray
@@ -99,7 +87,6 @@ def lay_out_document(
     Args:
         meta: token ids of the meta, already cut to the limit.
         body: token ids of the part of the body in this window.
-        sep_token_id: id of the separator.
         predict_from: number of leading body tokens that are only context.
         ends: whether the body ends here and gets its last separator; a prompt is laid out without it.
     """

@@ -13,13 +13,8 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 class DocumentEncoding(dict[str, list[int]]):
     """`input_ids` and `attention_mask` of a document to continue, each a list of T integers.
 
-    Args:
-        tokens_dropped: number of the prompt's oldest tokens that were dropped.
-        meta_tokens_dropped: number of the meta's last tokens that were dropped.
+    `tokens_dropped` counts the prompt's oldest tokens that were dropped, `meta_tokens_dropped` the meta's last ones.
     """
-
-    tokens_dropped: int
-    meta_tokens_dropped: int
 
     def __init__(self, ids: list[int], *, tokens_dropped: int = 0, meta_tokens_dropped: int = 0) -> None:
         super().__init__(input_ids=ids, attention_mask=[1] * len(ids))
@@ -28,9 +23,7 @@ class DocumentEncoding(dict[str, list[int]]):
 
 
 class DocumentTokenizer(TextTokenizer):
-    """Tokenizer of a document model, with the layout `<sep> meta <sep> prompt`; see docs/documents.md for a picture.
-
-    See `TextTokenizer` for the wrapped tokenizer and the choice of the separator.
+    """Tokenizer of a document model, with the layout `<sep> meta <sep> prompt`; see docs/documents.md, `TextTokenizer`.
 
     Example:
         >>> tokenizer = DocumentTokenizer.from_pretrained("gpt2")
@@ -39,24 +32,18 @@ class DocumentTokenizer(TextTokenizer):
     """
 
     def __call__(
-        self,
-        prompt: str = "",
-        *,
-        meta: Any = None,
-        max_length: int | None = None,
-        max_meta_length: int | None = None,
+        self, prompt: str = "", *, meta: Any = None, max_length: int | None = None, max_meta_length: int | None = None
     ) -> DocumentEncoding:
         """Encode the beginning of a document, ready to be continued.
+
+        Raises TypeError for a prompt that is not a text, or a meta of a wrong type, and ValueError for an invalid
+        prompt or meta, or a meta that leaves no room.
 
         Args:
             prompt: beginning of the document; may be empty.
             meta: metadata of the document; see `check_meta`.
             max_length: maximum number of tokens; the prompt's oldest tokens are dropped.
             max_meta_length: maximum number of tokens of the meta; the rest is cut from its end.
-
-        Raises:
-            TypeError: for a prompt that is not a text, or a meta of a wrong type.
-            ValueError: for an invalid prompt or meta, or a meta that leaves no room.
         """
         ids, prompt_ids = self.encode_many([format_meta(check_meta(meta)), check_prompt(prompt)])
         kept = ids if max_meta_length is None else ids[:max_meta_length]
@@ -69,21 +56,9 @@ class DocumentTokenizer(TextTokenizer):
         return self.encode_ids(prompt_ids, meta=kept, room=room, meta_tokens_dropped=len(ids) - len(kept))
 
     def encode_ids(
-        self,
-        prompt: Sequence[int],
-        *,
-        meta: Sequence[int] = (),
-        room: int | None = None,
-        meta_tokens_dropped: int = 0,
+        self, prompt: Sequence[int], *, meta: Sequence[int] = (), room: int | None = None, meta_tokens_dropped: int = 0
     ) -> DocumentEncoding:
-        """Lay out token ids of a prompt and a meta, as calling the tokenizer does for texts.
-
-        Args:
-            prompt: token ids of the prompt.
-            meta: token ids of the meta, already cut to its limit.
-            room: number of the prompt's last tokens to keep; all by default.
-            meta_tokens_dropped: number of tokens that were cut from the meta.
-        """
+        """Lay out token ids of a prompt, of which the last `room` are kept, and of a meta that was cut to its limit."""
         dropped = 0 if room is None else max(0, len(prompt) - room)
         ids = lay_out_document(meta, prompt[dropped:], self.sep_token_id, ends=False).input_ids.tolist()
         return DocumentEncoding(ids, tokens_dropped=dropped, meta_tokens_dropped=meta_tokens_dropped)

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 
+from convmodel.data.document import Document, format_meta
+from convmodel.tokens.batching import Batch, pad_values
+from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.document_layout import DocumentLimits, DocumentSequence, Ids, lay_out_document
+from convmodel.tokens.store import Segments, TokenStore
 
 
 class DocumentPlan:
-    """The part of its document that each window holds, computed from lengths alone.
+    """The part of its document that each of W windows holds, computed from the lengths (D,) of metas and bodies alone.
 
-    Args:
-        meta_lengths: (D,) number of tokens of each document's meta, 0 where there is none.
-        body_lengths: (D,) number of tokens of each document's body.
-        limits: lengths of a window and its parts.
+    Raises ValueError if a document must be split and its meta leaves no room.
 
     Attributes:
         document: (W,) index of the document of each window, ascending.
@@ -26,9 +28,9 @@ class DocumentPlan:
         kept_meta_lengths: (D,) number of tokens that each meta takes in a window.
         lengths: (W,) number of tokens of each window.
         cut_metas: number of metas that are cut.
-
-    Raises:
-        ValueError: when a document must be split and its meta leaves no room for that.
+        documents: number D of documents.
+        split: number of documents that are longer than a window.
+        predicted: number of predicted tokens: all body tokens and the ends of the documents.
     """
 
     def __init__(self, meta_lengths: Ids, body_lengths: Ids, limits: DocumentLimits) -> None:
@@ -56,52 +58,17 @@ class DocumentPlan:
         self.stop = np.minimum(self.stop, body[self.document])
         self.first = np.maximum(self.predict_from - limits.overlap, 0)
         self.lengths = 2 + self.kept_meta_lengths[self.document] + self.stop - self.first + self.ends
+        self.documents = len(body)
+        self.split = int(split.sum())
+        self.predicted = int(body.sum()) + len(body)
 
     def __len__(self) -> int:
         return len(self.document)
 
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return len(self.kept_meta_lengths)
-
-    @property
-    def split(self) -> int:
-        """Number of documents that are longer than a window."""
-        return int((~self.ends & (self.predict_from == 0)).sum())
-
-    @property
-    def predicted(self) -> int:
-        """Number of predicted tokens: all body tokens and the ends of the documents."""
-        return int((self.stop - self.predict_from + self.ends).sum())
-
-
-class DocumentIds(Protocol):
-    """Random access to the token ids of documents."""
-
-    @property
-    def meta_lengths(self) -> np.ndarray:
-        """(D,) number of tokens of each meta."""
-
-    @property
-    def body_lengths(self) -> np.ndarray:
-        """(D,) number of tokens of each body."""
-
-    def meta(self, document: int, stop: int) -> Ids:
-        """Return the first `stop` ids of a meta."""
-
-    def body(self, document: int, start: int, stop: int) -> Ids:
-        """Return the ids of a body from `start` up to `stop`."""
-
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Token ids of documents in memory.
-
-    Args:
-        metas: D sequences of ids, empty where a document has no meta.
-        bodies: D sequences of ids.
-    """
+    """Token ids of the metas (empty where a document has none) and bodies of D documents in memory."""
 
     metas: Sequence[Ids]
     bodies: Sequence[Ids]
@@ -109,12 +76,12 @@ class EncodedDocuments:
     @property
     def meta_lengths(self) -> np.ndarray:
         """(D,) number of tokens of each meta."""
-        return np.array([len(meta) for meta in self.metas], dtype=np.int64)
+        return np.fromiter(map(len, self.metas), dtype=np.int64)
 
     @property
     def body_lengths(self) -> np.ndarray:
         """(D,) number of tokens of each body."""
-        return np.array([len(body) for body in self.bodies], dtype=np.int64)
+        return np.fromiter(map(len, self.bodies), dtype=np.int64)
 
     def meta(self, document: int, stop: int) -> Ids:
         """Return the first `stop` ids of a meta."""
@@ -125,37 +92,80 @@ class EncodedDocuments:
         return self.bodies[document][start:stop]
 
 
-class DocumentWindows(DocumentPlan):
-    """The windows of documents, laid out when they are read.
+class StoredDocuments:
+    """Token ids of the documents of a store that was built with `document_segments`.
 
-    Args:
-        documents: token ids of the documents.
-        sep_token_id: id of the separator.
-        limits: lengths of a window and its parts.
+    Attributes:
+        meta_lengths: (D,) number of tokens of each meta, 0 where there is none.
+        body_lengths: (D,) number of tokens of each body.
+        words: number of words of all bodies, for a perplexity per word, which compares across vocabularies.
+        bytes: number of UTF-8 bytes of all bodies, for bits per byte.
     """
 
-    def __init__(self, documents: DocumentIds, *, sep_token_id: int, limits: DocumentLimits) -> None:
-        super().__init__(documents.meta_lengths, documents.body_lengths, limits)
-        self._ids = documents
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
+        self._bodies = store.first[1:] - 1
+        lengths = store.segment_lengths()
+        self.body_lengths = lengths[self._bodies]
+        self.meta_lengths = np.where(store.prefix_segments > 0, lengths[store.first[:-1]], 0) if len(store) else lengths
+        self.words = int(store.words[self._bodies].sum(dtype=np.int64))
+        self.bytes = int(store.bytes[self._bodies].sum(dtype=np.int64))
+
+    def meta(self, document: int, stop: int) -> np.ndarray:
+        """Return the first `stop` ids of a meta."""
+        return self._store.ids(int(self._store.first[document]), 0, stop)
+
+    def body(self, document: int, start: int, stop: int) -> np.ndarray:
+        """Return the ids of a body from `start` up to `stop`."""
+        return self._store.ids(int(self._bodies[document]), start, stop)
+
+
+def document_segments(document: Document) -> Segments:
+    """Return the texts that a store holds of a document: its meta, if it has one, and its body."""
+    meta = format_meta(document.meta)
+    return ([meta] if meta else []), [document.body], []
+
+
+DocumentsT = TypeVar("DocumentsT", EncodedDocuments, StoredDocuments)
+
+
+@dataclass(frozen=True)
+class WindowSelection:
+    """Indices (B,) of the windows of a batch, and the mask (B,) of those whose meta is left out."""
+
+    indices: np.ndarray
+    without_meta: np.ndarray
+
+
+class DocumentWindows(DocumentPlan, Generic[DocumentsT]):
+    """The windows of documents, laid out when they are read."""
+
+    def __init__(self, source: DocumentsT, *, sep_token_id: int, limits: DocumentLimits) -> None:
+        super().__init__(source.meta_lengths, source.body_lengths, limits)
+        self.source: DocumentsT = source
         self._sep_token_id = sep_token_id
 
     def read(self, indices: Iterable[int], without_meta: Iterable[bool] | None = None) -> list[DocumentSequence]:
-        """Return the layouts of windows, with labels.
-
-        Args:
-            indices: indices of the windows.
-            without_meta: for each of these windows, whether its meta is left out; by default all metas are kept.
-        """
+        """Return the layouts of windows, with labels; where `without_meta` is true, the meta is left out."""
         if without_meta is None:
             return [self._read(int(n), with_meta=True) for n in indices]
         return [self._read(int(n), with_meta=not left_out) for n, left_out in zip(indices, without_meta, strict=True)]
+
+    def read_batch(self, selection: WindowSelection) -> Batch:
+        """Return windows as one batch without token types, padded on the right with separators."""
+        rows = self.read(selection.indices, selection.without_meta)
+        return {
+            "input_ids": pad_values([row.input_ids for row in rows], self._sep_token_id),
+            "labels": pad_values([row.labels for row in rows], IGNORED),
+            "metadata": torch.tensor([row.metadata for row in rows] or [0]),
+        }
 
     def _read(self, n: int, *, with_meta: bool) -> DocumentSequence:
         document = int(self.document[n])
         first = int(self.first[n])
         return lay_out_document(
-            self._ids.meta(document, int(self.kept_meta_lengths[document])) if with_meta else (),
-            self._ids.body(document, first, int(self.stop[n])),
+            self.source.meta(document, int(self.kept_meta_lengths[document])) if with_meta else (),
+            self.source.body(document, first, int(self.stop[n])),
             self._sep_token_id,
             predict_from=int(self.predict_from[n]) - first,
             ends=bool(self.ends[n]),

@@ -15,14 +15,7 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """A context, its response and its distractors, as token ids.
-
-    Args:
-        turns: turns of the context, oldest first; at least one.
-        persona: sentences that describe the speaker who replies.
-        response: the real response.
-        distractors: wrong responses that the file gives.
-    """
+    """Token ids of a context (oldest turn first), the persona of the next speaker, and right and wrong responses."""
 
     turns: list[Ids]
     persona: list[Ids]
@@ -38,14 +31,9 @@ class SelectionDataset:
 
     Args:
         store: token ids, with candidates where the file gave some.
-        max_context: maximum number of tokens of a context; examples with a longer persona are left out, see `dropped`.
-        max_turns: maximum number of turns of a context, the newest ones; None for no limit.
-
-    Attributes:
-        dropped: indices of the conversations whose persona leaves no room for a turn.
-
-    Raises:
-        ValueError: when `max_turns` is below 1.
+        max_context: maximum number of tokens of a context. `dropped` holds the indices of the conversations whose
+            persona leaves no room for a turn.
+        max_turns: maximum number of turns of a context, the newest ones, at least 1; None for no limit.
     """
 
     def __init__(self, store: TokenStore, *, max_context: int, max_turns: int | None = None) -> None:
@@ -78,12 +66,7 @@ class SelectionDataset:
         return int(self._conversation[n])
 
     def read(self, indices: Iterable[int], *, distractors: int) -> list[TokenisedChoice]:
-        """Return examples.
-
-        Args:
-            indices: indices of the examples.
-            distractors: maximum number of distractors to read of each example.
-        """
+        """Return the examples of some indices, each with at most `distractors` distractors."""
         return [self._read(int(n), distractors) for n in indices]
 
     def _read(self, n: int, distractors: int) -> TokenisedChoice:

@@ -9,9 +9,7 @@ class Session:
 
     A text can often be encoded by several token sequences. Replies that are read again as the tokens that the model
     generated match its key-value cache exactly.
-
-    Args:
-        ids: token ids of each reply, by its position in the context and its text.
     """
 
     ids: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
+    """Token ids of each reply, by its position in the context and its text."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -14,6 +15,9 @@ from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.text_tokenizer import TextTokenizer
+
+ARRAYS = ("ids", "ends", "words", "bytes", "conversations")
+"""Names of the array files of a store."""
 
 VERSION = 3
 """Part of every key: incremented when the format changes, so that folders of the old format are not read."""
@@ -40,28 +44,18 @@ def to_segments(item: Conversation | SelectionExample) -> Segments:
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """Summary of the contents of a store.
-
-    Args:
-        conversations: number of conversations or documents.
-        source: one sentence about the file that they came from.
-    """
+    """Number of conversations or documents in a store, and a sentence about the file that they came from."""
 
     conversations: int
     source: str = ""
 
 
 class TokenStore:
-    """Token ids of conversations or documents, memory-mapped.
+    """Token ids of C conversations or documents in a folder that `TokenStore.build` wrote, memory-mapped.
 
-    The segments are the texts of all conversations (see `Segments`) in order. In the shapes below there are C
-    conversations or documents, and S segments.
-
-    Args:
-        folder: folder that `TokenStore.build` wrote.
+    Their S segments are the texts of all conversations (see `Segments`) in order.
 
     Attributes:
-        summary: summary of the contents.
         ends: (S,) index after the last id of each segment.
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
@@ -116,15 +110,12 @@ class TokenStore:
 
         Args:
             conversations: conversations or other items, read once; at most two chunks of them are in memory.
-            tokenizer: tokenizer whose `encode_many` returns the ids.
             folder: folder to write. If another process finishes first, its folder is used.
-            to_segments: returns the texts of one item; by default the items are Conversations or SelectionExamples.
             describe: called at the end; returns the sentence about the source.
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            count = _write(map(to_segments, conversations), tokenizer, fresh, dtype)
-            summary = StoreSummary(count, describe())
+            summary = StoreSummary(_write(map(to_segments, conversations), tokenizer, fresh, dtype), describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
 
@@ -149,27 +140,22 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
 
 def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
     segments = tokens = count = 0
-    with (
-        open(folder / "ids.bin", "wb") as ids_file,
-        open(folder / "ends.bin", "wb") as ends_file,
-        open(folder / "words.bin", "wb") as words_file,
-        open(folder / "bytes.bin", "wb") as bytes_file,
-        open(folder / "conversations.bin", "wb") as index_file,
-    ):
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(open(folder / f"{name}.bin", "wb")) for name in ARRAYS}
         for chunk in _chunks(conversations):
             texts = [text for item in chunk for part in item for text in part]
             encoded = tokenizer.encode_many(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
             flat = np.fromiter(chain.from_iterable(encoded), dtype=dtype, count=int(sizes.sum()))
-            flat.tofile(ids_file)
-            ends.tofile(ends_file)
-            np.fromiter((len(text.split()) for text in texts), dtype=np.int32, count=len(texts)).tofile(words_file)
-            np.fromiter((len(text.encode()) for text in texts), dtype=np.int32, count=len(texts)).tofile(bytes_file)
+            flat.tofile(files["ids"])
+            ends.tofile(files["ends"])
+            np.array([len(text.split()) for text in texts], dtype=np.int32).tofile(files["words"])
+            np.array([len(text.encode()) for text in texts], dtype=np.int32).tofile(files["bytes"])
             sizes = np.array([[len(part) for part in item] for item in chunk], dtype=np.int64)
             starts = segments + np.cumsum([0, *sizes.sum(axis=1)])
             index = np.stack([starts[:-1], sizes[:, 0], sizes[:, 2]], axis=1)
-            index.astype(np.int64).tofile(index_file)
+            index.tofile(files["conversations"])
             segments = int(starts[-1])
             tokens = int(ends[-1])
             count += len(chunk)

@@ -8,20 +8,17 @@ from functools import cached_property
 from typing import Any, Self, TypeVar, cast
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from convmodel.tokens.detokenizer import decode
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 
 class TextEncoder:
-    """Encoder of many texts in one call into the Rust tokenizer, which keeps control tokens out of texts.
+    """Encoder of many texts in one call into the Rust tokenizer, in which no text may become one of `control_ids`.
 
     The encoder has a private copy of the Rust tokenizer, so neither truncation nor padding set elsewhere, nor another
-    thread, changes its results. A tokenizer without a Rust backend is called through transformers.
-
-    Args:
-        tokenizer: any transformers tokenizer. Tokens added to it later are not seen.
-        control_ids: ids that no text may become.
+    thread, changes its results; tokens added later are not seen. A tokenizer without a Rust backend is called through
+    transformers.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control_ids: Sequence[int]) -> None:
@@ -32,23 +29,16 @@ class TextEncoder:
         self._guarded: Tokenizer | None = None
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text.
-
-        Raises:
-            ValueError: when the tokenizer can only express a text with a control token.
-        """
+        """Return the token ids of each text; raise ValueError if only a control token can express one."""
         if not texts:
             return []
+        encoded: list[list[int]]
         if self._rust is None:
-            encoded = self._encode_without_rust(texts)
+            encoded = self._tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         else:
             encoded = [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
         is_clean = self._control_ids.isdisjoint
         return [ids if is_clean(ids) else self._encode_guarded(text) for text, ids in zip(texts, encoded, strict=True)]
-
-    def _encode_without_rust(self, texts: Sequence[str]) -> list[list[int]]:
-        batch = self._tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
-        return cast(list[list[int]], batch["input_ids"])
 
     def _encode_guarded(self, text: str) -> list[int]:
         """Encode a text that became a control token although special tokens are split.
@@ -117,24 +107,20 @@ class TextTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if isinstance(tokenizer, str):
             raise TypeError(f"got the name {tokenizer!r}; use {type(self).__name__}.from_pretrained({tokenizer!r})")
-        self._hf_tokenizer = tokenizer
-        self._sep_token, self._sep_token_id = _separator(tokenizer)
+        self.hf_tokenizer = tokenizer
+        self.sep_token, self.sep_token_id = _separator(tokenizer)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """Load a transformers tokenizer by Hub name or folder; `options` are passed to AutoTokenizer."""
-        return cls(AutoTokenizer.from_pretrained(os.fspath(name_or_path), **options))
+        """Load a transformers tokenizer by Hub name or folder; see `load_tokenizer` for `options` and errors."""
+        return cls(load_tokenizer(name_or_path, **options))
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """Learn a byte-level BPE vocabulary that can encode every text.
+        """Learn a byte-level BPE vocabulary of at most `vocab_size` tokens that can encode every text.
 
-        Args:
-            texts: texts to learn from; read once, not kept in memory.
-            vocab_size: maximum number of tokens; the texts may yield fewer.
-
-        Raises:
-            ValueError: when `vocab_size` has no room for the 256 bytes and the control tokens.
+        The texts are read once, and may yield fewer tokens. Raises ValueError if there is no room for 256 bytes and the
+        control tokens.
         """
         control = [*SPEAKER_TOKENS, SEP_TOKEN]
         if vocab_size < 256 + len(control):
@@ -163,31 +149,16 @@ class TextTokenizer:
             )
         )
 
-    @property
-    def hf_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The wrapped transformers tokenizer."""
-        return self._hf_tokenizer
-
-    @property
-    def sep_token(self) -> str:
-        """Text of the separator."""
-        return self._sep_token
-
-    @property
-    def sep_token_id(self) -> int:
-        """Token id of the separator."""
-        return self._sep_token_id
-
     def __len__(self) -> int:
         """Return the number of rows that an embedding table needs."""
-        return max(self._hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
+        return max(self.hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
 
     @cached_property
     def _encode_texts(self) -> TextEncoder:
-        added = self._hf_tokenizer.added_tokens_decoder.items()
-        control = {*self._hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
-        control.discard(self._hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
-        return TextEncoder(self._hf_tokenizer, [*control, self._sep_token_id])
+        added = self.hf_tokenizer.added_tokens_decoder.items()
+        control = {*self.hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
+        control.discard(self.hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
+        return TextEncoder(self.hf_tokenizer, [*control, self.sep_token_id])
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of one text, without separators; names of control tokens become ordinary tokens."""
@@ -201,11 +172,11 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without control tokens."""
-        return decode(self._hf_tokenizer, ids)
+        return decode(self.hf_tokenizer, ids)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Save the transformers tokenizer; the separator has the same id after reloading."""
-        self._hf_tokenizer.save_pretrained(os.fspath(folder))
+        self.hf_tokenizer.save_pretrained(os.fspath(folder))
 
 
 AnyTokenizer = TypeVar("AnyTokenizer", bound=TextTokenizer)
@@ -223,3 +194,10 @@ def _separator(tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
             return str(token), tokenizer.get_vocab()[str(token)]
     tokenizer.add_special_tokens({"sep_token": SEP_TOKEN})
     return SEP_TOKEN, tokenizer.get_vocab()[SEP_TOKEN]
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return the text of token ids, without control tokens."""
+    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text

@@ -32,19 +32,12 @@ def epochs_begun(trainer: Trainer) -> int:
 
 
 def newest_checkpoint(root: str | Path) -> Path:
-    """Return the checkpoint that was written last by any run below `root`.
-
-    Raises:
-        FileNotFoundError: If there is no checkpoint.
-    """
+    """Return the checkpoint that any run below `root` wrote last; raise FileNotFoundError if there is none."""
     root = Path(root)
-    checkpoints = sorted(
-        {*root.glob(str(CHECKPOINT)), *root.glob(f"*/*/{CHECKPOINT}"), *root.glob(f"*/{CHECKPOINT}")},
-        key=lambda path: path.stat().st_mtime_ns,
-    )
+    checkpoints = [path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}{CHECKPOINT}")]
     if not checkpoints:
         raise FileNotFoundError(f"--ckpt_path last: no run below {root.resolve()} has a {CHECKPOINT}")
-    return checkpoints[-1]
+    return max(checkpoints, key=lambda path: path.stat().st_mtime_ns)
 
 
 class RunCheckpoint(Checkpoint):
@@ -89,7 +82,7 @@ class RunCheckpoint(Checkpoint):
         """Save if a checkpoint is due; never between accumulated batches."""
         if trainer.fit_loop._should_accumulate():
             return
-        stop = trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
+        stop = self._is_interrupted(trainer)
         due = trainer.global_step % self._every_n_steps == 0
         last_batch = batch_idx + 1 == trainer.num_training_batches
         loop = trainer.fit_loop
@@ -102,10 +95,8 @@ class RunCheckpoint(Checkpoint):
             self._leave(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Leaves a validation at Ctrl-C; what was trained is saved already."""
-        if trainer.state.fn == "fit" and trainer.strategy.reduce_boolean_decision(
-            self._interrupted.is_set(), all=False
-        ):
+        """Leave a validation at Ctrl-C; the trained weights are saved already."""
+        if trainer.state.fn == "fit" and self._is_interrupted(trainer):
             self._leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,29 +106,24 @@ class RunCheckpoint(Checkpoint):
             self._save(trainer, again=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the flag that the checkpoint was saved just before a validation."""
+        """Record whether the checkpoint was saved just before a validation."""
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the flag of `state_dict`."""
         self._validation_due = state_dict["validation_due"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run the validation during which the resumed run was killed; Lightning would skip it."""
         if self._validation_due:
-            self._validate(trainer)
+            loop = trainer.fit_loop.epoch_loop.val_loop
+            loop.restarting = False
+            trainer.validating = True
+            loop.run()
+            trainer.training = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run a skipped validation when no training step remained, so that `on_train_start` was not called."""
-        if self._validation_due:
-            self._validate(trainer)
-
-    def _validate(self, trainer: Trainer) -> None:
-        loop = trainer.fit_loop.epoch_loop.val_loop
-        loop.restarting = False
-        trainer.validating = True
-        loop.run()
-        trainer.training = True
+        self.on_train_start(trainer, pl_module)
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:
@@ -146,6 +132,10 @@ class RunCheckpoint(Checkpoint):
             with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
             self._saved_at = trainer.global_step
+
+    def _is_interrupted(self, trainer: Trainer) -> bool:
+        """Return whether any process was interrupted; all must call it."""
+        return trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
 
     def _leave(self, trainer: Trainer) -> None:
         if self._saved_at >= 0:

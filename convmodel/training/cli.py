@@ -24,12 +24,10 @@ from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
 from convmodel.training.tokenizer import connect
 
-DEFAULT_PAIR = {
-    "model": {"class_path": "convmodel.training.ConversationModule"},
-    "data": {"class_path": "convmodel.training.ConversationDataModule"},
+DEFAULT_CLASSES = {
+    "model": "convmodel.training.ConversationModule",
+    "data": "convmodel.training.ConversationDataModule",
 }
-"""Default model and data."""
-
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 10,
     "gradient_clip_val": 1.0,
@@ -47,8 +45,7 @@ class ConversationCLI(LightningCLI):
         super().__init__(*arguments, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options beyond those of Lightning's Trainer."""
-        parser.set_defaults(DEFAULT_PAIR)
+        parser.set_defaults({section: {"class_path": path} for section, path in DEFAULT_CLASSES.items()})
         parser.add_argument(
             "--export_dir",
             type=str | None,
@@ -60,9 +57,7 @@ class ConversationCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the subcommands fit, validate and test."""
-        all_subcommands = LightningCLI.subcommands()
-        return {name: all_subcommands[name] for name in ("fit", "validate", "test")}
+        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -134,17 +129,18 @@ class ConversationCLI(LightningCLI):
 
 
 def run(arguments: list[str]) -> None:
-    """Run `fit`, `validate` or `test` with its options.
-
-    The arguments are put into `sys.argv`, because Lightning starts further processes with the arguments found there.
-    """
+    """Run `fit`, `validate` or `test`; Lightning starts further processes with the arguments in `sys.argv`."""
     silence_library_warnings()
     original_arguments = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
     try:
         with report_errors(), capture_logs() as log:
-            for path in _config_files(arguments):
-                check_duplicate_keys(path)
+            for option, value in pairwise(arguments):
+                if option in ("-c", "--config"):
+                    check_duplicate_keys(value)
+            for argument in arguments:
+                if argument.startswith("--config="):
+                    check_duplicate_keys(argument.removeprefix("--config="))
             ConversationCLI(
                 LightningModule,
                 LightningDataModule,
@@ -174,12 +170,6 @@ def _choose_precision(accelerator: Any) -> str:
     if device.type == "cpu":
         rank_zero_info(f"threads: {torch.get_num_threads()} (OMP_NUM_THREADS)")
     return precision
-
-
-def _config_files(arguments: list[str]) -> list[str]:
-    """Return the files given by --config or -c."""
-    files = [value for option, value in pairwise(arguments) if option in ("-c", "--config")]
-    return files + [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
 
 
 def silence_library_warnings() -> None:

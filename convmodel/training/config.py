@@ -22,47 +22,33 @@ SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Merge a checkpoint's options into a config: they override defaults, and explicit options override them.
 
+    Yields a line for each option whose value in the checkpoint differs from the one in `config`. Raises ValueError if
+    an explicit size or base model differs from that of the checkpoint.
+
     Args:
         config: Parsed config of the subcommand, defaults included; changed in place.
         explicit: Options from the command line, config files and the environment alone.
         checkpoint: Checkpoint as loaded by `torch.load`.
-
-    Yields:
-        A line for each option whose value in the checkpoint differs from the one in `config`.
-
-    Raises:
-        ValueError: If an explicit size or base model differs from that of the checkpoint.
     """
     for section, key in SECTIONS.items():
         saved = dict(_flat({k: v for k, v in checkpoint.get(key, {}).items() if not k.startswith("_")}))
         current = dict(_flat(_plain(config[section].init_args)))
-        explicit_names = _explicit_names(explicit.get(section))
+        given = _plain(explicit.get(section) or {})
+        explicit_names = dict(_flat(given.get("init_args", given)))
         for name in sorted(saved.keys() & current.keys()):
             if saved[name] == current[name]:
                 continue
             label = f"{section}.{name}"
             if name in explicit_names:
-                _check_changeable(label, name, current[name], saved[name])
+                if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
+                    raise ValueError(
+                        f"{label}={current[name]}, but the checkpoint has {saved[name]}, which comes with its weights; "
+                        "leave the option or the checkpoint out"
+                    )
                 yield f"{label}: {current[name]} (given; the checkpoint was trained with {saved[name]})"
             else:
                 yield f"{label}: {saved[name]} (from the checkpoint; the default is {current[name]})"
                 config[f"{section}.init_args.{name}"] = saved[name]
-
-
-def _check_changeable(label: str, name: str, given: Any, saved: Any) -> None:
-    if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
-        raise ValueError(
-            f"{label}={given}, but the checkpoint has {saved}, which comes with its weights; "
-            "leave the option or the checkpoint out"
-        )
-
-
-def _explicit_names(section: Any) -> set[str]:
-    """Return the names of the options that were set explicitly in a section."""
-    if section is None:
-        return set()
-    plain = _plain(section)
-    return {name for name, _ in _flat(plain.get("init_args", plain))}
 
 
 def _plain(values: Any) -> Any:
@@ -80,9 +66,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def check_duplicate_keys(path: str | Path) -> None:
     """Check that no mapping of a YAML file has a key twice: the loader would silently keep the last one.
 
-    Raises:
-        ValueError: If a key is duplicated, with both lines; or if the file is not YAML, with the position.
-        FileNotFoundError: If the file does not exist.
+    Raises ValueError with both lines, or with the position if the file is not YAML.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such config file; make one with --print_config > {path}")

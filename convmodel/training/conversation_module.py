@@ -34,11 +34,10 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
     @property
     def inputs(self) -> ModelInputs:
-        """See `LanguageModule.inputs`."""
         return ModelInputs("ConversationDataModule", self.n_positions, self._train_on)
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
-        """See `convmodel.training.samples.SampleWriter`: contexts with personas."""
+        """Return contexts with personas."""
         if request.contexts is not None:
             return [(context, ()) for context in request.contexts]
         return [(c.turns[: max(1, min(3, len(c.turns) - 1))], c.persona) for c in request.examples]
@@ -46,7 +45,7 @@ class ConversationModule(LanguageModule[ConversationModel]):
     def write_samples(
         self, inputs: Sequence[ReplyInput], *, seeds: Sequence[int], options: Mapping[str, Any]
     ) -> list[Sample]:
-        """See `convmodel.training.samples.SampleWriter`: replies."""
+        """Generate a reply for each input."""
         contexts = [list(context) for context, _ in inputs]
         personas = [list(persona) for _, persona in inputs]
         outputs = self.language_model().generate_batch(contexts, personas=personas, seeds=seeds, **options)

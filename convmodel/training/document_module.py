@@ -22,9 +22,7 @@ DocumentInput = tuple[str, Meta | None]
 
 
 class DocumentModule(LanguageModule[DocumentModel]):
-    """Trains a GPT-2 to write documents that match a meta.
-
-    The data module sets the maximum lengths of meta and body; the export saves them.
+    """Trains a GPT-2 to write documents that match a meta. The data module sets the lengths that the export saves.
 
     Args:
         options: See `LanguageModule`.
@@ -34,7 +32,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
 
     @property
     def inputs(self) -> ModelInputs:
-        """See `LanguageModule.inputs`; the lengths are those of the checkpoint or the pretrained model, or defaults."""
+        """Lengths of the windows and of meta and body: those of the checkpoint or the pretrained model, or defaults."""
         return ModelInputs(
             "DocumentDataModule",
             self.n_positions,
@@ -47,21 +45,21 @@ class DocumentModule(LanguageModule[DocumentModel]):
         self._extra_config = {"max_meta_length": inputs.max_meta_length, "max_body_length": inputs.max_body_length}
 
     def sample_inputs(self, request: SampleRequest) -> list[DocumentInput]:
-        """See `convmodel.training.samples.SampleWriter`: prompts with metas, the last one empty."""
+        """Return prompts with metas, the last one empty."""
         if request.prompts is not None:
-            return [_parse_input(number, entry) for number, entry in enumerate(request.prompts, 1)]
+            return [_parse_input(index, entry) for index, entry in enumerate(request.prompts, 1)]
         return [*((_beginning(document), document.meta) for document in request.examples), ("", None)]
 
     def write_samples(
         self, inputs: Sequence[DocumentInput], *, seeds: Sequence[int], options: Mapping[str, Any]
     ) -> list[Sample]:
-        """See `convmodel.training.samples.SampleWriter`: documents."""
+        """Generate a document for each input."""
         prompts, metas = zip(*inputs, strict=True)
         outputs = self.language_model().generate_batch(prompts, metas=metas, seeds=seeds, **options)
         samples = []
         for prompt, meta, output in zip(prompts, metas, outputs, strict=True):
-            record = {"prompt": prompt, "meta": meta, "texts": output.texts}
-            samples.append(Sample(_display_parts(prompt, meta), output.texts[0], record))
+            parts = [f"({format_meta(meta) or 'no meta'})", *([prompt] if prompt else [])]
+            samples.append(Sample(parts, output.texts[0], {"prompt": prompt, "meta": meta, "texts": output.texts}))
         return samples
 
 
@@ -72,12 +70,8 @@ def _beginning(document: Document) -> str:
     return match[0][: min(MAX_BEGINNING, len(document.body) // 2)]
 
 
-def _parse_input(number: int, entry: Mapping[str, Any]) -> DocumentInput:
-    """Parse an entry of `samples.prompts`, counted from 1.
-
-    Raises:
-        ValueError: If the entry is invalid, with its number.
-    """
+def _parse_input(index: int, entry: Mapping[str, Any]) -> DocumentInput:
+    """Parse an entry of `samples.prompts`, counted from 1; raise ValueError with its number if it is invalid."""
     try:
         unknown = entry.keys() - {"prompt", "meta"}
         if unknown:
@@ -85,8 +79,4 @@ def _parse_input(number: int, entry: Mapping[str, Any]) -> DocumentInput:
         prompt = entry.get("prompt")
         return check_prompt("" if prompt is None else prompt), check_meta(entry.get("meta"))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"samples.prompts, number {number}: {error}") from None
-
-
-def _display_parts(prompt: str, meta: Meta | None) -> list[str]:
-    return [f"({format_meta(meta) or 'no meta'})", *([prompt] if prompt else [])]
+        raise ValueError(f"samples.prompts, number {index}: {error}") from None

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -22,10 +23,7 @@ class ExportableModule(Protocol):
     monitor: str
     higher_is_better: bool
     hparams: Any
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
+    base_model: str | None
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model with its card; `weights` were gathered from all processes."""
@@ -39,31 +37,19 @@ LINK = "exported"
 
 
 class BestExport(Callback):
-    """Callback that exports the best model by validation, atomically replacing a worse one.
+    """Callback that exports the best model by validation to `folder`, atomically replacing a worse one.
 
     A link in the run's folder points to the export, where the file system supports links. Without validation data, the
-    model at the end of training is exported.
-
-    Args:
-        folder: Folder of the export; None exports nothing.
-        samples: Callback whose latest samples are shown on the model card.
+    model at the end of training is exported. The model card shows the latest samples of `samples`.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
         self._folder = folder
         self._samples = samples
-        self._best = math.inf
-        self._exported = False
-
-    @property
-    def best(self) -> float | None:
+        self.best: float | None = None
         """Best validation metric; None before the first validation."""
-        return None if math.isinf(self._best) else self._best
-
-    @property
-    def exported_to(self) -> str | None:
+        self.exported_to: str | None = None
         """Folder to which this run exported a model; None before the first export."""
-        return str(self._folder) if self._exported and self._folder is not None else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before training that the folder can be replaced."""
@@ -76,28 +62,27 @@ class BestExport(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit" or module.monitor not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[module.monitor])
-        better = value > self._best if module.higher_is_better else value < self._best
-        if better or (math.isinf(self._best) and not math.isnan(value)):
-            self._best = value
+        sign = 1 if module.higher_is_better else -1
+        if not math.isnan(value) and (self.best is None or sign * value > sign * self.best):
+            self.best = value if math.isfinite(value) else None
             self._export(trainer, module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export a model that was never validated, and log the folder."""
         module = cast(ExportableModule, pl_module)
-        if not self._exported and math.isinf(self._best):
+        if self.exported_to is None and self.best is None:
             self._export(trainer, module)
         if self._folder is not None:
             name = module.monitor.removeprefix("val_").replace("_", " ")
-            best = "" if math.isinf(self._best) else f" (validation {name} {self._best:.4f})"
+            best = "" if self.best is None else f" (validation {name} {self.best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best validation metric, so that a resumed run does not replace a better model."""
-        return {"best": self._best}
+        return {"best": math.inf if self.best is None else self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best validation metric."""
-        self._best = state_dict["best"]
+        self.best = None if math.isinf(state_dict["best"]) else state_dict["best"]
 
     def _export(self, trainer: Trainer, module: ExportableModule) -> None:
         if self._folder is None:
@@ -107,20 +92,25 @@ class BestExport(Callback):
         if trainer.is_global_zero:
             module.export(self._folder, card=self._card(trainer, module), weights=weights)
             _link(run / LINK, Path(self._folder))
-        self._exported = True
+        self.exported_to = str(self._folder)
         trainer.strategy.barrier("exported")
 
     def _card(self, trainer: Trainer, module: ExportableModule) -> ModelCard:
-        numbers = {} if math.isinf(self._best) else module.card_metrics(self._best)
+        numbers = {} if self.best is None else module.card_metrics(self.best)
         numbers |= {"optimiser steps": trainer.global_step, "epochs": epochs_begun(trainer)}
         data = getattr(getattr(trainer, "datamodule", None), "described", {})
         return ModelCard(
             base_model=module.base_model,
             data=[f"{split}: {text}" for split, text in data.items()],
             numbers=numbers,
-            training={name: value for name, value in module.hparams.items() if not name.startswith("_")},
+            training=public_options(module.hparams),
             samples=self._samples.latest,
         )
+
+
+def public_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a module without those that Lightning adds."""
+    return {name: value for name, value in options.items() if not name.startswith("_")}
 
 
 def _link(link: Path, folder: Path) -> None:

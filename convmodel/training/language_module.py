@@ -2,7 +2,6 @@
 
 import os
 import random
-from abc import abstractmethod
 from dataclasses import asdict
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -15,24 +14,23 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.models.card import ModelCard
-from convmodel.models.folder import checked_source, load_config
+from convmodel.models.folder import checked_source
 from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
+from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import NO_TOKENIZER, FilesDataModule, ModelInputs
-from convmodel.training.distributed import sum_token_counts
-from convmodel.training.optimization import OptimizedModule
-from convmodel.training.perplexity import PerplexityReport, perplexity_card
+from convmodel.training.datamodules.base import FilesDataModule, Split
+from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
-from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
+from convmodel.training.training_module import TrainingModule
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
-class LanguageModule(OptimizedModule, Generic[ModelT]):
+class LanguageModule(TrainingModule, Generic[ModelT]):
     """Base of the modules that train a GPT-2 to write.
 
     Args:
@@ -43,15 +41,13 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
             each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
             arXiv:1908.04319.
         sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
-        options: See `OptimizedModule`.
+        options: See `TrainingModule`.
     """
 
     model_class: type[ModelT]
     """Class of the trained and exported model."""
 
     monitor = "val_loss"
-    """Metric by which the best model is selected."""
-
     higher_is_better = False
 
     def __init__(
@@ -74,26 +70,20 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
                 f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
             )
         default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
-        super().__init__(default_learning_rate=default_rate, optimizer_name="adamw", **options)
+        super().__init__(
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name="adamw", **options
+        )
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
-        self._pretrained = pretrained_model_name_or_path
         self._from_scratch = from_scratch
         self.hf_model: GPT2LMHeadModel | None = None
-        self._tokenizer: TextTokenizer | None = None
         self._config: GPT2Config | None = None
-        self._base_model = pretrained_model_name_or_path
         self._extra_config: dict[str, Any] | None = None
         self._window_tokens = torch.zeros(())
         self._restored = False
         self._counts = TokenCounts()
 
     # Model
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
-        return self._base_model
 
     @property
     def n_positions(self) -> int:
@@ -111,42 +101,23 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         return self._extra_config
 
     @property
-    def tokenizer(self) -> TextTokenizer | None:
-        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
-        if self._tokenizer is None and self._pretrained is not None:
-            self._tokenizer = self.tokenizer_class.from_pretrained(checked_source(self._pretrained))
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
-        self._tokenizer = tokenizer
-
-    @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """Class of the model's tokenizer."""
         return self.model_class.tokenizer_class
+
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        return self.tokenizer_class.from_pretrained(checked_source(source))
 
     @property
     def vocab_size(self) -> int:
         """Maximum size of a learned vocabulary."""
         return self._from_scratch.vocab_size
 
-    @property
-    @abstractmethod
-    def inputs(self) -> ModelInputs:
-        """See `convmodel.training.tokenizer.TokenModule`."""
-
-    def use_inputs(self, inputs: ModelInputs) -> None:
-        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
-
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._config = GPT2Config(**state["config"])
         self._extra_config = dict(state.get("more", {}))
-        self._base_model = state["base_model"]
-        if self._base_model is None:  # the weights fix the sizes, but not dropout
+        if self.base_model is None:  # the weights fix the sizes, but not dropout
             self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
         self._restored = True
 
@@ -155,27 +126,25 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
         if self.hf_model is not None or unattached:
             return
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise ValueError(NO_TOKENIZER)
+        tokenizer = self._required_tokenizer()
         if self._restored:
             assert self._config is not None
             model = GPT2LMHeadModel(self._config)
         elif self._pretrained is not None:
-            model = self.model_class.from_pretrained(self._pretrained, device="cpu", dtype=torch.float32).hf_model
+            source = checked_source(self._pretrained)
+            model = cast(
+                GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, load_config(source), dtype=torch.float32)
+            )
+            check_vocabulary(source, tokenizer.hf_tokenizer, len(model.transformer.wte.weight), may_be_new=True)
         else:
             sizes = asdict(self._from_scratch) | {"vocab_size": len(tokenizer)}
             sep = tokenizer.sep_token_id
             model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
         self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
-        rank_zero_info(f"model: {self._describe()}")
-
-    def _describe(self) -> str:
-        assert self.hf_model is not None
         config = self.hf_model.config
-        return (
-            f"GPT-2, {self.hf_model.num_parameters():,} parameters, {config.n_layer} x {config.n_embd}, "
-            f"{config.vocab_size:,} tokens, {self._base_model or 'from scratch'}"
+        rank_zero_info(
+            f"model: GPT-2, {self.hf_model.num_parameters():,} parameters, {config.n_layer} x {config.n_embd}, "
+            f"{config.vocab_size:,} tokens, {self.base_model or 'from scratch'}"
         )
 
     def on_fit_start(self) -> None:
@@ -198,18 +167,14 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         state_dict = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
         self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
 
-    @staticmethod
-    def card_metrics(best: float) -> dict[str, float | int]:
-        """Return the metrics shown on the model card, for a best validation of `best`."""
-        return perplexity_card(best)
+    card_metrics = staticmethod(perplexity_card)
 
     # Loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the summed loss of a batch in nats, and the number of predicted tokens."""
         hidden, labels, predicted = self._predicted_states(batch)
-        total = summed_cross_entropy(hidden, self._output_embeddings, labels)
-        return total, predicted.sum()
+        return summed_cross_entropy(hidden, self._output_embeddings, labels), predicted.sum()
 
     def _predicted_states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return (N, D) states and (N,) labels of the N predicted tokens, and the (B, T - 1) mask of their steps."""
@@ -249,7 +214,7 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
             tokens = predicted.sum()
             # Neither metadata, nor the separator (also the padding): every turn needs another separator.
             positions = torch.arange(ids.shape[1], device=ids.device)
-            counted = (positions >= batch["metadata"][:, None]) & (ids != self._sep_token_id)
+            counted = (positions >= batch["metadata"][:, None]) & (ids != self._required_tokenizer().sep_token_id)
             criterion = Unlikelihood(labels, find_seen_tokens(ids, counted), predicted, self._alpha)
             total = summed_loss(hidden, self._output_embeddings, criterion)
             loss = total.detach() - criterion.penalty
@@ -269,8 +234,9 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         """Return the unlikelihood loss of the model's continuations of the batch, and the number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
-        rows = continue_rows(self.hf_model, batch, options, sep_token_id=self._sep_token_id)
-        candidates = rows.candidates(options.ngram, sep_token_id=self._sep_token_id)
+        sep = self._required_tokenizer().sep_token_id
+        rows = continue_rows(self.hf_model, batch, options, sep_token_id=sep)
+        candidates = rows.candidates(options.ngram, sep_token_id=sep)
         predicted = candidates[:, 1:]
         hidden = self._hidden_states(rows.input_ids, rows.token_type_ids)[:, :-1][predicted]
         criterion = OwnUnlikelihood(rows.input_ids[:, 1:][predicted])
@@ -278,11 +244,6 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
         repeated = candidates.sum()
         self.log("train_repetition", repeated / rows.written.sum().clamp(min=1), prog_bar=True, batch_size=1)
         return total, repeated
-
-    @property
-    def _sep_token_id(self) -> int:
-        assert self._tokenizer is not None
-        return self._tokenizer.sep_token_id
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide summed gradients by the number of tokens of the step, over all batches and processes."""
@@ -296,10 +257,7 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the counts."""
         self._counts = TokenCounts()
-
-    on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Sum losses and tokens; they are divided once, at the end."""
@@ -307,21 +265,14 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
             total, tokens = self(batch)
         self._counts.add(float(total), int(tokens))
 
-    test_step = validation_step
-
-    def on_validation_epoch_end(self) -> None:
-        """Log loss per token and perplexity of the whole file; `validate` also prints a table."""
-        self._report("val", "valid", with_table=self.trainer.state.fn == "validate")
-
-    def on_test_epoch_end(self) -> None:
-        """Log loss per token and perplexity of the test file, and print a table."""
-        self._report("test", "test", with_table=True)
-
-    def _report(self, prefix: str, split: Literal["valid", "test"], *, with_table: bool) -> None:
+    def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log loss per token and perplexity of a file; `validate` and `test` also print a table."""
+        with_table = self.trainer.state.fn != "fit"
         counts = sum_token_counts(self._counts, self.trainer.strategy)
         if prefix == "val":
             self.update_plateau(-counts.loss)
         data = getattr(self.trainer, "datamodule", None)
+        split: Split = "valid" if prefix == "val" else "test"
         stats = data.corpus_stats(split) if with_table and isinstance(data, FilesDataModule) else None
         report = PerplexityReport(counts, stats)
         for name, value in report.metrics.items():
@@ -333,18 +284,10 @@ class LanguageModule(OptimizedModule, Generic[ModelT]):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, config and base model, as plain values alone."""
-        assert self.hf_model is not None and self._tokenizer is not None
+        assert self.hf_model is not None
         super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] = {
-            "tokenizer": tokenizer_files(self._tokenizer),
-            "config": self.hf_model.config.to_diff_dict(),
-            "base_model": self._base_model,
-            "more": self.extra_config,
-        }
+        checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model if a checkpoint is loaded without a trainer."""
-        super().on_load_checkpoint(checkpoint)
-        if self.hf_model is None:
-            self.restore_from(checkpoint)
-            self.configure_model()
+    @property
+    def _is_built(self) -> bool:
+        return self.hf_model is not None

@@ -4,7 +4,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ import convmodel
 from convmodel import training
 from convmodel.data.atomic import atomic_file
 from convmodel.training.checkpoint import INTERRUPTIONS, epochs_begun, run_folder
-from convmodel.training.export import BestExport
+from convmodel.training.export import BestExport, public_options
 
 FILE = "description.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
@@ -27,9 +27,6 @@ class RunDescription(Callback):
     """Callback that writes `description.json` when a run starts, and adds the result when it ends.
 
     The state of a run that was killed stays "running".
-
-    Args:
-        export: Callback that knows the best validation and the exported folder.
     """
 
     def __init__(self, export: BestExport) -> None:
@@ -40,13 +37,20 @@ class RunDescription(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the description of the started run, on the first process."""
         self._file = run_folder(trainer) / FILE
+        data = getattr(trainer, "datamodule", None)
         self._description = {
             "command": shlex.join(["python", "-m", "convmodel.trainer", *sys.argv[1:]]),
             "state": "running",
             "started": _now(),
             "ended": None,
-            "model": _model(pl_module),
-            "data": _data(getattr(trainer, "datamodule", None)),
+            "model": {
+                "class": _class_path(pl_module),
+                "base_model": getattr(pl_module, "base_model", None),
+                "parameters": sum(weights.numel() for weights in pl_module.parameters()),
+                "learned": sum(weights.numel() for weights in pl_module.parameters() if weights.requires_grad),
+                "options": public_options(pl_module.hparams),
+            },
+            "data": {} if data is None else _data(data),
             "versions": _versions(),
             "device": _device(trainer),
             "went_on_from": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
@@ -89,40 +93,23 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _model(module: LightningModule) -> dict[str, Any]:
-    return {
-        "class": _name(module),
-        "base_model": getattr(module, "base_model", None),
-        "parameters": sum(weights.numel() for weights in module.parameters()),
-        "learned": sum(weights.numel() for weights in module.parameters() if weights.requires_grad),
-        "options": _plain(module.hparams),
-    }
-
-
 def _data(module: Any) -> dict[str, Any]:
-    if module is None:
-        return {}
-    return {"class": _name(module), "options": _plain(module.hparams), **getattr(module, "described", {})}
+    described = getattr(module, "described", {})
+    return {"class": _class_path(module), "options": public_options(module.hparams), **described}
 
 
-def _name(instance: object) -> str:
+def _class_path(instance: object) -> str:
     """Return the class path of an object; the public one in `convmodel.training` if there is one, as it is stable."""
     name = type(instance).__qualname__
     public = getattr(training, name, None) if name in training.__all__ else None
     return f"{training.__name__ if public is type(instance) else type(instance).__module__}.{name}"
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if not name.startswith("_")}
-
-
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "convmodel": convmodel.__version__}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions
 
 

@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -50,13 +50,13 @@ class RunLogHandler(logging.Handler):
             file.setFormatter(logging.Formatter(FORMAT))
             self._files.append(file)
         buffered = self._early or []
-        self._early = None
+        self.forget()
         self._latest = None
         for record in buffered:
             self.emit(record)
 
     def forget(self) -> None:
-        """Discard the buffered records: this process or command writes no log files."""
+        """Discard the buffered records."""
         self._early = None
 
     def close(self) -> None:
@@ -76,16 +76,11 @@ def capture_logs() -> Iterator[RunLogHandler]:
     original_showwarning = warnings.showwarning
 
     def log_warning(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any, **named: Any
     ) -> None:
         text = f"{category.__name__}: {message} ({filename}:{lineno})"
         log.handle(logging.LogRecord("py.warnings", logging.WARNING, filename, lineno, text, None, None))
-        original_showwarning(message, category, filename, lineno, file, line)
+        original_showwarning(message, category, filename, lineno, *more, **named)
 
     for logger in loggers:
         logger.addHandler(log)
@@ -102,11 +97,7 @@ def capture_logs() -> Iterator[RunLogHandler]:
 
 
 class RunLogs(Callback):
-    """Callback that writes the logs of a run on its first process.
-
-    Args:
-        log: Handler that captures the records of the run.
-    """
+    """Callback that writes the captured logs of a run on its first process."""
 
     def __init__(self, log: RunLogHandler) -> None:
         self._log = log

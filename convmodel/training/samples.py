@@ -12,18 +12,11 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.datamodules.base import FilesDataModule
-from convmodel.training.progress import show
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Inputs that the user wants samples for.
-
-    Args:
-        contexts: Contexts to reply to.
-        prompts: Prompts of documents, each with `prompt`, `meta` or both.
-        examples: First examples of the validation file, used if neither are given.
-    """
+    """Inputs that the user wants samples for; without contexts or prompts, the first validation examples."""
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None
@@ -32,13 +25,7 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class Sample:
-    """A generated text with its input.
-
-    Args:
-        inputs: Parts of the input, for display.
-        text: Generated text.
-        record: Input and output as written to `generated.jsonl`.
-    """
+    """A generated text, with the parts of its input for display, and its record in `generated.jsonl`."""
 
     inputs: Sequence[str]
     text: str
@@ -68,7 +55,7 @@ class ReplySamples(Callback):
         prompts: For a document model, prompts with or without a meta, each `{prompt: ..., meta: ...}` or one of the
             two, such as `{meta: "Cats, dogs"}`. If null, the first words of the first validation documents with their
             meta, and an empty prompt.
-        number: Number of contexts or prompts taken from the validation file.
+        count: Number of contexts or prompts taken from the validation file.
         max_new_tokens: Maximum number of tokens of a reply or document.
         options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`. Each sample has the same seed
             after every validation.
@@ -78,13 +65,13 @@ class ReplySamples(Callback):
         self,
         contexts: list[list[str]] | None = None,
         prompts: list[dict[str, Any]] | None = None,
-        number: int = 3,
+        count: int = 3,
         max_new_tokens: int = 40,
         options: dict[str, Any] | None = None,
     ) -> None:
         self._contexts = contexts
         self._prompts = prompts
-        self._number = number
+        self._count = count
         self._options = {"do_sample": False, "max_new_tokens": max_new_tokens} | (options or {})
         self.latest: list[tuple[Sequence[str], str]] = []
         self._inputs: Sequence[Any] | None = None
@@ -92,7 +79,10 @@ class ReplySamples(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the inputs of the samples before any training."""
         if hasattr(pl_module, "sample_inputs"):
-            self._inputs = self._read_inputs(trainer, cast(SampleWriter, pl_module))
+            data = getattr(trainer, "datamodule", None)
+            examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
+            request = SampleRequest(self._contexts, self._prompts, [*islice(examples, self._count)])
+            self._inputs = cast(SampleWriter, pl_module).sample_inputs(request)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate samples on the first process; sharded weights cannot generate on a single process."""
@@ -102,7 +92,7 @@ class ReplySamples(Callback):
             return
         module = cast(SampleWriter, pl_module)
         if self._inputs is None:  # `validate` does not call on_fit_start
-            self._inputs = self._read_inputs(trainer, module)
+            self.on_fit_start(trainer, pl_module)
         if not self._inputs:
             return
         options = self._options | {"max_new_tokens": min(self._options["max_new_tokens"], module.n_positions // 2)}
@@ -114,11 +104,6 @@ class ReplySamples(Callback):
             file.writelines(json.dumps({**progress, **s.record}, ensure_ascii=False) + "\n" for s in samples)
         self._show(trainer)
 
-    def _read_inputs(self, trainer: Trainer, module: SampleWriter) -> Sequence[Any]:
-        data = getattr(trainer, "datamodule", None)
-        examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
-        return module.sample_inputs(SampleRequest(self._contexts, self._prompts, [*islice(examples, self._number)]))
-
     def _show(self, trainer: Trainer) -> None:
         loss = trainer.callback_metrics.get("val_loss")
         head = f"step {trainer.global_step:,}" if trainer.state.fn == "fit" else "the model writes"
@@ -129,6 +114,12 @@ class ReplySamples(Callback):
             if isinstance(logger, TensorBoardLogger):
                 markdown = "  \n".join(f"{inputs} → **{text}**" for inputs, text in lines)
                 logger.experiment.add_text("samples", markdown, trainer.global_step)
+
+
+def show(trainer: Trainer, text: str) -> None:
+    """Print a text without breaking the progress bar, if one is shown."""
+    bar = trainer.progress_bar_callback
+    (bar.print if bar is not None and getattr(bar, "is_enabled", False) else print)(text)
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """Learning rate schedules: a function of the step, and decay on a plateau of the validation metric."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant", "plateau"]
@@ -9,26 +9,13 @@ Schedule = Literal["cosine", "linear", "constant", "plateau"]
 
 
 def learning_rate_at(
-    step: int,
-    *,
-    peak: float,
-    warmup_steps: int,
-    total_steps: float,
-    schedule: Schedule = "cosine",
-    cycles: int = 1,
+    step: int, *, peak: float, warmup_steps: int, total_steps: float, schedule: Schedule = "cosine", cycles: int = 1
 ) -> float:
     """Return the learning rate of an optimiser step.
 
     The rate rises linearly to `peak` during warm-up, then falls to 0 at `total_steps` along a half cosine or a line, or
-    along several of equal length with warm restarts. Source of the restarts: arXiv:1608.03983.
-
-    Args:
-        step: Index of the optimiser step, from 0.
-        peak: Highest learning rate.
-        warmup_steps: Number of steps until the peak is reached.
-        total_steps: Number of steps of the whole training; if infinite, the rate stays at its peak.
-        schedule: "cosine" or "linear"; "constant" and "plateau" stay at the peak.
-        cycles: Number of decays.
+    along several of equal length with warm restarts. It stays at the peak if the schedule is "constant" or "plateau",
+    or `total_steps` is infinite. Steps are counted from 0. Source of the restarts: arXiv:1608.03983.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -41,14 +28,9 @@ def learning_rate_at(
 
 @dataclass
 class Plateau:
-    """Learning rate decay whenever a validation does not improve on the best one so far.
+    """Learning rate decay by `factor` whenever a validation metric, higher is better, does not exceed the best so far.
 
     ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) uses it with a factor of 0.4.
-
-    Args:
-        factor: Factor by which the rate is multiplied at each decay.
-        best: Best validation metric so far; higher is better.
-        scale: Product of the factors applied so far.
     """
 
     factor: float = 0.4
@@ -62,7 +44,3 @@ class Plateau:
             return False
         self.scale *= self.factor
         return True
-
-    def state(self) -> dict[str, float]:
-        """Return the fields from which `Plateau(**state)` continues."""
-        return asdict(self)

@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,47 +16,21 @@ from torch import Tensor
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.selection.losses import pool_losses
-from convmodel.models.selection.registry import SELECTOR
-from convmodel.models.selection.selector import Selector
-from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
+from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
-from convmodel.training.distributed import sum_over_processes
-from convmodel.training.optimization import OptimizedModule, OptimizerName
-from convmodel.training.progress import show
+from convmodel.training.metrics import RankingSums, sum_over_processes
+from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
-from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
+from convmodel.training.training_module import OptimizerName, TrainingModule
 
 SAMPLES = 3
 """Number of contexts whose selected response is shown after each validation."""
 
 
-@dataclass
-class RankingSums:
-    """Sums of the ranking metrics over examples.
-
-    Args:
-        examples: Number of examples.
-        first: Number of gold responses ranked first.
-        reciprocal: Sum of reciprocal ranks.
-        loss: Sum of losses, in nats.
-    """
-
-    examples: float = 0
-    first: float = 0
-    reciprocal: float = 0
-    loss: float = 0
-
-    def add(self, ranks: np.ndarray, losses: Tensor) -> None:
-        """Add the ranks and losses of examples."""
-        self.examples += len(ranks)
-        self.first += float((ranks == 1).sum())
-        self.reciprocal += float((1 / ranks).sum())
-        self.loss += float(losses.double().sum())
-
-
-class SelectorModule(OptimizedModule):
+class SelectorModule(TrainingModule):
     """Base of the modules that train selectors.
 
     Args:
@@ -68,18 +42,14 @@ class SelectorModule(OptimizedModule):
             arXiv:2101.06983.
         label_smoothing: Share of the target distribution that is spread over all candidates.
         optimizer: "adamw", "adamax" (ParlAI's recipe) or "adadelta" (ConveRT's).
-        options: See `OptimizedModule`.
+        options: See `TrainingModule`.
     """
 
     kind: ClassVar[type[Selector]]
-    """Class of the trained selector."""
 
     objective: SelectionObjective
-    """Training loss, and scores for validation."""
 
-    monitor = "val_recall"
-    """Metric by which the best model is selected: the share of responses ranked first in their pool."""
-
+    monitor = "val_recall"  # the share of responses ranked first in their pool
     higher_is_better = True
     max_context: int
     """Maximum number of tokens of a context, persona included."""
@@ -95,25 +65,19 @@ class SelectorModule(OptimizedModule):
         default_rate = 1e-3 if pretrained_model_name_or_path is None else 5e-5
         if optimizer == "adadelta":
             default_rate = 1.0
-        super().__init__(default_learning_rate=default_rate, optimizer_name=optimizer, **options)
+        super().__init__(
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
+        )
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing={label_smoothing}; it must be at least 0.0 and below 1.0")
         self.loss_options = LossOptions(cached_gradients, label_smoothing)
-        self._pretrained = pretrained_model_name_or_path
-        self._base_model = pretrained_model_name_or_path
         self._selector: Selector | None = None
-        self._tokenizer: TextTokenizer | None = None
         self._restored_options: dict[str, Any] | None = None
         self._sums = RankingSums()
         self._pool_size = 0
         self._samples: list[tuple[Sequence[str], str]] = []
 
     # Model
-
-    @property
-    def base_model(self) -> str | None:
-        """Name or folder of the pretrained model; None for a model from scratch."""
-        return self._base_model
 
     @property
     def selector(self) -> Selector:
@@ -130,75 +94,48 @@ class SelectorModule(OptimizedModule):
         """Build a selector from a pretrained model that is not a selector of this kind."""
 
     @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """Maximum size of a new vocabulary."""
-
-    @property
-    def tokenizer(self) -> TextTokenizer | None:
-        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
-        if self._tokenizer is None and self._pretrained is not None:
-            self._tokenizer = self._load_pretrained().tokenizer
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
-        self._tokenizer = tokenizer
-
-    @property
     def tokenizer_class(self) -> type[TextTokenizer]:
-        """Class of the model's tokenizer."""
         return self.kind.tokenizer_class
+
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        return self._load_pretrained(source).tokenizer
 
     @property
     def inputs(self) -> ModelInputs:
-        """See `convmodel.training.tokenizer.TokenModule`."""
         return ModelInputs("SelectionDataModule", self.max_context)
 
-    def use_inputs(self, inputs: ModelInputs) -> None:
-        """See `convmodel.training.tokenizer.TokenModule`; a selector keeps its own lengths."""
-
-    def _load_pretrained(self) -> Selector:
+    def _load_pretrained(self, source: str) -> Selector:
         if self._selector is None:
-            source = str(self._pretrained)
             if (Path(source) / SELECTOR).is_file():
                 pretrained = Selector.from_pretrained(source, device="cpu", dtype="float32")
                 if type(pretrained) is self.kind:
                     self._selector = pretrained
-                    self._use_context_length(pretrained.options())
+                    self.max_context = pretrained.options().get("max_context", self.max_context)
                     rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
                     return pretrained
             self._selector = self.fine_tuned_selector(source)
         return self._selector
 
-    def _use_context_length(self, options: dict[str, Any]) -> None:
-        """Take the maximum context length of a selector that is trained further; it overrides the option."""
-        self.max_context = options.get("max_context", self.max_context)
-
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
-        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self._restored_options = state["options"]
-        self._base_model = state["base_model"]
-        self._use_context_length(state["options"])
+        self.max_context = state["options"].get("max_context", self.max_context)
 
     def configure_model(self) -> None:
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
-        if hasattr(self, "network"):
+        if self._is_built:
             return
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise ValueError(NO_TOKENIZER)
+        tokenizer = self._required_tokenizer()
         if self._restored_options is not None:
             self._selector = self.kind.build(tokenizer, self._restored_options)
         elif self._pretrained is not None:
-            self._load_pretrained()
+            self._load_pretrained(self._pretrained)
         else:
             self._selector = self.new_selector(tokenizer)
         self.network = self.selector.network.train()
         sizes = f"{self.selector.parameters():,} parameters, {len(tokenizer):,} tokens"
-        rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self._base_model or 'from scratch'}")
+        rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self.base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model. Selectors are not sharded, so every process has all weights."""
@@ -232,12 +169,9 @@ class SelectorModule(OptimizedModule):
     on_test_start = on_validation_start
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the sums."""
         self._sums = RankingSums()
         self._pool_size = 0
         self._samples = []
-
-    on_test_epoch_start = on_validation_epoch_start
 
     @torch.no_grad()
     def validation_step(self, batch: SelectionBatch, batch_idx: int) -> None:
@@ -257,23 +191,13 @@ class SelectorModule(OptimizedModule):
             best = masked_scores.argmax(1).tolist()
             selected = (pool[index] for pool, index in zip(pools, best, strict=True))
             pairs = zip(batch.examples, selected, strict=True)
-            self._samples = [self._decode_sample(example, ids) for example, ids in islice(pairs, SAMPLES)]
-
-    test_step = validation_step
-
-    def _decode_sample(self, example: TokenisedChoice, selected: Ids) -> tuple[Sequence[str], str]:
-        decode = self.selector.tokenizer.decode
-        return [decode(ids) for ids in example.turns], decode(selected)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log recall@1, MRR and loss of the validation file."""
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log recall@1, MRR and loss of the test file."""
-        self._report("test")
+            decode = self.selector.tokenizer.decode
+            self._samples = [
+                ([decode(turn) for turn in example.turns], decode(ids)) for example, ids in islice(pairs, SAMPLES)
+            ]
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log recall@1, MRR and loss of a file."""
         sums = RankingSums(*sum_over_processes(list(asdict(self._sums).values()), self.trainer.strategy))
         if not sums.examples:
             rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
@@ -301,18 +225,11 @@ class SelectorModule(OptimizedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save tokenizer, options and base model, as plain values alone."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] = {
-            "tokenizer": tokenizer_files(self.selector.tokenizer),
-            "options": self.selector.options(),
-            "base_model": self._base_model,
-        }
+        checkpoint["convmodel"]["options"] = self.selector.options()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model if a checkpoint is loaded without a trainer."""
-        super().on_load_checkpoint(checkpoint)
-        if not hasattr(self, "network"):
-            self.restore_from(checkpoint)
-            self.configure_model()
+    @property
+    def _is_built(self) -> bool:
+        return hasattr(self, "network")
 
 
 def _end_of(text: str, width: int = 100) -> str:

@@ -1,6 +1,6 @@
 """LightningModules that train the four kinds of selectors."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
@@ -12,9 +12,15 @@ from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.optimization import OptimizerName
-from convmodel.training.selection_objectives import ConvertObjective, InBatchNegatives, SampledNegatives
+from convmodel.training.selection_objectives import (
+    ConvertObjective,
+    InBatchNegatives,
+    LossOptions,
+    SampledNegatives,
+    SelectionObjective,
+)
 from convmodel.training.selector_module import SelectorModule
+from convmodel.training.training_module import OptimizerName
 
 
 class EncoderOptions:
@@ -29,7 +35,8 @@ class EncoderOptions:
         options: See `SelectorModule`.
     """
 
-    kind: ClassVar[type[Selector]]
+    kind: ClassVar[type[BiEncoder | CrossEncoder]]
+    loss_options: LossOptions
 
     def __init__(
         self,
@@ -42,28 +49,18 @@ class EncoderOptions:
         super().__init__(**options)
         self._sizes = NewEncoder(**new_encoder) if isinstance(new_encoder, dict) else new_encoder  # checkpoints: a dict
         self.max_context = max_context
-        self._selector_options: dict[str, Any] = {
-            "pooling": pooling,
-            "max_context": max_context,
-            "max_candidate": max_candidate,
-        }
+        lengths = {"max_context": max_context, "max_candidate": max_candidate}
+        self._selector_options: dict[str, Any] = {"pooling": pooling, **lengths}
 
     @property
     def vocab_size(self) -> int:
-        """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        """See `SelectorModule.new_selector`."""
-        return self._encoder_class.from_scratch(tokenizer, self._sizes, **self._selector_options)
+        return self.kind.from_scratch(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
-        """See `SelectorModule.fine_tuned_selector`."""
-        return self._encoder_class.from_encoder(source, **self._selector_options)
-
-    @property
-    def _encoder_class(self) -> type[BiEncoder | CrossEncoder]:
-        return cast("type[BiEncoder | CrossEncoder]", self.kind)
+        return self.kind.from_encoder(source, **self._selector_options)
 
 
 class DualEncoderOptions(EncoderOptions):
@@ -76,9 +73,12 @@ class DualEncoderOptions(EncoderOptions):
         options: See `EncoderOptions`.
     """
 
+    objective: SelectionObjective
+
     def __init__(self, shared: bool = True, cosine_scale: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._selector_options |= {"shared": shared, "cosine_scale": cosine_scale}
+        self.objective = InBatchNegatives(self.loss_options)
 
 
 class BiEncoderModule(DualEncoderOptions, SelectorModule):
@@ -88,11 +88,7 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
         options: See `DualEncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = BiEncoder
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.objective = InBatchNegatives(self.loss_options)
+    kind = BiEncoder
 
 
 class PolyEncoderModule(DualEncoderOptions, SelectorModule):
@@ -105,12 +101,11 @@ class PolyEncoderModule(DualEncoderOptions, SelectorModule):
         options: See `DualEncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = PolyEncoder
+    kind = PolyEncoder
 
     def __init__(self, num_codes: int = 64, codes: PolyType = "learnt", **options: Any) -> None:
         super().__init__(**options)
         self._selector_options |= {"num_codes": num_codes, "codes": codes}
-        self.objective = InBatchNegatives(self.loss_options)
 
 
 class CrossEncoderModule(EncoderOptions, SelectorModule):
@@ -125,7 +120,7 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
         options: See `EncoderOptions`.
     """
 
-    kind: ClassVar[type[Selector]] = CrossEncoder
+    kind = CrossEncoder
 
     def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -150,7 +145,7 @@ class ConvertModule(SelectorModule):
         options: See `SelectorModule`.
     """
 
-    kind: ClassVar[type[Selector]] = Convert
+    kind = Convert
     max_context = 1 << 30  # no limit: a long persona is cut
 
     def __init__(
@@ -176,14 +171,11 @@ class ConvertModule(SelectorModule):
 
     @property
     def vocab_size(self) -> int:
-        """See `SelectorModule.vocab_size`."""
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        """See `SelectorModule.new_selector`."""
         assert isinstance(tokenizer, ConvertTokenizer)
         return Convert.from_scratch(tokenizer, self._sizes, **self._lengths)
 
     def fine_tuned_selector(self, source: str) -> Selector:
-        """See `SelectorModule.fine_tuned_selector`."""
         raise ValueError(f"{source}: not a ConveRT; train one from scratch, or give the folder of a ConveRT")

@@ -33,11 +33,7 @@ class SequenceUnlikelihood:
     continuation: int = 100
 
     def check(self) -> None:
-        """Check the ranges of the options.
-
-        Raises:
-            ValueError: If an option is out of range.
-        """
+        """Raise ValueError if an option is out of range."""
         if not 0 <= self.share <= 1:
             raise ValueError(f"model.sequence_unlikelihood.share={self.share}; allowed are 0.0 to 1.0")
         for name in ("ngram", "prefix", "continuation"):
@@ -47,12 +43,9 @@ class SequenceUnlikelihood:
 
 @dataclass(frozen=True)
 class ContinuedRows:
-    """Prefixes of texts together with the model's continuations.
+    """Prefixes of texts together with the model's continuations: token ids and types (B, T), types None without them.
 
-    Args:
-        input_ids: (B, T) token ids.
-        token_type_ids: (B, T) token types; None for a model without them.
-        written: (B, T) mask of the tokens that the model generated up to the end of the text.
+    `written` is the mask (B, T) of the tokens that the model generated up to the end of the text.
     """
 
     input_ids: Tensor
@@ -68,17 +61,11 @@ class ContinuedRows:
 def continue_rows(
     model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, *, sep_token_id: int
 ) -> ContinuedRows:
-    """Continue the prefixes of a batch's rows, greedily and without dropout.
+    """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
 
     The number of rows is limited so that their continuations fit in the token count of the batch, but is at least one.
     Token types alternate at each separator, as in conversations: the model continues for both speakers. Without token
-    types, a separator ends the text.
-
-    Args:
-        model: Model that generates the continuations.
-        batch: Laid-out rows. Rows without a predicted token are left out.
-        options: Lengths of prefixes and continuations.
-        sep_token_id: Id of the separator, which is also the padding.
+    types, a separator ends the text. The separator is also the padding.
     """
     predicting = (batch["labels"] != IGNORED).any(1)
     ids = batch["input_ids"][predicting]

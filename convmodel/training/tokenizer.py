@@ -33,10 +33,8 @@ class TokenModule(Protocol):
 def connect(module: TokenModule, data: FilesDataModule[Any, Any]) -> None:
     """Resolve the tokenizer of a run, and pass it and the lengths of the examples to module and data module.
 
-    The command line calls it before Lightning's hooks. Call it before `Trainer.fit`, `validate` or `test` in Python.
-
-    Raises:
-        ValueError: If a vocabulary must be learned and there is no training file, or the data do not suit the model.
+    In Python, call it before `Trainer.fit`, `validate` or `test`. Raises ValueError if a vocabulary must be learned and
+    there is no training file, or the data do not suit the model.
     """
     if module.tokenizer is None:
         module.tokenizer = data.learn_tokenizer(module.tokenizer_class, module.vocab_size)

@@ -1,7 +1,4 @@
-"""Unlikelihood losses, which lower the probability of repeated tokens.
-
-Source: arXiv:1908.04319.
-"""
+"""Unlikelihood losses, which lower the probability of repeated tokens. Source: arXiv:1908.04319."""
 
 from dataclasses import dataclass
 
@@ -13,25 +10,16 @@ from convmodel.models.linear_cross_entropy import CrossEntropy, softmax_numerato
 
 @dataclass(frozen=True)
 class SeenTokens:
-    """Distinct tokens seen before each step, for a batch of rows.
-
-    Args:
-        ids: (B, U) distinct tokens of each row in order of first occurrence; entries after a row's last one are
-            undefined.
-        counts: (B, T) number of distinct tokens seen up to and including each position.
-    """
+    """Distinct tokens seen before each step, for a batch of rows."""
 
     ids: Tensor
+    """(B, U) distinct tokens of each row in order of first occurrence; undefined after a row's last one."""
     counts: Tensor
+    """(B, T) number of distinct tokens seen up to and including each position."""
 
 
 def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
-    """Find the distinct tokens of each row, in O(T log T).
-
-    Args:
-        input_ids: (B, T) token ids.
-        counted: (B, T) mask of the tokens that count as seen; false for padding, metadata and separators.
-    """
+    """Find the distinct tokens of each row among those that `counted`, (B, T), marks; in O(T log T)."""
     ignored_id = int(torch.iinfo(input_ids.dtype).max)
     ordered, positions = input_ids.masked_fill(~counted, ignored_id).sort(dim=1, stable=True)
     is_new = torch.ones_like(counted)
@@ -54,9 +42,7 @@ class Unlikelihood(CrossEntropy):
 
     Args:
         labels: (N,) target ids x.
-        seen: Tokens seen before in the rows of the batch.
         steps: (B, T) mask of the predicted steps; N of them are true.
-        alpha: Weight of the candidates.
     """
 
     def __init__(self, labels: Tensor, seen: SeenTokens, steps: Tensor, alpha: float) -> None:
@@ -70,7 +56,7 @@ class Unlikelihood(CrossEntropy):
         """Candidates' share of the loss of the chunks so far: summed, alpha included."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """See `convmodel.models.linear_cross_entropy.Criterion`.
+        """Return the summed loss of a chunk.
 
         The gradient of -log(1 - p_c) to logit v is r_c (1[v = c] - p_v), with the odds r_c = p_c / (1 - p_c).
         """
@@ -103,19 +89,14 @@ class Unlikelihood(CrossEntropy):
         return losses.sum() + penalty
 
 
+@dataclass(frozen=True)
 class OwnUnlikelihood:
-    """Sequence-level loss: -log(1 - p(x)) for tokens x that the model generated.
+    """Sequence-level loss: -log(1 - p(x)) for (N,) tokens x that the model generated."""
 
-    Args:
-        written: (N,) generated ids x.
-    """
-
-    def __init__(self, written: Tensor) -> None:
-        self._written = written
+    written: Tensor
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """See `convmodel.models.linear_cross_entropy.Criterion`."""
-        ids = self._written[part, None]
+        ids = self.written[part, None]
         powers, total, _ = softmax_numerators(logits)
         probabilities = powers.gather(1, ids) / total
         complement = _complement(powers, ids, total)
@@ -136,26 +117,18 @@ def _complement(powers: Tensor, ids: Tensor, total: Tensor) -> Tensor:
 def _sums_of_others(odds: Tensor, position: Tensor) -> Tensor:
     """Return (n, U) the sum of each row's odds without the entry's own.
 
-    Args:
-        odds: (n, U) odds of the candidates.
-        position: (n, 1) index of the largest. It is summed apart: it may exceed the others by so much that they would
-            be lost in a difference.
+    The largest, at `position` (n, 1), is summed apart: it may exceed the others by so much that they would be lost in a
+    difference.
     """
     others = odds.scatter(1, position, 0).sum(1, keepdim=True)
     return (others + odds.gather(1, position) - odds).scatter_(1, position, others)
 
 
 def repeated_ngrams(written: Tensor, n: int) -> Tensor:
-    """Return a mask of the tokens that belong to an n-gram with an earlier occurrence in the same row.
+    """Return (B, T) the mask of the tokens that belong to an n-gram with an earlier occurrence in the same row.
 
-    N-grams may overlap, like those counted by seq-rep-n. Source: arXiv:1908.04319, section 5.2.
-
-    Args:
-        written: (B, T) continuations; negative ids were not generated and match nothing.
-        n: Length of the n-grams, at least 1.
-
-    Returns:
-        (B, T) boolean mask.
+    N-grams may overlap, like those counted by seq-rep-n. Source: arXiv:1908.04319, section 5.2. Negative ids in
+    `written`, (B, T), were not generated and match nothing.
     """
     mask = torch.zeros_like(written, dtype=torch.bool)
     if written.shape[1] < n:

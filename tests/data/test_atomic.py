@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from convmodel.data import atomic
-from convmodel.data.atomic import atomic_file, atomic_folder, file_lock
+from convmodel.data.atomic import (
+    atomic_file,
+    atomic_folder,
+    check_file_writable,
+    check_folder_writable,
+    file_lock,
+    process_lock,
+)
 
 FILES = 8
 WRITER = """
@@ -380,3 +387,75 @@ def test_a_lock_makes_no_file(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), file_lock(tmp_path / "missing"):
             pass
     assert os.listdir(tmp_path) == []
+
+
+UNWRITABLE = Path("/proc")
+"""A folder in which nobody, not even root, can create a file."""
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (".", IsADirectoryError, r"\.: is a folder; give the name of a file"),
+        ("no/out", FileNotFoundError, "no/out: there is no folder .*/no; make it first"),
+        ("file/out", FileNotFoundError, "file/out: there is no folder .*/file; make it first"),
+        (os.devnull, ValueError, "is a pipe or a device; give the name of a file"),
+        (UNWRITABLE / "out", PermissionError, "out: cannot be written .*make the folder .* writable, or choose"),
+    ],
+)
+@pytest.mark.skipif(not UNWRITABLE.is_dir(), reason="needs /proc")
+def test_a_file_that_cannot_be_written_is_refused(
+    path: str | Path, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(error, match=message):
+        check_file_writable(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("file", FileExistsError, "^file: is a file, and a folder is to be written"),
+        ("file/deep/out", FileExistsError, "^file/deep/out: .*/file: is a file, and a folder is to be written"),
+        (UNWRITABLE / "out", PermissionError, "out: cannot be written"),
+    ],
+)
+@pytest.mark.skipif(not UNWRITABLE.is_dir(), reason="needs /proc")
+def test_a_folder_that_cannot_be_written_is_refused(
+    path: str | Path, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for replaced in (False, True):
+        with pytest.raises(error, match=message):
+            check_folder_writable(path, replaced=replaced)
+
+
+def test_checks_of_writable_paths_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for path in (tmp_path / "old", tmp_path / "new" / "deep"):
+        check_folder_writable(path, replaced=True)
+    check_file_writable(tmp_path / "old" / "file")
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
+def test_a_lock_tells_the_process_that_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with process_lock(path, busy="unused"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with (
+            pytest.raises(ValueError, match=f"^held by process {os.getpid()}$"),
+            process_lock(path, busy="held by {holder}"),
+        ):
+            pass
+    assert path.read_text() == ""
+    with (
+        file_lock(path),
+        pytest.raises(ValueError, match="held by another process"),
+        process_lock(path, busy="held by {holder}"),
+    ):
+        pass
+    with process_lock(path, busy="unused"):  # free again
+        pass

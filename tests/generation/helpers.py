@@ -19,8 +19,8 @@ def config(**options: Any) -> GenerationConfig:
 def contexts(seed: int, count: int) -> list[list[int]]:
     """Ids of different lengths, some of which begin alike."""
     source = random.Random(seed)
-    found: list[list[int]] = []
+    result: list[list[int]] = []
     for _ in range(count):
-        begun = source.choice(found)[: source.randint(0, 12)] if found and source.random() < 0.5 else []
-        found.append([*begun, *(source.randrange(END) for _ in range(source.randint(1, 20)))])
-    return found
+        begun = source.choice(result)[: source.randint(0, 12)] if result and source.random() < 0.5 else []
+        result.append([*begun, *(source.randrange(END) for _ in range(source.randint(1, 20)))])
+    return result

@@ -12,10 +12,9 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import WORTH_WAITING, Engine
-from convmodel.generation.kv_cache import KVCache
-from convmodel.generation.model_runner import ModelRunner, SequenceChunk
+from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.options import engine_supports
 from convmodel.generation.request import GenerationRequest, RequestState
-from convmodel.generation.sampler import engine_supports
 
 pytestmark = pytest.mark.machine
 
@@ -113,10 +112,10 @@ def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network
                 read[n] += size
         if not pieces:
             continue
-        for piece, found in zip(pieces, reader.read(pieces, cache), strict=True):
+        for piece, result in zip(pieces, reader.read(pieces, cache), strict=True):
             whole = rows[piece.slot]
             expected = logits_of(network, whole.input_ids[: read[piece.slot]], whole.types[: read[piece.slot]])
-            assert torch.allclose(found, expected, atol=1e-4)
+            assert torch.allclose(result, expected, atol=1e-4)
 
 
 # The engine
@@ -130,9 +129,9 @@ def test_greedy_replies_are_those_of_a_plain_loop(
     requests = [random_request(source, max_new_tokens=source.randint(1, 20)) for _ in range(40)]
     requests = [r for r in requests if len(r.input_ids) < POSITIONS]
     engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces)
-    found = engine.run(requests)
-    assert [(ticket.tokens, ticket.finish) for ticket in found] == [greedy(network, request) for request in requests]
-    assert {ticket.finish for ticket in found} == {"end", "length"} and not engine.busy
+    result = engine.run(requests)
+    assert [(ticket.tokens, ticket.finish) for ticket in result] == [greedy(network, request) for request in requests]
+    assert {ticket.finish for ticket in result} == {"end", "length"} and not engine.busy
 
 
 class Talk:
@@ -188,7 +187,7 @@ class Counting(Engine):
     ("running", "kept", "pieces", "talks", "packed", "graphs"),
     [(1, 2, 3, 6, False, False), (4, 4, 7, 12, True, False), (3, 9, 40, 14, False, True), (12, 16, 13, 30, True, True)],
 )
-def test_thousands_of_joins_leaves_cancels_and_evictions_change_no_reply(
+def test_thousands_of_joins_leaves_cancellations_and_evictions_change_no_reply(
     network: GPT2LMHeadModel, running: int, kept: int, pieces: int, talks: int, packed: bool, graphs: bool
 ) -> None:
     """Conversations of many turns, more of them than rows; some replies are given up, waiting or half-way."""
@@ -280,13 +279,13 @@ def test_greedy_options_do_what_they_do_in_transformers(network: GPT2LMHeadModel
         assert ticket.tokens == expected[: expected.index(END) if END in expected else None]
 
 
-def test_what_the_engine_does_not_do_is_known() -> None:
+def test_the_engine_knows_which_options_it_does_not_support() -> None:
     assert engine_supports(config(do_sample=True, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1, pad_token_id=3))
     for options in ({"num_beams": 2}, {"stop_strings": ["a"]}, {"penalty_alpha": 0.6}, {"guidance_scale": 2.0}):
         assert not engine_supports(config(**options))
 
 
-def test_a_cancelled_request_frees_its_place_at_the_next_step(network: GPT2LMHeadModel) -> None:
+def test_a_cancelled_request_frees_its_slot_at_the_next_step(network: GPT2LMHeadModel) -> None:
     engine = Engine(network, max_running=1, max_kept=1)
     first, second = (engine.submit(random_request(random.Random(n), 5, min_new_tokens=8)) for n in range(2))
     waiting = engine.submit(random_request(random.Random(3), 5))
@@ -327,7 +326,7 @@ def test_several_replies_to_one_context_read_it_once(network: GPT2LMHeadModel, p
     assert len({tuple(ticket.tokens) for ticket in tickets}) > 4
 
 
-def test_a_beginning_that_is_given_up_while_others_wait_for_it_is_read_by_them(network: GPT2LMHeadModel) -> None:
+def test_requests_that_wait_for_a_cancelled_one_read_the_context_themselves(network: GPT2LMHeadModel) -> None:
     request = GenerationRequest([3] * 30, [0] * 30, config())
     engine = Engine(network, max_running=4, read_per_step=5)
     tickets = [engine.submit(request) for _ in range(3)]
@@ -364,7 +363,7 @@ def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: GP
     assert finishes == {"end", "length", "stop"}
 
 
-def test_a_reply_is_over_when_stop_says_so_and_is_told_every_token_before(network: GPT2LMHeadModel) -> None:
+def test_stop_is_called_with_every_token_and_ends_the_reply(network: GPT2LMHeadModel) -> None:
     source = random.Random(8)
     stopped = 0
     for _ in range(30):
@@ -398,15 +397,17 @@ def test_a_reply_is_over_when_stop_says_so_and_is_told_every_token_before(networ
     ],
     ids=str,
 )
-def test_what_one_asks_for_ends_nobody_elses_reply(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+def test_an_end_token_of_one_request_does_not_end_other_replies(
+    network: GPT2LMHeadModel, options: dict[str, Any]
+) -> None:
     source = random.Random(4)
     other, odd = random_request(source, 20), random_request(source, 20, **options)
-    found, strange = Engine(network).run([other, odd])
-    assert (found.tokens, found.finish) == greedy(network, other)
+    result, strange = Engine(network).run([other, odd])
+    assert (result.tokens, result.finish) == greedy(network, other)
     assert strange.finish in ("end", "length")
 
 
-def test_ids_that_the_model_has_not_are_told_to_who_asks(network: GPT2LMHeadModel) -> None:
+def test_ids_outside_the_vocabulary_fail_only_their_own_request(network: GPT2LMHeadModel) -> None:
     engine = Engine(network)
     with pytest.raises(ValueError, match=r"The model vocabulary size is 32.*\[99\]"):
         engine.submit(random_request(random.Random(0), 5, bad_words_ids=[[1, 99]]))

@@ -1,16 +1,18 @@
-"""The layers of a GPT-2 over tokens side by side, against transformers' own forward."""
+"""The layers of a GPT-2 over concatenated tokens, and their products, against transformers' own forward."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from transformers import GPT2Config, GPT2Model
+from transformers.activations import ACT2FN
+from transformers.pytorch_utils import Conv1D
 
 from convmodel.generation import gpt2_layers as blocks
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import apply_layer_norm
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm, make_activation, make_product
 
 ROWS, LENGTH, HEADS = 3, 7, 2
 
@@ -22,37 +24,37 @@ def transformer() -> GPT2Model:
     return GPT2Model(GPT2Config(**sizes, initializer_range=0.5, attn_pdrop=0.0)).eval()
 
 
-def attend(mixed: Tensor, number: int, scale: float) -> Tensor:
+def attend(mixed: Tensor, index: int, scale: float) -> Tensor:
     """Rows of one length, side by side."""
     queries, keys, values = mixed.view(ROWS, LENGTH, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
-    found = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=scale)
-    return found.transpose(1, 2).reshape(ROWS * LENGTH, -1)
+    result = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=scale)
+    return result.transpose(1, 2).reshape(ROWS * LENGTH, -1)
 
 
 def states(model: GPT2Model, **options: Any) -> tuple[Tensor, Tensor]:
     """Ours, (N, D), and transformers' own."""
     ids, types = torch.randint(20, (ROWS, LENGTH)), torch.randint(2, (ROWS, LENGTH))
-    places = torch.arange(LENGTH).repeat(ROWS)
-    found = RaggedGPT2Layers(model)(ids.flatten(), types.flatten(), places, attend, **options)
+    positions = torch.arange(LENGTH).repeat(ROWS)
+    result = RaggedGPT2Layers(model)(ids.flatten(), types.flatten(), positions, attend, **options)
     expected = model(ids, token_type_ids=types).last_hidden_state.flatten(0, 1)
-    return apply_layer_norm(model.ln_f, found), expected
+    return apply_layer_norm(model.ln_f, result), expected
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 4, 256])
-def test_states_are_those_of_transformers_and_those_asked_for_are_the_same_alone(
+def test_states_equal_those_of_transformers_also_when_only_some_are_wanted(
     monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
     monkeypatch.setattr(blocks, "ROWS_AT_ONCE", rows_at_once)
     model, wanted = transformer(), torch.tensor([20, 3, 3, 8])
     for grad in (False, True):
         with torch.set_grad_enabled(grad):
-            found, expected = states(model)
-            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-            found, expected = states(model, wanted=wanted)
-            torch.testing.assert_close(found, expected[wanted], atol=1e-5, rtol=1e-5)
+            result, expected = states(model)
+            torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+            result, expected = states(model, wanted=wanted)
+            torch.testing.assert_close(result, expected[wanted], atol=1e-5, rtol=1e-5)
 
 
-def test_what_transformers_drops_in_training_is_dropped() -> None:
+def test_dropout_is_applied_in_training_wherever_transformers_applies_it() -> None:
     model = transformer()
     for part in ("drop", "h.1.attn.resid_dropout", "h.2.mlp.dropout"):
         for module in model.modules():
@@ -62,10 +64,139 @@ def test_what_transformers_drops_in_training_is_dropped() -> None:
         assert isinstance(layer, torch.nn.Dropout)
         layer.p = 0.5
         torch.manual_seed(0)
-        places, ids = torch.arange(LENGTH).repeat(ROWS), torch.zeros(ROWS * LENGTH, dtype=torch.long)
-        first, second = (RaggedGPT2Layers(model)(ids, ids, places, attend) for _ in range(2))
+        positions, ids = torch.arange(LENGTH).repeat(ROWS), torch.zeros(ROWS * LENGTH, dtype=torch.long)
+        first, second = (RaggedGPT2Layers(model)(ids, ids, positions, attend) for _ in range(2))
         assert not torch.allclose(first, second), part
         model.eval()
         assert torch.equal(
-            RaggedGPT2Layers(model)(ids, ids, places, attend), RaggedGPT2Layers(model)(ids, ids, places, attend)
+            RaggedGPT2Layers(model)(ids, ids, positions, attend), RaggedGPT2Layers(model)(ids, ids, positions, attend)
         )
+
+
+# Products, activations and norms
+
+
+def layers(width: int, out: int) -> dict[str, nn.Module]:
+    """Of each kind one, with random weights."""
+    torch.manual_seed(width)
+    convolution = Conv1D(out, width)
+    nn.init.normal_(convolution.bias)
+    return {
+        "Conv1D": convolution,
+        "Linear": nn.Linear(width, out),
+        "Linear without bias": nn.Linear(width, out, bias=False),
+    }
+
+
+KINDS = list(layers(1, 1))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "out"), [(16, 48), (33, 7), (1, 5), (64, 320)])
+@torch.inference_mode()
+def test_a_product_equals_the_layers_own_for_every_number_of_rows(
+    kind: str, width: int, out: int, packed: bool
+) -> None:
+    layer = layers(width, out)[kind]
+    quick = make_product(layer, packed=packed)
+    for rows in range(1, 132):
+        x = torch.randn(rows, width)
+        result = quick(x)
+        assert result.shape == (rows, out)
+        assert torch.allclose(result, layer(x), atol=1e-5, rtol=1e-5), rows
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@torch.inference_mode()
+def test_rows_that_are_not_contiguous_are_multiplied_too(packed: bool) -> None:
+    for layer in layers(16, 24).values():
+        x = torch.randn(16, 20).t()[::2]
+        assert not x.is_contiguous()
+        assert torch.allclose(make_product(layer, packed=packed)(x), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unpacked_product_sees_later_changes_of_the_weights(kind: str) -> None:
+    layer = layers(8, 8)[kind]
+    quick, x = make_product(layer), torch.randn(5, 8)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        assert torch.allclose(quick(x), layer(x), atol=1e-5)
+        layer.weight = nn.Parameter(torch.randn_like(cast(Tensor, layer.weight)))
+        assert torch.allclose(quick(x), layer(x), atol=1e-5)
+
+
+def test_weights_that_are_not_fp32_are_multiplied_in_their_type() -> None:
+    with torch.inference_mode():
+        for dtype in (torch.bfloat16, torch.float64):
+            for layer in layers(16, 16).values():
+                layer.to(dtype)
+                x = torch.randn(4, 16, dtype=dtype)
+                result = make_product(layer, packed=True)(x)
+                assert result.dtype == dtype and torch.allclose(result, layer(x), rtol=0.02, atol=0.02)
+
+
+class Doubled(nn.Linear):
+    """A layer of another library: more than its weights."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+class Shifted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
+class Halved(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight / 2
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@torch.inference_mode()
+def test_replaced_layers_are_called_by_their_own_forward(packed: bool) -> None:
+    changing = nn.Linear(6, 6)
+    parametrize.register_parametrization(changing, "weight", Halved())
+    for layer in (Doubled(6, 6), Shifted(), changing, nn.Sequential(nn.Linear(6, 6), nn.ReLU())):
+        x = torch.randn(4, 6)
+        assert make_product(layer, packed=packed)(x).equal(layer(x))
+
+
+@pytest.mark.parametrize("name", ["gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu"])
+def test_an_activation_equals_the_modules_own(name: str) -> None:
+    x = torch.cat([torch.linspace(-12, 12, 5003), torch.tensor([0.0, -0.0, 1e-30, 1e4, -1e4])]).view(4, -1)
+    result = make_activation(ACT2FN[name])(x)
+    assert torch.allclose(result, ACT2FN[name](x), atol=1e-6, rtol=1e-6)
+    assert make_activation(Shifted())(x).equal(x + 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("width", [5, 32, 200, 3072])
+@torch.inference_mode()
+def test_the_activation_of_a_row_does_not_depend_on_other_rows(width: int, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        activate, x = make_activation(ACT2FN["gelu_new"]), 3 * torch.randn(67, width)
+        together = activate(x)
+        assert all(activate(x[n : n + 1]).equal(together[n : n + 1]) for n in range(len(x)))
+        assert activate(x[3:40]).equal(together[3:40])
+    finally:
+        torch.set_num_threads(before)
+
+
+class Scaled(nn.LayerNorm):
+    def forward(self, input: Tensor) -> Tensor:
+        return 3 * super().forward(input)
+
+
+@torch.inference_mode()
+def test_a_layer_norm_equals_the_modules_own() -> None:
+    x = torch.randn(5, 12)
+    for layer in (nn.LayerNorm(12, eps=0.1), nn.LayerNorm(12, bias=False), Scaled(12), nn.Identity()):
+        if isinstance(layer, nn.LayerNorm):
+            nn.init.normal_(layer.weight)
+        assert torch.allclose(apply_layer_norm(layer, x), layer(x), atol=1e-6)

@@ -37,7 +37,7 @@ def plain_int8(weight: Tensor, bias: Tensor, x: Tensor, zero: int, last: int = S
 
 @pytest.mark.parametrize(("width", "out"), [(16, 48), (33, 7), (2, 3), (64, 320)])
 @torch.inference_mode()
-def test_a_product_is_that_of_plain_lines(width: int, out: int) -> None:
+def test_an_int8_product_equals_a_few_plain_lines(width: int, out: int) -> None:
     torch.manual_seed(width)
     weight, bias = torch.randn(out, width) * torch.rand(out, 1), torch.randn(out)
     layer, without = Int8Linear(weight, bias), Int8Linear(weight, None)
@@ -73,20 +73,20 @@ def odd_rows(source: random.Random, width: int) -> Tensor:
 
 
 @torch.inference_mode()
-def test_a_row_gives_the_same_bits_alone_and_beside_any_others() -> None:
+def test_a_row_gives_the_same_bits_alone_and_with_any_other_rows() -> None:
     torch.manual_seed(0)
     layer, source = Int8Linear(torch.randn(40, 24), torch.randn(40)), random.Random(0)
-    mine = torch.cat([torch.randn(4, 24), torch.zeros(1, 24), 1e30 * torch.randn(1, 24), 1e-30 * torch.randn(1, 24)])
-    alone = torch.cat([layer(row[None]) for row in mine])
+    own = torch.cat([torch.randn(4, 24), torch.zeros(1, 24), 1e30 * torch.randn(1, 24), 1e-30 * torch.randn(1, 24)])
+    alone = torch.cat([layer(row[None]) for row in own])
     for _ in range(60):
         others = odd_rows(source, 24)
-        place = source.randint(0, len(others))
-        together = layer(torch.cat([others[:place], mine, others[place:]]))
-        assert together[place : place + len(mine)].equal(alone)
+        position = source.randint(0, len(others))
+        together = layer(torch.cat([others[:position], own, others[position:]]))
+        assert together[position : position + len(own)].equal(alone)
 
 
 @torch.inference_mode()
-def test_a_row_of_zeros_gives_the_bias_and_weights_of_zero_do_too() -> None:
+def test_a_row_of_zeros_and_weights_of_zero_give_the_bias() -> None:
     bias = torch.randn(5)
     layer = Int8Linear(torch.randn(5, 8), bias)
     assert layer(torch.zeros(3, 8)).equal(bias.expand(3, 5))
@@ -101,7 +101,7 @@ def test_any_shape_before_the_width_is_kept() -> None:
     assert layer(torch.empty(0, 8)).shape == (0, 5)
 
 
-def test_what_cannot_be_multiplied_so_is_told() -> None:
+def test_a_device_without_int8_products_is_refused() -> None:
     with pytest.raises(ValueError, match=r'dtype="int8" runs on the CPU .* here are meta and torch .*; use dtype='):
         Int8Linear(torch.empty(3, 4, device="meta"), None)
 
@@ -139,7 +139,7 @@ def counting(rows: int) -> Tensor:
     return torch.where(torch.rand(rows, 20) < 0.1, torch.randint(22, (rows, 20)), ids)
 
 
-def test_perplexity_and_likeliest_tokens_stay_those_of_fp32() -> None:
+def test_perplexity_and_likeliest_tokens_stay_close_to_fp32() -> None:
     """The claim of half a percent, at a size at which it can be tested: a model that has learned something."""
     model = trained()
     ids = counting(64)
@@ -147,14 +147,14 @@ def test_perplexity_and_likeliest_tokens_stay_those_of_fp32() -> None:
     with torch.no_grad():
         loss, logits = loss_of(model, ids), model(ids, token_type_ids=types).logits
         to_int8(model)
-        found, whole = loss_of(model, ids), model(ids, token_type_ids=types).logits
+        result, whole = loss_of(model, ids), model(ids, token_type_ids=types).logits
     assert loss < 2.0  # it did learn: log(22) is 3.1
-    assert float(found.exp()) == pytest.approx(float(loss.exp()), rel=0.005)
+    assert float(result.exp()) == pytest.approx(float(loss.exp()), rel=0.005)
     assert float((logits.argmax(-1) == whole.argmax(-1)).float().mean()) > 0.97
     assert float((logits - whole).abs().mean()) < 0.03 * float(logits.std())
 
 
-def test_no_product_in_fp32_is_left_and_embeddings_and_norms_stay() -> None:
+def test_all_linear_layers_become_int8_but_embeddings_and_norms_stay() -> None:
     model = network(width=16)
     before = {name: value.clone() for name, value in model.named_parameters()}
     assert not is_int8(model)
@@ -188,7 +188,7 @@ def test_replies_are_the_same_alone_and_among_32() -> None:
 # Through a ConversationModel
 
 
-def test_a_folder_is_loaded_in_int8_replies_scores_and_cannot_be_saved(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_model_loaded_in_int8_replies_and_scores_but_cannot_be_saved(make_model: MakeModel, tmp_path: Path) -> None:
     whole = make_model()
     whole.save_pretrained(tmp_path / "model")
     model = ConversationModel.from_pretrained(tmp_path / "model", device="cpu", dtype="int8")
@@ -198,8 +198,8 @@ def test_a_folder_is_loaded_in_int8_replies_scores_and_cannot_be_saved(make_mode
     assert outputs[1] == model.generate(["Hello", "Hi"], seed=2, **options)
     assert len(model.generate(["Hello"], num_beams=2, max_new_tokens=4).responses) == 1
     candidates = ["I am fine.", "No."]
-    found, expected = model.score(["Hello"], candidates), whole.score(["Hello"], candidates)
-    assert found.per_token == pytest.approx(expected.per_token, rel=0.05)
+    result, expected = model.score(["Hello"], candidates), whole.score(["Hello"], candidates)
+    assert result.per_token == pytest.approx(expected.per_token, rel=0.05)
     with pytest.raises(ValueError, match='a model in int8 cannot be saved; load it with dtype="float32"'):
         model.save_pretrained(tmp_path / "again")
     assert not (tmp_path / "again").exists()

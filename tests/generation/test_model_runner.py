@@ -10,6 +10,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
+from convmodel.generation.model_runner import num_keys
 from convmodel.generation.request import GenerationRequest, RequestState
 
 pytestmark = [pytest.mark.machine, pytest.mark.slow]
@@ -35,7 +36,7 @@ def requests(positions: int) -> list[GenerationRequest]:
         begun = shared[: source.randint(0, length)]
         ids = begun + [source.randrange(END) for _ in range(length - len(begun))]
         options: dict[str, Any] = {"do_sample": seed % 2 == 0, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}
-        types = [place // 8 % 2 for place in range(len(ids))]
+        types = [position // 8 % 2 for position in range(len(ids))]
         made.append(
             GenerationRequest(ids, types, GenerationConfig(eos_token_id=[END], **options), seed=seed, scored=True)
         )
@@ -52,7 +53,7 @@ def outcome(tickets: list[RequestState]) -> list[tuple[list[int], float]]:
     [(8, 2, 64), (12, 3, 40), (48, 3, 80), (64, 1, 600)],
     ids=["even", "odd", "rows that fill no vector", "longer than attention is fused"],
 )
-def test_a_request_gives_the_same_bits_alone_and_in_any_company(
+def test_a_request_gives_the_same_bits_alone_and_in_any_batch(
     threads: int, width: int, heads: int, positions: int, dtype: str
 ) -> None:
     torch.manual_seed(width)
@@ -73,3 +74,12 @@ def test_a_request_gives_the_same_bits_alone_and_in_any_company(
         engine = Engine(model, packed=True, **company)
         assert outcome(engine.run(asked)) == alone
         assert outcome(engine.run(asked[::-1])) == alone[::-1]  # with what was kept of the first time
+
+
+def test_the_number_of_keys_covers_the_token_and_keeps_every_thread_aligned() -> None:
+    for width in (4, 16, 64, 80, 128):
+        read = [num_keys(position, width) for position in range(2_000)]
+        for position, keys in enumerate(read):
+            assert keys is None or (position < keys <= 512 and (keys + 2 + width) % 16 == 0)
+        assert read[0] is not None and read[512] is None
+        assert read.index(None) > 380 and not any(read[read.index(None) :])

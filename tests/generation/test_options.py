@@ -6,22 +6,21 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
+from convmodel.generation.option_checks import check_names, check_values
 from convmodel.generation.options import (
-    ALLOWED,
-    DECODING_DEFAULTS,
-    EXTRA_OPTIONS,
     NEUTRAL,
     PRESETS,
+    SUPPORTED_OPTIONS,
     DecodingConfig,
     build_decoding_config,
-    check_names,
-    check_values,
     complete_config,
     effective_options,
+    engine_supports,
     reply_budget,
 )
-from convmodel.generation.sampler import SUPPORTED_OPTIONS, engine_supports
+from convmodel.generation.penalties import OPTIONS
 from convmodel.models.conversation_model import ConversationModel
+from tests.generation.test_option_checks import RIGHT
 
 SEP, POSITIONS = 2, 64
 
@@ -36,77 +35,8 @@ def decided(options: dict[str, Any], **defaults: Any) -> DecodingConfig:
 
 # Values
 
-NOT_NUMBERS: list[Any] = ["0.5", [1], {}, True, False, float("nan"), float("inf"), -float("inf"), 1j]
-NOT_WHOLE: list[Any] = ["1", [1], {}, True, False, 1.5, 2.0, float("nan")]
-WRONG: dict[str, list[Any]] = {
-    "do_sample": [0, 1, "true", "no", 0.5, []],
-    "temperature": [*NOT_NUMBERS, 0, 0.0, -1, -0.1],
-    "repetition_penalty": [*NOT_NUMBERS, 0, -1.2],
-    "top_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
-    "typical_p": [*NOT_NUMBERS, 0, -0.5, 1.01, 2],
-    "min_p": [*NOT_NUMBERS, -0.1, 1.01],
-    "self_repetition_penalty": [*NOT_NUMBERS, -0.1],
-    **{key: [*NOT_NUMBERS, -2.01, 3] for key in ("frequency_penalty", "presence_penalty")},
-    "top_k": [*NOT_WHOLE, -1],
-    "no_repeat_ngram_size": [*NOT_WHOLE, -1],
-    "no_repeat_context_ngram_size": [*NOT_WHOLE, -1],
-    "min_new_tokens": [*NOT_WHOLE, -1],
-    "min_length": [*NOT_WHOLE, -1],
-    "max_new_tokens": [*NOT_WHOLE, 0, -1],
-    "max_length": [*NOT_WHOLE, 0, -1],
-    "num_return_sequences": [*NOT_WHOLE, 0, -1],
-    "num_beams": [*NOT_WHOLE, 0, -1],
-    **{key: ["", ["a", ""], [1], 5, {"a": 1}, True, [["a"]]] for key in ("stop_strings", "bad_words")},
-    "eos_token_id": ["a", -1, [3, -1], ["3"], 1.5, True, {}],
-    "bad_words_ids": ["abc", [1, 2], [[]], [[1], []], [["a"]], [[-1]], [[1.5]], 3],
-}
-RIGHT: dict[str, list[Any]] = {
-    "do_sample": [True, False],
-    "temperature": [1e-9, 0.7, 1, 2, 1e6],
-    "repetition_penalty": [0.5, 1, 1.3, 2],
-    "top_p": [1e-9, 0.9, 1, 1.0],
-    "typical_p": [0.2, 1],
-    "min_p": [0, 0.0, 0.1, 1],
-    "self_repetition_penalty": [0, 0.3, 100],
-    **{key: [-2, -0.5, 0, 0.0, 1, 2.0] for key in ("frequency_penalty", "presence_penalty")},
-    "top_k": [0, 1, 50, 10**6],
-    "no_repeat_ngram_size": [0, 1, 3],
-    "no_repeat_context_ngram_size": [0, 1, 3],
-    "min_new_tokens": [0, 1, 5],
-    "min_length": [0, 5],
-    "max_new_tokens": [1, 20, POSITIONS - 3],
-    "max_length": [1, 20, 10**6],
-    "num_return_sequences": [1, 3],
-    "num_beams": [1, 2],
-    **{key: ["a", ["a", "bc"], ("a",), []] for key in ("stop_strings", "bad_words")},
-    "eos_token_id": [5, [5, 6], (7,), []],
-    "bad_words_ids": [[[1], [2, 3]], ([1],), []],
-}
 
-
-def test_every_option_that_is_checked_is_tried_here() -> None:
-    assert set(WRONG) == set(RIGHT) == set(ALLOWED)
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_is_refused_by_name_with_the_value_and_what_is_allowed(name: str) -> None:
-    for value in WRONG[name]:
-        with pytest.raises(ValueError) as told:
-            decided({name: value})
-        assert str(told.value) == f"{name}={value!r}; allowed are {ALLOWED[name][1]}"
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_value_is_taken_as_it_is_and_null_as_though_nothing_was_given(name: str) -> None:
-    for value in RIGHT[name]:
-        check_values({name: value})
-        how = decided({name: value})
-        if name not in ("stop_strings", "bad_words", "eos_token_id", "max_length"):
-            assert getattr(how.config, name) == value
-    assert decided({name: None}).config.to_dict() == decided({}).config.to_dict()
-
-
-def test_right_values_of_the_engine_write_replies(model: ConversationModel) -> None:
+def test_valid_values_of_engine_options_generate_replies(model: ConversationModel) -> None:
     """Whole numbers too, where transformers' own processors want fractions."""
     for name in sorted(SUPPORTED_OPTIONS & set(RIGHT)):
         for value in RIGHT[name]:
@@ -123,41 +53,16 @@ def test_a_reply_that_leaves_no_room_for_a_turn_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["input_ids", "attention_mask", "token_type_ids", "inputs_embeds"])
-def test_what_is_made_from_the_context_is_refused(name: str) -> None:
+def test_arguments_computed_from_the_context_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match=f"'{name}' is made from the context; leave it out"):
         decided({name: None})
-
-
-# Names
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("temprature", "; did you mean temperature?"),
-        ("topp", "; did you mean top_p?"),
-        ("max_tokens", "; did you mean max_new_tokens?"),
-        ("no_repeat_context_ngram", "; did you mean no_repeat_context_ngram_size?"),
-        ("self_repetition", "; did you mean self_repetition_penalty?"),
-        ("zzz", "; the options are those of transformers' generate"),
-        ("", "; the options are those of transformers' generate"),
-    ],
-)
-def test_an_unknown_name_is_refused_with_the_nearest_that_there_is(name: str, hint: str) -> None:
-    with pytest.raises(ValueError) as told:
-        check_names({"top_p": 0.5, name: 1})
-    assert str(told.value) == f"there is no option {name!r}{hint}"
-
-
-def test_every_option_that_is_checked_or_followed_has_a_name_that_is_known() -> None:
-    check_names(dict.fromkeys([*ALLOWED, *SUPPORTED_OPTIONS, *EXTRA_OPTIONS, *DECODING_DEFAULTS, *NEUTRAL]))
 
 
 # Presets
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_ordinary_options_that_the_engine_follows(preset: str, model: ConversationModel) -> None:
+def test_presets_are_ordinary_options_that_the_engine_supports(preset: str, model: ConversationModel) -> None:
     options = PRESETS[preset]
     check_names(options)
     check_values(options)
@@ -200,11 +105,11 @@ def test_a_preset_is_ordinary_options_that_the_engine_follows(preset: str, model
     ],
     ids=str,
 )
-def test_the_engine_takes_what_it_does_and_only_that(options: dict[str, Any], engine: bool) -> None:
+def test_the_engine_accepts_only_options_that_it_supports(options: dict[str, Any], engine: bool) -> None:
     assert decided(options).uses_engine == engine
 
 
-def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transformers() -> None:
+def test_every_active_unsupported_field_goes_to_transformers() -> None:
     """Also those that nobody thought of, and those of versions to come."""
     for name in GenerationConfig().to_dict():
         if name in SUPPORTED_OPTIONS or name == "_from_model_config":
@@ -214,17 +119,17 @@ def test_every_field_that_asks_for_something_and_is_not_followed_goes_to_transfo
         assert not engine_supports(how), name
 
 
-@pytest.mark.parametrize("ours", [dict([one]) for one in zip(EXTRA_OPTIONS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
-@pytest.mark.parametrize("theirs", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
-def test_an_option_of_ours_with_beams_is_an_error(
-    ours: dict[str, Any], theirs: dict[str, Any], model: ConversationModel
+@pytest.mark.parametrize("ours", [dict([one]) for one in zip(OPTIONS, (3, 0.5, -0.5, 2.0), strict=True)], ids=str)
+@pytest.mark.parametrize("others", [{"num_beams": 2}, {"eta_cutoff": 0.1}, {"max_length": 30}])
+def test_an_engine_only_option_with_beams_is_an_error(
+    ours: dict[str, Any], others: dict[str, Any], model: ConversationModel
 ) -> None:
     [name] = ours
     with pytest.raises(ValueError, match=f"{name} goes with greedy decoding and sampling only; leave it out, or num_b"):
-        _ = decided(ours | theirs).uses_engine
+        _ = decided(ours | others).uses_engine
     with pytest.raises(ValueError, match=name):
-        model.generate(["Hello"], **ours, **theirs)
-    assert decided(dict.fromkeys(ours, 0) | theirs).uses_engine is False
+        model.generate(["Hello"], **ours, **others)
+    assert decided(dict.fromkeys(ours, 0) | others).uses_engine is False
 
 
 # What a decoding comes to
@@ -247,7 +152,7 @@ DEFAULTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("defaults", DEFAULTS, ids=str)
-def test_the_options_of_a_decoding_give_the_same_decoding(defaults: dict[str, Any]) -> None:
+def test_effective_options_reproduce_the_same_configuration(defaults: dict[str, Any]) -> None:
     """On top of the same defaults; also through JSON, and where an option turns off what a default turns on."""
     given: list[dict[str, Any]] = [
         {},
@@ -278,7 +183,7 @@ def test_defaults_are_not_changed_by_a_call() -> None:
     assert config.to_dict() == before and options["top_k"] is None
 
 
-def test_whatever_else_ends_a_reply_the_separator_does() -> None:
+def test_the_separator_ends_a_reply_beside_any_other_end_tokens() -> None:
     for ends in (5, [5], [5, SEP], SEP, []):
         assert SEP in decided({"eos_token_id": ends}).config.eos_token_id
     assert decided({"generation_config": GenerationConfig(eos_token_id=9)}).config.eos_token_id == [SEP, 9]

@@ -11,10 +11,10 @@ from tests.generation.helpers import END, config, contexts
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"repetition_penalty": 1.3}], ids=str)
-def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+def test_a_batch_of_rows_is_continued_like_each_row_alone(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
     rows = [ModelInput(ids, None) for ids in contexts(2, 9)]
-    found = generate_rows(network, rows, config(**options))
-    for row, [reply] in zip(rows, found, strict=True):
+    result = generate_rows(network, rows, config(**options))
+    for row, [reply] in zip(rows, result, strict=True):
         ids = torch.tensor([row.input_ids])
         generate = cast(Any, network).generate
         whole = generate(ids, attention_mask=torch.ones_like(ids), generation_config=config(**options))[0].tolist()
@@ -22,13 +22,13 @@ def test_rows_through_transformers_go_on_as_each_does_alone(network: GPT2LMHeadM
         assert reply == expected[: expected.index(END) if END in expected else None]
 
 
-def test_likelihoods_are_those_of_one_plain_pass(network: GPT2LMHeadModel) -> None:
+def test_likelihoods_equal_those_of_one_plain_pass(network: GPT2LMHeadModel) -> None:
     rows = [ModelInput(ids, None) for ids in contexts(4, 9) if len(ids) > 2]
     lengths = [max(1, len(row.input_ids) // 2) for row in rows]
-    for row, length, found in zip(rows, lengths, score_rows(network, rows, lengths, pad_token_id=END), strict=True):
+    for row, length, result in zip(rows, lengths, score_rows(network, rows, lengths, pad_token_id=END), strict=True):
         with torch.no_grad():
             chances = network(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
-        places = range(len(row.input_ids) - length, len(row.input_ids))
-        assert found == pytest.approx(
-            sum(float(chances[place - 1, row.input_ids[place]]) for place in places), rel=1e-5
+        positions = range(len(row.input_ids) - length, len(row.input_ids))
+        assert result == pytest.approx(
+            sum(float(chances[position - 1, row.input_ids[position]]) for position in positions), rel=1e-5
         )

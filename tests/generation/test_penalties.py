@@ -6,58 +6,34 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.penalties import (
-    FREQUENCY,
     LONGEST_RUN,
     NO_REPEAT,
-    OPTIONS,
-    PRESENCE,
     SELF_REPETITION,
     NGramBlocker,
     SelfRepetitionPenalty,
 )
 from convmodel.generation.request import GenerationRequest
-from convmodel.generation.sampler import SequenceSampler, sample
-
-END, WORDS = 7, 8
-
-
-def config(**options: Any) -> GenerationConfig:
-    whole = GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
-    for name in OPTIONS:
-        setattr(whole, name, options.get(name))
-    return whole
-
-
-def random_ids(source: random.Random, longest: int = 12, words: int = 4) -> list[int]:
-    return [source.randrange(words) for _ in range(source.randint(0, longest))]
-
-
-def ngrams(size: int, ids: Sequence[int]) -> set[tuple[int, ...]]:
-    return {tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)}
-
-
-def longest_run(said: Sequence[Sequence[int]], reply: Sequence[int], token: int) -> int:
-    """The longest m for which the last m of start and reply stand before the token in a sequence with its start."""
-    written = ["start", *reply]
-    best = 0
-    for ids in said:
-        whole = ["start", *ids]
-        for m in range(1, min(LONGEST_RUN, len(written)) + 1):
-            ending = [*written[-m:], token]
-            if any(whole[i : i + m + 1] == ending for i in range(len(whole) - m)):
-                best = max(best, m)
-    return best
-
+from tests.generation.penalty_oracles import (
+    END,
+    PENALTIES,
+    WORDS,
+    config,
+    longest_run,
+    ngrams,
+    penalized,
+    plainly_penalized,
+    random_ids,
+)
 
 # The counters
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
-def test_forbidden_is_every_token_that_would_write_an_ngram_for_the_second_time(size: int) -> None:
+def test_every_token_that_would_repeat_an_ngram_is_forbidden(size: int) -> None:
     source = random.Random(size)
     forbidden = 0
     for _ in range(150):
@@ -83,7 +59,7 @@ def test_ngrams_do_not_cross_turns_nor_the_reply() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> None:
+def test_ngrams_of_a_prefix_count_and_extend_into_the_reply(size: int) -> None:
     source = random.Random(size)
     for _ in range(80):
         whole = random_ids(source, 24)
@@ -98,7 +74,7 @@ def test_of_a_text_that_goes_on_ngrams_count_before_and_across(size: int) -> Non
 
 
 @pytest.mark.parametrize("words", [2, 5])
-def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
+def test_run_lengths_are_the_longest_before_each_token(words: int) -> None:
     source = random.Random(words)
     longest = 0
     for _ in range(150):
@@ -111,56 +87,6 @@ def test_runs_are_the_longest_that_stand_before_each_token(words: int) -> None:
             watching.append(token)
             reply.append(token)
     assert longest == LONGEST_RUN
-
-
-# The logits
-
-
-def test_logits_lose_the_penalty_for_each_token_of_the_run_and_ends_lose_nothing() -> None:
-    source = random.Random(3)
-    penalized = ended = 0
-    for _ in range(60):
-        said = [[*random_ids(source, 8), END] for _ in range(3)]
-        penalty = source.choice([0.3, 1.0, 7.5])
-        decoder = SequenceSampler(
-            config(**{SELF_REPETITION: penalty}), [1], None, torch.device("cpu"), own_turn_ids=said
-        )
-        reply: list[int] = []
-        for token in random_ids(source, 9):
-            logits = torch.randn(1, WORDS)
-            runs = torch.tensor([float(longest_run(said, reply, t)) for t in range(WORDS)])
-            ended += int(runs[END] > 0)
-            runs[END] = 0
-            assert torch.allclose(decoder.penalize(logits.clone()), logits - penalty * runs, atol=1e-6)
-            penalized += int(runs.sum() > 0)
-            decoder.append(token)
-            reply.append(token)
-    assert penalized > 50 and ended > 10
-
-
-def test_forbidden_tokens_have_no_chance_others_keep_their_logits_and_ends_are_never_forbidden() -> None:
-    source = random.Random(4)
-    for _ in range(60):
-        turns = [[*random_ids(source), END] for _ in range(3)]
-        decoder = SequenceSampler(config(**{NO_REPEAT: 2}), [1], None, torch.device("cpu"), history_ids=turns)
-        reply: list[int] = []
-        for token in random_ids(source, 9):
-            logits = torch.randn(1, WORDS)
-            seen = set().union(ngrams(2, reply), *(ngrams(2, turn) for turn in turns))
-            forbidden = [t for t in range(WORDS) if t != END and tuple([*reply, t][-2:]) in seen]
-            expected = logits.clone()
-            expected[0, forbidden] = -torch.inf
-            assert decoder.penalize(logits.clone()).equal(expected)
-            decoder.append(token)
-            reply.append(token)
-
-
-def test_where_everything_is_forbidden_the_reply_ends() -> None:
-    turns = [list(range(WORDS))]
-    for options in ({}, {"do_sample": True}, {"min_new_tokens": 5}, {"do_sample": True, "min_new_tokens": 5}):
-        how = config(**{NO_REPEAT: 1}, **options)
-        decoders = [SequenceSampler(how, [1], 0, torch.device("cpu"), history_ids=turns) for _ in range(2)]
-        assert sample(decoders, torch.randn(2, WORDS)) == [END, END]
 
 
 # Whole replies
@@ -176,7 +102,7 @@ def network() -> GPT2LMHeadModel:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("sampled", [False, True], ids=["greedy", "sampled"])
-def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
+def test_no_reply_repeats_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadModel, size: int, sampled: bool) -> None:
     """Only the last turn is in the window: what fell out of it counts too. Without the option there are many."""
     source = random.Random(size)
     requests, plain = list[GenerationRequest](), list[GenerationRequest]()
@@ -188,11 +114,11 @@ def test_no_reply_holds_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadMod
             how = config(**options, **{NO_REPEAT: penalty})
             asked.append(GenerationRequest(context, [0] * len(context), how, seed=seed, history_ids=turns))
     repeated = [0, 0]
-    for number, asked in enumerate((requests, plain)):
+    for index, asked in enumerate((requests, plain)):
         for request, ticket in zip(asked, Engine(network).run(asked), strict=True):
             seen = set().union(*(ngrams(size, turn) for turn in request.history_ids))
-            repeated[number] += bool(seen & ngrams(size, ticket.tokens))
-            repeated[number] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
+            repeated[index] += bool(seen & ngrams(size, ticket.tokens))
+            repeated[index] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
     assert repeated[0] == 0 and repeated[1] > 20
 
 
@@ -221,16 +147,6 @@ def test_a_greedy_reply_with_the_penalty_is_that_of_a_plain_loop(network: GPT2LM
 # What was written in this reply
 
 
-def plainly_penalized(logits: torch.Tensor, reply: Sequence[int], frequency: float, presence: float) -> torch.Tensor:
-    """OpenAI's formula, a token at a time."""
-    found = logits.clone()
-    for token in range(WORDS):
-        count = sum(1 for each in reply if each == token)
-        if token != END:
-            found[token] -= presence * (count > 0) + frequency * count
-    return found
-
-
 def plain_reply(network: GPT2LMHeadModel, context: Sequence[int], frequency: float, presence: float) -> list[int]:
     """A greedy reply, all of it read anew for each token."""
     reply: list[int] = []
@@ -245,31 +161,6 @@ def plain_reply(network: GPT2LMHeadModel, context: Sequence[int], frequency: flo
     return reply
 
 
-PENALTIES = [(2.0, 0.0), (0.0, 2.0), (0.7, 0.4), (-0.8, 0.0), (0.0, -2.0), (1.5, -1.0), (0.0, 0.0)]
-
-
-def penalized(frequency: float, presence: float, **options: Any) -> GenerationConfig:
-    return config(**{FREQUENCY: frequency, PRESENCE: presence}, **options)
-
-
-def test_logits_of_many_replies_lose_what_a_plain_loop_takes_from_each() -> None:
-    source = random.Random(7)
-    decoders = [SequenceSampler(penalized(*how), [1, 2, 2], None, torch.device("cpu")) for how in PENALTIES * 3]
-    replies: list[list[int]] = [[] for _ in decoders]
-    for _ in range(15):
-        logits = torch.randn(len(decoders), WORDS)
-        given = logits.clone()
-        how = zip(logits, replies, PENALTIES * 3, strict=True)
-        expected = [int(plainly_penalized(row, reply, *penalty).argmax()) for row, reply, penalty in how]
-        assert sample(decoders, logits) == expected and logits.equal(given)
-        for decoder, reply, token in zip(decoders, replies, expected, strict=True):
-            for taken in [source.randrange(WORDS)] * source.randint(0, 2):
-                decoder.append(taken)
-                reply.append(taken)
-            reply.append(token)
-    assert sum(reply.count(END) for reply in replies) > 10  # ends were taken, and lose nothing
-
-
 @pytest.mark.parametrize("frequency, presence", PENALTIES)
 def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
     network: GPT2LMHeadModel, frequency: float, presence: float
@@ -278,8 +169,8 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
     contexts = [[END, *random_ids(source, 6, WORDS - 1), END] for _ in range(12)]
     how = penalized(frequency, presence)
     asked = [GenerationRequest(context, [0] * len(context), each) for context in contexts for each in (how, config())]
-    found = Engine(network, max_running=5).run(asked)
-    for context, ticket, other in zip(contexts, found[::2], found[1::2], strict=True):
+    result = Engine(network, max_running=5).run(asked)
+    for context, ticket, other in zip(contexts, result[::2], result[1::2], strict=True):
         assert ticket.tokens == plain_reply(network, context, frequency, presence)
         assert other.tokens == plain_reply(network, context, 0, 0)
         changed += ticket.tokens != other.tokens
@@ -298,7 +189,7 @@ def test_a_sample_with_penalties_by_count_depends_on_its_seed_alone(network: GPT
     assert [ticket.tokens for ticket in Engine(network).run(plain)] != alone
 
 
-def test_the_likelihood_is_that_without_the_penalties(network: GPT2LMHeadModel) -> None:
+def test_the_likelihood_ignores_the_penalties(network: GPT2LMHeadModel) -> None:
     context = [END, 1, 2, END]
     [ticket] = Engine(network).run([GenerationRequest(context, [0] * 4, penalized(2.0, 2.0), scored=True)])
     ids = torch.tensor([[*context, *ticket.tokens, *[END] * (ticket.finish == "end")]])

@@ -15,11 +15,11 @@ from convmodel.generation.request import NO_TYPE, GenerationRequest
 from tests.generation.helpers import END, config, contexts
 
 
-def plain(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int] | None, most: int = 12) -> list[int]:
+def plain(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int] | None, limit: int = 12) -> list[int]:
     """The greedy continuation, from whole uncached passes."""
     ids, reply = list(ids), list[int]()
     types = None if types is None else list(types)
-    while len(reply) < most:
+    while len(reply) < limit:
         given = {} if types is None else {"token_type_ids": torch.tensor([types])}
         with torch.no_grad():
             token = int(network(torch.tensor([ids]), **given, use_cache=False).logits[0, -1].argmax())
@@ -34,7 +34,7 @@ def plain(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int] | N
 
 @pytest.mark.parametrize("graphs", [False, True], ids=["no graphs", "graphs"])
 @pytest.mark.parametrize(("running", "kept", "pieces"), [(1, 1, 1), (3, 4, 5), (16, 16, 256)])
-def test_with_and_without_types_side_by_side_each_is_read_as_transformers_reads_it(
+def test_rows_with_and_without_types_in_one_batch_equal_transformers(
     network: GPT2LMHeadModel, running: int, kept: int, pieces: int, graphs: bool
 ) -> None:
     """The same ids with types 0, 1 and none share nothing but their ids, in whatever rows they lie."""
@@ -43,13 +43,13 @@ def test_with_and_without_types_side_by_side_each_is_read_as_transformers_reads_
         requests += [GenerationRequest(ids, types, config()) for types in (None, [0] * len(ids), [1] * len(ids))]
     random.Random(0).shuffle(requests)
     engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces, graphs=graphs)
-    found = [ticket.tokens for ticket in engine.run(requests + requests)]
+    result = [ticket.tokens for ticket in engine.run(requests + requests)]
     expected = [plain(network, request.input_ids, request.token_type_ids) for request in requests]
-    assert found == expected + expected
+    assert result == expected + expected
     assert len({tuple(tokens) for tokens in expected}) > 12
 
 
-def test_a_text_that_goes_on_is_not_read_again_and_one_with_types_is(network: GPT2LMHeadModel) -> None:
+def test_cached_tokens_are_reused_only_by_requests_without_types(network: GPT2LMHeadModel) -> None:
     engine, ids = Engine(network, max_running=1, max_kept=2), list(range(20))
     engine.run([GenerationRequest(ids, None, config(max_new_tokens=1))])
     before = engine.tokens_read

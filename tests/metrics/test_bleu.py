@@ -1,4 +1,4 @@
-"""BLEU and chrF are sacrebleu's, over all replies and over each resample."""
+"""BLEU and chrF equal those of sacrebleu, for all replies and for each resample."""
 
 import random
 
@@ -50,7 +50,7 @@ def summed(counts: list[list[int]], columns: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("tokenize", ["13a", "intl", "char", "zh", "none"])
-def test_bleu_is_what_sacrebleu_gives_for_the_corpus(tokenize: str) -> None:
+def test_bleu_equals_sacrebleu(tokenize: str) -> None:
     metric = Bleu(tokenize)
     for seed in range(3):
         replies, golds = pairs(seed)
@@ -59,7 +59,7 @@ def test_bleu_is_what_sacrebleu_gives_for_the_corpus(tokenize: str) -> None:
         assert float(metric.score(summed(counts, BLEU_COUNTS))) == pytest.approx(expected.score, abs=1e-12)
 
 
-def test_chrf_is_what_sacrebleu_gives_for_the_corpus() -> None:
+def test_chrf_equals_sacrebleu() -> None:
     for seed in range(10):
         replies, golds = pairs(seed)
         counts = [chrf_counts(reply, gold) for reply, gold in zip(replies, golds, strict=True)]
@@ -68,36 +68,37 @@ def test_chrf_is_what_sacrebleu_gives_for_the_corpus() -> None:
 
 
 @pytest.mark.parametrize(("reply", "gold"), list(zip(REPLIES, GOLDS, strict=True)))
-def test_chrf_of_a_single_reply_is_sacrebleus(reply: str, gold: str) -> None:
+def test_chrf_of_a_single_reply_equals_sacrebleu(reply: str, gold: str) -> None:
     expected = sacrebleu.corpus_chrf([reply], [[gold]]).score
     assert float(chrf(np.array(chrf_counts(reply, gold)))) == pytest.approx(expected)
 
 
-def test_resamples_are_the_corpora_that_were_drawn() -> None:
+def test_resampled_bleu_equals_that_of_the_drawn_corpora() -> None:
     replies, golds = pairs(5)
     metric = Bleu()
     weights = np.random.default_rng(0).integers(0, 3, size=(5, len(replies)))
     drawn = [np.repeat(np.arange(len(replies)), one) for one in weights]
     rows = np.array([metric.counts(a, b) for a, b in zip(replies, golds, strict=True)])
     characters = np.array([chrf_counts(a, b) for a, b in zip(replies, golds, strict=True)])
-    for number, chosen in enumerate(drawn):
-        mine, theirs = [replies[i] for i in chosen], [golds[i] for i in chosen]
-        assert metric.score(weights @ rows)[number] == pytest.approx(sacrebleu.corpus_bleu(mine, [theirs]).score)
-        assert chrf(weights @ characters)[number] == pytest.approx(sacrebleu.corpus_chrf(mine, [theirs]).score)
+    for index, chosen in enumerate(drawn):
+        own = [replies[i] for i in chosen]
+        others = [golds[i] for i in chosen]
+        assert metric.score(weights @ rows)[index] == pytest.approx(sacrebleu.corpus_bleu(own, [others]).score)
+        assert chrf(weights @ characters)[index] == pytest.approx(sacrebleu.corpus_chrf(own, [others]).score)
 
 
-def test_nothing_has_no_score_and_empty_replies_score_nothing() -> None:
+def test_without_replies_the_score_is_nan_and_empty_replies_score_0() -> None:
     assert np.isnan(Bleu().score(np.zeros(BLEU_COUNTS))) and np.isnan(chrf(np.zeros(CHRF_COUNTS)))
     assert Bleu().score(np.array(Bleu().counts("", "Yes."))) == chrf(np.array(chrf_counts("", "Yes."))) == 0.0
 
 
-def test_the_signatures_are_sacrebleus() -> None:
+def test_signatures_are_those_of_sacrebleu() -> None:
     version = sacrebleu.__version__
     assert Bleu("char").signature == f"nrefs:1|case:mixed|eff:no|tok:char|smooth:exp|version:{version}"
     assert chrf_signature() == f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}"
 
 
-def test_a_tokenizer_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_an_unknown_tokenizer_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"bleu_tokenize='spm'; allowed are 13a, intl, char"):
         Bleu("spm")
     assert set(TOKENIZERS) <= set(sacrebleu.BLEU.TOKENIZERS)

@@ -1,4 +1,4 @@
-"""distinct-n, entropy and sameness, and their influences, against plain lines."""
+"""distinct-n, entropy and sameness, and their influences, compared with plain formulas."""
 
 import math
 import random
@@ -28,8 +28,8 @@ def plain_distinct(texts: list[str], n: int) -> float:
 
 
 def plain_entropy(texts: list[str], n: int) -> float:
-    found = grams(texts, n)
-    return -sum(c / len(found) * math.log(c / len(found)) for c in Counter(found).values())
+    result = grams(texts, n)
+    return -sum(c / len(result) * math.log(c / len(result)) for c in Counter(result).values())
 
 
 def plain_sameness(texts: list[str], n: int) -> float:
@@ -45,7 +45,7 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("ours", "plain"), FAMILIES, ids=["distinct", "entropy", "sameness"])
 @pytest.mark.parametrize("n", [1, 2])
-def test_the_number_and_the_influences_are_those_of_leaving_each_unit_out(
+def test_values_and_influences_equal_those_of_leaving_out_each_unit(
     ours: Callable[[int], Callable[[Units], Estimate]], plain: Callable[[list[str], int], float], n: int
 ) -> None:
     for seed in range(20):
@@ -58,7 +58,7 @@ def test_the_number_and_the_influences_are_those_of_leaving_each_unit_out(
         np.testing.assert_allclose(influences, pseudo - pseudo.mean() + value)
 
 
-def test_a_model_that_always_says_the_same_is_seen_through() -> None:
+def test_a_model_that_always_gives_the_same_reply_has_no_diversity() -> None:
     constant = [["I do not know."]] * 50
     assert repeated_share(constant)[0] == 1.0
     assert distinct(constant, 1)[0] == 4 / 200
@@ -66,51 +66,51 @@ def test_a_model_that_always_says_the_same_is_seen_through() -> None:
     assert entropy(constant, 4)[0] == 0.0
 
 
-def test_case_and_punctuation_do_not_make_a_reply_another() -> None:
+def test_replies_that_differ_in_case_or_punctuation_are_equal() -> None:
     assert repeated_share([["Yes!"], ["yes"], ["No."]])[0] == pytest.approx(2 / 3)
     assert repeated_share([["!"], ["..."]])[0] == 1.0
     assert repeated_share([["yes"], ["no"]])[0] == 0.0
 
 
 @pytest.mark.parametrize("units", [[], [[]], [[""], ["?"]]])
-def test_without_words_there_is_nothing_to_measure(units: Units) -> None:
+def test_without_words_the_value_is_nan(units: Units) -> None:
     assert math.isnan(distinct(units, 1)[0])
     assert math.isnan(entropy(units, 1)[0])
     assert math.isnan(distinct([["one"]], 2)[0])
     assert math.isnan(repeated_share([])[0]) and math.isnan(repeated_share([[]])[0])
 
 
-def test_a_unit_without_which_nothing_is_said_has_the_influence_of_the_number() -> None:
+def test_a_unit_without_which_nothing_remains_has_the_value_as_influence() -> None:
     value, influences = distinct([["a b a"], [""]], 1)
     assert value == pytest.approx(2 / 3)
     assert influences.mean() == pytest.approx(value)
 
 
 @pytest.mark.parametrize("name", ["distinct", "entropy", "sameness"])
-def test_the_interval_is_as_wide_as_the_true_spread_of_fresh_samples(name: str) -> None:
-    # Words by Zipf's law; some replies are stock phrases. The truth is known: draw the sample again and again.
+def test_the_interval_is_as_wide_as_the_spread_of_new_samples(name: str) -> None:
+    # Words follow Zipf's law; some replies are stock phrases. Repeated samples give the true distribution.
     source = np.random.default_rng(0)
-    chances = 1 / np.arange(1, 2001)
-    chances /= chances.sum()
+    probabilities = 1 / np.arange(1, 2001)
+    probabilities /= probabilities.sum()
 
     def sample() -> list[list[str]]:
         stock = source.random(150) < 0.3
         lengths = np.where(stock, 1, source.integers(2, 9, size=150))
-        drawn = np.split(source.choice(2000, size=lengths.sum(), p=chances), np.cumsum(lengths)[:-1])
+        drawn = np.split(source.choice(2000, size=lengths.sum(), p=probabilities), np.cumsum(lengths)[:-1])
         return [[" ".join(f"w{word}" for word in reply)] for reply in drawn]
 
-    families: dict[str, Callable[[Units], Estimate]]
-    families = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": repeated_share}
-    number = families[name]
-    values = np.array([number(sample())[0] for _ in range(300)])
-    covered = wide = 0.0
+    estimators: dict[str, Callable[[Units], Estimate]]
+    estimators = {"distinct": partial(distinct, n=1), "entropy": partial(entropy, n=1), "sameness": repeated_share}
+    index = estimators[name]
+    values = np.array([index(sample())[0] for _ in range(300)])
+    covered = mean_width = 0.0
     for _ in range(40):
-        value, influences = number(sample())
+        value, influences = index(sample())
         metric = Metric(name, np.stack([influences, np.ones(150)], axis=1), ratio)
         [drawn] = resample([metric], resamples=400, seed=1)
         low, high = percentile_interval(drawn)
         assert low < value < high
         covered += low <= values.mean() <= high
-        wide += (high - low) / 40
+        mean_width += (high - low) / 40
     assert covered >= 36
-    assert 0.9 < wide / np.subtract(*np.percentile(values, [97.5, 2.5])) < 1.6
+    assert 0.9 < mean_width / np.subtract(*np.percentile(values, [97.5, 2.5])) < 1.6

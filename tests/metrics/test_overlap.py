@@ -1,4 +1,4 @@
-"""F1 and ROUGE-L against plain loops."""
+"""F1 and ROUGE-L, compared with plain loops."""
 
 import random
 
@@ -7,60 +7,62 @@ import pytest
 from convmodel.metrics.overlap import common_subsequence, f1, rouge_l
 
 
-def plain_f1(said: list[str], wanted: list[str]) -> float:
-    rest = list(wanted)
+def plain_f1(reply: list[str], gold: list[str]) -> float:
+    rest = list(gold)
     shared = 0
-    for word in said:
+    for word in reply:
         if word in rest:
             rest.remove(word)
             shared += 1
     if not shared:
         return 0.0
-    precision, recall = shared / len(said), shared / len(wanted)
+    precision = shared / len(reply)
+    recall = shared / len(gold)
     return 2 * precision * recall / (precision + recall)
 
 
-def plain_lcs(one: list[str], other: list[str]) -> int:
-    table = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
-    for i, a in enumerate(one):
-        for j, b in enumerate(other):
+def plain_lcs(first: list[str], second: list[str]) -> int:
+    table = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
             table[i + 1][j + 1] = table[i][j] + 1 if a == b else max(table[i][j + 1], table[i + 1][j])
     return table[-1][-1]
 
 
 def pairs(seed: int, vocabulary: int) -> list[tuple[list[str], list[str]]]:
     source = random.Random(seed)
-    known = [f"w{number}" for number in range(vocabulary)]
+    known_words = [f"w{index}" for index in range(vocabulary)]
 
-    def some() -> list[str]:
-        return [source.choice(known) for _ in range(source.randint(0, 90 if source.random() < 0.1 else 9))]
+    def random_words() -> list[str]:
+        return [source.choice(known_words) for _ in range(source.randint(0, 90 if source.random() < 0.1 else 9))]
 
-    return [(some(), some()) for _ in range(300)]
+    return [(random_words(), random_words()) for _ in range(300)]
 
 
 @pytest.mark.parametrize("vocabulary", [1, 3, 30])
-def test_f1_and_rouge_are_those_of_plain_loops(vocabulary: int) -> None:
-    for said, wanted in pairs(vocabulary, vocabulary):
-        reply, gold = " ".join(said), ", ".join(wanted)
-        assert f1(reply, gold) == pytest.approx(plain_f1(said, wanted))
-        longest = plain_lcs(said, wanted)
-        assert common_subsequence(said, wanted) == longest
-        expected = 2 * longest / (len(said) + len(wanted)) if longest else 0.0
+def test_f1_and_rouge_l_equal_plain_loops(vocabulary: int) -> None:
+    for reply_words, gold_words in pairs(vocabulary, vocabulary):
+        reply = " ".join(reply_words)
+        gold = ", ".join(gold_words)
+        assert f1(reply, gold) == pytest.approx(plain_f1(reply_words, gold_words))
+        longest = plain_lcs(reply_words, gold_words)
+        assert common_subsequence(reply_words, gold_words) == longest
+        expected = 2 * longest / (len(reply_words) + len(gold_words)) if longest else 0.0
         assert rouge_l(reply, gold) == pytest.approx(expected)
 
 
-def test_equal_texts_score_one_and_strangers_nothing() -> None:
+def test_equal_texts_score_one_and_disjoint_texts_zero() -> None:
     assert f1("I like it.", "i LIKE it") == rouge_l("I like it.", "i LIKE it") == 1.0
     assert f1("yes", "no") == rouge_l("yes", "no") == 0.0
 
 
-def test_the_order_of_words_matters_to_rouge_alone() -> None:
+def test_only_rouge_l_depends_on_the_order_of_words() -> None:
     assert f1("one two three", "three two one") == 1.0
     assert rouge_l("one two three", "three two one") == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("empty", ["", " ", "!?"])
-def test_a_text_without_words_shares_nothing_even_with_its_like(empty: str) -> None:
+def test_texts_without_words_score_zero_even_if_they_are_equal(empty: str) -> None:
     for other in (empty, "yes"):
         assert f1(empty, other) == f1(other, empty) == 0.0
         assert rouge_l(empty, other) == rouge_l(other, empty) == 0.0

@@ -11,7 +11,7 @@ from tests.conftest import random_text
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", []),
         (" \t\n", []),
@@ -29,11 +29,13 @@ from tests.conftest import random_text
         ("$5 <sep> ~", ["5", "sep"]),
     ],
 )
-def test_words_are_runs_of_letters_and_single_characters_where_there_are_no_spaces(text: str, found: list[str]) -> None:
-    assert words(text) == found
+def test_words_are_runs_of_letters_and_single_characters_in_scripts_without_spaces(
+    text: str, expected: list[str]
+) -> None:
+    assert words(text) == expected
 
 
-def test_words_of_english_are_those_of_a_plain_split() -> None:
+def test_english_words_are_those_of_a_plain_split() -> None:
     source = random.Random(0)
     for _ in range(200):
         given = [source.choice(["Hello", "I'm", "fine", "2", "YES", "it's"]) for _ in range(source.randint(0, 8))]
@@ -42,7 +44,7 @@ def test_words_of_english_are_those_of_a_plain_split() -> None:
 
 
 def squad(text: str) -> list[str]:
-    """The normalisation of SQuAD's evaluation, as its paper words it, for ASCII."""
+    """Return the words of an ASCII text after the normalisation of SQuAD's evaluation."""
     kept = "".join(character for character in text.lower() if character not in string.punctuation)
     return [word for word in kept.split() if word not in ("a", "an", "the")]
 
@@ -60,7 +62,7 @@ def test_answer_words_drop_the_punctuation_of_every_language() -> None:
     assert answer_words("«L’été»…") == ["lété"]
 
 
-def test_any_text_has_words_without_white_space_and_punctuation() -> None:
+def test_words_contain_no_white_space_or_punctuation() -> None:
     source = random.Random(2)
     for _ in range(500):
         text = random_text(source)
@@ -68,22 +70,22 @@ def test_any_text_has_words_without_white_space_and_punctuation() -> None:
         assert all(word and not word.isspace() for word in answer_words(text))
 
 
-def test_ngrams_are_none_in_what_is_shorter() -> None:
+def test_a_text_shorter_than_n_has_no_ngrams() -> None:
     assert ngrams(["a", "b", "c"], 2) == [("a", "b"), ("b", "c")]
     assert ngrams(["a"], 2) == ngrams([], 1) == []
 
 
-def test_the_share_of_letters_without_spaces_tells_japanese_from_english() -> None:
+def test_the_spaceless_share_is_1_for_japanese_and_0_for_english() -> None:
     assert spaceless_share(["Hello, you!"]) == spaceless_share([]) == spaceless_share(["!"]) == 0.0
     assert spaceless_share(["こんにちは、元気？"]) == 1.0
     assert spaceless_share(["abc", "日本語"]) == 0.5
 
 
-def test_the_first_words_of_a_text_end_where_the_next_ones_begin() -> None:
+def test_end_of_words_splits_a_text_after_its_first_words() -> None:
     source = random.Random(0)
     for text in ["Don’t stop, now!", "日本語です", *(random_text(source) for _ in range(100))]:
-        found = words(text)
-        for count in range(len(found) + 1):
+        result = words(text)
+        for count in range(len(result) + 1):
             end = end_of_words(text, count)
-            assert end is not None and words(text[:end]) == found[:count] and words(text[end:]) == found[count:]
-        assert end_of_words(text, len(found) + 1) is None
+            assert end is not None and words(text[:end]) == result[:count] and words(text[end:]) == result[count:]
+        assert end_of_words(text, len(result) + 1) is None

@@ -73,9 +73,9 @@ def _sentencepiece(folder: Path, file: str, of: str, **options: Any) -> PreTrain
             sentence_iterator=iter(RUSSIAN * 20), model_writer=model, **quiet, **options
         )
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": of}))
-    found = AutoTokenizer.from_pretrained(folder)
-    assert isinstance(found, PreTrainedTokenizerBase)
-    return found
+    result = AutoTokenizer.from_pretrained(folder)
+    assert isinstance(result, PreTrainedTokenizerBase)
+    return result
 
 
 FAMILIES: dict[str, Callable[[Path], PreTrainedTokenizerBase]] = {

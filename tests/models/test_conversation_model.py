@@ -12,7 +12,9 @@ from convmodel.generation.options import DECODING_DEFAULTS
 from convmodel.models import conversation_model as module
 from convmodel.models import text_generation as writing
 from convmodel.models.conversation_model import ConversationModel
-from tests.conftest import MakeModel
+from convmodel.models.text_generation import write
+from convmodel.responders.protocol import Session
+from tests.conftest import MakeModel, random_turns
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 
@@ -76,7 +78,7 @@ def test_no_contexts_give_no_replies(model: ConversationModel) -> None:
     assert model.generate_batch([]) == []
 
 
-def test_a_long_conversation_is_trimmed_by_whole_turns_and_told(model: ConversationModel) -> None:
+def test_a_long_conversation_loses_whole_turns_and_reports_how_many(model: ConversationModel) -> None:
     output = model.generate(["Hello there."] * 40, **GREEDY)
     kept = model.tokenizer(["Hello there."] * 40, max_length=64 - 12)
     assert output.turns_dropped == kept.turns_dropped > 0
@@ -89,7 +91,7 @@ def test_a_conversation_of_any_length_gets_a_reply(model: ConversationModel) -> 
         assert len(model.generate(["Hello, how are you?"] * turns, min_new_tokens=32).responses) == 1
 
 
-def test_a_reply_is_as_long_as_it_may_be_and_never_silently_of_twenty_tokens(make_model: MakeModel) -> None:
+def test_a_reply_is_as_long_as_allowed_not_cut_at_twenty_tokens(make_model: MakeModel) -> None:
     model = make_model(n_positions=256)
     for options, expected in (({}, 128), ({"max_new_tokens": 50}, 50)):
         seen = counted(model, **options)
@@ -146,7 +148,7 @@ def test_options_of_transformers_generate_work(
     assert not any(model.tokenizer.sep_token in text for output in outputs for text in output.responses)
 
 
-def test_forbidden_words_are_not_said(model: ConversationModel) -> None:
+def test_bad_word_ids_are_not_generated(model: ConversationModel) -> None:
     laid_out = model.tokenizer(["Hello"])
     ids, types = torch.tensor([laid_out["input_ids"]]), torch.tensor([laid_out["token_type_ids"]])
     with torch.no_grad():
@@ -156,7 +158,7 @@ def test_forbidden_words_are_not_said(model: ConversationModel) -> None:
     assert model.generate(["Hello"], bad_words_ids=[[first]], **one).responses == [model.tokenizer.decode([second])]
 
 
-def test_forbidden_texts_are_not_said_wherever_they_would_stand(model: ConversationModel) -> None:
+def test_bad_words_are_not_generated_at_any_position(model: ConversationModel) -> None:
     options = GREEDY | {"max_new_tokens": 30}
     said = model.generate(["Hello"], **options).responses[0]
     words = sorted({word for word in said.split() if len(model.tokenizer.encode(word)) == 1}) or [said.strip()[:1]]
@@ -180,7 +182,7 @@ def test_the_same_seed_gives_the_same_sample(model: ConversationModel) -> None:
     assert replies[0] == replies[1] != replies[2]
 
 
-def test_without_a_word_about_it_replies_are_sampled_as_was_decided(model: ConversationModel) -> None:
+def test_replies_are_sampled_with_the_package_defaults_when_nothing_is_specified(model: ConversationModel) -> None:
     for name, value in DECODING_DEFAULTS.items():
         assert getattr(model.generation_config, name) == value
     model.hf_model.generation_config = GenerationConfig(do_sample=False, max_new_tokens=7)
@@ -208,7 +210,9 @@ def test_without_a_word_about_it_replies_are_sampled_as_was_decided(model: Conve
         (lambda m: m.score(["Hello"], ["long " * 80]), ValueError, "leave no room for a turn"),
     ],
 )
-def test_what_cannot_be_done_is_told(model: ConversationModel, call: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_refused_with_a_message(
+    model: ConversationModel, call: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         call(model)
 
@@ -216,6 +220,43 @@ def test_what_cannot_be_done_is_told(model: ConversationModel, call: Any, error:
 def test_an_option_that_does_not_exist_is_refused(model: ConversationModel) -> None:
     with pytest.raises(ValueError, match="temprature"):
         model.generate(["Hello"], temprature=0.5)
+
+
+# prepare: the engine gets all turns, whatever fits into the window
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_requests_contain_every_turn_and_the_turns_of_the_replying_speaker(model: ConversationModel, seed: int) -> None:
+    source = random.Random(seed)
+    turns = random_turns(source, most=9)
+    session, spoken = Session(), model.tokenizer.encode_many(turns)
+    if seed % 2:  # a reply that was written in other tokens counts with those
+        spoken[-1] = [5, 6, 7]
+        session.ids[len(turns) - 1, turns[-1]] = (5, 6, 7)
+    how = model.decoding(num_return_sequences=3, do_sample=True)
+    prepared = model.prepare(turns, ["I like rain."], how, seed=1, session=session)
+    said = [ids for number, ids in enumerate(spoken) if number % 2 == len(turns) % 2]
+    for request in prepared.job.requests:
+        assert request.history_ids == spoken
+        assert sorted(map(list, request.own_turn_ids)) == sorted(said)
+    assert len({request.seed for request in prepared.job.requests}) == 3
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_no_reply_repeats_an_ngram_of_a_turn_outside_the_window(model: ConversationModel, size: int) -> None:
+    plain: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
+    turns = ["Hello"]
+    reply = model.generate(turns, **plain).responses[0]
+    long_ago = [reply, *["I play the guitar and the piano."] * 8, "Hello"]
+    output = model.generate(long_ago, no_repeat_context_ngram_size=size, **plain)
+    assert output.turns_dropped > 0
+    how = model.decoding(no_repeat_context_ngram_size=size, **plain)
+    [[written]] = write(model.hf_model, model.tokenizer, [model.prepare(long_ago, [], how).job])
+    said = model.tokenizer.encode_many(long_ago)
+    seen = {tuple(ids[i : i + size]) for ids in said for i in range(len(ids) - size + 1)}
+    mine = [written.ids[i : i + size] for i in range(len(written.ids) - size + 1)]
+    assert written.text == output.responses[0] and len(mine) > 3
+    assert seen.isdisjoint(mine) and len(set(mine)) == len(mine)
 
 
 # score
@@ -261,7 +302,7 @@ def test_all_candidates_are_scored_after_the_same_context(model: ConversationMod
     assert alone != pytest.approx(together, abs=1e-4)
 
 
-def test_a_gold_reply_scores_higher_once_it_was_learned(model: ConversationModel) -> None:
+def test_a_gold_reply_scores_higher_after_training_on_it(model: ConversationModel) -> None:
     before = model.score(["Hello"], ["I am fine.", "No music."]).per_token
     laid_out = model.tokenizer(["Hello", "I am fine."])
     ids, types = torch.tensor([laid_out["input_ids"]]), torch.tensor([laid_out["token_type_ids"]])

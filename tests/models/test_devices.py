@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convmodel.generation.cpu import cpu_supports, has_vnni
+from convmodel.generation.cpu import cpu_supports
 from convmodel.models.devices import (
     auto_dtype,
     best_device,
@@ -23,16 +23,16 @@ CPU = torch.device("cpu")
 
 def test_on_a_cpu_only_training_steps_are_computed_in_bfloat16() -> None:
     for fast in (False, True):
-        found = {
+        result = {
             work: auto_dtype(work, "cpu", fast_bf16=fast)
             for work in ("training", "validation", "evaluation", "encoding", "replying")
         }
-        low = found.pop("training")
+        low = result.pop("training")
         assert low == (torch.bfloat16 if fast else torch.float32)
-        assert set(found.values()) == {torch.float32}
+        assert set(result.values()) == {torch.float32}
 
 
-def test_on_a_gpu_replies_are_too_and_what_is_stored_or_compared_is_not() -> None:
+def test_on_a_gpu_replies_use_bfloat16_but_stored_or_compared_numbers_do_not() -> None:
     assert auto_dtype("replying", "cuda", fast_bf16=True) == torch.bfloat16
     assert auto_dtype("replying", "cuda", fast_bf16=False) == torch.float32
     for work in ("validation", "evaluation", "encoding"):
@@ -44,7 +44,7 @@ def test_the_docs_show_the_table(name: str) -> None:
     assert dtype_table() in (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def test_a_variable_decides_about_bfloat16_as_another_machine_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_overrides_whether_bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for value, fast in (("1", True), ("0", False)):
         monkeypatch.setenv("CONVMODEL_BF16", value)
         assert has_fast_bf16(CPU) is fast
@@ -58,18 +58,7 @@ def test_a_variable_decides_about_bfloat16_as_another_machine_would(monkeypatch:
     assert has_fast_bf16(CPU) == cpu_supports("_is_amx_tile_supported", "_is_avx512_bf16_supported")
 
 
-def test_a_variable_takes_8_bit_products_away_and_gives_none_that_are_not_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("CONVMODEL_VNNI", "0")
-    assert not has_vnni()
-    monkeypatch.setenv("CONVMODEL_VNNI", "1")
-    monkeypatch.setattr("convmodel.generation.cpu.cpu_supports", lambda *_: False)
-    with pytest.raises(ValueError, match="this CPU has no VNNI"):
-        has_vnni()
-
-
-def test_a_variable_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_overrides_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.delenv("CONVMODEL_DEVICE", raising=False)
     assert best_device().type == "cuda"
@@ -77,7 +66,7 @@ def test_a_variable_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best_device() == CPU
 
 
-def test_all_that_the_machine_decided_is_told_with_the_option_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_automatic_choice_is_shown_with_its_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVMODEL_DEVICE", "cpu")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     line = describe_choice(None, "auto", "replying")

@@ -2,18 +2,17 @@
 
 import pytest
 
-from convmodel.models.document_inputs import prepare
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make
 
 
-def test_meta_and_prompt_are_cut_to_their_limits_and_what_was_dropped_is_counted() -> None:
+def test_meta_and_prompt_are_cut_to_their_limits_and_dropped_tokens_are_counted() -> None:
     tokenizer = DocumentTokenizer.learn(TEXTS * 3, 320)
     decoding = make(tokenizer).decoding(max_new_tokens=50)
     prompt, meta = "Where do you live? I live by the sea. " * 4, "Cats, dogs and horses"
     prompt_ids, meta_ids = tokenizer.encode_many([prompt, meta])
-    inputs = prepare(tokenizer, prompt, meta, decoding, max_meta_length=3, seed=1)
+    inputs = make(tokenizer, max_meta_length=3).prepare(prompt, meta, decoding, seed=1)
     kept = decoding.context_limit - 2 - 3
     assert inputs.encoding.meta_tokens_dropped == len(meta_ids) - 3
     assert inputs.encoding.tokens_dropped == len(prompt_ids) - kept
@@ -39,4 +38,4 @@ def test_a_prompt_without_room_is_refused_with_the_option_to_change(
     tokenizer = DocumentTokenizer.learn(TEXTS * 3, 320)
     decoding = make(tokenizer).decoding(max_new_tokens=60)
     with pytest.raises(ValueError, match=message):
-        prepare(tokenizer, prompt, meta, decoding, max_meta_length=2, max_body_length=60)
+        make(tokenizer, max_meta_length=2, max_body_length=60).prepare(prompt, meta, decoding)

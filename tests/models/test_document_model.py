@@ -10,7 +10,7 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.options import check_names
+from convmodel.generation.option_checks import check_names
 from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import PRESETS, DocumentModel
@@ -43,25 +43,25 @@ def by_transformers(model: DocumentModel, prompt: str, meta: Any, **options: Any
     sep = model.tokenizer.sep_token_id
     ends: dict[str, Any] = {"eos_token_id": sep, "pad_token_id": sep, "min_new_tokens": 1}
     generate = cast(Any, model.hf_model).generate
-    found = generate(ids, attention_mask=torch.ones_like(ids), **ends, **options)[:, ids.shape[1] :].tolist()
-    return [row[: row.index(sep)] if sep in row else row for row in found]
+    result = generate(ids, attention_mask=torch.ones_like(ids), **ends, **options)[:, ids.shape[1] :].tolist()
+    return [row[: row.index(sep)] if sep in row else row for row in result]
 
 
-def greedy(model: DocumentModel, ids: Sequence[int], most: int, without: Sequence[int] = ()) -> list[int]:
+def greedy(model: DocumentModel, ids: Sequence[int], limit: int, without: Sequence[int] = ()) -> list[int]:
     """A plain loop of whole passes, nothing cached, at least one token."""
-    ids, found, sep = list(ids), list[int](), model.tokenizer.sep_token_id
-    while len(found) < most:
+    ids, result, sep = list(ids), list[int](), model.tokenizer.sep_token_id
+    while len(result) < limit:
         with torch.no_grad():
             logits = model.hf_model(torch.tensor([ids]), use_cache=False).logits[0, -1]
         logits[list(without)] = -torch.inf
-        if not found:
+        if not result:
             logits[sep] = -torch.inf
         token = int(logits.argmax())
         if token == sep:
             break
-        found.append(token)
+        result.append(token)
         ids.append(token)
-    return found
+    return result
 
 
 # Against transformers
@@ -73,11 +73,11 @@ def test_a_greedy_text_is_that_of_a_plain_loop_and_of_transformers(model: Docume
         ids = model.tokenizer(prompt, meta=meta, max_meta_length=16)["input_ids"]
         expected = greedy(model, ids, 12)
         assert [expected] == by_transformers(model, prompt, meta, do_sample=False, max_new_tokens=12)
-        found = model.generate(prompt, meta=meta, **GREEDY)
-        assert found.texts == [model.tokenizer.decode(expected)] and found.tokens == [len(expected)]
-        assert found.finishes == ["length" if len(expected) == 12 else "end"]
-        assert (found.tokens_read, found.tokens_dropped, found.seed) == (len(ids), 0, None)
-        assert found.documents == [prompt + found.texts[0]]
+        result = model.generate(prompt, meta=meta, **GREEDY)
+        assert result.texts == [model.tokenizer.decode(expected)] and result.tokens == [len(expected)]
+        assert result.finishes == ["length" if len(expected) == 12 else "end"]
+        assert (result.tokens_read, result.tokens_dropped, result.seed) == (len(ids), 0, None)
+        assert result.documents == [prompt + result.texts[0]]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_a_greedy_text_is_that_of_a_plain_loop_and_of_transformers(model: Docume
 def test_options_do_what_they_do_in_transformers_alone_and_in_a_batch(
     model: DocumentModel, options: dict[str, Any]
 ) -> None:
-    found = model.generate_batch(PROMPTS, metas=METAS, **GREEDY, **options)
-    for prompt, meta, output in zip(PROMPTS, METAS, found, strict=True):
+    result = model.generate_batch(PROMPTS, metas=METAS, **GREEDY, **options)
+    for prompt, meta, output in zip(PROMPTS, METAS, result, strict=True):
         expected = by_transformers(model, prompt, meta, **GREEDY, **options)
         assert output.texts == [model.tokenizer.decode(ids) for ids in expected]
 
@@ -174,7 +174,7 @@ def test_a_word_after_the_prompt_keeps_its_space(family: str, tmp_path: Path) ->
 # Windows, lengths, options
 
 
-def test_the_oldest_of_a_long_prompt_goes_the_meta_stays_and_what_went_is_told(model: DocumentModel) -> None:
+def test_a_long_prompt_loses_its_oldest_tokens_and_reports_them_but_keeps_the_meta(model: DocumentModel) -> None:
     prompt, meta = "Where do you live? I live by the sea. " * 8, "Cats, dogs"
     sep, ids = model.tokenizer.sep_token_id, model.tokenizer.encode(prompt)
     meta_ids = model.tokenizer.encode(meta)
@@ -197,7 +197,7 @@ def test_the_oldest_of_a_long_prompt_goes_the_meta_stays_and_what_went_is_told(m
         (4, {}, (0, 1)),
     ],
 )
-def test_as_many_tokens_are_written_as_make_sense_in_the_window(
+def test_the_default_length_suits_the_window(
     tokenizer: DocumentTokenizer, positions: int, limits: dict[str, int], expected: tuple[int, int]
 ) -> None:
     model = make(tokenizer, n_positions=positions, **limits)
@@ -216,7 +216,7 @@ def test_a_text_may_fill_the_window_and_no_more(model: DocumentModel, beams: int
     assert meta.tokens_read + meta.tokens[0] <= 64
 
 
-def test_a_body_that_was_trained_short_is_written_short(tokenizer: DocumentTokenizer) -> None:
+def test_texts_are_no_longer_than_the_bodies_of_the_training(tokenizer: DocumentTokenizer) -> None:
     model = make(tokenizer, max_body_length=20)
     output = model.generate("I live in a small house by the sea. " * 3, meta="Cats", max_new_tokens=8)
     assert output.tokens_read == 2 + len(tokenizer.encode("Cats")) + 12
@@ -236,7 +236,9 @@ def test_stop_strings_bad_words_and_several_texts(model: DocumentModel) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_no_run_of_the_prompt_or_the_text_is_written_again_not_even_across(model: DocumentModel, size: int) -> None:
+def test_no_ngram_of_the_prompt_or_the_text_is_repeated_even_across_their_border(
+    model: DocumentModel, size: int
+) -> None:
     prompt = "Where do you live?" + model.generate("Where do you live?", **GREEDY).texts[0]
     how = model.decoding(no_repeat_context_ngram_size=size, **GREEDY)
     [[written]] = write(model.hf_model, model.tokenizer, [model.prepare(prompt, None, how).job])
@@ -248,7 +250,7 @@ def test_no_run_of_the_prompt_or_the_text_is_written_again_not_even_across(model
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_options_that_the_engine_follows_and_repeats_with_its_seed(model: DocumentModel, name: str) -> None:
+def test_presets_run_on_the_engine_and_are_reproducible_with_a_seed(model: DocumentModel, name: str) -> None:
     check_names(PRESETS[name])
     assert model.decoding(**PRESETS[name]).uses_engine
     first = model.generate("Hello", meta="Cats", seed=5, max_new_tokens=10, **PRESETS[name])
@@ -277,7 +279,9 @@ def test_a_preset_is_options_that_the_engine_follows_and_repeats_with_its_seed(m
         (lambda m: DocumentModel(m.hf_model, m.tokenizer, max_body_length=0), ValueError, "max_body_length=0"),
     ],
 )
-def test_what_cannot_be_done_is_told(model: DocumentModel, call: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_refused_with_a_message(
+    model: DocumentModel, call: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         call(model)
 
@@ -285,22 +289,22 @@ def test_what_cannot_be_done_is_told(model: DocumentModel, call: Any, error: typ
 # Likelihoods
 
 
-def test_scores_are_those_of_one_plain_pass_where_it_fits(model: DocumentModel) -> None:
+def test_scores_equal_those_of_one_plain_pass_for_texts_that_fit(model: DocumentModel) -> None:
     bodies = ["Hello", "I like the rain.\n", "日本 é"]
-    found = model.score(bodies, metas=["Cats", None, {"a": "b"}])
+    result = model.score(bodies, metas=["Cats", None, {"a": "b"}])
     for n, (body, meta) in enumerate(zip(bodies, ["Cats", "", "a: b"], strict=True)):
         tokenizer = model.tokenizer
         laid_out = lay_out_document(tokenizer.encode(meta), tokenizer.encode(body), tokenizer.sep_token_id)
         with torch.no_grad():
             ids, labels = (torch.tensor(values.tolist())[None] for values in (laid_out.input_ids, laid_out.labels))
             loss = model.hf_model(ids, labels=labels).loss
-        assert found.tokens[n] == len(tokenizer.encode(body)) + 1
-        assert found.nats[n] == pytest.approx(float(loss) * found.tokens[n], rel=1e-4)
-    assert found.words == [1, 4, 2] and found.bytes == [5, 17, 9]
-    assert found.perplexity == pytest.approx(math.exp(sum(found.nats) / sum(found.tokens)))
+        assert result.tokens[n] == len(tokenizer.encode(body)) + 1
+        assert result.nats[n] == pytest.approx(float(loss) * result.tokens[n], rel=1e-4)
+    assert result.words == [1, 4, 2] and result.bytes == [5, 17, 9]
+    assert result.perplexity == pytest.approx(math.exp(sum(result.nats) / sum(result.tokens)))
 
 
-def test_each_token_of_a_long_body_is_predicted_once_after_what_the_overlap_lets_it_see(model: DocumentModel) -> None:
+def test_each_token_of_a_long_body_is_predicted_once_with_the_overlap_as_context(model: DocumentModel) -> None:
     body = "Where do you live? I live in a small house by the sea. " * 4
     tokenizer, sep = model.tokenizer, model.tokenizer.sep_token_id
     ids, meta = tokenizer.encode(body), tokenizer.encode("Cats")
@@ -313,16 +317,16 @@ def test_each_token_of_a_long_body_is_predicted_once_after_what_the_overlap_lets
         with torch.no_grad():
             chances = model.hf_model(torch.tensor([window])).logits[0].double().log_softmax(-1)
         places = range(2 + len(meta) + start - first, len(window))
-        expected -= sum(float(chances[place - 1, window[place]]) for place in places)
+        expected -= sum(float(chances[position - 1, window[position]]) for position in places)
         start = len(ids) + 1 if ends else stop
-    found = model.score([body], metas=["Cats"], overlap=10)
-    assert found.tokens == [len(ids) + 1] and found.nats[0] == pytest.approx(expected, rel=1e-4)
+    result = model.score([body], metas=["Cats"], overlap=10)
+    assert result.tokens == [len(ids) + 1] and result.nats[0] == pytest.approx(expected, rel=1e-4)
 
 
 # Folders
 
 
-def test_a_folder_tells_that_it_writes_documents(model: DocumentModel, tmp_path: Path) -> None:
+def test_a_folder_of_a_document_model_is_recognised(model: DocumentModel, tmp_path: Path) -> None:
     limited = DocumentModel(model.hf_model, model.tokenizer, max_meta_length=9, max_body_length=30)
     limited.save_pretrained(tmp_path / "model")
     limited.save_pretrained(tmp_path / "model")  # which replaces it
@@ -341,14 +345,14 @@ def test_a_folder_tells_that_it_writes_documents(model: DocumentModel, tmp_path:
         '{"version": 1, "max_meta_length": 4, "max_body_length": true}',
     ],
 )
-def test_a_folder_that_says_something_else_is_refused(model: DocumentModel, tmp_path: Path, text: str) -> None:
+def test_an_invalid_document_json_is_refused(model: DocumentModel, tmp_path: Path, text: str) -> None:
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "document.json").write_text(text)
     with pytest.raises(ValueError, match=r"document\.json"):
         DocumentModel.from_pretrained(tmp_path / "model")
 
 
-def test_a_plain_gpt2_and_one_that_replied_become_models_of_documents(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_plain_gpt2_and_a_conversation_model_load_as_document_models(make_model: MakeModel, tmp_path: Path) -> None:
     talks = make_model()
     setattr(talks.generation_config, "self_repetition_penalty", 0.3)  # noqa: B010 (no field of transformers)
     talks.save_pretrained(tmp_path / "talks")
@@ -363,7 +367,7 @@ def test_a_plain_gpt2_and_one_that_replied_become_models_of_documents(make_model
     assert plain.max_meta_length == 8 and plain.generation_config.max_new_tokens == 11
 
 
-def test_the_card_speaks_of_documents(model: DocumentModel, tmp_path: Path) -> None:
+def test_the_card_describes_a_document_model(model: DocumentModel, tmp_path: Path) -> None:
     card = ModelCard(samples=[(["Cats", "Hello"], ", said the cat.")])
     model.save_pretrained(tmp_path / "model", card=card)
     text = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")

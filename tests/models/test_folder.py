@@ -6,7 +6,9 @@ import pytest
 import torch
 from transformers import BertConfig
 
+from convmodel.models import folder as folder_module
 from convmodel.models.conversation_model import ConversationModel
+from convmodel.models.folder import checked_source, has_file, may_be_on_hub
 from tests.conftest import MakeModel
 from tests.models.helpers import FILES
 
@@ -22,12 +24,12 @@ def test_saving_over_an_older_model_replaces_all_of_it(folder: Path, make_model:
     assert torch.equal(loaded.hf_model.transformer.wpe.weight, other.hf_model.transformer.wpe.weight)
 
 
-def test_a_folder_with_anything_else_in_it_is_left_alone(model: ConversationModel, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_replaced(model: ConversationModel, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match=r"holds 'thesis.txt', which saving a model here would remove"):
         model.save_pretrained(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(FileExistsError, match="is a file; choose another folder"):
+    with pytest.raises(FileExistsError, match="is a file, and a folder is to be written; choose another name"):
         model.save_pretrained(tmp_path / "thesis.txt")
 
 
@@ -38,7 +40,7 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
         ConversationModel.from_pretrained(folder)
 
 
-def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_weights_or_config_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="holds no weights"):
         ConversationModel.from_pretrained(folder)
@@ -47,14 +49,44 @@ def test_a_folder_without_weights_or_config_is_told(folder: Path, tmp_path: Path
         ConversationModel.from_pretrained(tmp_path / "empty")
 
 
-def test_another_kind_of_model_is_told(folder: Path) -> None:
+def test_another_kind_of_model_is_refused(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
     with pytest.raises(ValueError, match="holds a 'bert' model; a model that writes is a GPT-2"):
         ConversationModel.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c", "no-such-model-on-the-hub"])
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c", "no-such/model-on-the-hub", "gpt2-xl"])
 def test_a_name_that_leads_nowhere_is_told_in_one_line(name: str) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder") as error:
         ConversationModel.from_pretrained(name)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["model", "chat-model", "my model", "a--b/c", "../model", "~/model", "gpt2-mine"])
+def test_the_hub_is_not_asked_for_a_name_that_it_cannot_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "hf_hub_download", pytest.fail)
+    assert not may_be_on_hub(name) and not has_file(name, "document.json")
+    with pytest.raises(FileNotFoundError, match=rf"{name}: no such folder here, .*; give the folder .*, or train one"):
+        checked_source(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt2", "gpt2-medium", "distilgpt2", "openai-community/gpt2", "bert-base-uncased", "t5-small", "a/b.c_1"],
+)
+def test_asking_the_hub_is_told_once(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(folder_module, "is_offline_mode", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    folder_module._tell_of_hub.cache_clear()
+    assert checked_source(name) == checked_source(name) == name
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{name}: no such folder here; asking the Hugging Face Hub"]
+    (tmp_path / name).mkdir(parents=True)
+    assert not may_be_on_hub(name)
+
+
+def test_a_file_is_no_folder_of_a_model(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config\.json: is a file, and no such folder"):
+        ConversationModel.from_pretrained(folder / "config.json")

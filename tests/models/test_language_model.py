@@ -14,7 +14,7 @@ from tests.models.helpers import FILES
 pytestmark = pytest.mark.machine
 
 
-def test_what_was_saved_replies_as_before(model: ConversationModel, folder: Path) -> None:
+def test_a_saved_model_replies_as_before(model: ConversationModel, folder: Path) -> None:
     assert {file.name for file in folder.iterdir()} == FILES
     loaded = ConversationModel.from_pretrained(folder)
     for name, values in model.hf_model.state_dict().items():
@@ -35,7 +35,7 @@ def test_transformers_loads_the_folder_by_itself(model: ConversationModel, folde
     assert network.generation_config.eos_token_id == [model.tokenizer.sep_token_id]
 
 
-def test_the_folders_own_way_of_decoding_is_kept(model: ConversationModel, tmp_path: Path) -> None:
+def test_the_generation_config_of_a_folder_is_kept(model: ConversationModel, tmp_path: Path) -> None:
     model.generation_config.update(do_sample=False, max_new_tokens=5)
     model.save_pretrained(tmp_path / "model")
     loaded = ConversationModel.from_pretrained(tmp_path / "model")
@@ -45,7 +45,7 @@ def test_the_folders_own_way_of_decoding_is_kept(model: ConversationModel, tmp_p
 
 
 @pytest.mark.parametrize("bf16", ["0", "1"])
-def test_a_16_bit_model_is_widened_on_every_cpu_unless_its_type_is_asked_for(
+def test_a_16_bit_model_is_widened_on_every_cpu_unless_a_dtype_is_given(
     folder: Path, monkeypatch: pytest.MonkeyPatch, bf16: str
 ) -> None:
     loaded = ConversationModel.from_pretrained(folder)
@@ -57,7 +57,7 @@ def test_a_16_bit_model_is_widened_on_every_cpu_unless_its_type_is_asked_for(
     assert ConversationModel.from_pretrained(folder, device="cpu", dtype=torch.float64).hf_model.dtype == torch.float64
 
 
-def test_an_older_generation_config_that_samples_nothing_is_completed(folder: Path) -> None:
+def test_an_older_generation_config_without_sampling_options_is_completed(folder: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps({"max_length": 20, "eos_token_id": 7}))
     loaded = ConversationModel.from_pretrained(folder)
     assert loaded.generation_config.do_sample is True

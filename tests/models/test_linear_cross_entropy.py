@@ -39,14 +39,14 @@ def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("_chunks")
-def test_value_and_gradients_are_those_of_the_formula_for_every_size_of_chunk() -> None:
+def test_value_and_gradients_equal_the_formula_for_every_chunk_size() -> None:
     hidden, weight, labels = inputs()
     expected = by_formula(hidden, weight, labels)
     wanted = torch.autograd.grad(3.5 * expected, (hidden, weight))
-    found = summed_cross_entropy(hidden, weight, labels)
-    assert found.shape == () and found.dtype == torch.float64
-    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
-    for one, other in zip(torch.autograd.grad(3.5 * found, (hidden, weight)), wanted, strict=True):
+    outcome = summed_cross_entropy(hidden, weight, labels)
+    assert outcome.shape == () and outcome.dtype == torch.float64
+    torch.testing.assert_close(outcome, expected, rtol=1e-13, atol=0)
+    for one, other in zip(torch.autograd.grad(3.5 * outcome, (hidden, weight)), wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
 
 
@@ -56,7 +56,7 @@ def test_the_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda h, w: summed_cross_entropy(h, w, labels), (hidden, weight))
 
 
-def test_a_chunk_holds_one_token_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_has_at_least_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 1)
     values = inputs()
     torch.testing.assert_close(summed_cross_entropy(*values), by_formula(*values))
@@ -76,14 +76,14 @@ class LargestResult(TorchDispatchMode):
         return result
 
 
-def test_the_logits_are_never_held_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_logits_are_never_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 10 * V)
     hidden, weight, labels = inputs(rows=500)
     with LargestResult() as ours:
         summed_cross_entropy(hidden, weight, labels).backward()
-    with LargestResult() as theirs:
+    with LargestResult() as others:
         by_formula(hidden, weight, labels).backward()
-    assert theirs.largest == 500 * V
+    assert others.largest == 500 * V
     assert ours.largest == 500 * D  # the gradient of the states
 
 
@@ -93,7 +93,7 @@ def test_a_confident_model_neither_overflows_nor_loses_its_loss() -> None:
     assert summed_cross_entropy(hidden, weight, torch.tensor([1])).item() == 2e4
 
 
-def test_only_what_asks_for_gradients_gets_them() -> None:
+def test_only_tensors_that_require_gradients_get_them() -> None:
     for asks in ((True, False), (False, True)):
         hidden, weight, labels = inputs()
         hidden.requires_grad_(asks[0])
@@ -112,16 +112,16 @@ def test_gradients_add_up_over_batches() -> None:
     torch.testing.assert_close(weight.grad, wanted[1])
 
 
-def test_without_gradients_the_value_is_the_same_and_nothing_is_kept_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gradients_the_value_is_the_same_and_no_memory_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 10 * V)
     hidden, weight, labels = inputs(rows=500)
     with torch.no_grad(), LargestResult() as seen:
-        found = summed_cross_entropy(hidden, weight, labels)
-    assert not found.requires_grad
+        outcome = summed_cross_entropy(hidden, weight, labels)
+    assert not outcome.requires_grad
     assert seen.largest == 10 * V  # one chunk of logits: no gradient of the states was made
-    torch.testing.assert_close(found, by_formula(hidden, weight, labels).detach())
+    torch.testing.assert_close(outcome, by_formula(hidden, weight, labels).detach())
     with torch.inference_mode():
-        assert summed_cross_entropy(hidden, weight, labels).item() == found.item()
+        assert summed_cross_entropy(hidden, weight, labels).item() == outcome.item()
 
 
 def test_a_second_derivative_is_refused() -> None:
@@ -132,16 +132,16 @@ def test_a_second_derivative_is_refused() -> None:
         gradient.sum().backward()
 
 
-def test_gradients_that_are_asked_for_twice_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_backward_pass_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", 2 * V)
     hidden, weight, labels = inputs()
-    found = summed_cross_entropy(hidden, weight, labels)
-    first = torch.autograd.grad(3 * found, (hidden, weight), retain_graph=True)
-    for one, other in zip(torch.autograd.grad(3 * found, (hidden, weight)), first, strict=True):
+    outcome = summed_cross_entropy(hidden, weight, labels)
+    first = torch.autograd.grad(3 * outcome, (hidden, weight), retain_graph=True)
+    for one, other in zip(torch.autograd.grad(3 * outcome, (hidden, weight)), first, strict=True):
         assert torch.equal(one, other) and one.data_ptr() != other.data_ptr()
 
 
-def test_a_large_vocabulary_is_not_read_for_a_handful_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_vocabulary_is_not_read_for_chunks_of_few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss, "MIN_TOKENS", 200)
     monkeypatch.setitem(loss.CHUNK_ELEMENTS, "cpu", V)
     hidden, weight, labels = inputs(rows=500)
@@ -150,38 +150,38 @@ def test_a_large_vocabulary_is_not_read_for_a_handful_of_tokens(monkeypatch: pyt
     assert seen.largest == max(200 * V, 500 * D)
 
 
-def test_no_tokens_lose_nothing_and_teach_nothing() -> None:
+def test_no_tokens_have_zero_loss_and_zero_gradients() -> None:
     hidden, weight, labels = inputs(rows=0)
-    found = summed_cross_entropy(hidden, weight, labels)
-    assert found.item() == 0.0
-    found.backward()
+    outcome = summed_cross_entropy(hidden, weight, labels)
+    assert outcome.item() == 0.0
+    outcome.backward()
     assert hidden.grad is not None and hidden.grad.shape == (0, D)
     assert weight.grad is not None and weight.grad.eq(0).all()
 
 
 @pytest.mark.usefixtures("_chunks")
-def test_under_bf16_autocast_value_and_gradients_are_near_those_in_fp32() -> None:
+def test_value_and_gradients_under_bf16_autocast_are_close_to_fp32() -> None:
     hidden, weight, labels = inputs(torch.float32)
     wanted = by_formula(hidden, weight, labels)
     gradients = torch.autograd.grad(wanted, (hidden, weight))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = summed_cross_entropy(hidden, weight, labels)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
-    for one, other in zip(torch.autograd.grad(found, (hidden, weight)), gradients, strict=True):
+        outcome = summed_cross_entropy(hidden, weight, labels)
+    assert outcome.dtype == torch.float32
+    torch.testing.assert_close(outcome, wanted, rtol=0.01, atol=0)
+    for one, other in zip(torch.autograd.grad(outcome, (hidden, weight)), gradients, strict=True):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
 
 
 def test_bf16_states_and_weights_get_bf16_gradients_and_an_fp32_loss() -> None:
     hidden, weight, labels = inputs(torch.bfloat16)
-    found = summed_cross_entropy(hidden, weight, labels)
-    found.backward()
-    assert found.dtype == torch.float32
+    outcome = summed_cross_entropy(hidden, weight, labels)
+    outcome.backward()
+    assert outcome.dtype == torch.float32
     wide = [each.detach().float().requires_grad_() for each in (hidden, weight)]
     wanted = by_formula(wide[0], wide[1], labels)
     wanted.backward()
-    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
+    torch.testing.assert_close(outcome, wanted, rtol=0.01, atol=0)
     for one, other in zip((hidden, weight), wide, strict=True):
         assert one.grad is not None and other.grad is not None and one.grad.dtype == torch.bfloat16
         torch.testing.assert_close(one.grad.float(), other.grad, rtol=0.02, atol=0.02 * float(other.grad.abs().max()))
@@ -191,9 +191,9 @@ def test_bf16_states_and_weights_get_bf16_gradients_and_an_fp32_loss() -> None:
 @pytest.mark.parametrize("rows", [0, 1, N])
 def test_the_loss_of_each_token_is_that_of_the_formula(rows: int) -> None:
     hidden, weight, labels = inputs(rows=rows)
-    found = token_losses(hidden, weight, labels)
-    assert found.shape == (rows,) and not found.requires_grad
-    torch.testing.assert_close(found, F.cross_entropy(hidden @ weight.T, labels, reduction="none").detach())
+    outcome = token_losses(hidden, weight, labels)
+    assert outcome.shape == (rows,) and not outcome.requires_grad
+    torch.testing.assert_close(outcome, F.cross_entropy(hidden @ weight.T, labels, reduction="none").detach())
 
 
 def test_losses_of_bf16_states_are_fp32() -> None:

@@ -33,7 +33,7 @@ class Table:
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
 
-def models() -> tuple[Table, Table]:
+def models() -> tuple[Any, Any]:
     forward = Table(
         {("Do you swim?", "I do."): -1.0, ("Do you swim?", "Yes."): -0.5, ("Do you swim?", "In lakes."): -2.0}
     )
@@ -58,13 +58,13 @@ def test_mutual_information_weighs_both_directions(weight: float, expected: list
     assert all(asked == ([asked[0][0]], ["Do you swim?"]) for asked in backward.asked)
 
 
-def test_a_candidate_has_the_same_score_alone_and_among_others_and_twice() -> None:
+def test_a_candidate_has_the_same_score_alone_among_others_and_repeated() -> None:
     scorer = MutualInformation(*models())
     together = scorer.score(CONTEXT, [*CANDIDATES, *reversed(CANDIDATES)])
     assert together == [scorer.score(CONTEXT, [text])[0] for text in [*CANDIDATES, *reversed(CANDIDATES)]]
 
 
-def test_a_candidate_without_text_is_the_worst_and_no_model_is_asked_of_it() -> None:
+def test_blank_candidates_rank_last_and_are_not_scored_by_the_models() -> None:
     forward, backward = models()
     scorer = MutualInformation(forward, backward)
     assert scorer.score(CONTEXT, ["", "Yes.", " \n"]) == [-math.inf, -3.25, -math.inf]
@@ -80,23 +80,23 @@ def test_a_weight_out_of_range_is_refused(weight: float) -> None:
         MutualInformation(*models(), weight=weight)
 
 
-def test_mutual_information_of_real_models_is_their_scores_put_together(model: ConversationModel) -> None:
+def test_mutual_information_of_real_models_combines_their_scores(model: ConversationModel) -> None:
     candidates = ["I do.", "Yes.", "日本", "Yes."]
     forward = model.score(CONTEXT, candidates).per_token
     backward = [model.score([text], ["Do you swim?"]).per_token[0] for text in candidates]
     expected = [0.7 * f + 0.3 * b for f, b in zip(forward, backward, strict=True)]
-    found = MutualInformation(model, model, weight=0.3).score(CONTEXT, candidates)
-    assert found == pytest.approx(expected, abs=1e-4)
+    result = MutualInformation(model, model, weight=0.3).score(CONTEXT, candidates)
+    assert result == pytest.approx(expected, abs=1e-4)
 
 
-def test_what_a_scorer_says_is_checked() -> None:
+def test_scores_of_a_scorer_are_checked() -> None:
     assert check_scores([1, 2.5, -math.inf], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
     for wrong in ([1.0], [1.0, 2.0, 3.0], [1.0, math.nan], []):
         with pytest.raises(ValueError, match=r"the scorer gave \[.*\] for 2 candidates; give one number for each"):
             check_scores(wrong, ["a", "b"])
 
 
-def test_a_scorer_is_told_the_persona_where_it_wants_to_know_it() -> None:
+def test_a_scorer_gets_the_persona_if_it_has_that_argument() -> None:
     class Asks:
         name = "questions"
 
@@ -114,7 +114,7 @@ def test_a_scorer_is_told_the_persona_where_it_wants_to_know_it() -> None:
     ]
 
 
-def test_a_selector_scores_as_it_would_choose(make_selector: MakeSelector) -> None:
+def test_a_selector_scorer_gives_the_scores_of_its_selector(make_selector: MakeSelector) -> None:
     selector, persona = make_selector(), ["I swim in lakes."]
     expected = selector.score([CONTEXT], CANDIDATES, personas=[persona])[0].tolist()
     scorer = SelectorScorer(selector)
@@ -135,7 +135,7 @@ class Longest:
         return [float(len(candidate)) for candidate in candidates]
 
 
-def test_generate_puts_the_best_first_with_its_score_and_no_text_twice(model: ConversationModel) -> None:
+def test_generate_sorts_replies_by_score_without_duplicates(model: ConversationModel) -> None:
     options: dict[str, Any] = {"do_sample": True, "temperature": 0.4, "num_return_sequences": 12, "max_new_tokens": 2}
     plain = model.generate(["Hello"], seed=5, **options)
     output = model.generate(["Hello"], seed=5, scorer=Longest(), **options)
@@ -144,7 +144,9 @@ def test_generate_puts_the_best_first_with_its_score_and_no_text_twice(model: Co
     assert sorted(output.responses) == sorted(set(plain.responses))
 
 
-def test_generate_takes_what_a_selector_would_choose(model: ConversationModel, make_selector: MakeSelector) -> None:
+def test_generate_prefers_the_reply_that_a_selector_would_choose(
+    model: ConversationModel, make_selector: MakeSelector
+) -> None:
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "num_return_sequences": 6, "max_new_tokens": 4}
     selector, persona = make_selector(), ["I swim."]
     output = model.generate(["Hello"], persona=persona, seed=5, scorer=SelectorScorer(selector), **options)
@@ -152,7 +154,7 @@ def test_generate_takes_what_a_selector_would_choose(model: ConversationModel, m
     assert output.scores == pytest.approx(sorted(expected, reverse=True), abs=1e-4)
 
 
-def test_a_reply_of_control_tokens_alone_is_never_the_best(model: ConversationModel) -> None:
+def test_a_reply_of_only_control_tokens_never_ranks_first(model: ConversationModel) -> None:
     """However likely the model finds it: there is nothing to say in it."""
     speaker = model.hf_model.transformer.wte.weight[0]
     model.hf_model.transformer.ln_f.bias.data += 3 * speaker.detach() / speaker.detach().norm()

@@ -94,17 +94,17 @@ def plain_scores(network: Any, text: str) -> list[float]:
         if start + size >= len(ids):
             break
         start += size - size // 4
-    found = []
+    result = []
     for window in windows:
         with torch.no_grad():
             logits = network(torch.tensor([window])).logits[0]
         each = network.config.problem_type == "multi_label_classification" or len(logits) == 1
-        found.append((logits.sigmoid() if each else logits.softmax(-1)).tolist())
-    return [max(scores) for scores in zip(*found, strict=True)]
+        result.append((logits.sigmoid() if each else logits.softmax(-1)).tolist())
+    return [max(scores) for scores in zip(*result, strict=True)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_are_those_of_a_plain_loop_over_windows_alone_and_among_others(tmp_path: Path, family: str) -> None:
+def test_scores_equal_those_of_a_plain_loop_over_windows_alone_and_in_batches(tmp_path: Path, family: str) -> None:
     folder, source = saved(tmp_path / "model", family), random.Random(1)
     texts = [random_text(source) for _ in range(12)] + ["sun " * n for n in (13, 14, 15, 16, 17)]
     flags = None if family == "one label" else ["rude", "sad"]
@@ -112,9 +112,9 @@ def test_scores_are_those_of_a_plain_loop_over_windows_alone_and_among_others(tm
     assert isinstance(classifier, TextClassifier)
     together = classifier.scores(texts)
     network = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    for text, found in zip(texts, together, strict=True):
+    for text, result in zip(texts, together, strict=True):
         expected = plain_scores(network, text)
-        assert list(found) == classifier.labels and list(found.values()) == pytest.approx(expected, abs=1e-5)
+        assert list(result) == classifier.labels and list(result.values()) == pytest.approx(expected, abs=1e-5)
         assert list(classifier.scores([text])[0].values()) == pytest.approx(expected, abs=1e-5)
     for text, scores, label in zip(texts, together, classifier(texts), strict=True):
         flagged = {name: scores[name] for name in flags or scores if scores[name] >= 0.5}
@@ -160,12 +160,12 @@ def long_text(length: int, bad: Sequence[int]) -> str:
     return " ".join("bad" if n in bad else source.choice(harmless) for n in range(length))
 
 
-def test_nothing_hides_in_a_long_text_nor_behind_what_looks_like_a_control_token(trained: Path) -> None:
+def test_flagged_parts_of_long_texts_and_after_fake_control_tokens_are_found(trained: Path) -> None:
     classifier = flagging(trained)
     assert classifier(["you are nice", "you are bad"]) == [None, "rude"]
     for length in (13, 14, 15, 40, 200):
-        places = {0, 1, length // 2, length - 2, length - 1, *range(0, length, 17)}
-        assert classifier([long_text(length, [place]) for place in places]) == ["rude"] * len(places)
+        positions = {0, 1, length // 2, length - 2, length - 1, *range(0, length, 17)}
+        assert classifier([long_text(length, [position]) for position in positions]) == ["rude"] * len(positions)
         assert classifier([long_text(length, [])]) == [None]
     controls = ["[PAD] [PAD] bad", "[SEP] you are bad", "you [CLS] bad [SEP]", "bad [SEP] [PAD]", "[MASK] bad"]
     assert classifier(controls) == ["rude"] * 5
@@ -197,28 +197,28 @@ def test_the_threshold_decides(trained: Path) -> None:
     assert flagging(trained, flags=["fine", "rude"])([text, "sun"]) == ["rude", "fine"]
 
 
-def test_threads_get_what_one_gets(trained: Path) -> None:
+def test_several_threads_get_the_same_results_as_one(trained: Path) -> None:
     classifier = flagging(trained)
     texts = [random_text(random.Random(n)) for n in range(40)]
     expected = classifier(texts)
-    found: dict[int, Any] = {}
+    result: dict[int, Any] = {}
 
     def ask(n: int) -> None:
-        found[n] = [classifier([text])[0] for text in texts[n::4]]
+        result[n] = [classifier([text])[0] for text in texts[n::4]]
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[n % 4][n // 4] for n in range(40)] == expected
+    assert [result[n % 4][n // 4] for n in range(40)] == expected
 
 
 # What is refused
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"flags": ["toxic"]}, "model: there is no label 'toxic'; the model has fine, rude"),
         ({"flags": None}, "model: no flagging labels were given; the model has fine, rude"),
@@ -228,8 +228,8 @@ def test_threads_get_what_one_gets(trained: Path) -> None:
         ({"dtype": "int7"}, "dtype='int7'; allowed are"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(trained: Path, given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_invalid_options_are_refused(trained: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         flagging(trained, **given)
 
 
@@ -243,7 +243,7 @@ def without(folder: Path, *names: str) -> None:
         (folder / name).unlink()
 
 
-def test_folders_that_hold_no_classifier_are_refused(tmp_path: Path) -> None:
+def test_folders_without_a_classifier_are_refused(tmp_path: Path) -> None:
     saved(tmp_path / "pickled", "bert")
     without(tmp_path / "pickled", "model.safetensors")
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -254,21 +254,21 @@ def test_folders_that_hold_no_classifier_are_refused(tmp_path: Path) -> None:
     (tmp_path / "code" / "evil.py").write_text("raise SystemExit('it was run')")
     (saved(tmp_path / "damaged", "bert") / "model.safetensors").write_bytes(b"\xff" * 100)
     without(saved(tmp_path / "speechless", "bert"), "tokenizer.json", "tokenizer_config.json")
-    for name, told in {
-        "speechless": "speechless: holds no vocabulary",
+    for name, message in {
+        "speechless": r"speechless: holds no vocabulary: there is no vocab\.txt",
         "pickled": "its weights are the pickle pytorch_model.bin",
         "writes": r"writes: holds a gpt2 model without a text classification head \(there is no score.weight\)",
         "numbers": "numbers: the model predicts numbers, not classes",
-        "code": "code: The repository .* contains custom code",
-        "damaged": "damaged: ",
+        "code": r"code.config\.json: model_type is 'mine', which needs code of that folder",
+        "damaged": r"damaged.model\.safetensors: is damaged or cut off",
     }.items():
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             TextClassifier.from_pretrained(tmp_path / name, device="cpu")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         TextClassifier.from_pretrained(tmp_path / "none")
 
 
-def test_a_model_that_gives_no_numbers_lets_nothing_through(trained: Path) -> None:
+def test_a_model_that_computes_nan_is_an_error(trained: Path) -> None:
     classifier = flagging(trained)
     with torch.no_grad():
         next(classifier._network.parameters()).fill_(float("nan"))

@@ -28,10 +28,10 @@ def test_every_value_falls_into_a_bin(values: list[float], bins: int | None) -> 
     read(histogram_svg(Histogram("x", "y", {"model": values}, bins)))
 
 
-def test_bins_of_whole_numbers_are_equally_wide_where_their_number_can_be_divided() -> None:
+def test_bins_of_integers_are_equally_wide_where_possible() -> None:
     assert bin_edges({"a": range(1, 101)}, None)[[0, 1, -1]].tolist() == [0.5, 4.5, 100.5]
     assert bin_edges({"a": range(1, 98)}, None)[[0, 1, -1]].tolist() == [0.5, 3.5, 99.5]
 
 
-def test_bins_of_whole_numbers_are_around_them() -> None:
+def test_bins_of_integers_are_centred_on_them() -> None:
     assert bin_edges({"a": [1, 2], "b": [4]}, None).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]

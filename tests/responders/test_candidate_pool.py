@@ -10,9 +10,9 @@ from torch import Tensor
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.data.conversation import ConversationFileError
-from convmodel.models.selection.dual_encoder import EncodedContexts
 from convmodel.models.selection.search.exact import TopK
-from convmodel.responders.candidate_pool import VectorPool, make_pool, pool_of_texts
+from convmodel.models.selection.search.vectors import EncodedContexts
+from convmodel.responders.candidate_pool import VectorPool, make_pool
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
 
@@ -32,8 +32,8 @@ class Kept:
 
     def search(self, contexts: EncodedContexts, k: int) -> TopK:
         scores = contexts.vectors[:, 0] @ self.vectors.T
-        found = scores.topk(min(k, len(self)))
-        return TopK(found.indices * 10 + 3, found.values)
+        top = scores.topk(min(k, len(self)))
+        return TopK(top.indices * 10 + 3, top.values)
 
     def text(self, number: int) -> str:
         return self.texts[(number - 3) // 10]
@@ -46,13 +46,13 @@ def test_a_list_is_searched_as_if_all_were_scored_whether_it_is_encoded_or_read(
     selector = make_selector()
     scores = selector.score([CONTEXT], CANDIDATES, personas=[PERSONA])[0].tolist()
     expected = sorted(range(len(scores)), key=lambda number: -scores[number])
-    for pool in (pool_of_texts(selector, CANDIDATES), pool_of_texts(ReadsTogether(selector), CANDIDATES)):
-        found = pool.best(CONTEXT, PERSONA, 5)
-        assert [number for number, _ in found] == expected[:5] and len(pool) == len(CANDIDATES)
-        assert [score for _, score in found] == pytest.approx([scores[n] for n in expected[:5]], abs=1e-5)
+    for pool in (make_pool(selector, CANDIDATES), make_pool(ReadsTogether(selector), CANDIDATES)):
+        best = pool.best(CONTEXT, PERSONA, 5)
+        assert [number for number, _ in best] == expected[:5] and len(pool) == len(CANDIDATES)
+        assert [score for _, score in best] == pytest.approx([scores[n] for n in expected[:5]], abs=1e-5)
         assert [number for number, _ in pool.best(CONTEXT, PERSONA, 100)] == expected
         assert pool.text(2) == CANDIDATES[2] and pool.metadata(2) is None
-    assert pool.best(CONTEXT, (), 5)[0][1] != found[0][1]
+    assert pool.best(CONTEXT, (), 5)[0][1] != best[0][1]
 
 
 def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(make_selector: MakeSelector) -> None:
@@ -60,14 +60,14 @@ def test_candidates_that_are_kept_elsewhere_are_searched_by_their_own_numbers(ma
     kept = Kept(CANDIDATES, selector.encode_candidates(CANDIDATES))
     pool = make_pool(selector, kept)
     assert isinstance(pool, VectorPool) and len(pool) == len(CANDIDATES)
-    listed = pool_of_texts(selector, CANDIDATES).best(CONTEXT, (), 3)
-    found = pool.best(CONTEXT, (), 3)
-    assert [pool.text(number) for number, _ in found] == [CANDIDATES[number] for number, _ in listed]
-    assert [number for number, _ in found] == [10 * number + 3 for number, _ in listed]
+    listed = make_pool(selector, CANDIDATES).best(CONTEXT, (), 3)
+    best = pool.best(CONTEXT, (), 3)
+    assert [pool.text(number) for number, _ in best] == [CANDIDATES[number] for number, _ in listed]
+    assert [number for number, _ in best] == [10 * number + 3 for number, _ in listed]
     assert pool.metadata(3) == {"id": 3} and pool.metadata(73) is None
 
 
-def test_what_cannot_be_chosen_from_is_refused(make_selector: MakeSelector) -> None:
+def test_invalid_pools_are_rejected(make_selector: MakeSelector) -> None:
     selector = make_selector()
     with pytest.raises(TypeError, match="a cross-encoder reads context and candidate together and cannot search"):
         make_pool(ReadsTogether(selector), Kept(["Yes"], torch.zeros(1, 16)))
@@ -84,17 +84,17 @@ def test_a_list_is_read_one_a_line_without_blank_ones_and_repetitions(tmp_path: 
     (tmp_path / "plain").write_text(text, encoding="utf-8")
     (tmp_path / "packed.gz").write_bytes(gzip.compress(text.encode()))
     for name in ("plain", "packed.gz"):
-        assert [one.text for one in distinct_candidates(tmp_path / name)] == ["Yes", "No", "日本"]
+        assert [candidate.text for candidate in distinct_candidates(tmp_path / name)] == ["Yes", "No", "日本"]
     (tmp_path / "known.jsonl").write_text('{"text": "Yes", "id": 7}\n"No"\n{"text": "Yes ", "id": 8}\n')
-    found = distinct_candidates(tmp_path / "known.jsonl")
-    assert [(one.text, one.metadata) for one in found] == [("Yes", {"id": 7}), ("No", None)]
+    candidates = distinct_candidates(tmp_path / "known.jsonl")
+    assert [(candidate.text, candidate.metadata) for candidate in candidates] == [("Yes", {"id": 7}), ("No", None)]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [(b"Yes\n\xff\n", "list:2: not UTF-8"), (b" \n\n", "list: there are no candidates in it")],
 )
-def test_a_list_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, data: bytes, told: str) -> None:
+def test_an_unreadable_list_is_an_error_with_its_line(tmp_path: Path, data: bytes, told: str) -> None:
     (tmp_path / "list").write_bytes(data)
     with pytest.raises(ConversationFileError, match=told):
         distinct_candidates(tmp_path / "list")

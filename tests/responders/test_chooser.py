@@ -9,7 +9,7 @@ import pytest
 
 from convmodel.errors import QueueFull
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.responders.candidate_pool import pool_of_texts
+from convmodel.responders.candidate_pool import make_pool
 from convmodel.responders.chooser import Chooser
 from tests.conftest import TEXTS, MakeSelector
 from tests.models.selection.models import ReadsTogether
@@ -38,8 +38,8 @@ def by_hand(
     return [texts[n] for n in sorted(range(len(texts)), key=lambda n: -scores[n])]
 
 
-def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: BiEncoder) -> None:
-    pool = pool_of_texts(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
+def test_the_best_candidate_is_the_reply_with_its_number_score_and_metadata(selector: BiEncoder) -> None:
+    pool = make_pool(selector, CANDIDATES, [{"line": n} for n in range(len(CANDIDATES))])
     with Chooser(selector, pool, options={"num_candidates": 4}) as chooser:
         choosing = chooser.start(CONTEXT, persona=PERSONA, seed=3)
         assert list(choosing) == [choosing.result().text]
@@ -55,14 +55,14 @@ def test_the_best_is_the_reply_with_numbers_scores_and_what_is_known(selector: B
     assert (reply.finish, reply.seed, reply.ranked_by, reply.window) == ("end", None, "bi-encoder", 0)
 
 
-def test_a_selector_that_encodes_nothing_chooses_the_same(selector: BiEncoder, chooser: Chooser) -> None:
+def test_a_selector_without_encoded_candidates_selects_the_same(selector: BiEncoder, chooser: Chooser) -> None:
     with Chooser(ReadsTogether(selector), CANDIDATES) as reading:
         there, here = reading.start(CONTEXT).result(), chooser.start(CONTEXT).result()
     assert [c.number for c in there.candidates] == [c.number for c in here.candidates]
     assert there.ranked_by == "cross-encoder"
 
 
-def test_nothing_is_said_again_while_there_is_something_else(selector: BiEncoder) -> None:
+def test_no_text_is_repeated_while_there_are_others(selector: BiEncoder) -> None:
     texts = ["Yes", "YES ", "No", "no", "Maybe"]
     with Chooser(selector, texts, options={"num_candidates": 1}) as chooser:
         said = ["yes"]
@@ -75,7 +75,7 @@ def test_nothing_is_said_again_while_there_is_something_else(selector: BiEncoder
         assert again.text == by_hand(selector, ["yes"], texts)[0]
 
 
-def test_no_text_stands_twice(selector: BiEncoder) -> None:
+def test_candidates_have_distinct_texts(selector: BiEncoder) -> None:
     with Chooser(selector, ["Yes", "No", " Yes", "No"]) as chooser:
         reply = chooser.start(CONTEXT).result()
     assert sorted(candidate.text.strip() for candidate in reply.candidates) == ["No", "Yes"]
@@ -107,7 +107,7 @@ def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Choose
         ),
     ],
 )
-def test_options_that_mean_nothing_are_refused(
+def test_unknown_and_invalid_options_are_rejected(
     chooser: Chooser, selector: BiEncoder, options: dict[str, Any], told: str
 ) -> None:
     for refuse in (
@@ -120,7 +120,7 @@ def test_options_that_mean_nothing_are_refused(
     chooser.check_options({"num_candidates": None})
 
 
-def test_turns_that_are_none_are_refused_at_once(chooser: Chooser) -> None:
+def test_invalid_turns_are_rejected_at_once(chooser: Chooser) -> None:
     with pytest.raises(ValueError, match="there are no turns"):
         chooser.start([])
     with pytest.raises(ValueError, match="persona sentence 1 is only white space"):
@@ -146,20 +146,20 @@ class Held(ReadsTogether):
 def test_several_threads_get_their_own_replies(chooser: Chooser) -> None:
     contexts = [[text, f"number {n}"] for n, text in enumerate(TEXTS * 3)]
     expected = [chooser.start(context).result().candidates for context in contexts]
-    found: dict[int, Any] = {}
+    results: dict[int, Any] = {}
 
     def ask(n: int) -> None:
-        found[n] = chooser.start(contexts[n]).result().candidates
+        results[n] = chooser.start(contexts[n]).result().candidates
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(contexts))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[n] for n in range(len(contexts))] == expected
+    assert [results[n] for n in range(len(contexts))] == expected
 
 
-def test_what_is_cancelled_is_over_at_once_and_the_others_go_on(selector: BiEncoder) -> None:
+def test_a_cancelled_request_ends_at_once_and_the_others_continue(selector: BiEncoder) -> None:
     held = Held(selector)
     with Chooser(held, CANDIDATES) as chooser:
         first, second, third = (chooser.start(CONTEXT) for _ in range(3))
@@ -175,7 +175,7 @@ def test_what_is_cancelled_is_over_at_once_and_the_others_go_on(selector: BiEnco
     assert len(held.asked) == 2  # nobody waited for the second any more
 
 
-def test_too_many_requests_are_refused_and_a_closed_chooser_fails_what_waits(selector: BiEncoder) -> None:
+def test_too_many_requests_are_rejected_and_closing_fails_the_waiting_ones(selector: BiEncoder) -> None:
     held = Held(selector)
     chooser = Chooser(held, CANDIDATES, max_waiting=2)
     first, second = chooser.start(CONTEXT), chooser.start(CONTEXT)
@@ -196,13 +196,13 @@ def test_too_many_requests_are_refused_and_a_closed_chooser_fails_what_waits(sel
         Chooser(selector, CANDIDATES, max_waiting=0)
 
 
-def test_an_error_is_told_to_whoever_asked_and_the_next_one_is_replied_to(selector: BiEncoder) -> None:
+def test_an_error_fails_only_its_request(selector: BiEncoder) -> None:
     class Once(ReadsTogether):
         def score(self, *arguments: Any, **options: Any) -> Any:
-            found = super().score(*arguments, **options)
+            scores = super().score(*arguments, **options)
             if len(self.asked) == 1:
                 raise OSError("the disk is gone")
-            return found
+            return scores
 
     with Chooser(Once(selector), CANDIDATES) as chooser:
         with pytest.raises(OSError, match="the disk is gone"):

@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.errors import QueueFull
 from convmodel.models.document_model import PRESETS, DocumentModel
-from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make
@@ -15,7 +15,13 @@ from tests.models.documents import make
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_k": 0, "max_new_tokens": 12}
 LONG: dict[str, Any] = {"do_sample": False, "min_new_tokens": 10_000, "max_new_tokens": 200}
-ASKED: list[tuple[str, Any]] = [("", None), ("Hello", "Cats"), ("I live", ["a", "b"]), (" by", {"a": 1}), ("", "Dogs")]
+PROMPTS: list[tuple[str, Any]] = [
+    ("", None),
+    ("Hello", "Cats"),
+    ("I live", ["a", "b"]),
+    (" by", {"a": 1}),
+    ("", "Dogs"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +32,9 @@ def model() -> DocumentModel:
 
 @pytest.mark.parametrize("options", [GREEDY, SAMPLED, SAMPLED | {"num_return_sequences": 3}, GREEDY | {"num_beams": 2}])
 def test_what_is_written_in_pieces_is_what_generate_writes(model: DocumentModel, options: dict[str, Any]) -> None:
-    expected = [model.generate(p, meta=m, seed=n, **options) for n, (p, m) in enumerate(ASKED)]
+    expected = [model.generate(p, meta=m, seed=n, **options) for n, (p, m) in enumerate(PROMPTS)]
     with DocumentWriter(model, max_running=3) as writer:
-        started = [writer.start(p, meta=m, seed=n, options=options) for n, (p, m) in enumerate(ASKED)]
+        started = [writer.start(p, meta=m, seed=n, options=options) for n, (p, m) in enumerate(PROMPTS)]
         for writing, output in zip(started, expected, strict=True):
             pieces = list(writing)
             assert "".join(pieces) == output.texts[0] and writing.result() == output
@@ -37,7 +43,7 @@ def test_what_is_written_in_pieces_is_what_generate_writes(model: DocumentModel,
                 assert len(pieces) > 1
 
 
-def test_threads_get_what_one_gets_and_seeds_that_are_not_given_are_told(model: DocumentModel) -> None:
+def test_threads_get_the_texts_of_one_thread_and_outputs_have_the_drawn_seeds(model: DocumentModel) -> None:
     wrong: list[Any] = []
     with DocumentWriter(model, options=SAMPLED, max_running=4, max_kept=5) as writer:
 
@@ -47,7 +53,7 @@ def test_threads_get_what_one_gets_and_seeds_that_are_not_given_are_told(model: 
                 if model.generate(prompt, meta=meta, seed=output.seed, **SAMPLED) != output:
                     wrong.append(output)
 
-        threads = [threading.Thread(target=ask, args=asked) for asked in ASKED]
+        threads = [threading.Thread(target=ask, args=prompt) for prompt in PROMPTS]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -55,7 +61,7 @@ def test_threads_get_what_one_gets_and_seeds_that_are_not_given_are_told(model: 
     assert wrong == []
 
 
-def test_a_document_that_is_given_up_keeps_what_was_written_and_frees_its_place(model: DocumentModel) -> None:
+def test_a_cancelled_document_keeps_its_text_and_frees_its_slot(model: DocumentModel) -> None:
     with DocumentWriter(model, max_running=1) as writer:
         writing = writer.start("Hello", options=LONG)
         first = next(iter(writing))
@@ -65,7 +71,7 @@ def test_a_document_that_is_given_up_keeps_what_was_written_and_frees_its_place(
         assert writer.start("Hello", options=GREEDY).result() == model.generate("Hello", **GREEDY)
 
 
-def test_options_presets_and_bad_requests_are_told_at_once(model: DocumentModel) -> None:
+def test_invalid_options_presets_and_requests_are_errors_at_once(model: DocumentModel) -> None:
     with DocumentWriter(model, options={"top_k": 7}) as writer:
         assert writer.options["top_k"] == 7 and writer.presets == PRESETS and writer.model is model
         for options, message in (

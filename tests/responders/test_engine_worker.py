@@ -46,7 +46,7 @@ class Gate:
 # What was read
 
 
-def test_what_a_reply_had_not_to_read_is_what_was_read_before_it(small: ConversationModel) -> None:
+def test_cached_tokens_are_those_that_were_read_before(small: ConversationModel) -> None:
     session, context = Session(), ["Hello, how are you?"]
     known = read = 0
     with Writer(small, options=GREEDY) as writer:
@@ -73,7 +73,7 @@ def test_the_first_of_several_replies_reads_for_the_others(small: ConversationMo
         assert writer.load.tokens_written == 2 * 3 * 6
 
 
-def test_what_transformers_writes_is_counted_too(small: ConversationModel) -> None:
+def test_texts_of_transformers_generate_are_counted(small: ConversationModel) -> None:
     with Writer(small, options=GREEDY | {"num_beams": 2}) as writer:
         reply = writer.start(CONTEXT).result()
         assert reply.cached_tokens == 0
@@ -84,9 +84,7 @@ def test_what_transformers_writes_is_counted_too(small: ConversationModel) -> No
 # How busy it is
 
 
-def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
-    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_load_has_running_and_waiting_requests(small: ConversationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, rows=2)
     with Writer(small, options=GREEDY, max_running=2) as writer:
         assert writer.load == Load()
@@ -96,7 +94,7 @@ def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
         assert writer.load.waiting == 3
         begun[4].cancel()
         gate.open.set()
-        replies = [each.result() for each in begun]
+        replies = [handle.result() for handle in begun]
         wait_until(lambda: not writer.load.running)
         load = writer.load
         assert load.waiting == 0
@@ -106,9 +104,7 @@ def test_a_writer_tells_what_runs_and_what_waits_while_it_does(
     assert writer.load == load  # a closed one tells it too
 
 
-def test_an_engine_that_fails_takes_nothing_of_what_was_counted(
-    small: ConversationModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_survive_a_failed_engine(small: ConversationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
     gate.open.set()
     with Writer(small, options=GREEDY) as writer:
@@ -123,7 +119,7 @@ def test_an_engine_that_fails_takes_nothing_of_what_was_counted(
         assert writer.load.tokens_written == 2 * first.reply_tokens + 1
 
 
-def test_load_is_told_to_many_threads_while_replies_are_written(small: ConversationModel) -> None:
+def test_many_threads_can_read_the_load_during_generation(small: ConversationModel) -> None:
     wrong: list[Load] = []
     over = threading.Event()
 
@@ -140,8 +136,8 @@ def test_load_is_told_to_many_threads_while_replies_are_written(small: Conversat
         threads = [threading.Thread(target=look, args=(writer,)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for each in [writer.start([f"Hello {n}"]) for n in range(12)]:
-            each.result()
+        for handle in [writer.start([f"Hello {n}"]) for n in range(12)]:
+            handle.result()
         over.set()
         for thread in threads:
             thread.join()
@@ -157,7 +153,7 @@ def chooser(make_selector: MakeSelector) -> Iterator[Chooser]:
         yield made
 
 
-def test_a_search_gives_the_best_without_a_draw(chooser: Chooser) -> None:
+def test_a_search_returns_the_best_candidates_without_sampling(chooser: Chooser) -> None:
     assert isinstance(chooser, CandidateSearch) and chooser.searches
     expected = chooser.start(CONTEXT, persona=["I am."], options={"num_candidates": 4}).result().candidates
     with Hybrid(FakeResponder(), chooser, options={"selection_temperature": 5.0}) as hybrid:
@@ -170,7 +166,7 @@ def test_a_search_gives_the_best_without_a_draw(chooser: Chooser) -> None:
             hybrid.search([])
 
 
-def test_where_nothing_chooses_there_is_nothing_to_search(small: ConversationModel) -> None:
+def test_a_responder_without_candidates_cannot_search(small: ConversationModel) -> None:
     with Hybrid(Writer(small), scorer=None) as hybrid:
         assert not hybrid.searches
         with pytest.raises(ValueError, match="there is nothing to search; give a chooser"):
@@ -188,7 +184,7 @@ def test_a_hybrid_is_as_busy_as_the_busier_of_its_parts(
         wait_until(lambda: (hybrid.load.running, hybrid.load.waiting) == (1, 2))
         wait_until(lambda: chooser.load == Load())
         gate.open.set()
-        replies = [each.result() for each in begun]
+        replies = [handle.result() for handle in begun]
         wait_until(lambda: not hybrid.load.running)
         assert hybrid.load.tokens_written == 3 * 6
         assert replies[0].cached_tokens == 0 and replies[2].cached_tokens == replies[2].context_tokens - 1

@@ -1,4 +1,4 @@
-"""Written and chosen replies as one field, with parts that are fakes and parts that are tiny models."""
+"""Generated and selected replies, ranked together, with parts that are fakes and parts that are tiny models."""
 
 import math
 import threading
@@ -126,30 +126,30 @@ def test_a_text_that_was_written_and_chosen_is_one_candidate_that_says_both() ->
     assert reply.candidates[0].scores == {"written": -1.0, "chosen": 4.0}
 
 
-def test_candidates_are_put_together_once_each_and_keep_what_is_known_of_them() -> None:
+def test_merged_candidates_are_distinct_and_keep_their_metadata() -> None:
     written = [Candidate("a", -1.0, finish="length", tokens=3), Candidate("b", None), Candidate("a ", -2.0)]
     chosen = [
         Candidate("b", 2.0, "chosen", 7, {"id": 7}),
         Candidate("c", 1.0, "chosen", 8),
         Candidate("c ", 0.5, "chosen"),
     ]
-    found = merge_candidates(written, chosen)
-    assert [(c.text, c.source, c.number, dict(c.scores)) for c in found] == [
+    merged = merge_candidates(written, chosen)
+    assert [(c.text, c.source, c.number, dict(c.scores)) for c in merged] == [
         ("a", "written", None, {"written": -1.0}),
         ("b", "both", 7, {"chosen": 2.0}),
         ("c", "chosen", 8, {"chosen": 1.0}),
     ]
-    assert found[0].finish == "length" and found[0].tokens == 3 and found[1].metadata == {"id": 7}
+    assert merged[0].finish == "length" and merged[0].tokens == 3 and merged[1].metadata == {"id": 7}
     assert merge_candidates([], []) == []
 
 
-def test_of_equal_scores_a_written_one_is_taken_and_then_what_its_stage_found_better() -> None:
+def test_of_equal_scores_a_generated_candidate_wins_and_then_the_order_of_its_stage() -> None:
     with Hybrid(writes("w1", "w2"), Chosen("c1", "c2"), scorer=Equal()) as hybrid:
         reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
     assert [c.text for c in reply.candidates] == ["w1", "w2", "c1", "c2"] and reply.ranked_by == "indifference"
 
 
-def test_a_written_reply_without_text_is_the_last_and_no_scorer_is_asked_of_it() -> None:
+def test_a_generated_reply_without_text_comes_last_without_being_scored() -> None:
     scorer = Longest()
     with Hybrid(writes("", "w"), Chosen("c"), scorer=scorer) as hybrid:
         reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
@@ -159,7 +159,7 @@ def test_a_written_reply_without_text_is_the_last_and_no_scorer_is_asked_of_it()
         assert hybrid.start(CONTEXT, seed=0).result().text == ""
 
 
-def test_the_reply_tells_of_the_one_that_won_and_of_the_window_of_the_writer(writer: Writer) -> None:
+def test_the_reply_has_the_finish_of_the_winner_and_the_window_of_the_writer(writer: Writer) -> None:
     with Hybrid(writer, Chosen("It rains"), scorer=Longest()) as hybrid:
         reply = hybrid.start(CONTEXT, options={"num_return_sequences": 3}, seed=4).result()
     alone = writer.model.generate(
@@ -175,9 +175,7 @@ def test_the_reply_tells_of_the_one_that_won_and_of_the_window_of_the_writer(wri
 
 @pytest.mark.parametrize("parts", ["writer", "chooser", "both"])
 @pytest.mark.parametrize("by", [None, "likelihood", "selector", "mutual information", "cross-encoder", "object"])
-def test_each_part_and_every_scorer_goes_with_the_others(
-    writer: Writer, selector: BiEncoder, parts: str, by: str | None
-) -> None:
+def test_all_parts_and_scorers_can_be_combined(writer: Writer, selector: BiEncoder, parts: str, by: str | None) -> None:
     scorers: dict[str | None, Any] = {
         "mutual information": MutualInformation(writer.model, writer.model),
         "cross-encoder": SelectorScorer(ReadsTogether(selector)),
@@ -208,7 +206,7 @@ def test_each_part_and_every_scorer_goes_with_the_others(
         assert scores == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_written_order_is_kept_where_nothing_ranks(writer: Writer) -> None:
+def test_without_a_scorer_the_generated_order_is_kept(writer: Writer) -> None:
     with Hybrid(writer) as hybrid:
         here = hybrid.start(CONTEXT, seed=3).result()
         there = writer.start(CONTEXT, seed=3, options={"num_return_sequences": 4}).result()
@@ -222,17 +220,19 @@ def test_the_same_request_gives_the_same_reply_alone_and_among_others(writer: Wr
     with Hybrid(writer, Chooser(selector, CANDIDATES)) as hybrid:
         alone = [hybrid.start(context, seed=n).result().candidates for n, context in enumerate(contexts)]
         begun = [hybrid.start(context, seed=n) for n, context in enumerate(contexts)]
-        found: dict[int, Any] = {}
+        results: dict[int, Any] = {}
 
         def wait(n: int) -> None:
-            found[n] = begun[n].result().candidates
+            results[n] = begun[n].result().candidates
 
         threads = [threading.Thread(target=wait, args=(n,)) for n in range(len(begun))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert [[c.text for c in found[n]] for n in range(len(contexts))] == [[c.text for c in one] for one in alone]
+    assert [[c.text for c in results[n]] for n in range(len(contexts))] == [
+        [c.text for c in candidates] for candidates in alone
+    ]
 
 
 def test_a_reply_is_drawn_among_all_and_repeats_with_its_seed() -> None:
@@ -275,7 +275,7 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
         assert hybrid.options == {"num_candidates": 10, "selection_temperature": 0.0} and hybrid.presets == {}
 
 
-def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: Writer) -> None:
+def test_greedy_decoding_generates_one_reply_unless_more_are_requested(writer: Writer) -> None:
     with Hybrid(writer, Chosen("It rains."), scorer=Longest()) as hybrid:
         greedy = hybrid.start(CONTEXT, options={"do_sample": False}).result()
         assert [c.source for c in greedy.candidates].count("written") == 1
@@ -289,7 +289,7 @@ def test_without_a_draw_one_reply_is_written_unless_more_are_asked_for(writer: W
     assert writing.asked[0]["options"] == {"num_return_sequences": 3, "do_sample": False}
 
 
-def test_what_does_not_go_together_is_refused() -> None:
+def test_parts_and_scorers_that_do_not_fit_together_are_rejected() -> None:
     with pytest.raises(ValueError, match="nothing that replies; give a writer, a chooser, or both"):
         Hybrid()
     with pytest.raises(ValueError, match="scorer='likelihood': there is no writer with a model"):
@@ -335,7 +335,7 @@ def test_a_cancelled_reply_is_what_was_written_so_far() -> None:
     assert finished.result().finish == "end"
 
 
-def test_what_is_cancelled_while_it_is_ranked_is_what_the_writer_found_best() -> None:
+def test_a_reply_cancelled_during_ranking_is_the_best_of_the_writer() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     class Slow:
@@ -353,7 +353,7 @@ def test_what_is_cancelled_while_it_is_ranked_is_what_the_writer_found_best() ->
 
 
 @pytest.mark.parametrize("scorer", [Longest(), Equal()])
-def test_an_error_of_any_part_is_raised_and_the_other_part_is_given_up(scorer: Scorer) -> None:
+def test_an_error_of_either_part_is_raised_and_cancels_the_other(scorer: Scorer) -> None:
     writing = FakeResponder(error=OSError("no power"))
     with Hybrid(writing, Chosen("c"), scorer=scorer) as hybrid:
         begun = hybrid.start(CONTEXT, options={"num_return_sequences": 1})
@@ -367,7 +367,7 @@ def test_an_error_of_any_part_is_raised_and_the_other_part_is_given_up(scorer: S
         hybrid.start(CONTEXT).result()
 
 
-def test_a_scorer_that_says_something_else_than_a_number_for_each_is_told() -> None:
+def test_a_scorer_must_return_a_number_for_each_candidate() -> None:
     class Wrong:
         def score(self, context: Sequence[str], candidates: Sequence[str]) -> list[float]:
             return [math.nan] * len(candidates)
@@ -378,7 +378,7 @@ def test_a_scorer_that_says_something_else_than_a_number_for_each_is_told() -> N
         assert hybrid.start(CONTEXT) is not None
 
 
-def test_when_one_part_has_too_much_to_do_the_other_is_not_kept_busy() -> None:
+def test_a_full_queue_of_one_part_cancels_the_other() -> None:
     choosing = Chosen("c")
     full = FakeResponder(capacity=0)
     with Hybrid(full, choosing, scorer=Longest()) as hybrid, pytest.raises(QueueFull):
@@ -400,9 +400,9 @@ def test_closing_closes_both_parts_and_twice_is_no_error() -> None:
         begun.result()
 
 
-def test_the_likelihood_of_what_nobody_wrote_is_that_of_the_model(make_model: MakeModel) -> None:
+def test_the_likelihood_of_given_texts_is_that_of_the_model(make_model: MakeModel) -> None:
     model = make_model()
     texts = ["Yes", "", "It rains.", "Yes", " "]
-    found = Likelihood(model).score(CONTEXT, texts, persona=PERSONA)
+    scores = Likelihood(model).score(CONTEXT, texts, persona=PERSONA)
     expected = model.score(CONTEXT, ["Yes", "It rains."], persona=PERSONA).per_token
-    assert found == pytest.approx([expected[0], -math.inf, expected[1], expected[0], -math.inf])
+    assert scores == pytest.approx([expected[0], -math.inf, expected[1], expected[0], -math.inf])

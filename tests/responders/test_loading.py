@@ -1,4 +1,4 @@
-"""What the names of folders and files come to, with an index that is a fake of the real one."""
+"""Loading from folders and files, with an index that is a fake of the real one."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from convmodel.cli import responder_options
+from convmodel.cli import options as cli_options
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
-from convmodel.responders.document_writer import DocumentWriter
 from convmodel.responders.hybrid import Hybrid
 from convmodel.responders.loading import LoadedModels, load_all, open_responder
 from convmodel.responders.protocol import DocumentGenerator
-from convmodel.responders.writer import Writer
+from convmodel.responders.writer import DocumentWriter, Writer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.models.documents import make
@@ -59,7 +58,7 @@ def parts(tmp_path: Path, make_model: MakeModel, make_selector: MakeSelector, mo
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else None,
 )
-def test_what_is_named_replies(parts: Path, given: dict[str, Any], kind: type[Any], ranked_by: str) -> None:
+def test_the_named_models_reply(parts: Path, given: dict[str, Any], kind: type[Any], ranked_by: str) -> None:
     with open_responder(**given, device="cpu") as responder:
         assert type(responder) is kind
         reply = responder.start(["Hello"], seed=1).result()
@@ -81,7 +80,7 @@ def test_an_index_of_another_model_and_one_that_a_cross_encoder_cannot_search_ar
         assert responder.start(["Hello"]).result().ranked_by == "cross-encoder"
 
 
-def test_nothing_and_too_much_are_refused() -> None:
+def test_missing_and_conflicting_arguments_are_rejected() -> None:
     with pytest.raises(ValueError, match="there is nothing that replies; give a model that writes"):
         open_responder()
     with pytest.raises(ValueError, match="there are an index and a file of candidates; give one of them"):
@@ -93,11 +92,11 @@ def test_nothing_and_too_much_are_refused() -> None:
 
 def opened_by(*arguments: str) -> LoadedModels:
     parser = ArgumentParser()
-    responder_options.add_responder_options(parser, preset="none")
-    responder_options.add_load_options(parser)
+    cli_options.add_responder_options(parser, preset="none")
+    cli_options.add_load_options(parser)
     options = parser.parse_args([*arguments, "--device", "cpu"])
-    with responder_options.open_all(options) as opened:
-        assert responder_options.title(options)
+    with cli_options.open_all(options) as opened:
+        assert cli_options.title(options)
         if opened.responder is not None:
             assert opened.responder.start(["Hello"]).result().text
         if opened.documents is not None:
@@ -121,7 +120,7 @@ def opened_by(*arguments: str) -> LoadedModels:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_replies_and_what_writes_documents_are_opened_together(
+def test_a_responder_and_a_document_writer_are_loaded_together(
     parts: Path, arguments: list[str], responder: type[Any] | None, documents: type[Any] | None
 ) -> None:
     copytree(parts / "writer", parts / "gpt2", ignore=ignore_patterns("document.json"))
@@ -136,18 +135,39 @@ def test_what_replies_and_what_writes_documents_are_opened_together(
             opened.documents.start("Hello")
 
 
-def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "ranks"),
+    [
+        (["--selector", "selector"], False),
+        (["--selector", "selector", "--documents", "writer"], False),
+        (["--selector", "selector", "--candidates", "list.txt"], False),
+        (["--model", "model", "--selector", "selector", "--reranker", "ranker"], True),
+        (["--model", "model", "--reranker", "ranker"], True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_selectors_embed_and_rank_with_the_models_that_reply(parts: Path, arguments: list[str], ranks: bool) -> None:
+    copytree(parts / "selector", parts / "ranker")
+    opened = opened_by(*arguments)
+    assert (opened.selector is not None) is ("--selector" in arguments) and (opened.reranker is not None) is ranks
+    worker = opened.reranker or opened.selector
+    assert worker is not None and len(worker.rank("Hello", ["Yes", "No"]).result().values) == 2
+    if isinstance(opened.responder, Chooser) and opened.selector is not None:
+        assert opened.responder._selector is opened.selector._selector
+
+
+def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
     parser = ArgumentParser()
-    responder_options.add_responder_options(parser, preset="none")
-    responder_options.add_load_options(parser)
+    cli_options.add_responder_options(parser, preset="none")
+    cli_options.add_load_options(parser)
     sizes = ["--max_running", "2", "--max_waiting", "3", "--max_kept", "4", "--device", "cpu"]
     chosen = ["--selector", "selector", "--index", "index"]
     options = parser.parse_args(["--model", "model", "--documents", "writer", *chosen, *sizes])
-    with responder_options.open_all(options) as opened:
+    with cli_options.open_all(options) as opened:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
-        for each in (opened.responder._writer, opened.documents):
-            assert isinstance(each, Writer | DocumentWriter)
-            assert each._max_open is None and len(each._engine._slots) == 4
+        for writer in (opened.responder._writer, opened.documents):
+            assert isinstance(writer, Writer | DocumentWriter)
+            assert writer._max_open is None and len(writer._engine._slots) == 4
         assert isinstance(opened.responder._chooser, Chooser)
         assert opened.responder._chooser._worker._max_waiting is None
 
@@ -157,12 +177,13 @@ def test_how_much_is_followed_is_handed_on(parts: Path) -> None:
     [
         ({"model": "writer", "documents": "writer"}, "writer and writer both write documents; give one of them"),
         ({"model": "writer", "reranker": "likelihood"}, "there is nothing that replies"),
+        ({"selector": "selector", "reranker": "likelihood"}, "nothing to choose from"),
         ({"documents": "writer", "index": "index"}, "nothing that chooses among them; give a selector"),
         ({}, "there is nothing that replies"),
         ({"model": "model", "documents": "selector"}, "selector"),
     ],
     ids=str,
 )
-def test_what_does_not_go_together_is_told(parts: Path, given: dict[str, Any], told: str) -> None:
+def test_arguments_that_do_not_fit_together_are_errors(parts: Path, given: dict[str, Any], told: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=told):
         load_all(**given, device="cpu")

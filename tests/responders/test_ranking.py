@@ -17,14 +17,14 @@ def test_draws_follow_the_softmax_of_the_scores() -> None:
         assert counts[text] / 4000 == pytest.approx(weight / sum(weights.values()), abs=0.03)
     assert counts["c"] == 0
     drawn = next(
-        found for seed in range(99) if (found := rank_or_sample(candidates, temperature=2, seed=seed))[0].text == "a"
+        ranked for seed in range(99) if (ranked := rank_or_sample(candidates, temperature=2, seed=seed))[0].text == "a"
     )
-    assert [each.text for each in drawn] == ["a", "d", "b", "c"]
+    assert [candidate.text for candidate in drawn] == ["a", "d", "b", "c"]
 
 
-def test_of_equal_scores_the_first_is_taken_and_scores_of_nothing_are_not_drawn_from() -> None:
+def test_of_equal_scores_the_first_wins_and_minus_infinity_is_never_sampled() -> None:
     same = [Candidate(text, 1.0) for text in "abc"]
-    assert [each.text for each in rank_or_sample(same, temperature=0, seed=None)] == ["a", "b", "c"]
+    assert [candidate.text for candidate in rank_or_sample(same, temperature=0, seed=None)] == ["a", "b", "c"]
     nothing = [Candidate(text, -math.inf) for text in "ab"]
-    assert [each.text for each in rank_or_sample(nothing, temperature=1.0, seed=0)] == ["a", "b"]
+    assert [candidate.text for candidate in rank_or_sample(nothing, temperature=1.0, seed=0)] == ["a", "b"]
     assert rank_or_sample([], temperature=1.0, seed=0) == ()

@@ -37,8 +37,8 @@ def small(make_model: MakeModel) -> ConversationModel:
 
 @pytest.fixture
 def writer(small: ConversationModel) -> Iterator[Writer]:
-    with Writer(small) as found:
-        yield found
+    with Writer(small) as writer:
+        yield writer
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -67,7 +67,7 @@ def test_a_writer_is_a_responder(writer: Writer) -> None:
     assert isinstance(replying.result(), Reply) and responder.presets is PRESETS
 
 
-def test_a_turn_that_alone_is_too_long_is_cut_and_that_is_told(writer: Writer) -> None:
+def test_a_single_turn_that_is_too_long_is_cut_and_the_reply_says_so(writer: Writer) -> None:
     reply = writer.start(["Hello there. " * 60], options=GREEDY).result()
     read = writer.model.tokenizer(["Hello there. " * 60])["input_ids"]
     assert reply.turns_dropped == 0 and reply.context_tokens <= 64 - 8
@@ -91,7 +91,7 @@ def test_joined_pieces_are_the_reply_and_that_of_generate(writer: Writer, option
         assert reply.window == 64 and reply.turns_dropped == 0
 
 
-def test_the_seed_that_a_reply_tells_gives_it_again(writer: Writer) -> None:
+def test_the_seed_of_a_reply_reproduces_it(writer: Writer) -> None:
     first = writer.start(["Hello"], options=SAMPLED).result()
     assert first.seed is not None
     assert writer.start(["Hello"], options=SAMPLED, seed=first.seed).result().text == first.text
@@ -100,15 +100,15 @@ def test_the_seed_that_a_reply_tells_gives_it_again(writer: Writer) -> None:
 
 
 def test_the_same_seed_is_the_same_reply_alone_among_32_and_from_a_new_writer(small: ConversationModel) -> None:
-    asked = contexts(32)
+    requests = contexts(32)
     with Writer(small, max_running=32) as writer:
-        alone = [writer.start(context, options=SAMPLED, seed=n).result().text for n, context in enumerate(asked)]
-        replying = [writer.start(context, options=SAMPLED, seed=n) for n, context in enumerate(asked)]
-        assert [each.result().text for each in replying] == alone
+        alone = [writer.start(context, options=SAMPLED, seed=n).result().text for n, context in enumerate(requests)]
+        replying = [writer.start(context, options=SAMPLED, seed=n) for n, context in enumerate(requests)]
+        assert [handle.result().text for handle in replying] == alone
     with Writer(small, max_running=3, max_kept=5) as writer:
         order = random.Random(1).sample(range(32), 32)
-        replying = [writer.start(asked[n], options=SAMPLED, seed=n) for n in order]
-        assert [each.result().text for each in replying] == [alone[n] for n in order]
+        replying = [writer.start(requests[n], options=SAMPLED, seed=n) for n in order]
+        assert [handle.result().text for handle in replying] == [alone[n] for n in order]
     assert len(set(alone)) > 20
 
 
@@ -118,17 +118,17 @@ def test_32_clients_get_the_same_replies_to_90_seeded_requests_twice(
 ) -> None:
     make_model(ending=2.0).save_pretrained(tmp_path / "model")
     model = ConversationModel.from_pretrained(tmp_path / "model", device="cpu", dtype=dtype)
-    asked = [(context, seed) for seed, context in enumerate(contexts(90))]
+    requests = [(context, seed) for seed, context in enumerate(contexts(90))]
 
     with Writer(model, max_running=8) as serving:
 
         def ask(request: tuple[list[str], int]) -> str:
             return serving.start(request[0], options=SAMPLED, seed=request[1]).result().text
 
-        alone = [ask(request) for request in asked]
+        alone = [ask(request) for request in requests]
         for _ in range(2):
             with ThreadPoolExecutor(32) as clients:
-                assert list(clients.map(ask, asked)) == alone
+                assert list(clients.map(ask, requests)) == alone
     assert len(set(alone)) > 60
 
 
@@ -162,7 +162,7 @@ def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
         (["Hello"], {"seed": True}, ValueError, "seed=True; allowed"),
     ],
 )
-def test_what_cannot_be_followed_is_told_at_once(
+def test_an_invalid_request_is_an_error_at_once(
     writer: Writer, context: Any, given: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -170,7 +170,7 @@ def test_what_cannot_be_followed_is_told_at_once(
     assert writer.start(["Hello"], options=GREEDY).result().finish in ("end", "length")
 
 
-def test_options_that_transformers_refuses_are_told_to_who_asks_alone(writer: Writer) -> None:
+def test_options_that_transformers_rejects_fail_only_their_request(writer: Writer) -> None:
     other = writer.start(["Hello"], options=LONG)
     for options, message in (
         ({"num_beams": 2, "num_return_sequences": 3}, "num_return_sequences"),
@@ -189,7 +189,7 @@ def test_beams_are_those_of_generate(writer: Writer) -> None:
         assert "".join(each) == each.result().text == writer.model.generate(context, **options).responses[0]
 
 
-def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writer) -> None:
+def test_sampled_beams_depend_only_on_their_seed(writer: Writer) -> None:
     """transformers' generate draws from torch's global generator: nobody else may meanwhile."""
     options: dict[str, Any] = {"num_beams": 2, "do_sample": True, "temperature": 2.0, "max_new_tokens": 12}
     expected = [writer.model.generate(["Hello"], seed=seed, **options).responses[0] for seed in range(4)]
@@ -204,12 +204,12 @@ def test_sampled_beams_depend_on_their_seed_alone_whoever_else_asks(writer: Writ
         thread.start()
     try:
         replying = [writer.start(["Hello"], options=options, seed=seed) for seed in range(4)]
-        found = [each.result().text for each in replying]
+        texts = [handle.result().text for handle in replying]
     finally:
         done.set()
         for thread in asking:
             thread.join(10)
-    assert found == expected and len(set(expected)) > 1
+    assert texts == expected and len(set(expected)) > 1
 
 
 def test_null_is_the_default_of_the_writer(small: ConversationModel) -> None:
@@ -234,7 +234,7 @@ def test_null_is_the_default_of_the_writer(small: ConversationModel) -> None:
         ({"options": {"top": 3}}, "there is no option 'top'"),
     ],
 )
-def test_a_writer_that_cannot_be_is_refused_and_leaves_no_thread(
+def test_an_invalid_writer_is_an_error_and_leaves_no_thread(
     small: ConversationModel, options: dict[str, Any], message: str
 ) -> None:
     before = threading.active_count()
@@ -265,11 +265,11 @@ def plain_reply(model: ConversationModel, ids: Sequence[int], types: Sequence[in
 class Talk:
     """A conversation whose every token is known: what is read again are the tokens that were written."""
 
-    def __init__(self, number: int) -> None:
-        self.source = random.Random(number)
+    def __init__(self, index: int) -> None:
+        self.source = random.Random(index)
         self.turns: list[str] = []
         self.ids: list[list[int]] = []
-        self.persona = ["I like rain."] if number % 3 == 0 else []
+        self.persona = ["I like rain."] if index % 3 == 0 else []
         self.session = Session()
 
     def say(self, model: ConversationModel) -> None:
@@ -292,7 +292,7 @@ def test_ten_turns_of_many_conversations_are_those_of_a_plain_loop(
     small: ConversationModel, running: int, kept: int
 ) -> None:
     """Six at once in fewer rows, turns left out again and again, neighbours given up half-way."""
-    talks = [Talk(number) for number in range(6)]
+    talks = [Talk(index) for index in range(6)]
     dropped = otherwise = 0
     with Writer(small, options=GREEDY, max_running=running, max_kept=kept) as writer:
         for turn in range(10):
@@ -333,18 +333,18 @@ def test_the_next_turn_of_a_session_only_reads_what_is_new(small: ConversationMo
 # Giving up
 
 
-def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: ConversationModel) -> None:
+def test_a_reply_can_be_cancelled_at_any_moment_and_frees_its_slot(small: ConversationModel) -> None:
     source = random.Random(0)
     whole = small.generate(["Hello"], **LONG).responses[0]
     ends = []
     with Writer(small, max_running=2, max_waiting=10_000) as writer:
-        for number in range(40):
+        for index in range(40):
             replying = writer.start(["Hello"], options=LONG)
-            if number % 4 == 1:
+            if index % 4 == 1:
                 next(iter(replying))
-            elif number % 4 == 2:
+            elif index % 4 == 2:
                 time.sleep(source.random() / 100)
-            elif number % 4 == 3 and number % 8 == 3:
+            elif index % 4 == 3 and index % 8 == 3:
                 replying.result()
             giving_up = threading.Thread(target=replying.cancel)
             giving_up.start()
@@ -360,7 +360,7 @@ def test_a_reply_is_given_up_at_any_moment_and_frees_its_place(small: Conversati
     assert set(ends) == {"cancelled", "length"} and ends.count("cancelled") >= 20
 
 
-def test_beams_are_given_up_too(small: ConversationModel) -> None:
+def test_a_beam_search_can_be_cancelled(small: ConversationModel) -> None:
     options = LONG | {"num_beams": 8}
     steps, half = 0, threading.Event()
 
@@ -390,7 +390,7 @@ def test_beams_are_given_up_too(small: ConversationModel) -> None:
     assert 5 <= steps < 20
 
 
-def test_who_waits_and_gives_up_is_told_while_others_are_written(small: ConversationModel) -> None:
+def test_a_waiting_request_ends_when_it_is_cancelled_while_others_run(small: ConversationModel) -> None:
     with Writer(small, max_running=1) as writer:
         first, waiting = (writer.start(["Hello"], options=LONG) for _ in range(2))
         waiting.cancel()
@@ -412,10 +412,10 @@ def test_candidates_are_ranked_by_likelihood_as_score_ranks_them(make_model: Mak
             pieces, reply = list(replying), replying.result()
             assert len(pieces) <= 1 and "".join(pieces) == reply.text
             texts = [candidate.text for candidate in reply.candidates]
-            found = [candidate.score for candidate in reply.candidates]
+            scores = [candidate.score for candidate in reply.candidates]
             assert len(set(texts)) == len(texts) <= 12
-            assert found == sorted(found, reverse=True, key=lambda score: score if score is not None else -math.inf)
-            for text, score in zip(texts, found, strict=True):
+            assert scores == sorted(scores, reverse=True, key=lambda score: score if score is not None else -math.inf)
+            for text, score in zip(texts, scores, strict=True):
                 if not text.strip():
                     assert score == -math.inf
                     continue
@@ -426,7 +426,7 @@ def test_candidates_are_ranked_by_likelihood_as_score_ranks_them(make_model: Mak
 
 
 class By:
-    """A scorer that does what it is told."""
+    """A scorer that returns given scores."""
 
     def __init__(self, say: Callable[[Sequence[str]], Any]) -> None:
         self.say = say
@@ -438,14 +438,14 @@ class By:
 SEVERAL = SAMPLED | {"num_return_sequences": 5}
 
 
-def test_a_scorer_of_ones_own_decides(small: ConversationModel) -> None:
+def test_a_given_scorer_decides(small: ConversationModel) -> None:
     with Writer(small, scorer=By(lambda texts: [-len(text) for text in texts])) as writer:
         reply = writer.start(["Hello"], options=SEVERAL, seed=1).result()
         lengths = [len(candidate.text) for candidate in reply.candidates]
         assert lengths == sorted(lengths) and len(lengths) > 1
         assert [candidate.score for candidate in reply.candidates] == [-n for n in lengths]
-        one = writer.start(["Hello"], options=SAMPLED, seed=1).result()
-        assert [candidate.score for candidate in one.candidates] == [None]
+        reply = writer.start(["Hello"], options=SAMPLED, seed=1).result()
+        assert [candidate.score for candidate in reply.candidates] == [None]
 
 
 def fail(texts: Sequence[str]) -> Any:
@@ -462,7 +462,7 @@ def fail(texts: Sequence[str]) -> Any:
     ],
     ids=["raises", "nan", "too few", "nothing"],
 )
-def test_a_scorer_that_fails_fails_only_who_asked(
+def test_a_failing_scorer_fails_only_its_request(
     small: ConversationModel, say: Any, error: type[Exception], message: str
 ) -> None:
     with Writer(small, scorer=By(say)) as writer:
@@ -507,11 +507,11 @@ def test_the_queue_is_bounded(small: ConversationModel, monkeypatch: pytest.Monk
                 taken.append(writer.start(["Hello"]))
         assert len(taken) == 5  # two are written, three wait
         gate.open.set()
-        assert len({each.result().text for each in taken}) == 1
+        assert len({handle.result().text for handle in taken}) == 1
         assert writer.start(["Hello"]).result().text == taken[0].result().text
 
 
-def test_an_error_in_a_step_fails_who_is_replied_to_and_the_writer_goes_on(
+def test_an_error_in_a_step_fails_the_running_requests_and_the_writer_continues(
     small: ConversationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -520,21 +520,21 @@ def test_an_error_in_a_step_fails_who_is_replied_to_and_the_writer_goes_on(
         failed = [writer.start(["Hello"]) for _ in range(4)]
         wait_until(lambda: len(writer._running) + len(writer._arrived) == 4)
         gate.open.set()
-        told = 0
-        for each in failed:
+        num_errors = 0
+        for handle in failed:
             try:
-                each.result()
+                handle.result()
             except RuntimeError as error:
                 assert str(error) == "the device is gone"
                 with pytest.raises(RuntimeError, match="the device is gone"):
-                    list(each)
-                told += 1
-        assert told >= 1
+                    list(handle)
+                num_errors += 1
+        assert num_errors >= 1
         assert writer.start(["Hello"]).result().text == small.generate(["Hello"], **GREEDY).responses[0]
         wait_until(lambda: idle(writer))
 
 
-def test_nobody_is_left_waiting_when_no_new_engine_can_be_made(
+def test_no_request_is_left_waiting_when_no_new_engine_can_be_created(
     small: ConversationModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
@@ -564,7 +564,7 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
         except RuntimeError as error:
             heard.append(error)
 
-    listening = [threading.Thread(target=hear, args=(each,)) for each in running[2:]]
+    listening = [threading.Thread(target=hear, args=(handle,)) for handle in running[2:]]
     for thread in listening:
         thread.start()
     writer.close()
@@ -586,23 +586,23 @@ def test_a_finished_reply_stays_after_closing(small: ConversationModel) -> None:
 
 
 def test_eight_threads_at_once_get_the_replies_that_one_gets(small: ConversationModel) -> None:
-    asked = contexts(24)
-    expected = [small.generate(context, seed=n, **SAMPLED).responses[0] for n, context in enumerate(asked)]
+    requests = contexts(24)
+    expected = [small.generate(context, seed=n, **SAMPLED).responses[0] for n, context in enumerate(requests)]
     several = [
-        small.generate(context, seed=n, scorer="likelihood", **SEVERAL).responses for n, context in enumerate(asked)
+        small.generate(context, seed=n, scorer="likelihood", **SEVERAL).responses for n, context in enumerate(requests)
     ]
     wrong: list[Any] = []
     with Writer(small, max_running=5, max_kept=7) as writer:
 
         def ask(offset: int) -> None:
             for n in range(offset, 24, 2):
-                if "".join(writer.start(asked[n], options=SAMPLED, seed=n)) != expected[n]:
+                if "".join(writer.start(requests[n], options=SAMPLED, seed=n)) != expected[n]:
                     wrong.append(n)
-                reply = writer.start(asked[n], options=SEVERAL, seed=n, session=Session()).result()
+                reply = writer.start(requests[n], options=SEVERAL, seed=n, session=Session()).result()
                 if [candidate.text for candidate in reply.candidates] != several[n]:
                     wrong.append((n, "several"))
 
-        threads = [threading.Thread(target=ask, args=(number % 2,)) for number in range(8)]
+        threads = [threading.Thread(target=ask, args=(index % 2,)) for index in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

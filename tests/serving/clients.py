@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from convmodel.serving.app import create_app
 from convmodel.serving.server import GracefulServer, address_of, bind, new_config
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
 
@@ -20,7 +20,7 @@ BASE = "http://localhost"
 
 def service_of(responder: Any = None, **settings: Any) -> Service:
     """A service on a fake, with settings that end tests soon."""
-    return new_service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
+    return Service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
 
 
 @contextlib.contextmanager
@@ -58,13 +58,13 @@ def until(true: Callable[[], Any], *, seconds: float = 20.0) -> None:
 
 def events_of(text: str) -> list[tuple[str, str]]:
     """The name and the data of each event of a stream, by the letter of the specification."""
-    found = []
+    events = []
     for block in text.split("\n\n"):
         lines = [line for line in block.split("\n") if line and not line.startswith(":")]
         fields = dict(line.split(": ", 1) for line in lines)
         if fields:
-            found.append((fields.get("event", "message"), fields["data"]))
-    return found
+            events.append((fields.get("event", "message"), fields["data"]))
+    return events
 
 
 def error_of(answer: Any, status: int) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from convmodel.responders.protocol import Candidate, Session
 from convmodel.serving.schemas import Options
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
-from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder
+from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder, FakeSelector
 
 
 class WillingResponder(FakeResponder):
@@ -50,6 +50,7 @@ class WillingDocuments(FakeDocuments):
 
 
 def everything(folder: Path, **settings: Any) -> Service:
-    """A service that replies, writes documents, searches candidates, and keeps conversations."""
+    """A service that replies, writes documents, searches candidates, embeds, ranks, and keeps conversations."""
     store = Store(f"sqlite:///{folder / 'store.db'}")
-    return new_service(WillingResponder(), writer=WillingDocuments(), settings=Settings(**settings), store=store)
+    parts: dict[str, Any] = {"writer": WillingDocuments(), "selector": FakeSelector()}
+    return Service(WillingResponder(), **parts, settings=Settings(**settings), store=store)

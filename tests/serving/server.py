@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from convmodel.serving.server import address_of, bind, run
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
@@ -61,7 +61,7 @@ class Process:
 
 def serve(store: str, seconds: float) -> None:
     """Serves until a signal comes."""
-    service = new_service(FakeResponder(seconds=seconds), settings=Settings(grace=0.2), store=Store(store))
+    service = Service(FakeResponder(seconds=seconds), settings=Settings(grace=0.2), store=Store(store))
     bound = bind("127.0.0.1", 0)
     run(service, bound, started=lambda _: print(address_of(bound), flush=True))
 

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 from convmodel.responders.protocol import Responder
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.conversations.setup import ConversationServices
+from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.server import bind
-from convmodel.serving.service import Service, new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
 
@@ -30,13 +30,13 @@ class Talk:
         http: sends requests.
         service: of the server.
         store: of the service.
-        kept: of the application.
+        conversations: of the application.
     """
 
     http: TestClient
     service: Service
     store: Store
-    kept: ConversationServices
+    conversations: Conversations
 
     def create(self, **body: Any) -> str:
         """Makes a conversation, and gives its id."""
@@ -78,17 +78,17 @@ def served(
 ) -> Iterator[Talk]:
     """Serves a Responder to a client in this process."""
     store = Store(address)
-    known = Keys(store.digests) if keys else None
-    service = new_service(responder, settings=settings, keys=known, store=store, keep_for=keep_for, **others)
+    known = Keys(store.digests if keys else None)
+    service = Service(responder, settings=settings or Settings(), keys=known, store=store, keep_for=keep_for, **others)
     app = create_app(service)
     with TestClient(app, base_url="http://localhost") as http:
-        yield Talk(http, service, store, app.state.conversations)
+        yield Talk(http, service, store, app.state.turns.conversations)
 
 
 @contextlib.contextmanager
 def listening(responder: Responder, address: str, **others: Any) -> Iterator[tuple[str, FastAPI]]:
     """Serve a Responder on a port; yield the address and the application. For clients that stream, or disconnect."""
-    app = create_app(new_service(responder, store=Store(address), **others))
+    app = create_app(Service(responder, store=Store(address), **others))
     config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     bound = bind("127.0.0.1", 0)

@@ -16,9 +16,7 @@ def keys() -> dict[str, str]:
     return {digest("cm-anna"): "anna", digest("cm-bob"): "bob"}
 
 
-def test_a_key_that_is_taken_back_works_no_longer_than_a_few_seconds(
-    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_revoked_key_stops_working_within_seconds(keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     known = Keys(lambda: keys)
     known.refresh()
     assert known.owner("Bearer cm-anna") == "anna"
@@ -31,7 +29,7 @@ def test_a_key_that_is_taken_back_works_no_longer_than_a_few_seconds(
         known.owner("Bearer cm-anna")
 
 
-def test_who_waits_for_keys_that_cannot_be_read_does_not_try_in_turn() -> None:
+def test_waiting_requests_do_not_each_retry_keys_that_cannot_be_read() -> None:
     tries: list[float] = []
     codes: list[str | None] = []
 
@@ -55,13 +53,13 @@ def test_who_waits_for_keys_that_cannot_be_read_does_not_try_in_turn() -> None:
     assert (len(tries), codes) == (1, ["store_unavailable"] * 5)
 
 
-def test_whoever_must_have_a_key_needs_one_even_when_there_are_none() -> None:
+def test_required_keys_are_required_even_if_there_are_none() -> None:
     with pytest.raises(APIError):
         Keys(required=True).owner(None)
     assert Keys().owner(None) == "local" and Keys(lambda: {}).owner("Bearer x") == "local"
 
 
-def test_a_key_has_256_random_bits_and_only_its_hash_tells_of_it() -> None:
-    one, other = new_key(), new_key()
-    assert one != other and one.startswith("cm-") and len(one) == 3 + 43
-    assert len(digest(one)) == 64 and one not in digest(one)
+def test_a_key_has_256_random_bits_and_is_stored_as_its_hash() -> None:
+    key, other = new_key(), new_key()
+    assert key != other and key.startswith("cm-") and len(key) == 3 + 43
+    assert len(digest(key)) == 64 and key not in digest(key)

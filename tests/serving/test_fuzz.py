@@ -35,6 +35,16 @@ CHAT = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": CHAT,
+    "/v1/completions": {"model": "model", "prompt": ["Once", "Two"], "n": 2, "echo": True, "stop": ["x"]},
+    "/v1/embeddings": {"model": "model", "input": ["Hello!"], "encoding_format": "base64", "dimensions": 2},
+    "/v1/rerank": {"query": "Hello!", "documents": ["Hi.", {"text": "No."}], "top_n": 1, "return_documents": True},
+    "/v1/messages": {
+        "model": "model",
+        "max_tokens": 5,
+        "system": [{"type": "text", "text": "I am Anna."}],
+        "messages": [{"role": "user", "content": "Hi"}],
+        "metadata": {"user_id": "anna"},
+    },
     "/replies": {"context": ["Hello!", "Hi."], "persona": ["I am Anna."], "preset": "bold", "options": {"top_k": 5}},
     "/documents": {"prompt": "Once", "meta": {"of": ["wolves"]}, "n": 2, "seed": 3},
     "/candidates": {"context": ["Hello!"], "k": 3},
@@ -60,7 +70,7 @@ ODD: list[Any] = [
 ]
 """What stands in the place of something."""
 
-ENDS = {"reply", "documents", "error"}
+ENDS = {"reply", "documents", "message_stop", "error"}
 """Events that a stream may end with; OpenAI's end with [DONE], or with an error."""
 
 
@@ -71,7 +81,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Service]]:
         yield address.removeprefix("http://"), service
 
 
-def test_no_request_is_answered_by_a_defect_and_no_stream_is_broken(
+def test_no_random_request_causes_a_defect_or_a_broken_stream(
     server: tuple[str, Service], request: pytest.FixtureRequest
 ) -> None:
     address, service = server
@@ -113,18 +123,18 @@ def leave(address: str, path: str, body: dict[str, Any], after: int) -> None:
 
 def check(number: int, status: int, text: str, kind: str) -> None:
     """Whether an answer is one that the description knows."""
-    told = f"round {number}: {status} {text[:300]}"
-    assert status < 500, told
+    message = f"round {number}: {status} {text[:300]}"
+    assert status < 500, message
     if status >= 400:
         error = json.loads(text)["error"]
-        assert set(error) == {"message", "type", "param", "code"} and error["message"], told
-        assert "Traceback" not in text and "/site-packages/" not in text, told
+        assert set(error) == {"message", "type", "param", "code"} and error["message"], message
+        assert "Traceback" not in text and "/site-packages/" not in text, message
     elif kind.startswith("text/event-stream"):
         events = events_of(text)
-        assert events and text.endswith("\n\n"), told
+        assert events and text.endswith("\n\n"), message
         name, data = events[-1]
         parsed = [json.loads(data) for _, data in events if data != "[DONE]"]
-        assert name in ENDS or data == "[DONE]" or "error" in parsed[-1], told
+        assert name in ENDS or data == "[DONE]" or "error" in parsed[-1], message
     elif status != 204:
         json.loads(text)
 
@@ -140,14 +150,14 @@ def bent(body: dict[str, Any], source: random.Random) -> bytes:
     if source.random() < 0.3:
         spoiled = bytearray(raw)
         for _ in range(source.randint(1, 4)):
-            place = source.randrange(len(spoiled))
+            position = source.randrange(len(spoiled))
             what = source.random()
             if what < 0.4:
-                spoiled[place] = source.randrange(256)
+                spoiled[position] = source.randrange(256)
             elif what < 0.7:
-                del spoiled[place : place + source.randint(1, 5)]
+                del spoiled[position : position + source.randint(1, 5)]
             else:
-                spoiled[place:place] = source.randbytes(3)
+                spoiled[position:position] = source.randbytes(3)
             if not spoiled:
                 return b" "
         raw = bytes(spoiled)
@@ -156,24 +166,24 @@ def bent(body: dict[str, Any], source: random.Random) -> bytes:
 
 def put(body: Any, source: random.Random) -> None:
     """Puts something odd somewhere into a body."""
-    place: Any = body
+    parent: Any = body
     while True:
-        if isinstance(place, dict):
-            key: Any = source.choice([*place, source.choice(PIECES)])
-            inner = place.get(key)
+        if isinstance(parent, dict):
+            key: Any = source.choice([*parent, source.choice(PIECES)])
+            inner = parent.get(key)
         else:
-            key = source.randrange(len(place))
-            inner = place[key]
+            key = source.randrange(len(parent))
+            inner = parent[key]
         if isinstance(inner, dict | list) and inner and source.random() < 0.6:
-            place = inner
+            parent = inner
             continue
-        if isinstance(place, dict) and source.random() < 0.2:
-            place.pop(key, None)
+        if isinstance(parent, dict) and source.random() < 0.2:
+            parent.pop(key, None)
         else:
-            place[key] = copy.deepcopy(source.choice(ODD))
+            parent[key] = copy.deepcopy(source.choice(ODD))
         return
 
 
-def test_bodies_are_bent_in_many_ways() -> None:
+def test_bodies_are_mutated_in_many_ways() -> None:
     bodies = {bent(CHAT, random.Random(number)) for number in range(100)}
     assert len(bodies) > 60 and any(body == json.dumps(CHAT).encode() for body in bodies)

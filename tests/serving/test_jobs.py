@@ -4,16 +4,20 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from convmodel.responders.loading import load_all
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from tests.conftest import MakeModel
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, events_of, served, service_of, until
 
 
-def test_a_model_with_too_much_to_do_is_429_with_the_seconds_to_wait() -> None:
+def test_a_full_queue_of_the_model_is_429_with_retry_after() -> None:
     fake = FakeResponder(capacity=0)
     with client_of(service_of(fake)) as client:
         for stream in (False, True):
@@ -22,7 +26,7 @@ def test_a_model_with_too_much_to_do_is_429_with_the_seconds_to_wait() -> None:
             assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
-def test_a_defect_is_500_and_tells_nothing_but_the_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_500_and_discloses_only_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     fake = FakeResponder(error=RuntimeError("/secret/path of 'what anna said'"), error_after=0)
     with client_of(service_of(fake)) as client:
         answer = client.post("/replies", json={"context": ["a"]})
@@ -44,7 +48,7 @@ def test_a_defect_is_500_and_tells_nothing_but_the_request(caplog: pytest.LogCap
         assert f"request {id}: RuntimeError" in caplog.text
 
 
-def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
+def test_a_reply_that_exceeds_the_deadline_is_504() -> None:
     fake = FakeResponder(hold=1)
     with client_of(service_of(fake, deadline=0.1)) as client:
         answer = client.post("/replies", json={"context": ["a"], "seed": 4})  # of several words
@@ -54,7 +58,7 @@ def test_a_reply_that_takes_too_long_is_ended_and_told() -> None:
     assert [name for name, _ in events_of(streamed.text)] == ["piece", "error"]
 
 
-def test_what_takes_too_long_to_begin_is_told_and_its_place_comes_back() -> None:
+def test_a_start_that_exceeds_the_deadline_is_504_and_is_released() -> None:
     begin = threading.Event()
 
     class Slow(FakeResponder):
@@ -72,7 +76,7 @@ def test_what_takes_too_long_to_begin_is_told_and_its_place_comes_back() -> None
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
+def test_a_client_that_disconnects_releases_its_job(stream: bool) -> None:
     fake = FakeResponder(hold=0)
     service = service_of(fake)
     with served(service) as address:
@@ -87,13 +91,13 @@ def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
     assert replying._cancelled.is_set()
 
 
-def test_places_are_counted_for_all_and_each_is_freed_once() -> None:
+def test_jobs_of_all_clients_are_counted_and_released_once() -> None:
     fake = FakeResponder(hold=0)
     service = service_of(fake, max_running=2, max_waiting=1)
-    found: list[int] = []
+    statuses: list[int] = []
 
     def ask(address: str) -> None:
-        found.append(httpx.post(f"{address}/replies", json={"context": ["a"]}, timeout=20).status_code)
+        statuses.append(httpx.post(f"{address}/replies", json={"context": ["a"]}, timeout=20).status_code)
 
     with served(service) as address:
         threads = [threading.Thread(target=ask, args=(address,)) for _ in range(3)]
@@ -105,7 +109,24 @@ def test_places_are_counted_for_all_and_each_is_freed_once() -> None:
         fake.go_on.set()
         for thread in threads:
             thread.join()
-        assert found == [200, 200, 200] and service.jobs.limit.open == 0
+        assert statuses == [200, 200, 200] and service.jobs.limit.open == 0
+
+
+def test_the_server_alone_limits_the_requests_to_a_model_that_it_opened(make_model: MakeModel, tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path / "model")
+    body: dict[str, Any] = {"context": ["Hello"], "options": {"max_new_tokens": 1}}
+    with load_all(tmp_path / "model", device="cpu", max_running=1) as models:
+        writer = models.responder
+        assert writer is not None
+        handles = [writer.start(["Hello"], options=body["options"]) for _ in range(MAX_RUNNING + MAX_WAITING)]
+        service = service_of(writer, max_running=1, max_waiting=1)
+        service.jobs.limit.acquire(2, owner="somebody")
+        with client_of(service) as client:
+            answer = client.post("/replies", json=body)
+            assert error_of(answer, 429)["code"] == "queue_full" and int(answer.headers["retry-after"]) >= 1
+            service.jobs.limit.release(owner="somebody")
+            assert client.post("/replies", json=body).status_code == 200
+        assert all(handle.result().candidates for handle in handles)
 
 
 # Shutdown
@@ -114,7 +135,7 @@ def test_places_are_counted_for_all_and_each_is_freed_once() -> None:
 HELLO = {"context": ["Hello!"]}
 
 
-def test_a_server_that_ends_takes_nothing_new_and_lets_what_runs_come_to_its_end() -> None:
+def test_a_server_in_shutdown_rejects_new_requests_and_completes_running_ones() -> None:
     fake = FakeResponder(hold=1)
     service = service_of(fake, grace=5.0)
     body = {**HELLO, "seed": 4, "stream": True}
@@ -129,15 +150,15 @@ def test_a_server_that_ends_takes_nothing_new_and_lets_what_runs_come_to_its_end
         assert "event: reply" in list(lines)
 
 
-def test_what_runs_too_long_after_the_end_is_cut_and_says_so() -> None:
+def test_replies_that_outlast_the_grace_period_are_cancelled() -> None:
     fake = FakeResponder(hold=1)
     service = service_of(fake, grace=0.1)
     body = {**HELLO, "seed": 4, "stream": True}
     chat = {"model": "model", "messages": [{"role": "user", "content": "a"}], "seed": 4, "stream": True}
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
 
     def ask(address: str, path: str, body: dict[str, Any]) -> None:
-        found[path] = httpx.post(f"{address}{path}", json=body, timeout=20).text
+        texts[path] = httpx.post(f"{address}{path}", json=body, timeout=20).text
 
     with served(service) as address:
         asking = [
@@ -149,7 +170,7 @@ def test_what_runs_too_long_after_the_end_is_cut_and_says_so() -> None:
         until(lambda: len(fake.running) == 2 and fake.held.is_set())
     for thread in asking:
         thread.join()
-    *_, (name, data) = events_of(found["/replies"])
+    *_, (name, data) = events_of(texts["/replies"])
     assert name == "reply" and json.loads(data)["finish"] == "cancelled"
-    assert '"code": "cancelled"' in found["/v1/chat/completions"] and "[DONE]" not in found["/v1/chat/completions"]
+    assert '"code": "cancelled"' in texts["/v1/chat/completions"] and "[DONE]" not in texts["/v1/chat/completions"]
     assert service.jobs.limit.open == 0

@@ -1,4 +1,4 @@
-"""Invalid bodies, by hand and at random."""
+"""Invalid bodies, by hand and at random, and the encoding of responses."""
 
 import json
 import random
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from convmodel.serving.json_body import dump
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, service_of
 
@@ -41,7 +42,7 @@ JSON = {"content-type": "application/json"}
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_a_body_that_cannot_be_read_is_an_error_of_our_shape(body: bytes) -> None:
+def test_an_unreadable_body_is_an_error_in_the_common_format(body: bytes) -> None:
     fake = FakeResponder()
     with client_of(service_of(fake)) as client:
         for path in ("/replies", "/v1/chat/completions", "/documents", "/candidates"):
@@ -50,7 +51,7 @@ def test_a_body_that_cannot_be_read_is_an_error_of_our_shape(body: bytes) -> Non
     assert not fake.asked
 
 
-def test_random_bytes_and_random_json_are_never_a_defect() -> None:
+def test_random_bytes_and_random_json_never_cause_a_defect() -> None:
     source = random.Random(7)
     atoms: list[Any] = [None, True, -1, 0.5, 2**70, "", "a", "\ud800", "\x00", "😀", [], {}, "user", 10**400]
 
@@ -71,3 +72,16 @@ def test_random_bytes_and_random_json_are_never_a_defect() -> None:
             assert answer.status_code in (200, 400, 404), answer.text
             if answer.status_code != 200:
                 error_of(answer, answer.status_code)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": float("nan"), "b": [float("inf"), 1.5]}, '{"a": null, "b": [null, 1.5]}'),
+        ("\u2028 \x85 é", '"\\u2028 \\u0085 é"'),
+        ("\ud800", '"?"'),
+    ],
+)
+def test_json_is_one_line_that_every_reader_parses(value: Any, text: str) -> None:
+    assert dump(value) == text
+    json.loads(dump(value))

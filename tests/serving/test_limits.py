@@ -5,7 +5,7 @@ import pytest
 from convmodel.serving.auth import Keys
 from convmodel.serving.errors import APIError
 from convmodel.serving.limits import ConcurrencyLimit, Rate
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
@@ -17,8 +17,8 @@ def keys() -> dict[str, str]:
     return {digest("cm-anna"): "anna", digest("cm-bob"): "bob"}
 
 
-def test_more_requests_of_a_key_in_a_minute_than_are_allowed_must_wait(keys: dict[str, str]) -> None:
-    service = new_service(FakeResponder(), keys=Keys(lambda: keys), settings=Settings(requests_per_minute=2))
+def test_requests_of_a_key_above_the_rate_limit_are_429(keys: dict[str, str]) -> None:
+    service = Service(FakeResponder(), keys=Keys(lambda: keys), settings=Settings(requests_per_minute=2))
     with client_of(service) as client:
         anna, bob = {"Authorization": "Bearer cm-anna"}, {"Authorization": "Bearer cm-bob"}
         assert [client.get("/about", headers=anna).status_code for _ in range(3)] == [200, 200, 429]
@@ -29,7 +29,7 @@ def test_more_requests_of_a_key_in_a_minute_than_are_allowed_must_wait(keys: dic
         assert client.get("/health").status_code == 200
 
 
-def test_places_are_given_to_all_or_none_and_come_back() -> None:
+def test_jobs_are_admitted_all_or_none_and_released() -> None:
     limit = ConcurrencyLimit(running=2, total=4, per_owner=3, per_user=2)
     limit.acquire(2, owner="a", user="x")
     for count, owner, user, code in (
@@ -51,7 +51,7 @@ def test_places_are_given_to_all_or_none_and_come_back() -> None:
     assert limit.open == 4
 
 
-def test_the_wait_that_is_told_grows_with_what_is_open_and_how_long_it_takes() -> None:
+def test_retry_after_grows_with_open_jobs_and_their_duration() -> None:
     def wait(open: int, seconds: float) -> float:
         limit = ConcurrencyLimit(running=2, total=100)
         for _ in range(3):
@@ -63,7 +63,7 @@ def test_the_wait_that_is_told_grows_with_what_is_open_and_how_long_it_takes() -
     assert wait(2, 4.0) == 2.0 and wait(9, 4.0) == 16.0 and wait(9, 8.0) == 32.0 and wait(99, 90.0) == 60.0
 
 
-def test_a_rate_without_a_limit_lets_everything_through() -> None:
+def test_a_rate_without_a_limit_allows_all_requests() -> None:
     rate = Rate(None)
     for _ in range(1000):
         rate.check("a")

@@ -5,7 +5,7 @@ import pytest
 from tests.serving.clients import client_of, service_of
 
 
-def test_no_text_of_a_conversation_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_contains_no_texts_of_conversations(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     with client_of(service_of()) as client:
         client.post("/replies", json={"context": ["umbrella"]})

@@ -7,7 +7,7 @@ import httpx2 as httpx
 import pytest
 
 from convmodel.serving.auth import Keys
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store.keys import digest
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, error_of, served, service_of
@@ -24,8 +24,8 @@ def keys() -> dict[str, str]:
     return {digest("cm-anna"): "anna", digest("cm-bob"): "bob"}
 
 
-def test_where_there_are_keys_nothing_of_anybody_is_shown_without_one(keys: dict[str, str]) -> None:
-    with client_of(new_service(FakeResponder(), keys=Keys(lambda: keys))) as client:
+def test_with_keys_no_user_data_is_returned_without_one(keys: dict[str, str]) -> None:
+    with client_of(Service(FakeResponder(), keys=Keys(lambda: keys))) as client:
         for path in ("/about", "/metrics", "/v1/models", "/nowhere"):
             assert error_of(client.get(path), 401)["type"] == "authentication_error"
         for headers in ({}, {"Authorization": "cm-anna"}, {"Authorization": "Bearer cm-eve"}):
@@ -40,7 +40,7 @@ def test_where_there_are_keys_nothing_of_anybody_is_shown_without_one(keys: dict
         assert client.get("/openapi.json").json()["security"] == [{"key": []}]
 
 
-def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_answers_while_keys_are_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.middleware.KEYS_SECONDS", 0.05)
     answers = threading.Event()
 
@@ -48,14 +48,14 @@ def test_a_server_lives_while_its_keys_are_waited_for(monkeypatch: pytest.Monkey
         answers.wait(20)
         return {}
 
-    with client_of(new_service(FakeResponder(), keys=Keys(hanging))) as client:
+    with client_of(Service(FakeResponder(), keys=Keys(hanging))) as client:
         assert client.get("/health").status_code == 200
         answers.set()
         assert client.get("/about").status_code == 200
 
 
-def test_a_body_is_not_read_of_one_who_has_no_key(keys: dict[str, str]) -> None:
-    with client_of(new_service(FakeResponder(), keys=Keys(lambda: keys))) as client:
+def test_the_body_of_a_request_without_a_key_is_not_read(keys: dict[str, str]) -> None:
+    with client_of(Service(FakeResponder(), keys=Keys(lambda: keys))) as client:
         error_of(client.post("/replies", content=b"{", headers=JSON), 401)
 
 
@@ -63,7 +63,7 @@ def test_a_body_is_not_read_of_one_who_has_no_key(keys: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:99", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"])
-def test_without_keys_the_server_answers_to_names_of_this_machine(host: str) -> None:
+def test_without_keys_only_names_of_this_machine_are_answered(host: str) -> None:
     with client_of(service_of()) as client:
         assert client.get("/about", headers={"host": host}).status_code == 200
 
@@ -71,12 +71,12 @@ def test_without_keys_the_server_answers_to_names_of_this_machine(host: str) -> 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "[", "127.0.0.1@x"]
 )
-def test_without_keys_a_page_whose_name_leads_here_reads_nothing(host: str) -> None:
+def test_without_keys_dns_rebinding_reads_nothing(host: str) -> None:
     with client_of(service_of()) as client:
         assert error_of(client.get("/about", headers={"host": host}), 403)["code"] == "host"
 
 
-def test_pages_elsewhere_may_do_nothing_unless_they_are_allowed() -> None:
+def test_pages_of_other_origins_are_rejected_unless_allowed() -> None:
     evil = {"Origin": "https://evil.example"}
     with client_of(service_of()) as client:
         for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
@@ -93,13 +93,57 @@ def test_pages_elsewhere_may_do_nothing_unless_they_are_allowed() -> None:
         assert error_of(client.get("/about", headers=evil), 403)
 
 
+PREFLIGHTS = [
+    "authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version,"
+    "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout",
+    "authorization,content-type,http-referer,x-title",
+    "anthropic-dangerous-direct-browser-access,anthropic-version,content-type,x-api-key",
+    "content-type",
+]
+"""What browsers ask for on behalf of OpenAI's and Anthropic's JavaScript clients, and of other pages."""
+
+
+@pytest.mark.parametrize("asked", PREFLIGHTS)
+@pytest.mark.parametrize("allowed", ["https://friend.example", "*"])
+def test_pages_of_allowed_origins_may_send_any_header_from_a_public_to_a_private_network(
+    asked: str, allowed: str
+) -> None:
+    preflight = {
+        "Origin": "https://friend.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+        "Access-Control-Request-Private-Network": "true",
+    }
+    with client_of(service_of(origins=(allowed,))) as client:
+        answer = client.options("/v1/chat/completions", headers=preflight)
+        assert answer.status_code == 200
+        granted = answer.headers["access-control-allow-headers"].lower().split(",")
+        assert {name.strip() for name in granted} >= set(asked.split(","))
+        assert answer.headers["access-control-allow-private-network"] == "true"
+        assert answer.headers["access-control-allow-origin"] in ("https://friend.example", "*")
+        headers = {"Origin": "https://friend.example"} | {name: "1" for name in asked.split(",") if name[0] in "xh"}
+        answer = client.post("/replies", json=HELLO, headers=headers)
+        assert answer.status_code == 200 and "X-Convmodel-Ignored" in answer.headers["access-control-expose-headers"]
+    with client_of(service_of(origins=("https://other.example",))) as client:
+        answer = client.options("/v1/chat/completions", headers=preflight)
+        assert answer.status_code == 400 and "access-control-allow-origin" not in answer.headers
+
+
+def test_an_error_about_names_says_how_to_allow_them() -> None:
+    with client_of(service_of()) as client:
+        message = error_of(client.get("/about", headers={"Host": "box.lan:8000"}), 403)["message"]
+        assert "--allowed_host box.lan " in message
+        message = error_of(client.get("/about", headers={"Origin": "https://friend.example"}), 403)["message"]
+        assert "--cors https://friend.example" in message
+
+
 # Bodies
 
 
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
 )
-def test_a_body_that_is_not_said_to_be_json_is_not_read(kind: str) -> None:
+def test_a_body_with_another_content_type_is_rejected(kind: str) -> None:
     with client_of(service_of()) as client:
         answer = client.post("/replies", content=json.dumps(HELLO).encode(), headers={"content-type": kind})
         assert error_of(answer, 415)["code"] == "not_json"
@@ -107,7 +151,7 @@ def test_a_body_that_is_not_said_to_be_json_is_not_read(kind: str) -> None:
         assert client.post("/replies", content=json.dumps(HELLO).encode(), headers=good).status_code == 200
 
 
-def test_a_body_that_is_too_large_is_not_read_whether_it_says_so_or_not() -> None:
+def test_a_too_large_body_is_rejected_with_and_without_a_content_length() -> None:
     def chunks() -> Any:
         yield b'{"context": ["'
         for _ in range(100):
@@ -125,7 +169,7 @@ def test_a_body_that_is_too_large_is_not_read_whether_it_says_so_or_not() -> Non
         assert error_of(answer, 413) and answer.headers["connection"] == "close"
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
     with served(service_of(body_seconds=0.05)) as address:
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as connection:
@@ -137,13 +181,19 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 # Addresses
 
 
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/v1//models", "/v1//models//", "/v1/models/model/"])
+def test_more_slashes_than_needed_change_nothing(path: str) -> None:
+    with client_of(service_of()) as client:
+        assert client.get(f"http://localhost{path}").status_code == 200
+
+
 def test_a_nul_character_in_an_address_is_an_error() -> None:
     with client_of(service_of()) as client:
         error_of(client.get("/v1/models/a%00b"), 400)
         error_of(client.get("/about?a=%00"), 400)
 
 
-def test_every_answer_has_an_id_of_its_own() -> None:
+def test_every_response_has_its_own_id() -> None:
     with client_of(service_of()) as client:
         ids = [client.get(path).headers["x-request-id"] for path in ("/about", "/about", "/nowhere", "/docs")]
     assert len(set(ids)) == 4

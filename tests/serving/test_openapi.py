@@ -31,10 +31,10 @@ def api() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-def test_the_server_does_what_its_description_says(mode: GenerationMode, api: Any) -> None:
+def test_the_server_conforms_to_its_openapi_description(mode: GenerationMode, api: Any) -> None:
     tried: set[str] = set()
-    for found in api.get_all_operations():
-        operation = found.ok()
+    for operation_result in api.get_all_operations():
+        operation = operation_result.ok()
 
         @settings(
             max_examples=EXAMPLES,
@@ -52,4 +52,5 @@ def test_the_server_does_what_its_description_says(mode: GenerationMode, api: An
         with contextlib.suppress(Unsatisfiable):  # nothing can be wrong of an address without a body
             check()
     assert {"POST /replies", "POST /v1/chat/completions", "POST /documents", "POST /candidates"} <= tried
+    assert {f"POST /v1/{name}" for name in ("completions", "embeddings", "rerank", "messages")} <= tried
     assert mode is GenerationMode.NEGATIVE or "GET /about" in tried

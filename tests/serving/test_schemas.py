@@ -10,16 +10,17 @@ from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, service_of
 
 
-def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> None:
+def test_candidates_have_scores_and_an_infinite_score_is_null() -> None:
     fake = FakeResponder()
     with client_of(service_of(fake)) as client:
         body = {"context": ["Hello!"], "seed": 1, "options": {"num_return_sequences": 3}}
         answer = client.post("/replies", json=body).json()
-    assert [each["score"] for each in answer["candidates"]] == [-1.0, -2.0, -3.0]
+    assert [candidate["score"] for candidate in answer["candidates"]] == [-1.0, -2.0, -3.0]
+    from convmodel.serving.json_body import dump
     from convmodel.serving.schemas import CandidateBody
-    from convmodel.serving.sse import dump
 
-    shown = json.loads(dump(CandidateBody.of(Candidate("x", float("-inf"), scores={"written": float("nan")}))))
+    candidate = Candidate("x", float("-inf"), scores={"written": float("nan")})
+    shown = json.loads(dump(CandidateBody.model_validate(candidate)))
     assert shown["score"] is None and shown["scores"] == {"written": None}
 
 
@@ -29,10 +30,10 @@ def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> Non
         ({}, "context"),
         ({"context": []}, "context"),
         ({"context": "Hello!"}, "context"),
-        ({"context": [" \n"]}, "context.0"),
-        ({"context": ["a", 5]}, "context.1"),
+        ({"context": [" \n"]}, "context[0]"),
+        ({"context": ["a", 5]}, "context[1]"),
         ({"context": ["a"] * 4}, "context"),
-        ({"context": ["a", "b" * 101]}, "context.1"),
+        ({"context": ["a", "b" * 101]}, "context[1]"),
         ({"context": ["a"], "persona": ["b" * 40, "c" * 40]}, "persona"),
         ({"context": ["a"], "preset": "shy"}, "preset"),
         ({"context": ["a"], "options": {"temperature": 0}}, "options.temperature"),
@@ -47,7 +48,7 @@ def test_candidates_come_with_scores_and_a_score_without_bounds_is_null() -> Non
         ({"context": ["a"], "colour": 1}, "colour"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_with_the_name_of_the_field(body: dict[str, Any], param: str) -> None:
+def test_an_invalid_field_is_rejected_by_name(body: dict[str, Any], param: str) -> None:
     fake = FakeResponder()
     with client_of(service_of(fake, turns=3, turn_chars=100, persona_chars=60)) as client:
         answer = client.post("/replies", json=body)

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import convmodel.serving
 from convmodel.serving.app import create_app
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.static_page import read_web_files
 from tests.fakes import FakeResponder
 
@@ -28,7 +28,7 @@ BECOMES_HTML = (
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    app = create_app(new_service(FakeResponder()))
+    app = create_app(Service(FakeResponder()))
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 
@@ -36,7 +36,7 @@ def client() -> Iterator[TestClient]:
 # Serving
 
 
-def test_the_page_is_served_with_a_policy_that_lets_nothing_in_from_elsewhere(client: TestClient) -> None:
+def test_the_page_is_served_with_a_strict_content_security_policy(client: TestClient) -> None:
     answer = client.get("/")
     assert answer.status_code == 200 and answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
@@ -48,7 +48,7 @@ def test_the_page_is_served_with_a_policy_that_lets_nothing_in_from_elsewhere(cl
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_every_file_that_the_page_names_is_there_and_may_be_kept(client: TestClient) -> None:
+def test_every_file_of_the_page_exists_and_is_cacheable(client: TestClient) -> None:
     named = re.findall(r'="(web/[^"]+)"', client.get("/").text)
     assert {name.rsplit("/", 1)[1] for name in named} >= {"main.js", "theme.js", "style.css", "icon.svg"}
     for name in named:
@@ -56,7 +56,7 @@ def test_every_file_that_the_page_names_is_there_and_may_be_kept(client: TestCli
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
 
 
-def test_a_page_of_before_an_update_gets_the_files_of_now_and_asks_again(client: TestClient) -> None:
+def test_an_outdated_page_gets_the_current_files_uncached(client: TestClient) -> None:
     for address in ("/web/0123456789abcdef/main.js", "/web/main.js"):
         answer = client.get(address)
         assert answer.content == (WEB / "main.js").read_bytes()
@@ -64,7 +64,7 @@ def test_a_page_of_before_an_update_gets_the_files_of_now_and_asks_again(client:
         assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
 
 
-def test_what_a_browser_has_already_is_not_sent_again(client: TestClient) -> None:
+def test_cached_files_are_not_sent_again(client: TestClient) -> None:
     for address in ("/", "/web/style.css"):
         etag = client.get(address).headers["etag"]
         for known in (etag, f'"other", W/{etag}', "*"):
@@ -86,7 +86,7 @@ def test_nothing_else_is_served(client: TestClient, address: str) -> None:
 def test_the_page_needs_no_key() -> None:
     from convmodel.serving.auth import Keys
 
-    app = create_app(new_service(FakeResponder(), keys=Keys(required=True)))
+    app = create_app(Service(FakeResponder(), keys=Keys(required=True)))
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/").status_code == client.get("/web/main.js").status_code == 200
         assert client.get("/about").status_code == 401
@@ -112,14 +112,14 @@ def test_the_package_holds_the_files() -> None:
 # What stands in them
 
 
-def test_nothing_in_the_page_can_turn_a_text_into_html() -> None:
+def test_no_script_can_turn_a_text_into_html() -> None:
     assert len(SCRIPTS) > 10
     for path in SCRIPTS:
         assert not re.search(BECOMES_HTML, path.read_text(encoding="utf-8")), path.name
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", HTML)
 
 
-def test_nothing_in_the_page_is_asked_of_anybody_else() -> None:
+def test_the_page_requests_nothing_from_other_sites() -> None:
     for path in sorted(WEB.iterdir()):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|@import|url\(|['\"]//", text), path.name
@@ -138,7 +138,7 @@ def test_every_module_is_short_says_what_it_is_for_and_imports_what_there_is() -
                 assert len(re.findall(rf"\b{name.strip()}\b", text)) > 1, f"{path.name}: {name} is not used"
 
 
-def test_every_part_of_the_page_that_a_script_asks_for_is_there() -> None:
+def test_every_element_that_a_script_looks_up_exists() -> None:
     made = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     there = set(re.findall(r'\bid="([^"]+)"', HTML)) | set(re.findall(r'\bid: "([^"]+)"', made))
     asked = set(re.findall(r'byId\("([^"]+)"\)', made))

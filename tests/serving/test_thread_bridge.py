@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.thread_bridge import AsyncJob, coalesce, run_job
+from convmodel.serving.jobs import run_job
+from convmodel.serving.thread_bridge import AsyncJob, coalesce
 
 
 class Words:
@@ -59,7 +60,7 @@ def test_the_pieces_of_a_job_come_before_its_converted_result() -> None:
     asyncio.run(run())
 
 
-def test_an_error_at_the_start_is_raised_as_it_is_and_a_later_one_is_mapped() -> None:
+def test_an_error_at_the_start_is_raised_unchanged_and_a_later_one_mapped() -> None:
     def broken() -> Words:
         raise ValueError("no")
 
@@ -121,7 +122,7 @@ def test_a_completed_job_has_a_result_and_no_pieces() -> None:
     asyncio.run(run())
 
 
-def test_pieces_are_only_waited_for_when_they_are_not_there_yet() -> None:
+def test_only_pieces_that_are_not_yet_available_are_waited_for() -> None:
     began = time.monotonic()
     assert list(coalesce(Words(*"abcdef"), 10.0)) == list("abcdef")
     assert time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""Batches: every sequence once, under the budget, shared out, and resumed after any batch."""
+"""Batches: each sequence once, within the token budget, distributed over processes, resumable after any batch."""
 
 import random
 from itertools import pairwise
@@ -30,8 +30,8 @@ def sampler(lengths: list[int], budget: int, *, shuffle: bool = True, seed: int 
     return TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=shuffle, seed=seed)
 
 
-def drawn(made: TokenBudgetSampler, epoch: int) -> list[list[int]]:
-    return [indices.tolist() for indices in made.epoch(epoch)]
+def epoch_batches(batch_sampler: TokenBudgetSampler, epoch: int) -> list[list[int]]:
+    return [indices.tolist() for indices in batch_sampler.epoch(epoch)]
 
 
 # TokenBudgetSampler
@@ -41,107 +41,111 @@ def drawn(made: TokenBudgetSampler, epoch: int) -> list[list[int]]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_epoch_holds_each_sequence_once_within_the_budget(seed: int, shuffle: bool) -> None:
     source = random.Random(seed)
-    lengths, budget = random_lengths(source), source.randint(1, 300)
-    made = sampler(lengths, budget, shuffle=shuffle)
+    lengths = random_lengths(source)
+    budget = source.randint(1, 300)
+    batch_sampler = sampler(lengths, budget, shuffle=shuffle)
     for number in range(3):
-        batches = drawn(made, number)
+        batches = epoch_batches(batch_sampler, number)
         assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-        assert len(batches) == len(made)
+        assert len(batches) == len(batch_sampler)
         for batch in batches:
             assert batch
             assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_batch_has_room_for_the_shortest_of_the_next(seed: int) -> None:
+def test_no_batch_has_room_for_the_first_sequence_of_the_next_batch(seed: int) -> None:
     source = random.Random(seed)
-    lengths, budget = random_lengths(source), source.randint(1, 300)
-    batches = drawn(sampler(lengths, budget, shuffle=False), 0)
-    for one, other in pairwise(batches):
-        longest = max(lengths[other[0]], *(lengths[index] for index in one))
-        # The shuffle may put the longest of its class into each row, so that is what a row is counted as.
-        assert (len(one) + 1) * longest * LENGTH_STEP > budget
+    lengths = random_lengths(source)
+    budget = source.randint(1, 300)
+    batches = epoch_batches(sampler(lengths, budget, shuffle=False), 0)
+    for batch, following in pairwise(batches):
+        longest = max(lengths[following[0]], *(lengths[index] for index in batch))
+        # The shuffle may put the longest sequence of a length class into any row, so each row counts with that length.
+        assert (len(batch) + 1) * longest * LENGTH_STEP > budget
 
 
-def test_without_shuffling_batches_go_from_short_to_long_in_every_epoch() -> None:
+def test_without_shuffling_batches_are_sorted_by_length() -> None:
     lengths = random_lengths(random.Random(3))
-    made = sampler(lengths, 100, shuffle=False)
-    order = [lengths[index] for batch in drawn(made, 0) for index in batch]
+    batch_sampler = sampler(lengths, 100, shuffle=False)
+    order = [lengths[index] for batch in epoch_batches(batch_sampler, 0) for index in batch]
     assert len(order) > 50
     assert order == sorted(order)
-    assert drawn(made, 0) == drawn(made, 1)
+    assert epoch_batches(batch_sampler, 0) == epoch_batches(batch_sampler, 1)
 
 
-def test_epochs_differ_in_their_batches_and_the_order_of_them() -> None:
-    made = sampler([7] * 50 + [20] * 50, 60)
-    first, second = drawn(made, 0), drawn(made, 1)
+def test_epochs_differ_in_their_batches_and_their_order() -> None:
+    batch_sampler = sampler([7] * 50 + [20] * 50, 60)
+    first = epoch_batches(batch_sampler, 0)
+    second = epoch_batches(batch_sampler, 1)
     assert {tuple(sorted(batch)) for batch in first} != {tuple(sorted(batch)) for batch in second}
     kinds = [[batch[0] < 50 for batch in batches] for batches in (first, second)]
     assert kinds[0] != kinds[1]
 
 
-def test_an_epoch_is_the_same_whenever_and_by_whomever_it_is_drawn() -> None:
+def test_an_epoch_depends_only_on_its_number_and_the_seed() -> None:
     lengths = random_lengths(random.Random(0))
-    made = sampler(lengths, 100, seed=5)
-    third = drawn(made, 3)
-    drawn(made, 4)
-    assert drawn(made, 3) == third == drawn(sampler(lengths, 100, seed=5), 3)
-    assert drawn(sampler(lengths, 100, seed=6), 3) != third
+    batch_sampler = sampler(lengths, 100, seed=5)
+    third = epoch_batches(batch_sampler, 3)
+    epoch_batches(batch_sampler, 4)
+    assert epoch_batches(batch_sampler, 3) == third == epoch_batches(sampler(lengths, 100, seed=5), 3)
+    assert epoch_batches(sampler(lengths, 100, seed=6), 3) != third
 
 
-def test_sequences_of_one_length_are_all_shuffled_among_each_other() -> None:
-    made = sampler([10] * 40, 40)
-    batches = [batch for number in range(200) for batch in drawn(made, number)]
-    beside = {frozenset((one, other)) for batch in batches for one in batch for other in batch if one != other}
-    assert len(beside) == 40 * 39 // 2  # each pair stood together at some time
+def test_all_sequences_of_equal_length_are_shuffled_together() -> None:
+    batch_sampler = sampler([10] * 40, 40)
+    batches = [batch for number in range(200) for batch in epoch_batches(batch_sampler, number)]
+    pairs = {frozenset((a, b)) for batch in batches for a in batch for b in batch if a != b}
+    assert len(pairs) == 40 * 39 // 2  # each pair shares some batch
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_padding_is_within_one_length_step_in_all_batches_but_those_between_two_classes(seed: int) -> None:
+def test_only_batches_between_two_length_classes_need_padding_of_more_than_a_step(seed: int) -> None:
     source = random.Random(seed)
     lengths = [int(source.lognormvariate(4, 0.6)) + 1 for _ in range(5000)]
-    total = padded = wider = 0
-    for batch in drawn(sampler(lengths, 4000), seed):
+    tokens = padded_tokens = wide_batches = 0
+    for batch in epoch_batches(sampler(lengths, 4000), seed):
         rows = [lengths[index] for index in batch]
-        total += sum(rows)
-        padded += len(rows) * max(rows)
-        wider += max(rows) > LENGTH_STEP * min(rows)
+        tokens += sum(rows)
+        padded_tokens += len(rows) * max(rows)
+        wide_batches += max(rows) > LENGTH_STEP * min(rows)
     classes = 1 + np.ceil(np.log(max(lengths)) / np.log(LENGTH_STEP))
-    assert wider < classes  # a class begins in the middle of one batch at most
-    assert total < padded < 1.05 * total
+    assert wide_batches < classes  # a class begins in the middle of one batch at most
+    assert tokens < padded_tokens < 1.05 * tokens
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 8])
 @pytest.mark.parametrize("seed", range(5))
-def test_shares_are_disjoint_complete_and_of_equally_many_steps(seed: int, world_size: int) -> None:
+def test_shards_are_disjoint_complete_and_equally_long(seed: int, world_size: int) -> None:
     source = random.Random(seed)
-    lengths, budget = random_lengths(source), source.randint(1, 300)
-    whole = drawn(sampler(lengths, budget), 2)
-    shares = []
+    lengths = random_lengths(source)
+    budget = source.randint(1, 300)
+    all_batches = epoch_batches(sampler(lengths, budget), 2)
+    shards = []
     for rank in range(world_size):
-        share = Shard(rank, world_size)
-        made = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, shard=share)
-        shares.append(drawn(made, 2))
-        assert len(shares[-1]) == len(made) == -(-len(whole) // world_size)
-    # Step by step, the processes read what one would have read.
-    together = [batch for step in zip(*shares, strict=True) for batch in step]
-    assert together == whole + [[]] * (len(together) - len(whole))
-    assert len(together) - len(whole) < world_size
+        shard = Shard(rank, world_size)
+        batch_sampler = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, shard=shard)
+        shards.append(epoch_batches(batch_sampler, 2))
+        assert len(shards[-1]) == len(batch_sampler) == -(-len(all_batches) // world_size)
+    # At each step, the processes together read the batches that a single process would read.
+    interleaved = [batch for step in zip(*shards, strict=True) for batch in step]
+    assert interleaved == all_batches + [[]] * (len(interleaved) - len(all_batches))
+    assert len(interleaved) - len(all_batches) < world_size
 
 
-def test_no_sequences_are_no_batches() -> None:
-    made = sampler([], 10)
-    assert len(made) == 0
-    assert made.epoch(0) == []
+def test_without_sequences_there_are_no_batches() -> None:
+    batch_sampler = sampler([], 10)
+    assert len(batch_sampler) == 0
+    assert batch_sampler.epoch(0) == []
 
 
 @pytest.mark.parametrize("budget", [0, -1])
-def test_a_budget_without_a_token_is_refused(budget: int) -> None:
+def test_a_budget_below_one_token_is_rejected(budget: int) -> None:
     with pytest.raises(ValueError, match=f"tokens_per_batch={budget}; it must be at least 1"):
         sampler([1, 2], budget)
 
 
-def test_a_sequence_without_a_token_is_refused() -> None:
+def test_an_empty_sequence_is_rejected() -> None:
     with pytest.raises(ValueError, match="sequence 1 has 0 tokens; each must have at least 1"):
         sampler([3, 0, 2], 10)
 
@@ -157,7 +161,7 @@ def random_row(source: random.Random) -> ConversationSequence:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_padding_stands_on_the_right_and_predicts_nothing(seed: int) -> None:
+def test_padding_is_on_the_right_and_has_no_labels(seed: int) -> None:
     source = random.Random(seed)
     rows = [random_row(source) for _ in range(source.randint(1, 6))]
     longest = max(len(row.input_ids) for row in rows)
@@ -170,7 +174,7 @@ def test_padding_stands_on_the_right_and_predicts_nothing(seed: int) -> None:
         assert batch[name].tolist() == expected
 
 
-def test_no_rows_are_one_row_of_padding() -> None:
+def test_an_empty_batch_is_one_row_of_padding() -> None:
     batch = pad([], pad_token_id=7)
     assert {name: values.tolist() for name, values in batch.items()} == {
         "input_ids": [[7]],
@@ -184,80 +188,82 @@ def test_no_rows_are_one_row_of_padding() -> None:
 
 
 def loader(*, shuffle: bool = True) -> ResumableDataLoader:
-    """A loader of 12 batches, which are the numbers of their sequences."""
-    made = sampler([random.Random(i).randint(1, 30) for i in range(60)], 100, shuffle=shuffle)
-    return ResumableDataLoader(made, lambda indices: {"input_ids": torch.from_numpy(indices)})
+    """Return a loader whose batches contain the indices of their sequences."""
+    batch_sampler = sampler([random.Random(i).randint(1, 30) for i in range(60)], 100, shuffle=shuffle)
+    return ResumableDataLoader(batch_sampler, lambda indices: {"input_ids": torch.from_numpy(indices)})
 
 
-def shown(batch: Batch) -> list[int]:
-    numbers: list[int] = batch["input_ids"].tolist()
-    return numbers
+def indices_of(batch: Batch) -> list[int]:
+    indices: list[int] = batch["input_ids"].tolist()
+    return indices
 
 
-def read(made: ResumableDataLoader) -> list[list[int]]:
-    return [shown(batch) for batch in made]
+def read(data_loader: ResumableDataLoader) -> list[list[int]]:
+    return [indices_of(batch) for batch in data_loader]
 
 
-def epochs(number: int) -> list[list[list[int]]]:
-    """What a loader that is never stopped gives."""
-    made, found = loader(), []
-    for epoch in range(number):
-        made.set_epoch(epoch)
-        found.append(read(made))
-    return found
+def epochs(count: int) -> list[list[list[int]]]:
+    """Return the batches of the first epochs from a loader that never stops."""
+    data_loader = loader()
+    batches = []
+    for epoch in range(count):
+        data_loader.set_epoch(epoch)
+        batches.append(read(data_loader))
+    return batches
 
 
-def test_a_loader_gives_the_batches_of_the_sampler_epoch_by_epoch() -> None:
+def test_a_loader_returns_the_batches_of_its_sampler_epoch_by_epoch() -> None:
     first, second = epochs(2)
     assert len(first) == len(loader()) > 8
     assert first != second
-    assert first == drawn(sampler([random.Random(i).randint(1, 30) for i in range(60)], 100), 0)
+    assert first == epoch_batches(sampler([random.Random(i).randint(1, 30) for i in range(60)], 100), 0)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["told of the epoch", "not told"])
+@pytest.mark.parametrize("set_epoch", [True, False], ids=["with set_epoch", "without"])
 @pytest.mark.parametrize("stop", range(len(loader()) + 1))
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_stopped_after_any_batch_a_new_loader_gives_exactly_the_rest(epoch: int, stop: int, told: bool) -> None:
+def test_a_loader_resumed_after_any_batch_returns_exactly_the_rest(epoch: int, stop: int, set_epoch: bool) -> None:
     expected = epochs(epoch + 3)
-    first = loader()
-    first.set_epoch(epoch)
-    running = iter(first)
-    assert [shown(next(running)) for _ in range(stop)] == expected[epoch][:stop]
+    stopped = loader()
+    stopped.set_epoch(epoch)
+    running = iter(stopped)
+    assert [indices_of(next(running)) for _ in range(stop)] == expected[epoch][:stop]
 
-    other = loader()
-    other.load_state_dict(first.state_dict())
-    if told:
-        other.set_epoch(epoch)  # what Lightning says while it restarts; the place knows better
-    rest = read(other)
-    if stop == len(first):
+    resumed = loader()
+    resumed.load_state_dict(stopped.state_dict())
+    if set_epoch:
+        resumed.set_epoch(epoch)  # Lightning calls this on a restart; the restored state has precedence
+    rest = read(resumed)
+    if stop == len(stopped):
         epoch += 1
         assert rest == expected[epoch]
     else:
         assert rest == expected[epoch][stop:]
 
-    other.set_epoch(epoch + 1)
-    assert read(other) == expected[epoch + 1]
+    resumed.set_epoch(epoch + 1)
+    assert read(resumed) == expected[epoch + 1]
 
 
-def test_a_loader_can_be_stopped_again_and_again() -> None:
-    found: list[list[int]] = []
+def test_a_loader_can_be_resumed_repeatedly() -> None:
+    batches: list[list[int]] = []
     state = loader().state_dict()
-    while len(found) < len(loader()):
-        made = loader()
-        made.load_state_dict(state)
-        running = iter(made)
-        found += [shown(next(running)) for _ in range(min(2, len(made) - len(found)))]
-        state = made.state_dict()
-    assert found == epochs(1)[0]
+    while len(batches) < len(loader()):
+        data_loader = loader()
+        data_loader.load_state_dict(state)
+        running = iter(data_loader)
+        batches += [indices_of(next(running)) for _ in range(min(2, len(data_loader) - len(batches)))]
+        state = data_loader.state_dict()
+    assert batches == epochs(1)[0]
 
 
-def test_a_place_that_was_restored_and_not_yet_used_is_saved_as_it_is() -> None:
+def test_a_restored_state_can_be_saved_before_the_next_batch() -> None:
     first = loader()
     first.set_epoch(1)
     running = iter(first)
     for _ in range(3):
         next(running)
-    second, third = loader(), loader()
+    second = loader()
+    third = loader()
     second.load_state_dict(first.state_dict())
     iter(second)
     third.load_state_dict(second.state_dict())
@@ -265,37 +271,38 @@ def test_a_place_that_was_restored_and_not_yet_used_is_saved_as_it_is() -> None:
     assert read(third) == epochs(2)[1][3:]
 
 
-def test_between_two_epochs_the_place_is_the_first_batch_of_the_second() -> None:
-    first, other = loader(), loader()
+def test_the_state_between_two_epochs_is_the_start_of_the_second() -> None:
+    first = loader()
+    second = loader()
     read(first)
     first.set_epoch(1)
-    other.load_state_dict(first.state_dict())
-    assert read(other) == epochs(2)[1]
+    second.load_state_dict(first.state_dict())
+    assert read(second) == epochs(2)[1]
 
 
-def test_an_epoch_that_was_left_begins_anew() -> None:
-    made = loader()
-    next(iter(made))
-    assert read(made) == epochs(1)[0]
+def test_an_abandoned_epoch_starts_again() -> None:
+    data_loader = loader()
+    next(iter(data_loader))
+    assert read(data_loader) == epochs(1)[0]
 
 
-def test_lightning_finds_whom_to_tell_of_an_epoch() -> None:
-    made = loader()
-    made.batch_sampler.sampler.set_epoch(1)
-    assert read(made) == epochs(2)[1]
+def test_lightning_can_set_the_epoch_of_the_sampler() -> None:
+    data_loader = loader()
+    data_loader.batch_sampler.sampler.set_epoch(1)
+    assert read(data_loader) == epochs(2)[1]
 
 
 # batches_by_length
 
 
-def test_chunks_hold_every_row_once_and_no_more_tokens_than_asked_for() -> None:
+def test_batches_by_length_contain_each_row_once_within_max_tokens() -> None:
     lengths = [5, 1, 9, 2, 2, 30, 7]
-    chunks = list(batches_by_length(lengths, max_tokens=10))
-    assert sorted(number for chunk in chunks for number in chunk) == list(range(7))
-    assert all(len(chunk) == 1 or len(chunk) * max(lengths[n] for n in chunk) <= 10 for chunk in chunks)
+    batches = list(batches_by_length(lengths, max_tokens=10))
+    assert sorted(index for batch in batches for index in batch) == list(range(7))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 10 for batch in batches)
 
 
-def test_batches_by_length_have_a_number_of_rows_or_one_length() -> None:
+def test_batches_by_length_are_limited_in_rows_or_of_equal_length() -> None:
     lengths = np.array([5, 1, 5, 2, 2, 5])
     assert list(batches_by_length(lengths, max_rows=4)) == [[1, 3, 4, 0], [2, 5]]
     assert list(batches_by_length(lengths, max_rows=2, equal_lengths=True)) == [[1], [3, 4], [0, 2], [5]]

@@ -1,4 +1,4 @@
-"""Layout and windows, against oracles that write token for token and try every start."""
+"""Layout and windows, compared with oracles that write one token at a time and try every start."""
 
 import random
 
@@ -34,7 +34,7 @@ def cost(lengths: list[int]) -> int:
 
 
 def is_target(train_on: TrainOn, turn: int, turns: int) -> bool:
-    """Says for one turn what `targets` says for all."""
+    """Return whether `target_turns` should contain a turn."""
     last = turns - 1
     return {
         "all": True,
@@ -45,26 +45,26 @@ def is_target(train_on: TrainOn, turn: int, turns: int) -> bool:
     }[train_on]
 
 
-def written_out(
+def plain_layout(
     turns: list[list[int]], persona: list[list[int]], persona_type: int, predicted: list[bool]
 ) -> list[tuple[int, int, int]]:
-    """The layout, one (id, type, label) after the other: each separator stands before what it opens."""
+    """Return the layout token by token as (id, type, label): a separator precedes each segment."""
     tokens = []
     for sentence in persona:
         tokens += [(SEP, persona_type, IGNORED)] + [(i, persona_type, IGNORED) for i in sentence]
-    ends_predicted = False
+    previous_predicted = False
     for number, turn in enumerate(turns):
-        kind = number % 2
-        tokens.append((SEP, kind, SEP if ends_predicted else IGNORED))
-        tokens += [(i, kind, i if predicted[number] else IGNORED) for i in turn]
-        ends_predicted = predicted[number]
-    return [*tokens, (SEP, len(turns) % 2, SEP if ends_predicted else IGNORED)]
+        type_id = number % 2
+        tokens.append((SEP, type_id, SEP if previous_predicted else IGNORED))
+        tokens += [(i, type_id, i if predicted[number] else IGNORED) for i in turn]
+        previous_predicted = predicted[number]
+    return [*tokens, (SEP, len(turns) % 2, SEP if previous_predicted else IGNORED)]
 
 
 # lay_out
 
 
-def test_the_picture_in_the_docstring_is_what_comes_out() -> None:
+def test_the_example_in_the_docstring_is_correct() -> None:
     laid_out = lay_out([[11], [21, 22, 23]], SEP, persona=[[1, 2, 3]], predicted=[False, True])
     assert laid_out.input_ids == [SEP, 1, 2, 3, SEP, 11, SEP, 21, 22, 23, SEP]
     assert laid_out.token_type_ids == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]
@@ -72,25 +72,25 @@ def test_the_picture_in_the_docstring_is_what_comes_out() -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_the_layout_is_what_writing_it_out_token_by_token_gives(seed: int) -> None:
+def test_the_layout_is_that_of_the_token_by_token_oracle(seed: int) -> None:
     source = random.Random(seed)
     turns = [[source.randint(1, 99) for _ in range(n)] for n in random_lengths(source)]
     persona = [[source.randint(1, 99) for _ in range(source.randint(0, 4))] for _ in range(source.randint(0, 3))]
     predicted = [source.random() < 0.5 for _ in turns]
-    kind = source.randint(0, 1)
-    laid_out = lay_out(turns, SEP, persona=persona, persona_type=kind, predicted=predicted)
-    expected = written_out(turns, persona, kind, predicted)
+    persona_type = source.randint(0, 1)
+    laid_out = lay_out(turns, SEP, persona=persona, persona_type=persona_type, predicted=predicted)
+    expected = plain_layout(turns, persona, persona_type, predicted)
     assert list(zip(laid_out.input_ids, laid_out.token_type_ids, laid_out.labels, strict=True)) == expected
 
 
-def test_without_a_word_about_it_nothing_is_predicted_and_the_persona_is_of_the_one_who_replies() -> None:
+def test_by_default_nothing_is_predicted_and_the_persona_is_the_next_speakers() -> None:
     for turns in ([[1]], [[1], [2]], [[1], [2], [3]]):
         laid_out = lay_out(turns, SEP, persona=[[9]])
         assert set(laid_out.labels) == {IGNORED}
         assert laid_out.token_type_ids[0] == laid_out.token_type_ids[-1] == len(turns) % 2
 
 
-def test_separators_end_each_segment_and_lead_the_first_one_unless_the_segments_continue_a_layout() -> None:
+def test_separators_follow_each_segment_and_precede_the_first_by_default() -> None:
     context = place_separators([[1, 2], [3]], SEP)
     assert context == [SEP, 1, 2, SEP, 3, SEP]
     assert context + place_separators([[4]], SEP, leading=False) == place_separators([[1, 2], [3], [4]], SEP)
@@ -101,7 +101,7 @@ def test_separators_end_each_segment_and_lead_the_first_one_unless_the_segments_
 
 @pytest.mark.parametrize("keep", [0.3, 1.0])
 @pytest.mark.parametrize("seed", range(50))
-def test_a_context_is_the_layout_of_the_turns_that_truncation_leaves(seed: int, keep: float) -> None:
+def test_a_context_is_the_layout_of_the_turns_left_by_truncation(seed: int, keep: float) -> None:
     source = random.Random(seed)
     turns = [[source.randint(1, 99) for _ in range(n)] for n in random_lengths(source)]
     persona = [[source.randint(1, 99) for _ in range(2)] for _ in range(source.randint(0, 2))]
@@ -116,24 +116,25 @@ def test_a_context_is_the_layout_of_the_turns_that_truncation_leaves(seed: int, 
     assert len(laid_out.input_ids) + reserved <= max_length
 
 
-def test_a_context_without_a_limit_keeps_all_its_turns() -> None:
+def test_a_context_without_a_limit_keeps_all_turns() -> None:
     turns = [[1], [2, 3], []]
     assert lay_out_context(turns, SEP) == (lay_out(turns, SEP), Window(0, 0, 3))
 
 
-def test_a_context_needs_room_for_a_turn_beside_persona_and_reserved_tokens() -> None:
+def test_a_context_needs_room_for_a_turn_after_persona_and_reserved_tokens() -> None:
     lay_out_context([[1]], SEP, persona=[[2, 3]], max_length=9, reserved=3)
     with pytest.raises(ValueError, match="at least 9 tokens"):
         lay_out_context([[1]], SEP, persona=[[2, 3]], max_length=8, reserved=3)
 
 
-# fit
+# truncate
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_fit_takes_the_longest_run_of_newest_turns_and_cuts_only_a_newest_turn_that_is_too_long(seed: int) -> None:
+def test_truncation_keeps_as_many_newest_turns_as_fit_and_cuts_only_a_single_turn(seed: int) -> None:
     source = random.Random(seed)
-    lengths, room = random_lengths(source), source.randint(2, 60)
+    lengths = random_lengths(source)
+    room = source.randint(2, 60)
     stop = source.randint(1, len(lengths))
     fitting = [first for first in range(stop) if cost(lengths[first:stop]) <= room]
     if fitting:
@@ -145,7 +146,7 @@ def test_fit_takes_the_longest_run_of_newest_turns_and_cuts_only_a_newest_turn_t
 # room_for_turns
 
 
-def test_room_is_what_persona_and_last_separator_leave() -> None:
+def test_room_for_turns_excludes_the_persona_and_the_last_separator() -> None:
     persona = [[1, 2], [3]]
     assert persona_length(persona) == 5
     assert room_for_turns(5, 20) == 20 - 5 - 1
@@ -156,50 +157,52 @@ def test_room_is_what_persona_and_last_separator_leave() -> None:
         room_for_turns(5, 15, min_room=10)
 
 
-# targets
+# target_turns
 
 
 @pytest.mark.parametrize("train_on", TRAIN_ON)
-def test_targets_are_the_turns_that_the_choice_names(train_on: TrainOn) -> None:
+def test_target_turns_are_those_of_train_on(train_on: TrainOn) -> None:
     for turns in range(1, 9):
         assert list(target_turns(train_on, turns)) == [t for t in range(turns) if is_target(train_on, t, turns)]
 
 
-def test_an_unknown_choice_is_told_what_is_allowed() -> None:
+def test_an_unknown_train_on_is_an_error_with_the_allowed_values() -> None:
     with pytest.raises(ValueError, match="train_on='most'; allowed are all, last, last_speaker"):
         target_turns("most", 3)  # type: ignore[arg-type]
 
 
-# windows
+# split_into_windows
 
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("train_on", TRAIN_ON)
 def test_every_target_turn_is_predicted_in_exactly_one_window_that_fits(train_on: TrainOn, share: float) -> None:
     source = random.Random(f"{train_on} {share}")
-    several = 0
+    multiple = 0
     for _ in range(300):
-        lengths, room = random_lengths(source), source.randint(2, 60)
-        found = split_into_windows(lengths, room, train_on=train_on, context_share=share)
-        wanted = [t for t in range(len(lengths)) if is_target(train_on, t, len(lengths))]
-        predicted = [t for w in found for t in range(w.predict_from, w.stop) if t in wanted]
-        assert predicted == wanted
-        for window in found:
+        lengths = random_lengths(source)
+        room = source.randint(2, 60)
+        windows = split_into_windows(lengths, room, train_on=train_on, context_share=share)
+        targets = [t for t in range(len(lengths)) if is_target(train_on, t, len(lengths))]
+        predicted = [t for w in windows for t in range(w.predict_from, w.stop) if t in targets]
+        assert predicted == targets
+        for window in windows:
             assert 0 <= window.first <= window.predict_from < window.stop <= len(lengths)
             assert cost(lengths[window.first : window.stop]) - window.cut <= room
             assert window.cut == 0 or window.stop - window.first == 1
-            assert window.predict_from in wanted and window.stop - 1 in wanted
-        several += len(found) > 1
-    assert several or train_on == "last"
+            assert window.predict_from in targets and window.stop - 1 in targets
+        multiple += len(windows) > 1
+    assert multiple or train_on == "last"
 
 
 @pytest.mark.parametrize("train_on", TRAIN_ON)
-def test_at_share_1_each_further_window_predicts_one_turn_with_the_longest_context_that_fits(
+def test_at_share_1_each_later_window_predicts_one_turn_with_the_longest_context(
     train_on: TrainOn,
 ) -> None:
     source = random.Random(train_on)
     for _ in range(300):
-        lengths, room = random_lengths(source), source.randint(2, 60)
+        lengths = random_lengths(source)
+        room = source.randint(2, 60)
         for window in split_into_windows(lengths, room, train_on=train_on, context_share=1.0)[1:]:
             newest = window.stop - 1
             starts = [first for first in range(newest + 1) if cost(lengths[first : newest + 1]) <= room]
@@ -215,16 +218,16 @@ def test_a_conversation_that_fits_is_one_window(share: float) -> None:
         assert split_into_windows(lengths, cost(lengths), context_share=share) == [Window(0, 0, len(lengths))]
 
 
-def test_at_share_0_no_turn_is_read_twice_unless_room_is_left() -> None:
+def test_at_share_0_turns_are_repeated_only_where_room_is_left() -> None:
     assert split_into_windows([4] * 6, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(4, 4, 6)]
     assert split_into_windows([4] * 5, 10, context_share=0.0) == [Window(0, 0, 2), Window(2, 2, 4), Window(3, 4, 5)]
 
 
-def test_at_share_one_half_a_further_window_is_half_context() -> None:
+def test_at_share_one_half_later_windows_are_half_context() -> None:
     assert split_into_windows([4] * 8, 20, context_share=0.5) == [Window(0, 0, 4), Window(2, 4, 6), Window(4, 6, 8)]
 
 
-def test_a_turn_longer_than_a_window_is_cut_and_stands_alone() -> None:
+def test_a_turn_longer_than_a_window_is_cut_and_has_its_own_window() -> None:
     assert split_into_windows([2, 30, 2], 10, context_share=0.0) == [
         Window(0, 0, 1),
         Window(1, 1, 2, cut=21),
@@ -232,27 +235,29 @@ def test_a_turn_longer_than_a_window_is_cut_and_stands_alone() -> None:
     ]
 
 
-def test_turns_that_are_not_predicted_fill_what_is_left_of_the_first_window() -> None:
+def test_unpredicted_turns_fill_the_rest_of_the_first_window() -> None:
     assert split_into_windows([9, 3, 3, 3], 9, train_on="last") == [Window(2, 3, 4)]
     assert split_into_windows([9, 3, 3, 3], 13, train_on="second_speaker", context_share=1.0) == [Window(1, 1, 4)]
 
 
-# fit_in_steps
+# truncate_with_hysteresis
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_keeping_everything_is_the_window_of_fit(seed: int) -> None:
+def test_hysteresis_with_keep_1_is_plain_truncation(seed: int) -> None:
     source = random.Random(seed)
-    lengths, room = random_lengths(source) * source.randint(1, 4), source.randint(2, 60)
+    lengths = random_lengths(source) * source.randint(1, 4)
+    room = source.randint(2, 60)
     assert truncate_with_hysteresis(lengths, room, keep=1.0) == truncate(lengths, room)
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.3, 0.5, 0.75, 1.0])
-def test_a_window_in_steps_fits_moves_forward_only_and_leaves_the_share_when_it_moves(keep: float) -> None:
-    """The oracle: turn by turn, a window stays where it is while it fits, and is set anew in a part of the room."""
+def test_a_window_with_hysteresis_moves_only_when_full_and_then_keeps_the_share(keep: float) -> None:
+    """The oracle keeps the start of a window while the turns fit, else fits the newest turns into the share `keep`."""
     source = random.Random(f"{keep}")
     for _ in range(300):
-        lengths, room = random_lengths(source) * source.randint(1, 5), source.randint(2, 60)
+        lengths = random_lengths(source) * source.randint(1, 5)
+        room = source.randint(2, 60)
         first = 0
         for stop in range(1, len(lengths) + 1):
             window = truncate_with_hysteresis(lengths[:stop], room, keep=keep)
@@ -266,17 +271,18 @@ def test_a_window_in_steps_fits_moves_forward_only_and_leaves_the_share_when_it_
             assert window.cut == 0 or window.first == stop - 1
 
 
-def test_a_conversation_that_grows_is_read_from_its_beginning_again_only_now_and_then() -> None:
-    """Counted in tokens that are read when what was read before the first change stays valid."""
+def test_hysteresis_keeps_most_of_the_prefix_of_a_growing_conversation_valid() -> None:
+    """Count the tokens to read if a cached prefix stays valid until the start of the window moves."""
     source = random.Random(0)
     lengths = [source.randint(3, 20) for _ in range(400)]
     room = 300
-    moves, read = {}, {}
+    moves = {}
+    tokens_read = {}
     for keep in (1.0, 0.5):
         firsts = [truncate_with_hysteresis(lengths[:stop], room, keep=keep).first for stop in range(1, 401)]
         moved = [n for n in range(1, 400) if firsts[n] != firsts[n - 1]]
         moves[keep] = len(moved)
-        read[keep] = sum(cost(lengths[firsts[n] : n + 1]) if n in moved else lengths[n] + 1 for n in range(400))
+        tokens_read[keep] = sum(cost(lengths[firsts[n] : n + 1]) if n in moved else lengths[n] + 1 for n in range(400))
         assert firsts == sorted(firsts)
-    assert moves[1.0] > 200 and moves[0.5] < 40  # once in about room / 2 new tokens
-    assert read[0.5] < 2.1 * cost(lengths) and read[1.0] > 10 * cost(lengths)
+    assert moves[1.0] > 200 and moves[0.5] < 40  # once per about room / 2 new tokens
+    assert tokens_read[0.5] < 2.1 * cost(lengths) and tokens_read[1.0] > 10 * cost(lengths)

@@ -17,7 +17,7 @@ from tests.conftest import random_turns
 from tests.vocabularies import FAMILIES, byte_level, end_of_text
 
 PLAIN = ["hello how are you", "a b a", "hello ?"]
-"""Texts that every family can write."""
+"""Texts that the vocabularies of all families can encode."""
 
 
 @pytest.fixture(params=FAMILIES)
@@ -26,7 +26,7 @@ def family(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 
 
 @pytest.mark.data
-def test_gpt2_lays_hello_out_as_documented(gpt2_folder: Path, tmp_path: Path) -> None:
+def test_gpt2_has_the_documented_layout(gpt2_folder: Path, tmp_path: Path) -> None:
     GPT2Tokenizer.from_pretrained(gpt2_folder).save_pretrained(tmp_path)
     tokenizer = ConversationTokenizer.from_pretrained(tmp_path)
     assert tokenizer(["Hello", "How are you"]) == {
@@ -36,70 +36,75 @@ def test_gpt2_lays_hello_out_as_documented(gpt2_folder: Path, tmp_path: Path) ->
     }
 
 
-# What does not fit
+# Truncation
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whole_oldest_turns_go_first_and_the_caller_is_told(tokenizer: ConversationTokenizer, seed: int) -> None:
-    """The oracle tries every number of turns to drop, from none, and then every cut of the newest turn."""
+def test_the_oldest_turns_are_dropped_first_and_counted(tokenizer: ConversationTokenizer, seed: int) -> None:
+    """The oracle tries to drop 0, 1, 2, ... turns, and then cuts the newest turn."""
     source = random.Random(seed)
-    turns, persona = random_turns(source), random_turns(source, most=2) if source.random() < 0.5 else []
-    spoken = tokenizer.encode_many(turns)
-    sentences = tokenizer.encode_many(persona)
-    limit = persona_length(sentences) + 3 + source.randint(0, 60)
-    found = tokenizer(turns, persona=persona, max_length=limit)
+    turns = random_turns(source)
+    persona = random_turns(source, most=2) if source.random() < 0.5 else []
+    turn_ids = tokenizer.encode_many(turns)
+    persona_ids = tokenizer.encode_many(persona)
+    limit = persona_length(persona_ids) + 3 + source.randint(0, 60)
+    encoding = tokenizer(turns, persona=persona, max_length=limit)
     for dropped in range(len(turns)):
         expected = tokenizer(turns[dropped:], persona=persona)
         if len(expected["input_ids"]) <= limit:
-            assert found == expected
-            assert found.turns_dropped == dropped
-            assert found.tokens_dropped == sum(map(len, spoken[:dropped]))
+            assert encoding == expected
+            assert encoding.turns_dropped == dropped
+            assert encoding.tokens_dropped == sum(map(len, turn_ids[:dropped]))
             return
     sep = tokenizer.sep_token_id
-    head = [i for sentence in sentences for i in (sep, *sentence)]
+    head = [i for sentence in persona_ids for i in (sep, *sentence)]
     room = limit - len(head) - 2
-    assert found["input_ids"] == [*head, sep, *spoken[-1][-room:], sep]
-    assert found["token_type_ids"] == [1] * len(head) + [0] * (room + 1) + [1]
-    assert found.turns_dropped == len(turns) - 1
-    assert found.tokens_dropped == sum(map(len, spoken)) - room
+    assert encoding["input_ids"] == [*head, sep, *turn_ids[-1][-room:], sep]
+    assert encoding["token_type_ids"] == [1] * len(head) + [0] * (room + 1) + [1]
+    assert encoding.turns_dropped == len(turns) - 1
+    assert encoding.tokens_dropped == sum(map(len, turn_ids)) - room
 
 
-def test_a_persona_survives_when_old_turns_are_dropped_or_is_refused(tokenizer: ConversationTokenizer) -> None:
+def test_a_persona_is_kept_when_turns_are_dropped_or_is_an_error(tokenizer: ConversationTokenizer) -> None:
     persona = ["I like the rain."]
-    found = tokenizer(["Hello there."] * 9, persona=persona, max_length=40)
+    encoding = tokenizer(["Hello there."] * 9, persona=persona, max_length=40)
     head = [tokenizer.sep_token_id, *tokenizer.encode(persona[0])]
-    assert found["input_ids"][: len(head)] == head and found.turns_dropped > 0
+    assert encoding["input_ids"][: len(head)] == head and encoding.turns_dropped > 0
     with pytest.raises(ValueError, match=r"\d+ tokens leave no room for a turn beside the persona's \d+ tokens"):
         tokenizer(["Hello"], persona=persona, max_length=len(head) + 2)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_ids_are_arranged_as_the_texts_that_they_encode(family: PreTrainedTokenizerBase, seed: int) -> None:
-    tokenizer, source = ConversationTokenizer(family), random.Random(seed)
+def test_encode_ids_has_the_layout_of_the_texts(family: PreTrainedTokenizerBase, seed: int) -> None:
+    tokenizer = ConversationTokenizer(family)
+    source = random.Random(seed)
     turns = [source.choice(PLAIN) for _ in range(source.randint(1, 9))]
     persona = [source.choice(PLAIN) for _ in range(source.randint(0, 2))]
-    spoken, sentences = tokenizer.encode_many(turns), tokenizer.encode_many(persona)
-    for limit in (None, persona_length(sentences) + 3 + source.randint(0, 60)):
-        found = tokenizer.encode_ids(spoken, persona=sentences, max_length=limit)
+    turn_ids = tokenizer.encode_many(turns)
+    persona_ids = tokenizer.encode_many(persona)
+    for limit in (None, persona_length(persona_ids) + 3 + source.randint(0, 60)):
+        encoding = tokenizer.encode_ids(turn_ids, persona=persona_ids, max_length=limit)
         expected = tokenizer(turns, persona=persona, max_length=limit)
-        assert found == expected
-        assert (found.turns_dropped, found.tokens_dropped) == (expected.turns_dropped, expected.tokens_dropped)
-    assert tokenizer.encode_many(turns) == spoken  # nobody's lists were changed
+        assert encoding == expected
+        assert (encoding.turns_dropped, encoding.tokens_dropped) == (expected.turns_dropped, expected.tokens_dropped)
+    assert tokenizer.encode_many(turns) == turn_ids  # the arguments were not modified
 
 
-def test_turns_are_left_out_in_steps_beside_a_persona(tokenizer: ConversationTokenizer) -> None:
-    sentences, turn = tokenizer.encode_many(["I like rain."]), tokenizer.encode("Hello there.")
-    head, limit = persona_length(sentences), 80
+def test_turns_are_dropped_with_hysteresis_beside_a_persona(tokenizer: ConversationTokenizer) -> None:
+    persona_ids = tokenizer.encode_many(["I like rain."])
+    turn = tokenizer.encode("Hello there.")
+    head = persona_length(persona_ids)
+    limit = 80
     dropped = []
     for count in range(1, 60):
-        found = tokenizer.encode_ids([turn] * count, persona=sentences, max_length=limit, keep=0.5)
-        assert found["input_ids"][:head] == [tokenizer.sep_token_id, *sentences[0]]
-        assert len(found["input_ids"]) == head + 1 + (count - found.turns_dropped) * (len(turn) + 1) <= limit
-        assert found.tokens_dropped == found.turns_dropped * len(turn)
-        dropped.append(found.turns_dropped)
+        encoding = tokenizer.encode_ids([turn] * count, persona=persona_ids, max_length=limit, keep=0.5)
+        assert encoding["input_ids"][:head] == [tokenizer.sep_token_id, *persona_ids[0]]
+        assert len(encoding["input_ids"]) == head + 1 + (count - encoding.turns_dropped) * (len(turn) + 1) <= limit
+        assert encoding.tokens_dropped == encoding.turns_dropped * len(turn)
+        dropped.append(encoding.turns_dropped)
     assert dropped == sorted(dropped) and 3 < len(set(dropped)) < 30
     with pytest.raises(ValueError, match="leave no room for a turn"):
-        tokenizer.encode_ids([turn], persona=sentences, max_length=head + 2, keep=0.5)
+        tokenizer.encode_ids([turn], persona=persona_ids, max_length=head + 2, keep=0.5)
 
 
 # Bad input
@@ -119,14 +124,14 @@ def test_turns_are_left_out_in_steps_beside_a_persona(tokenizer: ConversationTok
         (["\ud800"], ValueError, "turn 1 holds a lone surrogate"),
     ],
 )
-def test_bad_turns_are_told_by_their_number(
+def test_an_invalid_turn_is_an_error_with_its_number(
     tokenizer: ConversationTokenizer, turns: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         tokenizer(turns)
 
 
-def test_a_bad_persona_is_told_too(tokenizer: ConversationTokenizer) -> None:
+def test_an_invalid_persona_is_an_error(tokenizer: ConversationTokenizer) -> None:
     with pytest.raises(ValueError, match="persona sentence 1 is empty"):
         tokenizer(["Hello"], persona=[""])
     with pytest.raises(TypeError, match="the persona sentences are the string 'I like rain', not a list"):
@@ -141,14 +146,15 @@ def test_the_chat_template_reproduces_the_layout(make: Any, tmp_path: Path) -> N
     tokenizer = ConversationTokenizer(make())
     tokenizer.save_pretrained(tmp_path)
     reloaded = AutoTokenizer.from_pretrained(tmp_path)
-    turns, persona = [" Hello,\nyou ", "Hi!", "How are you?"], ["I like rain."]
+    turns = [" Hello,\nyou ", "Hi!", "How are you?"]
+    persona = ["I like rain."]
     roles = ["user", "assistant", "user"]
-    said = [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=True)]
-    messages = [{"role": "system", "content": persona[0]}, *said]
+    turn_messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=True)]
+    messages = [{"role": "system", "content": persona[0]}, *turn_messages]
     for wrapped in (tokenizer.hf_tokenizer, reloaded):
         ids = wrapped.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         assert ids == tokenizer(turns, persona=persona)["input_ids"]
         assert ids[:-1] == wrapped.apply_chat_template(messages, return_dict=False)
         masks: Any = wrapped.apply_chat_template(messages, return_assistant_tokens_mask=True, return_dict=True)
-        told = [i for i, mine in zip(masks["input_ids"], masks["assistant_masks"], strict=True) if mine]
-        assert told == tokenizer.encode("Hi!")
+        masked_ids = [i for i, masked in zip(masks["input_ids"], masks["assistant_masks"], strict=True) if masked]
+        assert masked_ids == tokenizer.encode("Hi!")

@@ -1,4 +1,4 @@
-"""Windows of a store, against laying out each conversation by itself, and against the turns as they were said."""
+"""Windows of a store, compared with the layout of each conversation alone, and with the turns in order."""
 
 import random
 from pathlib import Path
@@ -19,7 +19,7 @@ SHARES = [0.0, 0.5, 1.0]
 
 
 class Letters:
-    """As a tokenizer: one id a character, white space left out, so that texts of several words have no holes."""
+    """A tokenizer with one id per character that ignores white space."""
 
     def __len__(self) -> int:
         return 256
@@ -32,7 +32,7 @@ def ids_of(text: str) -> list[int]:
     return [ord(letter) for letter in text if not letter.isspace()]
 
 
-def stored(folder: Path, conversations: list[Conversation]) -> TokenStore:
+def build_store(folder: Path, conversations: list[Conversation]) -> TokenStore:
     return TokenStore.build(conversations, cast(ConversationTokenizer, Letters()), folder / "store")
 
 
@@ -46,81 +46,90 @@ def random_text(source: random.Random, longest: int) -> str:
     return " ".join("".join(source.choices("abcdefgh", k=source.randint(1, longest))) for _ in range(2))
 
 
-def random_conversations(source: random.Random, number: int = 40) -> list[Conversation]:
-    """Some with one turn, some much longer than a window, a third with a persona, some of those as long as a window."""
-    found = []
-    for _ in range(number):
+def random_conversations(source: random.Random, count: int = 40) -> list[Conversation]:
+    """Return conversations of one turn to many windows, some with a persona, which may be as long as a window."""
+    conversations = []
+    for _ in range(count):
         longest = source.choice([1, 3, 15])
         turns = [random_text(source, longest) for _ in range(source.randint(1, 12))]
         sentences = source.choice([0, 0, 1, source.randint(1, 4)])
-        found.append(Conversation(turns, [random_text(source, source.choice([2, 8])) for _ in range(sentences)]))
-    return found
+        conversations.append(
+            Conversation(turns, [random_text(source, source.choice([2, 8])) for _ in range(sentences)])
+        )
+    return conversations
 
 
-def one_by_one(
+def plain_windows(
     conversation: Conversation, max_length: int, train_on: TrainOn, context_share: float
 ) -> tuple[list[ConversationSequence], list[int]]:
-    """The windows of one conversation, laid out, and the turns that they predict; none for too long a persona."""
-    turns, persona = [ids_of(t) for t in conversation.turns], [ids_of(p) for p in conversation.persona]
+    """Return the laid-out windows of a conversation and the turns that they predict; none for too long a persona."""
+    turns = [ids_of(t) for t in conversation.turns]
+    persona = [ids_of(p) for p in conversation.persona]
     room = max_length - 1 - sum(len(sentence) + 1 for sentence in persona)
     if room < 2:
         return [], []
     targets = layout.target_turns(train_on, len(turns))
-    laid_out, predicted = [], []
+    laid_out = []
+    predicted = []
     for window in layout.split_into_windows(
         [len(t) for t in turns], room, train_on=train_on, context_share=context_share
     ):
         kept = turns[window.first : window.stop]
         kept[-1] = kept[-1][window.cut :]
-        chosen = [n for n in range(window.first, window.stop) if n >= window.predict_from and n in targets]
-        described = [n % 2 for n in range(len(turns) - window.first)][-1]  # the type of who says the last turn
+        window_targets = [n for n in range(window.first, window.stop) if n >= window.predict_from and n in targets]
+        persona_type = [n % 2 for n in range(len(turns) - window.first)][-1]  # the token type of the last turn
         laid_out.append(
             layout.lay_out(
                 kept,
                 SEP,
                 persona=persona,
-                persona_type=described,
-                predicted=[n in chosen for n in range(window.first, window.stop)],
+                persona_type=persona_type,
+                predicted=[n in window_targets for n in range(window.first, window.stop)],
             )
         )
-        predicted += chosen
+        predicted += window_targets
     return laid_out, predicted
 
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("train_on", TRAIN_ON)
 @pytest.mark.parametrize("max_length", [5, 12, 40, 1000])
-def test_the_windows_are_those_of_each_conversation_laid_out_by_itself(
+def test_windows_are_those_of_each_conversation_alone(
     tmp_path: Path, max_length: int, train_on: TrainOn, share: float
 ) -> None:
     conversations = random_conversations(random.Random(f"{max_length} {train_on} {share}"))
-    found = window_set(stored(tmp_path, conversations), max_length, train_on=train_on, context_share=share)
-    expected, words, used, split, dropped = [], 0, 0, 0, []
+    windows = window_set(build_store(tmp_path, conversations), max_length, train_on=train_on, context_share=share)
+    expected = []
+    words = 0
+    with_windows = 0
+    split = 0
+    dropped = []
     for number, conversation in enumerate(conversations):
-        laid_out, predicted = one_by_one(conversation, max_length, train_on, share)
+        laid_out, predicted = plain_windows(conversation, max_length, train_on, share)
         expected += laid_out
         words += sum(len(conversation.turns[turn].split()) for turn in predicted)
-        used += bool(laid_out)
+        with_windows += bool(laid_out)
         split += len(laid_out) > 1
         if sum(len(ids_of(sentence)) + 1 for sentence in conversation.persona) + 1 > max_length - 2:
             dropped.append(number)
-    assert found.read(range(len(found))) == expected
-    assert found.lengths.tolist() == [len(each.input_ids) for each in expected]
-    assert all(length <= max_length for length in found.lengths)
-    assert found.words() == words
-    assert found.conversations == used
-    assert found.counts.split == split
-    assert found.counts.dropped == dropped
+    assert windows.read(range(len(windows))) == expected
+    assert windows.lengths.tolist() == [len(row.input_ids) for row in expected]
+    assert all(length <= max_length for length in windows.lengths)
+    assert windows.words() == words
+    assert windows.conversations == with_windows
+    assert windows.counts.split == split
+    assert windows.counts.dropped == dropped
 
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("train_on", TRAIN_ON)
 @pytest.mark.parametrize("max_length", [5, 12, 40, 1000])
-def test_every_target_turn_is_predicted_once_in_the_order_in_which_it_was_said(
+def test_every_target_turn_is_predicted_once_in_order(
     tmp_path: Path, max_length: int, train_on: TrainOn, share: float
 ) -> None:
     conversations = random_conversations(random.Random(f"{share} {train_on} {max_length}"))
-    expected, cut = [], 0
+    expected = []
+    cut_turns = 0
     for conversation in conversations:
         last = len(conversation.turns) - 1
         room = max_length - 1 - sum(len(ids_of(sentence)) + 1 for sentence in conversation.persona)
@@ -134,30 +143,31 @@ def test_every_target_turn_is_predicted_once_in_the_order_in_which_it_was_said(
                 "first_speaker": number % 2 == 0,
                 "second_speaker": number % 2 == 1,
             }[train_on]:
-                said = [*ids_of(turn), SEP]
-                expected += said[-room:]
-                cut += len(said) > room
-    found = window_set(stored(tmp_path, conversations), max_length, train_on=train_on, context_share=share)
-    rows = found.read(range(len(found)))
+                labels = [*ids_of(turn), SEP]
+                expected += labels[-room:]
+                cut_turns += len(labels) > room
+    windows = window_set(build_store(tmp_path, conversations), max_length, train_on=train_on, context_share=share)
+    rows = windows.read(range(len(windows)))
     assert [label for row in rows for label in row.labels if label != IGNORED] == expected
-    assert found.counts.cut_turns == cut
+    assert windows.counts.cut_turns == cut_turns
     for row in rows:
         pairs = zip(row.labels, row.input_ids, strict=True)
         assert all(label in (IGNORED, token) for label, token in pairs)
         assert any(label != IGNORED for label in row.labels)
 
 
-def test_windows_are_read_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -> None:
-    found = window_set(stored(tmp_path, random_conversations(random.Random(0))), 20)
-    rows = found.read(range(len(found)))
-    numbers = random.Random(1).choices(range(len(found)), k=30)
-    assert found.read(numbers) == [rows[number] for number in numbers]
+def test_windows_are_read_in_the_requested_order(tmp_path: Path) -> None:
+    windows = window_set(build_store(tmp_path, random_conversations(random.Random(0))), 20)
+    rows = windows.read(range(len(windows)))
+    indices = random.Random(1).choices(range(len(windows)), k=30)
+    assert windows.read(indices) == [rows[index] for index in indices]
 
 
-def test_a_persona_is_of_the_speaker_of_the_last_turn_in_every_window(tmp_path: Path) -> None:
-    four, five = Conversation(["aa"] * 4, ["p"]), Conversation(["aa"] * 5, ["p"])
-    found = window_set(stored(tmp_path, [four, five]), 1000)
-    assert [row.token_type_ids[:3] for row in found.read([0, 1])] == [[1, 1, 0], [0, 0, 0]]
+def test_a_persona_has_the_token_type_of_the_last_turn_in_every_window(tmp_path: Path) -> None:
+    four = Conversation(["aa"] * 4, ["p"])
+    five = Conversation(["aa"] * 5, ["p"])
+    windows = window_set(build_store(tmp_path, [four, five]), 1000)
+    assert [row.token_type_ids[:3] for row in windows.read([0, 1])] == [[1, 1, 0], [0, 0, 0]]
     split = window_set(TokenStore(tmp_path / "store"), 9, context_share=0.0)  # the persona and two turns
     rows = split.read(range(len(split)))
     assert [len(row.labels) for row in rows] == [9] * 5
@@ -171,44 +181,46 @@ def test_a_persona_is_of_the_speaker_of_the_last_turn_in_every_window(tmp_path: 
     ]
 
 
-def test_a_persona_that_leaves_no_room_is_counted_and_left_out(tmp_path: Path) -> None:
+def test_a_conversation_whose_persona_leaves_no_room_is_dropped_and_counted(tmp_path: Path) -> None:
     conversations = [
         Conversation(["a", "b"], ["p" * 6]),
         Conversation(["a", "b"]),
         Conversation(["a", "b"], ["p" * 7]),
         Conversation(["a", "b"], ["p" * 8]),
     ]
-    found = window_set(stored(tmp_path, conversations), 10)
-    assert found.counts.dropped == [2, 3]
-    assert found.conversations == 2
-    assert [row.labels for row in found.read(range(len(found)))] == [
+    windows = window_set(build_store(tmp_path, conversations), 10)
+    assert windows.counts.dropped == [2, 3]
+    assert windows.conversations == 2
+    assert [row.labels for row in windows.read(range(len(windows)))] == [
         [IGNORED] * 8 + [ord("a"), SEP],
         [IGNORED] * 8 + [ord("b"), SEP],
         [IGNORED, ord("a"), SEP, ord("b"), SEP],
     ]
 
 
-def test_a_conversation_without_a_turn_to_predict_has_no_window(tmp_path: Path) -> None:
-    found = window_set(stored(tmp_path, [Conversation(["a"]), Conversation(["b", "c"])]), 9, train_on="second_speaker")
-    assert [row.input_ids for row in found.read(range(len(found)))] == [[SEP, ord("b"), SEP, ord("c"), SEP]]
-    assert found.conversations == found.words() == 1
+def test_a_conversation_without_target_turns_has_no_window(tmp_path: Path) -> None:
+    windows = window_set(
+        build_store(tmp_path, [Conversation(["a"]), Conversation(["b", "c"])]), 9, train_on="second_speaker"
+    )
+    assert [row.input_ids for row in windows.read(range(len(windows)))] == [[SEP, ord("b"), SEP, ord("c"), SEP]]
+    assert windows.conversations == windows.words() == 1
 
 
-def test_what_follows_the_last_turn_to_predict_is_not_read(tmp_path: Path) -> None:
-    found = window_set(stored(tmp_path, [Conversation(["a", "b", "ccc"])]), 99, train_on="second_speaker")
-    [row] = found.read([0])
+def test_turns_after_the_last_target_are_not_read(tmp_path: Path) -> None:
+    windows = window_set(build_store(tmp_path, [Conversation(["a", "b", "ccc"])]), 99, train_on="second_speaker")
+    [row] = windows.read([0])
     assert row.input_ids == [SEP, ord("a"), SEP, ord("b"), SEP]
-    assert found.lengths.tolist() == [5]
+    assert windows.lengths.tolist() == [5]
 
 
 def test_an_empty_store_has_no_windows(tmp_path: Path) -> None:
-    found = window_set(stored(tmp_path, []), 10)
-    assert len(found) == found.conversations == found.words() == 0
-    assert found.lengths.tolist() == []
-    assert found.read([]) == []
+    windows = window_set(build_store(tmp_path, []), 10)
+    assert len(windows) == windows.conversations == windows.words() == 0
+    assert windows.lengths.tolist() == []
+    assert windows.read([]) == []
 
 
-def test_an_unknown_choice_of_turns_is_refused(tmp_path: Path) -> None:
-    store = stored(tmp_path, [Conversation(["a", "b"])])
+def test_an_unknown_train_on_is_rejected(tmp_path: Path) -> None:
+    store = build_store(tmp_path, [Conversation(["a", "b"])])
     with pytest.raises(ValueError, match="train_on='none'; allowed are all, last"):
         window_set(store, 10, train_on="none")  # type: ignore[arg-type]

@@ -8,13 +8,13 @@ from convmodel.tokens.document_layout import DocumentLimits, lay_out_document
 SEP = 0
 
 
-def test_a_prompt_is_laid_out_without_an_end() -> None:
+def test_a_prompt_has_no_end_separator() -> None:
     row = lay_out_document([7], [1, 2], SEP, predict_from=2, ends=False)
     assert (row.input_ids.tolist(), set(row.labels.tolist())) == ([0, 7, 0, 1, 2], {IGNORED})
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (
             {"max_length": 66},
@@ -27,6 +27,6 @@ def test_a_prompt_is_laid_out_without_an_end() -> None:
         ({"max_length": 99, "max_meta_length": -1}, "max_meta_length=-1; 0 leaves metas out"),
     ],
 )
-def test_limits_that_leave_no_room_are_told_with_the_cure(options: dict[str, int], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_limits_that_leave_no_room_are_an_error_with_the_remedy(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         DocumentLimits(**options)

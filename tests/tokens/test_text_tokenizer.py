@@ -19,7 +19,7 @@ from tests.conftest import TEXTS, random_text
 from tests.vocabularies import FAMILIES, byte_level, end_of_text, word_level
 
 PLAIN = ["hello how are you", "a b a", "hello ?"]
-"""Texts that every family can write."""
+"""Texts that the vocabularies of all families can encode."""
 
 
 @pytest.fixture(params=FAMILIES)
@@ -36,7 +36,7 @@ def family(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
     ],
     ids=["neither", "end of text", "both"],
 )
-def test_the_separator_is_the_tokenizers_own_then_its_end_of_text_then_a_new_one(
+def test_the_separator_is_the_sep_token_else_the_eos_token_else_a_new_token(
     options: dict[str, str], expected: str
 ) -> None:
     wrapped = byte_level(**options)
@@ -47,8 +47,8 @@ def test_the_separator_is_the_tokenizers_own_then_its_end_of_text_then_a_new_one
     assert (tokenizer.sep_token_id == before) == (expected == "<sep>")
 
 
-def test_a_separator_that_was_only_assigned_is_added(tmp_path: Path) -> None:
-    """Assigning `sep_token` adds nothing to a vocabulary: without care the id is that of the unknown token."""
+def test_an_assigned_separator_is_added_to_the_vocabulary(tmp_path: Path) -> None:
+    """Assigning `sep_token` does not add it to the vocabulary, so its id would be that of the unknown token."""
     wrapped = end_of_text()
     wrapped.sep_token = "<sep>"
     tokenizer = ConversationTokenizer(wrapped)
@@ -57,7 +57,7 @@ def test_a_separator_that_was_only_assigned_is_added(tmp_path: Path) -> None:
     assert ConversationTokenizer.from_pretrained(tmp_path).sep_token_id == 300
 
 
-def test_the_separator_is_the_same_id_after_saving_and_inside_the_embedding_table(
+def test_the_separator_id_survives_saving_and_is_within_the_embedding_table(
     family: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
     tokenizer = ConversationTokenizer(family)
@@ -76,27 +76,29 @@ def test_the_separator_is_the_same_id_after_saving_and_inside_the_embedding_tabl
     assert reloaded(PLAIN) == tokenizer(PLAIN)
 
 
-def test_ids_with_gaps_are_counted_by_the_largest() -> None:
-    rust = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1, "b": 9}, unk_token="<unk>"))
-    rust.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = ConversationTokenizer(PreTrainedTokenizerFast(tokenizer_object=rust, unk_token="<unk>", sep_token="b"))
+def test_the_length_is_the_largest_id_plus_one() -> None:
+    backend = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1, "b": 9}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = ConversationTokenizer(
+        PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", sep_token="b")
+    )
     assert len(tokenizer) == 10
 
 
-def test_what_a_tokenizer_adds_by_itself_is_left_out() -> None:
+def test_special_tokens_that_a_tokenizer_adds_are_left_out() -> None:
     tokenizer = ConversationTokenizer(FAMILIES["word piece"]())
     assert tokenizer.hf_tokenizer("hello")["input_ids"] == [2, 4, 3]
     assert tokenizer.encode("hello") == [4]
     assert tokenizer(["hello"])["input_ids"] == [3, 4, 3]
 
 
-def test_a_name_is_told_from_a_tokenizer() -> None:
+def test_a_model_name_instead_of_a_tokenizer_is_an_error_with_the_remedy() -> None:
     with pytest.raises(TypeError, match=r"use ConversationTokenizer.from_pretrained\('gpt2'\)"):
         ConversationTokenizer("gpt2")  # type: ignore[arg-type]
 
 
 def control_ids(tokenizer: ConversationTokenizer) -> set[int]:
-    """Every id that a text must not become; the unknown token stands for what a vocabulary lacks."""
+    """Return all ids that no text may be encoded as; the unknown token is allowed."""
     wrapped = tokenizer.hf_tokenizer
     special = {i for i, token in wrapped.added_tokens_decoder.items() if token.special}
     return ({*wrapped.all_special_ids, *special} - {wrapped.unk_token_id}) | {tokenizer.sep_token_id}
@@ -118,14 +120,14 @@ def test_no_text_becomes_a_control_token(family: PreTrainedTokenizerBase) -> Non
 
 
 @pytest.mark.parametrize("make", [end_of_text, byte_level], ids=["end of text", "new separator"])
-def test_a_text_of_bytes_decodes_to_itself_whatever_it_says(make: Any) -> None:
+def test_byte_level_vocabularies_decode_any_text_to_itself(make: Any) -> None:
     tokenizer = ConversationTokenizer(make())
     source = random.Random(1)
     for text in [random_text(source) for _ in range(300)] + ["<sep>", "<|endoftext|>", " a <sep>b", "\x00\t "]:
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_many_texts_are_encoded_as_each_alone(family: PreTrainedTokenizerBase) -> None:
+def test_encode_many_encodes_each_text_as_encode_does(family: PreTrainedTokenizerBase) -> None:
     tokenizer = ConversationTokenizer(family)
     source = random.Random(2)
     texts = [*PLAIN, *(random_text(source) for _ in range(100))]
@@ -135,7 +137,7 @@ def test_many_texts_are_encoded_as_each_alone(family: PreTrainedTokenizerBase) -
         tokenizer.encode_many("hello")
 
 
-def test_padding_and_truncation_of_the_wrapped_tokenizer_change_nothing() -> None:
+def test_padding_and_truncation_settings_of_the_wrapped_tokenizer_have_no_effect() -> None:
     wrapped = end_of_text()
     tokenizer = ConversationTokenizer(wrapped)
     expected = tokenizer.encode_many(TEXTS)
@@ -144,19 +146,19 @@ def test_padding_and_truncation_of_the_wrapped_tokenizer_change_nothing() -> Non
     assert ConversationTokenizer(wrapped).encode_many(TEXTS) == tokenizer.encode_many(TEXTS) == expected
 
 
-def test_a_vocabulary_whose_only_word_for_a_text_is_the_separator_is_refused() -> None:
+def test_a_text_that_the_vocabulary_can_only_encode_as_the_separator_is_rejected() -> None:
     tokenizer = ConversationTokenizer(word_level(sep_token="[UNK]"))
     with pytest.raises(ValueError, match="turns 'strange' into a control token, so a text could forge a turn"):
         tokenizer.encode("strange")
 
 
-def test_decoding_leaves_control_tokens_out(tokenizer: ConversationTokenizer) -> None:
+def test_decoding_omits_control_tokens(tokenizer: ConversationTokenizer) -> None:
     sep = tokenizer.sep_token_id
     assert tokenizer.decode([sep, *tokenizer.encode("Hello"), sep]) == "Hello"
     assert tokenizer.decode([]) == ""
 
 
-def test_a_learned_vocabulary_keeps_its_first_rows_for_the_speakers_and_writes_everything() -> None:
+def test_a_learned_vocabulary_starts_with_the_control_tokens_and_encodes_any_text() -> None:
     tokenizer = ConversationTokenizer.learn(TEXTS * 3, 300)
     assert len(tokenizer) == 300
     assert tokenizer.hf_tokenizer.convert_ids_to_tokens([0, 1, 2]) == ["<speaker0>", "<speaker1>", "<sep>"]

@@ -1,4 +1,4 @@
-"""The trainer from end to end: what it leaves, what it says, what it refuses."""
+"""The trainer from end to end: its files, messages and errors."""
 
 import contextlib
 import json
@@ -22,17 +22,17 @@ pytestmark = pytest.mark.machine
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The line with which the trainer ends."""
+    """Return the error message of a failing trainer."""
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit:
         main(list(arguments))
-    assert ended.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return text
+    assert exit.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
 
 
-def test_a_run_leaves_a_model_that_replies_and_what_it_replied_on_the_way(workshop: Workshop) -> None:
+def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop) -> None:
     workshop.train(trainer__logger="true", trainer__max_epochs=2)
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
     assert isinstance(model.generate(["Hello"], do_sample=False).responses[0], str)
@@ -52,19 +52,20 @@ def test_a_run_leaves_a_model_that_replies_and_what_it_replied_on_the_way(worksh
     assert "validation loss (nats per predicted token)" in card and "train.jsonl: JSON Lines" in card
 
 
-def test_the_exported_folder_is_an_ordinary_one(workshop: Workshop) -> None:
+def test_the_exported_folder_loads_with_transformers(workshop: Workshop) -> None:
     workshop.train()
     folder = workshop.folder / "run" / "model"
-    network, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    mine = ConversationModel.from_pretrained(folder)
-    ids = mine.tokenizer(["Hello", "Hi!"])["input_ids"]
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = ConversationModel.from_pretrained(folder)
+    ids = model.tokenizer(["Hello", "Hi!"])["input_ids"]
     messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]
     assert tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False) == ids
     with torch.no_grad():
-        assert torch.equal(network(torch.tensor([ids])).logits, mine.hf_model(torch.tensor([ids])).logits)
+        assert torch.equal(network(torch.tensor([ids])).logits, model.hf_model(torch.tensor([ids])).logits)
 
 
-def test_a_second_run_does_not_mind_the_first_one(workshop: Workshop) -> None:
+def test_a_second_run_can_use_the_folder_of_the_first(workshop: Workshop) -> None:
     for version in range(2):
         workshop.train(trainer__logger="true", trainer__max_steps=1)
         assert (workshop.folder / "run" / "lightning_logs" / f"version_{version}" / "config.yaml").is_file()
@@ -72,29 +73,29 @@ def test_a_second_run_does_not_mind_the_first_one(workshop: Workshop) -> None:
         workshop.train(run="other", trainer__max_steps=1)
 
 
-def test_the_second_run_encodes_nothing(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_run_uses_the_cached_tokens(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop.train(trainer__max_steps=1, run="first")
 
-    def refuse(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise AssertionError("a text was encoded again")
 
-    monkeypatch.setattr(ConversationTokenizer, "encode_many", refuse)
+    monkeypatch.setattr(ConversationTokenizer, "encode_many", fail)
     workshop.train(trainer__max_steps=1, run="second", trainer__limit_val_batches=0)
 
 
 # The config
 
 
-def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
-    for explanation in (
+    for comment in (
         "# Peak learning rate. If null, 5e-5 for a pretrained model.",
         "# Training conversations.",
         "# Folder for the best model",
     ):
-        assert explanation in printed
+        assert comment in printed
     values = yaml.safe_load(printed)
     assert values["model"]["class_path"] == "convmodel.training.ConversationModule"
     assert values["model"]["init_args"]["from_scratch"]["n_embd"] == 16
@@ -104,7 +105,7 @@ def test_the_printed_config_explains_every_key_and_runs(workshop: Workshop, caps
     assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
 
 
-def test_flat_keys_and_the_command_line_mean_the_default_pair(workshop: Workshop) -> None:
+def test_flat_keys_configure_the_default_model_and_data(workshop: Workshop) -> None:
     config = workshop.folder / "config.yaml"
     config.write_text(
         f"data: {{train_file: {workshop.folder}/train.jsonl, cache_dir: {workshop.folder}/cache}}\n"
@@ -116,7 +117,7 @@ def test_flat_keys_and_the_command_line_mean_the_default_pair(workshop: Workshop
     assert (model.hf_model.config.n_embd, model.hf_model.config.n_layer) == (8, 1)
 
 
-def test_the_shipped_config_is_the_one_that_the_readme_trains(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_config_of_the_repository_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.chdir(ROOT), pytest.raises(SystemExit):
         main(["--config", "config.yaml", "--print_config"])
     values = yaml.safe_load(capsys.readouterr().out)
@@ -124,7 +125,7 @@ def test_the_shipped_config_is_the_one_that_the_readme_trains(capsys: pytest.Cap
     assert values["export_dir"] == "model"
 
 
-def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_duplicate_key_is_an_error_with_both_lines(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     config = workshop.folder / "config.yaml"
     config.write_text("trainer:\n  max_steps: 1\nexport_dir: a\ntrainer:\n  max_steps: 2\n")
     assert "config.yaml:4: the key 'trainer' is here and in line 1; remove one" in error_of(
@@ -133,7 +134,7 @@ def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"data__train_file": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"data__train_file": ...}, "data.train_file is not given; fit reads its conversations"),
@@ -158,43 +159,43 @@ def test_a_key_that_stands_twice_is_told(workshop: Workshop, capsys: pytest.Capt
         ({"checkpoint__every_n_steps": 0}, "checkpoint.every_n_steps=0; it must be at least 1"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], complaint: str
+def test_invalid_options_are_an_error_of_one_line(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], message: str
 ) -> None:
-    assert complaint in error_of(capsys, *workshop.arguments(**options))
+    assert message in error_of(capsys, *workshop.arguments(**options))
 
 
-def test_a_bad_line_is_told_with_its_number_or_skipped_and_counted(
+def test_an_invalid_line_is_an_error_with_its_number_or_is_skipped_and_counted(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = workshop.folder / "train.jsonl"
     train.write_text('["alone"]\n' + train.read_text(encoding="utf-8"), encoding="utf-8")
     assert "train.jsonl:1: there is only one turn" in error_of(capsys, *workshop.arguments())
-    said = workshop.train(data__on_error="skip", trainer__max_steps=1)
-    assert "60 conversations; 1 line skipped: first" in said
+    log = workshop.train(data__on_error="skip", trainer__max_steps=1)
+    assert "60 conversations; 1 line skipped: first" in log
 
 
-def test_an_untrained_model_is_not_measured(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untrained_model_cannot_be_tested(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     assert "test needs a trained model" in error_of(capsys, *workshop.arguments("test"))
 
 
 # Precision
 
 
-def test_the_precision_is_decided_by_the_hardware_and_told(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precision_depends_on_hardware_and_is_logged(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     for bf16, expected in (("1", "bf16-mixed"), ("0", "32-true")):
         monkeypatch.setenv("CONVMODEL_BF16", bf16)
-        said = workshop.train(trainer__max_steps=1)
-        assert said.count("precision: ") == 1 and f"precision: {expected}" in said
+        log = workshop.train(trainer__max_steps=1)
+        assert log.count("precision: ") == 1 and f"precision: {expected}" in log
     assert "precision: " not in workshop.train(trainer__max_steps=1, trainer__precision="64-true")
 
 
 # Fine-tuning
 
 
-def test_a_folder_is_fine_tuned_and_wins_over_a_model_from_scratch(workshop: Workshop) -> None:
+def test_a_pretrained_folder_has_precedence_over_a_model_from_scratch(workshop: Workshop) -> None:
     workshop.train(run="first")
-    said = workshop.train(
+    log = workshop.train(
         run="second",
         model__pretrained_model_name_or_path=workshop.folder / "first" / "model",
         model__learning_rate=0,
@@ -202,13 +203,13 @@ def test_a_folder_is_fine_tuned_and_wins_over_a_model_from_scratch(workshop: Wor
     )
     first, second = (ConversationModel.from_pretrained(workshop.folder / run / "model") for run in ("first", "second"))
     assert difference(first.hf_model.state_dict(), second.hf_model.state_dict()) == 0
-    assert str(workshop.folder / "first" / "model") in said
+    assert str(workshop.folder / "first" / "model") in log
     card = (workshop.folder / "second" / "model" / "README.md").read_text(encoding="utf-8")
     assert "fine-tuned from" in card
 
 
-def test_the_learning_rate_is_that_of_what_is_trained_unless_it_is_given(workshop: Workshop) -> None:
-    given: dict[str, Any] = {"trainer__max_steps": 1, "model__schedule": "constant", "model__warmup_steps": 0}
+def test_the_default_learning_rate_depends_on_the_model(workshop: Workshop) -> None:
+    common_options: dict[str, Any] = {"trainer__max_steps": 1, "model__schedule": "constant", "model__warmup_steps": 0}
     base = {"model__pretrained_model_name_or_path": workshop.folder / "scratch" / "model"}
     cases: list[tuple[str, dict[str, Any], float]] = [
         ("scratch", {}, 0.003),
@@ -217,11 +218,11 @@ def test_the_learning_rate_is_that_of_what_is_trained_unless_it_is_given(worksho
         ("chosen", base | {"model__learning_rate": 1e-4}, 1e-4),
     ]
     for run, options, expected in cases:
-        workshop.train(run=run, **given, **options)
+        workshop.train(run=run, **common_options, **options)
         assert workshop.checkpoint(run)["optimizer_states"][0]["param_groups"][0]["lr"] == expected
 
 
-def test_a_model_without_a_separator_gets_one_with_a_row_of_its_own(workshop: Workshop) -> None:
+def test_a_model_without_a_separator_gets_a_new_embedding_for_it(workshop: Workshop) -> None:
     tokenizer = word_level(sep_token=None)
     network = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=32, n_layer=1, n_head=2, n_embd=8))
     network.save_pretrained("base")
@@ -232,13 +233,13 @@ def test_a_model_without_a_separator_gets_one_with_a_row_of_its_own(workshop: Wo
     assert model.tokenizer.sep_token_id == len(tokenizer) == model.hf_model.config.vocab_size - 1
 
 
-# Measuring
+# Testing
 
 
 def table_of(
     capsys: pytest.CaptureFixture[str], workshop: Workshop, command: str = "test", **options: Any
 ) -> dict[str, str]:
-    """The table that `test` or `validate` prints."""
+    """Return the table that `test` or `validate` prints."""
     capsys.readouterr()
     workshop.train(command, **options)
     lines = capsys.readouterr().out.splitlines()
@@ -246,29 +247,29 @@ def table_of(
     return {name.strip(): value for name, value in rows}
 
 
-def test_a_checkpoint_and_the_exported_folder_are_tested_alike(
+def test_a_checkpoint_and_the_exported_folder_have_equal_results(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop.train()
-    folder = table_of(capsys, workshop, model__pretrained_model_name_or_path=workshop.folder / "run" / "model")
-    assert table_of(capsys, workshop, ckpt_path="last") == folder
-    assert list(folder) == [
+    table = table_of(capsys, workshop, model__pretrained_model_name_or_path=workshop.folder / "run" / "model")
+    assert table_of(capsys, workshop, ckpt_path="last") == table
+    assert list(table) == [
         "conversations",
         "predicted tokens",
         "loss (nats per token)",
         "perplexity per token",
         "perplexity per word",
     ]
-    assert folder["conversations"] == "20"
+    assert table["conversations"] == "20"
 
 
-def test_the_loss_is_that_of_one_conversation_after_the_other_for_every_batch_size(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The oracle reads each conversation alone, with transformers' own loss: no token attends across conversations."""
+def test_the_loss_does_not_depend_on_the_batch_size(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The oracle computes the loss of transformers for each conversation alone."""
     workshop.train(model__from_scratch__n_positions=512, data__max_length=None)
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
-    total, tokens, words = 0.0, 0, 0
+    loss_sum = 0.0
+    tokens = 0
+    words = 0
     for conversation in read_conversations(workshop.folder / "test.jsonl"):
         encoding = model.tokenizer(list(conversation.turns[:-1]), persona=conversation.persona)
         last = model.tokenizer.encode(conversation.turns[-1])
@@ -280,23 +281,25 @@ def test_the_loss_is_that_of_one_conversation_after_the_other_for_every_batch_si
         labels[0, : sum(len(model.tokenizer.encode(s)) + 1 for s in conversation.persona) + 1] = -100
         count = int((labels != -100).sum())
         with torch.no_grad():
-            total += float(model.hf_model(ids, token_type_ids=types, labels=labels).loss) * count
+            loss_sum += float(model.hf_model(ids, token_type_ids=types, labels=labels).loss) * count
         tokens += count
         words += sum(len(turn.split()) for turn in conversation.turns)
     for budget in (1, 100, 3000):
-        found = table_of(
+        table = table_of(
             capsys,
             workshop,
             model__pretrained_model_name_or_path=workshop.folder / "run" / "model",
             data__tokens_per_batch=budget,
             trainer__logger="false",
         )
-        assert found["predicted tokens"] == f"{tokens:,}"
-        assert float(found["loss (nats per token)"]) == pytest.approx(total / tokens, abs=1e-4)
-        assert float(found["perplexity per word"].replace(",", "")) == pytest.approx(math.exp(total / words), rel=1e-3)
+        assert table["predicted tokens"] == f"{tokens:,}"
+        assert float(table["loss (nats per token)"]) == pytest.approx(loss_sum / tokens, abs=1e-4)
+        assert float(table["perplexity per word"].replace(",", "")) == pytest.approx(
+            math.exp(loss_sum / words), rel=1e-3
+        )
 
 
-def test_validate_says_the_loss_by_which_the_model_was_chosen(
+def test_validate_prints_the_validation_loss_of_the_exported_model(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workshop.train()
@@ -316,14 +319,14 @@ def test_only_the_turns_of_train_on_are_predicted(
     expected = 0
     for conversation in read_conversations(workshop.folder / "test.jsonl"):
         last = len(conversation.turns) - 1
-        chosen = {
+        targets = {
             "last": [last],
             "first_speaker": range(0, last + 1, 2),
             "second_speaker": range(1, last + 1, 2),
             "last_speaker": range(last % 2, last + 1, 2),
         }[train_on]
-        expected += sum(len(tokenizer.encode(conversation.turns[n])) + 1 for n in chosen)
-    found = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, model__train_on=train_on)
-    assert int(found["predicted tokens"].replace(",", "")) <= expected
-    whole = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder)
-    assert int(found["predicted tokens"].replace(",", "")) < int(whole["predicted tokens"].replace(",", ""))
+        expected += sum(len(tokenizer.encode(conversation.turns[n])) + 1 for n in targets)
+    table = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, model__train_on=train_on)
+    assert int(table["predicted tokens"].replace(",", "")) <= expected
+    all_turns = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder)
+    assert int(table["predicted tokens"].replace(",", "")) < int(all_turns["predicted tokens"].replace(",", ""))

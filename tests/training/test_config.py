@@ -1,4 +1,4 @@
-"""Defaults, checkpoint, command line: which of them wins, and that every difference is told."""
+"""Precedence of defaults, checkpoint and command line, and messages about differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from convmodel.training.config import SIZES, check_duplicate_keys, merge_hyperpa
 
 @dataclass
 class Sizes:
-    """As FromScratch."""
+    """The role of FromScratch."""
 
     n_layer: int = 4
     resid_pdrop: float = 0.1
 
 
 class Model:
-    """As ConversationModule."""
+    """The role of ConversationModule."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Model:
 
 
 class Data:
-    """As ConversationDataModule."""
+    """The role of ConversationDataModule."""
 
     def __init__(self, train_file: str | None = None, tokens_per_batch: int = 2048) -> None:
         pass
@@ -51,13 +51,13 @@ SAVED_MODEL = {
 SAVED_DATA = {"train_file": None, "tokens_per_batch": 2048, "_class_path": "somewhere.Data"}
 
 
-def merged(
+def merge(
     arguments: list[str], model: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None
 ) -> tuple[Namespace, list[str]]:
-    """The options after a checkpoint with these changes was merged into a parsed command line, and what was told."""
+    """Merge a checkpoint with these changes into a parsed command line; return the options and the messages."""
     parser = ArgumentParser(exit_on_error=False)
-    for name, kind in {"model": Model, "data": Data}.items():
-        parser.add_subclass_arguments(kind, name)
+    for name, cls in {"model": Model, "data": Data}.items():
+        parser.add_subclass_arguments(cls, name)
     parser.set_defaults({"model": {"class_path": f"{__name__}.Model"}, "data": {"class_path": f"{__name__}.Data"}})
     config = parser.parse_args(arguments)
     explicit = parser.parse_args(arguments, defaults=False)
@@ -65,18 +65,18 @@ def merged(
         "hyper_parameters": SAVED_MODEL | dict(model or {}),
         "datamodule_hyper_parameters": SAVED_DATA | dict(data or {}),
     }
-    lines = list(merge_hyperparameters(config, explicit, checkpoint))
-    return config, lines
+    messages = list(merge_hyperparameters(config, explicit, checkpoint))
+    return config, messages
 
 
-def test_where_nothing_differs_nothing_is_said() -> None:
-    config, lines = merged([])
+def test_without_differences_there_are_no_messages() -> None:
+    config, lines = merge([])
     assert lines == []
     assert config.model.init_args.learning_rate == 0.5
 
 
-def test_the_checkpoint_wins_over_a_default() -> None:
-    config, lines = merged([], model={"learning_rate": 0.25}, data={"train_file": "a.jsonl"})
+def test_the_checkpoint_overrides_defaults() -> None:
+    config, lines = merge([], model={"learning_rate": 0.25}, data={"train_file": "a.jsonl"})
     assert config.model.init_args.learning_rate == 0.25
     assert config.data.init_args.train_file == "a.jsonl"
     assert config.data.init_args.tokens_per_batch == 2048
@@ -86,8 +86,8 @@ def test_the_checkpoint_wins_over_a_default() -> None:
     ]
 
 
-def test_what_was_given_wins_over_the_checkpoint() -> None:
-    config, lines = merged(
+def test_given_options_override_the_checkpoint() -> None:
+    config, lines = merge(
         ["--model.learning_rate=0.75", "--data.tokens_per_batch=64"],
         model={"learning_rate": 0.25},
         data={"tokens_per_batch": 128},
@@ -100,14 +100,14 @@ def test_what_was_given_wins_over_the_checkpoint() -> None:
     ]
 
 
-def test_a_default_that_was_given_explicitly_wins_too() -> None:
-    config, lines = merged(["--model.learning_rate=0.5"], model={"learning_rate": 0.25})
+def test_an_explicitly_given_default_overrides_the_checkpoint() -> None:
+    config, lines = merge(["--model.learning_rate=0.5"], model={"learning_rate": 0.25})
     assert config.model.init_args.learning_rate == 0.5
     assert lines == ["model.learning_rate: 0.5 (given; the checkpoint was trained with 0.25)"]
 
 
-def test_what_was_given_and_is_that_of_the_checkpoint_is_no_difference() -> None:
-    config, lines = merged(
+def test_a_given_option_equal_to_the_checkpoint_is_no_difference() -> None:
+    config, lines = merge(
         ["--model.learning_rate=0.25", "--model.from_scratch.n_layer=2"],
         model={"learning_rate": 0.25, "from_scratch": {"n_layer": 2, "resid_pdrop": 0.1}},
     )
@@ -115,8 +115,8 @@ def test_what_was_given_and_is_that_of_the_checkpoint_is_no_difference() -> None
     assert config.model.init_args.from_scratch.n_layer == 2
 
 
-def test_options_inside_options_are_merged_one_by_one() -> None:
-    config, lines = merged(
+def test_nested_options_are_merged_individually() -> None:
+    config, lines = merge(
         ["--model.from_scratch.resid_pdrop=0.3"],
         model={"from_scratch": {"n_layer": 2, "resid_pdrop": 0.2}},
     )
@@ -128,40 +128,40 @@ def test_options_inside_options_are_merged_one_by_one() -> None:
     ]
 
 
-def test_a_list_is_the_tuple_of_the_same_numbers() -> None:
-    assert merged([], model={"betas": [0.9, 0.95]})[1] == []
-    config, lines = merged([], model={"betas": [0.8, 0.99]})
+def test_a_list_equals_a_tuple_of_the_same_numbers() -> None:
+    assert merge([], model={"betas": [0.9, 0.95]})[1] == []
+    config, lines = merge([], model={"betas": [0.8, 0.99]})
     assert list(config.model.init_args.betas) == [0.8, 0.99]
     assert lines == ["model.betas: [0.8, 0.99] (from the checkpoint; the default is [0.9, 0.95])"]
 
 
-def test_the_options_can_be_given_in_a_config_of_any_form() -> None:
+def test_options_can_be_given_in_any_form_of_config() -> None:
     for arguments in (
         ['--model={"learning_rate": 0.75}'],
         [f'--model={{"class_path": "{__name__}.Model", "init_args": {{"learning_rate": 0.75}}}}'],
         ["--model=Model", "--model.init_args.learning_rate=0.75"],
     ):
-        config, lines = merged(arguments, model={"learning_rate": 0.25})
+        config, lines = merge(arguments, model={"learning_rate": 0.25})
         assert config.model.init_args.learning_rate == 0.75
         assert lines == ["model.learning_rate: 0.75 (given; the checkpoint was trained with 0.25)"]
 
 
-def test_the_base_model_of_the_checkpoint_needs_not_be_named_again() -> None:
-    config, _ = merged([], model={"pretrained_model_name_or_path": "gpt2"})
+def test_the_base_model_comes_from_the_checkpoint() -> None:
+    config, _ = merge([], model={"pretrained_model_name_or_path": "gpt2"})
     assert config.model.init_args.pretrained_model_name_or_path == "gpt2"
 
 
-def test_a_size_or_base_model_other_than_the_checkpoint_has_is_refused() -> None:
+def test_a_size_or_base_model_other_than_that_of_the_checkpoint_is_rejected() -> None:
     with pytest.raises(
         ValueError,
         match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, which comes with its weights; leave .* out$",
     ):
-        merged(["--model.from_scratch.n_layer=6"])
+        merge(["--model.from_scratch.n_layer=6"])
     with pytest.raises(ValueError, match=r"^model\.pretrained_model_name_or_path=gpt2, but the checkpoint has None"):
-        merged(["--model.pretrained_model_name_or_path=gpt2"])
+        merge(["--model.pretrained_model_name_or_path=gpt2"])
 
 
-def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
+def test_sizes_contains_all_options_that_a_checkpoint_fixes() -> None:
     from convmodel.models.language_model import DROPOUTS, FromScratch
     from convmodel.models.selection.convert.network import ConvertSizes
     from convmodel.models.selection.encoder import NewEncoder
@@ -170,12 +170,12 @@ def test_every_size_that_a_checkpoint_fixes_is_an_option() -> None:
     sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS}
     sizes |= {*ConvertSizes.__dataclass_fields__, "extra_contexts", "max_tokens"}
     encoder = NewEncoder(layers=1, heads=1, width=8)
-    made = PolyEncoder.from_scratch(ConversationTokenizer.learn(["a"], 300), encoder).options()
-    assert {*SIZES} == sizes | (made.keys() - {"encoder"})
+    options = PolyEncoder.from_scratch(ConversationTokenizer.learn(["a"], 300), encoder).options()
+    assert {*SIZES} == sizes | (options.keys() - {"encoder"})
 
 
-def test_options_that_only_the_checkpoint_or_only_the_program_knows_are_left_alone() -> None:
-    config, lines = merged([], model={"of_an_older_version": 3})
+def test_options_unknown_to_the_checkpoint_or_the_program_are_ignored() -> None:
+    config, lines = merge([], model={"of_an_older_version": 3})
     assert lines == []
     assert "of_an_older_version" not in config.model.init_args
     parsed = Namespace(model=Namespace(init_args=Namespace(new=1)), data=Namespace(init_args=Namespace(new=1)))
@@ -209,7 +209,7 @@ def check(folder: Path, content: str | bytes) -> None:
         "挨拶: こんにちは\n",
     ],
 )
-def test_a_file_without_a_key_twice_passes(tmp_path: Path, content: str) -> None:
+def test_a_file_without_duplicate_keys_is_valid(tmp_path: Path, content: str) -> None:
     check(tmp_path, content)
 
 
@@ -225,7 +225,7 @@ def test_a_file_without_a_key_twice_passes(tmp_path: Path, content: str) -> None
         ("true: 1\nb: 2\ntrue: 3\n", "true", 3, 1),
     ],
 )
-def test_a_key_that_stands_twice_in_a_mapping_is_told_with_both_lines(
+def test_a_duplicate_key_in_a_mapping_is_an_error_with_both_lines(
     tmp_path: Path, content: str, key: str, second: int, first: int
 ) -> None:
     with pytest.raises(ValueError) as error:
@@ -236,14 +236,14 @@ def test_a_key_that_stands_twice_in_a_mapping_is_told_with_both_lines(
     )
 
 
-def test_a_config_that_was_appended_to_itself_is_refused(tmp_path: Path) -> None:
+def test_a_config_appended_to_itself_is_rejected(tmp_path: Path) -> None:
     config = "# a comment\nseed_everything: 1\nmodel:\n  learning_rate: 0.1\n"
     with pytest.raises(ValueError, match=r"config\.yaml:\d+: the key '\w+' is here and in line \d+; remove one"):
         check(tmp_path, config + config)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("a: [1, 2\nb: 3\n", r"config\.yaml:\d: is not YAML \(.+\); correct it there or just before"),
         ("a: 1\n\tb: 2\n", r"config\.yaml:2: is not YAML"),
@@ -253,14 +253,14 @@ def test_a_config_that_was_appended_to_itself_is_refused(tmp_path: Path) -> None
         (b"a: \xff\n", r"config\.yaml: is not UTF-8 \(byte 4\); save it as UTF-8"),
     ],
 )
-def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, content: str | bytes, told: str) -> None:
-    with pytest.raises(ValueError, match=told) as error:
+def test_invalid_yaml_is_an_error_of_one_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         check(tmp_path, content)
     assert "\n" not in str(error.value)
     assert type(error.value) is ValueError
 
 
-def test_a_missing_file_is_told_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     for path in (tmp_path / "no.yaml", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"no such config file; make one with --print_config > "):
             check_duplicate_keys(path)

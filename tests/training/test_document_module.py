@@ -1,4 +1,4 @@
-"""Models that write documents, trained by the one command: what a run leaves, measures, refuses, and goes on from."""
+"""Training of document models: exported files, limits, results, errors and resuming."""
 
 import contextlib
 import json
@@ -28,11 +28,11 @@ from convmodel.training.document_module import DocumentModule
 from tests.training.conftest import ROOT, Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_cli import error_of, table_of
-from tests.training.test_language_module import SIZES, after_one_step
+from tests.training.test_language_module import SIZES, gradients_of_one_step
 from tests.training.test_processes import STILL, TWO
 from tests.training.test_run_description import description
 from tests.training.test_samples import samples
-from tests.training.test_sequence_unlikelihood import OWN, before_and_after_own_texts
+from tests.training.test_sequence_unlikelihood import SEQUENCE_OPTIONS, repetition_before_and_after
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture
 def documents(workshop: Workshop) -> dict[str, Any]:
-    """The options that train on documents; the workshop's files hold some."""
+    """Return the options for training on documents; the workshop's files contain documents."""
     return workshop.fill_with_documents()
 
 
@@ -53,52 +53,53 @@ def exported(workshop: Workshop, run: str = "run") -> DocumentModel:
 
 
 def limits(workshop: Workshop, run: str = "run") -> tuple[int, int | None]:
-    found = json.loads((workshop.folder / run / "model" / "document.json").read_text(encoding="utf-8"))
-    return found["max_meta_length"], found["max_body_length"]
+    config = json.loads((workshop.folder / run / "model" / "document.json").read_text(encoding="utf-8"))
+    return config["max_meta_length"], config["max_body_length"]
 
 
-# What a run leaves
+# Exported files
 
 
-def test_a_run_leaves_a_model_that_writes_and_what_it_wrote_on_the_way(
-    workshop: Workshop, documents: dict[str, Any]
-) -> None:
+def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop, documents: dict[str, Any]) -> None:
     workshop.train(trainer__max_epochs=2, **documents)
-    model, found = exported(workshop), samples(workshop)
-    assert [one["epoch"] for one in found] == [0] * 4 + [1] * 4
+    model = exported(workshop)
+    lines = samples(workshop)
+    assert [line["epoch"] for line in lines] == [0] * 4 + [1] * 4
     valid = list(read_documents(workshop.folder / "valid.jsonl"))[:3]
-    for one, document in zip(found[4:7], valid, strict=True):
-        assert document.body.startswith(one["prompt"]) and 0 < len(one["prompt"]) <= 48
-        assert one["meta"] == (None if document.meta is None else list(cast(tuple[str, ...], document.meta)))
-    assert (found[7]["prompt"], found[7]["meta"]) == ("", None)
-    for one in found[4:]:
-        assert one["options"] == {"do_sample": False, "max_new_tokens": 32}  # half of the window
-        assert model.generate(one["prompt"], meta=one["meta"], **one["options"]).texts == one["texts"]
-    told = description(workshop.folder / "run")
-    assert told["model"]["class"] == "convmodel.training.DocumentModule"
-    assert "train.jsonl: JSON Lines, 14 documents" in told["data"]["train"] and told["state"] == "finished"
+    for line, document in zip(lines[4:7], valid, strict=True):
+        assert document.body.startswith(line["prompt"]) and 0 < len(line["prompt"]) <= 48
+        assert line["meta"] == (None if document.meta is None else list(cast(tuple[str, ...], document.meta)))
+    assert (lines[7]["prompt"], lines[7]["meta"]) == ("", None)
+    for line in lines[4:]:
+        assert line["options"] == {"do_sample": False, "max_new_tokens": 32}  # half of the window
+        assert model.generate(line["prompt"], meta=line["meta"], **line["options"]).texts == line["texts"]
+    run = description(workshop.folder / "run")
+    assert run["model"]["class"] == "convmodel.training.DocumentModule"
+    assert "train.jsonl: JSON Lines, 14 documents" in run["data"]["train"] and run["state"] == "finished"
     card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "A model that writes documents" in card and "validation loss (nats per predicted token)" in card
     assert "> (no meta)" in card
 
 
-def test_the_exported_folder_is_an_ordinary_one_of_documents(workshop: Workshop, documents: dict[str, Any]) -> None:
+def test_the_exported_folder_loads_with_transformers(workshop: Workshop, documents: dict[str, Any]) -> None:
     workshop.train(trainer__max_steps=2, trainer__limit_val_batches=0, **documents)
-    folder, mine = workshop.folder / "run" / "model", exported(workshop)
-    network, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    folder = workshop.folder / "run" / "model"
+    model = exported(workshop)
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.chat_template is None
-    ids = mine.tokenizer("Once", meta="Cats")["input_ids"]
+    ids = model.tokenizer("Once", meta="Cats")["input_ids"]
     with torch.no_grad():
-        assert torch.equal(network(torch.tensor([ids])).logits, mine.hf_model(torch.tensor([ids])).logits)
+        assert torch.equal(network(torch.tensor([ids])).logits, model.hf_model(torch.tensor([ids])).logits)
     with pytest.raises(ValueError, match="document"):
         ConversationModel.from_pretrained(folder)
 
 
-def test_what_is_to_be_written_may_be_said(workshop: Workshop, documents: dict[str, Any]) -> None:
-    asked = [{"prompt": "One winter", "meta": {"kind": "fable"}}, {"meta": ["cats", "animals"]}, {"prompt": ""}]
-    said = workshop.train(samples__prompts=asked, trainer__max_steps=2, trainer__val_check_interval=2, **documents)
-    assert "model: GPT-2" in said
-    assert [(one["prompt"], one["meta"]) for one in samples(workshop)] == [
+def test_prompts_of_samples_can_be_given(workshop: Workshop, documents: dict[str, Any]) -> None:
+    prompts = [{"prompt": "One winter", "meta": {"kind": "fable"}}, {"meta": ["cats", "animals"]}, {"prompt": ""}]
+    log = workshop.train(samples__prompts=prompts, trainer__max_steps=2, trainer__val_check_interval=2, **documents)
+    assert "model: GPT-2" in log
+    assert [(line["prompt"], line["meta"]) for line in samples(workshop)] == [
         ("One winter", {"kind": "fable"}),
         ("", ["cats", "animals"]),
         ("", None),
@@ -106,7 +107,7 @@ def test_what_is_to_be_written_may_be_said(workshop: Workshop, documents: dict[s
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "message"),
     [
         ({"samples__prompts": [{"promt": "a"}]}, "samples.prompts, number 1: ['promt'] is unknown; give prompt, meta"),
         ({"samples__prompts": [{}, {"meta": [[1]]}]}, "samples.prompts, number 2: item 1 of meta is"),
@@ -118,43 +119,43 @@ def test_what_is_to_be_written_may_be_said(workshop: Workshop, documents: dict[s
         ({"model__train_on": "all"}, "train_on"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_any_training(
+def test_invalid_options_are_an_error_before_training(
     workshop: Workshop,
     documents: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
     options: dict[str, Any],
-    complaint: str,
+    message: str,
 ) -> None:
-    assert complaint in error_of(capsys, *workshop.arguments(**documents | options))
+    assert message in error_of(capsys, *workshop.arguments(**documents | options))
     assert not list(workshop.folder.rglob("last.ckpt"))
 
 
-def test_the_printed_config_explains_every_key_and_runs(
+def test_the_printed_config_has_comments_and_can_be_run(
     workshop: Workshop, documents: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main([*workshop.arguments(**documents)[1:], "--print_config"])
     printed = capsys.readouterr().out
-    for explanation in (
+    for comment in (
         "# Peak learning rate. If null, 5e-5 for a pretrained model.",
         "# Probability that a document is read without its meta in training",
         "# Maximum number of tokens of a document's meta",
         "# For a document model, prompts with or without a meta",
     ):
-        assert explanation in printed
+        assert comment in printed
     config = workshop.folder / "config.yaml"
     config.write_text(printed, encoding="utf-8")
     main(["--config", str(config), "--trainer.max_steps=1"])
     assert (workshop.folder / "run" / "model" / "document.json").is_file()
 
 
-def test_the_shipped_config_is_of_documents(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_config_trains_a_document_model(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.chdir(ROOT), pytest.raises(SystemExit):
         main(["--config", "examples/documents.yaml", "--print_config"])
     values = yaml.safe_load(capsys.readouterr().out)
     assert values["model"]["class_path"] == "convmodel.training.DocumentModule"
     assert all((ROOT / values["data"]["init_args"][f"{name}_file"]).is_file() for name in ("train", "valid", "test"))
-    metas = [one["meta"] for one in values["samples"]["prompts"] if "meta" in one]
+    metas = [prompt["meta"] for prompt in values["samples"]["prompts"] if "meta" in prompt]
     kinds = {meta if isinstance(meta, str) else meta[-1] for meta in metas}
     assert kinds == {"animals", "recipes", "weather", "fables"}
 
@@ -162,20 +163,18 @@ def test_the_shipped_config_is_of_documents(capsys: pytest.CaptureFixture[str]) 
 # Limits
 
 
-def test_the_limits_of_the_data_are_those_of_the_model_wherever_it_goes(
-    workshop: Workshop, documents: dict[str, Any]
-) -> None:
+def test_the_limits_of_the_data_are_saved_with_the_model(workshop: Workshop, documents: dict[str, Any]) -> None:
     given: dict[str, Any] = {"data__max_meta_length": 5, "data__max_body_length": 30}
     workshop.train(trainer__max_steps=2, **documents, **given)
     assert limits(workshop) == (5, 30)
-    workshop.train(trainer__max_steps=4, ckpt_path="last", **documents)  # they stand in the checkpoint
+    workshop.train(trainer__max_steps=4, ckpt_path="last", **documents)  # they are in the checkpoint
     assert limits(workshop) == (5, 30)
     file = newest_checkpoint(workshop.folder / "run")
     model = DocumentModule.load_from_checkpoint(file, map_location="cpu").language_model()
     assert (model.max_meta_length, model.max_body_length) == (5, 30)
 
 
-def test_a_document_folder_is_fine_tuned_with_its_limits_unless_others_are_given(
+def test_fine_tuning_keeps_the_limits_of_the_base_model_by_default(
     workshop: Workshop, documents: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     given: dict[str, Any] = {"data__max_meta_length": 5, "data__max_body_length": 30}
@@ -190,36 +189,39 @@ def test_a_document_folder_is_fine_tuned_with_its_limits_unless_others_are_given
     (workshop.folder / "elsewhere").rename(workshop.folder / "base")
     workshop.train(run="other", trainer__max_steps=2, data__max_meta_length=9, data__max_body_length=1000, **base)
     assert limits(workshop, "other") == (9, 1000)
+    conversations = {f"data__{name}_file": ROOT / "examples/data" / f"{name}.jsonl" for name in ("train", "valid")}
     refused: dict[str, Any] = {"model__pretrained_model_name_or_path": workshop.folder / "base" / "model"}
-    assert "document" in error_of(capsys, *workshop.arguments(run="replies", **refused))
+    refused |= {"data__on_error": "skip", **conversations}
+    assert "writes documents, not one that replies" in error_of(capsys, *workshop.arguments(run="replies", **refused))
 
 
-# Measuring
+# Testing
 
 
-def test_the_table_holds_what_the_exported_model_finds(
+def test_the_printed_results_are_those_of_the_exported_model(
     workshop: Workshop, documents: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The oracle is the model's own score, which reads each document by itself."""
+    """The oracle is the model's `score`, which processes each document alone."""
     workshop.train(**documents)
-    found = table_of(capsys, workshop, ckpt_path="last", **documents)
+    results = table_of(capsys, workshop, ckpt_path="last", **documents)
     folder = workshop.folder / "run" / "model"
-    assert found == table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, **documents)
+    assert results == table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, **documents)
     tests = list(read_documents(workshop.folder / "test.jsonl"))
     scores = exported(workshop).score([d.body for d in tests], metas=[d.meta for d in tests], overlap=8)
-    nats, tokens = sum(scores.nats), sum(scores.tokens)
-    words, size = (sum(len(part) for part in parts) for parts in zip(*map(_parts, tests), strict=True))
+    nats = sum(scores.nats)
+    tokens = sum(scores.tokens)
+    words, bytes_ = (sum(len(part) for part in parts) for parts in zip(*map(_parts, tests), strict=True))
     expected = {
         "documents": 6,
         "predicted tokens": tokens,
         "loss (nats per token)": nats / tokens,
         "perplexity per token": math.exp(nats / tokens),
         "perplexity per word": math.exp(nats / words),
-        "perplexity per byte": math.exp(nats / size),
-        "bits per byte": nats / size / math.log(2),
+        "perplexity per byte": math.exp(nats / bytes_),
+        "bits per byte": nats / bytes_ / math.log(2),
     }
-    assert list(found) == list(expected)
-    for name, value in found.items():
+    assert list(results) == list(expected)
+    for name, value in results.items():
         assert float(value.replace(",", "")) == pytest.approx(expected[name], rel=1e-3), name
 
 
@@ -227,12 +229,10 @@ def _parts(document: Document) -> tuple[list[str], bytes]:
     return document.body.split(), document.body.encode()
 
 
-# Going on
+# Resuming
 
 
-def test_a_killed_run_goes_on_in_mid_epoch_as_though_nothing_had_happened(
-    workshop: Workshop, documents: dict[str, Any]
-) -> None:
+def test_a_run_killed_within_an_epoch_resumes_with_equal_weights(workshop: Workshop, documents: dict[str, Any]) -> None:
     given = documents | {"trainer__max_epochs": 2, "checkpoint__every_n_steps": 5, "data__ignore_meta_prob": 0.5}
     workshop.train(run="whole", **given)
     steps = workshop.checkpoint("whole")["global_step"]
@@ -246,7 +246,7 @@ def test_a_killed_run_goes_on_in_mid_epoch_as_though_nothing_had_happened(
     assert difference(*(exported(workshop, run).hf_model.state_dict() for run in ("cut", "whole"))) == 0
 
 
-def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(workshop: Workshop, documents: dict[str, Any]) -> None:
+def test_ctrl_c_saves_a_checkpoint_from_which_the_run_can_resume(workshop: Workshop, documents: dict[str, Any]) -> None:
     workshop.train(run="whole", **documents)
     with pytest.raises(SystemExit):
         workshop.train(run="cut", trainer__callbacks=callback("InterruptAt", step=9), **documents)
@@ -260,16 +260,16 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(workshop: Worksho
     [
         {"model__cycles": 3, "trainer__accumulate_grad_batches": 2},
         {"trainer__precision": "bf16-mixed", "trainer__val_check_interval": 7},
-        {**OWN, "trainer__precision": "32-true"},
+        {**SEQUENCE_OPTIONS, "trainer__precision": "32-true"},
     ],
     ids=["in cycles, accumulating", "bf16", "unlearning"],
 )
-def test_stopping_and_going_on_changes_nothing(
+def test_a_resumed_run_has_equal_weights(
     workshop: Workshop, documents: dict[str, Any], options: dict[str, Any]
 ) -> None:
     given = documents | options | {"trainer__max_epochs": 10}
     workshop.train(run="whole", trainer__max_steps=8, **given)
-    stop = callback("InterruptAt", step=4)  # the curve of the learning rate stays that of the whole run
+    stop = callback("InterruptAt", step=4)  # the learning rate schedule stays that of the uninterrupted run
     with pytest.raises(SystemExit):
         workshop.train(run="cut", trainer__max_steps=8, trainer__callbacks=stop, **given)
     assert workshop.checkpoint("cut")["global_step"] < 8
@@ -279,25 +279,25 @@ def test_stopping_and_going_on_changes_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-def test_two_processes_read_each_document_once_and_learn_what_one_learns(
+def test_two_processes_read_each_document_once_and_learn_as_one_does(
     workshop: Workshop, documents: dict[str, Any]
 ) -> None:
     spy = callback("WhatWasRead", folder=str(workshop.folder))
     given = documents | STILL | {"trainer__callbacks": spy}
-    both = workshop.run_apart(run="two", **given, **TWO)
-    assert both.status == 0, both.text
+    result = workshop.run_apart(run="two", **given, **TWO)
+    assert result.status == 0, result.text
     files = [workshop.folder / f"rank-{rank}.jsonl" for rank in range(2)]
-    read = [Counter(file.read_text(encoding="utf-8").splitlines()) for file in files]
+    rows_by_rank = [Counter(file.read_text(encoding="utf-8").splitlines()) for file in files]
     workshop.train(run="one", trainer__accumulate_grad_batches=2, **given)
-    alone = Counter(files[0].read_text(encoding="utf-8").splitlines()) - read[0]
-    assert read[0] + read[1] == alone and all(read)
+    rows_of_one = Counter(files[0].read_text(encoding="utf-8").splitlines()) - rows_by_rank[0]
+    assert rows_by_rank[0] + rows_by_rank[1] == rows_of_one and all(rows_by_rank)
     assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4
     assert limits(workshop, "two") == limits(workshop, "one") == (16, None)
     losses = {run: workshop.checkpoint(run)["callbacks"]["BestExport"]["best"] for run in ("two", "one")}
     assert losses["two"] == pytest.approx(losses["one"], abs=1e-5)
 
 
-# What a step learns
+# Gradients
 
 PAIRS = [("you you you and you", "you"), ("I am fine, I am fine", ""), ("fine and fine", "I am you, and fine")]
 
@@ -326,48 +326,51 @@ def batch_of(tokenizer: DocumentTokenizer, pairs: list[tuple[str, str]]) -> Batc
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
-def test_a_step_learns_bodies_and_not_their_meta_as_the_formula_says(
+def test_the_gradients_of_a_step_are_those_of_the_formula_over_bodies(
     tokenizer: DocumentTokenizer, alpha: float
 ) -> None:
-    found = after_one_step(module_of(tokenizer, unlikelihood_alpha=alpha), [batch_of(tokenizer, PAIRS)])
-    network, sep = module_of(tokenizer).language_model().hf_model.double(), tokenizer.sep_token_id
-    total, tokens = torch.zeros((), dtype=torch.float64), 0
+    gradients = gradients_of_one_step(module_of(tokenizer, unlikelihood_alpha=alpha), [batch_of(tokenizer, PAIRS)])
+    network = module_of(tokenizer).language_model().hf_model.double()
+    sep = tokenizer.sep_token_id
+    loss_sum = torch.zeros((), dtype=torch.float64)
+    tokens = 0
     for body, meta in PAIRS:
-        before, after = [sep, *tokenizer.encode(meta), sep], [*tokenizer.encode(body), sep]
-        chances = network(torch.tensor([before + after])).logits[0].softmax(1)
-        for place, target in enumerate(after):
-            here = chances[len(before) + place - 1]
-            again = set(after[:place]) - {target}
-            total = total - here[target].log() - alpha * sum((1 - here[other]).log() for other in again)
-        tokens += len(after)
-    (total / tokens).backward()
+        prefix = [sep, *tokenizer.encode(meta), sep]
+        predicted = [*tokenizer.encode(body), sep]
+        probabilities = network(torch.tensor([prefix + predicted])).logits[0].softmax(1)
+        for position, target in enumerate(predicted):
+            step = probabilities[len(prefix) + position - 1]
+            seen = set(predicted[:position]) - {target}
+            loss_sum = loss_sum - step[target].log() - alpha * sum((1 - step[other]).log() for other in seen)
+        tokens += len(predicted)
+    (loss_sum / tokens).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None
-        torch.testing.assert_close(found[f"hf_model.{name}"], parameter.grad, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(gradients[f"hf_model.{name}"], parameter.grad, rtol=1e-6, atol=1e-6)
 
 
-def test_some_steps_of_own_texts_break_the_loop_of_a_model_that_learned_one(tokenizer: DocumentTokenizer) -> None:
+def test_steps_on_continuations_reduce_the_repetition_of_a_looping_model(tokenizer: DocumentTokenizer) -> None:
     batch = batch_of(tokenizer, [("and you " * 24, "fine")])
-    before, after = before_and_after_own_texts(module_of(tokenizer, learning_rate=0.01), batch)
+    before, after = repetition_before_and_after(module_of(tokenizer, learning_rate=0.01), batch)
     assert before > 0.8 and after < before / 2
 
 
-def test_a_model_writes_what_the_meta_names_and_also_without_one(workshop: Workshop, documents: dict[str, Any]) -> None:
+def test_a_model_writes_according_to_the_meta_and_without_one(workshop: Workshop, documents: dict[str, Any]) -> None:
     kinds = {"cats": "A cat sleeps all day.", "soup": "Boil the onions."}
     source = random.Random(0)
-    several = [Document(kinds[kind], [kind, "texts"]) for kind in source.choices(list(kinds), k=60)]
-    write_documents(several, workshop.folder / "train.jsonl")
+    documents_of_kinds = [Document(kinds[kind], [kind, "texts"]) for kind in source.choices(list(kinds), k=60)]
+    write_documents(documents_of_kinds, workshop.folder / "train.jsonl")
     options = {"data__valid_file": None, "model__learning_rate": 0.01, "model__from_scratch__n_embd": 32, **STILL}
     workshop.train(trainer__max_epochs=25, data__ignore_meta_prob=0.5, **options, **documents)
     model = exported(workshop)
     for kind, body in kinds.items():
         assert model.generate(meta=[kind, "texts"], do_sample=False).texts == [body]
-    drawn = model.generate_batch([""] * 20, seeds=range(20), do_sample=True, top_p=1.0, top_k=0, temperature=1.0)
-    written = Counter(one.texts[0] for one in drawn)
-    assert sum(written[body] for body in kinds.values()) >= 14 and min(written[body] for body in kinds.values()) >= 3
+    outputs = model.generate_batch([""] * 20, seeds=range(20), do_sample=True, top_p=1.0, top_k=0, temperature=1.0)
+    counts = Counter(output.texts[0] for output in outputs)
+    assert sum(counts[body] for body in kinds.values()) >= 14 and min(counts[body] for body in kinds.values()) >= 3
 
 
-def test_what_a_folder_says_is_read_once_and_no_folder_is_needed_for_the_usual_limits(tmp_path: Path) -> None:
+def test_default_limits_need_no_folder_and_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     module = DocumentModule(from_scratch=SIZES)
     assert (module.inputs.max_meta_length, module.inputs.max_body_length) == (16, None)
     with pytest.raises(FileNotFoundError, match="nowhere"):

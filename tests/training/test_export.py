@@ -16,7 +16,7 @@ from convmodel.training.samples import ReplySamples
 
 
 class Run:
-    """What BestExport and ReplySamples ask of a trainer."""
+    """A fake trainer with the attributes that BestExport and ReplySamples use."""
 
     def __init__(self, model: ConversationModel, folder: Path) -> None:
         self.model = model
@@ -40,8 +40,8 @@ def run(model: ConversationModel, tmp_path_factory: pytest.TempPathFactory) -> R
     return Run(model, tmp_path_factory.mktemp("run"))
 
 
-def exported_at(folder: Path) -> float:
-    """The step that the exported model's card tells."""
+def exported_step(folder: Path) -> float:
+    """Return the step in the card of the exported model."""
     lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
     return float(next(line.split("|")[2] for line in lines if line.startswith("| optimiser steps")))
 
@@ -51,11 +51,11 @@ def test_only_a_better_model_is_exported(run: Any, tmp_path: Path) -> None:
     for step, (loss, expected) in enumerate([(2.0, 0), (1.5, 1), (1.7, 1), (1.5, 1), (1.2, 4), (float("nan"), 4)]):
         run.global_step, run.callback_metrics = step, {"val_loss": torch.tensor(loss)}
         export.on_validation_end(run, run.module)
-        assert exported_at(tmp_path / "model") == expected
-        assert exported_at(run.log_dir / "exported") == expected
+        assert exported_step(tmp_path / "model") == expected
+        assert exported_step(run.log_dir / "exported") == expected
 
 
-def test_an_export_that_fails_leaves_the_old_model(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_export_keeps_the_old_model(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = BestExport(tmp_path / "model", ReplySamples())
     run.callback_metrics = {"val_loss": torch.tensor(2.0)}
     export.on_validation_end(run, run.module)
@@ -76,4 +76,4 @@ def test_without_validation_the_last_model_is_exported(run: Any, tmp_path: Path)
     export = BestExport(tmp_path / "model", ReplySamples())
     run.global_step = 7
     export.on_train_end(run, run.module)
-    assert exported_at(tmp_path / "model") == 7
+    assert exported_step(tmp_path / "model") == 7

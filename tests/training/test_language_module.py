@@ -1,4 +1,4 @@
-"""Losses and gradients of an optimiser step, against transformers' own loss."""
+"""Losses and gradients of an optimiser step, compared with the loss of transformers."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ from convmodel.training.conversation_module import ConversationModule
 pytestmark = pytest.mark.filterwarnings(
     "ignore::lightning_fabric.utilities.warnings.PossibleUserWarning", "ignore:.*LeafSpec.*"
 )
-"""Lightning's advice about loaders, and its use of an older torch."""
+"""Ignore Lightning's advice about loaders and its deprecated use of torch."""
 
 SIZES = FromScratch(
     n_layer=1, n_head=2, n_embd=8, n_positions=64, vocab_size=300, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
@@ -40,8 +40,8 @@ def batch_of(tokenizer: ConversationTokenizer, conversations: Sequence[Sequence[
     return pad(rows, pad_token_id=sep)
 
 
-def after_one_step(module: LightningModule, batches: list[Batch], **options: Any) -> dict[str, Tensor]:
-    """The gradients of the only optimiser step, in fp64."""
+def gradients_of_one_step(module: LightningModule, batches: list[Batch], **options: Any) -> dict[str, Tensor]:
+    """Return the gradients of one optimiser step in fp64."""
     trainer = Trainer(
         max_steps=1,
         accelerator="cpu",
@@ -56,21 +56,22 @@ def after_one_step(module: LightningModule, batches: list[Batch], **options: Any
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
-def test_four_accumulated_batches_are_one_four_times_as_large(tokenizer: ConversationTokenizer) -> None:
-    """The batches differ in their number of tokens by far, so a mean of means would not do."""
+def test_accumulated_batches_have_the_gradients_of_one_large_batch(tokenizer: ConversationTokenizer) -> None:
+    """The numbers of tokens differ between the batches, so a mean of batch means would differ."""
     small = [batch_of(tokenizer, [turns]) for turns in CONVERSATIONS]
-    accumulated = after_one_step(module_of(tokenizer), small, accumulate_grad_batches=4)
-    at_once = after_one_step(module_of(tokenizer), [batch_of(tokenizer, CONVERSATIONS)])
+    accumulated = gradients_of_one_step(module_of(tokenizer), small, accumulate_grad_batches=4)
+    at_once = gradients_of_one_step(module_of(tokenizer), [batch_of(tokenizer, CONVERSATIONS)])
     assert accumulated.keys() == at_once.keys()
     for name, gradient in at_once.items():
         assert torch.allclose(accumulated[name], gradient, rtol=1e-9, atol=1e-12), name
 
 
-def test_a_step_learns_from_the_mean_over_its_tokens(tokenizer: ConversationTokenizer) -> None:
-    """The oracle is transformers' own loss, one conversation after the other."""
-    found = after_one_step(module_of(tokenizer), [batch_of(tokenizer, CONVERSATIONS)])
+def test_the_loss_of_a_step_is_the_mean_over_its_tokens(tokenizer: ConversationTokenizer) -> None:
+    """The oracle is the loss of transformers for each conversation alone."""
+    gradients = gradients_of_one_step(module_of(tokenizer), [batch_of(tokenizer, CONVERSATIONS)])
     network = module_of(tokenizer).language_model().hf_model.double()
-    total, tokens = torch.zeros((), dtype=torch.float64), 0
+    total = torch.zeros((), dtype=torch.float64)
+    tokens = 0
     for turns in CONVERSATIONS:
         batch = batch_of(tokenizer, [turns])
         count = int((batch["labels"][:, 1:] != IGNORED).sum())
@@ -80,4 +81,4 @@ def test_a_step_learns_from_the_mean_over_its_tokens(tokenizer: ConversationToke
     (total / tokens).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None
-        assert torch.allclose(found[f"hf_model.{name}"], parameter.grad, rtol=1e-6, atol=1e-8), name
+        assert torch.allclose(gradients[f"hf_model.{name}"], parameter.grad, rtol=1e-6, atol=1e-8), name

@@ -1,4 +1,4 @@
-"""A persona in training and in replies, and the backward model of mutual information: trained by the command itself."""
+"""Personas, and the backward model of mutual information, trained with the command."""
 
 import json
 import random
@@ -35,7 +35,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def base_model(folder: Path, texts: list[str]) -> Path:
-    """A small model with weights so far apart that attention is learned in some dozens of steps."""
+    """Save a small model whose large initial weights let it learn attention within dozens of steps."""
     tokenizer = ConversationTokenizer.learn(texts * 4, 320)
     torch.manual_seed(0)
     config = GPT2Config(
@@ -59,7 +59,7 @@ def write(path: Path, lines: list[object]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(workshop: Workshop) -> None:
+def test_a_trained_model_replies_according_to_the_persona(workshop: Workshop) -> None:
     source = random.Random(0)
     lines: list[object] = []
     for number in range(160):
@@ -73,7 +73,7 @@ def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(works
     workshop.train(**OPTIONS, model__train_on="last_speaker", model__pretrained_model_name_or_path=base)
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model", device="cpu", dtype="float32")
     long = [turn for pair in SMALL_TALK * 8 for turn in pair]
-    assert len(model.tokenizer(long)["input_ids"]) > model.n_positions  # old turns must go, the persona stays
+    assert len(model.tokenizer(long)["input_ids"]) > model.n_positions  # old turns are dropped, the persona is kept
     for context in ([QUESTION], [*long, QUESTION]):
         for name in NAMES:
             persona = [f"My name is {name}."]
@@ -83,27 +83,30 @@ def test_a_persona_decides_the_reply_of_a_model_that_was_trained_to_use_it(works
             with Writer(model) as writer:
                 options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 16}
                 reply = writer.start(context, persona=persona, options=options).result()
-            # A writer drops more old turns at once, so that it reads less again; the rest is replied to alike.
-            left = context[reply.turns_dropped :]
-            assert [reply.text] == model.generate(left, persona=persona, **options).responses
+            # A writer drops more old turns at once to reuse its cache; the reply to the remaining turns is the same.
+            kept_turns = context[reply.turns_dropped :]
+            assert [reply.text] == model.generate(kept_turns, persona=persona, **options).responses
             assert len(context) > 1 or reply.text == f"I am {name}."
 
 
-def test_a_model_trained_on_reversed_conversations_tells_the_dull_reply_from_the_fitting_one(
+def test_mutual_information_prefers_the_specific_reply_to_a_generic_one(
     workshop: Workshop,
 ) -> None:
     source = random.Random(0)
-    fitting = {"Do you like cats?": "Cats are lovely.", "Do you like dogs?": "Dogs are loyal."}
-    pairs = [[asked, source.choice([reply, "I see.", "I see."])] for asked, reply in list(fitting.items()) * 80]
+    specific_replies = {"Do you like cats?": "Cats are lovely.", "Do you like dogs?": "Dogs are loyal."}
+    pairs = [
+        [question, source.choice([reply, "I see.", "I see."])]
+        for question, reply in list(specific_replies.items()) * 80
+    ]
     write(workshop.folder / "train.jsonl", list(pairs))
     assert (
         convmodel(["convert", "--reverse", str(workshop.folder / "train.jsonl"), str(workshop.folder / "back.jsonl")])
         == 0
     )
-    back = [list(c.turns) for c in read_conversations(workshop.folder / "back.jsonl")]
-    assert back == [pair[::-1] for pair in pairs]
+    reversed_pairs = [list(c.turns) for c in read_conversations(workshop.folder / "back.jsonl")]
+    assert reversed_pairs == [pair[::-1] for pair in pairs]
     models = {}
-    base = base_model(workshop.folder, [*fitting, *fitting.values(), "I see."])
+    base = base_model(workshop.folder, [*specific_replies, *specific_replies.values(), "I see."])
     for run, file in (("forward", "train.jsonl"), ("backward", "back.jsonl")):
         workshop.train(
             run=run,
@@ -114,14 +117,14 @@ def test_a_model_trained_on_reversed_conversations_tells_the_dull_reply_from_the
         )
         models[run] = ConversationModel.from_pretrained(workshop.folder / run / "model", device="cpu", dtype="float32")
     scorer = MutualInformation(models["forward"], models["backward"], weight=0.7)
-    for asked, reply in fitting.items():
-        other = next(text for text in fitting.values() if text != reply)
-        likely = models["forward"].score([asked], ["I see.", reply, other])
-        assert likely.summed[0] > likely.summed[1] > likely.summed[2]
-        dull, fits, wrong = scorer.score([asked], ["I see.", reply, other])
-        assert fits > dull > wrong
+    for question, reply in specific_replies.items():
+        other = next(text for text in specific_replies.values() if text != reply)
+        forward_scores = models["forward"].score([question], ["I see.", reply, other])
+        assert forward_scores.summed[0] > forward_scores.summed[1] > forward_scores.summed[2]
+        generic, specific, wrong = scorer.score([question], ["I see.", reply, other])
+        assert specific > generic > wrong
         best = models["forward"].generate(
-            [asked], num_return_sequences=8, scorer=scorer, seed=1, max_new_tokens=16, temperature=1.0
+            [question], num_return_sequences=8, scorer=scorer, seed=1, max_new_tokens=16, temperature=1.0
         )
         assert best.responses[0] == reply and "I see." in best.responses
         assert best.scores == sorted(best.scores or [], reverse=True)

@@ -1,4 +1,4 @@
-"""What a person finds in a run's folder: what was trained, what was said, what the model wrote."""
+"""The description of a run."""
 
 import json
 import re
@@ -32,38 +32,36 @@ CHOOSING: dict[str, Any] = {
 
 
 def description(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "description.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((folder / "description.json").read_text(encoding="utf-8"))
+    return content
 
 
-def lines(file: Path) -> list[str]:
-    """Without the time."""
+def log_lines(file: Path) -> list[str]:
+    """Return the lines of a log without their times."""
     return [re.sub(r"^\d{4}-\d\d-\d\d [\d:,]+ ", "", line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_of_it(workshop: Workshop) -> None:
+def test_the_description_has_model_data_versions_device_and_result(workshop: Workshop) -> None:
     workshop.train(trainer__logger="true")
     folder = workshop.folder / "run" / "lightning_logs" / "version_0"
-    found = description(folder)
-    assert found["state"] == "finished" and found["went_on_from"] is None
-    assert (
-        found["command"].startswith("python -m convmodel.trainer fit ") and "--model.warmup_steps=2" in found["command"]
-    )
-    assert datetime.fromisoformat(found["started"]) <= datetime.fromisoformat(found["ended"])
+    run = description(folder)
+    assert run["state"] == "finished" and run["went_on_from"] is None
+    assert run["command"].startswith("python -m convmodel.trainer fit ") and "--model.warmup_steps=2" in run["command"]
+    assert datetime.fromisoformat(run["started"]) <= datetime.fromisoformat(run["ended"])
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
-    assert found["model"]["class"] == "convmodel.training.ConversationModule"
-    assert found["model"]["parameters"] == found["model"]["learned"] == model.hf_model.num_parameters()
-    assert found["model"]["options"]["from_scratch"]["n_embd"] == 16
-    assert found["model"]["base_model"] is None
-    assert found["data"]["class"] == "convmodel.training.ConversationDataModule"
-    assert found["data"]["options"]["tokens_per_batch"] == 256
-    assert "train.jsonl: JSON Lines" in found["data"]["train"] and "60 conversations" in found["data"]["train"]
-    assert found["versions"]["convmodel"] == convmodel.__version__
-    assert found["versions"]["torch"] == version("torch")
-    assert found["versions"]["transformers"] == transformers.__version__
-    assert found["device"]["type"] == "cpu" and found["device"]["processes"] == 1
+    assert run["model"]["class"] == "convmodel.training.ConversationModule"
+    assert run["model"]["parameters"] == run["model"]["learned"] == model.hf_model.num_parameters()
+    assert run["model"]["options"]["from_scratch"]["n_embd"] == 16
+    assert run["model"]["base_model"] is None
+    assert run["data"]["class"] == "convmodel.training.ConversationDataModule"
+    assert run["data"]["options"]["tokens_per_batch"] == 256
+    assert "train.jsonl: JSON Lines" in run["data"]["train"] and "60 conversations" in run["data"]["train"]
+    assert run["versions"]["convmodel"] == convmodel.__version__
+    assert run["versions"]["torch"] == version("torch")
+    assert run["versions"]["transformers"] == transformers.__version__
+    assert run["device"]["type"] == "cpu" and run["device"]["processes"] == 1
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    assert found["result"] == {
+    assert run["result"] == {
         "steps": checkpoint["global_step"],
         "epochs": 1,
         "best_val_loss": checkpoint["callbacks"]["BestExport"]["best"],
@@ -72,42 +70,42 @@ def test_the_description_says_what_was_trained_on_what_with_what_and_what_came_o
     assert (folder / "exported").resolve() == workshop.folder / "run" / "model"
 
 
-def test_a_run_of_a_selector_is_described_and_logged_too(workshop: Workshop) -> None:
+def test_the_run_of_a_selector_is_described_and_logged(workshop: Workshop) -> None:
     workshop.train(**CHOOSING)
-    found = description(workshop.folder / "run")
-    assert found["model"]["class"] == "convmodel.training.BiEncoderModule"
-    assert found["model"]["options"]["new_encoder"]["width"] == 16
-    assert found["state"] == "finished" and found["result"]["steps"] == 2
-    assert found["result"]["best_val_recall"] is not None
-    assert any(line.startswith("INFO model: bi-encoder") for line in lines(workshop.folder / "run" / "info.log"))
+    run = description(workshop.folder / "run")
+    assert run["model"]["class"] == "convmodel.training.BiEncoderModule"
+    assert run["model"]["options"]["new_encoder"]["width"] == 16
+    assert run["state"] == "finished" and run["result"]["steps"] == 2
+    assert run["result"]["best_val_recall"] is not None
+    assert any(line.startswith("INFO model: bi-encoder") for line in log_lines(workshop.folder / "run" / "info.log"))
 
 
 @pytest.mark.parametrize(
-    ("ending", "error", "state", "last"),
+    ("ending", "error", "state", "last_line"),
     [
         ("fail", RuntimeError, "failed: the spy has failed", "RuntimeError: the spy has failed"),
         ("interrupt", SystemExit, "interrupted", "WARNING stopped at step 3"),
         ("terminate", SystemExit, "interrupted", "WARNING stopped at step 3"),
     ],
 )
-def test_a_run_that_ends_before_its_end_says_why(
-    workshop: Workshop, ending: str, error: type[BaseException], state: str, last: str
+def test_the_description_of_an_interrupted_run_has_the_reason(
+    workshop: Workshop, ending: str, error: type[BaseException], state: str, last_line: str
 ) -> None:
     with pytest.raises(error), pytest.warns(UserWarning, match="and this too"):
         workshop.train(trainer__callbacks=callback("SpeakAt", step=3, ending=ending))
-    found = description(workshop.folder / "run")
-    assert found["state"] == state
-    assert found["result"] == {"steps": 3, "epochs": 1, "best_val_loss": None, "exported_to": None}
+    run = description(workshop.folder / "run")
+    assert run["state"] == state
+    assert run["result"] == {"steps": 3, "epochs": 1, "best_val_loss": None, "exported_to": None}
     for name in ("info.log", "warnings.log"):
-        assert lines(workshop.folder / "run" / name)[-1] == last
+        assert log_lines(workshop.folder / "run" / name)[-1] == last_line
 
 
-def test_a_run_that_goes_on_says_from_where_and_keeps_the_logs(workshop: Workshop) -> None:
+def test_a_resumed_run_records_its_checkpoint_and_appends_to_the_logs(workshop: Workshop) -> None:
     workshop.train(trainer__max_steps=2)
-    before = lines(workshop.folder / "run" / "info.log")
-    assert "INFO precision: " in "\n".join(before)  # said before the folder was known
+    before = log_lines(workshop.folder / "run" / "info.log")
+    assert "INFO precision: " in "\n".join(before)  # logged before the folder was known
     workshop.train(ckpt_path="last", trainer__max_steps=4)
-    found = description(workshop.folder / "run")
-    assert found["state"] == "finished"
-    assert found["went_on_from"] == str(workshop.folder / "run" / "checkpoints" / "last.ckpt")
-    assert lines(workshop.folder / "run" / "info.log")[: len(before)] == before
+    run = description(workshop.folder / "run")
+    assert run["state"] == "finished"
+    assert run["went_on_from"] == str(workshop.folder / "run" / "checkpoints" / "last.ckpt")
+    assert log_lines(workshop.folder / "run" / "info.log")[: len(before)] == before

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import asdict
 
 import pytest
 
@@ -85,5 +86,5 @@ def test_a_plateau_shrinks_the_rate_whenever_a_validation_is_no_better() -> None
     plateau = Plateau()
     assert [plateau.decays(value) for value in (0.1, 0.2, 0.2, 0.15, 0.3)] == [False, False, True, True, False]
     assert plateau.scale == pytest.approx(0.16)
-    again = Plateau(**plateau.state())
+    again = Plateau(**asdict(plateau))
     assert again.decays(0.3) and again.scale == pytest.approx(0.064)

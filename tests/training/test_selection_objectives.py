@@ -1,4 +1,4 @@
-"""Losses of selectors, against the formula; cached gradients."""
+"""Losses of selectors, compared with the formula, and cached gradients."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -23,13 +23,13 @@ RESPONSES = ["I am fine", "I am fine", "by the sea", "Yes", "No"]
 
 def module(tokenizer: ConversationTokenizer, cls: type[SelectorModule] = BiEncoderModule, **options: Any) -> Any:
     torch.manual_seed(0)
-    made: Any = cast(Any, cls)(new_encoder=TINY, max_context=60, max_candidate=20, **options)
-    made.tokenizer = tokenizer
-    made.configure_model()
+    module_: Any = cast(Any, cls)(new_encoder=TINY, max_context=60, max_candidate=20, **options)
+    module_.tokenizer = tokenizer
+    module_.configure_model()
     with torch.no_grad():
-        for weights in made.network.parameters():
+        for weights in module_.network.parameters():
             weights.add_(torch.randn_like(weights) * 0.2)
-    return made
+    return module_
 
 
 def examples(tokenizer: ConversationTokenizer, *distractors: str) -> list[TokenisedChoice]:
@@ -41,14 +41,14 @@ def examples(tokenizer: ConversationTokenizer, *distractors: str) -> list[Tokeni
 
 @pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule])
 @pytest.mark.parametrize("cosine_scale", [None, 5.0])
-def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
+def test_the_loss_ranks_each_response_among_all_other_texts_of_the_batch(
     tokenizer: ConversationTokenizer, cls: type[SelectorModule], cosine_scale: float | None
 ) -> None:
-    made = module(tokenizer, cls, cosine_scale=cosine_scale)
+    trained = module(tokenizer, cls, cosine_scale=cosine_scale)
     distractors = ["Maybe", "Yes", "It rains"]  # one is a response as well: it counts once
-    found = made.batch_loss(examples(tokenizer, *distractors))
+    loss = trained.batch_loss(examples(tokenizer, *distractors))
     texts = [*dict.fromkeys([*RESPONSES, *distractors])]
-    scores = made.selector.score([[c] for c in CONTEXTS], texts).double()
+    scores = trained.selector.score([[c] for c in CONTEXTS], texts).double()
     expected = 0.0
     for row, response in zip(scores, RESPONSES, strict=True):
         own = row[texts.index(response)]
@@ -56,11 +56,11 @@ def test_the_loss_is_that_of_each_response_among_all_other_texts_of_the_batch(
         others = [row[texts.index(r)] for r in RESPONSES if r != response]
         others += [row[texts.index(d)] for d in distractors if d not in RESPONSES]
         expected += float(torch.logsumexp(torch.stack([own, *others]), 0) - own) / len(scores)
-    assert float(found.detach()) == pytest.approx(expected, abs=1e-4)
+    assert float(loss.detach()) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("cls", [BiEncoderModule, PolyEncoderModule, CrossEncoderModule])
-def test_cached_gradients_are_those_of_the_plain_step(
+def test_cached_gradients_equal_those_of_a_plain_step(
     tokenizer: ConversationTokenizer, cls: type[SelectorModule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from convmodel.models.selection import encoder
@@ -68,44 +68,44 @@ def test_cached_gradients_are_those_of_the_plain_step(
     monkeypatch.setattr(encoder, "TOKENS_PER_CPU_CHUNK", 12)  # several chunks
     gradients = []
     for cached in (False, True):
-        made = module(tokenizer, cls, cached_gradients=cached)
+        trained = module(tokenizer, cls, cached_gradients=cached)
         torch.manual_seed(0)
-        made.batch_loss(examples(tokenizer, "Maybe")).backward()
-        gradients.append({name: w.grad.clone() for name, w in made.network.named_parameters() if w.grad is not None})
+        trained.batch_loss(examples(tokenizer, "Maybe")).backward()
+        gradients.append({name: w.grad.clone() for name, w in trained.network.named_parameters() if w.grad is not None})
     assert difference(*gradients) < 1e-5 * max(float(g.abs().max()) for g in gradients[0].values())
 
 
-def test_cached_gradients_repeat_the_dropout_of_the_first_reading(tokenizer: ConversationTokenizer) -> None:
-    made = module(tokenizer, cached_gradients=True)
+def test_cached_gradients_repeat_the_dropout_of_the_first_pass(tokenizer: ConversationTokenizer) -> None:
+    cached = module(tokenizer, cached_gradients=True)
     plain = module(tokenizer)
-    for one in (made, plain):
-        one.network.train()
-        for part in one.network.modules():
-            if isinstance(part, torch.nn.Dropout):
-                part.p = 0.5
-    found = []
-    for one in (made, plain):
+    for trained in (cached, plain):
+        trained.network.train()
+        for layer in trained.network.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.p = 0.5
+    gradients = []
+    for trained in (cached, plain):
         torch.manual_seed(3)
-        one.batch_loss(examples(tokenizer)).backward()
-        found.append({name: w.grad.clone() for name, w in one.network.named_parameters() if w.grad is not None})
-    assert difference(*found) < 1e-5
+        trained.batch_loss(examples(tokenizer)).backward()
+        gradients.append({name: w.grad.clone() for name, w in trained.network.named_parameters() if w.grad is not None})
+    assert difference(*gradients) < 1e-5
 
 
-def test_a_cross_encoder_finds_each_response_among_its_own_candidates(tokenizer: ConversationTokenizer) -> None:
-    made = module(tokenizer, CrossEncoderModule, negatives=2)
-    given = examples(tokenizer, "Maybe", "It rains", "never")
-    found = made.batch_loss(given)
-    scores = made.selector.score([[c] for c in CONTEXTS], [[r, "Maybe", "It rains"] for r in RESPONSES])
-    assert float(found.detach()) == pytest.approx(float(-scores.log_softmax(1)[:, 0].mean()), abs=1e-5)
-    drawn = [made.objective.draw(one, examples(tokenizer)) for one in examples(tokenizer)]
+def test_a_cross_encoder_ranks_each_response_among_its_own_candidates(tokenizer: ConversationTokenizer) -> None:
+    trained = module(tokenizer, CrossEncoderModule, negatives=2)
+    batch = examples(tokenizer, "Maybe", "It rains", "never")
+    loss = trained.batch_loss(batch)
+    scores = trained.selector.score([[c] for c in CONTEXTS], [[r, "Maybe", "It rains"] for r in RESPONSES])
+    assert float(loss.detach()) == pytest.approx(float(-scores.log_softmax(1)[:, 0].mean()), abs=1e-5)
+    drawn = [trained.objective.draw(one, examples(tokenizer)) for one in examples(tokenizer)]
     texts = [[tokenizer.decode(ids) for ids in one] for one in drawn]
     for response, negatives in zip(RESPONSES, texts, strict=True):  # from the batch, where a file gives none
         assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}
     same = [replace(one, response=tokenizer.encode("Yes")) for one in examples(tokenizer)[1:]]
     few = [examples(tokenizer)[0], *same]  # the others have but one candidate that is no response of theirs
-    scores = made.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"]).clone()
+    scores = trained.selector.score([[c] for c in CONTEXTS], ["Yes", "I am fine"]).clone()
     scores[0] = scores[0].flip(0)
     expected = -scores.log_softmax(1)[:, 0].mean()
-    assert float(made.batch_loss(few).detach()) == pytest.approx(float(expected), abs=1e-5)
+    assert float(trained.batch_loss(few).detach()) == pytest.approx(float(expected), abs=1e-5)
     with pytest.raises(ValueError, match=r"model\.negatives=0; it must be at least 1"):
         CrossEncoderModule(negatives=0)

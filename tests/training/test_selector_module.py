@@ -18,26 +18,29 @@ pytestmark = pytest.mark.machine
 def test_responses_are_ranked_in_their_pools_and_ties_count_against_the_model(
     tokenizer: ConversationTokenizer,
 ) -> None:
-    made = module(tokenizer)
-    made.network.eval()
-    made.on_validation_epoch_start()
+    trained = module(tokenizer)
+    trained.network.eval()
+    trained.on_validation_epoch_start()
     pools = [
-        replace(one, distractors=[other.response for other in examples(tokenizer) if other.response != one.response])
-        for one in examples(tokenizer)
+        replace(
+            example, distractors=[other.response for other in examples(tokenizer) if other.response != example.response]
+        )
+        for example in examples(tokenizer)
     ]
-    made.validation_step(SelectionBatch(pools, pool=5), 0)
-    ranks, scores = [], made.selector.score([[c] for c in CONTEXTS], RESPONSES)
+    trained.validation_step(SelectionBatch(pools, pool=5), 0)
+    ranks = []
+    scores = trained.selector.score([[c] for c in CONTEXTS], RESPONSES)
     for n, row in enumerate(scores.tolist()):
         others = [score for score, text in zip(row, RESPONSES, strict=True) if text != RESPONSES[n]]
         ranks.append(1 + sum(score >= row[n] for score in others))
-    assert made._sums.examples == 5 and made._sums.first == sum(one == 1 for one in ranks)
-    assert made._sums.reciprocal == pytest.approx(sum(1 / one for one in ranks))
-    assert len(made._samples) == 3 and made._samples[0][0] == ["Hello"]
+    assert trained._sums.examples == 5 and trained._sums.first == sum(example == 1 for example in ranks)
+    assert trained._sums.reciprocal == pytest.approx(sum(1 / example for example in ranks))
+    assert len(trained._samples) == 3 and trained._samples[0][0] == ["Hello"]
 
-    made.on_validation_epoch_start()
+    trained.on_validation_epoch_start()
     with torch.no_grad():
-        for weights in made.network.parameters():
+        for weights in trained.network.parameters():
             weights.zero_()  # every score is the same
-    made.validation_step(SelectionBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
-    assert made._sums.first == 0 and made._sums.examples == 5
-    assert made._sums.loss == pytest.approx(5 * math.log(3), rel=1e-5)
+    trained.validation_step(SelectionBatch(examples(tokenizer, "Maybe", "It rains"), pool=3), 0)
+    assert trained._sums.first == 0 and trained._sums.examples == 5
+    assert trained._sums.loss == pytest.approx(5 * math.log(3), rel=1e-5)

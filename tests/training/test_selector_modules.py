@@ -27,8 +27,8 @@ CONVERT_SIZES = {"vocab_size": 300, "width": 16, "projection": 8, "windows": [3,
 
 
 def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str = "run", **options: Any) -> list[str]:
-    """A command line with a tiny selector in place of a tiny GPT-2."""
-    gone = {f"model__from_scratch__{name}": ... for name in SIZES}
+    """Return a command line with a tiny selector instead of a tiny GPT-2."""
+    no_gpt2_sizes = {f"model__from_scratch__{name}": ... for name in SIZES}
     sizes = {f"model__new_encoder__{name}": value for name, value in asdict(TINY).items() if value is not None}
     lengths = {"model__max_context": 60, "model__max_candidate": 20}
     if kind == CONVERT:
@@ -36,42 +36,42 @@ def arguments(workshop: Workshop, kind: str, command: str = "fit", *, run: str =
         sizes = {f"model__sizes__{name}": value for name, value in CONVERT_SIZES.items()}
     if "model__pretrained_model_name_or_path" in options:
         sizes = {}
-    given = gone | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
+    given = no_gpt2_sizes | {"data__tokens_per_batch": ..., "data__batch_size": 20} | sizes | lengths | options
     first, *others = workshop.arguments(command, run=run, **given)
     return [first, f"--model={kind}", "--data=convmodel.training.SelectionDataModule", *others]
 
 
 def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -> None:
-    """Runs the trainer in this process."""
+    """Run the trainer in this process."""
     from convmodel.trainer import main
 
     main(arguments(workshop, kind, command, **options))
 
 
 @pytest.mark.parametrize("kind", [BI, POLY, CROSS, CONVERT])
-def test_a_run_leaves_a_selector_that_is_tested_alike_as_folder_and_as_checkpoint(
+def test_an_exported_selector_and_its_checkpoint_have_equal_results(
     workshop: Workshop, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(workshop, kind, trainer__val_check_interval=0.5)
-    said = capsys.readouterr().out
-    assert said.count("R_10@1") == 2 and "  ->  " in said
+    output = capsys.readouterr().out
+    assert output.count("R_10@1") == 2 and "  ->  " in output
     folder = workshop.folder / "run" / "model"
     assert Selector.from_pretrained(folder).score([["Hello"]], ["Hi!", "It rains"]).shape == (1, 2)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "validation R_10@1" in card and "train.jsonl: JSON Lines" in card
     train(workshop, kind, "test", ckpt_path="last")
-    by_checkpoint = capsys.readouterr().out
-    assert "(94 responses)" in by_checkpoint
+    checkpoint_output = capsys.readouterr().out
+    assert "(94 responses)" in checkpoint_output
     loaded = Selector.from_pretrained(folder)
     loaded.network.load_state_dict(
         {name.removeprefix("network."): weights for name, weights in workshop.weights().items()}
     )
     loaded.save_pretrained(workshop.folder / "last")
     train(workshop, kind, "test", model__pretrained_model_name_or_path=workshop.folder / "last")
-    assert capsys.readouterr().out == by_checkpoint
+    assert capsys.readouterr().out == checkpoint_output
 
 
-def test_files_with_candidates_are_ranked_among_their_own(
+def test_responses_are_ranked_among_the_candidates_of_the_file(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("train", "valid"):
@@ -86,11 +86,11 @@ def test_files_with_candidates_are_ranked_among_their_own(
         path = workshop.folder / f"{name}.jsonl"
         path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
     train(workshop, BI, data__pool=3, data__distractors=2, model__cached_gradients="true")
-    said = capsys.readouterr().out
-    assert "R_3@1" in said and "(24 responses)" in said
+    output = capsys.readouterr().out
+    assert "R_3@1" in output and "(24 responses)" in output
 
 
-def test_a_selector_that_was_stopped_goes_on_as_though_nothing_had_happened(workshop: Workshop) -> None:
+def test_a_resumed_selector_has_equal_weights(workshop: Workshop) -> None:
     options: dict[str, Any] = {
         "model__new_encoder__dropout": 0.1,
         "model__optimizer": "adamax",
@@ -98,35 +98,35 @@ def test_a_selector_that_was_stopped_goes_on_as_though_nothing_had_happened(work
         "trainer__max_epochs": 2,
     }
     train(workshop, POLY, run="whole", **options)
-    whole = workshop.checkpoint("whole")
+    uninterrupted = workshop.checkpoint("whole")
     train(workshop, POLY, run="cut", **options, checkpoint__every_n_steps=1, trainer__limit_train_batches=...)
-    assert difference(workshop.weights("cut"), whole["state_dict"]) == 0
-    steps = whole["global_step"]
+    assert difference(workshop.weights("cut"), uninterrupted["state_dict"]) == 0
+    steps = uninterrupted["global_step"]
     train(workshop, POLY, run="short", **{**options, "trainer__max_steps": steps // 2 + 1, "trainer__max_epochs": -1})
     train(workshop, POLY, run="short", **options, ckpt_path="last")
-    assert difference(workshop.weights("short"), whole["state_dict"]) == 0
+    assert difference(workshop.weights("short"), uninterrupted["state_dict"]) == 0
 
 
-def test_a_poly_encoder_begins_with_the_encoder_of_a_bi_encoder(
+def test_a_poly_encoder_can_be_initialised_from_a_bi_encoder(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(workshop, BI)
-    begun = workshop.folder / "run" / "model"
+    base = workshop.folder / "run" / "model"
     train(
         workshop,
         POLY,
         run="poly",
-        model__pretrained_model_name_or_path=begun,
+        model__pretrained_model_name_or_path=base,
         model__learning_rate=0,
         trainer__max_steps=1,
     )
-    bi = Selector.from_pretrained(begun).network.state_dict()
+    bi = Selector.from_pretrained(base).network.state_dict()
     poly = Selector.from_pretrained(workshop.folder / "poly" / "model").network.state_dict()
     assert difference(bi, {name: poly[name] for name in bi}) == 0 and "codes.codes" in poly
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"data__batch_size": 1}, "data.batch_size=1; it must be at least 2"),
         ({"model__label_smoothing": 1.5}, "model.label_smoothing=1.5; it must be at least 0.0 and below 1.0"),
@@ -135,15 +135,15 @@ def test_a_poly_encoder_begins_with_the_encoder_of_a_bi_encoder(
         ({"model__max_context": 100}, "max_context=100; this encoder reads 3 to 96 tokens"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], said: str
+def test_invalid_options_are_an_error(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SystemExit):
         train(workshop, BI, **options)
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_data_for_choosing_does_not_go_with_a_model_that_writes(
+def test_selection_data_is_rejected_for_a_generative_model(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from convmodel.trainer import main
@@ -155,7 +155,7 @@ def test_data_for_choosing_does_not_go_with_a_model_that_writes(
     assert message in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_kind_of_model_is_refused(
+def test_a_checkpoint_of_another_kind_of_model_is_rejected(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(workshop, BI, trainer__max_steps=1)
@@ -169,65 +169,63 @@ def test_a_checkpoint_of_another_kind_of_model_is_refused(
     [{"extra_contexts": 0}, {"max_tokens": 30}, {"sizes__windows": [3, 5, 7]}, {"sizes__encoding": 32}],
     ids=lambda option: next(iter(option)),
 )
-def test_a_checkpoint_goes_on_with_its_own_sizes_alone(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str], option: dict[str, Any], made_convert: Path
+def test_resuming_with_other_sizes_is_rejected(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], option: dict[str, Any], convert_checkpoint: Path
 ) -> None:
     given = {f"model__{name}": value for name, value in option.items()}
     with pytest.raises(SystemExit):
-        train(workshop, CONVERT, ckpt_path=made_convert, trainer__max_epochs=2, **given)
-    said = capsys.readouterr().err
-    assert f"model.{next(iter(option)).replace('__', '.')}=" in said and "which comes with its weights" in said
+        train(workshop, CONVERT, ckpt_path=convert_checkpoint, trainer__max_epochs=2, **given)
+    error = capsys.readouterr().err
+    assert f"model.{next(iter(option)).replace('__', '.')}=" in error and "which comes with its weights" in error
 
 
 @pytest.fixture(scope="module")
-def made_convert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a ConveRT after a step."""
+def convert_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of a ConveRT model after one step."""
     workshop = Workshop(tmp_path_factory.mktemp("convert"), [])
     train(workshop, CONVERT, trainer__max_steps=1)
     return workshop.folder / "run" / "checkpoints" / "last.ckpt"
 
 
-def test_a_name_of_recall_tells_how_many_candidates_there_were(
+def test_the_name_of_recall_contains_the_number_of_candidates(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = "".join(f'["Hello", "Hi {n}"]\n' for n in range(5))
-    (workshop.folder / "valid.jsonl").write_text(few, encoding="utf-8")
+    lines = "".join(f'["Hello", "Hi {n}"]\n' for n in range(5))
+    (workshop.folder / "valid.jsonl").write_text(lines, encoding="utf-8")
     train(workshop, BI, trainer__max_steps=1, trainer__val_check_interval=1)
     assert "R_5@1" in capsys.readouterr().out
     assert "validation R_5@1" in (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
 
 
-def test_where_nothing_can_be_ranked_it_is_said(workshop: Workshop, messages: list[str]) -> None:
+def test_a_validation_without_distractors_logs_that_nothing_is_ranked(workshop: Workshop, messages: list[str]) -> None:
     (workshop.folder / "valid.jsonl").write_text('["Hello", "Hi"]\n["Hello there", "Hi"]\n', encoding="utf-8")
     train(workshop, BI, trainer__max_steps=1, trainer__val_check_interval=1)
     assert "val: no response has another candidate that says something else; nothing is ranked" in messages
 
 
-def test_a_selector_that_is_trained_further_leaves_out_what_it_cannot_read_itself(
-    workshop: Workshop, messages: list[str]
-) -> None:
+def test_fine_tuning_skips_examples_too_long_for_the_given_context(workshop: Workshop, messages: list[str]) -> None:
     train(workshop, BI, trainer__max_steps=1)
-    begun = workshop.folder / "run" / "model"
+    base = workshop.folder / "run" / "model"
     sentence = "I"
-    while len(Selector.from_pretrained(begun).tokenizer.encode(sentence)) < 70:  # it reads 60, and could read 90
+    while len(Selector.from_pretrained(base).tokenizer.encode(sentence)) < 70:  # max_context is 60
         sentence += " I"
-    long = json.dumps({"persona": [sentence], "turns": ["Hello", "Hi"]})
+    example = json.dumps({"persona": [sentence], "turns": ["Hello", "Hi"]})
     with open(workshop.folder / "train.jsonl", "a", encoding="utf-8") as file:
-        file.write(long + "\n")
-    further: dict[str, Any] = {"model__pretrained_model_name_or_path": begun, "data__on_error": "skip"}
-    train(workshop, BI, run="on", **further, model__max_context=90)
+        file.write(example + "\n")
+    options: dict[str, Any] = {"model__pretrained_model_name_or_path": base, "data__on_error": "skip"}
+    train(workshop, BI, run="on", **options, model__max_context=90)
     assert "1 skipped for their long persona" in "\n".join(messages)
-    train(workshop, BI, run="on", **further, model__max_context=90, ckpt_path="last", trainer__max_epochs=2)
+    train(workshop, BI, run="on", **options, model__max_context=90, ckpt_path="last", trainer__max_epochs=2)
 
 
-def test_a_vocabulary_is_that_of_what_is_read_whoever_read_the_file_before(workshop: Workshop) -> None:
+def test_the_cached_vocabulary_depends_on_the_kind_of_examples(workshop: Workshop) -> None:
     lines = [{"context": ["Where?"], "response": f"Here {n}", "distractors": ["qqqq zzzz " * 9]} for n in range(9)]
     for name in ("train", "valid"):
         text = "\n".join(map(json.dumps, lines)) + "\n"
         (workshop.folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
     train(workshop, BI, trainer__max_steps=1)
-    [one] = (workshop.folder / "cache" / "vocabularies").iterdir()
-    assert "-example" in one.name
+    [folder] = (workshop.folder / "cache" / "vocabularies").iterdir()
+    assert "-example" in folder.name
 
 
 def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
@@ -241,22 +239,23 @@ def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-def test_two_processes_learn_what_one_learns_also_where_one_has_a_batch_more(workshop: Workshop) -> None:
-    """Early stopping on recall ends both; one process that accumulates two batches makes the same steps.
+def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop: Workshop) -> None:
+    """Both runs end by early stopping on recall; one process that accumulates two batches makes the same steps.
 
-    The 250 responses are five batches, so that one process has none at the end.
+    The 250 responses are five batches, so one process has no last batch.
     """
     stop = {"class_path": "pytorch_lightning.callbacks.EarlyStopping"}
     stop["init_args"] = {"monitor": "val_recall", "mode": "max", "patience": 1}  # type: ignore[assignment]
     options: dict[str, Any] = {"data__batch_size": 54, "trainer__max_epochs": 20, "trainer__callbacks": [stop]}
     options |= {"model__learning_rate": 1e-7, "model__cached_gradients": "true"}
-    two = arguments(workshop, POLY, run="two", **options, trainer__strategy="ddp", trainer__devices=2)
-    with workshop.spawn(*two) as process:
+    arguments_of_two = arguments(workshop, POLY, run="two", **options, trainer__strategy="ddp", trainer__devices=2)
+    with workshop.spawn(*arguments_of_two) as process:
         text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
     train(workshop, POLY, run="one", **options, trainer__accumulate_grad_batches=2)
-    ours, theirs = workshop.checkpoint("one"), workshop.checkpoint("two")
-    assert theirs["global_step"] == ours["global_step"] and 0 < ours["epoch"] < 19
-    assert difference(theirs["state_dict"], ours["state_dict"]) < 1e-5
-    best = [one["callbacks"]["BestExport"]["best"] for one in (ours, theirs)]
+    one = workshop.checkpoint("one")
+    two = workshop.checkpoint("two")
+    assert two["global_step"] == one["global_step"] and 0 < one["epoch"] < 19
+    assert difference(two["state_dict"], one["state_dict"]) < 1e-5
+    best = [one["callbacks"]["BestExport"]["best"] for one in (one, two)]
     assert best[0] == pytest.approx(best[1])

@@ -1,4 +1,4 @@
-"""Batch jobs, which write an output line for each item of an input file, and digests of the models that they use."""
+"""Batch jobs, which write a line for each conversation or prompt of a file, and digests of the models that they use."""
 
 import hashlib
 import math
@@ -6,11 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from convmodel.data.conversation import Conversation, ConversationReader
+from convmodel.data.formats.jsonl import dump
+from convmodel.data.json_text import encode_json
+from convmodel.data.prompts import Prompt, PromptReader
 from convmodel.data.reader import Reader
-from convmodel.generation.seeds import derive_seed
-from convmodel.responders.protocol import Generator, ReplyHandle
+from convmodel.generation.request import derive_seed
+from convmodel.responders.protocol import Candidate, DocumentGenerator, Generator, Reply, ReplyHandle, Responder
+
+if TYPE_CHECKING:
+    from convmodel.models.document_inputs import DocumentModelOutput
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -21,12 +28,10 @@ class Job(ABC, Generic[ItemT, ResultT]):
     """Settings of a batch job, and conversion of its items to requests and of the results to output lines.
 
     Args:
-        generator: answers the requests.
         digest: digest of the model, which a resumed run must share.
         model: name of the model, for a person.
         format: format of the input; None detects it.
         on_error: "stop" at an item that cannot be read or processed, or "skip" it.
-        options: options of the requests.
         seed: seed from which the seed of each line is derived.
         concurrency: maximum number of requests at a time.
         overwrite: whether to start over if there is an output.
@@ -57,12 +62,7 @@ class Job(ABC, Generic[ItemT, ResultT]):
 
     @abstractmethod
     def start(self, index: int, item: ItemT) -> ReplyHandle[ResultT]:
-        """Start the request of an item, with its index from 0, and return at once.
-
-        Raises:
-            QueueFull: when too many requests wait.
-            ValueError: for an item that the model cannot process.
-        """
+        """Start the request of an item, with its index from 0; raise ValueError if the model cannot process it."""
 
     @abstractmethod
     def line(self, item: ItemT, result: ResultT) -> tuple[str, bool]:
@@ -86,6 +86,108 @@ class Job(ABC, Generic[ItemT, ResultT]):
     def seed_of(self, index: int) -> int:
         """Return the seed of a line from its index; it does not depend on the other lines."""
         return derive_seed(self.seed, index) % 2**32  # small enough for the numbers of any JSON parser
+
+
+@dataclass(frozen=True)
+class ReplyJob(Job[Conversation, Reply]):
+    """Replies to a file of conversations of any format; a conversation may have a single turn.
+
+    Args:
+        last: whether the reply replaces the last turn, which is kept as the gold response, instead of following it.
+        persona: persona of the conversations that have none.
+    """
+
+    generator: Responder
+    last: bool = False
+    persona: tuple[str, ...] = ()
+
+    noun = "conversation"
+    nouns = ("reply", "replies")
+
+    def reader(self) -> ConversationReader:
+        min_turns = 2 if self.last else 1
+        return ConversationReader(self.input, format=self.format, on_error=self.on_error, min_turns=min_turns)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"persona": list(self.persona), "last": self.last}
+
+    def start(self, index: int, item: Conversation) -> ReplyHandle[Reply]:
+        persona = item.persona or self.persona
+        seed = self.seed_of(index)
+        return self.generator.start(self._context(item), persona=persona, options=self.options, seed=seed)
+
+    def line(self, item: Conversation, result: Reply) -> tuple[str, bool]:
+        """Return a conversation that ends with the reply. An empty reply is not a valid turn and is left out."""
+        texts = [candidate.text for candidate in result.candidates]
+        response = next((text for text in texts if text.strip()), None)
+        meta = {**(item.meta or {}), "responses": texts, **_provenance(result)}
+        if self.last:
+            meta["gold"] = item.turns[-1]
+        meta |= {"finish": result.finish, "seed": result.seed, "turns_dropped": result.turns_dropped}
+        turns = [*self._context(item), *([response] if response is not None else [])]
+        return dump(turns, item.persona or self.persona, meta), response is not None
+
+    def error_line(self, item: Conversation, error: str) -> str:
+        return dump(self._context(item), item.persona, {**(item.meta or {}), "error": error})
+
+    def _context(self, conversation: Conversation) -> tuple[str, ...]:
+        return conversation.turns[:-1] if self.last else conversation.turns
+
+
+def _provenance(reply: Reply) -> dict[str, Any]:
+    """Return scores and sources of the candidates, as lists with one entry per candidate."""
+    fields: dict[str, Any] = {}
+    candidates = reply.candidates
+    if any(candidate.score is not None for candidate in candidates):
+        fields["scores"] = [round_score(candidate.score) for candidate in candidates]
+    if reply.ranked_by:
+        fields["ranked_by"] = reply.ranked_by
+    if any(candidate.source != "written" or candidate.scores for candidate in candidates):
+        fields["provenance"] = [_source_fields(candidate) for candidate in candidates]
+    return fields
+
+
+def _source_fields(candidate: Candidate) -> dict[str, Any]:
+    fields: dict[str, Any] = {"source": candidate.source}
+    if candidate.number is not None:
+        fields["number"] = candidate.number
+    if candidate.metadata:
+        fields["metadata"] = dict(candidate.metadata)
+    if candidate.scores:
+        fields["scores"] = {stage: round_score(score) for stage, score in candidate.scores.items()}
+    return fields
+
+
+@dataclass(frozen=True)
+class DocumentJob(Job[Prompt, "DocumentModelOutput"]):
+    """Documents for a file of prompts."""
+
+    generator: DocumentGenerator
+
+    noun = "prompt"
+    nouns = ("text", "prompts")
+
+    def reader(self) -> PromptReader:
+        return PromptReader(self.input, format=self.format, on_error=self.on_error)
+
+    def start(self, index: int, item: Prompt) -> "ReplyHandle[DocumentModelOutput]":
+        return self.generator.start(item.prompt, meta=item.meta, options=self.options, seed=self.seed_of(index))
+
+    def line(self, item: Prompt, result: "DocumentModelOutput") -> tuple[str, bool]:
+        fields = _prompt_fields(item) | {"texts": list(result.texts)}
+        if any(score is not None for score in result.scores):
+            fields["scores"] = [round_score(score) for score in result.scores]
+        fields |= {"finishes": list(result.finishes), "seed": result.seed, "tokens_dropped": result.tokens_dropped}
+        if result.documents[0].strip():
+            fields = {"body": result.documents[0], **fields}
+        return encode_json(fields), any(text.strip() for text in result.texts)
+
+    def error_line(self, item: Prompt, error: str) -> str:
+        return encode_json(_prompt_fields(item) | {"error": error})
+
+
+def _prompt_fields(item: Prompt) -> dict[str, Any]:
+    return {"prompt": item.prompt, **({} if item.meta is None else {"meta": item.meta}), **item.other_fields}
 
 
 def folder_digest(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convmodel.data.atomic import atomic_file, file_lock
+from convmodel.data.atomic import atomic_file, check_file_writable, file_lock
 
 _SYNC_SECONDS = 2.0
 
@@ -20,7 +20,6 @@ class Journal:
     OUTPUT.about.json holds the settings of the lines and is kept: lines are only added to those with equal settings.
 
     Args:
-        output: path of the complete file.
         file: the open OUTPUT.partial; None if the output is complete already.
         done: number of lines that an earlier run had written.
     """
@@ -47,7 +46,12 @@ class Journal:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(partial(self._output), self._output)
-            _sync_folder(self._output.parent)
+            if sys.platform != "win32":
+                folder = os.open(self._output.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
 
 
 def partial(output: Path) -> Path:
@@ -55,32 +59,27 @@ def partial(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 
 
-def about_file(output: Path) -> Path:
-    """Return the path of the settings file."""
-    return output.with_name(output.name + ".about.json")
-
-
 @contextlib.contextmanager
 def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Journal]:
     """Open the journal of an output, a new one or that of an earlier run.
 
     Args:
-        output: path of the output.
-        about: settings of its lines, as JSON. The entry "named" is stored but not compared.
+        about: settings of the lines, as JSON. The entry "named" is stored but not compared.
         overwrite: whether to start over if there is an output.
 
     Raises:
         ValueError: for an existing output, complete or partial, with other settings or open in another process.
-        FileNotFoundError: when the output's folder does not exist.
+        OSError: when the output cannot be written.
     """
+    check_output(output)
     output = Path(os.path.realpath(output))  # so that a symbolic link is kept
-    _check_place(output)
     unfinished = partial(output)
-    settings_file = about_file(output)
+    settings_file = output.with_name(output.name + ".about.json")
     about = json.loads(json.dumps(about))
-    previous = None if overwrite else _read_about(settings_file)
+    previous = _read_object(settings_file.read_bytes()) if settings_file.exists() and not overwrite else None
+    difference = _describe_difference(previous, about)
     if output.exists() and not overwrite:
-        if not _matches(previous, about):
+        if difference:
             raise ValueError(f"{output}: is there already, made in another way; remove it, or start over (--overwrite)")
         if not unfinished.exists():
             yield Journal(output, None, 0)
@@ -90,21 +89,20 @@ def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = Fa
         if overwrite:
             settings_file.unlink(missing_ok=True)
             file.truncate(0)
-        if os.fstat(file.fileno()).st_size and not _matches(previous, about):
+        if os.fstat(file.fileno()).st_size and difference:
             raise ValueError(
-                f"{unfinished}: was begun with {_describe_difference(previous, about)}; go on as it was begun, remove "
-                "it, or start over (--overwrite)"
+                f"{unfinished}: was begun with {difference}; go on as it was begun, remove it, or start over "
+                "(--overwrite)"
             )
-        if not _matches(previous, about):
-            _write_about(settings_file, about)
+        if difference:
+            with atomic_file(settings_file) as temporary:
+                temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         yield Journal(output, file, _repair(file))
 
 
-def _check_place(output: Path) -> None:
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output}: there is no folder {output.parent}; make it first")
-    if output.is_dir():
-        raise IsADirectoryError(f"{output}: is a folder; give the name of a file")
+def check_output(output: Path) -> None:
+    """Raise ValueError or OSError when lines cannot be written to this path."""
+    check_file_writable(output)
     if output.suffix == ".gz":
         raise ValueError(f"{output}: lines are not written gzipped; leave .gz out and pack the file afterwards")
 
@@ -115,7 +113,7 @@ def _repair(file: BinaryIO) -> int:
     count = 0
     size = 0
     for line in file:
-        if not line.endswith(b"\n") or not _is_json_object(line):
+        if not line.endswith(b"\n") or _read_object(line) is None:
             break
         count += 1
         size += len(line)
@@ -124,28 +122,12 @@ def _repair(file: BinaryIO) -> int:
     return count
 
 
-def _is_json_object(line: bytes) -> bool:
+def _read_object(text: bytes) -> dict[str, Any] | None:
     try:
-        return isinstance(json.loads(line), dict)
+        value = json.loads(text)
     except ValueError:
-        return False
-
-
-def _read_about(path: Path) -> dict[str, Any] | None:
-    try:
-        about = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
         return None
-    return about if isinstance(about, dict) else None
-
-
-def _write_about(path: Path, about: Mapping[str, Any]) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def _matches(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> bool:
-    return previous is not None and not _differing_names(previous, about)
+    return value if isinstance(value, dict) else None
 
 
 def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
@@ -153,18 +135,10 @@ def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> l
 
 
 def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
+    """Return the settings that differ, in words; empty for equal ones."""
     if previous is None:
         return "settings that are not known any more"
     names = _differing_names(previous, about)
     if names == ["options"]:  # name the options that differ, too
         names = _differing_names(previous["options"], about["options"])
-    return f"another {' and another '.join(names)}"
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return f"another {' and another '.join(names)}" if names else ""

@@ -22,15 +22,12 @@ _RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Result:
-    """Summary of a finished job.
+    """Summary of a finished job; lines without text count as failed, `nouns` name a text in singular and plural.
 
     Args:
-        lines: number of lines in the output.
-        resumed: number of those lines that an earlier run had written.
-        failed: number of lines written by this run that contain no text.
+        resumed: number of lines that an earlier run had written.
         seconds: duration of this run.
         input_summary: the reader's report on the input, for a person.
-        nouns: the name of an output text, in singular and plural.
     """
 
     lines: int
@@ -80,13 +77,7 @@ def run_job(job: Job[Any, Any]) -> Result:
 
 @contextmanager
 def progress_bar(total: int, done: int, *, unit: str) -> Iterator[Callable[[], object]]:
-    """Show a progress bar on stderr, if it is a terminal and tqdm is installed; yield a function that advances it.
-
-    Args:
-        total: number of lines of the output.
-        done: number of lines that an earlier run had written.
-        unit: plural of the thing counted.
-    """
+    """Show a progress bar on stderr, if it is a terminal and tqdm is installed; yield a function that advances it."""
     try:
         from tqdm import tqdm
     except ModuleNotFoundError:
@@ -96,13 +87,8 @@ def progress_bar(total: int, done: int, *, unit: str) -> Iterator[Callable[[], o
         yield bar.update
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """An item and its running request, or the error that prevented the request."""
-
-    index: int
-    item: Any
-    handle: ReplyHandle[Any] | ValueError
+_Pending = tuple[int, Any, ReplyHandle[Any] | ValueError]
+"""The index of an item, the item, and its running request or the error that prevented the request."""
 
 
 def _lines(job: Job[Any, Any], *, first: int) -> Iterator[tuple[str, bool]]:
@@ -111,39 +97,40 @@ def _lines(job: Job[Any, Any], *, first: int) -> Iterator[tuple[str, bool]]:
     try:
         for index, item in islice(enumerate(job.reader()), first, None):
             while len(queue) >= job.concurrency:
-                yield _wait_for_line(job, queue.popleft())
+                yield _wait_for_line(job, *queue.popleft())
             while (pending := _start(job, index, item)) is None:
                 if queue:
-                    yield _wait_for_line(job, queue.popleft())
+                    yield _wait_for_line(job, *queue.popleft())
                 else:
                     time.sleep(_RETRY_SECONDS)
             queue.append(pending)
         while queue:
-            yield _wait_for_line(job, queue.popleft())
+            yield _wait_for_line(job, *queue.popleft())
     finally:
-        for pending in queue:
-            if not isinstance(pending.handle, ValueError):
-                pending.handle.cancel()
+        for _, _, handle in queue:
+            if not isinstance(handle, ValueError):
+                handle.cancel()
 
 
 def _start(job: Job[Any, Any], index: int, item: Any) -> _Pending | None:
     """Start the request of an item; return None if the queue is full."""
     try:
-        return _Pending(index, item, job.start(index, item))
+        return index, item, job.start(index, item)
     except QueueFull:
         return None
     except ValueError as error:
-        return _Pending(index, item, error)
+        return index, item, error
 
 
-def _wait_for_line(job: Job[Any, Any], pending: _Pending) -> tuple[str, bool]:
+def _wait_for_line(
+    job: Job[Any, Any], index: int, item: Any, handle: ReplyHandle[Any] | ValueError
+) -> tuple[str, bool]:
     try:
-        if isinstance(pending.handle, ValueError):
-            raise pending.handle
-        return job.line(pending.item, pending.handle.result())
+        if isinstance(handle, ValueError):
+            raise handle
+        return job.line(item, handle.result())
     except ValueError as error:
         if job.on_error == "stop":
-            raise ValueError(
-                f"{job.input}: {job.noun} {pending.index + 1}: {error}, or continue with --on_error skip"
-            ) from error
-        return job.error_line(pending.item, str(error)), False
+            position = f"{job.input}: {job.noun} {index + 1}"
+            raise ValueError(f"{position}: {error}, or continue with --on_error skip") from error
+        return job.error_line(item, str(error)), False

@@ -5,19 +5,11 @@ from pathlib import Path
 
 from convmodel.cli.chat.slash import COMMANDS, find_command
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.slash_commands import is_command
+from convmodel.responders.typed_input import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
-    """Return completions of a typed command: command names, option names, presets or files.
-
-    Args:
-        chat: current chat, which has the options and presets.
-        typed: text up to the cursor.
-
-    Returns:
-        The number of characters before the cursor that the completions replace, and the completions.
-    """
+    """Return completions of the text up to the cursor, after the number of characters that they replace."""
     if not is_command(typed) or "\n" in typed:
         return 0, []
     name, space, rest = typed[1:].partition(" ")

@@ -7,26 +7,20 @@ from convmodel.data.conversation import Conversation, ConversationReader, write_
 
 
 def save(conversation: Conversation, name: str, *, replace: bool = False, add: bool = False) -> str:
-    """Write a conversation to a JSON Lines file that can be used for training.
+    """Write a conversation to a JSON Lines file for training; return a message for the user.
 
     Args:
-        conversation: a conversation.
         name: name of the file; `~` is the home folder. A name that ends in .gz is gzipped.
-        replace: whether to replace an existing file.
-        add: whether to append the conversation to an existing file.
-
-    Returns:
-        A message for the user.
+        replace, add: whether to replace an existing file, or to append to it.
 
     Raises:
         ValueError, OSError: for a file that exists already, is not JSON Lines and cannot be added to, or cannot be
             written.
     """
     path = Path(name).expanduser()
-    exists = path.exists()
-    if exists and not (replace or add):
+    if path.exists() and not (replace or add):
         raise ValueError(f"{name}: exists already; /save ! {name} replaces it, /save + {name} adds to it")
-    if exists and add:
+    if path.exists() and add:
         reader = ConversationReader(path)
         if reader.format != "jsonl":
             raise ValueError(f"{name}: is {reader.format}, and only JSON Lines can be added to; give another name")
@@ -44,8 +38,7 @@ def load(name: str, number: int | None = None) -> Conversation:
         number: number of the conversation, from 1; may be omitted if the file has only one.
 
     Raises:
-        ValueError, OSError: for a file or conversation that does not exist, or a missing number with several
-            conversations.
+        ValueError, OSError: for a missing file or conversation, or a missing number with several conversations.
     """
     if number is not None and number < 1:
         raise ValueError(f"conversation {number}: conversations are counted from 1")

@@ -3,49 +3,13 @@
 import os
 import re
 import traceback
-from typing import Protocol
 
-from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.screen import Outcome, Screen
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat, Mark
 from convmodel.cli.chat.stream import stream_reply
-from convmodel.responders.protocol import QueueFull, Reply
-from convmodel.responders.slash_commands import is_command, unescape
-
-
-class Screen(Protocol):
-    """Input and output of the chat. Texts may contain control characters, which a screen must make visible."""
-
-    @property
-    def interactive(self) -> bool:
-        """Whether a person uses the screen: errors do not end the program, and Ctrl-C only stops a reply."""
-
-    def greet(self, text: str) -> None:
-        """Show a line at the start."""
-
-    def read(self) -> str | None:
-        """Return the next line, or several lines sent as one turn; None at the end of the input."""
-
-    def begin(self) -> None:
-        """Prepare for a reply."""
-
-    def wait(self) -> None:
-        """Show that the reply takes a while."""
-
-    def piece(self, text: str) -> None:
-        """Show a piece of the reply."""
-
-    def end(self, reply: Reply | None) -> None:
-        """Finish the reply; `reply` is None if it failed."""
-
-    def show(self, outcome: Outcome) -> None:
-        """Show the outcome of a command."""
-
-    def error(self, message: str) -> None:
-        """Show an error message."""
-
-    def where(self) -> str:
-        """Return the position of the last line, for an error that ends the program."""
+from convmodel.responders.protocol import QueueFull
+from convmodel.responders.typed_input import is_command, unescape
 
 
 class ChatError(ValueError):
@@ -53,11 +17,7 @@ class ChatError(ValueError):
 
 
 def talk(chat: Chat, screen: Screen) -> None:
-    """Run the chat until the user leaves or the input ends.
-
-    Raises:
-        ChatError: for the first invalid line of a non-interactive input.
-    """
+    """Run the chat until the user leaves, the input ends, or ChatError is raised for a line of a pipe."""
     while (line := screen.read()) is not None:
         if not line.strip():
             continue
@@ -106,13 +66,14 @@ def _reply_and_show(chat: Chat, screen: Screen, before: Mark) -> None:
     that was stopped before its first word, the turn stays and waits; a failed retry restores the previous reply.
     """
     is_retry = before.turns[: len(chat.turns)] == chat.turns
+    after_failure = before if is_retry else chat.mark()
     try:
         handle = chat.start()
     except ValueError:
         chat.restore(before)
         raise
     except QueueFull as error:
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         raise QueueFull(f"{error}; /retry tries again") from error
     screen.begin()
     try:
@@ -121,12 +82,12 @@ def _reply_and_show(chat: Chat, screen: Screen, before: Mark) -> None:
         if isinstance(error, BrokenPipeError) or not screen.interactive:
             raise
         screen.end(None)
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         _show_error(screen, f"the reply failed ({type(error).__name__}: {error}); /retry tries again", error)
         return
     screen.end(reply)
     if not chat.add_reply(reply):
-        _restore(chat, before, is_retry=is_retry)
+        chat.restore(after_failure)
         reason = "stopped before the first word" if reply.finish == "cancelled" else "the reply has no text"
         screen.error(f"{reason}; /retry tries again")
     elif is_retry and reply.seed is None:
@@ -142,22 +103,12 @@ def _show_error(screen: Screen, message: str, error: Exception) -> None:
     screen.error(message)
 
 
-def _restore(chat: Chat, before: Mark, *, is_retry: bool) -> None:
-    """Restore the reply that a retry removed."""
-    if is_retry:
-        chat.restore(before)
-
-
 _PERSONA_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)
 """Persona line of ParlAI's PersonaChat format; "your" refers to the model."""
 
 
 def split_persona_lines(text: str) -> tuple[list[str], str]:
-    """Split off leading lines such as `your persona: I like rain.`
-
-    Raises:
-        ValueError: for a persona line without a sentence.
-    """
+    """Split off leading lines such as `your persona: I like rain.`; raise ValueError for one without a sentence."""
     lines = text.split("\n")
     sentences: list[str] = []
     for index, line in enumerate(lines):

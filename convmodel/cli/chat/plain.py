@@ -2,30 +2,17 @@
 
 import shutil
 from collections.abc import Callable
-from typing import BinaryIO, Protocol, TextIO
+from typing import BinaryIO, TextIO
 
-from convmodel.cli.chat.outcome import Outcome, TextTable
-from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.text import to_one_line, to_printable
+from convmodel.cli.chat.describe import status_line
+from convmodel.cli.chat.screen import LineBreaker, Outcome, Screen, TextTable, to_one_line, to_printable
 from convmodel.responders.protocol import Reply
 
 
-class LineBreaker(Protocol):
-    """Breaks a streamed text into lines."""
-
-    def add(self, piece: str) -> str:
-        """Return the text that can be written now."""
-
-    def end(self) -> str:
-        """Return the rest of the text."""
-
-
-class PipeScreen:
-    """A pipe: each input line is a turn, each output line a reply; everything else goes to `notes`.
+class PipeScreen(Screen):
+    """A pipe: each input line is a turn, each output line a reply.
 
     Args:
-        lines: input, UTF-8.
-        replies: output for replies, one line each.
         notes: output for messages of commands and for the status; None to discard them.
     """
 
@@ -37,9 +24,6 @@ class PipeScreen:
         self._notes = notes
         self._line_number = 0
 
-    def greet(self, text: str) -> None:
-        pass
-
     def read(self) -> str | None:
         raw = self._lines.readline()
         self._line_number += 1
@@ -49,15 +33,6 @@ class PipeScreen:
             return raw.decode("utf-8-sig" if self._line_number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.where()}: not UTF-8 (byte {error.start + 1}); save the text as UTF-8") from None
-
-    def begin(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
-    def piece(self, text: str) -> None:
-        pass
 
     def end(self, reply: Reply | None) -> None:
         if reply is None:
@@ -80,18 +55,15 @@ class PipeScreen:
             print(line, file=self._notes, flush=True)
 
 
-class PlainScreen:
+class PlainScreen(Screen):
     """An interactive terminal without control sequences, or one whose replies go to a file.
 
     Args:
-        lines: typed input, UTF-8.
         out: output for replies.
         notes: output for the prompt and everything else; the same as `out` if both are the terminal.
-        wrapper: creates a line breaker for a width in columns; None leaves line breaks to the terminal.
+        wrapper: creates a line breaker for a width in columns.
         quiet: whether to omit the status.
     """
-
-    interactive = True
 
     def __init__(
         self,
@@ -99,14 +71,14 @@ class PlainScreen:
         *,
         out: TextIO,
         notes: TextIO,
-        wrapper: Callable[[int], LineBreaker] | None = None,
+        wrapper: Callable[[int], LineBreaker] = LineBreaker,
         quiet: bool = False,
     ) -> None:
         self._lines = lines
         self._out = out
         self._notes = notes
         self._quiet = quiet
-        self._wrapper = wrapper or _NoLineBreaks
+        self._wrapper = wrapper
         self._reply = self._wrapper(0)
 
     def greet(self, text: str) -> None:
@@ -133,9 +105,6 @@ class PlainScreen:
     def begin(self) -> None:
         self._reply = self._wrapper(self._columns())
 
-    def wait(self) -> None:
-        pass
-
     def piece(self, text: str) -> None:
         print(self._reply.add(text), end="", file=self._out, flush=True)
 
@@ -155,9 +124,6 @@ class PlainScreen:
     def error(self, message: str) -> None:
         self._note(f"error: {to_printable(message)}")
 
-    def where(self) -> str:
-        return "the terminal"
-
     def _note(self, line: str) -> None:
         wrapper = self._wrapper(self._columns())
         print(wrapper.add(line) + wrapper.end(), file=self._notes, flush=True)
@@ -166,26 +132,8 @@ class PlainScreen:
         return max(20, shutil.get_terminal_size().columns - 1)
 
 
-class _NoLineBreaks:
-    """A line breaker that adds no line breaks."""
-
-    def __init__(self, columns: int) -> None:
-        pass
-
-    def add(self, piece: str) -> str:
-        return to_printable(piece)
-
-    def end(self) -> str:
-        return ""
-
-
 def plain_lines(outcome: Outcome, columns: int | None = None) -> list[str]:
-    """Return the lines of an outcome.
-
-    Args:
-        outcome: outcome of a command.
-        columns: width of the screen; None for no limit.
-    """
+    """Return the lines of an outcome for a screen of that width; None for no limit."""
     lines = [f"{'> ' if speaker == 'you' else ''}{to_printable(text)}" for speaker, text in outcome.shown]
     if outcome.table:
         narrow = columns is not None and columns < outcome.table.min_columns

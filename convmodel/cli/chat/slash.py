@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 
 from convmodel.cli.chat import files
-from convmodel.cli.chat.outcome import Outcome, TextTable
+from convmodel.cli.chat.describe import candidate_table, explain
+from convmodel.cli.chat.screen import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.why import candidate_table, explain
-from convmodel.responders.option_values import parse_value, show_value
-from convmodel.responders.slash_commands import (
+from convmodel.responders.typed_input import (
     NO_PERSONA,
     edit_persona,
     parse_command,
     parse_option,
+    parse_value,
+    show_value,
     unknown_command,
 )
 
@@ -22,9 +24,7 @@ class SlashCommand:
     """A command of the chat.
 
     Args:
-        name: name of the command, without the slash.
-        arguments: description of its arguments in the help.
-        help: description of its effect.
+        arguments: description of its arguments in the help; empty if it takes none.
         run: runs the command on a chat with its argument. Raises ValueError or OSError with a remedy.
         completes: kind of its Tab completion: "options", "presets", "files", "commands", or empty.
     """
@@ -42,21 +42,16 @@ class SlashCommand:
 
 
 def run_command(chat: Chat, line: str) -> Outcome:
-    """Parse and run a command.
-
-    Raises:
-        ValueError, OSError: for an unknown command or an invalid argument; the message has a remedy.
-    """
-    command = parse_command(line)
-    return find_command(command.name).run(chat, command.argument)
+    """Parse and run a command; raise ValueError or OSError with a remedy if that is not possible."""
+    name, argument = parse_command(line)
+    command = find_command(name)
+    if argument and not command.arguments:
+        raise ValueError(f"/{command.name} takes no arguments, but {argument!r} followed")
+    return command.run(chat, argument)
 
 
 def find_command(name: str) -> SlashCommand:
-    """Return the command of a name or an alias.
-
-    Raises:
-        ValueError: for an unknown command; the message has the closest name.
-    """
+    """Return the command of a name or an alias; raise ValueError with the closest name for an unknown one."""
     for command in COMMANDS:
         if name.lower() in (command.name, *_ALIASES.get(command.name, ())):
             return command
@@ -64,21 +59,18 @@ def find_command(name: str) -> SlashCommand:
 
 
 def _reset(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "reset")
     turns = len(chat.turns)
     chat.reset()
     return Outcome(f"a new conversation; {turns} turns are forgotten" if turns else "a new conversation")
 
 
 def _undo(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "undo")
     removed = chat.undo()
     left = f"{len(chat.turns)} turns are left" if chat.turns else "no turns are left"
     return Outcome(f"taken back; {left}", shown=tuple(zip(("you", "reply"), removed, strict=False)))
 
 
 def _retry(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "retry")
     chat.retry()
     return Outcome(reply=True)
 
@@ -155,20 +147,16 @@ def _load(chat: Chat, argument: str) -> Outcome:
     if not name:
         raise ValueError("there is no file name; write /load talk.jsonl")
     chat.load(files.load(name.strip(), int(number) if number else None))
-    return Outcome(describe_loaded(chat), shown=last_turns(chat))
+    return describe_loaded(chat)
 
 
-def describe_loaded(chat: Chat) -> str:
-    """Return a message about a conversation that was loaded."""
+def describe_loaded(chat: Chat) -> Outcome:
+    """Describe a conversation that was loaded, with its last turns."""
     turns = f"{len(chat.turns)} turn{'' if len(chat.turns) == 1 else 's'}"
     persona = f", {len(chat.persona)} sentences of persona" if chat.persona else ""
-    return f"{turns}{persona}" + ("; the last one waits for a reply: /retry makes one" if chat.waiting else "")
-
-
-def last_turns(chat: Chat, max_turns: int = 4) -> tuple[tuple[str, str], ...]:
-    """Return the last turns with their speakers."""
-    speakers = [("you", "reply")[n % 2] for n in range(len(chat.turns))]
-    return tuple(zip(speakers, chat.turns, strict=True))[-max_turns:]
+    waiting = "; the last one waits for a reply: /retry makes one" if chat.waiting else ""
+    shown = tuple(zip(cycle(("you", "reply")), chat.turns, strict=False))[-MAX_SHOWN:]
+    return Outcome(f"{turns}{persona}{waiting}", shown=shown)
 
 
 def _why(chat: Chat, argument: str) -> Outcome:
@@ -192,14 +180,11 @@ def _help(chat: Chat, argument: str) -> Outcome:
 
 
 def _quit(chat: Chat, argument: str) -> Outcome:
-    _reject_argument(argument, "quit")
     return Outcome(leave=True)
 
 
-def _reject_argument(argument: str, name: str) -> None:
-    if argument:
-        raise ValueError(f"/{name} takes no arguments, but {argument!r} followed")
-
+MAX_SHOWN = 4
+"""Maximum number of turns of a loaded conversation that are shown."""
 
 HINTS = """\
 Enter sends; Alt-Enter, or a backslash at the end, begins a new line.

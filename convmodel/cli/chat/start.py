@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from convmodel.cli.chat.files import load as load_conversation
-from convmodel.cli.chat.loop import Screen, talk
-from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.loop import talk
 from convmodel.cli.chat.plain import PipeScreen, PlainScreen
-from convmodel.cli.chat.slash import describe_loaded, last_turns
+from convmodel.cli.chat.screen import Screen
+from convmodel.cli.chat.slash import describe_loaded
 from convmodel.cli.chat.state import Chat
 from convmodel.errors import require_extra
 from convmodel.responders.protocol import Responder
@@ -20,10 +20,7 @@ MakeScreen = Callable[[Chat], Screen]
 def open_screen(*, quiet: bool = False) -> MakeScreen:
     """Return a function that creates the screen for stdin and stdout: a pipe, a plain or a full terminal.
 
-    Ends the program when a library is missing.
-
-    Raises:
-        ValueError: when stdin is closed.
+    Raises ValueError when stdin is closed, and SystemExit when a library is missing.
     """
     if sys.stdin is None:
         raise ValueError("stdin is closed; type into it, or pipe lines into it")
@@ -37,7 +34,8 @@ def open_screen(*, quiet: bool = False) -> MakeScreen:
     with require_extra("chat", ("rich", "prompt_toolkit", "wcwidth"), needing="a chat on a terminal needs"):
         from convmodel.cli.chat.wrapping import Wrapper
 
-        if _is_plain_terminal():
+        has_no_control_sequences = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+        if sys.platform != "win32" and has_no_control_sequences:
             return lambda chat: PlainScreen(
                 sys.stdin.buffer, out=sys.stdout, notes=sys.stdout, wrapper=Wrapper, quiet=quiet
             )
@@ -58,50 +56,36 @@ def converse(
     make_screen: MakeScreen,
     *,
     title: str,
-    persona: Iterable[str] = (),
-    preset: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    seed: int | None = None,
     load: str | None = None,
     note: str | None = None,
-) -> int:
+    **settings: Any,
+) -> None:
     """Run a chat until the user leaves, the input ends, or the output is closed.
 
     Args:
-        responder: makes the replies.
-        make_screen: see `open_screen`.
         title: names of the models, for the greeting.
         load: conversation to continue: a file, or `file:number`. A given persona replaces that of the conversation.
-        persona, preset, options, seed: see `Chat`.
         note: a line to show at the start.
-
-    Returns:
-        The exit status.
+        settings: `persona`, `preset`, `options` and `seed` of the `Chat`.
 
     Raises:
         ValueError, OSError: for invalid settings, an unreadable file, or an invalid line of a pipe.
     """
-    chat = Chat(responder, persona=persona, preset=preset, options=options, seed=seed)
+    chat = Chat(responder, **settings)
     if load:
         name, colon, number = load.rpartition(":")
         has_number = bool(colon) and number.isdecimal()
         chat.load(load_conversation(name if has_number else load, int(number) if has_number else None))
-        if tuple(persona):
-            chat.set_persona(persona)
+        if settings.get("persona"):
+            chat.set_persona(settings["persona"])
     try:
         screen = make_screen(chat)
         screen.greet(f"{title} · /help lists the commands, Ctrl-D leaves")
         if note:
             screen.greet(note)
         if load:
-            screen.show(Outcome(describe_loaded(chat), shown=last_turns(chat)))
+            screen.show(describe_loaded(chat))
         talk(chat, screen)
     except BrokenPipeError:
         # The reader is gone. Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _is_plain_terminal() -> bool:
-    """Return whether the terminal is known to support no control sequences."""
-    return sys.platform != "win32" and os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.data.conversation import Conversation, check_turns
-from convmodel.responders.option_values import preset_options
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
+from convmodel.responders.typed_input import preset_options
 
 _SEEDS = 1_000_000
 """Drawn seeds are below this limit, so that they are short enough to type."""
@@ -27,9 +27,6 @@ class Chat:
     """A conversation between a user, who speaks first, and a Responder.
 
     Args:
-        responder: makes the replies.
-        persona: sentences about the replying side.
-        preset: name of one of the responder's presets, or None.
         options: override the responder's options and the preset.
         seed: seed of the first reply to each turn; each retry increments it. None draws a seed for each reply.
         source: random generator that draws the seeds; by default seeded by the operating system.
@@ -49,17 +46,12 @@ class Chat:
         source: random.Random | None = None,
     ) -> None:
         self.responder = responder
-        self.turns: tuple[str, ...] = ()
         self.persona = check_turns(persona, what="persona sentence")
-        self.meta: Mapping[str, Any] | None = None
         self.seed = seed
-        self.session = Session()
         self.preset: str | None = None
         self.own: dict[str, Any] = {}
-        self.last: Reply | None = None
-        self.chosen = 0
-        self._attempt = 0
-        self._adding_persona = False
+        self.last: Reply | None
+        self._replace((), None)
         self._source = source or random.Random()
         if preset is not None:
             self.use_preset(preset)
@@ -84,28 +76,14 @@ class Chat:
         self._attempt = mark.attempt
 
     def say(self, text: str) -> None:
-        """Add the user's turn; a turn that still waits for a reply is extended by a new line instead.
-
-        Raises:
-            ValueError: for an invalid turn.
-        """
+        """Add the user's turn; a turn that still waits for a reply is extended by a new line instead."""
         [text] = check_turns([text])
-        if self.waiting:
-            self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}")
-        else:
-            self.turns = (*self.turns, text)
-        self.last = None
-        self.chosen = 0
-        self._attempt = 0
+        self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}") if self.waiting else (*self.turns, text)
+        self._forget_reply()
         self._adding_persona = False
 
     def start(self) -> ReplyHandle[Reply]:
-        """Start a reply to the waiting turn.
-
-        Raises:
-            ValueError: when no turn waits, or the responder rejects the turns or options.
-            QueueFull: when too many requests wait.
-        """
+        """Start a reply to the waiting turn; raise ValueError when no turn waits."""
         if not self.waiting:
             raise ValueError("nothing waits for a reply; say something first")
         seed = self._source.randrange(_SEEDS) if self.seed is None else self.seed + self._attempt
@@ -123,11 +101,7 @@ class Chat:
         return True
 
     def choose(self, number: int) -> str:
-        """Replace the last reply by another of its candidates, and return its text.
-
-        Args:
-            number: number of the candidate, from 1.
-        """
+        """Replace the last reply by another of its candidates, counted from 1, and return its text."""
         candidates = self.last_reply().candidates
         if not 1 <= number <= len(candidates):
             raise ValueError(f"there is no candidate {number}; there are 1 to {len(candidates)}")
@@ -139,11 +113,7 @@ class Chat:
         return text
 
     def last_reply(self) -> Reply:
-        """Return the last reply with its candidates in their original order.
-
-        Raises:
-            ValueError: when the last turn is not a reply made in this chat.
-        """
+        """Return the last reply; raise ValueError when the last turn is not a reply made in this chat."""
         if self.last is None or self.waiting:
             raise ValueError("there is no reply to look into; say something first")
         return self.last
@@ -155,9 +125,7 @@ class Chat:
         count = 1 if self.waiting else 2
         removed = self.turns[-count:]
         self.turns = self.turns[:-count]
-        self.last = None
-        self.chosen = 0
-        self._attempt = 0
+        self._forget_reply()
         return removed
 
     def retry(self) -> None:
@@ -166,9 +134,7 @@ class Chat:
             raise ValueError("there is nothing to reply to; say something first")
         if not self.waiting:
             self.turns = self.turns[:-1]
-        self.last = None
-        self.chosen = 0
-        self._attempt += 1
+        self._forget_reply(attempt=self._attempt + 1)
 
     def reset(self) -> None:
         """Remove all turns; persona, options and seed stay."""
@@ -177,11 +143,7 @@ class Chat:
     # Saving and loading
 
     def conversation(self) -> Conversation:
-        """Return the turns so far as a conversation for a file.
-
-        Raises:
-            ValueError: when there are fewer than two turns.
-        """
+        """Return the turns so far as a conversation for a file; raise ValueError for fewer than two."""
         if len(self.turns) < 2:
             raise ValueError("a conversation needs two turns; talk first")
         return Conversation(self.turns, self.persona, self.meta)
@@ -194,11 +156,14 @@ class Chat:
     def _replace(self, turns: tuple[str, ...], meta: Mapping[str, Any] | None) -> None:
         self.turns = turns
         self.meta = meta
+        self.session = Session()
+        self._adding_persona = False
+        self._forget_reply()
+
+    def _forget_reply(self, *, attempt: int = 0) -> None:
         self.last = None
         self.chosen = 0
-        self._attempt = 0
-        self._adding_persona = False
-        self.session = Session()
+        self._attempt = attempt
 
     # Settings
 
@@ -213,11 +178,7 @@ class Chat:
         return dict(sorted({**self.responder.options, **self.settings}.items()))
 
     def set_options(self, options: Mapping[str, Any]) -> None:
-        """Set options: all of them or, if one is invalid, none.
-
-        Raises:
-            ValueError: for an invalid option; the message has the allowed values.
-        """
+        """Set options: all of them or, if one is invalid, none, and raise ValueError with the allowed values."""
         own = {**self.own, **options}
         self.responder.check_options({**preset_options(self.responder.presets, self.preset), **own})
         self.own = own
@@ -229,11 +190,7 @@ class Chat:
         self.own = {key: value for key, value in self.own.items() if key != name}
 
     def use_preset(self, name: str | None) -> None:
-        """Switch to a preset, or to none; the user's options are removed.
-
-        Raises:
-            ValueError: for an unknown preset.
-        """
+        """Switch to a preset, or to none; the user's options are removed. Raises ValueError for an unknown preset."""
         self.responder.check_options(preset_options(self.responder.presets, name))
         self.preset = name
         self.own = {}

@@ -21,18 +21,14 @@ def stream_reply(
     wait: Callable[[], None] = lambda: None,
     interruptible: bool,
 ) -> Reply:
-    """Show a reply while it is generated.
+    """Show a reply while it is generated, and return it.
 
     A thread reads the pieces, so that an interrupt never occurs inside the responder.
 
     Args:
-        handle: a started reply.
-        show: called with each piece.
         wait: called once if the first piece takes long.
-        interruptible: whether Ctrl-C ends the reply; otherwise it raises KeyboardInterrupt as usual.
-
-    Returns:
-        The reply; if Ctrl-C came a second time before its end, the part that was shown.
+        interruptible: whether Ctrl-C ends the reply; otherwise it raises KeyboardInterrupt as usual. If Ctrl-C comes a
+            second time before the end of the reply, the part that was shown is returned.
     """
     events: SimpleQueue[object] = SimpleQueue()
     shown: list[str] = []
@@ -70,18 +66,16 @@ def _fetch(handle: ReplyHandle[Reply], events: "SimpleQueue[object]") -> None:
 
 def _read_events(events: "SimpleQueue[object]", wait: Callable[[], None]) -> Iterator[object]:
     """Yield events as they come. Waits in short intervals, since some systems handle signals only between them."""
-    has_event = False
-    has_waited = False
+    can_wait = True
     while True:
         try:
             event = events.get(timeout=_WAIT_SECONDS)
         except Empty:
-            if not has_event and not has_waited:
-                has_waited = True
+            if can_wait:
                 wait()
-            continue
-        has_event = True
-        yield event
+        else:
+            yield event
+        can_wait = False
 
 
 @contextlib.contextmanager

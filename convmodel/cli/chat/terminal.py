@@ -25,10 +25,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from convmodel.cli.chat.completion import common_prefix, completions
-from convmodel.cli.chat.outcome import Outcome, TextTable
+from convmodel.cli.chat.describe import status_line
+from convmodel.cli.chat.screen import Outcome, Screen, TextTable, to_one_line, to_printable
 from convmodel.cli.chat.state import Chat
-from convmodel.cli.chat.status import status_line
-from convmodel.cli.chat.text import to_one_line, to_printable
 from convmodel.cli.chat.wrapping import Wrapper
 from convmodel.responders.protocol import Reply
 
@@ -40,19 +39,16 @@ ERROR = "red"
 _ERASE_LINE = Control((ControlType.CURSOR_MOVE_TO_COLUMN, 0), (ControlType.ERASE_IN_LINE, 2))
 
 
-class TerminalScreen:
+class TerminalScreen(Screen):
     """A full-featured terminal.
 
     Args:
-        chat: current chat, for Tab completion.
+        chat: for Tab completion.
         history: earlier input, and its storage.
         quiet: whether to omit the status.
         console: output; by default a new console on stdout.
-        input: key input; by default that of the terminal.
-        output: output of the prompt; by default that of the terminal.
+        input, output: keys and output of the prompt; by default those of the terminal.
     """
-
-    interactive = True
 
     def __init__(
         self,
@@ -147,9 +143,6 @@ class TerminalScreen:
         self._console.print(Text(to_printable(message), style=ERROR))
         self._console.print()
 
-    def where(self) -> str:
-        return "the terminal"
-
     def _note(self, text: str) -> None:
         self._console.print(Text(text, style=NOTE))
 
@@ -176,16 +169,12 @@ class TerminalScreen:
 
 
 def open_history(folder: Path | None = None) -> tuple[History, str]:
-    """Open the file of earlier input, which only its owner can read.
+    """Open the file of earlier input, which only its owner can read; return the reason if that is not possible.
 
     Args:
         folder: folder for program state; by default `$XDG_STATE_HOME` or ~/.local/state.
-
-    Returns:
-        The history, and the reason why it is not stored; empty if it is.
     """
-    if folder is None:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    folder = folder or Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     path = folder / "convmodel" / "chat_history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -205,8 +194,6 @@ class _FileHistory(FileHistory):
 
 
 class _Completer(Completer):
-    """Adapter of `completions` to prompt_toolkit."""
-
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 

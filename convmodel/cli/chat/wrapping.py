@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from wcwidth import iter_graphemes, width
 
-from convmodel.cli.chat.text import to_printable
+from convmodel.cli.chat.screen import LineBreaker, to_printable
 
 _CLOSING = frozenset("、。，．！？：；）」』】〉》〕］｝ーっゃゅょッャュョ々…‥・!?,.:;)]}%’”")
 """Characters that must not begin a line after a wide character."""
@@ -13,7 +13,7 @@ _OPENING = frozenset("（「『【〈《〔［｛([{‘“")
 """Characters that must not end a line before a wide character."""
 
 
-class Wrapper:
+class Wrapper(LineBreaker):
     """Wraps a streamed text at spaces and between wide characters.
 
     A word is returned only once its end is known, since a written line cannot be changed.
@@ -28,14 +28,13 @@ class Wrapper:
     """
 
     def __init__(self, columns: int) -> None:
-        self._columns = max(2, columns)
+        super().__init__(columns)
         self._rest = ""
         self._spaces = ""
         self._column = 0
         self._long = False  # whether the start of the pending word was returned already
 
     def add(self, piece: str) -> str:
-        """Add a piece and return the text that can be written now."""
         *units, self._rest = [*_units(self._rest + to_printable(piece))] or [""]
         written = "".join(map(self._place, units))
         if self._rest and (self._long or width(self._rest) > self._columns):
@@ -45,7 +44,6 @@ class Wrapper:
         return written
 
     def end(self) -> str:
-        """Return the rest of the text, without spaces at its end."""
         rest = self._rest
         self._rest = ""
         return "".join(map(self._place, _units(rest)))
@@ -82,12 +80,6 @@ class Wrapper:
         fits = self._column + size <= self._columns
         self._column = self._column + size if fits else size
         return part if fits else f"\n{part}"
-
-
-def wrap(text: str, columns: int) -> str:
-    """Wrap a whole text."""
-    wrapper = Wrapper(columns)
-    return wrapper.add(text) + wrapper.end()
 
 
 def _units(text: str) -> Iterator[str]:

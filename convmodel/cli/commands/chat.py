@@ -4,21 +4,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Container
 
+from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import (
-    add_responder_options,
-    describe_choices,
-    open_responder,
-    own_options,
-    print_choices,
-    title,
-)
-
-DEFAULT_PRESET = "balanced"
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset=f"{DEFAULT_PRESET} unless options are set; off for the model's own options")
+    cli_options.add_responder_options(parser)
     parser.add_argument(
         "--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)"
     )
@@ -31,21 +22,21 @@ def _run(options: Namespace) -> int:
 
     screen = open_screen(quiet=options.quiet)  # report a missing library before loading a model
     try:
-        with open_responder(options) as responder:
-            status = converse(
+        with cli_options.open_responder(options) as responder:
+            converse(
                 responder,
                 screen,
-                title=title(options),
+                title=cli_options.title(options),
                 persona=options.persona,
                 preset=resolve_preset(options, responder.presets),
-                options=own_options(options),
+                options=cli_options.own_options(options),
                 seed=options.seed,
                 load=options.load,
-                note=describe_choices(options),
+                note=cli_options.describe_choices(options),
             )
         if not options.quiet and not sys.stdin.isatty():
-            print_choices(options)  # a pipe has no greeting
-        return status
+            cli_options.print_choices(options)  # a pipe has no greeting
+        return 0
     except KeyboardInterrupt:
         return 130
 
@@ -54,7 +45,7 @@ def resolve_preset(options: Namespace, presets: Container[str]) -> str | None:
     """Return the preset to use: `--preset`, or "balanced" if the user set no options."""
     if options.preset is not None:
         return None if options.preset == "off" else str(options.preset)
-    return DEFAULT_PRESET if DEFAULT_PRESET in presets and not options.settings else None
+    return "balanced" if "balanced" in presets and not options.settings else None
 
 
 COMMAND = Command(

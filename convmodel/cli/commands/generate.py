@@ -3,18 +3,11 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import Command
-from convmodel.cli.responder_options import (
-    add_responder_options,
-    open_responder,
-    own_options,
-    positive_int,
-    print_choices,
-    title,
-    writer_name,
-)
+from convmodel.cli import options as cli_options
+from convmodel.cli.command import Command, positive_int
 
 if TYPE_CHECKING:
     from convmodel.cli.bulk.runner import Result
@@ -48,41 +41,42 @@ def _add_options(parser: ArgumentParser) -> None:
         "--concurrency", type=positive_int, default=64, metavar="N", help="requests at a time (default: 64)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the output repeatable (default: 0)")
-    add_responder_options(parser, preset="none: the model's own options")
+    cli_options.add_responder_options(parser, preset="none: the model's own options")
 
 
 def _run(options: Namespace) -> int:
+    from convmodel.cli.bulk.journal import check_output
     from convmodel.models.folder import DOCUMENT_FILE, has_file
 
-    name = writer_name(options)
+    check_output(Path(options.output))  # before the models are loaded
+    name = cli_options.writer_name(options)
     writes_documents = options.kind is not None or (name is not None and has_file(name, DOCUMENT_FILE))
     try:
         result = _write_documents(options) if writes_documents else _reply(options)
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)
         return 130
-    print_choices(options)
+    cli_options.print_choices(options)
     print(result.input_summary)
     print(result.summary(options.output))
     return 0
 
 
 def _reply(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.replies import ReplyJob
+    from convmodel.cli.bulk.job import ReplyJob
     from convmodel.cli.bulk.runner import run_job
 
-    with open_responder(options) as responder:
-        settings = _settings(options, responder.presets, model=title(options), digest=_digest(options))
+    with cli_options.open_responder(options) as responder:
+        settings = _settings(options, responder.presets, model=cli_options.title(options), digest=_digest(options))
         return run_job(ReplyJob(responder, last=options.last, persona=tuple(options.persona), **settings))
 
 
 def _write_documents(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.documents import DocumentJob
-    from convmodel.cli.bulk.job import folder_digest
+    from convmodel.cli.bulk.job import DocumentJob, folder_digest
     from convmodel.cli.bulk.runner import run_job
-    from convmodel.responders.document_writer import DocumentWriter
+    from convmodel.responders.writer import DocumentWriter
 
-    name = str(writer_name(options))
+    name = str(cli_options.writer_name(options))
     for option in REPLY_OPTIONS:
         if getattr(options, option):
             raise ValueError(f"--{option} does not apply to a document model ({name}); leave it out")
@@ -93,10 +87,10 @@ def _write_documents(options: Namespace) -> "Result":
 
 def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **names: str) -> dict[str, Any]:
     """Return the settings of a job of either kind; `names` are its `model` and `digest`."""
-    from convmodel.responders.option_values import preset_options
+    from convmodel.responders.typed_input import preset_options
 
     same = ("input", "output", "format", "on_error", "seed", "concurrency", "overwrite")
-    decoding = {**preset_options(presets, options.preset), **own_options(options)}
+    decoding = {**preset_options(presets, options.preset), **cli_options.own_options(options)}
     return {name: getattr(options, name) for name in same} | {"options": decoding, **names}
 
 
@@ -104,7 +98,7 @@ def _digest(options: Namespace) -> str:
     """Return a digest of all models and candidates."""
     from convmodel.cli.bulk.job import files_digest, folder_digest
 
-    digests = [f"{folder_digest(writer_name(options) or 'none')} {options.dtype}"]
+    digests = [f"{folder_digest(cli_options.writer_name(options) or 'none')} {options.dtype}"]
     if options.selector is not None or options.reranker is not None:
         candidates = options.index or options.candidates
         digests.append(folder_digest(options.selector or "none"))

@@ -4,10 +4,11 @@ import io
 import json
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import print_choices
+from convmodel.cli.options import print_choices
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10
@@ -24,9 +25,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--turns", action="store_true", help="FILE has conversations: each turn is a candidate")
     parser.add_argument("--append", action="store_true", help="add to the existing index")
     parser.add_argument(
-        "--remove",
-        metavar="FILE",
-        help="remove the candidates of a file, in the same format, from the existing index",
+        "--remove", metavar="FILE", help="remove the candidates of a file, in the same format, from the existing index"
     )
     parser.add_argument(
         "--remove_numbers", metavar="N", type=int, nargs="+", default=[], help="remove candidates by their numbers"
@@ -59,14 +58,14 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     removes = options.remove is not None or bool(options.remove_numbers)
-    if options.candidates is None and not removes and not options.search:
-        print("error: nothing to do; give --candidates, --remove, --remove_numbers or --search", file=sys.stderr)
-        return 2
     if conflict := _find_conflict(options, removes=removes):
         print(f"error: {conflict}", file=sys.stderr)
         return 2
+    from convmodel.data.atomic import check_folder_writable
     from convmodel.models.selection.selector import Selector
 
+    if removes or options.candidates is not None:
+        check_folder_writable(options.output)  # before the model is loaded
     selector = Selector.from_pretrained(options.model, options.device, options.dtype)
     if removes:
         _remove(options, selector)
@@ -80,6 +79,8 @@ def _run(options: Namespace) -> int:
 
 def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
     """Return an error message for options that lack an option or contradict another one."""
+    if options.candidates is None and not removes and not options.search:
+        return "nothing to do; give --candidates, --remove, --remove_numbers or --search"
     building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
@@ -98,10 +99,9 @@ def _remove(options: Namespace, selector: Any) -> None:
     from convmodel.models.selection.index.build import remove_candidates
     from convmodel.models.selection.index.storage import read_state
 
-    before = read_state(_folder(options)).left
-    texts = (
-        [candidate.text for candidate in read_candidates(options.remove, turns=options.turns)] if options.remove else []
-    )
+    before = read_state(Path(options.output)).left
+    candidates = read_candidates(options.remove, turns=options.turns) if options.remove else ()
+    texts = [candidate.text for candidate in candidates]
     state = remove_candidates(options.output, selector, numbers=options.remove_numbers, texts=texts)
     print(f"{options.output}: {before - state.left:,} removed, {state.left:,} candidates left")
 
@@ -134,32 +134,23 @@ def _build(options: Namespace, selector: Any) -> None:
 
 
 def _search(options: Namespace, selector: Any) -> None:
-    from convmodel.cli.chat.text import to_one_line
+    from convmodel.cli.chat.screen import to_one_line
     from convmodel.models.selection.index.index import CandidateIndex
 
     index = CandidateIndex.open(options.output, selector)
     best = index.search(selector.encode_contexts([options.search]), options.k)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # candidates may contain characters that the terminal cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal cannot encode
     for number, score in zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True):
         metadata = index.metadata(number)
         suffix = "" if metadata is None else f"  {to_one_line(json.dumps(metadata, ensure_ascii=False))}"
         print(f"{score:10.3f}  {number:>8}  {to_one_line(index.text(number))}{suffix}")
 
 
-def _folder(options: Namespace) -> Any:
-    from pathlib import Path
-
-    return Path(options.output)
-
-
 class _ProgressBar:
     """Progress bar of the encoding, shown on a terminal."""
 
-    def __init__(self) -> None:
-        self._bar: Any = None
+    _bar: Any = None
 
     def __call__(self, done: int, total: int) -> None:
         try:

@@ -15,28 +15,15 @@ EXTRA = {"rich", "tqdm", "ftfy", "regex", "matplotlib", "jinja2"}
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a file, or hub://org/name?column=dialog&split=train")
-    parser.add_argument(
-        "--model",
-        metavar="DIR",
-        help="a model, for its tokenizer and window "
-        f"(default: a vocabulary of {VOCABULARY:,} learned from the first file)",
-    )
-    parser.add_argument(
-        "--max_length",
-        "--n_positions",
-        type=int,
-        metavar="N",
-        help=f"tokens of a window (default: the model's; {WINDOW} without a model)",
-    )
-    parser.add_argument(
-        "--tokens_per_batch",
-        type=int,
-        default=TOKENS_PER_BATCH,
-        metavar="N",
-        help="tokens of a training batch, padding included (default: %(default)s)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="a file, or hub://org/name?column=dialog&split=train")
+    learned = f"a vocabulary of {VOCABULARY:,} learned from the first file"
+    add("--model", metavar="DIR", help=f"a model, for its tokenizer and window (default: {learned})")
+    text = f"tokens of a window (default: the model's; {WINDOW} without a model)"
+    add("--max_length", "--n_positions", type=int, metavar="N", help=text)
+    text = "tokens of a training batch, padding included (default: %(default)s)"
+    add("--tokens_per_batch", type=int, default=TOKENS_PER_BATCH, metavar="N", help=text)
+    add(
         "--near",
         type=float,
         default=NEAR,
@@ -44,16 +31,13 @@ def _add_options(parser: ArgumentParser) -> None:
         help="minimum share of word bigrams that two near-duplicate conversations have in common; "
         "0.5 to 1 (default: %(default)s)",
     )
-    parser.add_argument("--html", metavar="FILE", help="write an HTML page with plots")
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with status 1 if there is a problem; remarks do not count"
-    )
-    parser.add_argument(
+    add("--html", metavar="FILE", help="write an HTML page with plots")
+    add("--strict", action="store_true", help="exit with status 1 if there is a problem; remarks do not count")
+    add(
         "--fix",
         metavar="OUT",
-        help="write the file without its problems; several files are written to the folder OUT, and of "
-        "duplicates in several "
-        "files the first file keeps its own",
+        help="write the file without its problems; several files are written to the folder OUT, and of duplicates in "
+        "several files the first file keeps its own",
     )
 
 
@@ -61,28 +45,22 @@ def _run(options: Namespace) -> int:
     with require_extra("inspect", EXTRA, needing="inspect needs"):  # here, so that --help is fast
         from rich.console import Console
 
-        from convmodel.reports.inspection.fix import check_writable, fix_files, output_paths
+        from convmodel.data.atomic import check_file_writable
+        from convmodel.reports.inspection.fix import fix_files, output_paths
         from convmodel.reports.inspection.inspect import inspect_files
         from convmodel.reports.inspection.terminal import show
 
         if options.html is not None:  # matplotlib is slow to import
             from convmodel.reports.inspection.page import write_page
-    settings = InspectionSettings(
-        model=options.model,
-        max_length=options.max_length,
-        tokens_per_batch=options.tokens_per_batch,
-        near=options.near,
-    )
+    settings = InspectionSettings(options.model, options.max_length, options.tokens_per_batch, options.near)
     # Check the outputs first, so that an error does not cost the inspection.
     if options.html is not None:
-        check_writable(options.html)
+        check_file_writable(options.html)
     if options.fix is not None:
         output_paths(options.files, options.fix)
     inspection = inspect_files(options.files, settings, progress=_progress)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # the data may contain characters that the terminal cannot encode
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the data may have characters that the terminal cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     show(inspection, Console(highlight=False))
     if options.html is not None:
         write_page(inspection, options.html)
@@ -93,12 +71,11 @@ def _run(options: Namespace) -> int:
     return 1 if options.strict and inspection.problems else 0
 
 
-def _progress(what: str) -> Callable[[int], object]:
+def _progress(desc: str) -> Callable[[int], object]:
     """Return a function that advances a progress bar, shown on a terminal."""
     from tqdm import tqdm
 
-    unit = " conversations"
-    bar: Any = tqdm(desc=what, unit=unit, unit_scale=True, disable=None, leave=False, delay=1)
+    bar: Any = tqdm(desc=desc, unit=" conversations", unit_scale=True, disable=None, leave=False, delay=1)
     return cast(Callable[[int], object], bar.update)
 
 

@@ -3,13 +3,9 @@
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from convmodel.cli.command import Command
 from convmodel.errors import require_extra
-
-if TYPE_CHECKING:
-    from convmodel.serving.store import Store
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -35,37 +31,22 @@ def _add_store(parser: ArgumentParser, default: str) -> None:
 
 def _run(options: Namespace) -> int:
     with require_extra("serve", ["sqlalchemy"], needing="keys need"):
-        from convmodel.serving.store import Store
+        from convmodel.serving.store import Store, keys
     with Store(options.store) as store:
-        return {"add": _add, "list": _list, "remove": _remove}[options.action](store, options)
-
-
-def _add(store: "Store", options: Namespace) -> int:
-    from convmodel.serving.store import keys
-
-    print(store.write(keys.add, options.name))
-    print(f"This key of {options.name} cannot be shown again: only its hash is kept.", file=sys.stderr)
-    return 0
-
-
-def _list(store: "Store", _: Namespace) -> int:
-    from convmodel.serving.store import keys
-
-    listed = store.read(keys.listing)
-    for key in listed:
-        print(f"{key.name}\tsince {datetime.fromtimestamp(key.created / 1e6, UTC):%Y-%m-%d}")
-    if not listed:
-        print("there are no keys; python -m convmodel keys add NAME creates one", file=sys.stderr)
-    return 0
-
-
-def _remove(store: "Store", options: Namespace) -> int:
-    from convmodel.serving.store import keys
-
-    if not store.write(keys.remove, options.name):
-        known = ", ".join(key.name for key in store.read(keys.listing)) or "none"
-        raise ValueError(f"there is no key named {options.name!r}; there are: {known}")
-    print(f"The key of {options.name} is revoked; a running server notices within seconds.")
+        names = store.read(keys.listing)
+        if options.action == "add":
+            print(store.write(keys.add, options.name))
+            print(f"This key of {options.name} cannot be shown again: only its hash is kept.", file=sys.stderr)
+        elif options.action == "remove":
+            if not store.write(keys.remove, options.name):
+                known = ", ".join(names) or "none"
+                raise ValueError(f"there is no key named {options.name!r}; there are: {known}")
+            print(f"The key of {options.name} is revoked; a running server notices within seconds.")
+        elif not names:
+            print("there are no keys; python -m convmodel keys add NAME creates one", file=sys.stderr)
+        else:
+            for name, created in names.items():
+                print(f"{name}\tsince {datetime.fromtimestamp(created / 1e6, UTC):%Y-%m-%d}")
     return 0
 
 

@@ -3,34 +3,30 @@
 from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
-from convmodel.cli.responder_options import print_choices
+from convmodel.cli.options import print_choices
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="DIR", help="a trained bi- or poly-encoder, or ConveRT")
-    parser.add_argument("--input", required=True, metavar="FILE", help="conversations, or examples with candidates")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
-    parser.add_argument("--negatives", type=int, default=9, metavar="N", help="negatives per example (default: 9)")
-    parser.add_argument(
-        "--skip",
-        type=int,
-        default=0,
-        metavar="N",
-        help="leave out the N best, which may be correct (default: 0)",
-    )
-    parser.add_argument(
-        "--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read"
-    )
-    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="a trained bi- or poly-encoder, or ConveRT")
+    add("--input", required=True, metavar="FILE", help="conversations, or examples with candidates")
+    add("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
+    add("--negatives", type=int, default=9, metavar="N", help="negatives per example (default: 9)")
+    text = "leave out the N best, which may be correct (default: 0)"
+    add("--skip", type=int, default=0, metavar="N", help=text)
+    add("--on_error", choices=("stop", "skip"), default="stop", help="what to do with a line that cannot be read")
+    add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
 
 
 def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
+    from convmodel.data.atomic import check_file_writable
     from convmodel.models.selection.dual_encoder import DualEncoderSelector
     from convmodel.models.selection.hard_negatives import mine
     from convmodel.models.selection.selector import Selector
 
+    check_file_writable(options.output)  # before the model is loaded
     selector = Selector.from_pretrained(options.model, device=options.device)
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")

@@ -1,28 +1,20 @@
 """`serve`: serve a model over HTTP."""
 
-import argparse
 import inspect
 import re
+import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convmodel.cli.command import Command
+from convmodel.cli import options as cli_options
+from convmodel.cli.command import Command, add_repeatable, number_parser
 from convmodel.cli.commands.chat import resolve_preset
-from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
-from convmodel.cli.responder_options import (
-    add_load_options,
-    add_responder_options,
-    open_all,
-    own_options,
-    print_choices,
-    title,
-    writer_name,
-)
 from convmodel.errors import require_extra
-from convmodel.serving.settings import LOOPBACK, Settings
+from convmodel.serving.settings import LOOPBACK, Settings, parse_host, parse_origin
 
 if TYPE_CHECKING:
     from convmodel.responders.loading import LoadedModels
@@ -33,14 +25,33 @@ if TYPE_CHECKING:
 EXTRA = ("fastapi", "starlette", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "fastapi_swagger")
 """Libraries of the extra."""
 
+PARSERS = {
+    int: number_parser(int, lambda number: 1 <= number < 1e12, "a whole number from 1"),
+    float: number_parser(float, lambda number: 0 <= number < 1e12, "a number from 0"),
+}
+"""Parsers of settings by their types."""
+
+NO_REPLIES = (
+    "nothing replies: this server only embeds and ranks texts (/v1/embeddings, /v1/rerank); for replies give --index, "
+    "--candidates or --model"
+)
+
+parse_days = number_parser(
+    lambda text: timedelta(days=float(text)),
+    lambda days: timedelta(0) < days <= timedelta(36_500),
+    "a number of days; give more than 0, to 36500",
+)
+
+_parse_port = number_parser(int, lambda port: 0 <= port <= 65_535, "a port; give 0 to 65535")
+
 OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
 """Settings with options of other groups."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
-    add_load_options(parser)
-    add_policy_options(parser)
+    cli_options.add_responder_options(parser)
+    cli_options.add_load_options(parser)
+    cli_options.add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
     server.add_argument(
         "--host",
@@ -64,26 +75,16 @@ def _add_options(parser: ArgumentParser) -> None:
         type=parse_days,
         help="delete conversations without changes for this many days (default: never)",
     )
-    server.add_argument(
-        "--allowed_host",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="an allowed Host header, besides localhost, of a server without keys; may be repeated",
-    )
-    server.add_argument(
-        "--cors",
-        metavar="ORIGIN",
-        action="append",
-        default=[],
-        help="an origin whose pages may use the server, such as https://example.org; may be repeated",
-    )
+    hosts_help = "an allowed Host header, besides localhost, of a server without keys"
+    add_repeatable(server, "--allowed_host", "NAME", hosts_help)
+    origins_help = "an origin whose pages may use the server, such as https://example.org"
+    add_repeatable(server, "--cors", "ORIGIN", origins_help)
     limits = parser.add_argument_group("limits")
     for name, (kind, default, text) in _limits().items():
         if kind is bool:
             limits.add_argument(f"--{name}", action="store_true", help=text)
         else:
-            limits.add_argument(f"--{name}", type=_number_parser(kind), default=default, metavar="N", help=text)
+            limits.add_argument(f"--{name}", type=PARSERS[kind], default=default, metavar="N", help=text)
 
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
@@ -103,16 +104,17 @@ def _run(options: Namespace) -> int:
     with require_extra("serve", EXTRA, needing="a server needs"):
         from convmodel.serving import server
         from convmodel.serving.store import Store
+        from convmodel.serving.store.instance_lock import instance_lock
     settings = settings_of(options)
-    store = None if options.store == "none" else Store(options.store)
-    try:
+    with ExitStack() as stack:
+        store = None
+        if options.store != "none":
+            store = stack.enter_context(Store(options.store))
+            stack.enter_context(instance_lock(options.store, "server"))
         exposed = not server.is_loopback(options.host)
         server.check_exposed(options.host, keys=bool(store and store.digests()))
-        with server.bind(options.host, options.port) as bound:
-            return _serve(options, settings, bound, store, required=exposed)
-    finally:
-        if store is not None:
-            store.close()
+        bound = stack.enter_context(server.bind(options.host, options.port))
+        return _serve(options, settings, bound, store, required=exposed)
 
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
@@ -120,19 +122,22 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.server import prepare_process, run
 
     prepare_process()
-    said = policy_options(options)
-    with open_all(options) as opened:
+    cli_options.check_policy_options(options)
+    folder = cli_options.writer_name(options) or options.selector or options.documents
+    with cli_options.open_all(options) as opened:
         service = make_service(
             options,
             opened,
-            model=options.name or model_name(options),
+            model=options.name or Path(folder).resolve().name,
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
-            policy=open_policy(said, device=options.device),
+            policy=cli_options.open_policy(options, device=options.device),
             store=store,
             keep_for=options.keep_days,
         )
-        print_choices(options)
+        cli_options.print_choices(options)
+        if service.talker is None:
+            print(NO_REPLIES, file=sys.stderr, flush=True)
         return run(service, bound, started=lambda line: print(line, flush=True))
 
 
@@ -140,76 +145,39 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     """Make a service of loaded models, which replies with the options of the command line.
 
     Args:
-        options: parsed options.
-        opened: loaded models; see `open_all`.
-        others: further arguments of `new_service`.
+        others: further arguments of `Service`.
 
     Raises:
         ValueError: for an invalid preset or option.
     """
-    from convmodel.serving.service import new_service
+    from convmodel.serving.service import Service
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
-    assert generator is not None
-    preset = resolve_preset(options, generator.presets)
-    generator.check_options({**generator.presets.get(preset or "", {}), **own_options(options)})
-    return new_service(
+    preset = None
+    if generator is not None:
+        preset = resolve_preset(options, generator.presets)
+        generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
+    names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
+    return Service(
         opened.responder,
         writer=opened.documents,
-        title=" + ".join(Path(name).name for name in title(options).split(" + ")),  # clients see names, not paths
+        selector=opened.selector,
+        reranker=opened.reranker,
+        title=" + ".join(names),
         persona=tuple(options.persona),
         preset=preset,
-        options=own_options(options),
+        options=cli_options.own_options(options),
         **others,
     )
-
-
-def model_name(options: Namespace) -> str:
-    """Return the model's name for clients: the name of its folder."""
-    return Path(writer_name(options) or options.selector or options.documents).resolve().name
 
 
 def settings_of(options: Namespace) -> Settings:
     """Return the server settings of a command line."""
     return Settings(
         **{name: getattr(options, name) for name in (*_limits(), "max_running", "max_waiting")},
-        hosts=(*LOOPBACK, options.host.lower(), *map(str.lower, options.allowed_host)),
-        origins=tuple(options.cors),
+        hosts=(*LOOPBACK, options.host.lower(), *map(parse_host, options.allowed_host)),
+        origins=tuple(map(parse_origin, options.cors)),
     )
-
-
-def _parse_port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give 0 to 65535")
-    return int(text)
-
-
-def parse_days(text: str) -> timedelta:
-    """Parse a number of days."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number <= 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days; give more than 0, to 36500")
-    return timedelta(days=number)
-
-
-def _number_parser(kind: type) -> Any:
-    """Return a parser of positive integers or of non-negative numbers."""
-
-    def parse(text: str) -> Any:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = -1
-        if not 0 <= number < 1e12 or (kind is int and number < 1):
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a {'whole ' if kind is int else ''}number from {kind is int:d}"
-            )
-        return number
-
-    return parse
 
 
 COMMAND = Command(

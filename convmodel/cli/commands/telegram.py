@@ -3,18 +3,19 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
+from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
 from convmodel.cli.commands import serve
-from convmodel.cli.policy_options import add_policy_options, open_policy, policy_options
-from convmodel.cli.responder_options import add_load_options, add_responder_options, open_all, print_choices
 from convmodel.errors import require_extra
+from convmodel.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from convmodel.serving.auth import Keys
     from convmodel.serving.service import Service
     from convmodel.serving.store import Store
-    from convmodel.serving.telegram.bot import BotSettings
 
 EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
 """Libraries of the extra."""
@@ -47,67 +48,60 @@ def _add_options(parser: ArgumentParser) -> None:
         type=serve.parse_days,
         help="without --url: delete conversations without changes for this many days (default: never)",
     )
-    add_responder_options(parser, preset="balanced unless options are set; off for the model's own options")
-    add_load_options(parser)
-    add_policy_options(parser)
+    cli_options.add_responder_options(parser)
+    cli_options.add_load_options(parser)
+    cli_options.add_policy_options(parser)
 
 
 def _run(options: Namespace) -> int:
     with require_extra("telegram", EXTRA, needing="the bot needs"):
         from convmodel.serving.logs import log_to_stderr
         from convmodel.serving.store import Store
-        from convmodel.serving.telegram import embedded_server as here  # noqa: F401
-        from convmodel.serving.telegram.bot import BotSettings, check_address, check_token, single_instance_lock
+        from convmodel.serving.store.instance_lock import instance_lock
+        from convmodel.serving.telegram import bot, embedded_server
         from convmodel.serving.telegram.log_redaction import hide
-    token = check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
-    api = None if options.api is None else check_address(options.api, what="a Bot API server")
+    token = bot.check_token(os.environ.get("TELEGRAM_BOT_TOKEN"))
+    api = None if options.api is None else bot.check_address(options.api, what="a Bot API server")
     log_to_stderr(texts=False)
     hide(token)
-    with Store(options.store) as store, single_instance_lock(options.store):
-        if options.url is not None:
-            _check_no_model_options(options)
-            url = check_address(options.url, what="a convmodel server")
-            settings = BotSettings(url=url, key=os.environ.get("CONVMODEL_API_KEY"), api=api)
-            asyncio.run(_run_bot(token, settings, store))
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(options.store))
+        stack.enter_context(instance_lock(options.store, "bot"))
+        key = os.environ.get("CONVMODEL_API_KEY")
+        if options.url is None:
+            stack.enter_context(instance_lock(options.store, "server"))
+            key, keys = embedded_server.own_key()
+            service = _load_service(options, store, keys, stack)
+            server: AbstractAsyncContextManager[str] = embedded_server.serving_here(service)
         else:
-            _run_with_model(options, token, api, store)
+            _check_no_model_options(options)
+            server = nullcontext(bot.check_address(options.url, what="a convmodel server"))
+
+        async def run_until_signal() -> None:
+            ending = bot.signal_event()
+            async with server as url:
+                await bot.run_bot(token, bot.BotSettings(url=url, key=key, api=api), store, ending=ending)
+
+        asyncio.run(run_until_signal())
     return 0
 
 
-def _run_with_model(options: Namespace, token: str, api: str | None, store: "Store") -> None:
-    """Run the bot with a server in this process, which it uses like any other server."""
+def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitStack) -> "Service":
+    """Load the models for a server in this process, which the bot uses like any other server."""
     from convmodel.serving.server import prepare_process
-    from convmodel.serving.settings import Settings
-    from convmodel.serving.telegram.bot import BotSettings
-    from convmodel.serving.telegram.embedded_server import own_key
 
     prepare_process()
-    key, keys = own_key()
     settings = Settings(max_running=options.max_running, max_waiting=options.max_waiting)
-    said = policy_options(options)
-    with open_all(options) as opened:
-        policy = open_policy(said, device=options.device)
-        service = serve.make_service(
-            options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
-        )
-        if service.replies is None:
-            raise ValueError("that model generates documents; the bot needs one that replies")
-        print_choices(options)
-        asyncio.run(_run_bot(token, BotSettings(url="", key=key, api=api), store, service))
-
-
-async def _run_bot(token: str, settings: "BotSettings", store: "Store", service: "Service | None" = None) -> None:
-    from contextlib import AsyncExitStack
-    from dataclasses import replace
-
-    from convmodel.serving.telegram.bot import run_bot, until_signal
-    from convmodel.serving.telegram.embedded_server import serving_here
-
-    async with AsyncExitStack() as stack:
-        ending = stack.enter_context(until_signal())
-        if service is not None:
-            settings = replace(settings, url=await stack.enter_async_context(serving_here(service)))
-        await run_bot(token, settings, store, ending=ending)
+    cli_options.check_policy_options(options)
+    opened = stack.enter_context(cli_options.open_all(options))
+    policy = cli_options.open_policy(options, device=options.device)
+    service = serve.make_service(
+        options, opened, settings=settings, keys=keys, policy=policy, store=store, keep_for=options.keep_days
+    )
+    if service.replies is None:
+        raise ValueError("nothing replies; the bot needs --model, or --selector and --index or --candidates")
+    cli_options.print_choices(options)
+    return service
 
 
 def _check_no_model_options(options: Namespace) -> None:

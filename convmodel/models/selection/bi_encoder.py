@@ -3,36 +3,23 @@
 import copy
 import os
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
-from convmodel.models.selection.encoder import (
-    NewEncoder,
-    TokenEncoder,
-    default_pooling,
-    encode_in_batches,
-    fit_vocabulary,
-    new_encoder,
-    row_layout,
-    to_config,
-)
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.encoder import TokenEncoder, new_encoder
+from convmodel.models.selection.encoder_selector import EncoderSelector, pretrained_encoder
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput
-from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.scoring import Pooling, pool
+from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DualEncoder(nn.Module):
-    """The encoders of contexts and of candidates, which may be the same encoder.
-
-    Args:
-        contexts: the encoder of contexts.
-        candidates: the encoder of candidates; None shares the encoder of contexts.
-    """
+    """The encoders of contexts and of candidates; None shares the encoder of contexts."""
 
     def __init__(self, contexts: TokenEncoder, candidates: TokenEncoder | None = None) -> None:
         super().__init__()
@@ -45,12 +32,11 @@ class DualEncoder(nn.Module):
         return self.contexts if self.separate is None else self.separate
 
 
-class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
+class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]):
     """A selector that compares one context vector with one candidate vector. Source: arXiv:1905.01969, section 4.2.
 
     Args:
         encoder: the encoder of contexts.
-        tokenizer: the tokenizer of contexts and candidates.
         candidate_encoder: the encoder of candidates; None shares the encoder of contexts.
         pooling: the tokens that a text's vector comes from; by default the last one for decoders and the first one for
             encoders.
@@ -69,6 +55,7 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
     """
 
     kind = "bi-encoder"
+    network: DualEncoder
 
     def __init__(
         self,
@@ -81,74 +68,35 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
         max_context: int = 360,
         max_candidate: int = 72,
     ) -> None:
-        super().__init__(DualEncoder(encoder, candidate_encoder), tokenizer)
-        self.pooling = default_pooling(encoder, pooling)
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale={cosine_scale}; it must be above 0, or None")
         self.cosine_scale = cosine_scale
-        for token_encoder in filter(None, (encoder, candidate_encoder)):
-            fit_vocabulary(token_encoder, tokenizer)
-        self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
+        network = DualEncoder(encoder, candidate_encoder)
+        lengths = {"max_context": max_context, "max_candidate": max_candidate}
+        super().__init__(encoder, tokenizer, network=network, pooling=pooling or encoder.default_pooling, **lengths)
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], *, shared: bool = True, **options: Any) -> Self:
-        """Create a selector to be trained from a pretrained encoder.
+        """See `EncoderSelector.from_encoder`.
 
         Args:
-            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
-                a selector, whose context encoder is used.
             shared: whether one encoder encodes both contexts and candidates.
-            options: arguments of the class.
         """
         encoder, tokenizer = pretrained_encoder(name_or_path)
-        separate = None if shared else copy.deepcopy(encoder)
-        return cls(encoder, tokenizer, candidate_encoder=separate, **options)
-
-    @classmethod
-    def from_scratch(
-        cls,
-        tokenizer: TextTokenizer,
-        sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
-        *,
-        shared: bool = True,
-        **options: Any,
-    ) -> Self:
-        """Create a selector with new weights, to be trained.
-
-        Args:
-            tokenizer: the tokenizer of contexts and candidates.
-            sizes: sizes of the encoder.
-            shared, options: see `from_encoder`.
-        """
-        return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), "shared": shared, **options})
+        return cls(encoder, tokenizer, candidate_encoder=None if shared else copy.deepcopy(encoder), **options)
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
         """See `Selector.build`."""
-        given = dict(options)
-        encoder = given.pop("encoder")
-        shared = given.pop("shared")
-        return cls(new_encoder(encoder), tokenizer, candidate_encoder=None if shared else new_encoder(encoder), **given)
+        others = dict(options)
+        config = others.pop("encoder")
+        encoder = new_encoder(config)
+        candidate_encoder = None if others.pop("shared", True) else new_encoder(config)
+        return cls(encoder, tokenizer, candidate_encoder=candidate_encoder, **others)
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return {
-            "encoder": to_config(self.encoders.contexts),
-            "shared": self.encoders.separate is None,
-            "pooling": self.pooling,
-            "cosine_scale": self.cosine_scale,
-            "max_context": self.layout.max_context,
-            "max_candidate": self.layout.max_candidate,
-        }
-
-    @property
-    def encoders(self) -> DualEncoder:
-        """The network, with its precise type."""
-        return cast(DualEncoder, self.network)
-
-    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
-        """See `DualEncoderSelector.context_row`."""
-        return self.layout.context(turns, persona)
+        return super().options() | {"shared": self.network.separate is None, "cosine_scale": self.cosine_scale}
 
     def candidate_row(self, ids: Sequence[int]) -> EncoderInput:
         """See `DualEncoderSelector.candidate_row`."""
@@ -168,13 +116,8 @@ class BiEncoder(DualEncoderSelector[EncoderInput, EncoderInput]):
 
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
         """Return (B, M, D) context vectors and the (B, M) mask of valid ones."""
-        vectors = pool(self.encoders.contexts(rows), rows.mask, self.pooling)[:, None]
+        vectors = pool(self.network.contexts(rows), rows.mask, self.pooling)[:, None]
         return vectors, torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
     def _candidate_vectors(self, rows: EncoderBatch) -> tuple[Tensor]:
-        return (pool(self.encoders.candidates(rows), rows.mask, self.pooling),)
-
-    def _encode_batches(self, rows: Sequence[EncoderInput], encode: Any, *, recompute: bool) -> tuple[Tensor, ...]:
-        return encode_in_batches(
-            rows, encode, pad_token_id=self.tokenizer.sep_token_id, device=self.device, recompute=recompute
-        )
+        return (pool(self.network.candidates(rows), rows.mask, self.pooling),)

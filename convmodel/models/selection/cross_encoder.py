@@ -1,31 +1,23 @@
 """The cross-encoder, which reads context and candidate together and scores the pair."""
 
-import os
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from convmodel.generation.int8 import is_int8, to_int8
-from convmodel.models.selection.encoder import (
-    NewEncoder,
-    TokenEncoder,
-    default_pooling,
-    encode_in_batches,
-    fit_vocabulary,
-    new_encoder,
-    row_layout,
-    to_config,
-)
-from convmodel.models.selection.inputs import Candidates, checked_pools, context_ids
+from convmodel.models.selection.encoder import TokenEncoder
+from convmodel.models.selection.encoder_selector import EncoderSelector
+from convmodel.models.selection.inputs import Candidates, Contexts, Personas, checked_pools, context_ids
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput
 from convmodel.models.selection.prefix_sharing import can_share, shared_states
-from convmodel.models.selection.pretrained import pretrained_encoder
 from convmodel.models.selection.scoring import Pooling, pool
-from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
+
+PoolIds = Sequence[Sequence[int]]
+"""The token ids of the candidates of one context."""
 
 COMPARED_SCALE = 20.0
 """Initial factor of the cosine in the head with `compare_pooled`."""
@@ -34,11 +26,8 @@ COMPARED_SCALE = 20.0
 class CrossNetwork(nn.Module):
     """A token encoder with a head that maps a pooled vector to a score.
 
-    Args:
-        encoder: the encoder of pairs.
-        pooling: the tokens that the head's input is pooled from.
-        compare_pooled: whether the head's input is the elementwise product of the normalized pooled vectors of context
-            and candidate, in place of the pair's pooled vector. The initial score is then a multiple of their cosine.
+    With `compare_pooled`, the head's input is the elementwise product of the normalized pooled vectors of context and
+    candidate, in place of the pair's pooled vector. The initial score is then a multiple of their cosine.
     """
 
     def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compare_pooled: bool = False) -> None:
@@ -54,32 +43,25 @@ class CrossNetwork(nn.Module):
     def forward(self, pairs: EncoderBatch) -> Tensor:
         """Return (B,) scores of B pairs."""
         hidden = self.encoder(pairs)
-        scores: Tensor = self.head(
-            self._product(hidden, pairs) if self.compare_pooled else self._pooled(hidden, pairs.mask)
-        )
+        pooled = self._product(hidden, pairs) if self.compare_pooled else pool(hidden, pairs.mask, self.pooling)
+        scores: Tensor = self.head(pooled)
         return scores[:, 0]
-
-    def _pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        return pool(hidden, mask, self.pooling)
 
     def _product(self, hidden: Tensor, pairs: EncoderBatch) -> Tensor:
         candidates = torch.arange(hidden.shape[1], device=hidden.device) >= pairs.begins[:, None]
-        of_context, of_candidate = (self._pooled(hidden, pairs.mask & part) for part in (~candidates, candidates))
+        of_context, of_candidate = (pool(hidden, pairs.mask & part, self.pooling) for part in (~candidates, candidates))
         return functional.normalize(of_context, dim=-1) * functional.normalize(of_candidate, dim=-1)
 
 
-class CrossEncoder(Selector):
+class CrossEncoder(EncoderSelector):
     """A selector that reads a candidate together with its context. Source: arXiv:1905.01969, section 4.3.
 
     A GPT-2 computes a context once for all its candidates; other encoders compute every pair separately.
 
     Args:
         encoder: the encoder of pairs.
-        tokenizer: the tokenizer of contexts and candidates.
-        pooling: the tokens of a pair that the head's input is pooled from; by default the last one for decoders and the
-            first one for encoders.
-        max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
-        max_candidate: largest length of a candidate in tokens, its separators included.
+        pooling: the tokens of a pair that the head's input is pooled from; see `BiEncoder`.
+        max_context, max_candidate: see `BiEncoder`.
         compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
             the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has
             not been trained on millions of pairs, because it starts as a bi-encoder. Every pair is then computed
@@ -96,6 +78,7 @@ class CrossEncoder(Selector):
     """
 
     kind = "cross-encoder"
+    network: CrossNetwork
 
     def __init__(
         self,
@@ -107,7 +90,7 @@ class CrossEncoder(Selector):
         max_candidate: int = 72,
         compare_pooled: bool = False,
     ) -> None:
-        pooling = default_pooling(encoder, pooling)
+        pooling = pooling or encoder.default_pooling
         if encoder.causal and pooling == "first":
             raise ValueError("pooling='first': a decoder's first token sees no other; allowed are last and mean")
         if max_context + max_candidate > encoder.positions:
@@ -115,95 +98,32 @@ class CrossEncoder(Selector):
                 f"max_context={max_context} and max_candidate={max_candidate} together; "
                 f"this encoder reads {encoder.positions} tokens"
             )
-        super().__init__(CrossNetwork(encoder, pooling, compare_pooled=compare_pooled), tokenizer)
-        fit_vocabulary(encoder, tokenizer)
-        self.layout = row_layout(encoder, tokenizer, max_context=max_context, max_candidate=max_candidate)
-
-    @classmethod
-    def from_encoder(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
-        """Create a selector to be trained from a pretrained encoder.
-
-        Args:
-            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
-                a selector, whose context encoder is used.
-            options: arguments of the class.
-        """
-        return cls(*pretrained_encoder(name_or_path), **options)
-
-    @classmethod
-    def from_scratch(
-        cls,
-        tokenizer: TextTokenizer,
-        sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
-        **options: Any,
-    ) -> Self:
-        """Create a selector with new weights, to be trained.
-
-        Args:
-            tokenizer: the tokenizer of contexts and candidates.
-            sizes: sizes of the encoder.
-            options: arguments of the class.
-        """
-        return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
-
-    @classmethod
-    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
-        """See `Selector.build`."""
-        given = dict(options)
-        return cls(new_encoder(given.pop("encoder")), tokenizer, **given)
+        network = CrossNetwork(encoder, pooling, compare_pooled=compare_pooled)
+        lengths = {"max_context": max_context, "max_candidate": max_candidate}
+        super().__init__(encoder, tokenizer, network=network, pooling=pooling, **lengths)
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return {
-            "encoder": to_config(self.cross.encoder),
-            "pooling": self.cross.pooling,
-            "max_context": self.layout.max_context,
-            "max_candidate": self.layout.max_candidate,
-            "compare_pooled": self.cross.compare_pooled,
-        }
-
-    @property
-    def cross(self) -> CrossNetwork:
-        """The network, with its precise type."""
-        return cast(CrossNetwork, self.network)
+        return super().options() | {"compare_pooled": self.network.compare_pooled}
 
     @property
     def shares_contexts(self) -> bool:
         """Whether a context is computed once for all its candidates."""
-        cross = self.cross
-        return cross.pooling == "last" and not cross.compare_pooled and can_share(cross.encoder.hf_model)
-
-    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
-        """Lay out the ids of a context's turns and persona sentences."""
-        return self.layout.context(turns, persona)
+        return self.pooling == "last" and not self.network.compare_pooled and can_share(self.encoder.hf_model)
 
     def score_rows(
-        self,
-        contexts: Sequence[EncoderInput],
-        candidates: Sequence[Sequence[Sequence[int]]],
-        *,
-        recompute: bool = False,
+        self, contexts: Sequence[EncoderInput], candidates: Sequence[PoolIds], *, recompute: bool = False
     ) -> Tensor:
-        """Score candidates of laid-out contexts, with gradients.
+        """Return (B, C) scores, with gradients, of the ids of C candidates for each of B contexts of `context_row`.
 
-        Args:
-            contexts: B contexts, laid out by `context_row`.
-            candidates: for each context the token ids of C candidates.
-            recompute: whether to trade time for memory in the backward pass, see `encoder.encode_in_batches`.
-
-        Returns:
-            (B, C), higher is better.
+        `recompute` trades time for memory in the backward pass, see `encoder.encode_in_batches`.
         """
         if self.shares_contexts:
             empty = EncoderInput([], [])
             distinct = {id(texts): [self.layout.pair(empty, ids) for ids in texts] for texts in candidates}
-            states = shared_states(
-                cast(Any, self.cross.encoder.hf_model),
-                contexts,
-                [distinct[id(texts)] for texts in candidates],
-                recompute=recompute,
-            )
-            return cast(Tensor, self.cross.head(states))[..., 0]
+            pools = [distinct[id(texts)] for texts in candidates]
+            states = shared_states(cast(Any, self.encoder.hf_model), contexts, pools, recompute=recompute)
+            return cast(Tensor, self.network.head(states))[..., 0]
         pairs = [
             self.layout.pair(context, ids) for context, texts in zip(contexts, candidates, strict=True) for ids in texts
         ]
@@ -211,23 +131,11 @@ class CrossEncoder(Selector):
 
     def score_pairs(self, pairs: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
         """Return (N,) scores of N pairs laid out by `RowLayout.pair`, each computed separately."""
-        [scores] = encode_in_batches(
-            pairs,
-            lambda padded: (self.cross(padded),),
-            pad_token_id=self.tokenizer.sep_token_id,
-            device=self.device,
-            recompute=recompute,
-        )
+        [scores] = self._encode_batches(pairs, lambda padded: (self.network(padded),), recompute=recompute)
         return scores
 
     @torch.inference_mode()
-    def score(
-        self,
-        contexts: Sequence[Sequence[str]],
-        candidates: Candidates,
-        *,
-        personas: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
         """See `Selector.score`."""
         self.network.eval()
         pools = checked_pools(contexts, candidates)
@@ -245,14 +153,10 @@ class CrossEncoder(Selector):
         """See `Selector.to_int8`."""
         self._saved_fingerprint = self.fingerprint()
         self._int8 = True
-        to_int8(self.cross.encoder.hf_model)
+        to_int8(self.encoder.hf_model)
 
     def weights(self) -> dict[str, Tensor]:
-        """See `Selector.weights`.
-
-        Raises:
-            ValueError: for a model in int8, whose original weights are lost.
-        """
+        """See `Selector.weights`; raise a ValueError for a model in int8, whose original weights are lost."""
         if is_int8(self.network):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
         return super().weights()

@@ -2,36 +2,26 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.inputs import Candidates, checked_candidates, checked_pools, context_ids
+from convmodel.models.selection.inputs import (
+    Candidates,
+    Contexts,
+    Personas,
+    checked_candidates,
+    checked_pools,
+    context_ids,
+)
 from convmodel.models.selection.scoring import bi_scores
-from convmodel.models.selection.search.exact import TopK, search_bi
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.exact import TopK, search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 ContextRow = TypeVar("ContextRow")
 CandidateRow = TypeVar("CandidateRow")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedContexts:
-    """Context vectors that candidates are compared with.
-
-    Args:
-        vectors: (B, M, D); M is 1 except for poly-encoders.
-        mask: (B, M), true for valid vectors; at least one per row.
-    """
-
-    vectors: Tensor
-    mask: Tensor
-
-    def __len__(self) -> int:
-        return len(self.vectors)
 
 
 class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
@@ -58,9 +48,7 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
         """Encode C rows as (C, D) vectors."""
 
     @torch.inference_mode()
-    def encode_contexts(
-        self, contexts: Sequence[Sequence[str]], *, personas: Sequence[Sequence[str]] | None = None
-    ) -> EncodedContexts:
+    def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> EncodedContexts:
         """Encode B contexts, at least one; the arguments are those of `score`."""
         if not len(contexts):
             raise ValueError("there are no contexts; give at least one")
@@ -76,29 +64,15 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
         return self.encode_candidate_rows([self.candidate_row(ids) for ids in self.tokenizer.encode_many(texts)])
 
     def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:
-        """Score encoded candidates, by the dot product with a context's one vector.
-
-        Args:
-            contexts: B encoded contexts.
-            candidates: (C, D) for all contexts, or (B, C, D).
-
-        Returns:
-            (B, C), higher is better.
-        """
+        """Return (B, C) dot products of B contexts' vectors with (C, D) candidates for all, or (B, C, D) for each."""
         return bi_scores(contexts.vectors[:, 0], candidates)
 
     def search_encoded(self, contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
         """Return the exact k best of (N, D) encoded candidates for each context."""
-        return search_bi(contexts.vectors[:, 0], candidates, k)
+        return search_exact(contexts, candidates, k)
 
     @torch.inference_mode()
-    def score(
-        self,
-        contexts: Sequence[Sequence[str]],
-        candidates: Candidates,
-        *,
-        personas: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
         """See `Selector.score`. Every text is encoded once, even if several pools contain it."""
         pools = checked_pools(contexts, candidates)
         if not len(contexts):

@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from convmodel.models.folder import checked_source, quiet_progress
-from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout, pad_rows
+from convmodel.models.folder import checked_source
+from convmodel.models.loading import load_weights, read_model_config
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput, pad_rows
 from convmodel.models.selection.scoring import Pooling
 from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -53,46 +54,35 @@ class NewEncoder:
     dropout: float = 0.1
 
     def config(self, tokenizer: TextTokenizer) -> PretrainedConfig:
-        """Return the transformers configuration for a tokenizer.
-
-        Raises:
-            ValueError: when `heads` does not divide `width`.
-        """
+        """Return the transformers configuration for a tokenizer; raise ValueError unless `heads` divides `width`."""
         if self.width % self.heads:
             raise ValueError(f"heads={self.heads} does not divide width={self.width}")
         inner = self.inner or 4 * self.width
-        rows = len(tokenizer)
-        no_ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # padding is marked by masks alone
         if self.architecture == "gpt2":
-            sizes: dict[str, Any] = {
-                **{"n_layer": self.layers, "n_head": self.heads, "n_embd": self.width, "n_inner": inner},
-                **{"n_positions": self.positions, "resid_pdrop": self.dropout, "embd_pdrop": self.dropout},
-                "attn_pdrop": 0.0,
-            }
+            own = {"n_inner": inner, "resid_pdrop": self.dropout, "embd_pdrop": self.dropout, "attn_pdrop": 0.0}
         elif self.architecture == "distilbert":
-            sizes = {
-                **{"n_layers": self.layers, "n_heads": self.heads, "dim": self.width, "hidden_dim": inner},
-                **{"max_position_embeddings": self.positions, "dropout": self.dropout, "attention_dropout": 0.0},
-            }
+            own = {"hidden_dim": inner, "dropout": self.dropout, "attention_dropout": 0.0}
         else:
-            sizes = {
-                **{"num_hidden_layers": self.layers, "num_attention_heads": self.heads, "hidden_size": self.width},
-                **{"intermediate_size": inner, "max_position_embeddings": self.positions, "type_vocab_size": 2},
-                **{"hidden_dropout_prob": self.dropout, "attention_probs_dropout_prob": 0.0},
-            }
-        return AutoConfig.for_model(self.architecture, vocab_size=rows, **sizes, **no_ids)
+            own = {"intermediate_size": inner, "type_vocab_size": 2, "hidden_dropout_prob": self.dropout}
+            own["attention_probs_dropout_prob"] = 0.0
+        return AutoConfig.for_model(
+            self.architecture,
+            vocab_size=len(tokenizer),
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            hidden_size=self.width,
+            max_position_embeddings=self.positions,
+            **own,
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),  # padding is marked by masks alone
+        )
 
 
 class TokenEncoder(nn.Module):
     """Encodes rows of token ids as hidden states with a transformers model.
 
     Args:
-        hf_model: a transformers model without a head. Its pooler, if any, is removed, because nothing uses it.
-        described_by: the keys of the configuration that the model was created from; None for a model loaded from
-            transformers.
-
-    Raises:
-        ValueError: for an encoder-decoder model.
+        hf_model: a model without a head, and not an encoder-decoder. Its pooler is removed, because nothing uses it.
+        described_by: the keys of the configuration that the model was created from; None for a loaded model.
     """
 
     def __init__(self, hf_model: PreTrainedModel, *, described_by: Collection[str] | None = None) -> None:
@@ -121,6 +111,22 @@ class TokenEncoder(nn.Module):
         padding = getattr(table, "padding_idx", None)  # RoBERTa and its relatives number positions from padding_idx + 1
         return int(self.hf_model.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
+    @property
+    def default_pooling(self) -> Pooling:
+        """The pooling "last" for decoders, whose last token attends to all others, else "first"."""
+        return "last" if self.causal else "first"
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the configuration from which `new_encoder` creates an encoder of the same sizes.
+
+        It does not depend on the model's path or on the version of transformers: keys that a later version adds are
+        left out for an older model, so that the model's fingerprint, and the indexes built with it, stay valid.
+        """
+        config: dict[str, Any] = self.hf_model.config.to_dict()
+        names = set(config if self.described_by is None else self.described_by)
+        names -= {"_name_or_path", "transformers_version"}
+        return {name: value for name, value in config.items() if name in names}
+
     def forward(self, rows: EncoderBatch) -> Tensor:
         """Return hidden states (B, T, D); values at padding positions are undefined."""
         inputs: dict[str, Any] = {"input_ids": rows.ids}
@@ -137,16 +143,12 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
     """Load an encoder by Hub name or folder, in float32. Only safetensors are read.
 
     Raises:
-        FileNotFoundError: when there is no such folder or Hub name.
-        ValueError: when it does not contain a suitable model.
+        FileNotFoundError, ValueError: when there is no such folder or Hub name, it has no suitable model, or the model
+            is damaged; see `load_weights`.
     """
     source = checked_source(name_or_path)
-    try:
-        with quiet_progress():
-            model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-    except OSError as error:
-        raise FileNotFoundError(f"{source}: {str(error).splitlines()[0]}") from error
-    return TokenEncoder(cast(PreTrainedModel, model))
+    config = read_model_config(source)
+    return TokenEncoder(load_weights(AutoModel, source, config, dtype=torch.float32, unused="pooler."))
 
 
 def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
@@ -158,75 +160,28 @@ def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
     return TokenEncoder(cast(PreTrainedModel, AutoModel.from_config(config)), described_by=names)
 
 
-def to_config(encoder: TokenEncoder) -> dict[str, Any]:
-    """Return the configuration from which `new_encoder` creates an encoder of the same sizes.
-
-    It does not depend on the model's path or on the version of transformers: keys that a later version adds are left
-    out for an older model, so that the model's fingerprint, and the indexes built with it, stay valid.
-    """
-    config: dict[str, Any] = encoder.hf_model.config.to_dict()
-    names = set(config if encoder.described_by is None else encoder.described_by)
-    names -= {"_name_or_path", "transformers_version"}
-    return {name: value for name, value in config.items() if name in names}
-
-
-def fit_vocabulary(encoder: TokenEncoder, tokenizer: TextTokenizer) -> None:
-    """Resize the encoder's embeddings where the tokenizer has more tokens, such as an added separator."""
-    if len(tokenizer) > cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings:
-        encoder.hf_model.resize_token_embeddings(len(tokenizer))
-
-
-def default_pooling(encoder: TokenEncoder, pooling: Pooling | None) -> Pooling:
-    """Return `pooling` if given, else "last" for decoders, whose last token attends to all others, and "first"."""
-    return pooling or ("last" if encoder.causal else "first")
-
-
-def row_layout(encoder: TokenEncoder, tokenizer: TextTokenizer, *, max_context: int, max_candidate: int) -> RowLayout:
-    """Return the layout of an encoder's rows, with the special tokens of its tokenizer.
-
-    Raises:
-        ValueError: for rows longer than the encoder's positions.
-    """
-    for name, length in (("max_context", max_context), ("max_candidate", max_candidate)):
-        if not 3 <= length <= encoder.positions:
-            raise ValueError(f"{name}={length}; this encoder reads 3 to {encoder.positions} tokens")
-    first = tokenizer.hf_tokenizer.cls_token_id
-    return RowLayout(tokenizer.sep_token_id, first, max_context=max_context, max_candidate=max_candidate)
-
-
 def encode_in_batches(
     rows: Sequence[EncoderInput],
     encode: Callable[[EncoderBatch], tuple[Tensor, ...]],
     *,
     pad_token_id: int,
     device: torch.device,
-    tokens: int | None = None,
     recompute: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Encode rows in batches of similar length, so that little padding is computed.
+    """Encode at least one row, in batches of similar length, so that little padding is computed; return them in order.
 
     Args:
-        rows: the rows, at least one.
-        encode: a function that maps a batch of B rows to tensors with B rows each.
-        pad_token_id: the id that rows are padded with.
-        device: the device of `encode`'s inputs.
-        tokens: largest batch in tokens, padding included; by default a size that is fast on `device`.
+        encode: a function that maps a batch of B rows on `device` to tensors with B rows each.
         recompute: whether to keep only the result of a batch, and recompute its activations in the backward pass:
             gradients and dropout are the same, and memory is that of one batch. Source: gradient caching,
             arXiv:2101.06983.
-
-    Returns:
-        The tensors of all rows, in the order of `rows`.
     """
-    if tokens is None:
-        tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
+    tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     results: list[tuple[Tensor, ...]] = []
     order: list[int] = []
     for indices in batches_by_length([len(row) for row in rows], max_tokens=tokens):
         padded = pad_rows([rows[index] for index in indices], pad_token_id).to(device)
         results.append(checkpoint(encode, padded, use_reentrant=False) if recompute else encode(padded))
         order += indices
-    inverse = torch.empty(len(order), dtype=torch.long)
-    inverse[torch.tensor(order)] = torch.arange(len(order))
-    inverse = inverse.to(device)
+    inverse = torch.tensor(order).argsort().to(device)
     return tuple(torch.cat(parts)[inverse] for parts in zip(*results, strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.conversation import OnError
 from convmodel.data.selection_example import SelectionExample, iter_examples
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
@@ -15,9 +15,6 @@ from convmodel.tokens.store import iter_chunks
 
 BATCH = 256
 """Number of contexts encoded and searched at once."""
-
-Progress = Callable[[int], object]
-"""Called after each batch with the number of examples in it."""
 
 
 def mine(
@@ -28,31 +25,27 @@ def mine(
     negatives: int = 9,
     skip: int = 0,
     on_error: OnError = "stop",
-    progress: Progress = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Write each example of a file with the best-scored responses of other examples as its distractors.
+    """Write each example of a file with the best-scored responses of others as its distractors; return their number.
 
     Neither the gold response nor a turn of the context becomes a distractor. A response that is as good as the gold one
     may become one; `skip` leaves the best-scored responses out.
 
     Args:
-        selector: the model that scores the responses.
         source: a file of conversations, or of examples with candidates.
         output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
             complete.
         negatives: number of distractors for each example.
-        skip: number of best-scored responses to leave out.
-        on_error: how to treat a line that cannot be read.
-        progress: called after each batch, see `Progress`.
-
-    Returns:
-        The number of examples written.
+        progress: called after each batch with the number of examples in it.
 
     Raises:
         ValueError: for less than one negative, a negative skip, or a file whose responses are all equal.
+        OSError: when the output cannot be written.
     """
     if negatives < 1 or skip < 0:
         raise ValueError(f"negatives={negatives}, skip={skip}; allowed are at least 1, and at least 0")
+    check_file_writable(output)
     texts = list(dict.fromkeys(example.response for example in iter_examples(source, on_error=on_error)))
     if len(texts) < 2:
         raise ValueError(f"{os.fspath(source)}: all responses are the same text; there is nothing to tell apart")
@@ -60,9 +53,8 @@ def mine(
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
         for batch in iter_chunks(iter_examples(source, on_error=on_error), BATCH):
-            contexts = selector.encode_contexts(
-                [example.context for example in batch], personas=[example.persona for example in batch]
-            )
+            personas = [example.persona for example in batch]
+            contexts = selector.encode_contexts([example.context for example in batch], personas=personas)
             max_excluded = max(len(example.context) for example in batch) + 1
             best = selector.search_encoded(contexts, vectors, negatives + skip + max_excluded)
             for example, ids in zip(batch, best.ids.tolist(), strict=True):

@@ -6,14 +6,18 @@ from typing import cast
 from convmodel.data.conversation import check_turns
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
+Contexts = Sequence[Sequence[str]]
+"""B contexts, each the turns so far, oldest first."""
+
 Candidates = Sequence[str] | Sequence[Sequence[str]]
 """C texts for all contexts, or C texts for each of B contexts."""
 
+Personas = Sequence[Sequence[str]] | None
+"""For each context, sentences about the speaker who replies; or none for all."""
+
 
 def context_ids(
-    tokenizer: TextTokenizer,
-    contexts: Sequence[Sequence[str]],
-    personas: Sequence[Sequence[str]] | None,
+    tokenizer: TextTokenizer, contexts: Contexts, personas: Personas
 ) -> list[tuple[list[list[int]], list[list[int]]]]:
     """Return the ids of the turns and of the persona sentences of each context, from one call of the tokenizer.
 
@@ -36,24 +40,15 @@ def context_ids(
 
 
 def checked_candidates(candidates: Sequence[str]) -> list[str]:
-    """Return the candidates after checking that there is at least one and that all are non-empty strings.
-
-    Raises:
-        TypeError, ValueError: when the check fails.
-    """
+    """Return the candidates; TypeError or ValueError unless there is at least one and all are non-empty strings."""
     texts = list(check_turns(candidates, what="candidate"))
     if not texts:
         raise ValueError("there are no candidates; give at least one")
     return texts
 
 
-def checked_pools(contexts: Sequence[Sequence[str]], candidates: Candidates) -> list[list[str]]:
-    """Return one pool for all contexts, or one pool for each context.
-
-    Raises:
-        TypeError, ValueError: for a text that is empty or not a string, pools of different sizes, or a number of pools
-            other than that of the contexts.
-    """
+def checked_pools(contexts: Contexts, candidates: Candidates) -> list[list[str]]:
+    """Return one pool for all contexts, or one pool for each context, all of one size, after checking them."""
     if isinstance(candidates, str) or not len(candidates) or isinstance(candidates[0], str):
         return [checked_candidates(cast(Sequence[str], candidates))]
     pools = [checked_candidates(pool) for pool in candidates]

@@ -21,12 +21,7 @@ from convmodel.tokens.conversation_layout import lay_out_context, place_separato
 
 @dataclass(frozen=True, slots=True)
 class EncoderInput:
-    """A laid-out context, candidate or pair.
-
-    Args:
-        ids, types: T token ids and T types, with T >= 1.
-        begins: in a pair, the position of the candidate's first token.
-    """
+    """A laid-out context, candidate or pair; in a pair, the candidate's first token is at position `begins`."""
 
     ids: list[int]
     types: list[int]
@@ -38,13 +33,7 @@ class EncoderInput:
 
 @dataclass(frozen=True, slots=True)
 class EncoderBatch:
-    """Rows padded on the right.
-
-    Args:
-        ids, types: (B, T) token ids and types.
-        mask: (B, T), true where a token is not padding.
-        begins: (B,), see `EncoderInput`.
-    """
+    """Rows padded on the right: (B, T) ids and types, (B, T) mask of the tokens that are not padding, (B,) begins."""
 
     ids: Tensor
     types: Tensor
@@ -62,10 +51,8 @@ class RowLayout:
     """The layout and the largest lengths of an encoder's rows.
 
     Args:
-        sep_token_id: the separator.
         first_token_id: the token that replaces the first separator; None for an encoder without one, such as GPT-2.
-        max_context: largest length of a context in tokens.
-        max_candidate: largest length of a candidate in tokens, its separators included.
+        max_context, max_candidate: largest lengths in tokens, separators included.
     """
 
     sep_token_id: int

@@ -8,16 +8,15 @@ from torch.nn import functional
 def in_batch_loss(
     scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
 ) -> Tensor:
-    """Return the cross-entropy of each context's response among all candidates of the batch.
+    """Return the mean, in nats, of the cross-entropy of each context's response among all candidates of the batch.
+
+    It is a scalar, and 0 if no context counts.
 
     Args:
         scores: (B, C) score of context i and candidate j, with C >= B; the first B candidates are the responses.
         responses: (C,) ids that are equal for equal texts, so that a duplicate of the response is never a negative.
         label_smoothing: from 0 to 1, the share of the target that is spread over the candidates that are not masked.
         counted: (B,), true for contexts that count; None counts all. Responses of the others remain negatives.
-
-    Returns:
-        Scalar, the mean over the contexts that count, in nats; 0 if there are none.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
@@ -30,16 +29,12 @@ def in_batch_loss(
 
 
 def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy of each context's response among the candidates of its pool.
+    """Return (B,) cross-entropies, in nats, of each context's response among the candidates of its pool.
 
     Args:
-        scores: (B, C) scores of the candidates.
-        mask: (B, C), true for candidates of the pool, which include the response.
+        scores, mask: (B, C) scores, and true for candidates of the pool, which include the response.
         gold: (B,) columns of the responses.
-        label_smoothing: from 0 to 1, the share of the target that is spread over the candidates of the pool.
-
-    Returns:
-        (B,) losses in nats.
+        label_smoothing: see `in_batch_loss`.
     """
     log_probabilities = scores.float().masked_fill(~mask, -torch.inf).log_softmax(1)
     loss = functional.nll_loss(log_probabilities, gold, reduction="none")

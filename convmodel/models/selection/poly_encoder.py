@@ -5,12 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.dual_encoder import EncodedContexts
 from convmodel.models.selection.encoder import TokenEncoder
 from convmodel.models.selection.layout import EncoderBatch
 from convmodel.models.selection.scoring import PolyContext, PolyType, poly_scores
-from convmodel.models.selection.search.exact import TopK, search_poly
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
@@ -18,7 +16,6 @@ class PolyEncoder(BiEncoder):
     """A selector whose candidates attend over M vectors of the context. Source: arXiv:1905.01969, section 4.4.
 
     Args:
-        encoder, tokenizer: see `BiEncoder`.
         num_codes: M, the number of context vectors.
         codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
         options: other arguments of `BiEncoder`; `pooling` applies to candidates only.
@@ -47,10 +44,6 @@ class PolyEncoder(BiEncoder):
         """See `DualEncoderSelector.score_encoded`; candidates attend over the context's vectors."""
         return poly_scores(contexts.vectors, contexts.mask, candidates)
 
-    def search_encoded(self, contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
-        """See `DualEncoderSelector.search_encoded`."""
-        return search_poly(contexts.vectors, contexts.mask, candidates, k)
-
     def _context_vectors(self, rows: EncoderBatch) -> tuple[Tensor, Tensor]:
-        vectors, mask = self.codes(self.encoders.contexts(rows), rows.mask)
+        vectors, mask = self.codes(self.network.contexts(rows), rows.mask)
         return vectors, mask

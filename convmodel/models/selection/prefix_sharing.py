@@ -16,8 +16,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers
-from convmodel.generation.linear import apply_layer_norm
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm
 from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048
@@ -37,27 +36,22 @@ def shared_states(
     tokens: int = TOKENS_PER_CHUNK,
     recompute: bool = False,
 ) -> Tensor:
-    """Return the hidden state at the last token of each context followed by each of its candidates.
+    """Return (B, C, D) hidden states, after the last layer norm, at the last token of each context and candidate.
 
     Args:
         transformer: the GPT-2; in training mode a context has the same dropout for all its candidates.
-        contexts: B rows, at least one.
-        pools: for each context C rows that follow it, at least one.
+        contexts, pools: B rows, and for each of them C rows that follow it; at least one.
         tokens: largest number of tokens computed at once, unless a context with one candidate has more.
         recompute: see `encoder.encode_in_batches`.
-
-    Returns:
-        (B, C, D) hidden states after the last layer norm.
     """
     layers = RaggedGPT2Layers(transformer)
-    device = transformer.device
     states: list[Tensor] = []
     order: list[int] = []
     for parts in _chunks(contexts, pools, tokens):
-        chunk = _Chunk([(contexts[b], pools[b][first:stop]) for b, first, stop in parts], transformer, device)
+        chunk = _Chunk([(contexts[b], pools[b][first:stop]) for b, first, stop in parts], transformer)
         states.append(checkpoint(chunk.forward, layers, use_reentrant=False) if recompute else chunk.forward(layers))
         order += [b * len(pools[0]) + c for b, first, stop in parts for c in range(first, stop)]
-    inverse = torch.from_numpy(np.argsort(order)).to(device)
+    inverse = torch.from_numpy(np.argsort(order)).to(transformer.device)
     return torch.cat(states)[inverse].view(len(contexts), len(pools[0]), -1)
 
 
@@ -124,17 +118,10 @@ class _Runs:
 
 
 class _Chunk:
-    """The tokens of some contexts, followed by the tokens of their candidates.
+    """The tokens of some contexts, followed by the tokens of their candidates, of which each has at least one."""
 
-    Args:
-        items: contexts, each with at least one candidate.
-        transformer: the GPT-2.
-        device: the device of the GPT-2.
-    """
-
-    def __init__(
-        self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model, device: torch.device
-    ) -> None:
+    def __init__(self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model) -> None:
+        device = transformer.device
         candidates = [row for _, pool in items for row in pool]
         rows = [context for context, _ in items] + candidates
         lengths = np.array([len(row) for row in rows])

@@ -8,8 +8,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+Pooling = Literal["first", "mean", "last"]
+"""The tokens that a text's vector comes from."""
+
 PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
+
+
+def check_pooling(pooling: Pooling) -> None:
+    """Raise ValueError for an unknown pooling."""
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"pooling={pooling!r}; allowed are {', '.join(get_args(Pooling))}")
 
 
 def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
@@ -29,16 +38,7 @@ def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 
 
 class PolyContext(nn.Module):
-    """Computes the M vectors of a context.
-
-    Args:
-        width: D, the width of the hidden states.
-        num_codes: M, the number of vectors.
-        kind: source of the vectors, see `PolyType`.
-
-    Raises:
-        ValueError: for `num_codes` below 1, or an unknown kind.
-    """
+    """Computes the M = `num_codes` vectors of a context, at least one, from hidden states of width D."""
 
     def __init__(self, width: int, num_codes: int, kind: PolyType = "learnt") -> None:
         super().__init__()
@@ -53,13 +53,9 @@ class PolyContext(nn.Module):
         self.codes = nn.Parameter(torch.randn(num_codes, width) * width**-0.5) if kind == "learnt" else None
 
     def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, M, D) context vectors and a (B, M) mask of valid ones.
+        """Return (B, M, D) context vectors and a (B, M) mask of valid ones, for (B, T, D) states and a (B, T) mask.
 
         A context shorter than M tokens has fewer valid vectors where they are its first or last tokens.
-
-        Args:
-            hidden: (B, T, D) hidden states.
-            mask: (B, T), nonzero where a token is not padding.
         """
         if self.codes is not None:
             vectors = attend(self.codes, hidden, mask)
@@ -85,18 +81,14 @@ def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
 
 
 def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
-    """Return the poly-encoder's scores: a candidate's product with the result of its attention over context vectors.
+    """Return (B, C) scores: a candidate's product with the result of its attention over a context's vectors.
 
     With s_m the products of a candidate and a context's vectors, the score is sum_m softmax(s)_m s_m, so that no vector
     of width D is computed for a pair.
 
     Args:
-        vectors: (B, M, D) context vectors.
-        mask: (B, M), true for valid vectors; at least one in each row.
+        vectors, mask: (B, M, D) context vectors and (B, M), true for valid ones; at least one in each row.
         candidates: (C, D) for all contexts, or (B, C, D).
-
-    Returns:
-        (B, C), higher is better.
     """
     if candidates.dim() == 2:  # one product for all contexts, with the M values of a pair contiguous
         products = (candidates @ vectors.flatten(0, 1).T).view(len(candidates), *vectors.shape[:2]).transpose(0, 1)
@@ -108,20 +100,10 @@ def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
     return (weights * products.masked_fill(~mask[:, None], 0)).sum(-1)
 
 
-Pooling = Literal["first", "mean", "last"]
-"""The tokens that a text's vector comes from."""
-
-
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Pool a text's hidden states into one vector, ignoring padding on either side.
+    """Pool (B, T, D) hidden states into (B, D) vectors, ignoring padding on either side.
 
-    Args:
-        hidden: (B, T, D) hidden states.
-        mask: (B, T), nonzero where a token is not padding; at least one in each row.
-        pooling: the first token, the last token, or the mean of all tokens.
-
-    Returns:
-        (B, D) vectors.
+    The (B, T) mask is nonzero where a token is not padding, at least once in each row.
 
     Raises:
         ValueError: for an unknown pooling.
@@ -130,8 +112,7 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     if pooling == "mean":
         tokens = hidden.masked_fill(~is_token[..., None], 0)
         return tokens.sum(1) / is_token.sum(1, keepdim=True).to(hidden.dtype)
-    if pooling not in get_args(Pooling):
-        raise ValueError(f"pooling={pooling!r}; allowed are {', '.join(get_args(Pooling))}")
+    check_pooling(pooling)
     positions = torch.arange(hidden.shape[1], device=hidden.device).expand_as(is_token)
     if pooling == "first":
         position = positions.masked_fill(~is_token, hidden.shape[1]).amin(1)

@@ -1,5 +1,6 @@
 """The contract of all models that score candidates as the next turn, and how they are saved and loaded."""
 
+import importlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -8,34 +9,45 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from convmodel.data.json_file import read_json_object
 from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
-from convmodel.models.folder import checked_source, local_folder, replaced_folder, weights_digest
-from convmodel.models.selection.inputs import Candidates
-from convmodel.models.selection.registry import SELECTOR, STRANGE, WEIGHTS, class_of, load_weights, read_config
+from convmodel.models.folder import DAMAGE, checked_source, local_folder, replaced_folder, summary, weights_digest
+from convmodel.models.selection.inputs import Candidates, Contexts, Personas
+from convmodel.models.weight_checks import check_finite, check_shapes, check_weight_file, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.tokenizer_files import load_tokenizer
+
+SELECTOR = "selector.json"
+WEIGHTS = "model.safetensors"
+MADE = "give a folder made by save_pretrained"
+STRANGE = f"is not what this version saves; {MADE}"
+TOGETHER = "give the two files of one model"
+
+HOMES = {
+    "bi-encoder": ("convmodel.models.selection.bi_encoder", "BiEncoder"),
+    "poly-encoder": ("convmodel.models.selection.poly_encoder", "PolyEncoder"),
+    "cross-encoder": ("convmodel.models.selection.cross_encoder", "CrossEncoder"),
+    "convert": ("convmodel.models.selection.convert.model", "Convert"),
+}
+"""Module and class of each kind of selector, imported when a folder of that kind is loaded."""
 
 
 class Selector(ABC):
     """A model that scores candidates as the reply to a context.
 
     Methods that take texts leave the network in evaluation mode.
-
-    Args:
-        network: the module that holds the weights.
-        tokenizer: the tokenizer of contexts and candidates.
     """
 
     kind: ClassVar[str]
-    """The name of the architecture in saved folders, a key of `registry.HOMES`."""
+    """The name of the architecture in saved folders, a key of `HOMES`."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]] = ConversationTokenizer
-    """The tokenizer class that loads a saved folder's tokenizer."""
 
     def __init__(self, network: nn.Module, tokenizer: TextTokenizer) -> None:
         self.network = network
@@ -55,33 +67,20 @@ class Selector(ABC):
         """Create a selector with new weights from the result of `options`."""
 
     @abstractmethod
-    def score(
-        self,
-        contexts: Sequence[Sequence[str]],
-        candidates: Candidates,
-        *,
-        personas: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
-        """Score candidates.
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
+        """Return the (B, C) float32 scores, on the CPU, of C candidates for each of B contexts; higher is better.
 
         Args:
             contexts: B contexts, each the turns so far, oldest first.
             candidates: C texts for all contexts, or B pools of C texts each.
             personas: for each context, sentences about the speaker who replies.
 
-        Returns:
-            (B, C) float32 on the CPU, higher is better.
-
         Raises:
             TypeError, ValueError: for a text that is missing, empty or not a string, or pools of different sizes.
         """
 
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """Encode candidates once for all contexts: (C, D).
-
-        Raises:
-            TypeError: for a model that reads context and candidate together.
-        """
+        """Return (C, D) vectors for all contexts; raise a TypeError where the model reads both together."""
         raise TypeError(
             f"a {self.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
             "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
@@ -134,7 +133,6 @@ class Selector(ABC):
         """Load a selector of any kind, or of this class, by folder or Hub name. Only safetensors are read.
 
         Args:
-            name_or_path: a folder written by `save_pretrained`, or a Hub name.
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32, because vectors are stored and scores are compared; or a torch type, or its name;
                 or "int8", for a cross-encoder or ConveRT on a CPU.
@@ -153,12 +151,12 @@ class Selector(ABC):
             )
         target = torch.device(device) if device is not None else best_device()
         number_type = None if dtype == "int8" else resolve_dtype(dtype, target, "encoding")
+        hf_tokenizer = load_tokenizer(folder)
         try:
-            tokenizer = selector_class.tokenizer_class.from_pretrained(folder)
-            selector = selector_class.build(tokenizer, saved["options"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({error!r})") from error
-        selector.load_weights(load_weights(folder), folder)
+            selector = selector_class.build(selector_class.tokenizer_class(hf_tokenizer), saved["options"])
+        except DAMAGE as error:
+            raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({summary(error)})") from error
+        selector.load_weights(read_weights(folder), folder)
         if number_type != torch.float32:  # the digest is of the saved weights, which rounding loses
             selector._saved_fingerprint = selector.fingerprint()
         if number_type is None:
@@ -169,20 +167,22 @@ class Selector(ABC):
         return selector
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the weights to a device and a number type, for inference."""
+        """Move the weights, for inference."""
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Load saved float32 weights.
-
-        Raises:
-            ValueError: when their names or shapes do not match the network.
-        """
+        """Load saved float32 weights; raise a ValueError for other names or shapes than the network's, and for NaN."""
         self._saved_fingerprint = None
-        try:
-            self.network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{folder}: {WEIGHTS} does not fit {SELECTOR}: {' '.join(str(error).split())}") from error
+        file = folder / WEIGHTS
+        own = self.network.state_dict()
+        if missing := sorted(own.keys() - weights.keys()):
+            raise ValueError(missing_weights(str(file), missing, f"the {len(own)} of this {self.kind}"))
+        if extra := sorted(weights.keys() - own.keys()):
+            raise ValueError(f"{file}: holds {extra[0]}, which the {self.kind} of {SELECTOR} does not have; {TOGETHER}")
+        shapes = ((name, weights[name].shape, own[name].shape) for name in own)
+        check_shapes(str(file), (row for row in shapes if row[1] != row[2]), by=SELECTOR)
+        check_finite(file, weights.items())
+        self.network.load_state_dict(weights)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the network's tensors as they are saved, on the CPU."""
@@ -191,11 +191,8 @@ class Selector(ABC):
     def save_pretrained(self, folder: str | os.PathLike[str], *, card: ModelCard | None = None) -> None:
         """Save a folder with weights as safetensors, options, tokenizer and model card.
 
-        The folder is replaced atomically: a reader, or a killed process, leaves the old or the new model, never a mix.
-
-        Args:
-            folder: the target folder; a model that is already there is replaced.
-            card: facts about the model for its README.md.
+        A model that is already there is replaced atomically: a reader, or a killed process, leaves the old or the new
+        model, never a mix. `card` has facts about the model for its README.md.
 
         Raises:
             FileExistsError: when the folder contains files that do not belong to a model.
@@ -224,3 +221,29 @@ class Selector(ABC):
             "even if all candidates are bad.",
         ]
         return "\n\n".join(parts) + "\n"
+
+
+def class_of(kind: str) -> Any:
+    """Return the class of a kind of selector, a key of `HOMES`."""
+    module, name = HOMES[kind]
+    return getattr(importlib.import_module(module), name)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the kind and the options of a saved selector, or raise a ValueError when the file has other contents."""
+    config = read_json_object(folder / SELECTOR, remedy=MADE)
+    kind = config.get("kind")
+    if not isinstance(kind, str) or kind not in HOMES:
+        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (kind {kind!r}; known are {', '.join(HOMES)})")
+    if not isinstance(config.get("options"), dict):
+        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (it has no options)")
+    return config
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the weights of a saved selector; raise FileNotFoundError without them, ValueError for a damaged file."""
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; {MADE}")
+    check_weight_file(file)
+    return load_file(file)

@@ -2,21 +2,21 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader, OnError
 from convmodel.data.reader import format_count
 from convmodel.data.selection_example import SelectionExample, SelectionReader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.examples import (
     EvaluationOptions,
     ReplyExample,
+    conversation_facts,
     digest,
     evenly_spaced,
-    fingerprint,
     select_examples,
 )
 
@@ -26,13 +26,7 @@ DEFAULT_POOL = 20
 
 @dataclass(frozen=True)
 class CandidatePool:
-    """A gold reply and its distractors.
-
-    Args:
-        conversation: index of the conversation in the file, from 1; examples of one conversation are not independent.
-        line: line of the example in the file, from 1.
-        example: context, candidates and the index of the gold one.
-    """
+    """A gold reply and its distractors, with the index of the conversation and the line in the file, both from 1."""
 
     conversation: int
     line: int
@@ -41,25 +35,24 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class Pools:
-    """The candidate pools of an evaluation.
+    """The candidate pools of an evaluation, in ascending order of conversations.
 
     Args:
-        examples: the pools, in ascending order of conversations.
-        place: template of an example's position for messages, with "{line}" in it.
+        location: formats the line of an example as its location for messages.
         data: facts about the file.
         candidates: the origin of the candidates.
         notes: caveats that a reader of the numbers should know.
     """
 
     examples: Sequence[CandidatePool]
-    place: str
+    location: Callable[[int], str]
     data: dict[str, Any]
     candidates: dict[str, Any]
     notes: Sequence[str] = field(default_factory=tuple)
 
 
 def read_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
-    """Read replies with the candidates of the file; draw candidates where the file has none.
+    """Read replies with the candidates of the file; draw candidates from other conversations where the file has none.
 
     Raises:
         FileNotFoundError, ValueError: when the file cannot be read, when no reply has a distractor, and for options
@@ -69,9 +62,6 @@ def read_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pool
     return _given_pools(reader, options) if reader.has_candidates() else _drawn_pools(data, options, on_error)
 
 
-# Candidates given by the file
-
-
 def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
     for name, default in (("turns", "last"), ("pool", None)):
         if (value := getattr(options, name)) != default:
@@ -79,25 +69,23 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
                 f"{reader.source}: {name}={value} means nothing here, as the file says which replies stand among which "
                 "candidates; leave it out"
             )
-    pools = []
-    without_distractor = 0
+    examples = []
     conversations: dict[tuple[tuple[str, ...], str], int] = {}
     for line, example in reader.with_line_numbers():
         # Examples of one conversation have the same persona and first turn, wherever in the file they are.
         conversation = conversations.setdefault((example.persona, example.context[0]), len(conversations) + 1)
-        if len(example.candidates) > 1:
-            pools.append(CandidatePool(conversation, line, example))
-        else:
-            without_distractor += 1
+        examples.append(CandidatePool(conversation, line, example))
+    pools = [pool for pool in examples if len(pool.example.candidates) > 1]
     if not pools:
         raise ValueError(
             f"{reader.source}: no reply has a distractor, so there is nothing to choose between; give a file with "
             "distractors, or one of plain conversations, from which they are drawn"
         )
-    selected = _limit_conversations(sorted(pools, key=lambda pool: pool.conversation), options.limit or 0)
-    notes = (
-        [f"{format_count(without_distractor, 'example')} without a distractor left out."] if without_distractor else []
-    )
+    indices = sorted({pool.conversation for pool in pools})
+    kept = {indices[position] for position in evenly_spaced(len(indices), options.limit or 0)}
+    selected = sorted((pool for pool in pools if pool.conversation in kept), key=lambda pool: pool.conversation)
+    left_out = len(examples) - len(pools)
+    notes = [f"{format_count(left_out, 'example')} without a distractor left out."] if left_out else []
     facts = {
         "source": reader.source,
         "fingerprint": digest(asdict(pool.example) for pool in pools),
@@ -105,17 +93,7 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
         "examples": len(pools),
         "skipped": reader.report.skipped,
     }
-    return Pools(selected, reader.location(0)[:-1] + "{line}", facts, {"from": "the file"}, notes)
-
-
-def _limit_conversations(pools: Sequence[CandidatePool], limit: int) -> list[CandidatePool]:
-    """Return the pools of `limit` evenly spaced conversations."""
-    conversations = sorted({pool.conversation for pool in pools})
-    kept = {conversations[index] for index in evenly_spaced(len(conversations), limit)}
-    return [pool for pool in pools if pool.conversation in kept]
-
-
-# Candidates drawn from other conversations
+    return Pools(selected, reader.location, facts, {"from": "the file"}, notes)
 
 
 def _drawn_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Pools:
@@ -137,16 +115,9 @@ def _drawn_pools(data: str, options: EvaluationOptions, on_error: OnError) -> Po
             f"{data}: there are no candidates in it, and no other conversations from which distractors could be drawn; "
             "give a file of more conversations"
         )
-    facts = {
-        "source": data,
-        "fingerprint": fingerprint(conversations),
-        "conversations": len(conversations),
-        "skipped": reader.report.skipped,
-    }
     candidates_from = {"from": "other conversations", "pool": size, "turns": options.turns, "seed": options.seed}
-    return Pools(
-        pools, reader.location(0)[:-1] + "{line}", facts, candidates_from, _drawing_notes(pools, size, options.seed)
-    )
+    facts = conversation_facts(reader, conversations)
+    return Pools(pools, reader.location, facts, candidates_from, _drawing_notes(pools, size, options.seed))
 
 
 def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list[str]:
@@ -164,14 +135,9 @@ def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list
 
 
 class _DistractorSampler:
-    """Draw distractors from the replies of other conversations.
+    """Draw distractors from the replies of other conversations, for pools of so many candidates, the gold one included.
 
     Frequent replies are drawn more often, but each pool contains a text only once.
-
-    Args:
-        conversations: all conversations of the file.
-        options: the turns that are replied to, and the seed.
-        pool: number of candidates of a reply, the gold one included.
     """
 
     def __init__(self, conversations: Sequence[Conversation], options: EvaluationOptions, pool: int) -> None:

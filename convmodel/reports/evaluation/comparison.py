@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,13 +22,8 @@ class Difference:
     """A metric of two models; numbers that are not finite are None.
 
     Args:
-        name: name of the metric.
         better: the direction in which the metric improves: "higher", "lower", or "nearer" to the gold replies.
-        value: the number of this model.
-        other: the number of the other model.
-        difference: `value - other`.
-        low: lower bound of the difference's confidence interval.
-        high: upper bound of it.
+        difference: `value` of this model less that of the `other`, in a confidence interval from `low` to `high`.
         p: probability of a difference at least as clear if there were none, adjusted for all metrics of the table.
         verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a significant difference
             that may or may not be nearer to the gold replies; "no difference found", or "not comparable".
@@ -52,9 +47,6 @@ class Comparison:
     Args:
         other: facts about the other model, as in its report, and the path of that `report`.
         confidence: level of the intervals; a verdict is given where p is below 1 less this.
-        resamples: number of bootstrap resamples.
-        seed: seed of the bootstrap.
-        differences: one for each metric.
     """
 
     other: dict[str, Any]
@@ -69,15 +61,8 @@ def compare(
 ) -> Comparison:
     """Compare two models by paired bootstrap: both are computed on the same resamples of conversations.
 
-    The numbers of both models are computed anew from their lines, by the same rules.
-
-    Args:
-        task: the task of both models.
-        this: the lines of this model.
-        other: the lines of the other model.
-        other_model: facts about the other model.
-        options: the seed, the confidence and the options of the metrics are used. The number of resamples is raised
-            where a difference in all of them would still be no significant one.
+    The numbers of both models are computed anew from their lines, by the same rules. The number of resamples is raised
+    where a difference in all of them would still be no significant one.
 
     Raises:
         ValueError: when the examples differ.
@@ -97,15 +82,11 @@ def compare(
     return Comparison(other_model, options.confidence, options.resamples, options.seed, rows)
 
 
-@dataclass(frozen=True)
-class _MetricPair:
-    """A metric of both models.
+class _MetricPair(NamedTuple):
+    """A metric of this model and of the other.
 
-    Args:
-        this: the metric of this model.
-        other: the metric of the other model.
-        differences: (R,) this less other, resample by resample; nan where the numbers are not comparable.
-        farther: (R,) how much farther from the gold replies this is; None for metrics without gold numbers.
+    `differences` (R,) are this less other, resample by resample; nan where the numbers are not comparable. `farther`
+    (R,) is how much farther from the gold replies this is; None for metrics without gold numbers.
     """
 
     this: Metric
@@ -115,24 +96,24 @@ class _MetricPair:
 
 
 def _resample_pairs(these: Sequence[Metric], others: Sequence[Metric], options: EvaluationOptions) -> list[_MetricPair]:
-    golds = [metric.gold for metric in these]
-    together = [*these, *others, *filter(None, golds)]
-    values = iter(resample(together, resamples=options.resamples, seed=options.seed))
-    these_values = [next(values) for _ in these]
-    other_values = [next(values) for _ in others]
+    golds = [metric.gold for metric in these if metric.gold is not None]
+    values = resample([*these, *others, *golds], resamples=options.resamples, seed=options.seed)
+    these_values = values[: len(these)]
+    other_values = values[len(these) : 2 * len(these)]
+    gold_values = iter(values[2 * len(these) :])
     pairs = []
-    for this, other, gold, a, b in zip(these, others, golds, these_values, other_values, strict=True):
-        gold_values = None if gold is None else next(values)
+    for this, other, a, b in zip(these, others, these_values, other_values, strict=True):
         comparable = this.shared is None or np.array_equal(this.rows[:, this.shared], other.rows[:, this.shared])
         with np.errstate(invalid="ignore"):  # infinity less infinity is nan
             differences = a - b if comparable else np.full_like(a, math.nan)
-            farther = None if gold_values is None else np.abs(a - gold_values) - np.abs(b - gold_values)
+            gold = next(gold_values) if this.gold is not None else None
+            farther = None if gold is None else np.abs(a - gold) - np.abs(b - gold)
         pairs.append(_MetricPair(this, other, differences, farther))
     return pairs
 
 
 def _difference(pair: _MetricPair, p: float, confidence: float) -> Difference:
-    low, high = percentile_interval(pair.differences, confidence)
+    low, high = map(finite, percentile_interval(pair.differences, confidence))
     comparable = not math.isnan(p)
     return Difference(
         name=pair.this.name,
@@ -140,8 +121,8 @@ def _difference(pair: _MetricPair, p: float, confidence: float) -> Difference:
         value=finite(pair.this.value),
         other=finite(pair.other.value),
         difference=finite(pair.this.value - pair.other.value) if comparable else None,
-        low=finite(low),
-        high=finite(high),
+        low=low,
+        high=high,
         p=finite(p),
         verdict=_verdict(pair, p, 1 - confidence) if comparable else NOT_COMPARABLE,
     )

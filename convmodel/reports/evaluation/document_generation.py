@@ -4,31 +4,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from convmodel.data.conversation import OnError
 from convmodel.data.document import Document, DocumentReader, format_meta
 from convmodel.data.reader import format_count
 from convmodel.generation import penalties
-from convmodel.generation.options import check_names, effective_options
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import effective_options
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import end_of_words, words
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
-from convmodel.models.text_generation import PREFIX_TAIL
+from convmodel.models.text_generation import PREFIX_TAIL, StreamingDetokenizer
 from convmodel.reports.evaluation.document_metrics import ContinuationResult, compute_metrics, seq_rep
 from convmodel.reports.evaluation.examples import EvaluationOptions, digest, evenly_spaced
-from convmodel.reports.evaluation.model_facts import decoding_of, in_groups, model_facts
-from convmodel.reports.evaluation.next_token import NextTokenStats, next_token_stats
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationRun,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    check_same,
-)
+from convmodel.reports.evaluation.likelihood import NextTokenStats, next_token_stats
+from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
-from convmodel.tokens.detokenizer import StreamingDetokenizer
 
 CONTINUATIONS = "continuations.jsonl"
 DOCUMENTS = "documents.jsonl"
@@ -53,14 +46,7 @@ SAMPLING = ("temperature", "top_k", "top_p", "typical_p", "min_p")
 
 @dataclass(frozen=True)
 class Beginning:
-    """The beginning of a document.
-
-    Args:
-        document: index of the document in the file, from 1.
-        meta: the document's meta.
-        prompt: its first words.
-        rest: the text after them.
-    """
+    """The first words of a document, whose `document` is its index in the file, from 1, and the text after them."""
 
     document: int
     meta: Any
@@ -82,63 +68,64 @@ class DocumentGeneration(EvaluationTask):
     default_limit = 500
     card_headings = ("Repeats itself least", "Repeats itself most")
     files: ClassVar = {CONTINUATIONS: ContinuationResult, DOCUMENTS: NextTokenStats}
+    remedy = "with the same --prompt_words and --limit"
     presets = PRESETS
     accepts_plain_model = True
 
-    def run(self, run: EvaluationRun) -> RunResult:
+    def run(
+        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+    ) -> RunResult:
         """Load the model in float32, read every document and continue the beginnings of some."""
-        options = run.options
-        reader = DocumentReader(run.data, on_error=run.on_error)
+        reader = DocumentReader(data, on_error=on_error)
         all_documents = list(reader)
         documents = all_documents if options.meta else [Document(document.body) for document in all_documents]
         beginnings = _beginnings(documents, options.prompt_words)
         selected = [beginnings[index] for index in evenly_spaced(len(beginnings), options.limit or 0)]
         check_names(options.decoding)
-        model = DocumentModel.from_pretrained(run.model, run.device, "float32")
-        decoding = _decoding_options(model, options.decoding)
-        complete = effective_options(decoding_of(model, decoding))
+        loaded = DocumentModel.from_pretrained(model, device, "float32")
+        decoding = _decoding_options(loaded, options.decoding)
+        complete = effective_options(decoding_of(loaded, decoding))
         if complete.get("num_return_sequences", 1) > 1:
             raise ValueError(
                 f"num_return_sequences={complete['num_return_sequences']}, but one continuation of each document is "
                 "measured; leave it out"
             )
-        read = next_token_stats(model, documents, overlap=options.overlap, tokens_per_batch=options.tokens_per_batch)
-        continued = list(_continuations(model, selected, decoding, options.seed))
-        data = {
-            "source": run.data,
+        read = next_token_stats(loaded, documents, overlap=options.overlap, tokens_per_batch=options.tokens_per_batch)
+        continued = list(_continuations(loaded, selected, decoding, options.seed))
+        data_facts = {
+            "source": data,
             "fingerprint": digest([document.body, document.meta] for document in all_documents),
             "documents": len(all_documents),
             "with_meta": sum(document.meta is not None for document in all_documents),
             "skipped": reader.report.skipped,
         }
-        facts = model_facts(model, run.model, model.max_meta_length, model.max_body_length)
+        facts = model_facts(loaded, model, loaded.max_meta_length, loaded.max_body_length)
         lines: Lines = {CONTINUATIONS: continued, DOCUMENTS: read}
-        return RunResult(facts, data, lines, {"decoding": complete}, _notes(run, documents, len(beginnings)))
+        notes = _notes(model, documents, continued=len(beginnings), prompt_words=options.prompt_words)
+        return RunResult(facts, data_facts, lines, {"decoding": complete}, notes)
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute likelihood, next-token accuracy, repetition, variety and length."""
         return compute_metrics(lines[CONTINUATIONS], lines[DOCUMENTS])
 
-    def check_comparable(self, lines: Lines, other: Lines) -> None:
-        """Raise ValueError unless both models read the same documents and continued the same beginnings."""
-        remedy = "with the same --prompt_words and --limit"
-        check_same("documents", _document_sizes(lines), _document_sizes(other), remedy=remedy)
-        check_same("beginnings of documents", _prompts(lines), _prompts(other), remedy=remedy)
+    def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
+        """Return the sizes of the documents, and the beginnings that were continued."""
+        return {
+            "documents": [(document.words, document.bytes) for document in lines[DOCUMENTS]],
+            "beginnings of documents": [(result.document, result.prompt) for result in lines[CONTINUATIONS]],
+        }
 
     def histograms(self, lines: Lines) -> list[Histogram]:
         """Return lengths, repetition, and the likelihood of documents."""
         continued: Sequence[ContinuationResult] = lines[CONTINUATIONS]
-        lengths = {
-            "model": [len(words(result.text)) for result in continued],
-            "gold": [len(words(result.gold)) for result in continued],
-        }
+        texts = [result.text for result in continued]
         repetition = {
             "model": [share for result in continued if (share := seq_rep(result.ids, 4)) is not None],
             "gold": [share for result in continued if (share := seq_rep(result.gold_ids, 4)) is not None],
         }
         nats = [document.nats / document.tokens for document in lines[DOCUMENTS]]
         return [
-            Histogram("Length", "words of a continuation", lengths, bins=None),
+            length_histogram("words of a continuation", texts, [result.gold for result in continued]),
             Histogram("Repetition", "share of 4-grams that came earlier in a continuation", repetition),
             Histogram("Negative log-likelihood of a document", "nats per token", {"model": nats}),
         ]
@@ -150,14 +137,14 @@ class DocumentGeneration(EvaluationTask):
         return [_card(*pair) for pair in sorted(pairs, key=_sort_key)]
 
 
-def _notes(run: EvaluationRun, documents: Sequence[Document], continued: int) -> list[str]:
+def _notes(model: str, documents: Sequence[Document], *, continued: int, prompt_words: int) -> list[str]:
     notes = []
     if continued < len(documents):
         notes.append(
-            f"Not continued, for nothing follows their first {format_count(run.options.prompt_words, 'word')} "
+            f"Not continued, for nothing follows their first {format_count(prompt_words, 'word')} "
             f"(--prompt_words): {len(documents) - continued:,} of {format_count(len(documents), 'document')}."
         )
-    if any(document.meta is not None for document in documents) and not has_file(run.model, DOCUMENT_FILE):
+    if any(document.meta is not None for document in documents) and not has_file(model, DOCUMENT_FILE):
         notes.append(
             f"The model has no {DOCUMENT_FILE}: it was not trained on documents here, and may never have seen a meta. "
             "--no_meta leaves metas out."
@@ -166,11 +153,7 @@ def _notes(run: EvaluationRun, documents: Sequence[Document], continued: int) ->
 
 
 def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginning]:
-    """Return the beginnings of all documents that have words after the prompt.
-
-    Raises:
-        ValueError: when there are none.
-    """
+    """Return the beginnings of all documents with words after the prompt; raise ValueError when there are none."""
     beginnings = []
     for index, document in enumerate(documents, 1):
         end = end_of_words(document.body, prompt_words)
@@ -198,27 +181,34 @@ def _decoding_options(model: DocumentModel, given: Mapping[str, Any]) -> dict[st
 def _continuations(
     model: DocumentModel, selected: Sequence[Beginning], decoding: Mapping[str, Any], seed: int
 ) -> Iterator[ContinuationResult]:
-    max_new_tokens = decoding.get("max_new_tokens")
-    for group in in_groups(selected, desc="Continuations"):
-        seeds = [derive_seed(seed, beginning.document) for beginning in group]
-        prompts = [beginning.prompt for beginning in group]
-        metas = [beginning.meta for beginning in group]
-        try:
-            outputs = model.generate_batch(prompts, metas=metas, seeds=seeds, **decoding)
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"the model cannot go on with document {group[0].document} or one of the {len(group) - 1} after it "
-                f"with the decoding options {dict(decoding)}: {' '.join(str(error).split())}"
-            ) from error
-        for beginning, own_seed, output in zip(group, seeds, outputs, strict=True):
-            room = max_new_tokens or max(1, decoding["max_length"] - output.tokens_read)
-            yield _result(model, beginning, own_seed, output, room)
+    seeds = {beginning.document: derive_seed(seed, beginning.document) for beginning in selected}
+
+    def generate(group: Sequence[Beginning]) -> Sequence[DocumentModelOutput]:
+        return model.generate_batch(
+            [beginning.prompt for beginning in group],
+            metas=[beginning.meta for beginning in group],
+            seeds=[seeds[beginning.document] for beginning in group],
+            **decoding,
+        )
+
+    for beginning, output in generate_all(
+        selected,
+        generate,
+        desc="Continuations",
+        describe=lambda beginning: f"go on with document {beginning.document}",
+        decoding=decoding,
+    ):
+        room = decoding.get("max_new_tokens") or max(1, decoding["max_length"] - output.tokens_read)
+        yield _result(model, beginning, seeds[beginning.document], output, room)
 
 
 def _result(
     model: DocumentModel, beginning: Beginning, seed: int, output: DocumentModelOutput, room: int
 ) -> ContinuationResult:
-    prompt, rest = _encode(model, beginning)
+    texts = [beginning.prompt, beginning.prompt + beginning.rest, beginning.rest]
+    prompt, whole, rest = model.tokenizer.encode_many(texts)
+    if whole[: len(prompt)] == prompt:
+        rest = whole[len(prompt) :]
     ends = len(rest) < room  # the separator that ends the document takes one token too
     return ContinuationResult(
         document=beginning.document,
@@ -235,13 +225,6 @@ def _result(
     )
 
 
-def _encode(model: DocumentModel, beginning: Beginning) -> tuple[list[int], list[int]]:
-    """Return the tokens of the prompt and those of the rest."""
-    texts = [beginning.prompt, beginning.prompt + beginning.rest, beginning.rest]
-    prompt, whole, rest = model.tokenizer.encode_many(texts)
-    return prompt, whole[len(prompt) :] if whole[: len(prompt)] == prompt else rest
-
-
 def _decode(model: DocumentModel, prompt: Sequence[int], ids: Sequence[int]) -> str:
     """Return the text of tokens after a prompt, decoded like the model's own."""
     stream = StreamingDetokenizer(model.hf_tokenizer, prefix_ids=prompt[-PREFIX_TAIL:])
@@ -249,14 +232,6 @@ def _decode(model: DocumentModel, prompt: Sequence[int], ids: Sequence[int]) -> 
         stream.feed(token)
     stream.finish()
     return stream.text.rstrip("\ufffd")  # an incomplete character
-
-
-def _prompts(lines: Lines) -> list[Any]:
-    return [(result.document, result.prompt) for result in lines[CONTINUATIONS]]
-
-
-def _document_sizes(lines: Lines) -> list[Any]:
-    return [(document.words, document.bytes) for document in lines[DOCUMENTS]]
 
 
 def _sort_key(pair: tuple[ContinuationResult, NextTokenStats]) -> tuple[float, float]:

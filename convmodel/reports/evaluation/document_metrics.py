@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,7 @@ from convmodel.metrics.metric import Metric, ratio, sum_by_unit
 from convmodel.metrics.repetition import count_repeats
 from convmodel.metrics.words import words
 from convmodel.reports.evaluation.common_metrics import jackknife_metric, likelihood_family, variety_family
-from convmodel.reports.evaluation.next_token import LOOKBACK, NextTokenStats
+from convmodel.reports.evaluation.likelihood import LOOKBACK, NextTokenStats
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAMS = (2, 3, 4)
@@ -28,15 +28,12 @@ class ContinuationResult:
     Args:
         document: index of the document in the file, from 1.
         meta: the meta as the model reads it; empty where there is none, or it was left out.
-        prompt: the beginning of the document.
         gold: the document's own continuation, cut to as many tokens as the model could write.
-        text: the model's continuation.
         seed: seed of this continuation alone.
         finish: reason for the end: "end", "stop" or "length".
         gold_ends: whether the document ends where the gold text does.
         tokens_dropped: number of oldest prompt tokens that did not fit the model's window.
-        gold_ids: the tokens of the gold text.
-        ids: the tokens of the model's continuation.
+        ids: the tokens of the model's continuation; `gold_ids` are those of the gold text.
     """
 
     document: int
@@ -53,12 +50,7 @@ class ContinuationResult:
 
 
 def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
-    """Compute all metrics of a model of documents.
-
-    Args:
-        continued: at most one result per document, and at least one in all.
-        read: the statistics of each document; documents are the units of the bootstrap.
-    """
+    """Compute all metrics from one or more continuations, at most one per document, the units of the bootstrap."""
     # Metrics of continuations count tokens, and `max_new_tokens` limits them: models whose tokenizers split the gold
     # texts differently are not comparable.
     shared = [zlib.crc32(repr(result.gold_ids).encode()) for result in continued]
@@ -69,42 +61,36 @@ def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[Next
         *variety_family(texts, gold, noun="continuations", shared=shared),
         *_length(continued, shared),
     ]
-    return MetricResults(_summary(continued, read), [[*_likelihood(read), *_next_token(read)], of_continuations])
-
-
-def _summary(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> str:
+    columns = ([getattr(document, name) for document in read] for name in ("nats", "tokens", "words", "bytes"))
+    of_documents = [*likelihood_family(columns, size="byte"), *_next_token(read)]
     tokens = sum(document.tokens for document in read)
-    return (
+    summary = (
         f"{format_count(len(continued), 'document')} continued from the beginning, beside how they went on; "
         f"likelihood of {format_count(len(read), 'document')} ({tokens:,} tokens)."
     )
-
-
-def _likelihood(read: Sequence[NextTokenStats]) -> list[Metric]:
-    columns = ([getattr(document, name) for document in read] for name in ("nats", "tokens", "words", "bytes"))
-    return likelihood_family(*columns, size="byte")
+    return MetricResults(summary, [of_documents, of_continuations])
 
 
 def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
     """Return metrics of the likeliest next token after each gold prefix. Source: arXiv:1908.04319, section 6."""
-    units = range(len(read))
 
-    def rows(number: Callable[[NextTokenStats], int]) -> np.ndarray:
-        return sum_by_unit([(number(document), document.tokens) for document in read], units, columns=2)
+    def rows(count: str) -> np.ndarray:
+        counts = [(getattr(document, count), document.tokens) for document in read]
+        return sum_by_unit(counts, range(len(read)), columns=2)
 
     metric = partial(Metric, divide=ratio, family="Likeliest next token", shared=1)
     return [
-        metric("accuracy", rows(lambda document: document.right), meaning="how often it is the gold next token"),
+        metric("accuracy", rows("right"), meaning="how often it is the gold next token"),
         metric(
             f"rep_{LOOKBACK}",
-            rows(lambda document: document.again),
+            rows("again"),
             better="nearer",
-            gold_rows=rows(lambda document: document.gold_again),
+            gold_rows=rows("gold_again"),
             meaning=f"how often it is one of the {LOOKBACK} tokens before it",
         ),
         metric(
             f"wrep_{LOOKBACK}",
-            rows(lambda document: document.wrongly_again),
+            rows("wrongly_again"),
             better="lower",
             meaning="how often it is one of these, but not the gold next token",
         ),
@@ -113,19 +99,25 @@ def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
 
 def _repetition(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> list[Metric]:
     """Return seq-rep-n, means over continuations, and uniq-seq. Source: arXiv:1908.04319, section 6."""
-    return [
-        *(
-            _mean(
-                f"seq_rep_{n}",
-                [(_share(result.ids, n), _share(result.gold_ids, n)) for result in continued],
-                shared,
-                family="Repetition within a continuation",
-                meaning=f"mean share of {n}-grams of tokens that came earlier in the same continuation",
-            )
-            for n in NGRAMS
-        ),
-        _unique_tokens(continued, shared),
+    means = [
+        _mean(
+            f"seq_rep_{n}",
+            [(_share(result.ids, n), _share(result.gold_ids, n)) for result in continued],
+            shared,
+            family="Repetition within a continuation",
+            meaning=f"mean share of {n}-grams of tokens that came earlier in the same continuation",
+        )
+        for n in NGRAMS
     ]
+    unique = jackknife_metric(
+        "uniq_seq",
+        _unique_tokens([result.ids for result in continued]),
+        _unique_tokens([result.gold_ids for result in continued]),
+        family="Variety",
+        meaning="number of different tokens in all continuations together",
+        shared=shared,
+    )
+    return [*means, unique]
 
 
 def seq_rep(ids: Sequence[int], n: int) -> float | None:
@@ -139,18 +131,8 @@ def _share(ids: Sequence[int], n: int) -> tuple[float, int]:
     return (0.0, 0) if share is None else (share, 1)
 
 
-def _unique_tokens(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> Metric:
-    def influences(ids_of: Sequence[list[int]]) -> np.ndarray:
-        return jackknife.jackknife([Counter(ids) for ids in ids_of], jackknife.presence, lambda total, _: total)[1]
-
-    return jackknife_metric(
-        "uniq_seq",
-        influences([result.ids for result in continued]),
-        influences([result.gold_ids for result in continued]),
-        family="Variety",
-        meaning="number of different tokens in all continuations together",
-        shared=np.asarray(shared, dtype=np.float64),
-    )
+def _unique_tokens(ids: Sequence[list[int]]) -> np.ndarray:
+    return jackknife.jackknife([Counter(of_text) for of_text in ids], jackknife.presence, lambda total, _: total)[1]
 
 
 def _length(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> list[Metric]:
@@ -171,15 +153,7 @@ def _mean(
     family: str,
     meaning: str,
 ) -> Metric:
-    """Return a mean over continuations.
-
-    Args:
-        name: see `Metric`.
-        pairs: for each continuation, the model's number and the gold one; each with 1 if it is defined, else 0.
-        shared: numbers that must be equal for two models to be comparable.
-        family: see `Metric`.
-        meaning: see `Metric`.
-    """
+    """Return a mean over pairs of the model's number and the gold one; each comes with 1 if it is defined, else 0."""
     rows, gold = (
         sum_by_unit([(*pair[side], key) for pair, key in zip(pairs, shared, strict=True)], range(len(pairs)), columns=3)
         for side in (0, 1)

@@ -1,22 +1,22 @@
 """Evaluate a model on a file, and save the evaluation as a folder."""
 
-import importlib.metadata
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from importlib import metadata
 from pathlib import Path
 
 import convmodel
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import OnError
 from convmodel.data.document import DataFileError, DocumentReader
-from convmodel.generation.seeds import derive_seed
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.models.folder import check_replaceable, has_file
 from convmodel.reports.evaluation.comparison import Comparison, compare
 from convmodel.reports.evaluation.document_generation import DocumentGeneration
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.evaluation.page import render
+from convmodel.reports.evaluation.presentation import render
 from convmodel.reports.evaluation.reply_generation import ReplyGeneration
 from convmodel.reports.evaluation.report import (
     COMPARISON,
@@ -24,19 +24,22 @@ from convmodel.reports.evaluation.report import (
     REPORT,
     EvaluationReport,
     Number,
-    as_json,
     finite,
     load_lines,
     load_report,
+    write_json,
     write_lines,
 )
 from convmodel.reports.evaluation.response_selection import ResponseSelection
-from convmodel.reports.evaluation.task import EvaluationRun, EvaluationTask, Lines, MetricResults
+from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResults
 
 TASKS: dict[str, EvaluationTask] = {
     task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
 }
 """Tasks by their name in reports. The last one is the default for a model that has none of the marker files."""
+
+DEFAULT_OUTPUT = Path("evaluation")
+"""Folder of reports that are saved without the name of a folder."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
 """Libraries whose version may change a number."""
@@ -44,13 +47,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, the lines that it was computed from, and the comparison with another model.
-
-    Args:
-        report: the numbers.
-        lines: results example by example, by the name of their file.
-        comparison: the comparison with another model, if there is one.
-    """
+    """A report, the lines that it was computed from, and the comparison with another model, if there is one."""
 
     report: EvaluationReport
     lines: Lines
@@ -66,7 +63,7 @@ class Evaluation:
         report, report_folder = load_report(folder)
         if report.kind not in TASKS:
             raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
-        return cls(report, load_lines(report_folder, TASKS[report.kind]))
+        return cls(report, load_lines(report_folder, TASKS[report.kind].files))
 
     @property
     def task(self) -> EvaluationTask:
@@ -74,25 +71,18 @@ class Evaluation:
         return TASKS[self.report.kind]
 
     def compared_with(self, other: str | os.PathLike[str]) -> "Evaluation":
-        """Return this evaluation with a comparison to the report of another model.
-
-        Args:
-            other: the folder of a report, or the report.json in it.
+        """Return this evaluation with a comparison to another report, given as its folder or the report.json in it.
 
         Raises:
             FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
         """
-        other_evaluation = Evaluation.load(other)
-        if other_evaluation.task != self.task:
-            raise ValueError(
-                f"{other}: is of a model for {other_evaluation.task.name}; this one is for {self.task.name}"
-            )
-        other_model = {"report": os.fspath(other), **other_evaluation.report.model}
+        loaded = Evaluation.load(other)
+        if loaded.task != self.task:
+            raise ValueError(f"{other}: is of a model for {loaded.task.name}; this one is for {self.task.name}")
+        other_model = {"report": os.fspath(other), **loaded.report.model}
         options = self.report.evaluation_options()
         try:
-            comparison = compare(
-                self.task, self.lines, other_evaluation.lines, other_model=other_model, options=options
-            )
+            comparison = compare(self.task, self.lines, loaded.lines, other_model=other_model, options=options)
         except ValueError as error:
             raise ValueError(f"{other}: {error}") from error
         return replace(self, comparison=comparison)
@@ -105,11 +95,11 @@ class Evaluation:
         """
         check_output(folder)
         with atomic_folder(folder) as fresh:
-            _write_text(fresh / REPORT, as_json(asdict(self.report)))
+            write_json(fresh / REPORT, self.report)
             for name, lines in self.lines.items():
                 write_lines(fresh / name, lines)
             if self.comparison is not None:
-                _write_text(fresh / COMPARISON, as_json(asdict(self.comparison)))
+                write_json(fresh / COMPARISON, self.comparison)
             page = render(
                 self.report,
                 self.comparison,
@@ -117,7 +107,7 @@ class Evaluation:
                 ranked_cards=self.task.ranked_cards(self.lines),
                 card_headings=self.task.card_headings,
             )
-            _write_text(fresh / PAGE, page)
+            (fresh / PAGE).write_text(page, encoding="utf-8", newline="\n")
 
 
 def evaluate(
@@ -138,9 +128,7 @@ def evaluate(
         data: a file in any format, or hub://...: conversations, replies with given candidates for a model that
             chooses, or documents for a model that writes them.
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
-        options: everything else that the numbers depend on.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
-        on_error: handling of lines that cannot be read.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
@@ -149,7 +137,7 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(EvaluationRun(os.fspath(model), os.fspath(data), options, device, on_error))
+        result = task.run(os.fspath(model), os.fspath(data), options, device=device, on_error=on_error)
     except DataFileError as error:
         if isinstance(task, ReplyGeneration) and _holds_documents(data):
             raise ValueError(f"{data}: holds documents; measure this model on them with --as documents") from error
@@ -163,7 +151,7 @@ def evaluate(
         options={name: value for name, value in asdict(options).items() if name in task.options},
         used=result.used,
         signatures=metrics.signatures,
-        versions=_versions(),
+        versions={"convmodel": convmodel.__version__, **{name: metadata.version(name) for name in LIBRARIES}},
         notes=[*result.notes, *metrics.notes],
         metrics=_numbers(metrics, options),
     )
@@ -171,15 +159,7 @@ def evaluate(
 
 
 def task_of(model: str | os.PathLike[str], kind: str | None = None) -> EvaluationTask:
-    """Return the task that evaluates a model.
-
-    Args:
-        model: a folder, or a Hub name.
-        kind: name of the wanted task.
-
-    Raises:
-        ValueError: when the model is of another kind.
-    """
+    """Return the task that evaluates a model; raise ValueError when `kind` names another one."""
     *marked, default = TASKS.values()
     # A folder without any marker file gets the default task, whose error says what is missing.
     task = next((task for task in marked if has_file(model, task.marker_file)), default)
@@ -205,11 +185,7 @@ def _holds_documents(data: str | os.PathLike[str]) -> bool:
 
 
 def _check_options(task: EvaluationTask, options: EvaluationOptions) -> EvaluationOptions:
-    """Return the options with the task's own limit where none is given.
-
-    Raises:
-        ValueError: for options that do not apply to the task.
-    """
+    """Return the options with the task's limit where none is given; raise ValueError for those without effect."""
     names = [field.name for field in fields(options)]
     for name in names:
         value = getattr(options, name)
@@ -224,11 +200,7 @@ def _check_options(task: EvaluationTask, options: EvaluationOptions) -> Evaluati
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """Check that saving a report to a folder would remove nothing but an older report.
-
-    Raises:
-        FileExistsError: when the folder holds something else.
-    """
+    """Raise FileExistsError when saving a report to a folder would remove anything but an older report."""
     files = {REPORT, PAGE, COMPARISON, *(name for task in TASKS.values() for name in task.files)}
     check_replaceable(folder, what="a report", belongs=files.__contains__)
 
@@ -237,7 +209,7 @@ def default_output(report: EvaluationReport) -> Path:
     """Return the default folder of a report. It depends on model, data and options, so that older reports remain."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
     name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
-    return Path("evaluation") / name[:-8]
+    return DEFAULT_OUTPUT / name[:-8]
 
 
 def _stem(name: str) -> str:
@@ -251,28 +223,8 @@ def _numbers(results: MetricResults, options: EvaluationOptions) -> Sequence[Num
     for group in results.groups:
         resamples = resample(group, resamples=options.resamples, seed=options.seed)
         for metric, values in zip(group, resamples, strict=True):
-            low, high = percentile_interval(values, options.confidence)
-            numbers.append(
-                Number(
-                    name=metric.name,
-                    family=metric.family,
-                    meaning=metric.meaning,
-                    better=metric.better,
-                    value=finite(metric.value),
-                    low=finite(low),
-                    high=finite(high),
-                    gold=None if metric.gold is None else finite(metric.gold.value),
-                )
-            )
+            low, high = map(finite, percentile_interval(values, options.confidence))
+            gold = None if metric.gold is None else finite(metric.gold.value)
+            described = (metric.name, metric.family, metric.meaning, metric.better)
+            numbers.append(Number(*described, finite(metric.value), low, high, gold))
     return numbers
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "convmodel": convmodel.__version__,
-        **{library: importlib.metadata.version(library) for library in LIBRARIES},
-    }
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

@@ -6,17 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convmodel.data.conversation import Conversation
+from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.tokens.conversation_layout import TrainOn, target_turns
 
 MINIMA = {
-    "limit": 0,
+    **dict.fromkeys(("limit", "prompt_words", "overlap", "seed"), 0),
+    **dict.fromkeys(("resamples", "tokens_per_batch"), 1),
     "pool": 2,
-    "prompt_words": 0,
-    "overlap": 0,
-    "seed": 0,
-    "resamples": 1,
-    "tokens_per_batch": 1,
 }
 """The smallest value of each whole-number option."""
 
@@ -33,10 +29,8 @@ class EvaluationOptions:
         pool: number of candidates of each reply where the file gives none; 20 when None.
         prompt_words: words at the beginning of a document that are the prompt of a model of documents; 0 for none.
         overlap: tokens that each further window of a long document repeats; they are read but not predicted again.
-        meta: whether the meta of a document is read.
         decoding: options of transformers' `generate`, merged over the model's own; for documents, over greedy decoding.
         seed: seed of generation and of the bootstrap.
-        resamples: number of bootstrap resamples.
         confidence: level of the intervals, and 1 less the level at which a difference is significant.
         bleu_tokenize: the sacrebleu tokenizer.
         tokens_per_batch: maximum tokens of a batch for perplexity; it changes numbers only by rounding.
@@ -79,7 +73,6 @@ class ReplyExample:
         turn: index of the turn in the conversation, from 1.
         persona: persona sentences of the turn's speaker; empty for the other speaker, whom a persona does not describe.
         context: the turns before it, at least one.
-        gold: the turn itself.
     """
 
     conversation: int
@@ -90,11 +83,7 @@ class ReplyExample:
 
 
 def select_examples(conversations: Sequence[Conversation], *, turns: TrainOn, limit: int) -> list[ReplyExample]:
-    """Return the turns to reply to, in the order of the file.
-
-    Raises:
-        ValueError: when there are none.
-    """
+    """Return the turns to reply to, in the order of the file; raise ValueError when there are none."""
     examples = []
     for index in evenly_spaced(len(conversations), limit):
         conversation = conversations[index]
@@ -114,6 +103,16 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
     if not 0 < limit < count:
         return list(range(count))
     return [index * count // limit for index in range(limit)]
+
+
+def conversation_facts(reader: ConversationReader, conversations: Sequence[Conversation]) -> dict[str, Any]:
+    """Return the facts about a file of conversations that its report contains."""
+    return {
+        "source": reader.source,
+        "fingerprint": fingerprint(conversations),
+        "conversations": len(conversations),
+        "skipped": reader.report.skipped,
+    }
 
 
 def fingerprint(conversations: Sequence[Conversation]) -> str:

@@ -1,7 +1,7 @@
-"""Log-likelihood of every turn of conversations, the same numbers as those of the trainer's `test`."""
+"""Log-likelihood of turns, as in the trainer's `test`, and of documents, with statistics of likeliest next tokens."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,19 @@ from tqdm.auto import tqdm
 from transformers import GPT2LMHeadModel
 
 from convmodel.data.conversation import Conversation
+from convmodel.data.document import Document
+from convmodel.metrics.repetition import in_last_n
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.linear_cross_entropy import token_losses
-from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad
+from convmodel.models.document_model import DocumentModel
+from convmodel.models.linear_cross_entropy import token_losses, token_losses_and_argmax
+from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad, pad_values
 from convmodel.tokens.conversation_layout import IGNORED, TrainOn
 from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, document_segments
 from convmodel.tokens.store import TokenStore
 
-Row = tuple[int, float, int, int, int]
-"""Index of a turn from 1, nats, tokens, words, characters."""
+LOOKBACK = 128
+"""Preceding tokens among which a repetition counts: the middle of the values in arXiv:1908.04319, shown there most."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,33 @@ class Likelihoods:
     characters: list[int]
 
 
+@dataclass(frozen=True)
+class NextTokenStats:
+    """A model's predictions over one document. All counts are over its predicted tokens.
+
+    Args:
+        document: index of the document in the file, from 1.
+        nats: minus the log-likelihood of the body and of its end.
+        tokens: predicted tokens: those of the body, and the separator that ends it.
+        words: words between white space.
+        bytes: length of the body as UTF-8.
+        right: number of times the likeliest token was the gold one.
+        again: number of times the likeliest token was one of the last `LOOKBACK` tokens of the body before it.
+        wrongly_again: number of times it was one of these, but not the gold one.
+        gold_again: number of times the gold token was one of these.
+    """
+
+    document: int
+    nats: float
+    tokens: int
+    words: int
+    bytes: int
+    right: int
+    again: int
+    wrongly_again: int
+    gold_again: int
+
+
 def likelihoods(
     model: ConversationModel,
     conversations: Sequence[Conversation],
@@ -62,54 +93,25 @@ def likelihoods(
     Raises:
         ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the losses are not finite.
     """
-    rows: list[list[Row]] = [[] for _ in conversations]
+    read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
     sep = model.tokenizer.sep_token_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
         store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
         windows = WindowSet(store, sep_token_id=sep, max_length=model.n_positions, train_on=predict)
         _check_windows(windows, predict, model.n_positions)
-        sampler = TokenBudgetSampler(windows.lengths, tokens_per_batch=tokens_per_batch, shuffle=False)
-        for batch in tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False):
-            sums = iter(_turn_sums(model, windows, batch))
-            for window in batch:
-                conversation, turns = windows.predicted(window)
-                for turn in turns:
-                    text = conversations[conversation].turns[turn]
-                    nats, tokens = next(sums)
-                    rows[conversation].append((turn + 1, nats, tokens, len(text.split()), len(text)))
-    # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
-    return [_by_column(index, sorted(of_conversation)) for index, of_conversation in enumerate(rows, 1)]
-
-
-@torch.inference_mode()
-def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray) -> list[tuple[float, int]]:
-    """Return nats and tokens of each turn that these windows predict, in order."""
-    sep = model.tokenizer.sep_token_id
-    network = model.hf_model
-    states, labels = predicted_states(network, pad(windows.read(indices), pad_token_id=sep))
-    losses = token_losses(states, network.lm_head.weight, labels).cpu().double().numpy()
-    check_finite(losses, "a turn")
-    ends = (labels == sep).cpu().numpy()  # no text is encoded as a separator, so each separator ends a turn
-    turn = np.cumsum(ends) - ends
-    nats = np.bincount(turn, weights=losses)
-    return list(zip(nats.tolist(), np.bincount(turn).tolist(), strict=True))
-
-
-def predicted_states(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return (N, D) the hidden states that predict the labels of a batch, row by row, and (N,) these labels."""
-    batch = {name: values.to(network.device) for name, values in batch.items()}
-    labels = batch["labels"][:, 1:]
-    predicted = labels != IGNORED
-    hidden = network.transformer(
-        input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
-    ).last_hidden_state
-    return hidden[:, :-1][predicted], labels[predicted]
-
-
-def check_finite(losses: np.ndarray, noun: str) -> None:
-    """Raise ValueError unless all losses of texts called `noun` are finite."""
-    if not np.isfinite(losses).all():
-        raise ValueError(f"the model finds {noun} to have no finite likelihood: there are nan or inf among its weights")
+        # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
+        sums: dict[tuple[int, int], tuple[float, int]] = {}
+        for batch in _batches(windows.lengths, tokens_per_batch):
+            predicted = [(index, turn) for index, turns in map(windows.predicted, batch) for turn in turns]
+            sums.update(zip(predicted, _turn_sums(model, windows, batch), strict=True))
+    for (index, turn), (nats, tokens) in sorted(sums.items()):
+        text = conversations[index].turns[turn]
+        read[index].turns.append(turn + 1)
+        read[index].nats.append(nats)
+        read[index].tokens.append(tokens)
+        read[index].words.append(len(text.split()))
+        read[index].characters.append(len(text))
+    return read
 
 
 def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:
@@ -122,6 +124,107 @@ def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> No
         raise ValueError(f"there is no turn to predict with perplexity_on={predict}; choose other turns, such as all")
 
 
-def _by_column(conversation: int, rows: Sequence[Row]) -> Likelihoods:
-    turns, nats, tokens, words, characters = ([row[column] for row in rows] for column in range(5))
-    return Likelihoods(conversation, turns, nats, tokens, words, characters)  # type: ignore[arg-type]
+@torch.inference_mode()
+def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray) -> list[tuple[float, int]]:
+    """Return nats and tokens of each turn that these windows predict, in order."""
+    sep = model.tokenizer.sep_token_id
+    states, labels = _predicted_states(model.hf_model, pad(windows.read(indices), pad_token_id=sep))
+    losses = _checked_nats(token_losses(states, model.hf_model.lm_head.weight, labels), "a turn")
+    ends = (labels == sep).cpu().numpy()  # no text is encoded as a separator, so each separator ends a turn
+    turn = np.cumsum(ends) - ends
+    nats = np.bincount(turn, weights=losses)
+    return list(zip(nats.tolist(), np.bincount(turn).tolist(), strict=True))
+
+
+def next_token_stats(
+    model: DocumentModel, documents: Sequence[Document], *, overlap: int = 64, tokens_per_batch: int = 4096
+) -> list[NextTokenStats]:
+    """Read each document in windows as training does, so that each token is predicted exactly once.
+
+    Args:
+        model: measured in evaluation mode, in the number type of its weights.
+        documents: the documents to read.
+        overlap: tokens of the body that each further window of a long document repeats; at most half of its room.
+        tokens_per_batch: see `likelihoods`.
+
+    Raises:
+        ValueError: when the model's losses are not finite.
+    """
+    sep = model.tokenizer.sep_token_id
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # as above
+        store = TokenStore.build(documents, model.tokenizer, Path(folder) / "tokens", to_segments=document_segments)
+        stored = StoredDocuments(store)
+        windows = DocumentWindows(stored, sep_token_id=sep, limits=model.limits(overlap))
+        nats = np.zeros(len(documents))
+        guesses = [np.empty(length + 1, dtype=np.int64) for length in stored.body_lengths.tolist()]
+        for batch in _batches(windows.lengths, tokens_per_batch):
+            losses, likeliest = _predict(model, windows, batch)
+            counts = (windows.stop - windows.predict_from + windows.ends)[batch]
+            starts = np.cumsum(counts) - counts
+            np.add.at(nats, windows.document[batch], np.add.reduceat(losses, starts))
+            for window, start, count in zip(batch.tolist(), starts.tolist(), counts.tolist(), strict=True):
+                first = int(windows.predict_from[window])
+                guesses[windows.document[window]][first : first + count] = likeliest[start : start + count]
+        bodies = (stored.body(index, 0, int(length)) for index, length in enumerate(stored.body_lengths))
+        rows = zip(documents, nats.tolist(), bodies, guesses, strict=True)
+        return [_statistics(index, *row, sep) for index, row in enumerate(rows, 1)]
+
+
+@torch.inference_mode()
+def _predict(
+    model: DocumentModel, windows: DocumentWindows[StoredDocuments], indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) nats and (N,) likeliest ids of all tokens that these windows predict, in order."""
+    rows = windows.read(indices)
+    batch = {
+        "input_ids": pad_values([row.input_ids for row in rows], model.tokenizer.sep_token_id),
+        "labels": pad_values([row.labels for row in rows], IGNORED),
+    }
+    states, labels = _predicted_states(model.hf_model, batch)
+    losses, likeliest = token_losses_and_argmax(states, model.hf_model.lm_head.weight, labels)
+    return _checked_nats(losses, "a document"), likeliest.cpu().numpy()
+
+
+def _statistics(
+    index: int, document: Document, nats: float, body: np.ndarray, guesses: np.ndarray, sep: int
+) -> NextTokenStats:
+    gold = np.append(body, sep)
+    before = body.tolist()
+    again = np.array(in_last_n(guesses.tolist(), before, LOOKBACK))
+    right = guesses == gold
+    return NextTokenStats(
+        document=index,
+        nats=nats,
+        tokens=len(gold),
+        words=len(document.body.split()),
+        bytes=len(document.body.encode()),
+        right=int(right.sum()),
+        again=int(again.sum()),
+        wrongly_again=int((again & ~right).sum()),
+        gold_again=sum(in_last_n(gold.tolist(), before, LOOKBACK)),
+    )
+
+
+def _batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    """Yield the windows of each batch, from short to long, with a progress bar on a terminal."""
+    sampler = TokenBudgetSampler(lengths, tokens_per_batch=tokens_per_batch, shuffle=False)
+    yield from tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False)
+
+
+def _predicted_states(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return (N, D) the hidden states that predict the labels of a batch, row by row, and (N,) these labels."""
+    batch = {name: values.to(network.device) for name, values in batch.items()}
+    labels = batch["labels"][:, 1:]
+    predicted = labels != IGNORED
+    hidden = network.transformer(
+        input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
+    ).last_hidden_state
+    return hidden[:, :-1][predicted], labels[predicted]
+
+
+def _checked_nats(losses: Tensor, noun: str) -> np.ndarray:
+    """Return the losses of texts called `noun`; raise ValueError unless all of them are finite."""
+    nats: np.ndarray = losses.cpu().double().numpy()
+    if not np.isfinite(nats).all():
+        raise ValueError(f"the model finds {noun} to have no finite likelihood: there are nan or inf among its weights")
+    return nats

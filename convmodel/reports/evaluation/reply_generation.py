@@ -1,30 +1,22 @@
 """Evaluation of models that write their responses to conversations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import ConversationReader
-from convmodel.generation.options import check_names, effective_options
-from convmodel.generation.seeds import derive_seed
+from convmodel.data.conversation import ConversationReader, OnError
+from convmodel.generation.option_checks import check_names
+from convmodel.generation.options import effective_options
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from
-from convmodel.metrics.words import words
 from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
-from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, fingerprint, select_examples
+from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
-from convmodel.reports.evaluation.model_facts import decoding_of, in_groups, model_facts
+from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
 from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, compute_metrics
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationRun,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    check_same,
-)
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
 
 REPLIES = "replies.jsonl"
@@ -45,53 +37,46 @@ class ReplyGeneration(EvaluationTask):
     default_limit = 500
     card_headings = ("Most like the gold reply", "Least like the gold reply")
     files: ClassVar = {REPLIES: ReplyResult, LIKELIHOODS: Likelihoods}
+    remedy = "with the same --turns, --perplexity_on and --limit"
 
-    def run(self, run: EvaluationRun) -> RunResult:
+    def run(
+        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+    ) -> RunResult:
         """Load the model in float32, read every conversation and reply to the selected turns."""
-        options = run.options
-        reader = ConversationReader(run.data, on_error=run.on_error)
+        reader = ConversationReader(data, on_error=on_error)
         conversations = list(reader)
         examples = select_examples(conversations, turns=options.turns, limit=options.limit or 0)
         check_names(options.decoding)
         Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
-        model = ConversationModel.from_pretrained(run.model, run.device, "float32")
-        decoding = effective_options(decoding_of(model, options.decoding))
+        loaded = ConversationModel.from_pretrained(model, device, "float32")
+        decoding = effective_options(decoding_of(loaded, options.decoding))
         read = likelihoods(
-            model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch
+            loaded, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch
         )
-        lines: Lines = {REPLIES: list(_replies(model, examples, read, options)), LIKELIHOODS: read}
-        data = {
-            "source": run.data,
-            "fingerprint": fingerprint(conversations),
-            "conversations": len(conversations),
-            "skipped": reader.report.skipped,
-        }
-        return RunResult(model_facts(model, run.model), data, lines, {"decoding": decoding})
+        lines: Lines = {REPLIES: list(_replies(loaded, examples, read, options)), LIKELIHOODS: read}
+        facts = model_facts(loaded, model)
+        return RunResult(facts, conversation_facts(reader, conversations), lines, {"decoding": decoding})
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute perplexity, likeness to the gold replies, variety, repetition and length."""
         return compute_metrics(lines[REPLIES], lines[LIKELIHOODS], bleu_tokenize=options.bleu_tokenize)
 
-    def check_comparable(self, lines: Lines, other: Lines) -> None:
-        """Raise ValueError unless both models replied to the same turns and their perplexity is of the same turns."""
-        remedy = "with the same --turns, --perplexity_on and --limit"
-        check_same("examples", _inputs(lines), _inputs(other), remedy=remedy)
-        check_same("turns of perplexity", _predicted_turns(lines), _predicted_turns(other), remedy=remedy)
+    def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
+        """Return the turns replied to, and the turns of the perplexity."""
+        return {
+            "examples": [(result.persona, result.context, result.gold) for result in lines[REPLIES]],
+            "turns of perplexity": [(read.turns, read.words, read.characters) for read in lines[LIKELIHOODS]],
+        }
 
     def histograms(self, lines: Lines) -> list[Histogram]:
         """Return lengths, F1, log-likelihood and repetition, reply by reply."""
         results: Sequence[ReplyResult] = lines[REPLIES]
-        lengths = {
-            "model": [len(words(result.reply)) for result in results],
-            "gold": [len(words(result.gold)) for result in results],
-        }
+        replies = [result.reply for result in results]
+        gold = [result.gold for result in results]
         nats = [per_token for result in results if (per_token := _gold_nats_per_token(result)) is not None]
-        repetition = {
-            "model": _context_repetition((result.context, result.reply) for result in results),
-            "gold": _context_repetition((result.context, result.gold) for result in results),
-        }
+        repetition = {"model": _context_repetition(results, replies), "gold": _context_repetition(results, gold)}
         return [
-            Histogram("Length", "words of a reply", lengths, bins=None),
+            length_histogram("words of a reply", replies, gold),
             Histogram("F1 with the gold reply", "F1", {"model": [result.f1 for result in results]}),
             Histogram("Log-likelihood of the gold reply", "nats per token", {"model": nats}),
             Histogram(
@@ -107,32 +92,27 @@ class ReplyGeneration(EvaluationTask):
 def _replies(
     model: ConversationModel, examples: Sequence[ReplyExample], read: Sequence[Likelihoods], options: EvaluationOptions
 ) -> Iterator[ReplyResult]:
-    for group in in_groups(examples, desc="Replies"):
-        seeds = [derive_seed(options.seed, example.conversation, example.turn) for example in group]
-        outputs = _generate(model, group, seeds, options)
-        for example, seed, output in zip(group, seeds, outputs, strict=True):
-            yield _result(example, seed, output, read[example.conversation - 1])
+    """Reply to the examples; of several replies the likeliest per token comes first and is measured."""
+    seeds = {example: derive_seed(options.seed, example.conversation, example.turn) for example in examples}
+    several = decoding_of(model, options.decoding).num_replies > 1
 
-
-def _generate(
-    model: ConversationModel, group: Sequence[ReplyExample], seeds: Sequence[int], options: EvaluationOptions
-) -> list[ConversationModelOutput]:
-    """Return one output per example; of several replies the likeliest per token comes first and is measured."""
-    contexts = [example.context for example in group]
-    personas = [example.persona for example in group]
-    try:
+    def generate(group: Sequence[ReplyExample]) -> Sequence[ConversationModelOutput]:
         return model.generate_batch(
-            contexts,
-            personas=personas,
-            seeds=seeds,
-            scorer="likelihood" if decoding_of(model, options.decoding).num_replies > 1 else None,
+            [example.context for example in group],
+            personas=[example.persona for example in group],
+            seeds=[seeds[example] for example in group],
+            scorer="likelihood" if several else None,
             **options.decoding,
         )
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"the model cannot reply to conversation {group[0].conversation} or one of the {len(group) - 1} after it "
-            f"with the decoding options {dict(options.decoding)}: {' '.join(str(error).split())}"
-        ) from error
+
+    for example, output in generate_all(
+        examples,
+        generate,
+        desc="Replies",
+        describe=lambda example: f"reply to conversation {example.conversation}",
+        decoding=options.decoding,
+    ):
+        yield _result(example, seeds[example], output, read[example.conversation - 1])
 
 
 def _result(example: ReplyExample, seed: int, output: ConversationModelOutput, read: Likelihoods) -> ReplyResult:
@@ -156,28 +136,20 @@ def _result(example: ReplyExample, seed: int, output: ConversationModelOutput, r
     )
 
 
-def _inputs(lines: Lines) -> list[Any]:
-    return [(result.persona, result.context, result.gold) for result in lines[REPLIES]]
-
-
-def _predicted_turns(lines: Lines) -> list[Any]:
-    return [(read.turns, read.words, read.characters) for read in lines[LIKELIHOODS]]
-
-
 def _gold_nats_per_token(result: ReplyResult) -> float | None:
     if result.gold_log_likelihood is None or not result.gold_tokens:
         return None
     return result.gold_log_likelihood / result.gold_tokens
 
 
-def _context_repetition(pairs: Iterator[tuple[Sequence[str], str]]) -> list[float]:
-    """Return the share of repeated n-grams of each reply that has any n-gram."""
-    counts = [count_repeats_from(context, reply, NGRAM) for context, reply in pairs]
+def _context_repetition(results: Sequence[ReplyResult], texts: Sequence[str]) -> list[float]:
+    """Return the share of repeated n-grams of each text that has any n-gram."""
+    counts = [count_repeats_from(result.context, text, NGRAM) for result, text in zip(results, texts, strict=True)]
     return [repeated / total for repeated, total in counts if total]
 
 
 def _sort_key(result: ReplyResult) -> tuple[float, float, float]:
-    return result.f1, result.chrf, (result.gold_log_likelihood or 0.0) / (result.gold_tokens or 1)
+    return result.f1, result.chrf, _gold_nats_per_token(result) or 0.0
 
 
 def _card(result: ReplyResult) -> Card:

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from convmodel.metrics import bleu
-from convmodel.metrics.metric import Metric, ratio, sum_by_unit
+from convmodel.metrics.metric import Divide, Metric, ratio, sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from, count_repeats_within
 from convmodel.metrics.words import spaceless_share, words
@@ -19,6 +19,9 @@ from convmodel.reports.evaluation.task import MetricResults
 NGRAM = 2
 """The n-grams of the repetition metrics: all replies repeat single words, and few replies have many longer n-grams."""
 
+LIKENESS = "Likeness to the gold replies"
+REPETITION = "Repetition and length"
+
 
 @dataclass(frozen=True)
 class ReplyResult:
@@ -28,14 +31,10 @@ class ReplyResult:
         conversation: index of the conversation in the file, from 1.
         turn: index of the turn that was replied, from 1.
         persona: persona sentences of the replying speaker.
-        context: the turns before.
         gold: the turn in the file.
-        reply: the model's reply.
         seed: seed of this reply alone.
         turns_dropped: number of oldest turns that did not fit the model's window.
-        f1: F1 of the reply, from 0 to 1.
-        rouge_l: ROUGE-L of the reply, from 0 to 1.
-        chrf: chrF of the reply alone, from 0 to 100.
+        chrf: chrF of the reply alone, from 0 to 100; `f1` and `rouge_l` are from 0 to 1.
         gold_log_likelihood: log-likelihood of the gold reply in nats; None where perplexity excludes this turn.
         gold_tokens: number of predicted tokens of the gold reply; None likewise.
     """
@@ -58,13 +57,7 @@ class ReplyResult:
 def compute_metrics(
     replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str
 ) -> MetricResults:
-    """Compute all metrics of a model that writes.
-
-    Args:
-        replies: in ascending order of conversations, which are the units of the bootstrap.
-        read: the likelihoods of each conversation.
-        bleu_tokenize: the sacrebleu tokenizer.
-    """
+    """Compute all metrics from replies in ascending order of conversations, the units of the bootstrap."""
     notes = []
     if bleu_tokenize == "13a" and spaceless_share([result.gold for result in replies]) > 0.3:
         notes.append(
@@ -72,77 +65,52 @@ def compute_metrics(
             "--bleu_tokenize char (or zh, ja-mecab, ko-mecab). Perplexity per word means little, bits per character do."
         )
     scorer = bleu.Bleu(bleu_tokenize)
-    reply_metrics = [*_likeness(replies, scorer), *_variety(replies), *_repetition(replies)]
+    units = [list(unit) for _, unit in groupby(replies, key=lambda result: result.conversation)]
+    texts = [[result.reply for result in unit] for unit in units]
+    gold = [[result.gold for result in unit] for unit in units]
+    variety = variety_family(texts, gold, noun="replies")
+    of_replies = [*_likeness(units, scorer), *variety, *_repetition(units)]
     signatures = {"bleu": scorer.signature, "chrf": bleu.chrf_signature()}
-    return MetricResults(_summary(replies, read), [likelihood_metrics(read), reply_metrics], signatures, notes)
-
-
-def _summary(replies: Sequence[ReplyResult], read: Sequence[Likelihoods]) -> str:
     turns = sum(len(conversation.turns) for conversation in read)
     tokens = sum(sum(conversation.tokens) for conversation in read)
-    return (
-        f"{len(replies):,} replies in {len(_units(replies)):,} conversations, beside the gold ones; "
+    summary = (
+        f"{len(replies):,} replies in {len(units):,} conversations, beside the gold ones; "
         f"likelihood of {turns:,} turns ({tokens:,} tokens) of {len(read):,} conversations."
     )
+    return MetricResults(summary, [likelihood_metrics(read), of_replies], signatures, notes)
 
 
 def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
     """Return perplexity per token and per word, and bits per character; the units are conversations."""
-    return likelihood_family(
-        [sum(conversation.nats) for conversation in read],
-        [sum(conversation.tokens) for conversation in read],
-        [sum(conversation.words) for conversation in read],
-        [sum(conversation.characters) for conversation in read],
-        size="character",
-    )
+    names = ("nats", "tokens", "words", "characters")
+    columns = ([sum(getattr(conversation, name)) for conversation in read] for name in names)
+    return likelihood_family(columns, size="character")
 
 
-def _likeness(replies: Sequence[ReplyResult], scorer: bleu.Bleu) -> list[Metric]:
-    metric = partial(Metric, better="higher", family="Likeness to the gold replies")
+def _likeness(units: Sequence[Sequence[ReplyResult]], scorer: bleu.Bleu) -> list[Metric]:
+    def metric(
+        name: str, count: Callable[[str, str], Sequence[float]], meaning: str, divide: Divide = ratio, columns: int = 2
+    ) -> Metric:
+        rows = _rows(units, lambda result: count(result.reply, result.gold), columns)
+        return Metric(name, rows, divide, family=LIKENESS, meaning=meaning)
 
-    def rows(count: Callable[[str, str], Sequence[float]], columns: int) -> np.ndarray:
-        return _rows(replies, lambda result: count(result.reply, result.gold), columns=columns)
-
+    bleu_meaning = "corpus BLEU, 0 to 100: shared n-grams of 1 to 4 words"
+    chrf_meaning = "corpus chrF2, 0 to 100: shared n-grams of 1 to 6 characters"
+    f1_meaning = "mean F1 of shared words, without punctuation and a/an/the"
+    rouge_meaning = "mean F1 of the longest common subsequence of words"
     return [
-        metric(
-            name="bleu",
-            rows=rows(scorer.counts, bleu.BLEU_COUNTS),
-            divide=scorer.score,
-            meaning="corpus BLEU, 0 to 100: shared n-grams of 1 to 4 words",
-        ),
-        metric(
-            name="chrf",
-            rows=rows(bleu.chrf_counts, bleu.CHRF_COUNTS),
-            divide=bleu.chrf,
-            meaning="corpus chrF2, 0 to 100: shared n-grams of 1 to 6 characters",
-        ),
-        metric(
-            name="f1",
-            rows=rows(lambda reply, gold: (f1(reply, gold), 1), 2),
-            divide=ratio,
-            meaning="mean F1 of shared words, without punctuation and a/an/the",
-        ),
-        metric(
-            name="rouge_l",
-            rows=rows(lambda reply, gold: (rouge_l(reply, gold), 1), 2),
-            divide=ratio,
-            meaning="mean F1 of the longest common subsequence of words",
-        ),
+        metric("bleu", scorer.counts, bleu_meaning, scorer.score, bleu.BLEU_COUNTS),
+        metric("chrf", bleu.chrf_counts, chrf_meaning, bleu.chrf, bleu.CHRF_COUNTS),
+        metric("f1", lambda reply, gold: (f1(reply, gold), 1), f1_meaning),
+        metric("rouge_l", lambda reply, gold: (rouge_l(reply, gold), 1), rouge_meaning),
     ]
 
 
-def _variety(replies: Sequence[ReplyResult]) -> list[Metric]:
-    units = _units(replies)
-    written = [[result.reply for result in unit] for unit in units]
-    gold = [[result.gold for result in unit] for unit in units]
-    return variety_family(written, gold, noun="replies")
-
-
-def _repetition(replies: Sequence[ReplyResult]) -> list[Metric]:
+def _repetition(units: Sequence[Sequence[ReplyResult]]) -> list[Metric]:
     def metric(name: str, count: Callable[[Sequence[str], str], Sequence[float]], meaning: str) -> Metric:
-        rows = _rows(replies, lambda result: count(result.context, result.reply), columns=2)
-        gold_rows = _rows(replies, lambda result: count(result.context, result.gold), columns=2)
-        return Metric(name, rows, ratio, "nearer", gold_rows, "Repetition and length", meaning)
+        rows = _rows(units, lambda result: count(result.context, result.reply))
+        gold_rows = _rows(units, lambda result: count(result.context, result.gold))
+        return Metric(name, rows, ratio, "nearer", gold_rows, REPETITION, meaning)
 
     return [
         metric(
@@ -152,20 +120,16 @@ def _repetition(replies: Sequence[ReplyResult]) -> list[Metric]:
         ),
         metric(
             "context_repetition",
-            lambda context, text: count_repeats_from(context, text, NGRAM),
+            partial(count_repeats_from, n=NGRAM),
             f"share of {NGRAM}-grams that the context contains, in turns of either speaker",
         ),
         metric("length", lambda _, text: (len(words(text)), 1), "mean words of a reply"),
     ]
 
 
-def _units(replies: Sequence[ReplyResult]) -> list[list[ReplyResult]]:
-    return [list(unit) for _, unit in groupby(replies, key=lambda result: result.conversation)]
-
-
 def _rows(
-    replies: Sequence[ReplyResult], count: Callable[[ReplyResult], Sequence[float]], *, columns: int
+    units: Sequence[Sequence[ReplyResult]], count: Callable[[ReplyResult], Sequence[float]], columns: int = 2
 ) -> np.ndarray:
     """Return (U, K) counts, summed over the replies of each conversation."""
-    units = [index for index, unit in enumerate(_units(replies)) for _ in unit]
-    return sum_by_unit([count(result) for result in replies], units, columns=columns)
+    counts = [(index, count(result)) for index, unit in enumerate(units) for result in unit]
+    return sum_by_unit([values for _, values in counts], [index for index, _ in counts], columns=columns)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.evaluation.task import EvaluationTask, Lines
+from convmodel.reports.evaluation.task import Lines
 
 REPORT = "report.json"
 PAGE = "report.html"
@@ -21,17 +21,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Number:
-    """A reported metric; numbers that are not finite are None.
+    """A `Metric` over all examples, with the bounds of its confidence interval and its value for the gold replies.
 
-    Args:
-        name: see `Metric`.
-        family: see `Metric`.
-        meaning: see `Metric`.
-        better: see `Metric`.
-        value: the metric over all examples.
-        low: lower bound of the confidence interval.
-        high: upper bound of it.
-        gold: the same metric of the gold replies, where there is one.
+    Numbers that are not finite are None, and so is `gold` of a metric that is not defined for gold replies alone.
     """
 
     name: str
@@ -58,8 +50,6 @@ class EvaluationReport:
         signatures: settings that must be equal for numbers to be comparable, by metric.
         versions: versions of the libraries that computed the numbers.
         notes: caveats to know before trusting a number.
-        metrics: the numbers.
-        format: version of the report's files.
     """
 
     kind: str
@@ -75,11 +65,7 @@ class EvaluationReport:
     format: int = FORMAT
 
     def __getitem__(self, name: str) -> Number:
-        """Return the metric of this name.
-
-        Raises:
-            KeyError: when there is none.
-        """
+        """Return the metric of this name; raise KeyError when there is none."""
         for metric in self.metrics:
             if metric.name == name:
                 return metric
@@ -95,9 +81,10 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def as_json(value: Any) -> str:
-    """Return indented JSON, for files that people read too."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=False) + "\n"
+def write_json(path: Path, value: Any) -> None:
+    """Write a dataclass as indented JSON, for files that people read too."""
+    text = json.dumps(asdict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_lines(path: Path, lines: Iterable[Any]) -> None:
@@ -108,13 +95,7 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 
 
 def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
-    """Read a report.
-
-    Args:
-        path: the folder, or the report.json in it.
-
-    Returns:
-        The report and the folder that holds its lines.
+    """Read a report from its folder, or from the report.json in it; return it with the folder that holds its lines.
 
     Raises:
         FileNotFoundError: when there is no report.
@@ -125,7 +106,7 @@ def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
         raise FileNotFoundError(f"{file}: no such report; give a folder that python -m convmodel evaluate wrote")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        numbers = [Number(**number) for number in values.pop("metrics")]
+        numbers = [Number(**metric) for metric in values.pop("metrics")]
         report = EvaluationReport(**values, metrics=numbers)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
@@ -136,14 +117,14 @@ def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
     return report, file.parent
 
 
-def load_lines(folder: Path, task: EvaluationTask) -> Lines:
-    """Read the lines of a report.
+def load_lines(folder: Path, files: Mapping[str, type]) -> Lines:
+    """Read the lines of a report, given the dataclass of the lines of each file.
 
     Raises:
         FileNotFoundError: when one of the files is missing.
         ValueError: for an invalid line, with the file and the line number.
     """
-    return {name: list(_read_lines(folder / name, line_type)) for name, line_type in task.files.items()}
+    return {name: list(_read_lines(folder / name, line_type)) for name, line_type in files.items()}
 
 
 def _read_lines(path: Path, line_type: type) -> Iterable[Any]:
@@ -151,13 +132,13 @@ def _read_lines(path: Path, line_type: type) -> Iterable[Any]:
         raise FileNotFoundError(f"{path}: is missing; a comparison needs the whole folder of a report")
     names = {field.name for field in fields(line_type)}
     with open(path, encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
+        for line, text in enumerate(file, 1):
             try:
                 values = json.loads(text)
                 if set(values) != names:
                     raise ValueError(f"it has {sorted(values)}")
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"{path}:{number}: not a line of a report ({error}); evaluate that model again"
+                    f"{path}:{line}: not a line of a report ({error}); evaluate that model again"
                 ) from None
             yield line_type(**values)

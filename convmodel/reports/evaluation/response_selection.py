@@ -1,17 +1,20 @@
-"""Evaluation of models that choose their responses among candidates."""
+"""Evaluation of models that choose their responses among candidates; each text is encoded once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
 
-from convmodel.metrics.words import words
-from convmodel.models.selection.registry import SELECTOR
-from convmodel.models.selection.selector import Selector
-from convmodel.reports.evaluation.candidate_pools import CandidatePool, read_pools
+from convmodel.data.conversation import OnError
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.search.vectors import EncodedContexts
+from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.evaluation.scoring import Scores, score_pools
 from convmodel.reports.evaluation.selection_metrics import (
     SelectionResult,
     best_other,
@@ -19,18 +22,20 @@ from convmodel.reports.evaluation.selection_metrics import (
     margin,
     rank_gold,
 )
-from convmodel.reports.evaluation.task import (
-    Card,
-    EvaluationRun,
-    EvaluationTask,
-    Lines,
-    MetricResults,
-    RunResult,
-    check_same,
-)
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
 from convmodel.reports.plots import Histogram
 
 CHOICES = "choices.jsonl"
+
+TEXTS = 2_048
+CONTEXTS = 128
+"""Candidates and contexts tokenized at once; the encoder batches those of similar length."""
+
+ROUNDING = 1e-6
+"""Relative rounding error of a score: float32 has seven digits, and sums lose one of them."""
+
+Scores = tuple[np.ndarray, float]
+"""(C,) float32 scores of a pool, and their absolute rounding error: smaller differences are ties."""
 
 
 class ResponseSelection(EvaluationTask):
@@ -42,33 +47,43 @@ class ResponseSelection(EvaluationTask):
     default_limit = 0
     card_headings = ("The gold reply found most clearly", "The gold reply missed most clearly")
     files: ClassVar = {CHOICES: SelectionResult}
+    remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
 
-    def run(self, run: EvaluationRun) -> RunResult:
+    def run(
+        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+    ) -> RunResult:
         """Load the model in float32 and score the candidates of every response."""
-        pools = read_pools(run.data, run.options, run.on_error)
-        selector = Selector.from_pretrained(run.model, run.device, "float32")
+        pools = read_pools(data, options, on_error)
+        selector = Selector.from_pretrained(model, device, "float32")
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)
-        lines: Lines = {CHOICES: [_result(pool, scores) for pool, scores in scored]}
-        facts = _selector_facts(selector, run.model)
+        lines: Lines = {CHOICES: [_result(pool, *scores) for pool, scores in scored]}
+        facts = {
+            "source": model,
+            "kind": selector.kind,
+            "fingerprint": selector.fingerprint(),
+            "dtype": selector.dtype,
+            "parameters": selector.parameters(),
+            "vocab_size": len(selector.tokenizer),
+        }
         return RunResult(facts, pools.data, lines, {"candidates": pools.candidates}, pools.notes)
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute recall or hits, the mean reciprocal rank and the mean gold score."""
         return compute_metrics(lines[CHOICES])
 
-    def check_comparable(self, lines: Lines, other: Lines) -> None:
-        """Raise ValueError unless both models chose for the same contexts among the same candidates."""
-        remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
-        check_same("examples", _inputs(lines), _inputs(other), remedy=remedy)
+    def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
+        """Return the contexts with their candidates."""
+        results: Sequence[SelectionResult] = lines[CHOICES]
+        return {"examples": [(result.persona, result.context, result.candidates, result.gold_at) for result in results]}
 
     def histograms(self, lines: Lines) -> list[Histogram]:
-        """Return ranks, margins, the scores of gold and other candidates, and lengths."""
+        """Return ranks, margins, the finite scores of gold and other candidates, and lengths."""
         results: Sequence[SelectionResult] = lines[CHOICES]
-        gold = [score for result in results if (score := result.scores[result.gold_at]) is not None]
-        lengths = {
-            "model": [len(words(result.best)) for result in results],
-            "gold": [len(words(result.gold)) for result in results],
-        }
+        scores: dict[str, list[float]] = {"other candidates": [], "gold": []}
+        for result in results:
+            for index, score in enumerate(result.scores):
+                if score is not None:
+                    scores["gold" if index == result.gold_at else "other candidates"].append(score)
         return [
             Histogram("Rank of the gold reply", "rank, 1 is best", {"model": [r.rank for r in results]}, bins=None),
             Histogram(
@@ -76,8 +91,8 @@ class ResponseSelection(EvaluationTask):
                 "score of the gold reply − that of the best other",
                 {"model": [margin(result) for result in results]},
             ),
-            Histogram("Scores", "score", {"other candidates": _other_scores(results), "gold": gold}),
-            Histogram("Length", "words of a reply", lengths, bins=None),
+            Histogram("Scores", "score", scores),
+            length_histogram("words of a reply", [r.best for r in results], [r.gold for r in results]),
         ]
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
@@ -85,22 +100,11 @@ class ResponseSelection(EvaluationTask):
         return [_card(result) for result in sorted(lines[CHOICES], key=_sort_key, reverse=True)]
 
 
-def _selector_facts(selector: Selector, source: str) -> dict[str, Any]:
-    return {
-        "source": source,
-        "kind": selector.kind,
-        "fingerprint": selector.fingerprint(),
-        "dtype": selector.dtype,
-        "parameters": selector.parameters(),
-        "vocab_size": len(selector.tokenizer),
-    }
-
-
-def _result(pool: CandidatePool, scored: Scores) -> SelectionResult:
+def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> SelectionResult:
     example = pool.example
     # The fewest digits that distinguish a float32 from all others.
-    scores = [float(str(value)) if math.isfinite(value) else None for value in scored.values.astype(np.float32)]
-    rounding = float(f"{scored.rounding:.3g}")
+    scores = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
+    rounding = float(f"{rounding:.3g}")
     rank = rank_gold(scores, example.gold, rounding).ranks[0]
     return SelectionResult(
         conversation=pool.conversation,
@@ -115,20 +119,6 @@ def _result(pool: CandidatePool, scored: Scores) -> SelectionResult:
         scores=scores,
         rounding=rounding,
     )
-
-
-def _inputs(lines: Lines) -> list[Any]:
-    return [(result.persona, result.context, result.candidates, result.gold_at) for result in lines[CHOICES]]
-
-
-def _other_scores(results: Sequence[SelectionResult]) -> list[float]:
-    """Return the finite scores of all candidates but the gold ones."""
-    return [
-        score
-        for result in results
-        for index, score in enumerate(result.scores)
-        if index != result.gold_at and score is not None
-    ]
 
 
 def _sort_key(result: SelectionResult) -> tuple[float, float]:
@@ -153,3 +143,79 @@ def _card(result: SelectionResult) -> Card:
 
 def _format_score(score: float | None) -> str:
     return "no score" if score is None else f"{score:.3f}".replace("-", "−")
+
+
+def score_pools(selector: Selector, pools: Pools) -> Iterator[Scores]:
+    """Yield the scores of each example, in order.
+
+    Raises:
+        ValueError: for a context that the model cannot read, with its line.
+    """
+    scores = (
+        _score_encoded(selector, pools)
+        if isinstance(selector, DualEncoderSelector)
+        else _score_jointly(selector, pools)
+    )
+    yield from tqdm(scores, total=len(pools.examples), desc="Contexts", unit="", disable=None, leave=False)
+
+
+def _score_jointly(selector: Selector, pools: Pools) -> Iterator[Scores]:
+    """Score one context after the other with a model that reads context and candidate together."""
+    for pool in pools.examples:
+        example = pool.example
+        try:
+            scores = selector.score([example.context], [example.candidates], personas=[example.persona])
+        except ValueError as error:
+            raise _unreadable(pools, pool, error) from error
+        values = scores[0].float().cpu().numpy()
+        yield values, _rounding_error(float(np.abs(values).max()))
+
+
+def _score_encoded(selector: DualEncoderSelector[Any, Any], pools: Pools) -> Iterator[Scores]:
+    """Score with a model that encodes candidates apart from contexts: each distinct candidate is encoded once."""
+    texts = dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates)
+    ordered = sorted(texts, key=len)  # blocks of texts of similar length need little padding
+    indices = {text: index for index, text in enumerate(ordered)}
+    vectors = _encode_candidates(selector, ordered)
+    norms = vectors.float().norm(dim=-1)
+    for start in range(0, len(pools.examples), CONTEXTS):
+        block = pools.examples[start : start + CONTEXTS]
+        contexts = _encode_contexts(selector, pools, block)
+        for row, pool in enumerate(block):
+            rows = torch.tensor([indices[text] for text in pool.example.candidates], device=vectors.device)
+            context = EncodedContexts(contexts.vectors[row : row + 1], contexts.mask[row : row + 1])
+            values = selector.score_encoded(context, vectors[rows])[0].float().cpu().numpy()
+            size = float(context.vectors[context.mask].float().norm(dim=-1).max() * norms[rows].max())
+            yield values, _rounding_error(size)
+
+
+def _encode_candidates(selector: DualEncoderSelector[Any, Any], texts: Sequence[str]) -> Tensor:
+    with tqdm(total=len(texts), desc="Candidates", unit="", disable=None, leave=False) as progress:
+        blocks = []
+        for start in range(0, len(texts), TEXTS):
+            blocks.append(selector.encode_candidates(texts[start : start + TEXTS]))
+            progress.update(len(blocks[-1]))
+    return torch.cat(blocks)
+
+
+def _encode_contexts(
+    selector: DualEncoderSelector[Any, Any], pools: Pools, block: Sequence[CandidatePool]
+) -> EncodedContexts:
+    contexts = [pool.example.context for pool in block]
+    personas = [pool.example.persona for pool in block]
+    try:
+        return selector.encode_contexts(contexts, personas=personas)
+    except ValueError as error:
+        if len(block) == 1:
+            raise _unreadable(pools, block[0], error) from error
+        for pool in block:  # find the example at fault
+            _encode_contexts(selector, pools, [pool])
+        raise
+
+
+def _unreadable(pools: Pools, pool: CandidatePool, error: ValueError) -> ValueError:
+    return ValueError(f"{pools.location(pool.line)}: the model cannot read this example: {error}")
+
+
+def _rounding_error(size: float) -> float:
+    return ROUNDING * size if np.isfinite(size) else 0.0

@@ -30,10 +30,8 @@ class SelectionResult:
         conversation: index of the conversation in the file, from 1.
         line: line of the example in the file, from 1.
         persona: persona sentences of the replying speaker.
-        context: the turns before.
         candidates: the candidates, in the order of the file.
         gold_at: index of the gold response among the candidates, from 0.
-        gold: the gold response.
         best: the model's choice: the candidate with the highest score; in a tie, not the gold one.
         rank: rank of the gold response among all candidates, from 1; ties count against the model.
         scores: score of each candidate; None where it is not finite.
@@ -55,34 +53,26 @@ class SelectionResult:
 
 def rank_gold(scores: Sequence[float | None], gold_at: int, rounding: float) -> ExampleRanks:
     """Rank the gold candidate; a lead within the rounding error counts as a tie against the model."""
-    values = np.array([math.nan if score is None else score for score in scores])
+    values = _values(scores)
     gold = float(values[gold_at])
     values[gold_at] -= rounding
     return ExampleRanks(gold_ranks(values, [gold_at]), len(values), gold)
 
 
 def best_other(scores: Sequence[float | None], gold_at: int) -> int:
-    """Return the index of the best candidate except the gold one.
-
-    The first one wins a tie. A candidate without a score is returned only when no other has one.
-    """
-    others = [index for index in range(len(scores)) if index != gold_at]
-    return max(others, key=lambda index: _value(scores[index]))
+    """Return the index of the first of the best candidates except the gold one; one without a score comes last."""
+    values = np.nan_to_num(_values(scores), nan=-math.inf)
+    return max((index for index in range(len(scores)) if index != gold_at), key=values.__getitem__)
 
 
 def margin(result: SelectionResult) -> float:
     """Return the score of the gold response minus that of the best other; nan where either has no score."""
-    gold = result.scores[result.gold_at]
-    other = result.scores[best_other(result.scores, result.gold_at)]
-    return math.nan if gold is None or other is None else gold - other
+    values = _values(result.scores)
+    return float(values[result.gold_at] - values[best_other(result.scores, result.gold_at)])
 
 
 def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
-    """Compute all metrics of a model that chooses.
-
-    Args:
-        results: at least one, in ascending order of conversations, which are the units of the bootstrap.
-    """
+    """Compute all metrics from at least one result, in ascending order of conversations, the units of the bootstrap."""
     by_size = _ranks_by_pool_size(results)
     sizes = {len(result.scores) for result in results}
     style = "hits" if any(result.persona for result in results) else "R"
@@ -147,12 +137,11 @@ def _gold_score(results: Sequence[SelectionResult]) -> Metric:
 
     The shared column is nan, which equals nothing: scores of two models have different scales and never compare.
     """
-    counts = [(_value(result.scores[result.gold_at], missing=math.nan), 1.0, math.nan) for result in results]
-    conversations = list(dict.fromkeys(result.conversation for result in results))
-    units = {conversation: unit for unit, conversation in enumerate(conversations)}
+    counts = [(_values(result.scores)[result.gold_at], 1.0, math.nan) for result in results]
+    _, units = np.unique([result.conversation for result in results], return_inverse=True)
     return Metric(
         "gold_score",
-        sum_by_unit(counts, [units[result.conversation] for result in results], columns=3),
+        sum_by_unit(counts, units.tolist(), columns=3),
         ratio,
         family="Scores",
         meaning="mean score of the gold replies, a cosine for ConveRT; each model has a scale of its own",
@@ -162,28 +151,25 @@ def _gold_score(results: Sequence[SelectionResult]) -> Metric:
 
 def _notes(results: Sequence[SelectionResult]) -> list[str]:
     notes = []
-    nominal = nominal_sizes({len(result.scores) for result in results})
-    if smaller := sum(len(result.scores) < nominal[len(result.scores)] for result in results):
+    sizes = [len(result.scores) for result in results]
+    nominal = nominal_sizes(set(sizes))
+    if smaller := sum(size < nominal[size] for size in sizes):
         notes.append(
             f"{smaller:,} of {len(results):,} pools are smaller than their group's name says, by a tenth at most; "
             "distractors that repeat another candidate are left out."
         )
     if missing := sum(score is None for result in results for score in result.scores):
-        notes.append(
-            f"{missing:,} of {sum(len(result.scores) for result in results):,} scores are not finite (nan, inf); "
-            "that counts against the model."
-        )
+        notes.append(f"{missing:,} of {sum(sizes):,} scores are not finite (nan, inf); that counts against the model.")
     if tied := sum(_all_tied(result) for result in results):
         notes.append(f"In {tied:,} of {len(results):,} pools all candidates have the same score: nothing was chosen.")
     return notes
 
 
 def _all_tied(result: SelectionResult) -> bool:
-    first = result.scores[0]
-    return all(
-        score is not None and first is not None and abs(score - first) <= result.rounding for score in result.scores
-    )
+    values = _values(result.scores)
+    return bool((np.abs(values - values[0]) <= result.rounding).all())
 
 
-def _value(score: float | None, missing: float = -math.inf) -> float:
-    return missing if score is None else score
+def _values(scores: Sequence[float | None]) -> np.ndarray:
+    """Return (C,) the scores, nan where there is none."""
+    return np.array([math.nan if score is None else score for score in scores])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from convmodel.data.conversation import OnError
 from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
+from convmodel.metrics.words import words
 from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.plots import Histogram
 
@@ -16,35 +17,8 @@ Lines = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class EvaluationRun:
-    """The model, the data and the options of an evaluation.
-
-    Args:
-        model: a folder, or a Hub name.
-        data: a file, or an address; each task reads it in its own way.
-        options: everything else that the numbers depend on.
-        device: "cpu", "cuda", ...; an accelerator if there is one, when None.
-        on_error: handling of lines that cannot be read.
-    """
-
-    model: str
-    data: str
-    options: EvaluationOptions
-    device: str | None = None
-    on_error: OnError = "stop"
-
-
-@dataclass(frozen=True)
 class RunResult:
-    """The output of a model on the data.
-
-    Args:
-        model: facts about the model, its `fingerprint` among them.
-        data: facts about the data, its `fingerprint` among them.
-        lines: results, example by example.
-        used: further settings of the run, such as the complete decoding configuration.
-        notes: caveats that a reader should know before trusting a number.
-    """
+    """The output of a model on the data; the fields other than `lines` are those of `EvaluationReport`."""
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -55,14 +29,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class MetricResults:
-    """Metrics computed from the lines of a report.
-
-    Args:
-        summary: a sentence that says what was measured.
-        groups: metrics over the same units are in one group, which is resample together.
-        signatures: settings that must be equal for numbers to be comparable, by the name of the metric.
-        notes: caveats that a reader should know before trusting a number.
-    """
+    """Metrics computed from the lines of a report; those over the same units are in one group, resampled together."""
 
     summary: str
     groups: Sequence[Sequence[Metric]]
@@ -72,14 +39,7 @@ class MetricResults:
 
 @dataclass(frozen=True)
 class Card:
-    """An example, formatted for reading.
-
-    Args:
-        context: the turns so far.
-        responses: the responses to the context, by their source, such as "gold" and "model".
-        persona: persona sentences of the replying speaker.
-        facts: numbers of this example, by name.
-    """
+    """An example, formatted for reading; `responses` are by their source, such as "gold" and "model"."""
 
     context: Sequence[str]
     responses: Mapping[str, str]
@@ -97,9 +57,8 @@ class EvaluationTask(ABC):
         default_limit: the `EvaluationOptions.limit` used when none is given.
         card_headings: headings above the best and the worst examples.
         files: for each file that the lines are saved in, the dataclass of its lines.
-        presets: named sets of decoding options.
-        accepts_plain_model: whether the folder of a plain GPT-2, which has no marker file, can be evaluated by this
-            task.
+        remedy: the options that make two models comparable, for the error message.
+        accepts_plain_model: whether it evaluates the folder of a plain GPT-2 too, which has no marker file.
     """
 
     name: ClassVar[str]
@@ -108,20 +67,23 @@ class EvaluationTask(ABC):
     default_limit: ClassVar[int]
     card_headings: ClassVar[tuple[str, str]]
     files: ClassVar[Mapping[str, type]]
+    remedy: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     accepts_plain_model: ClassVar[bool] = False
 
     @abstractmethod
-    def run(self, run: EvaluationRun) -> RunResult:
-        """Load the model and run it on the data."""
+    def run(
+        self, model: str, data: str, options: EvaluationOptions, *, device: str | None, on_error: OnError
+    ) -> RunResult:
+        """Load the model and run it on the data; each task reads the data in its own way."""
 
     @abstractmethod
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute all metrics from the lines of a run."""
 
     @abstractmethod
-    def check_comparable(self, lines: Lines, other: Lines) -> None:
-        """Raise ValueError unless both models were run on the same examples."""
+    def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
+        """Return the inputs that must be equal for two models to be compared, by a plural noun."""
 
     @abstractmethod
     def histograms(self, lines: Lines) -> Sequence[Histogram]:
@@ -131,22 +93,24 @@ class EvaluationTask(ABC):
     def ranked_cards(self, lines: Lines) -> Sequence[Card]:
         """Return all examples as cards, best first."""
 
+    def check_comparable(self, lines: Lines, other: Lines) -> None:
+        """Raise ValueError unless both models were run on the same inputs."""
+        other_inputs = self.inputs(other)
+        for noun, inputs in self.inputs(lines).items():
+            check_same(noun, inputs, other_inputs[noun], remedy=self.remedy)
 
-def check_same(name: str, this: Sequence[Any], other: Sequence[Any], *, remedy: str) -> None:
-    """Check that two models were evaluated on the same inputs.
 
-    Args:
-        name: plural noun for the inputs, for the message.
-        this: the inputs of this model.
-        other: the inputs of the other model.
-        remedy: options that make them the same.
-
-    Raises:
-        ValueError: when they differ.
-    """
+def check_same(noun: str, this: Sequence[Any], other: Sequence[Any], *, remedy: str) -> None:
+    """Raise ValueError unless two models were evaluated on the same inputs, which a plural noun names."""
     if this == other:
         return
     differing = (index for index, (a, b) in enumerate(zip(this, other, strict=False), 1) if a != b)
     index = next(differing, None)
     detail = f"{len(this):,} here, {len(other):,} there" if index is None else f"the first that differs is {index}"
-    raise ValueError(f"the other report is of other {name} ({detail}); evaluate both models on the same file {remedy}")
+    raise ValueError(f"the other report is of other {noun} ({detail}); evaluate both models on the same file {remedy}")
+
+
+def length_histogram(label: str, texts: Sequence[str], gold: Sequence[str]) -> Histogram:
+    """Return the distribution of the words of the model's texts and of the gold ones."""
+    series = {"model": [len(words(text)) for text in texts], "gold": [len(words(text)) for text in gold]}
+    return Histogram("Length", label, series, bins=None)

@@ -1,6 +1,8 @@
 """Search for repeated conversations and replies: word for word, nearly, and as the beginning of a longer one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,38 +14,17 @@ MAX_PAIRS = 20_000_000
 missed."""
 
 
-@dataclass(frozen=True)
-class Location:
-    """The location of a conversation: the index of its file, and its line."""
+class Repeat(NamedTuple):
+    """A conversation that repeats an earlier one: the lines of both, and their similarity, 1 for word for word."""
 
-    file: int
     line: int
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """A conversation that repeats an earlier one.
-
-    Args:
-        location: location of the conversation.
-        earlier: location of the earlier one.
-        similarity: estimated similarity; 1 for word for word.
-    """
-
-    location: Location
-    earlier: Location
-    similarity: float = 1.0
+    earlier_line: int
+    similarity: float
 
 
 @dataclass
 class Repeats:
-    """The items of one file that are also in another, or earlier in the same file.
-
-    Args:
-        count: number of conversations or replies.
-        examples: the first ones.
-        lines: lines of all of them; empty where they are not kept.
-    """
+    """The items of one file that are also in another, or earlier in it: their number, the first ones, all lines."""
 
     count: int = 0
     examples: list[Repeat] = field(default_factory=list)
@@ -52,6 +33,8 @@ class Repeats:
 
 FilePair = tuple[int, int]
 """Indices of two files, the earlier one first; equal for repetitions within a file."""
+
+Key = TypeVar("Key", int, FilePair)
 
 
 @dataclass(frozen=True)
@@ -77,64 +60,49 @@ class Duplicates:
 
 
 def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> Duplicates:
-    """Search the fingerprints for repetitions.
+    """Search the fingerprints of some files for repetitions.
 
-    Args:
-        fingerprints: fingerprints of all files, in order.
-        files: number of files.
-        near: minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
-            punctuation and spaces.
+    `near` is the minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
+    punctuation and spaces.
     """
     rows = fingerprints.conversations.columns()
     replies = fingerprints.replies.columns()
     conversation_rate = fingerprints.conversations.one_in
     reply_rate = fingerprints.replies.one_in
-    earliest = _earliest(rows["hashes"])
-    beginnings = _beginnings(rows, replies, files)
+    _, first, inverse = np.unique(rows["hashes"], return_index=True, return_inverse=True)
+    earliest = first[inverse]  # (N,) for each row the first row with the same hash
     candidates = np.flatnonzero(earliest == np.arange(len(earliest)))
     return Duplicates(
-        exact={pair: _scale(repeats, conversation_rate) for pair, repeats in _exact(rows, earliest).items()},
+        exact=_scaled(_exact(rows, earliest), conversation_rate),
         near=_near(rows, candidates, near, files),
-        beginnings={file: _scale(repeats, conversation_rate * reply_rate) for file, repeats in beginnings.items()},
-        replies={pair: _scale(repeats, reply_rate) for pair, repeats in _shared_replies(replies, files).items()},
+        beginnings=_scaled(_beginnings(rows, replies, files), conversation_rate * reply_rate),
+        replies=_scaled(_shared_replies(replies, files), reply_rate),
         replies_of={file: int((replies["files"] == file).sum()) * reply_rate for file in range(files)},
         one_in=(conversation_rate, reply_rate),
     )
 
 
-def _scale(repeats: Repeats, one_in: int) -> Repeats:
-    return Repeats(repeats.count * one_in, repeats.examples, repeats.lines)
-
-
-def _earliest(hashes: np.ndarray) -> np.ndarray:
-    """Return (N,) for each row the index of the first row with the same hash."""
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    earliest: np.ndarray = first[inverse]
-    return earliest
-
-
-def _location(rows: dict[str, np.ndarray], row: int) -> Location:
-    return Location(int(rows["files"][row]), int(rows["lines"][row]))
+def _scaled(repeats: dict[Key, Repeats], one_in: int) -> dict[Key, Repeats]:
+    return {key: replace(items, count=items.count * one_in) for key, items in repeats.items()}
 
 
 def _collect(
     rows: dict[str, np.ndarray], repeated: np.ndarray, partners: np.ndarray, similarities: np.ndarray
 ) -> Repeats:
     """Return the repeated rows (N,), with their partners (N,) and similarities (N,) as examples."""
-    first = zip(
-        repeated[:EXAMPLES].tolist(), partners[:EXAMPLES].tolist(), similarities[:EXAMPLES].tolist(), strict=True
-    )
-    examples = [Repeat(_location(rows, row), _location(rows, partner), float(score)) for row, partner, score in first]
-    return Repeats(len(repeated), examples, rows["lines"][repeated].astype(np.int64))
+    lines = rows["lines"][repeated].astype(np.int64)
+    columns = (lines, rows["lines"][partners], similarities)
+    first = zip(*(column[:EXAMPLES].tolist() for column in columns), strict=True)
+    return Repeats(len(repeated), [Repeat(*values) for values in first], lines)
 
 
 def _exact(rows: dict[str, np.ndarray], earliest: np.ndarray) -> dict[FilePair, Repeats]:
     again = np.flatnonzero(earliest != np.arange(len(earliest)))
     repeats: dict[FilePair, Repeats] = {}
     pairs = np.stack([rows["files"][earliest[again]], rows["files"][again]], axis=1)
-    for one, other in np.unique(pairs, axis=0).tolist():
-        in_pair = again[(pairs == (one, other)).all(axis=1)]
-        repeats[one, other] = _collect(rows, in_pair, earliest[in_pair], np.ones(len(in_pair)))
+    for earlier, later in np.unique(pairs, axis=0).tolist():
+        in_pair = again[(pairs == (earlier, later)).all(axis=1)]
+        repeats[earlier, later] = _collect(rows, in_pair, earliest[in_pair], np.ones(len(in_pair)))
     return repeats
 
 
@@ -147,14 +115,14 @@ def _near(rows: dict[str, np.ndarray], candidates: np.ndarray, near: float, file
     file_of = rows["files"][candidates]
     best = _best_matches(signatures[has_words], file_of, near=near, files=files)
     repeats: dict[FilePair, Repeats] = {}
-    for one, (scores, partners) in enumerate(best):
-        for other in range(one, files):
-            in_pair = np.flatnonzero((scores > 0) & (file_of == other))
-            for earlier in range(one):  # these are counted for the earlier file already
-                in_pair = in_pair[best[earlier][0][in_pair] == 0]
+    counted = np.zeros(len(candidates), dtype=bool)  # for an earlier file
+    for earlier, (scores, partners) in enumerate(best):
+        for later in range(earlier, files):
+            in_pair = np.flatnonzero((scores > 0) & (file_of == later) & ~counted)
             if len(in_pair):
                 partner_rows = candidates[partners[in_pair]]
-                repeats[one, other] = _collect(rows, candidates[in_pair], partner_rows, scores[in_pair])
+                repeats[earlier, later] = _collect(rows, candidates[in_pair], partner_rows, scores[in_pair])
+        counted |= scores > 0
     return repeats
 
 
@@ -188,21 +156,18 @@ def _best_matches(
 def _compare(
     signatures: np.ndarray,
     file_of: np.ndarray,
-    ones: np.ndarray,
+    these: np.ndarray,
     others: np.ndarray,
     *,
     near: float,
     best: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Update `best` with those of these pairs of rows that are similar enough."""
-    earlier = np.minimum(ones, others)
-    later = np.maximum(ones, others)
+    earlier = np.minimum(these, others)
+    later = np.maximum(these, others)
     blocks = [slice(start, start + 100_000) for start in range(0, len(earlier), 100_000)]
     scores = np.concatenate([similarity(signatures[earlier[block]], signatures[later[block]]) for block in blocks])
-    enough = scores >= near
-    earlier = earlier[enough]
-    later = later[enough]
-    scores = scores[enough]
+    earlier, later, scores = (values[scores >= near] for values in (earlier, later, scores))
     for file in np.unique(file_of[earlier]).tolist():
         in_file = np.flatnonzero(file_of[earlier] == file)
         in_file = in_file[np.argsort(scores[in_file], kind="stable")]  # the most similar is written last, and stays
@@ -223,11 +188,7 @@ def _beginnings(rows: dict[str, np.ndarray], replies: dict[str, np.ndarray], fil
 
 
 def _shared_replies(replies: dict[str, np.ndarray], files: int) -> dict[FilePair, Repeats]:
-    repeats: dict[FilePair, Repeats] = {}
     keys = [replies["keys"][replies["files"] == file] for file in range(files)]
-    for one in range(files):
-        for other in range(one + 1, files):
-            shared = int(np.isin(keys[other], keys[one]).sum())
-            if shared:
-                repeats[one, other] = Repeats(shared)
-    return repeats
+    pairs = combinations(range(files), 2)
+    shared = {(earlier, later): int(np.isin(keys[later], keys[earlier]).sum()) for earlier, later in pairs}
+    return {pair: Repeats(count) for pair, count in shared.items() if count}

@@ -20,8 +20,7 @@ class FindingKind:
     Args:
         severity: "problem" makes `--strict` fail, and `--fix` mends or drops every occurrence. A "remark" is for a
             person to judge.
-        unit: singular noun for the items that are counted.
-        title: continuation of the heading after the unit.
+        unit: singular noun for the items that are counted; `title` continues the heading after it.
         advice: the consequence, or a recommendation.
     """
 
@@ -36,66 +35,45 @@ class FindingKind:
         return f"{plural_of(self.unit)} {self.title}"
 
 
-KINDS = {
-    "unreadable": FindingKind(
-        "problem", "line", "that cannot be read", "training stops there unless data.on_error=skip"
-    ),
-    "duplicate": FindingKind(
-        "problem", "conversation", "repeated word for word", "every copy counts again in training"
-    ),
-    "leak": FindingKind(
-        "problem", "conversation", "also in an earlier file", "results on one file were learned from the other"
-    ),
-    "near_leak": FindingKind(
-        "problem", "conversation", "nearly as in an earlier file", "results on it are partly memorised"
-    ),
-    "long_persona": FindingKind(
-        "problem", "conversation", "without room beside the persona", "shorten it or widen the window"
-    ),
-    "replacement": FindingKind("problem", "text", "with U+FFFD", "the character was lost in an earlier conversion"),
-    "mojibake": FindingKind("problem", "text", "with mojibake", "UTF-8 was once read as another encoding"),
-    "control": FindingKind("problem", "text", "with control characters", "remains of terminals or binary data"),
-    "hidden": FindingKind(
-        "problem", "text", "with hidden characters", "zero-width or direction marks that nobody sees"
-    ),
-    "blank": FindingKind("problem", "text", "without a visible character", "the model would learn to say nothing"),
-    "near_duplicate": FindingKind(
-        "remark", "conversation", "nearly as an earlier one", "small changes of the same text"
-    ),
-    "beginning": FindingKind("remark", "conversation", "at the beginning of a longer one", "their turns count twice"),
-    "shared_reply": FindingKind(
-        "remark", "reply", "also in an earlier file, with all before them", "openings are often alike"
-    ),
-    "cut_turn": FindingKind("remark", "turn", "longer than the window", "they lose their beginning; split them"),
-    "html": FindingKind("remark", "text", "with HTML tags or entities", "the model will write them too"),
-    "url": FindingKind("remark", "text", "with a web address", "the model will make up others"),
-    "email": FindingKind("remark", "text", "with an e-mail address", "personal data?"),
-    "phone": FindingKind("remark", "text", "with what looks like a telephone number", "personal data?"),
-    "control_token": FindingKind("remark", "text", "with the string of a control token", "it is read as ordinary text"),
-    "repeated": FindingKind("remark", "text", "with one character ten times in a row", "shouting, rulers or noise"),
-    "wordless": FindingKind("remark", "turn", "without a letter or digit", "fine where emoji or '...' are replies"),
-    "echo": FindingKind("remark", "conversation", "with a turn equal to the one before", "the model will parrot"),
-    "one_sided": FindingKind(
-        "remark", "conversation", "with one speaker saying nearly all", "the other teaches little"
-    ),
-    "monotone": FindingKind(
-        "remark", "conversation", "with a speaker always saying the same", "three turns or more, all equal"
-    ),
-    "odd_script": FindingKind(
-        "remark", "conversation", "in a script rare in this file", "strays from another data set?"
-    ),
+_PROBLEMS = {
+    "unreadable": ("line", "that cannot be read", "training stops there unless data.on_error=skip"),
+    "duplicate": ("conversation", "repeated word for word", "every copy counts again in training"),
+    "leak": ("conversation", "also in an earlier file", "results on one file were learned from the other"),
+    "near_leak": ("conversation", "nearly as in an earlier file", "results on it are partly memorised"),
+    "long_persona": ("conversation", "without room beside the persona", "shorten it or widen the window"),
+    "replacement": ("text", "with U+FFFD", "the character was lost in an earlier conversion"),
+    "mojibake": ("text", "with mojibake", "UTF-8 was once read as another encoding"),
+    "control": ("text", "with control characters", "remains of terminals or binary data"),
+    "hidden": ("text", "with hidden characters", "zero-width or direction marks that nobody sees"),
+    "blank": ("text", "without a visible character", "the model would learn to say nothing"),
 }
+_REMARKS = {
+    "near_duplicate": ("conversation", "nearly as an earlier one", "small changes of the same text"),
+    "beginning": ("conversation", "at the beginning of a longer one", "their turns count twice"),
+    "shared_reply": ("reply", "also in an earlier file, with all before them", "openings are often alike"),
+    "cut_turn": ("turn", "longer than the window", "they lose their beginning; split them"),
+    "html": ("text", "with HTML tags or entities", "the model will write them too"),
+    "url": ("text", "with a web address", "the model will make up others"),
+    "email": ("text", "with an e-mail address", "personal data?"),
+    "phone": ("text", "with what looks like a telephone number", "personal data?"),
+    "control_token": ("text", "with the string of a control token", "it is read as ordinary text"),
+    "repeated": ("text", "with one character ten times in a row", "shouting, rulers or noise"),
+    "wordless": ("turn", "without a letter or digit", "fine where emoji or '...' are replies"),
+    "echo": ("conversation", "with a turn equal to the one before", "the model will parrot"),
+    "one_sided": ("conversation", "with one speaker saying nearly all", "the other teaches little"),
+    "monotone": ("conversation", "with a speaker always saying the same", "three turns or more, all equal"),
+    "odd_script": ("conversation", "in a script rare in this file", "strays from another data set?"),
+}
+"""The unit, the title and the advice of each kind."""
+
+KINDS = {kind: FindingKind("problem", *texts) for kind, texts in _PROBLEMS.items()}
+KINDS |= {kind: FindingKind("remark", *texts) for kind, texts in _REMARKS.items()}
 """Kinds in the order of the report."""
 
 
 @dataclass(frozen=True)
 class FindingExample:
-    """An example of a finding.
-
-    Args:
-        location: file and line.
-        text: excerpt of the text on one line; invisible characters are written as code points.
-    """
+    """The file and the line of an occurrence, and an excerpt of the text on one line, see `excerpt`."""
 
     location: str
     text: str
@@ -103,13 +81,10 @@ class FindingExample:
 
 @dataclass(frozen=True)
 class Finding:
-    """All occurrences of one kind in one file.
+    """All occurrences of one kind in one file, among the `total` items that were checked.
 
     Args:
         kind: a key of KINDS.
-        source: the file.
-        count: number of occurrences.
-        total: number of items that were checked.
         examples: the first few occurrences.
         other: the other file, for items that two files share.
     """
@@ -151,13 +126,7 @@ _JOINERS = "\u200c\u200d"  # without them emoji and letters fall apart
 
 
 def excerpt(text: str, *, around: int = 0, width: int = 70) -> str:
-    """Return a part of a text on one line, with invisible characters written as code points.
-
-    Args:
-        text: the whole text.
-        around: position that the excerpt contains.
-        width: maximum number of characters of the text.
-    """
+    """Return up to `width` characters around a position on one line, with invisible ones written as code points."""
     start = max(0, min(around - width // 3, len(text) - width))
     shown = "".join(map(_visible, text[start : start + width]))
     return f"{'...' if start else ''}{shown}{'...' if start + width < len(text) else ''}"
@@ -170,11 +139,7 @@ def _visible(character: str) -> str:
 
 
 class Tally:
-    """Count findings by kind, and keep the first examples.
-
-    Args:
-        location: formats a line number of the file as a location for a person.
-    """
+    """Count findings by kind, and keep the first examples, whose lines `location` formats for a person."""
 
     def __init__(self, location: Callable[[int], str]) -> None:
         self._location = location
@@ -199,12 +164,7 @@ class Tally:
             self._examples[kind].extend(examples)
 
     def findings(self, source: str, totals: dict[str, int]) -> list[Finding]:
-        """Return the findings of a file.
-
-        Args:
-            source: the file.
-            totals: for each unit of KINDS, the number of items that were checked.
-        """
+        """Return the findings of a file; `totals` are the numbers of items that were checked, by unit of KINDS."""
         return [
             Finding(kind, source, count, totals[KINDS[kind].unit], tuple(self._examples[kind]))
             for kind, count in self._counts.items()

@@ -5,18 +5,17 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.models.folder import checked_source, load_config
-from convmodel.reports.inspection.duplicates import Duplicates, FilePair, Repeats, find_duplicates
+from convmodel.reports.inspection.duplicates import Duplicates, Repeats, find_duplicates
 from convmodel.reports.inspection.findings import KINDS, Finding, FindingExample
 from convmodel.reports.inspection.minhash import Fingerprints
 from convmodel.reports.inspection.scan import FileReport, FileScan
 from convmodel.reports.inspection.scripts import CharacterClasses
-from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
-from convmodel.reports.inspection.token_counts import LEARNED_FROM, TokenCounter, learn_tokenizer, sample_texts
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.reports.inspection.settings import InspectionSettings
+from convmodel.reports.inspection.token_counts import Ruler, make_ruler
 
 Progress = Callable[[str], Callable[[int], object]]
 """Starts a progress display with a description; the result is called with the number of items done since the last
@@ -24,41 +23,17 @@ call."""
 
 
 @dataclass(frozen=True)
-class Ruler:
-    """The tokenizer and the window that lengths are measured with.
-
-    Args:
-        tokenizer: the tokenizer whose tokens are counted.
-        max_length: tokens of a window.
-        name: description of the tokens for a person.
-    """
-
-    tokenizer: ConversationTokenizer
-    max_length: int
-    name: str
-
-    @property
-    def control_tokens(self) -> frozenset[str]:
-        """The strings of the tokenizer's control tokens."""
-        return frozenset(map(str, self.tokenizer.hf_tokenizer.all_special_tokens))
-
-
-@dataclass(frozen=True)
 class PairReport:
-    """The overlap of two files.
+    """The overlap of two files; the numbers of conversations and replies are those of the later file.
 
     Args:
-        one: the earlier file, as it was given.
-        other: the later file.
-        leaks: conversations of `other` that are in `one` word for word, and in no file before it.
-        near_leaks: conversations of `other` that are nearly the same as one in `one`.
-        shared_replies: replies of `other` that are in `one` with all turns before them.
-        conversations: number of conversations in `other`.
-        replies: number of replies in `other`.
+        leaks: conversations of `later` that are in `earlier` word for word, and in no file before it.
+        near_leaks: conversations of `later` that are nearly the same as one in `earlier`.
+        shared_replies: replies of `later` that are in `earlier` with all turns before them.
     """
 
-    one: str
-    other: str
+    earlier: str
+    later: str
     leaks: int
     near_leaks: int
     shared_replies: int
@@ -68,16 +43,7 @@ class PairReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The result of inspecting some files.
-
-    Args:
-        files: one report for each file.
-        pairs: the overlap of each pair of files.
-        findings: findings of all files, problems first.
-        ruler: the tokenizer and the window that lengths were measured with.
-        settings: the settings of the inspection.
-        duplicates: locations of everything that is repeated.
-    """
+    """The result of inspecting some files: one report for each file and each pair, and all findings, problems first."""
 
     files: tuple[FileReport, ...]
     pairs: tuple[PairReport, ...]
@@ -86,21 +52,27 @@ class Inspection:
     settings: InspectionSettings
     duplicates: Duplicates
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The base name of each file, or its whole path where two files have the same base name, by its source."""
+        return short_names([report.source for report in self.files])
+
     @property
     def problems(self) -> tuple[Finding, ...]:
         """The findings that make `--strict` fail."""
         return tuple(finding for finding in self.findings if finding.severity == "problem")
 
 
+def short_names(sources: Sequence[str]) -> dict[str, str]:
+    """Return the base name of each file, or its whole path where two files have the same base name."""
+    last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
+    return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
+
+
 def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progress: Progress) -> Inspection:
-    """Inspect conversation files.
+    """Inspect conversation files, in any format that `ConversationReader` reads.
 
     Each file is read once. Without a model the beginning of the first is read once more to learn a vocabulary.
-
-    Args:
-        sources: paths or addresses, in any format that `ConversationReader` reads.
-        settings: the settings of the inspection.
-        progress: displays the progress.
 
     Raises:
         ValueError, OSError: when a file cannot be read at all or is given twice, or the model cannot be loaded.
@@ -110,33 +82,20 @@ def inspect_files(sources: Sequence[str], settings: InspectionSettings, *, progr
         raise ValueError(f"{repeated[0]}: is given twice; everything in it would stand there twice")
     readers = [ConversationReader(source, on_error="skip") for source in sources]
     ruler = make_ruler(readers[0], settings)
-    counter = TokenCounter(ruler.tokenizer)
     classes = CharacterClasses()
     fingerprints = Fingerprints()
     reports = []
     for index, reader in enumerate(readers):
-        scan = FileScan(
-            reader,
-            counter,
-            max_length=ruler.max_length,
-            control_tokens=ruler.control_tokens,
-            classes=classes,
-        )
+        scan = FileScan(reader, ruler, classes)
         with _rare_collections():
             scan.run(fingerprints, file=index, progress=progress(reader.source))
         reports.append(scan.report(tokens_per_batch=settings.tokens_per_batch))
     duplicates = find_duplicates(fingerprints, files=len(readers), near=settings.near)
     in_files = (finding for report in reports for finding in report.findings)
     findings = [*in_files, *_duplicate_findings(duplicates, readers, reports)]
-    order = list(KINDS)
-    return Inspection(
-        tuple(reports),
-        tuple(_pair_reports(duplicates, reports)),
-        tuple(sorted(findings, key=lambda finding: order.index(finding.kind))),
-        ruler,
-        settings,
-        duplicates,
-    )
+    findings.sort(key=lambda finding: list(KINDS).index(finding.kind))
+    pairs = _pair_reports(duplicates, reports)
+    return Inspection(tuple(reports), tuple(pairs), tuple(findings), ruler, settings, duplicates)
 
 
 @contextlib.contextmanager
@@ -152,20 +111,6 @@ def _rare_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler:
-    """Return the tokenizer and the window of the model, or a vocabulary learned from the first file."""
-    if settings.model is None:
-        tokenizer = learn_tokenizer(sample_texts(first), vocab_size=VOCABULARY)
-        name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
-        return Ruler(tokenizer, settings.max_length or WINDOW, name)
-    source = checked_source(settings.model)
-    positions = int(load_config(source).n_positions)
-    if settings.max_length is not None and settings.max_length > positions:
-        raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
-    tokenizer = ConversationTokenizer.from_pretrained(source)
-    return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
-
-
 def _is_same_file(source: str, others: Sequence[str]) -> bool:
     return source in others or any(
         os.path.exists(source) and os.path.exists(other) and os.path.samefile(source, other) for other in others
@@ -175,40 +120,28 @@ def _is_same_file(source: str, others: Sequence[str]) -> bool:
 def _duplicate_findings(
     duplicates: Duplicates, readers: Sequence[ConversationReader], reports: Sequence[FileReport]
 ) -> Iterator[Finding]:
-    for pair, repeats in duplicates.exact.items():
-        yield _pair_finding("duplicate" if pair[0] == pair[1] else "leak", pair, repeats, readers, reports)
-    for pair, repeats in duplicates.near.items():
-        yield _pair_finding("near_duplicate" if pair[0] == pair[1] else "near_leak", pair, repeats, readers, reports)
+    sources = [reader.source for reader in readers]
+    for within, between, repeated in (
+        ("duplicate", "leak", duplicates.exact),
+        ("near_duplicate", "near_leak", duplicates.near),
+    ):
+        for (earlier, later), repeats in repeated.items():
+            kind = within if earlier == later else between
+            examples = tuple(
+                FindingExample(
+                    readers[later].location(repeat.line),
+                    f"{_likeness(kind, repeat.similarity)} {readers[earlier].location(repeat.earlier_line)}",
+                )
+                for repeat in repeats.examples
+            )
+            total = reports[later].conversations
+            yield Finding(kind, sources[later], repeats.count, total, examples, other=sources[earlier])
     for file, repeats in duplicates.beginnings.items():
-        locations = (readers[file].location(repeat.location.line) for repeat in repeats.examples)
-        examples = tuple(FindingExample(location, "") for location in locations)
-        yield Finding("beginning", readers[file].source, repeats.count, reports[file].conversations, examples)
-    for (one, other), repeats in duplicates.replies.items():
-        yield Finding(
-            "shared_reply",
-            readers[other].source,
-            repeats.count,
-            duplicates.replies_of[other],
-            other=readers[one].source,
-        )
-
-
-def _pair_finding(
-    kind: str,
-    pair: FilePair,
-    repeats: Repeats,
-    readers: Sequence[ConversationReader],
-    reports: Sequence[FileReport],
-) -> Finding:
-    examples = tuple(
-        FindingExample(
-            readers[repeat.location.file].location(repeat.location.line),
-            f"{_likeness(kind, repeat.similarity)} {readers[repeat.earlier.file].location(repeat.earlier.line)}",
-        )
-        for repeat in repeats.examples
-    )
-    one, other = (readers[index].source for index in pair)
-    return Finding(kind, other, repeats.count, reports[pair[1]].conversations, examples, other=one)
+        examples = tuple(FindingExample(readers[file].location(repeat.line), "") for repeat in repeats.examples)
+        yield Finding("beginning", sources[file], repeats.count, reports[file].conversations, examples)
+    for (earlier, later), repeats in duplicates.replies.items():
+        total = duplicates.replies_of[later]
+        yield Finding("shared_reply", sources[later], repeats.count, total, other=sources[earlier])
 
 
 def _likeness(kind: str, similarity: float) -> str:
@@ -220,13 +153,13 @@ def _likeness(kind: str, similarity: float) -> str:
 def _pair_reports(duplicates: Duplicates, reports: Sequence[FileReport]) -> Iterator[PairReport]:
     none = Repeats()
     for pair in combinations(range(len(reports)), 2):
-        one, other = (reports[index] for index in pair)
+        earlier, later = (reports[index] for index in pair)
         yield PairReport(
-            one.source,
-            other.source,
+            earlier.source,
+            later.source,
             leaks=duplicates.exact.get(pair, none).count,
             near_leaks=duplicates.near.get(pair, none).count,
             shared_replies=duplicates.replies.get(pair, none).count,
-            conversations=other.conversations,
+            conversations=later.conversations,
             replies=duplicates.replies_of[pair[1]],
         )

@@ -1,7 +1,5 @@
 """Histograms of token lengths in bounded memory, and the windows and padding that training would have."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from convmodel.reports.inspection.chunks import Chunk
@@ -19,14 +17,10 @@ RANDOM_BATCH = 16
 
 
 class Lengths:
-    """A histogram of lengths.
+    """A histogram of lengths; `counts` has the number of occurrences of each length, from 0."""
 
-    Args:
-        counts: number of occurrences of each length, from 0.
-    """
-
-    def __init__(self, counts: np.ndarray | None = None) -> None:
-        self.counts = np.zeros(1, dtype=np.int64) if counts is None else counts
+    def __init__(self) -> None:
+        self.counts = np.zeros(1, dtype=np.int64)
         self.total = 0
         self.longest = 0
 
@@ -36,12 +30,9 @@ class Lengths:
             return
         self.total += int(lengths.sum())
         self.longest = max(self.longest, int(lengths.max()))
-        new = np.bincount(np.minimum(lengths, LONGEST))
-        if len(new) > len(self.counts):
-            new[: len(self.counts)] += self.counts
-            self.counts = new
-        else:
-            self.counts[: len(new)] += new
+        new = np.bincount(np.minimum(lengths, LONGEST), minlength=len(self.counts))
+        new[: len(self.counts)] += self.counts
+        self.counts = new
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -57,10 +48,6 @@ class Lengths:
             return 0
         return int(np.searchsorted(np.cumsum(self.counts), share * len(self)))
 
-    def above(self, length: int) -> int:
-        """Return the number of lengths greater than `length`."""
-        return int(self.counts[length + 1 :].sum())
-
     def between(self, edges: list[int]) -> list[int]:
         """Return the number of lengths in each [edge, next edge); the last interval is open."""
         sums = np.append(0, np.cumsum(self.counts))
@@ -69,34 +56,14 @@ class Lengths:
 
 
 def round_edges(longest: int, *, max_bins: int) -> list[int]:
-    """Return the edges of at most `max_bins` bins of one round width (1, 2 or 5 times a power of 10).
-
-    They run from 0 to beyond `longest`.
-    """
+    """Return the edges of at most `max_bins` bins of one round width (1, 2, 5, 10, ...), from 0 to beyond `longest`."""
     widths = (factor * 10**exponent for exponent in range(6) for factor in (1, 2, 5))
     width = next(width for width in widths if width * max_bins > longest)
     return list(range(0, longest + 1, width))
 
 
-@dataclass(frozen=True)
-class SegmentTokens:
-    """Token counts of a chunk's segments, in the form that `WindowPlan` reads."""
-
-    first: np.ndarray
-    prefix_segments: np.ndarray
-    tokens: np.ndarray
-
-    def segment_lengths(self) -> np.ndarray:
-        """Return the tokens of every segment, without separators."""
-        return self.tokens
-
-
 class WindowTally:
-    """Count the windows that training would split the conversations into.
-
-    Args:
-        max_length: maximum tokens of a window.
-    """
+    """Count the windows of at most `max_length` tokens that training would split the conversations into."""
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
@@ -104,16 +71,8 @@ class WindowTally:
         self.split = 0
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> list[int]:
-        """Count the windows of a chunk.
-
-        Args:
-            chunk: the conversations.
-            tokens: (S,) tokens of each segment.
-
-        Returns:
-            The indices of its conversations whose persona leaves no room for a turn.
-        """
-        plan = WindowPlan(SegmentTokens(chunk.first, chunk.personas, tokens), max_length=self._max_length)
+        """Count the windows of a chunk with (S,) tokens; return its conversations without room beside the persona."""
+        plan = WindowPlan(tokens, first=chunk.first, prefix_segments=chunk.personas, max_length=self._max_length)
         self.lengths.add(plan.lengths)
         self.split += plan.counts.split
         return plan.counts.dropped

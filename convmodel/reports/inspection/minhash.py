@@ -74,9 +74,9 @@ class Signatures:
         return mixed.astype(np.uint8).T.copy(), _mix(np.add.reduce(mixed, axis=0, dtype=np.uint32))
 
 
-def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def similarity(these: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return (N,) estimated similarities of (N, HASHES) signatures; the standard error is at most 0.07."""
-    equal = (one == other).mean(axis=-1)
+    equal = (these == others).mean(axis=-1)
     estimate: np.ndarray = np.maximum(0, (equal - 1 / 256) / (1 - 1 / 256))
     return estimate
 
@@ -90,11 +90,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 class SampledRows:
-    """Columns of rows; beyond `max_rows` rows a sample by key, halved as often as needed.
-
-    Args:
-        max_rows: maximum number of rows that are kept.
-    """
+    """Columns of rows; beyond `max_rows` rows a sample by key, halved as often as needed."""
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
@@ -141,32 +137,23 @@ class Fingerprints:
     def add(self, file: int, chunk: Chunk) -> None:
         """Add the conversations of a chunk of the file with index `file`."""
         signatures, keys = self._signatures([c.turns for c in chunk.conversations])
-        rows = len(chunk.conversations)
-        prefix_hashes: list[int] = []
-        ends: list[int] = []
+        prefix_hashes: list[int] = []  # of each turn with all turns before it
         for conversation in chunk.conversations:
             prefix_hash = 0
             for turn in conversation.turns:
                 prefix_hash = hash((prefix_hash, turn))
                 prefix_hashes.append(prefix_hash)
-            ends.append(len(prefix_hashes))
         turns = np.array(prefix_hashes, dtype=np.int64)
-        last = np.array(ends) - 1
-        first = np.append(0, last[:-1] + 1)
+        sizes = np.diff(chunk.first) - chunk.personas
+        last = np.cumsum(sizes) - 1
         self.conversations.add(
             keys,
             hashes=conversation_hashes(chunk),
             turns=turns[last],
             signatures=signatures,
-            files=np.full(rows, file, dtype=np.uint16),
+            files=np.full(len(last), file, dtype=np.uint16),
             lines=chunk.lines.astype(np.uint32),
         )
-        whole = np.zeros(len(turns), dtype=bool)
-        whole[last] = True
-        replies = np.ones(len(turns), dtype=bool)
-        replies[first] = False
-        self.replies.add(
-            turns[replies],
-            files=np.full(int(replies.sum()), file, dtype=np.uint16),
-            whole=whole[replies],
-        )
+        replies = np.setdiff1d(np.arange(len(turns)), last + 1 - sizes)  # all turns but the first ones
+        files = np.full(len(replies), file, dtype=np.uint16)
+        self.replies.add(turns[replies], files=files, whole=np.isin(replies, last))

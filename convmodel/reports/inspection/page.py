@@ -17,7 +17,6 @@ from convmodel.reports.inspection.tables import (
     pair_table,
     script_table,
     sentence,
-    short_names,
     verdict,
 )
 from convmodel.reports.plots import shares_svg
@@ -35,28 +34,27 @@ def write_page(inspection: Inspection, path: str | os.PathLike[str]) -> None:
 
 def render(inspection: Inspection) -> str:
     """Return the page as text."""
-    names = short_names([report.source for report in inspection.files])
     return render_page(
         "inspection.html",
-        title=f"Conversations: {', '.join(names.values())}",
+        title=f"Conversations: {', '.join(inspection.names.values())}",
         verdict=verdict(inspection),
         problems=inspection.problems,
         files=file_table(inspection),
-        plots=_plots(inspection, names),
+        plots=_plots(inspection),
         pairs=pair_table(inspection),
-        found=group_by_kind(inspection),
+        groups=group_by_kind(inspection),
         sentence=sentence,
-        names=names,
+        names=inspection.names,
         scripts=script_table(inspection),
         frequent=frequent_table(inspection),
         notes=notes(inspection),
     )
 
 
-def _plots(inspection: Inspection, names: Mapping[str, str]) -> list[tuple[str, str]]:
+def _plots(inspection: Inspection) -> list[tuple[str, str]]:
     """Return the titles and the `<svg>` elements of the length plots."""
-    conversations = {names[report.source]: report.conversation_tokens for report in inspection.files}
-    turns = {names[report.source]: report.turn_tokens for report in inspection.files}
+    conversations = {inspection.names[report.source]: report.conversation_tokens for report in inspection.files}
+    turns = {inspection.names[report.source]: report.turn_tokens for report in inspection.files}
     return [
         _length_plot("Tokens of a conversation", conversations, window=inspection.ruler.max_length),
         _length_plot("Tokens of a turn", turns),

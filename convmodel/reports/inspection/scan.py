@@ -1,6 +1,6 @@
 """Statistics and findings of one file, read once and in bounded memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +12,10 @@ from convmodel.reports.inspection.chunks import Chunk, read_chunks
 from convmodel.reports.inspection.findings import EXAMPLES, Finding, FindingExample, Tally, excerpt
 from convmodel.reports.inspection.lengths import Lengths, WindowTally, budget_padding, cut_turns, random_padding
 from convmodel.reports.inspection.minhash import Fingerprints
-from convmodel.reports.inspection.scripts import CharacterClasses, ScriptShare, ScriptTally
+from convmodel.reports.inspection.scripts import CharacterClasses, ScriptTally
 from convmodel.reports.inspection.speakers import SpeakerTally
 from convmodel.reports.inspection.text_checks import TextChecks
-from convmodel.reports.inspection.token_counts import TokenCounter
+from convmodel.reports.inspection.token_counts import Ruler
 
 FREQUENT = 5
 """Number of most frequent turns in a report."""
@@ -26,10 +26,7 @@ class FileReport:
     """Statistics and findings of one file.
 
     Args:
-        source: path or address of the file.
         format: name of the format for a person, such as "JSON Lines".
-        conversations: number of conversations read.
-        unreadable: number of lines, rows or episodes that could not be read.
         personas: number of conversations with a persona.
         characters: number of characters in all turns and persona sentences.
         turns: turns of each conversation.
@@ -42,57 +39,39 @@ class FileReport:
         random_padding: share of padding in random batches of 16 windows.
         scripts: number of conversations mainly in each script.
         frequent: the most frequent turns with their counts.
-        findings: problems and remarks.
     """
 
     source: str
     format: str
     conversations: int
-    unreadable: int
     personas: int
     characters: int
     turns: Lengths
     turn_tokens: Lengths
     conversation_tokens: Lengths
-    speaker_tokens: tuple[int, int]
+    speaker_tokens: Sequence[int]
     windows: Lengths
     split: int
     padding: float
     random_padding: float
-    scripts: tuple[ScriptShare, ...]
+    scripts: tuple[tuple[str, int], ...]
     frequent: tuple[tuple[str, int], ...]
     findings: tuple[Finding, ...]
 
 
 class FileScan:
-    """Scan a file chunk by chunk.
+    """Scan a file chunk by chunk, with a reader that skips unreadable lines; several scans may share the classes."""
 
-    Args:
-        reader: reader of the file that skips unreadable lines.
-        count_tokens: counts the tokens of texts.
-        max_length: tokens of a window.
-        control_tokens: strings of the tokenizer's control tokens.
-        classes: the table of characters; several scans may share it.
-    """
-
-    def __init__(
-        self,
-        reader: ConversationReader,
-        count_tokens: TokenCounter,
-        *,
-        max_length: int,
-        control_tokens: frozenset[str],
-        classes: CharacterClasses,
-    ) -> None:
+    def __init__(self, reader: ConversationReader, ruler: Ruler, classes: CharacterClasses) -> None:
         self._reader = reader
-        self._count_tokens = count_tokens
+        self._ruler = ruler
         self._classes = classes
         self._tally = Tally(reader.location)
+        control_tokens = map(str, ruler.tokenizer.hf_tokenizer.all_special_tokens)
         self._texts = TextChecks(self._tally, control_tokens=control_tokens)
         self._speakers = SpeakerTally(self._tally)
         self._scripts = ScriptTally(classes)
-        self._windows = WindowTally(max_length)
-        self._max_length = max_length
+        self._windows = WindowTally(ruler.max_length)
         self._turns = Lengths()
         self._turn_tokens = Lengths()
         self._conversation_tokens = Lengths()
@@ -101,20 +80,14 @@ class FileScan:
         self._segments = 0
 
     def run(self, fingerprints: Fingerprints, *, file: int, progress: Callable[[int], object]) -> None:
-        """Read the file.
-
-        Args:
-            fingerprints: collects the fingerprints of the conversations.
-            file: index of the file.
-            progress: called after each chunk with its number of conversations.
-        """
+        """Read the file with this index; `progress` is called after each chunk with its number of conversations."""
         for chunk in read_chunks(self._reader):
             self._add(chunk)
             fingerprints.add(file, chunk)
             progress(len(chunk.conversations))
 
     def _add(self, chunk: Chunk) -> None:
-        tokens = self._count_tokens(chunk.texts)
+        tokens = self._ruler.count(chunk.texts)
         classes = self._classes(chunk.code_points)
         self._texts.add(chunk, classes)
         self._scripts.add(chunk, classes)
@@ -122,7 +95,7 @@ class FileScan:
         self._turns.add(np.diff(chunk.first) - chunk.personas)
         self._turn_tokens.add(tokens[chunk.turn_indices >= 0])
         self._conversation_tokens.add(np.add.reduceat(tokens + 1, chunk.first[:-1]) + 1)
-        for segment in cut_turns(chunk, tokens, max_length=self._max_length).tolist():
+        for segment in cut_turns(chunk, tokens, max_length=self._ruler.max_length).tolist():
             self._tally.add_text("cut_turn", chunk, segment)
         for row in self._windows.add(chunk, tokens):
             sentences = " ".join(chunk.conversations[row].persona)
@@ -133,22 +106,21 @@ class FileScan:
 
     def report(self, *, tokens_per_batch: int) -> FileReport:
         """Return the report, after `run`; padding is that of batches of at most `tokens_per_batch` tokens."""
-        read = self._reader.report
+        windows = self._windows.lengths
         return FileReport(
             source=self._reader.source,
             format=CONVERSATIONS[self._reader.format].human_name,
-            conversations=read.conversations,
-            unreadable=read.skipped,
+            conversations=self._reader.report.conversations,
             personas=self._personas,
             characters=self._characters,
             turns=self._turns,
             turn_tokens=self._turn_tokens,
             conversation_tokens=self._conversation_tokens,
-            speaker_tokens=(self._speakers.tokens[0], self._speakers.tokens[1]),
-            windows=self._windows.lengths,
+            speaker_tokens=self._speakers.tokens,
+            windows=windows,
             split=self._windows.split,
-            padding=budget_padding(self._windows.lengths, tokens_per_batch=tokens_per_batch),
-            random_padding=random_padding(self._windows.lengths),
+            padding=budget_padding(windows, tokens_per_batch=tokens_per_batch),
+            random_padding=random_padding(windows),
             scripts=self._scripts.shares(),
             frequent=tuple(self._speakers.frequent(FREQUENT)),
             findings=tuple(self._findings()),
@@ -157,11 +129,8 @@ class FileScan:
     def _findings(self) -> list[Finding]:
         read = self._reader.report
         unreadable = [problem.removeprefix(f"{read.source}:").partition(": ") for problem in read.problems]
-        self._tally.add_counted(
-            "unreadable",
-            read.skipped,
-            [FindingExample(f"{read.source}:{line}", why) for line, _, why in unreadable[:EXAMPLES]],
-        )
+        examples = [FindingExample(f"{read.source}:{line}", why) for line, _, why in unreadable[:EXAMPLES]]
+        self._tally.add_counted("unreadable", read.skipped, examples)
         rare, first = self._scripts.rare()
         examples = [FindingExample(self._reader.location(line), text) for line, text in first]
         self._tally.add_counted("odd_script", rare, examples)

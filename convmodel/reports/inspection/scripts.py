@@ -1,8 +1,8 @@
 """Classification of characters: the script of a letter, or a class of characters that a text should not contain."""
 
+import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,17 +23,10 @@ _CODE_POINTS = 0x110000
 _IGNORED_WORDS = {"FULLWIDTH", "HALFWIDTH", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "MATHEMATICAL", "CIRCLED"}
 _NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana", "IDEOGRAPHIC": "Han"}
 _LATIN = {
-    "LETTER",
-    "SMALL",
-    "CAPITAL",
-    "MICRO",
-    "FEMININE",
-    "MASCULINE",
-    "BOLD",
-    "ITALIC",
-    "DOUBLE-STRUCK",
-    "SANS-SERIF",
+    *("LETTER", "SMALL", "CAPITAL", "MICRO", "FEMININE", "MASCULINE"),
+    *("BOLD", "ITALIC", "DOUBLE-STRUCK", "SANS-SERIF"),
 }
+_HIDDEN = re.compile(f"[{HIDDEN_CHARACTERS}]")
 
 
 class CharacterClasses:
@@ -46,7 +39,6 @@ class CharacterClasses:
     def __init__(self) -> None:
         self._table = np.full(_CODE_POINTS, _UNKNOWN, dtype=np.uint8)
         self.scripts: list[str] = []
-        self._hidden = _expanded(HIDDEN_CHARACTERS)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Return the class of each of (N,) code points; class `script_class(n)` is `scripts[n]`."""
@@ -67,7 +59,7 @@ class CharacterClasses:
             return OTHER
         if character == "\ufffd":
             return REPLACEMENT
-        if character in self._hidden:
+        if _HIDDEN.match(character):
             return HIDDEN
         if unicodedata.category(character) == "Cc":
             return CONTROL
@@ -88,19 +80,6 @@ def script_of(letter: str) -> str:
     return "Latin" if word in _LATIN else _NAMES.get(word, word.title())
 
 
-def _expanded(character_class: str) -> frozenset[str]:
-    """Return the characters of a character class such as `a-cx`."""
-    characters: set[str] = set()
-    for i, character in enumerate(character_class):
-        if character == "-":
-            first = ord(character_class[i - 1])
-            last = ord(character_class[i + 1])
-            characters.update(map(chr, range(first, last + 1)))
-        else:
-            characters.add(character)
-    return frozenset(characters)
-
-
 RARE = 0.01
 """Maximum share of a file's conversations in a script that counts as rare in the file."""
 
@@ -108,20 +87,8 @@ JAPANESE = "Japanese"
 NO_LETTERS = "no letters"
 
 
-@dataclass(frozen=True)
-class ScriptShare:
-    """A script and the number of conversations of a file that are mainly written in it."""
-
-    script: str
-    conversations: int
-
-
 class ScriptTally:
-    """Count conversations by the script of most of their letters; Han counts as Japanese in texts that contain kana.
-
-    Args:
-        classes: the table that classified the characters of the chunks.
-    """
+    """Count conversations by the script of most of their letters; Han counts as Japanese in texts that contain kana."""
 
     def __init__(self, classes: CharacterClasses) -> None:
         self._classes = classes
@@ -135,7 +102,7 @@ class ScriptTally:
         owners = np.repeat(chunk.owners, np.diff(chunk.text_starts))
         counts = np.bincount(owners * width + classes, minlength=rows * width).reshape(rows, width)[:, FIRST_SCRIPT:]
         names = [*self._classes.scripts]
-        counts = self._with_japanese(counts, names)
+        self._merge_japanese(counts, names)
         main = np.where(counts.any(axis=1), counts.argmax(axis=1), len(names)) if names else np.zeros(rows, int)
         names.append(NO_LETTERS)
         for script in np.unique(main).tolist():
@@ -147,22 +114,20 @@ class ScriptTally:
                 first.append((int(chunk.lines[row]), f"{name}: {excerpt(chunk.conversations[row].turns[0])}"))
 
     @staticmethod
-    def _with_japanese(counts: np.ndarray, names: list[str]) -> np.ndarray:
+    def _merge_japanese(counts: np.ndarray, names: list[str]) -> None:
         if "Kana" not in names:
-            return counts
+            return
         kana = counts[:, names.index("Kana")]
-        japanese = kana.copy()
         if "Han" in names:
             han = counts[:, names.index("Han")]
-            japanese += np.where(kana > 0, han, 0)
-            han[kana > 0] = 0
+            mixed = kana > 0
+            kana[mixed] += han[mixed]
+            han[mixed] = 0
         names[names.index("Kana")] = JAPANESE
-        counts[:, names.index(JAPANESE)] = japanese
-        return counts
 
-    def shares(self) -> tuple[ScriptShare, ...]:
-        """Return the scripts, the most frequent first."""
-        return tuple(ScriptShare(script, count) for script, count in self._counts.most_common())
+    def shares(self) -> tuple[tuple[str, int], ...]:
+        """Return the scripts with the number of conversations mainly in them, the most frequent first."""
+        return tuple(self._counts.most_common())
 
     def rare(self) -> tuple[int, list[tuple[int, str]]]:
         """Return the number of conversations in a rare script, and the lines and texts of the first ones."""

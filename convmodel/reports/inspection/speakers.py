@@ -1,7 +1,6 @@
 """Checks of the speakers: one-sided conversations, repeated turns, and the tokens of each speaker."""
 
 from collections import Counter
-from collections.abc import Iterable
 from operator import eq
 
 import numpy as np
@@ -24,11 +23,7 @@ _MAX_COUNTED = 200_000
 
 
 class SpeakerTally:
-    """Check the speakers of conversations.
-
-    Args:
-        tally: counts the findings.
-    """
+    """Check the speakers of conversations."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -62,16 +57,13 @@ class SpeakerTally:
                 own = turns[speaker::2]
                 if len(own) >= SAME and len(set(own)) == 1:
                     self._report("monotone", chunk, row, f"{_ORDINAL[speaker]} speaker, {len(own)} times: ", speaker)
-        self._count(turns)
+        self._frequent.update([turn for turn in turns if len(turn) <= _MAX_CHARACTERS])
+        if len(self._frequent) > _MAX_COUNTED:
+            self._frequent = Counter(dict(self._frequent.most_common(_MAX_COUNTED // 4)))
 
     def _report(self, kind: str, chunk: Chunk, row: int, text: str, turn: int) -> None:
         shown = chunk.conversations[row].turns[turn]
         self._tally.add(kind, int(chunk.lines[row]), lambda: text + excerpt(shown))
-
-    def _count(self, turns: Iterable[str]) -> None:
-        self._frequent.update([turn for turn in turns if len(turn) <= _MAX_CHARACTERS])
-        if len(self._frequent) > _MAX_COUNTED:
-            self._frequent = Counter(dict(self._frequent.most_common(_MAX_COUNTED // 4)))
 
     def frequent(self, limit: int) -> list[tuple[str, int]]:
         """Return the most frequent short turns and their counts; both are approximate for very many different turns."""

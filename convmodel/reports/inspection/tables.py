@@ -1,7 +1,6 @@
 """Tables and sentences of an inspection, for the terminal and the page."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -20,31 +19,18 @@ MAX_SCRIPTS = 6
 
 @dataclass(frozen=True)
 class Bar:
-    """A bin of a histogram.
-
-    Args:
-        name: bounds of the bin, both included.
-        count: number of values in it.
-        beyond: whether the bin lies beyond the window.
-    """
+    """A bin of a histogram, named by its bounds, both included; `beyond` tells whether it lies beyond the window."""
 
     name: str
     count: int
     beyond: bool = False
 
 
-def short_names(sources: Sequence[str]) -> dict[str, str]:
-    """Return the base name of each file, or its whole path where two files have the same base name."""
-    last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
-    return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
-
-
 def file_table(inspection: Inspection) -> Table:
     """Return the statistics of the files, one column for each."""
-    names = short_names([report.source for report in inspection.files])
     columns = [_column(report, inspection) for report in inspection.files]
     rows = tuple((rows[0][0], *(text for _, text in rows)) for rows in zip(*columns, strict=True))
-    return Table(("", *(names[report.source] for report in inspection.files)), rows)
+    return Table(("", *(inspection.names[report.source] for report in inspection.files)), rows)
 
 
 def _column(report: FileReport, inspection: Inspection) -> list[tuple[str, str]]:
@@ -83,10 +69,9 @@ def _percent(part: float) -> str:
 
 def pair_table(inspection: Inspection) -> Table:
     """Return the overlap of each pair of files."""
-    names = short_names([report.source for report in inspection.files])
     rows = tuple(
         (
-            f"{names[pair.one]}, {names[pair.other]}",
+            f"{inspection.names[pair.earlier]}, {inspection.names[pair.later]}",
             _with_share(pair.leaks, pair.conversations),
             _with_share(pair.near_leaks, pair.conversations),
             _with_share(pair.shared_replies, pair.replies),
@@ -102,20 +87,18 @@ def _with_share(count: int, total: int) -> str:
 
 def script_table(inspection: Inspection) -> Table:
     """Return the scripts of each file."""
-    names = short_names([report.source for report in inspection.files])
-    rows = tuple(
-        (names[report.source], ", ".join(f"{s.script} {share(s.conversations, report.conversations)}" for s in scripts))
-        for report in inspection.files
-        if (scripts := report.scripts[:MAX_SCRIPTS])
-    )
-    return Table(("file", "conversations mainly in"), rows)
+    rows = []
+    for report in inspection.files:
+        shares = [f"{script} {share(count, report.conversations)}" for script, count in report.scripts[:MAX_SCRIPTS]]
+        if shares:
+            rows.append((inspection.names[report.source], ", ".join(shares)))
+    return Table(("file", "conversations mainly in"), tuple(rows))
 
 
 def frequent_table(inspection: Inspection) -> Table:
     """Return the most frequent turns of each file."""
-    names = short_names([report.source for report in inspection.files])
     rows = tuple(
-        (names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
+        (inspection.names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
         for report in inspection.files
         if report.frequent
     )
@@ -155,7 +138,7 @@ def group_by_kind(inspection: Inspection) -> list[tuple[FindingKind, list[Findin
     return [(KINDS[name], list(findings)) for name, findings in groups]
 
 
-def sentence(finding: Finding, names: dict[str, str]) -> str:
+def sentence(finding: Finding, names: Mapping[str, str]) -> str:
     """Describe a finding: `12 conversations of test.jsonl, from train.jsonl (0.4%)`."""
     other = f", from {names[finding.other]}" if finding.other not in ("", finding.source) else ""
     counted = plural(finding.count, KINDS[finding.kind].unit)

@@ -15,12 +15,10 @@ from convmodel.reports.inspection.tables import (
     pair_table,
     script_table,
     sentence,
-    short_names,
     turn_bars,
     verdict,
 )
-from convmodel.reports.tables import Table
-from convmodel.reports.terminal import STYLES, column_groups, console_grid, print_wrapped
+from convmodel.reports.tables import STYLES, Table, column_groups, console_grid, print_wrapped
 
 _MAX_EXAMPLES = {"problem": 3, "remark": 1}
 
@@ -38,9 +36,8 @@ def show(inspection: Inspection, console: Console) -> None:
     if inspection.pairs:
         _print_title("Shared between files", console)
         _print_pairs(pair_table(inspection), console)
-    names = short_names([report.source for report in inspection.files])
     for kind, findings in group_by_kind(inspection):
-        _print_findings(kind, findings, names, console)
+        _print_findings(kind, findings, inspection.names, console)
     for note in notes(inspection):
         print_wrapped(Text(note, style=STYLES["muted"]), console)
     style = STYLES["problem"] if inspection.problems else STYLES["fine"]

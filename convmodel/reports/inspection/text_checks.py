@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import ftfy
 import numpy as np
@@ -36,6 +35,7 @@ _PHONE = re.compile(
 _DATE = re.compile(r"[0-9]{4}[.-][0-9]{1,2}[.-][0-9]{1,2}|[0-9]{1,2}[.-][0-9]{1,2}[.-][0-9]{4}")
 # The first two bytes of a UTF-8 sequence, decoded as Latin-1 or Windows-1252.
 _MOJIBAKE = re.compile(r"[\u00c2-\u00f4][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
+_REPEATED = re.compile(rf"(\S)\1{{{REPEATED - 1}}}")
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff]")
 # A zero-width space separates words in scripts without spaces: Thai, Lao, Tibetan, Burmese, Khmer.
 _ZERO_WIDTH = r"\u00ad\u2060-\u2064\ufeff]|(?<![\u0e00-\u109f\u1780-\u17ff])\u200b"
@@ -81,9 +81,9 @@ def find_phone(text: str) -> int | None:
     return None
 
 
-def _find_repeated(text: str) -> int | None:
-    match = re.search(rf"(\S)\1{{{REPEATED - 1}}}", text)
-    return match.start() if match else None
+def is_control(character: str) -> bool:
+    """Return whether a character is a control character other than a line end or a tab."""
+    return unicodedata.category(character) == "Cc" and character not in "\n\t\r"
 
 
 def _search_for(pattern: re.Pattern[str]) -> Find:
@@ -94,56 +94,39 @@ def _search_for(pattern: re.Pattern[str]) -> Find:
     return find
 
 
-@dataclass(frozen=True)
-class Check:
-    """A check for one kind of finding: a fast search for suspects, then an exact test of each.
-
-    Args:
-        kind: a key of KINDS.
-        quick: pattern for suspects, searched in all texts at once. For speed few characters can begin a match, and a
-            match must not cross a line end.
-        find: the exact test, for texts where `quick` matches.
-    """
-
-    kind: str
-    quick: re.Pattern[str]
-    find: Find
-
-
 class TextChecks:
-    """Check texts for broken and suspicious content.
-
-    Args:
-        tally: counts the findings.
-        control_tokens: strings of the tokenizer's control tokens.
-    """
+    """Check texts for broken and suspicious content: a fast search for suspects, then an exact test of each."""
 
     def __init__(self, tally: Tally, *, control_tokens: Iterable[str]) -> None:
         self._tally = tally
         tokens = sorted({*CONTROL_TOKENS, *control_tokens}, key=len, reverse=True)
         first = "".join(sorted({re.escape(token[0]) for token in tokens}))
-        token = re.compile(rf"[{first}](?:(?<=<)\|[^\s|<>]{{1,30}}\|>|{'|'.join(map(_after_first, tokens))})")
-        self._checks = [
-            Check("mojibake", _MOJIBAKE, find_mojibake),
-            Check("html", _MARKUP, _search_for(_MARKUP)),
-            Check("url", re.compile(r":(?=//)|[wW](?=[wW]{2}\.)"), _search_for(_URL)),
-            Check("email", re.compile("@"), _search_for(_EMAIL)),
-            Check("phone", _DIGITS, find_phone),
-            Check("control_token", token, _search_for(token)),
-        ]
+        rest = "|".join(rf"(?<={re.escape(token[0])}){re.escape(token[1:])}" for token in tokens)
+        token = re.compile(rf"[{first}](?:(?<=<)\|[^\s|<>]{{1,30}}\|>|{rest})")
+        # By kind: a pattern that is searched in all texts at once, and the exact test where it matches. For speed few
+        # characters can begin a match of the pattern, and it must not cross a line end.
+        self._checks: dict[str, tuple[re.Pattern[str], Find]] = {
+            "mojibake": (_MOJIBAKE, find_mojibake),
+            "html": (_MARKUP, _search_for(_MARKUP)),
+            "url": (re.compile(r":(?=//)|[wW](?=[wW]{2}\.)"), _search_for(_URL)),
+            "email": (re.compile("@"), _search_for(_EMAIL)),
+            "phone": (_DIGITS, find_phone),
+            "control_token": (token, _search_for(token)),
+        }
 
     def add(self, chunk: Chunk, classes: np.ndarray) -> None:
         """Check a chunk; `classes` are the classes of its characters."""
-        for check in self._checks:
-            suspects = [match.start() for match in check.quick.finditer(chunk.joined)]
-            self._confirm(check.kind, chunk, chunk.segments_at(suspects), check.find)
+        for kind, (quick, find) in self._checks.items():
+            suspects = [match.start() for match in quick.finditer(chunk.joined)]
+            self._confirm(kind, chunk, chunk.segments_at(suspects), find)
         for kind, character_class, find in (
             ("replacement", scripts.REPLACEMENT, lambda text: text.index("\ufffd")),
             ("control", scripts.CONTROL, lambda text: next(i for i, c in enumerate(text) if is_control(c))),
             ("hidden", scripts.HIDDEN, lambda text: _search_for(hidden_characters(text))(text)),
         ):
             self._confirm(kind, chunk, chunk.segments_at(np.flatnonzero(classes == character_class)), find)
-        self._confirm("repeated", chunk, chunk.segments_at(_runs(chunk.code_points, REPEATED)), _find_repeated)
+        runs = chunk.segments_at(_runs(chunk.code_points, REPEATED))
+        self._confirm("repeated", chunk, runs, _search_for(_REPEATED))
         letters = np.add.reduceat(classes >= scripts.FIRST_SCRIPT, chunk.text_starts[:-1], dtype=np.int64)
         letterless = np.flatnonzero(letters == 0)
         self._confirm("blank", chunk, letterless, lambda text: 0 if is_blank(text) else None)
@@ -157,16 +140,6 @@ class TextChecks:
             position = find(chunk.texts[segment])
             if position is not None:
                 self._tally.add_text(kind, chunk, segment, at=position)
-
-
-def is_control(character: str) -> bool:
-    """Return whether a character is a control character other than a line end or a tab."""
-    return unicodedata.category(character) == "Cc" and character not in "\n\t\r"
-
-
-def _after_first(token: str) -> str:
-    """Return a pattern for the rest of a token, after its first character."""
-    return rf"(?<={re.escape(token[0])}){re.escape(token[1:])}"
 
 
 def _runs(points: np.ndarray, length: int) -> np.ndarray:

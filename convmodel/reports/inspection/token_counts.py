@@ -2,13 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import regex
 
+from convmodel.data.conversation import ConversationReader
+from convmodel.models.folder import checked_source
+from convmodel.models.loading import load_config
+from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 LEARNED_FROM = 1_000_000
@@ -29,9 +35,6 @@ class TokenCounter:
 
     A byte-level BPE such as GPT-2's splits a text into pieces and encodes each piece independently, so the counts of
     pieces are cached: three times as fast. With any other tokenizer the texts are encoded.
-
-    Args:
-        tokenizer: the tokenizer whose tokens are counted.
     """
 
     def __init__(self, tokenizer: ConversationTokenizer) -> None:
@@ -54,25 +57,6 @@ class TokenCounter:
         return np.array([sum(map(length, of_text)) for of_text in pieces], dtype=np.int64)
 
 
-def learn_tokenizer(texts: Iterable[str], *, vocab_size: int) -> ConversationTokenizer:
-    """Learn a vocabulary from the first texts; the trainer learns it from all of them.
-
-    Args:
-        texts: the texts, read up to LEARNED_FROM characters.
-        vocab_size: maximum number of tokens.
-    """
-    return ConversationTokenizer.learn(_take_characters(iter(texts), LEARNED_FROM), vocab_size)
-
-
-def _take_characters(texts: Iterable[str], characters: int) -> Iterable[str]:
-    seen = 0
-    for text in texts:
-        yield text
-        seen += len(text)
-        if seen >= characters:
-            return
-
-
 def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
     """Return whether the tokenizer splits texts like `_PIECES` and encodes each piece independently."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
@@ -92,6 +76,43 @@ def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
     )
 
 
-def sample_texts(conversations: Iterable[Any], *, limit: int = 100_000) -> Iterable[str]:
-    """Yield the persona sentences and turns of the first `limit` conversations."""
-    return (text for c in islice(conversations, limit) for text in (*c.persona, *c.turns))
+@dataclass(frozen=True)
+class Ruler:
+    """The tokenizer and the window that lengths are measured with; `name` describes the tokens for a person."""
+
+    tokenizer: ConversationTokenizer
+    max_length: int
+    name: str
+
+    @cached_property
+    def count(self) -> TokenCounter:
+        """The counter of the tokenizer's tokens."""
+        return TokenCounter(self.tokenizer)
+
+
+def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler:
+    """Return the tokenizer and the window of the model, or a vocabulary learned from the first file."""
+    if settings.model is None:
+        tokenizer = learn_tokenizer(text for c in islice(first, 100_000) for text in (*c.persona, *c.turns))
+        name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
+        return Ruler(tokenizer, settings.max_length or WINDOW, name)
+    source = checked_source(settings.model)
+    positions = int(load_config(source).n_positions)
+    if settings.max_length is not None and settings.max_length > positions:
+        raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
+    tokenizer = ConversationTokenizer.from_pretrained(source)
+    return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
+
+
+def learn_tokenizer(texts: Iterable[str], *, vocab_size: int = VOCABULARY) -> ConversationTokenizer:
+    """Learn a vocabulary from the first LEARNED_FROM characters; the trainer learns it from all of them."""
+
+    def beginning() -> Iterator[str]:
+        seen = 0
+        for text in texts:
+            yield text
+            seen += len(text)
+            if seen >= LEARNED_FROM:
+                return
+
+    return ConversationTokenizer.learn(beginning(), vocab_size)

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Iterator
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.store import Missing, Unavailable
+from convmodel.serving.store.errors import Missing, Unavailable
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def store_errors_as_api_errors() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Translate store errors into API errors, except `Conflict` and `KeyAlreadyUsed`, which callers handle."""
     try:
         yield
@@ -19,12 +19,8 @@ def store_errors_as_api_errors() -> Iterator[None]:
         raise not_found() from None
     except Unavailable as error:
         logger.error("%s", error)
-        raise APIError(
-            503,
-            "the store is not available, and nothing was changed; try again later",
-            code="store_unavailable",
-            headers={"Retry-After": "5"},
-        ) from None
+        message = "the store is not available, and nothing was changed; try again later"
+        raise APIError(503, message, code="store_unavailable", headers={"Retry-After": "5"}) from None
 
 
 def not_found() -> APIError:
@@ -34,9 +30,8 @@ def not_found() -> APIError:
 
 def version_conflict() -> APIError:
     """Return the error for a request that lost against a concurrent change."""
-    return APIError(
-        409, "the conversation has changed meanwhile; read it again and retry with its newest version", code="conflict"
-    )
+    message = "the conversation has changed meanwhile; read it again and retry with its newest version"
+    return APIError(409, message, code="conflict")
 
 
 def invalid_state(message: str, code: str) -> APIError:

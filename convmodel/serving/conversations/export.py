@@ -7,19 +7,10 @@ from typing import Any
 from convmodel.data.json_text import encode_json
 from convmodel.serving.conversations.service import Conversations
 from convmodel.serving.errors import APIError
-from convmodel.serving.store import ConversationRecord
+from convmodel.serving.store.records import ConversationRecord
 
 EXPORT_BATCH = 50
 """Conversations that are read concurrently when all are exported."""
-
-
-async def export_conversation(conversations: Conversations, owner: str, id: str) -> bytes:
-    """Return a conversation as a line of JSON; empty if the conversation has no complete exchange.
-
-    Raises:
-        APIError: 404.
-    """
-    return encode_line(await conversations.load(owner, id, replies=False))
 
 
 async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[bytes]:
@@ -28,29 +19,28 @@ async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[
     Raises:
         APIError: 503.
     """
+
+    async def line(id: str) -> bytes:
+        try:
+            return encode_line(await conversations.load(owner, id, replies=False))
+        except APIError as error:
+            if error.status == 404:  # deleted since it was listed
+                return b""
+            raise
+
     before: str | None = None
     while True:
         page, before = await conversations.listing(owner, limit=EXPORT_BATCH, before=before)
-        lines = await asyncio.gather(*(_export_if_present(conversations, owner, summary.id) for summary in page))
-        yield b"".join(lines)
+        yield b"".join(await asyncio.gather(*(line(summary.id) for summary in page)))
         if before is None:
             return
 
 
-async def _export_if_present(conversations: Conversations, owner: str, id: str) -> bytes:
-    try:
-        return await export_conversation(conversations, owner, id)
-    except APIError as error:
-        if error.status == 404:  # deleted since it was listed
-            return b""
-        raise
-
-
 def encode_line(conversation: ConversationRecord) -> bytes:
-    """Encode a conversation as one line of JSON; blocked exchanges and a turn that waits for its reply are left out.
+    """Encode a conversation as one line of JSON; nothing if it has no complete exchange.
 
-    A persona describes the last speaker. If the last turn were the user's, a model would learn the persona as the
-    user's.
+    Blocked exchanges and a turn that waits for its reply are left out: a persona describes the last speaker. If the
+    last turn were the user's, a model would learn the persona as the user's.
     """
     turns = [turn.text for turn in conversation.turns if not turn.blocked]
     turns = turns[: len(turns) - len(turns) % 2]

@@ -1,61 +1,63 @@
 """HTTP routes of stored conversations; an owner sees only their own conversations."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from convmodel.serving.conversations import export, schemas
-from convmodel.serving.conversations.pending_reply import PendingReply
-from convmodel.serving.conversations.persistence import TurnRequest
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.setup import ConversationServices
+from convmodel.serving.conversations.turn_plan import TurnRequest
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import APIError
-from convmodel.serving.routes.replies import error_event
+from convmodel.serving.json_body import json_response
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
-from convmodel.serving.service import Owner, Service
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
+from convmodel.serving.service import Owner
+from convmodel.serving.sse import encode_event, respond
 from convmodel.serving.store.conversations import CURSOR
+from convmodel.serving.store.retention import keep_purging
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    services: ConversationServices | None = app.state.conversations
-    if services is None:
+    """Delete expired conversations periodically; at shutdown, stop the replies in progress and store them."""
+    turns: TurnService | None = app.state.turns
+    if turns is None:
         yield
         return
-    async with services.lifespan():
+    purging = asyncio.create_task(keep_purging(turns.conversations.store, turns.conversations.service.keep_for))
+    try:
         yield
+    finally:
+        purging.cancel()
+        await asyncio.gather(purging, return_exceptions=True)
+        await turns.end()
 
 
 router = APIRouter(prefix="/conversations", tags=["Conversations"], lifespan=_lifespan)
 
 
-def _services(request: Request) -> ConversationServices:
-    services: ConversationServices | None = request.app.state.conversations
-    if services is None:
+async def _turns(request: Request) -> TurnService:  # a coroutine: FastAPI runs plain functions in a thread
+    turns: TurnService | None = request.app.state.turns
+    if turns is None:
         raise APIError(404, "this server does not store conversations; use /replies", code="no_conversations")
-    return services
+    return turns
 
 
-# Coroutines, because FastAPI runs plain functions in a thread.
+TurnsDep = Annotated[TurnService, Depends(_turns)]
 
 
-async def _conversations(request: Request) -> Conversations:
-    return _services(request).conversations
-
-
-async def _turns(request: Request) -> TurnService:
-    return _services(request).turns
+async def _conversations(turns: TurnsDep) -> Conversations:
+    return turns.conversations
 
 
 ConversationsDep = Annotated[Conversations, Depends(_conversations)]
-TurnsDep = Annotated[TurnService, Depends(_turns)]
 ConversationId = Annotated[str, Path(description="id of the conversation", examples=["q2Vd5JmS0xYJm1l8cGZ3Zw"])]
-IdempotencyKey = Annotated[
+RequestKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
@@ -64,11 +66,20 @@ IdempotencyKey = Annotated[
         description="a repeated request with the same key is executed once",
     ),
 ]
-READ_ERRORS = (404, 503)
-CHANGE_ERRORS = (404, 409, 415, 503)
-EVENTS = ("said", "piece", "reply", "error")
+
+NO_PARAMETERS = schemas.NewReply.model_validate({})
+READ = error_responses(404, 503)
+CHANGE = error_responses(404, 409, 415, 503)
 STREAM = """`said` with `{"turn", "version"}` as soon as the user's turn is stored, if the request stores one; `piece`
 with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, stored, or `error`."""
+EVENTS = ("said", "piece", "reply", "error")
+REPLY = {**error_responses(404, 409, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)}
+JSON_LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON Lines, one conversation per line, in the format that the package reads.",
+        "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+    }
+}
 
 
 @router.post(
@@ -76,20 +87,17 @@ with `{"text"}`, any number of times; then `reply` with the same object as the J
     status_code=201,
     summary="Create a conversation",
     response_model=schemas.ConversationBody,
-    responses=error_responses(*CHANGE_ERRORS[1:]),
+    responses=error_responses(409, 415, 503),
 )
 async def create(
-    conversations: ConversationsDep,
-    owner: Owner,
-    body: schemas.NewConversation | None = None,
-    key: IdempotencyKey = None,
+    conversations: ConversationsDep, owner: Owner, body: schemas.NewConversation | None = None, key: RequestKey = None
 ) -> Response:
     """Create a conversation, empty or with turns from elsewhere; a repeated key returns the existing conversation."""
     created = await conversations.create(owner, body or schemas.NewConversation.model_validate({}), key)
     return json_response(schemas.conversation_json(created), 201)
 
 
-@router.get("", summary="List conversations", response_model=schemas.ListBody, responses=error_responses(*READ_ERRORS))
+@router.get("", summary="List conversations", response_model=schemas.ListBody, responses=READ)
 async def listing(
     conversations: ConversationsDep,
     owner: Owner,
@@ -101,27 +109,14 @@ async def listing(
     return json_response({"conversations": [schemas.summary_json(summary) for summary in page], "next": following})
 
 
-@router.delete("", status_code=204, summary="Delete all conversations", responses=error_responses(*READ_ERRORS))
+@router.delete("", status_code=204, summary="Delete all conversations", responses=READ)
 async def delete_all(conversations: ConversationsDep, owner: Owner) -> Response:
     """Delete all of your conversations permanently."""
     await conversations.delete_all(owner)
     return Response(status_code=204)
 
 
-JSON_LINES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "JSON Lines, one conversation per line, in the format that the package reads.",
-        "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
-    }
-}
-
-
-@router.get(
-    "/export",
-    summary="Export all conversations",
-    response_class=Response,
-    responses={**error_responses(*READ_ERRORS), **JSON_LINES},
-)
+@router.get("/export", summary="Export all conversations", response_class=Response, responses={**READ, **JSON_LINES})
 async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
     """Export your conversations as JSON Lines for training, without blocked exchanges and waiting turns."""
     lines = export.export_all(conversations, owner)
@@ -135,23 +130,13 @@ async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
     return StreamingResponse(all_lines(), media_type="application/x-ndjson", headers=_file("conversations"))
 
 
-@router.get(
-    "/{id}",
-    summary="Read a conversation",
-    response_model=schemas.ConversationBody,
-    responses=error_responses(*READ_ERRORS),
-)
+@router.get("/{id}", summary="Read a conversation", response_model=schemas.ConversationBody, responses=READ)
 async def read(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Return a conversation with all of its turns."""
     return json_response(schemas.conversation_json(await conversations.load(owner, id)))
 
 
-@router.patch(
-    "/{id}",
-    summary="Change settings",
-    response_model=schemas.ConversationBody,
-    responses=error_responses(*CHANGE_ERRORS),
-)
+@router.patch("/{id}", summary="Change settings", response_model=schemas.ConversationBody, responses=CHANGE)
 async def change(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ConversationChange
 ) -> Response:
@@ -159,22 +144,17 @@ async def change(
     return json_response(schemas.conversation_json(await conversations.change(owner, id, body)))
 
 
-@router.delete("/{id}", status_code=204, summary="Delete a conversation", responses=error_responses(*READ_ERRORS))
+@router.delete("/{id}", status_code=204, summary="Delete a conversation", responses=READ)
 async def delete(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Delete a conversation permanently; a reply in progress in it is stopped."""
     await conversations.delete(owner, id)
     return Response(status_code=204)
 
 
-@router.get(
-    "/{id}/export",
-    summary="Export a conversation",
-    response_class=Response,
-    responses={**error_responses(*READ_ERRORS), **JSON_LINES},
-)
+@router.get("/{id}/export", summary="Export a conversation", response_class=Response, responses={**READ, **JSON_LINES})
 async def export_one(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Export a conversation as a line for training; the response is empty if the conversation has no exchange yet."""
-    line = await export.export_conversation(conversations, owner, id)
+    line = export.encode_line(await conversations.load(owner, id, replies=False))
     return Response(line, media_type="application/x-ndjson", headers=_file("conversation"))
 
 
@@ -182,15 +162,10 @@ async def export_one(conversations: ConversationsDep, owner: Owner, id: Conversa
     "/{id}/turns",
     summary="Add a turn",
     response_model=schemas.SaidBody,
-    responses={**error_responses(*CHANGE_ERRORS, *JOB_STATUSES), **stream_responses(schemas.SaidBody, STREAM, *EVENTS)},
+    responses={**REPLY, **stream_responses(schemas.SaidBody, STREAM, *EVENTS)},
 )
 async def say(
-    turns: TurnsDep,
-    request: Request,
-    owner: Owner,
-    id: ConversationId,
-    body: schemas.NewTurn,
-    key: IdempotencyKey = None,
+    turns: TurnsDep, request: Request, owner: Owner, id: ConversationId, body: schemas.NewTurn, key: RequestKey = None
 ) -> Response:
     """Store the user's turn, then generate the reply.
 
@@ -201,56 +176,34 @@ async def say(
     return await _answer(turns, request, TurnRequest(owner, id, "turns", body, key))
 
 
-@router.post(
-    "/{id}/reply",
-    summary="Reply to the waiting turn",
-    response_model=schemas.AnswerBody,
-    responses={
-        **error_responses(*CHANGE_ERRORS, *JOB_STATUSES),
-        **stream_responses(schemas.AnswerBody, STREAM, *EVENTS),
-    },
-)
+@router.post("/{id}/reply", summary="Reply to the waiting turn", response_model=schemas.AnswerBody, responses=REPLY)
 async def reply(
     turns: TurnsDep,
     request: Request,
     owner: Owner,
     id: ConversationId,
     body: schemas.NewReply | None = None,
-    key: IdempotencyKey = None,
+    key: RequestKey = None,
 ) -> Response:
     """Generate the reply to a turn that waits for it."""
-    body = body or schemas.NewReply.model_validate({})
-    return await _answer(turns, request, TurnRequest(owner, id, "reply", body, key))
+    return await _answer(turns, request, TurnRequest(owner, id, "reply", body or NO_PARAMETERS, key))
 
 
-@router.post(
-    "/{id}/retry",
-    summary="Replace the last reply",
-    response_model=schemas.AnswerBody,
-    responses={
-        **error_responses(*CHANGE_ERRORS, *JOB_STATUSES),
-        **stream_responses(schemas.AnswerBody, STREAM, *EVENTS),
-    },
-)
+@router.post("/{id}/retry", summary="Replace the last reply", response_model=schemas.AnswerBody, responses=REPLY)
 async def retry(
     turns: TurnsDep,
     request: Request,
     owner: Owner,
     id: ConversationId,
     body: schemas.NewReply | None = None,
-    key: IdempotencyKey = None,
+    key: RequestKey = None,
 ) -> Response:
     """Generate another reply with another seed; it replaces the last reply when it is complete."""
-    body = body or schemas.NewReply.model_validate({})
-    return await _answer(turns, request, TurnRequest(owner, id, "retry", body, key))
+    return await _answer(turns, request, TurnRequest(owner, id, "retry", body or NO_PARAMETERS, key))
 
 
 @router.post(
-    "/{id}/stop",
-    status_code=202,
-    summary="Stop the reply",
-    response_model=schemas.StoppedBody,
-    responses=error_responses(*CHANGE_ERRORS),
+    "/{id}/stop", status_code=202, summary="Stop the reply", response_model=schemas.StoppedBody, responses=CHANGE
 )
 async def stop(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
     """Stop the reply in progress; the request that started it returns the text generated so far, which is stored."""
@@ -258,22 +211,18 @@ async def stop(conversations: ConversationsDep, owner: Owner, id: ConversationId
     return json_response({"stopped": True}, 202)
 
 
-@router.post("/{id}/undo", summary="Undo", response_model=schemas.UndoneBody, responses=error_responses(*CHANGE_ERRORS))
+@router.post("/{id}/undo", summary="Undo", response_model=schemas.UndoneBody, responses=CHANGE)
 async def undo(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.UndoRequest | None = None
 ) -> Response:
     """Remove the last exchange, or the turn that still waits for its reply."""
     taken, left = await conversations.undo(owner, id, version=None if body is None else body.version)
-    return json_response(
-        {"taken": [schemas.turn_json(turn) for turn in taken], "conversation": schemas.conversation_json(left)}
-    )
+    turns = [schemas.turn_json(turn) for turn in taken]
+    return json_response({"taken": turns, "conversation": schemas.conversation_json(left)})
 
 
 @router.post(
-    "/{id}/choose",
-    summary="Choose another candidate",
-    response_model=schemas.ConversationBody,
-    responses=error_responses(*CHANGE_ERRORS),
+    "/{id}/choose", summary="Choose another candidate", response_model=schemas.ConversationBody, responses=CHANGE
 )
 async def choose(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.ChoiceRequest
@@ -285,23 +234,10 @@ async def choose(
 
 async def _answer(turns: TurnService, request: Request, turn_request: TurnRequest) -> Response:
     pending = await turns.begin(turn_request)
-    service: Service = request.app.state.service
-    if turn_request.body.stream:
-        return EventStream(_events(pending, service), keep_alive=service.settings.keep_alive)
-    return json_response(await cancel_on_disconnect(request, pending.answer(), pending.stop))
-
-
-async def _events(pending: PendingReply, service: Service) -> AsyncGenerator[bytes, None]:
-    try:
-        if pending.said is not None:
-            yield encode_event("said", pending.said)
-        async for piece in pending.pieces():
-            yield encode_event("piece", {"text": piece})
-        yield encode_event("reply", await pending.answer())
-    except APIError as error:
-        yield error_event(error, service)
-    finally:
-        pending.stop()
+    first = b"" if pending.said is None else encode_event("said", pending.said)
+    answer = partial(asyncio.shield, pending.answer)  # stored, even if the client leaves
+    pieces = pending.pieces if turn_request.body.stream else None
+    return await respond(request, "reply", answer, pending.cancel, pieces=pieces, first=first)
 
 
 def _file(name: str) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Request and response bodies of the conversation routes."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from convmodel.serving.schemas import MAX_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
-from convmodel.serving.store import ConversationHeader, ConversationRecord, ConversationSummary, Turn
+from convmodel.serving.store.records import ConversationHeader, ConversationRecord, ConversationSummary, Turn
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
@@ -19,11 +18,7 @@ PREVIEW_CHARS = 100
 """Characters of the last turn in a list of conversations."""
 
 
-class NewConversation(RequestModel):
-    """Settings and turns of a new conversation; all fields are optional."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Pets", "persona": ["I have two cats."]}]})
-
+class _Settings(RequestModel):
     title: Title | None = None
     persona: list[Text] | None = Field(
         None, description="sentences about the replying side; null uses the server's persona"
@@ -34,22 +29,24 @@ class NewConversation(RequestModel):
     options: Options | None = Field(None, description="override the preset's options")
     seed: Seed | None = Field(None, description="seed of every first reply to a turn; null draws a seed per reply")
     meta: dict[str, Any] | None = Field(None, description="any JSON object, stored with the conversation")
+
+
+class NewConversation(_Settings):
+    """Settings and turns of a new conversation; all fields are optional."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Pets", "persona": ["I have two cats."]}]})
+
     turns: list[Text] | None = Field(
         None, description="turns from elsewhere, alternating between user and model; the first is the user's"
     )
 
 
-class ConversationChange(RequestModel):
+class ConversationChange(_Settings):
     """Changed settings. Omitted fields keep their values; null resets a field to its default."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Cats", "seed": 3}]})
 
-    title: Title | None = None
-    persona: list[Text] | None = None
-    preset: Preset | None = None
     options: Options | None = Field(None, description="replace all options of the conversation")
-    seed: Seed | None = None
-    meta: dict[str, Any] | None = None
     version: Version | None = None
 
 
@@ -194,17 +191,6 @@ def summary_json(summary: ConversationSummary) -> dict[str, Any]:
     }
 
 
-def _about(stored: ConversationHeader) -> Mapping[str, Any]:
-    about = stored.about
-    return {
-        "id": stored.id,
-        "title": about.title,
-        "created": iso_time(stored.created),
-        "updated": iso_time(stored.updated),
-        "version": stored.version,
-        "persona": list(about.persona),
-        "preset": about.preset,
-        "options": dict(about.options or {}),
-        "seed": about.seed,
-        "meta": about.meta,
-    }
+def _about(stored: ConversationHeader) -> dict[str, Any]:
+    times = {"created": iso_time(stored.created), "updated": iso_time(stored.updated)}
+    return {"id": stored.id, **times, "version": stored.version, **vars(stored.about)}

@@ -1,49 +1,28 @@
 """Operations on stored conversations: create, read, update, delete, undo, choose and stop."""
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection
-
-from convmodel.serving.conversations.errors import (
-    invalid_state,
-    not_found,
-    store_errors_as_api_errors,
-    version_conflict,
-)
-from convmodel.serving.conversations.pending_reply import Json, PendingReply
+from convmodel.serving.conversations.errors import invalid_state, not_found, translate_store_errors, version_conflict
 from convmodel.serving.conversations.schemas import ConversationChange, NewConversation
 from convmodel.serving.conversations.sessions import Sessions
 from convmodel.serving.errors import APIError
-from convmodel.serving.logs import log_defect
 from convmodel.serving.request_options import check_persona, check_turns, resolve_options
 from convmodel.serving.service import Service
-from convmodel.serving.store import (
-    Conflict,
-    ConversationHeader,
-    ConversationRecord,
-    ConversationSettings,
-    ConversationSummary,
-    KeyAlreadyUsed,
-    Store,
-    Turn,
-    conversations,
-    idempotency,
-)
+from convmodel.serving.store import Store, conversations, idempotency
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
 from convmodel.serving.store.idempotency import IdempotencyRecord
-from convmodel.serving.store.records import now
-
-logger = logging.getLogger(__name__)
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings, ConversationSummary, Turn, now
+from convmodel.serving.thread_bridge import AsyncJob
 
 
 class Conversations:
     """The stored conversations of all owners. Not thread-safe: use from one event loop.
 
     Args:
-        store: the store of the conversations.
         service: the service that generates replies; its limits and its policy apply.
     """
 
@@ -51,9 +30,8 @@ class Conversations:
         self.store = store
         self.service = service
         self.sessions = Sessions()
-        self.running: dict[str, PendingReply] = {}
-        """Replies in progress by conversation id."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.running: dict[str, AsyncJob[Any]] = {}
+        """The reply in progress by conversation id."""
 
     async def create(self, owner: str, new: NewConversation, key: str | None = None) -> ConversationRecord:
         """Create a conversation, or return the one that the same request with the same key created before.
@@ -63,40 +41,37 @@ class Conversations:
                 request used the key.
         """
         digest = idempotency.sha256("create", new.model_dump_json())
-        if key is not None and (existing := await self._created_before(owner, key, digest)) is not None:
+        if (existing := await self._created_before(owner, key, digest)) is not None:
             return existing
-        options = {} if new.options is None else new.options.given()
-        persona = self.service.persona if new.persona is None else new.persona
-        about = ConversationSettings(new.title, tuple(persona), new.preset, options, new.seed, new.meta)
         texts = new.turns or ()
         check_turns(self.service, texts, param="turns")
-        # The server's own persona was not sent by the user, and is not checked by the policy.
-        await self._check(about, persona if new.persona else (), texts)
+        about = ConversationSettings(**self._settings(new, [field.name for field in fields(ConversationSettings)]))
+        await self._check(about, new.persona or (), texts)
         created = now()
         turns = [Turn(n, "user" if n % 2 else "model", text, created) for n, text in enumerate(texts, 1)]
         try:
-            with store_errors_as_api_errors():
-                return await self.store.awrite(_create, owner, key, digest, about, turns)
+            with translate_store_errors():
+                return await self.store.awrite(idempotency.create_once, owner, key, digest, about, turns)
         except KeyAlreadyUsed:  # by a concurrent repetition of this request
-            assert key is not None
-            existing = await self._created_before(owner, key, digest)
-            if existing is None:
+            if (existing := await self._created_before(owner, key, digest)) is None:
                 raise not_found() from None
             return existing
 
-    async def find_repeated(self, owner: str, key: str, digest: str) -> IdempotencyRecord | None:
+    async def find_repeated(self, owner: str, key: str | None, digest: str) -> IdempotencyRecord | None:
         """Return the record of an earlier request with the same key and digest; None for a new request.
 
         Raises:
             APIError: 409 if a different request used the key.
         """
-        with store_errors_as_api_errors():
+        if key is None:
+            return None
+        with translate_store_errors():
             record = await self.store.aread(idempotency.find, owner, key)
         if record is not None and record.request != digest:
             raise invalid_state("another request used this Idempotency-Key; use a new key", "idempotency")
         return record
 
-    async def _created_before(self, owner: str, key: str, digest: str) -> ConversationRecord | None:
+    async def _created_before(self, owner: str, key: str | None, digest: str) -> ConversationRecord | None:
         """Return the conversation that an earlier identical request created."""
         record = await self.find_repeated(owner, key, digest)
         return None if record is None else await self.load(owner, record.conversation)
@@ -109,7 +84,7 @@ class Conversations:
         Raises:
             APIError: 404; 409 if `version` is given and not the newest.
         """
-        with store_errors_as_api_errors():
+        with translate_store_errors():
             conversation = await self.store.aread(conversations.load, owner, id, replies=replies)
         if version is not None and conversation.version != version:
             raise version_conflict()
@@ -124,7 +99,7 @@ class Conversations:
             APIError: 400 for an invalid cursor.
         """
         try:
-            with store_errors_as_api_errors():
+            with translate_store_errors():
                 return await self.store.aread(conversations.listing, owner, limit=limit, before=before)
         except ValueError as error:
             raise APIError(400, str(error), param="before", code="invalid_value") from None
@@ -136,20 +111,14 @@ class Conversations:
             APIError: 400, 404, 409.
         """
         conversation = await self.load(owner, id, version=change.version)
-        given = change.model_fields_set - {"version"}
-        values = {name: value for name, value in vars(change).items() if name in given}
-        if "options" in given:
-            values["options"] = {} if change.options is None else change.options.given()
-        if "persona" in given:
-            values["persona"] = list(self.service.persona if change.persona is None else change.persona)
-        about = ConversationSettings(**{**vars(conversation.about), **values})
-        await self._check(about, values.get("persona", ()), ())
-        if not given:
+        values = self._settings(change, change.model_fields_set - {"version"})
+        await self._check(replace(conversation.about, **values), change.persona or (), ())
+        if not values:
             return conversation
-        stored = await self._write(owner, id, ConversationUpdate(version=change.version, about=values))
-        if stored.turns_version != conversation.turns_version:  # a turn was stored meanwhile
+        changed = await self._write(conversation, ConversationUpdate(version=change.version, about=values))
+        if changed.turns_version != conversation.turns_version:  # a turn was stored meanwhile
             return await self.load(owner, id)
-        return _with_turns(stored, conversation.turns)
+        return changed
 
     async def delete(self, owner: str, id: str) -> None:
         """Delete a conversation, and wipe it from the store's files.
@@ -157,27 +126,24 @@ class Conversations:
         Raises:
             APIError: 404.
         """
-        with store_errors_as_api_errors():
+        with translate_store_errors():
             await self.store.awrite(conversations.remove, owner, id)
-            self._forget(id)
+            self.forget(id)
             await self.store.clean()
 
     async def delete_all(self, owner: str) -> None:
         """Delete an owner's conversations, and wipe them from the store's files."""
-        with store_errors_as_api_errors():
+        with translate_store_errors():
             ids = await self.store.awrite(conversations.remove_all, owner)
             for id in ids:
-                self._forget(id)
+                self.forget(id)
             if ids:
                 await self.store.clean()
 
     async def undo(
         self, owner: str, id: str, *, version: int | None = None
     ) -> tuple[Sequence[Turn], ConversationRecord]:
-        """Remove the last exchange, or the turn that waits for its reply.
-
-        Returns:
-            The removed turns and the remaining conversation.
+        """Remove the last exchange, or the turn that waits for its reply; return the removed turns and the rest.
 
         Raises:
             APIError: 404, 409.
@@ -187,19 +153,13 @@ class Conversations:
             raise invalid_state("the conversation has no turn to undo", "nothing_said")
         keep = len(conversation.turns) - (1 if conversation.waiting else 2)
         update = ConversationUpdate(turns_version=conversation.turns_version, keep=keep)
-        stored = await self._write(owner, id, update)
-        self._forget(id)
+        changed = await self._write(conversation, update)
+        self.forget(id)
         self.store.unclean = True
-        return conversation.turns[keep:], _with_turns(stored, conversation.turns[:keep])
+        return conversation.turns[keep:], changed
 
-    async def choose(self, owner: str, id: str, number: int, *, version: int | None = None) -> ConversationRecord:
-        """Replace the last reply by another of its candidates.
-
-        Args:
-            owner: name of the API key.
-            id: conversation id.
-            number: index of the candidate, counted from 1.
-            version: required version of the conversation; None accepts any.
+    async def choose(self, owner: str, id: str, position: int, *, version: int | None = None) -> ConversationRecord:
+        """Replace the last reply by another of its candidates, which count from 1.
 
         Raises:
             APIError: 400, 404, 409.
@@ -208,19 +168,19 @@ class Conversations:
         last = conversation.turns[-1] if conversation.turns else None
         if last is None or last.reply is None or last.blocked:
             raise invalid_state("the last turn is not a generated reply and has no candidates", "no_reply")
-        candidates: Sequence[Mapping[str, Any]] = last.reply["candidates"]
-        if number > len(candidates):
-            message = f"there is no candidate {number}; there are 1 to {len(candidates)}"
+        texts = [candidate["text"] for candidate in last.reply["candidates"]]
+        message = None
+        if position > len(texts):
+            message = f"there is no candidate {position}; there are 1 to {len(texts)}"
+        elif not texts[position - 1].strip():
+            message = f"candidate {position} has no text; choose another"
+        if message is not None:
             raise APIError(400, message, param="candidate", code="invalid_value")
-        text = candidates[number - 1]["text"]
-        if not text.strip():
-            message = f"candidate {number} has no text; choose another"
-            raise APIError(400, message, param="candidate", code="invalid_value")
-        turn = Turn(last.number, "model", text, last.created, last.reply, number - 1)
+        turn = replace(last, text=texts[position - 1], chosen=position - 1)
         update = ConversationUpdate(turns_version=conversation.turns_version, keep=last.number - 1, add=[turn])
-        stored = await self._write(owner, id, update)
+        changed = await self._write(conversation, update)
         self.sessions.drop(id)
-        return _with_turns(stored, (*conversation.turns[:-1], turn))
+        return changed
 
     async def stop(self, owner: str, id: str) -> None:
         """Stop the reply in progress in a conversation.
@@ -231,57 +191,43 @@ class Conversations:
         await self.load(owner, id, replies=False)
         if id not in self.running:
             raise invalid_state("no reply is in progress in this conversation", "nothing_running")
-        self.running[id].stop()
+        self.running[id].cancel()
 
-    # Replies in progress
-
-    def run(self, id: str, pending: PendingReply, storing: Coroutine[Any, Any, Json]) -> None:
-        """Register a reply in progress, and run the coroutine that stores it even if the client disconnects."""
-        self.running[id] = pending
-        task = asyncio.get_running_loop().create_task(storing)
-        pending.task = task
-        self._tasks.add(task)
-
-        def finish(_: object) -> None:
-            self._tasks.discard(task)
-            if self.running.get(id) is pending:
-                del self.running[id]
-            error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, APIError):
-                log_defect(logger, error, texts=self.service.settings.log_texts)
-
-        task.add_done_callback(finish)
-
-    async def end(self) -> None:
-        """Stop the replies in progress, and wait until they are stored."""
-        for pending in self.running.values():
-            pending.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _forget(self, id: str) -> None:
-        """Drop the session of a conversation, and stop its reply in progress."""
+    def forget(self, id: str) -> None:
+        """Drop the session of a conversation, and stop its reply in progress: its context has changed."""
         self.sessions.drop(id)
-        self.end_reply(id)
+        job = self.running.pop(id, None)  # at once, so that the next turn need not wait for the end
+        if job is not None:
+            job.cancel()
 
-    def end_reply(self, id: str) -> None:
-        """Stop the reply in progress in a conversation, if any, because its context has changed."""
-        pending = self.running.pop(id, None)  # at once, so that the next turn need not wait for the end
-        if pending is not None:
-            pending.stop()
+    async def _write(self, conversation: ConversationRecord, update: ConversationUpdate) -> ConversationRecord:
+        """Apply changes to a conversation, and return it as it is afterwards.
 
-    async def _write(self, owner: str, id: str, update: ConversationUpdate) -> ConversationHeader:
+        Raises:
+            APIError: 404, 409, 503.
+        """
         try:
-            with store_errors_as_api_errors():
-                return await self.store.awrite(conversations.change, owner, id, update)
+            with translate_store_errors():
+                stored = await self.store.awrite(conversations.change, conversation.owner, conversation.id, update)
         except Conflict:
             raise version_conflict() from None
+        return ConversationRecord(**vars(stored), turns=(*conversation.turns[: update.keep], *update.add))
+
+    def _settings(self, body: NewConversation | ConversationChange, names: Iterable[str]) -> dict[str, Any]:
+        """Return settings of a request body, with the defaults that do not depend on the responder."""
+        values = {name: getattr(body, name) for name in names}
+        if "options" in values:
+            values["options"] = {} if body.options is None else body.options.given()
+        if "persona" in values:
+            values["persona"] = tuple(self.service.persona if body.persona is None else body.persona)
+        return values
 
     async def _check(self, about: ConversationSettings, persona: Sequence[str], turns: Sequence[str]) -> None:
         """Check settings and texts.
 
         Args:
             about: the settings.
-            persona: sentences that the policy checks as input.
+            persona: sentences that the policy checks as input; the server's own persona is not checked.
             turns: texts that the policy checks, alternately as input and output.
 
         Raises:
@@ -297,29 +243,7 @@ class Conversations:
         policy = self.service.policy
         if policy is None:
             return
-        for check, texts, param in (
-            (policy.check_input, persona, "persona"),
-            (policy.check_input, turns[::2], "turns"),
-            (policy.check_output, turns[1::2], "turns"),
-        ):
+        inputs = ((policy.check_input, persona, "persona"), (policy.check_input, turns[::2], "turns"))
+        for check, texts, param in (*inputs, (policy.check_output, turns[1::2], "turns")):
             if texts and await asyncio.to_thread(check, texts) is not None:
                 raise APIError(400, f"{param}: a text is not allowed here", param=param, code="blocked")
-
-
-def _create(
-    connection: Connection, owner: str, key: str | None, digest: str, about: ConversationSettings, turns: Sequence[Turn]
-) -> ConversationRecord:
-    """Create a conversation, and store the idempotency key of the request.
-
-    Raises:
-        IntegrityError: if the key is in use.
-    """
-    conversation = conversations.create(connection, owner, about=about, turns=turns)
-    if key is not None:
-        record = IdempotencyRecord(digest, conversation.id, conversation.turns_version, None, None)
-        idempotency.begin(connection, owner, key, record)
-    return conversation
-
-
-def _with_turns(stored: ConversationHeader, turns: Sequence[Turn]) -> ConversationRecord:
-    return ConversationRecord(**vars(stored), turns=tuple(turns))

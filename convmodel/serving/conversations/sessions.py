@@ -3,15 +3,11 @@
 from collections import OrderedDict
 
 from convmodel.responders.protocol import Session
-from convmodel.serving.store import ConversationHeader
+from convmodel.serving.store.records import ConversationHeader
 
 
 class Sessions:
-    """Sessions of the most recently used conversations. Not thread-safe: use from one event loop.
-
-    Args:
-        max_sessions: number of sessions to keep.
-    """
+    """Sessions of the most recently used conversations. Not thread-safe: use from one event loop."""
 
     def __init__(self, max_sessions: int = 1_000) -> None:
         self._max_sessions = max_sessions

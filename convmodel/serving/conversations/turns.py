@@ -1,172 +1,252 @@
 """Generate replies in conversations: the user's turn is stored before the reply begins, the reply when it ends."""
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
 from convmodel.responders.protocol import Session
-from convmodel.serving.conversations.errors import invalid_state, store_errors_as_api_errors, version_conflict
-from convmodel.serving.conversations.pending_reply import Json, PendingReply
-from convmodel.serving.conversations.persistence import ExpectedVersion, TurnRequest, store_result, store_user_turn
-from convmodel.serving.conversations.schemas import NewReply, NewTurn
+from convmodel.serving.conversations.errors import invalid_state, translate_store_errors, version_conflict
+from convmodel.serving.conversations.schemas import turn_json
 from convmodel.serving.conversations.service import Conversations
-from convmodel.serving.conversations.turn_plan import TurnPlan, make_plan, make_result
-from convmodel.serving.reply_jobs import CheckedReply
+from convmodel.serving.conversations.turn_plan import Json, TurnPlan, TurnRequest, make_plan
+from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import plain
+from convmodel.serving.logs import log_defect
+from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.safety.policy import BlockedStorage
+from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import ReplyBody
-from convmodel.serving.sse import plain
-from convmodel.serving.store import Conflict, KeyAlreadyUsed, idempotency
+from convmodel.serving.store import conversations, idempotency
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
+from convmodel.serving.store.idempotency import IdempotencyRecord
+from convmodel.serving.store.records import Turn, now
 from convmodel.serving.thread_bridge import AsyncJob
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PendingReply:
+    """A stored user turn and the reply to it, which is stored when it ends, even if the client has disconnected.
+
+    Args:
+        said: the stored user turn as JSON, with the conversation's version after storing it; None if this request
+            stored no turn.
+        pieces: the pieces of the reply's text; raises the errors of `AsyncJob.result`.
+        answer: the response body, when the reply is stored. Raises `APIError` 409 if the conversation was changed
+            meanwhile, and the errors of `AsyncJob.result` and of the store.
+        cancel: stops generating; the text generated so far is stored.
+    """
+
+    said: Json | None
+    pieces: AsyncIterator[str]
+    answer: asyncio.Future[Json]
+    cancel: Callable[[], None]
 
 
 class TurnService:
-    """Generates and stores the replies of conversations.
-
-    Args:
-        conversations: the stored conversations.
-    """
+    """Generates and stores the replies of conversations. Not thread-safe: use from one event loop."""
 
     def __init__(self, conversations: Conversations) -> None:
-        self._conversations = conversations
+        self.conversations = conversations
         self._store = conversations.store
         self._service = conversations.service
-        self._open: set[tuple[str, str]] = set()
+        self._running = conversations.running
+        self._tasks: set[asyncio.Task[Json]] = set()
+        self._open: set[tuple[str, str | None]] = set()
         """(owner, idempotency key) of the requests in progress."""
 
     async def begin(self, request: TurnRequest) -> PendingReply:
-        """Store the user's turn and begin the reply, or return the answer to an earlier identical request.
-
-        Raises:
-            APIError: 400, 404, 409, 429, 503; nothing is stored in these cases.
-        """
-        if (pending := await self._begin_again(request)) is not None:
-            return pending
-        try:
-            return await self._begin_new(request)
-        except (Conflict, KeyAlreadyUsed):
-            # The concurrent change may be this very request, on another server.
-            if (pending := await self._begin_again(request)) is not None:
-                return pending
-            raise version_conflict() from None
-
-    async def _begin_new(self, request: TurnRequest) -> PendingReply:
-        body = request.body
-        conversation = await self._conversations.load(
-            request.owner, request.id, version=body.version, replies=request.action == "retry"
-        )
-        superseded = self._conversations.running.get(request.id)
-        if superseded is not None and not (isinstance(body, NewTurn) and conversation.waiting):
-            raise invalid_state("a reply is in progress in this conversation; wait for it, or stop it", "running")
-        plan = make_plan(self._service, conversation, request.action, body)
-        expected = ExpectedVersion(
-            conversation.version, conversation.turns_version, exact=body.version is not None and not plan.stored
-        )
-        job, session = await self._start(request, plan)
-        try:
-            if job.precomputed is not None:  # the policy blocked the input
-                answer = await self._finish(request, plan, job.precomputed, session, expected)
-                if not answer["waiting"]:  # the turn of the reply in progress was replaced
-                    self._conversations.end_reply(request.id)
-                said = {"turn": answer["said"], "version": answer["version"]} if request.action == "turns" else None
-                return PendingReply(said, answer=answer)
-            if not plan.stored:
-                with store_errors_as_api_errors():
-                    expected = await self._store.awrite(store_user_turn, request, plan.user_turn, expected)
-        except BaseException:
-            job.cancel()
-            raise
-        if superseded is not None:
-            superseded.stop()
-        return self._run(request, plan, job, session, expected)
-
-    async def _begin_again(self, request: TurnRequest) -> PendingReply | None:
-        """Answer a repetition of an earlier request with the same key; return None for a new request.
+        """Store the user's turn and begin the reply, or return the answer to an earlier request with the same key.
 
         If the earlier request stored the user's turn but no reply, the reply is generated now.
 
         Raises:
-            APIError: 409 if another request used the key, if the earlier request is still in progress, or if the
-                conversation has changed since.
+            APIError: 400, 404, 409, 429, 503; nothing is stored in these cases.
         """
-        if request.key is None:
-            return None
-        record = await self._conversations.find_repeated(request.owner, request.key, request.digest)
-        if record is None:
-            return None
-        if record.answer is not None:
-            return PendingReply(record.said, answer=record.answer)
+        earlier = await self._find_earlier(request)
+        if earlier is None:
+            try:
+                return await self._begin(request)
+            except (Conflict, KeyAlreadyUsed):
+                # The concurrent change may be this very request, on another server.
+                earlier = await self._find_earlier(request)
+                if earlier is None:
+                    raise version_conflict() from None
+        if earlier.answer is not None:
+            return _stored_reply(earlier.said, earlier.answer)
         if (request.owner, request.key) in self._open:
             raise invalid_state("the first request with this Idempotency-Key is still in progress", "idempotency")
-        conversation = await self._conversations.load(request.owner, request.id, replies=False)
-        if conversation.turns_version != record.turns_version:
-            raise version_conflict()
-        body = NewReply(**{name: getattr(request.body, name) for name in NewReply.model_fields})
-        plan = make_plan(self._service, conversation, "reply", body)
-        job, session = await self._start(request, plan)
-        expected = ExpectedVersion(conversation.version, conversation.turns_version, said=record.said, key_stored=True)
-        return self._run(request, plan, job, session, expected)
+        return await self._begin(request, earlier)
 
-    async def _start(self, request: TurnRequest, plan: TurnPlan) -> tuple[AsyncJob[CheckedReply], Session]:
+    async def end(self) -> None:
+        """Stop all replies, and wait until they are stored."""
+        for job in self._running.values():
+            job.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _find_earlier(self, request: TurnRequest) -> IdempotencyRecord | None:
+        if request.key is None:
+            return None
+        return await self.conversations.find_repeated(request.owner, request.key, request.digest)
+
+    async def _begin(self, request: TurnRequest, earlier: IdempotencyRecord | None = None) -> PendingReply:
         if self._service.replies is None:
             raise no_replies()
-        session = self._conversations.sessions.of(plan.conversation)
-        job = await self._service.replies.start(
-            plan.reply_request, owner=request.owner, session=session, pieces=request.body.stream
+        with translate_store_errors():
+            conversation = await self._store.aread(
+                conversations.load, request.owner, request.id, replies=request.action == "retry"
+            )
+        superseded = self._running.get(request.id) if earlier is None else None
+        plan = make_plan(self._service, conversation, request, earlier=earlier, running=superseded is not None)
+        session = self.conversations.sessions.of(conversation)
+        [job] = await self._service.replies.start(
+            [plan.reply_request], owner=request.owner, session=session, pieces=request.body.stream
         )
-        return job, session
-
-    def _run(
-        self,
-        request: TurnRequest,
-        plan: TurnPlan,
-        job: AsyncJob[CheckedReply],
-        session: Session,
-        expected: ExpectedVersion,
-    ) -> PendingReply:
-        if request.key is not None:
-            self._open.add((request.owner, request.key))
-        pending = PendingReply(expected.said, job=job)
-        self._conversations.run(request.id, pending, self._wait_and_finish(request, plan, job, session, expected))
-        return pending
-
-    async def _wait_and_finish(
-        self,
-        request: TurnRequest,
-        plan: TurnPlan,
-        job: AsyncJob[CheckedReply],
-        session: Session,
-        expected: ExpectedVersion,
-    ) -> Json:
-        """Wait for the reply, store it, and return the response body."""
         try:
-            return await self._finish(request, plan, await job.result(), session, expected)
-        except (Conflict, KeyAlreadyUsed):
-            if request.key is not None:
-                with store_errors_as_api_errors():
-                    record = await self._store.aread(idempotency.find, request.owner, request.key)
-                if record is not None and record.request == request.digest and record.answer is not None:
-                    return record.answer
-            raise version_conflict() from None
-        finally:
-            if request.key is not None:
-                self._open.discard((request.owner, request.key))
+            if job.precomputed is not None and earlier is None:  # the policy blocked the input
+                return await self._store_blocked(plan, job.precomputed, session)
+            if not plan.stored:
+                keep = plan.user_turn.number - 1
+                update = ConversationUpdate(plan.version, plan.record.turns_version, keep=keep, add=[plan.user_turn])
+                record = replace(plan.record, said={"turn": turn_json(plan.user_turn)})
+                with translate_store_errors():
+                    _, record = await self._store.awrite(
+                        idempotency.change_once, request.owner, request.key, record, update
+                    )
+                plan = replace(plan, stored=True, version=None, record=record)
+        except BaseException:
+            job.cancel()
+            raise
+        if superseded is not None:
+            superseded.cancel()
+        self._open.add((request.owner, request.key))
+        self._running[request.id] = job
+        task = job.then(partial(self._finish, plan, job, session))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return PendingReply(plan.record.said, stream_text(job), task, job.cancel)
 
-    async def _finish(
-        self, request: TurnRequest, plan: TurnPlan, answer: CheckedReply, session: Session, expected: ExpectedVersion
-    ) -> Json:
-        """Store a reply, and return the response body.
+    async def _store_blocked(self, plan: TurnPlan, answer: CheckedReply, session: Session) -> PendingReply:
+        record = await self._store_reply(plan, answer, session)
+        assert record.answer is not None
+        if not record.answer["waiting"]:  # the turn of the reply in progress was replaced
+            self.conversations.forget(plan.request.id)
+        return _stored_reply(record.said, record.answer)
+
+    async def _finish(self, plan: TurnPlan, job: AsyncJob[CheckedReply], session: Session) -> Json:
+        """Store the reply of a job that has ended, and return the response body."""
+        request = plan.request
+        try:
+            record: IdempotencyRecord | None = await self._store_reply(plan, await job.result(), session)
+        except (Conflict, KeyAlreadyUsed):
+            record = await self._find_earlier(request)
+        except Exception as error:
+            if not isinstance(error, APIError):
+                log_defect(logger, error, texts=self._service.settings.log_texts)
+            raise
+        finally:
+            self._open.discard((request.owner, request.key))
+            if self._running.get(request.id) is job:
+                del self._running[request.id]
+        if record is None or record.answer is None:
+            raise version_conflict()
+        return record.answer
+
+    async def _store_reply(self, plan: TurnPlan, answer: CheckedReply, session: Session) -> IdempotencyRecord:
+        """Store a reply, and return the request's record with the response body.
 
         Raises:
             Conflict: if the conversation was changed meanwhile.
             KeyAlreadyUsed: if a concurrent request stored the idempotency key first.
             APIError: 404, 503.
         """
-        reply = plain(ReplyBody.of(answer))
-        storage: BlockedStorage = getattr(self._service.policy, "store", "placeholder")
-        result = make_result(plan, answer, reply, storage, stored=plan.stored or expected.said is not None)
-        with store_errors_as_api_errors():
-            stored, body = await self._store.awrite(store_result, request, result, reply, expected)
+        request = plan.request
+        result = make_result(plan, answer, getattr(self._service.policy, "store", "placeholder"))
+        update = None
+        if result.keep is not None:
+            update = ConversationUpdate(plan.version, plan.record.turns_version, keep=result.keep, add=result.add)
+        turn = None if result.turn is None else turn_json(result.turn)
+        body: Json = {"turn": turn, "reply": result.reply, "version": 0, "waiting": result.waiting}
+        said = plan.record.said
+        if request.action == "turns":
+            body = {**body, "said": turn_json(result.user_turn)}
+            said = said or {"turn": body["said"]}
+        # An empty reply is not recorded, so that a repetition of the request generates again.
+        key = None if turn is None else request.key
+        record = replace(plan.record, said=said, answer=body)
+        begun = plan.record.said is not None
+        with translate_store_errors():
+            stored, record = await self._store.awrite(
+                idempotency.change_once, request.owner, key, record, update, begun=begun
+            )
         if plan.replaces or result.keep != plan.user_turn.number:
             self._store.unclean = True  # turns were deleted or replaced
         if answer.blocked is None:
-            self._conversations.sessions.keep(stored, session)
+            self.conversations.sessions.keep(stored, session)
         else:
-            self._conversations.sessions.drop(request.id)
-        return body
+            self.conversations.sessions.drop(request.id)
+        return record
+
+
+def _stored_reply(said: Json | None, body: Json) -> PendingReply:
+    answer = asyncio.get_running_loop().create_future()
+    answer.set_result(body)
+
+    async def pieces() -> AsyncIterator[str]:
+        if text := body["reply"]["text"]:
+            yield text
+
+    return PendingReply(said, pieces(), answer, lambda: None)
+
+
+@dataclass(frozen=True)
+class TurnResult:
+    """Changes to a conversation after a reply.
+
+    Args:
+        reply: the reply as JSON.
+        user_turn: the turn that was replied to, as it is stored.
+        turn: the model's turn; None if the reply is empty.
+        keep: number of leading turns to keep; None if the conversation does not change.
+        add: turns to store after those.
+        waiting: whether the last turn waits for a reply afterwards.
+    """
+
+    reply: Json
+    user_turn: Turn
+    turn: Turn | None
+    keep: int | None
+    add: Sequence[Turn]
+    waiting: bool = False
+
+
+def make_result(plan: TurnPlan, answer: CheckedReply, storage: BlockedStorage) -> TurnResult:
+    """Decide how a reply changes the conversation; `storage` says how blocked texts are stored."""
+    reply = plain(ReplyBody.of(answer))
+    user_turn = plan.user_turn
+    if answer.blocked is not None:
+        return _blocked_result(plan, answer, reply, storage)
+    if not answer.text.strip():
+        return TurnResult(reply, user_turn, None, None, (), waiting=not plan.replaces)
+    turn = Turn(user_turn.number + 1, "model", answer.text, now(), reply)
+    if plan.stored and not user_turn.blocked:
+        return TurnResult(reply, user_turn, turn, user_turn.number, [turn])
+    user_turn = replace(user_turn, blocked=False)  # the reply that is replaced was blocked, and this one is not
+    return TurnResult(reply, user_turn, turn, user_turn.number - 1, [user_turn, turn])
+
+
+def _blocked_result(plan: TurnPlan, answer: CheckedReply, reply: Json, storage: BlockedStorage) -> TurnResult:
+    assert answer.blocked is not None
+    hide = answer.blocked.side == "input" and storage != "text"
+    user_turn = replace(plan.user_turn, blocked=True, text=PLACEHOLDER if hide else plan.user_turn.text)
+    withheld = {"withheld": answer.withheld} if storage == "text" and answer.withheld is not None else {}
+    turn = Turn(user_turn.number + 1, "model", answer.text, now(), {**reply, **withheld}, blocked=True)
+    if storage != "nothing":
+        return TurnResult(reply, user_turn, turn, user_turn.number - 1, [user_turn, turn])
+    if plan.replaces or not plan.stored:
+        return TurnResult(reply, user_turn, turn, None, (), waiting=plan.conversation.waiting)
+    return TurnResult(reply, user_turn, turn, user_turn.number - 1, ())

@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
     ChoiceMessage,
     Completion,
+    DecodingFields,
     ModelBody,
     ModelsBody,
 )
@@ -26,11 +28,11 @@ from convmodel.serving.openai.translate import (
     convert_finish_reason,
     convert_request,
 )
-from convmodel.serving.reply_jobs import CheckedReply, stream_text
+from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data, json_response
+from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -51,14 +53,19 @@ async def complete(body: ChatRequest, request: Request, service: TheService, own
     """Reply as OpenAI's chat completions do. Unsupported fields are rejected with `unsupported_parameter`."""
     if service.replies is None:
         raise no_replies()
-    if body.stream_options is not None and not body.stream:
-        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
+    check_stream_options(body)
     requests = convert_request(service, body, draw=secrets.randbelow)
-    jobs = await service.replies.start_many(requests, owner=owner, user=body.user, pieces=bool(body.stream))
+    jobs = await service.replies.start(requests, owner=owner, user=body.user, pieces=bool(body.stream))
     completion = ChatCompletion(service, body, jobs)
     if body.stream:
         return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
     return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
+
+
+def check_stream_options(body: DecodingFields) -> None:
+    """Raise APIError 400 for options of a stream without a stream."""
+    if body.stream_options is not None and not body.stream:
+        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
 
 
 @router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
@@ -79,24 +86,13 @@ def _model(service: Service) -> ModelBody:
 
 
 class ChatCompletion:
-    """The choices of one request, while they are generated.
-
-    Args:
-        service: the service.
-        body: the request.
-        jobs: a job for each choice.
-    """
+    """The choices of one request, while they are generated; a job for each."""
 
     def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[AsyncJob[CheckedReply]]) -> None:
         self._service = service
         self._jobs = jobs
         self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        self._head: dict[str, Any] = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": service.model,
-        }
+        self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": service.model}
 
     def cancel(self) -> None:
         """Cancel all choices."""
@@ -106,13 +102,16 @@ class ChatCompletion:
     async def result(self) -> Completion:
         """Wait for all choices and return the response body."""
         replies = [await job.result() for job in self._jobs]
-        return Completion(
-            id=self._head["id"],
-            created=self._head["created"],
-            model=self._service.model,
-            choices=[_choice(index, reply) for index, reply in enumerate(replies)],
-            usage=build_usage(replies),
-        )
+        choices = [
+            Choice(
+                index=index,
+                message=ChoiceMessage(content=reply.text),
+                finish_reason=convert_finish_reason(reply),
+                convmodel=build_extras(reply),
+            )
+            for index, reply in enumerate(replies)
+        ]
+        return Completion.model_validate({**self._head, "choices": choices, "usage": build_usage(replies)})
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded chunks of the stream."""
@@ -120,7 +119,7 @@ class ChatCompletion:
             for index in range(len(self._jobs)):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
             replies: dict[int, CheckedReply] = {}
-            async with contextlib.aclosing(_merge(self._jobs)) as items:
+            async with contextlib.aclosing(merge(self._jobs)) as items:
                 async for index, item in items:
                     if isinstance(item, str):
                         yield self._chunk(index, {"content": item})
@@ -129,7 +128,7 @@ class ChatCompletion:
                         yield self._chunk(index, {}, item)
             if self._include_usage:
                 usage = build_usage(replies[index] for index in sorted(replies))
-                yield encode_data({**self._head, "choices": [], "usage": usage.model_dump()})
+                yield self._encode([], usage.model_dump())
             yield DONE
         except APIError as error:
             self._service.metrics.count_error(error.code or "other")
@@ -142,32 +141,22 @@ class ChatCompletion:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         if reply is not None:
             choice |= {"finish_reason": convert_finish_reason(reply), "convmodel": build_extras(reply).model_dump()}
-        chunk: dict[str, Any] = {**self._head, "choices": [choice]}
-        return encode_data({**chunk, "usage": None} if self._include_usage else chunk)
+        return self._encode([choice])
+
+    def _encode(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
 
 
-def _choice(index: int, reply: CheckedReply) -> Choice:
-    return Choice(
-        index=index,
-        message=ChoiceMessage(content=reply.text),
-        finish_reason=convert_finish_reason(reply),
-        convmodel=build_extras(reply),
-    )
+async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:
+    """Yield the pieces of all jobs as they arrive, with the job's index, and the result at the end of each job."""
+    queue: asyncio.Queue[tuple[int, str | CheckedTextT | Exception]] = asyncio.Queue()
 
-
-async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple[int, str | CheckedReply], None]:
-    """Yield the pieces of all jobs as they arrive, with the job's index, and the reply at the end of each job."""
-    if len(jobs) == 1:
-        async for item in _items(jobs[0]):
-            yield 0, item
-        return
-    queue: asyncio.Queue[tuple[int, str | CheckedReply | BaseException | None]] = asyncio.Queue()
-
-    async def read(index: int, job: AsyncJob[CheckedReply]) -> None:
+    async def read(index: int, job: AsyncJob[CheckedTextT]) -> None:
         try:
-            async for item in _items(job):
-                queue.put_nowait((index, item))
-            queue.put_nowait((index, None))
+            async for piece in stream_text(job):
+                queue.put_nowait((index, piece))
+            queue.put_nowait((index, await job.result()))
         except Exception as error:
             queue.put_nowait((index, error))
 
@@ -176,19 +165,11 @@ async def _merge(jobs: Sequence[AsyncJob[CheckedReply]]) -> AsyncGenerator[tuple
         running = len(readers)
         while running:
             index, received = await queue.get()
-            if isinstance(received, BaseException):
+            if isinstance(received, Exception):
                 raise received
-            if received is None:
-                running -= 1
-            else:
-                yield index, received
+            running -= not isinstance(received, str)
+            yield index, received
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
-
-
-async def _items(job: AsyncJob[CheckedReply]) -> AsyncIterator[str | CheckedReply]:
-    async for piece in stream_text(job):
-        yield piece
-    yield await job.result()

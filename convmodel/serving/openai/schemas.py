@@ -106,7 +106,32 @@ class UnsupportedFields(RequestModel):
     safety_identifier: Only[None] = None
 
 
-class ChatRequest(UnsupportedFields):
+class DecodingFields(RequestModel):
+    """Fields of chat completions and of completions: decoding, the number of choices, and the stream."""
+
+    temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
+    top_p: float | None = Field(None, gt=0, le=1)
+    n: Annotated[int, Field(ge=1, le=128)] | None = Field(
+        None, description="number of replies, with the seeds seed, seed + 1, ..."
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    seed: Seed | None = None
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="up to the limit in /about")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="newer name; the lower value applies"
+    )
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
+        None, description="end-user id, by which open replies are counted; trusted as sent"
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    preset: str | None = Field(None, description="extension: a set of options, see /about")
+    options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
+
+
+class ChatRequest(UnsupportedFields, DecodingFields):
     """A chat completions request. `persona`, `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
     model_config = ConfigDict(
@@ -131,31 +156,9 @@ class ChatRequest(UnsupportedFields):
         description="each line of a system or developer message, at any position, is a sentence of the persona; the "
         "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
         "joined with a newline.",
-        json_schema_extra={
-            "contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}},
-        },
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}}},
     )
-    temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
-    top_p: float | None = Field(None, gt=0, le=1)
-    n: Annotated[int, Field(ge=1, le=128)] | None = Field(
-        None, description="number of replies, with the seeds seed, seed + 1, ..."
-    )
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
-    seed: Seed | None = None
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="up to the limit in /about")
-    max_completion_tokens: int | None = Field(
-        None, ge=1, le=1_000_000, description="newer name; the lower value applies"
-    )
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        None, description="end-user id, by which open replies are counted; trusted as sent"
-    )
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
-    preset: str | None = Field(None, description="extension: a set of options, see /about")
-    options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
 
 
 class TokensDetails(ResponseModel):

@@ -4,63 +4,61 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.openai.schemas import ChatRequest, Extras, FinishReason, Message, TokensDetails, Usage
-from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
-from convmodel.serving.request_options import check_chars, check_persona, check_turns, resolve_options
+from convmodel.serving.openai.schemas import (
+    ChatRequest,
+    DecodingFields,
+    Extras,
+    FinishReason,
+    Message,
+    TokensDetails,
+    Usage,
+)
+from convmodel.serving.reply_jobs import SEEDS, CheckedReply, CheckedText, ReplyRequest
+from convmodel.serving.request_options import check_chars, check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 
 MIN_TEMPERATURE = 0.01
 """Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
 
-FINISH_REASONS: dict[str, FinishReason] = {
-    "end": "stop",
-    "stop": "stop",
-    "length": "length",
-    "filtered": "content_filter",
-}
+FINISH_REASONS: dict[str, FinishReason] = dict(end="stop", stop="stop", length="length", filtered="content_filter")
 
 
 def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int], int]) -> list[ReplyRequest]:
-    """Return a reply request for each of the `n` choices, with consecutive seeds.
-
-    Args:
-        service: its model, defaults and limits.
-        body: the request.
-        draw: draws a seed below its argument, for requests without a seed.
+    """Return a reply request for each of the `n` choices, with consecutive seeds; `draw` draws one below its argument.
 
     Raises:
         APIError: 400, with the name of the field; 404 for another model.
     """
     check_model(service, body.model)
-    n = body.n or 1
-    if n > service.settings.n:
-        raise APIError(400, f"n={n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
+    check_count("n", body.n or 1, service.settings.n)
     persona, context = split_messages(body.messages)
     persona = (*(body.persona or ()), *persona)
     check_turns(service, context, param="messages")
-    for stop in _stops(body):
+    for stop in stop_strings(body):
         check_chars(stop, service.settings.turn_chars, param="stop")
     if persona:
         check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    options |= _decoding_options(service, body, options)
+    options |= decoding_options(service, body, options)
+    persona = persona or tuple(service.persona)
+    return [ReplyRequest(context, persona, options, seed) for seed in choice_seeds(body, draw)]
+
+
+def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
+    """Return the consecutive seeds of the choices; raise APIError 400 if one of them is too large."""
+    n = body.n or 1
     first_seed = draw(SEEDS) if body.seed is None else body.seed
     if first_seed + n - 1 > MAX_SEED:
         raise _invalid("seed", f"seed={first_seed}; with n={n} it may be {MAX_SEED - n + 1} at most")
-    persona = persona or tuple(service.persona)
-    return [ReplyRequest(context, persona, options, first_seed + index) for index in range(n)]
+    return range(first_seed, first_seed + n)
 
 
 def check_model(service: Service, name: str) -> None:
     """Raise APIError 404 for a name that is not the model's."""
     if name != service.model:
-        raise APIError(
-            404,
-            f"there is no model of this name; this server has {service.model!r}",
-            param="model",
-            code="model_not_found",
-        )
+        message = f"there is no model of this name; this server has {service.model!r}"
+        raise APIError(404, message, param="model", code="model_not_found")
 
 
 def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -86,7 +84,7 @@ def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[
     return tuple(persona), tuple(text for _, text in turns)
 
 
-def _decoding_options(service: Service, body: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:
+def decoding_options(service: Service, body: DecodingFields, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that OpenAI's fields set on top of `options`.
 
     A field whose value is OpenAI's default (top_p=1, a penalty of 0) sets an option only if `options` has it, because
@@ -105,28 +103,24 @@ def _decoding_options(service: Service, body: ChatRequest, options: dict[str, An
         value = getattr(body, name)
         if value is not None and (value or name in options):
             changes[name] = value
-    if stops := _stops(body):
+    if stops := stop_strings(body):
         changes["stop_strings"] = stops
-    limit = _token_limit(service, body)
-    return changes if limit is None else {**changes, "max_new_tokens": limit}
+    for name in ("max_tokens", "max_completion_tokens"):  # the lower one applies
+        limit = getattr(body, name)
+        if limit is not None:
+            if limit > service.settings.new_tokens:
+                raise _invalid(name, f"{name}={limit}; this server writes 1 to {service.settings.new_tokens} tokens")
+            changes["max_new_tokens"] = min(limit, changes.get("max_new_tokens", limit))
+    return changes
 
 
-def _stops(body: ChatRequest) -> list[str]:
+def stop_strings(body: DecodingFields) -> list[str]:
+    """Return the strings before which a text ends."""
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
-def _token_limit(service: Service, body: ChatRequest) -> int | None:
-    """Return the maximum tokens of a reply, the lower one if both fields are set; None if neither is."""
-    values = [(name, getattr(body, name)) for name in ("max_tokens", "max_completion_tokens")]
-    limits = [(name, value) for name, value in values if value is not None]
-    for name, value in limits:
-        if value > service.settings.new_tokens:
-            raise _invalid(name, f"{name}={value}; this server writes 1 to {service.settings.new_tokens} tokens")
-    return min((value for _, value in limits), default=None)
-
-
-def convert_finish_reason(reply: CheckedReply) -> FinishReason:
-    """Return OpenAI's finish reason of a reply.
+def convert_finish_reason(reply: CheckedText) -> FinishReason:
+    """Return OpenAI's finish reason of a reply or a document.
 
     Raises:
         APIError: 503 for a reply that the server cancelled, for which OpenAI's API has no finish reason.
@@ -138,15 +132,9 @@ def convert_finish_reason(reply: CheckedReply) -> FinishReason:
 
 def build_extras(reply: CheckedReply) -> Extras:
     """Return convmodel's additional fields of a choice."""
-    inner = reply.reply
-    return Extras(
-        seed=inner.seed,
-        window=inner.window,
-        turns_dropped=inner.turns_dropped,
-        tokens_dropped=inner.tokens_dropped,
-        candidates=len(inner.candidates),
-        blocked=reply.blocked is not None,
-    )
+    fields = {name: getattr(reply.reply, name, None) for name in Extras.model_fields}
+    fields |= {"candidates": len(reply.reply.candidates), "blocked": reply.blocked is not None}
+    return Extras.model_validate(fields)
 
 
 def build_usage(replies: Iterable[CheckedReply]) -> Usage:
@@ -154,10 +142,8 @@ def build_usage(replies: Iterable[CheckedReply]) -> Usage:
     inner = [reply.reply for reply in replies]
     read = inner[0].context_tokens
     written = sum(reply.reply_tokens for reply in inner)
-    cached = TokensDetails(cached_tokens=inner[0].cached_tokens)
-    return Usage(
-        prompt_tokens=read, completion_tokens=written, total_tokens=read + written, prompt_tokens_details=cached
-    )
+    counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return Usage(**counts, prompt_tokens_details=TokensDetails(cached_tokens=inner[0].cached_tokens))
 
 
 def _invalid(param: str, message: str) -> APIError:

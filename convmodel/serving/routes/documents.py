@@ -1,6 +1,5 @@
 """`POST /documents`: continue a prompt as documents, as JSON or as a stream."""
 
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -9,8 +8,7 @@ from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
-from convmodel.serving.request_options import check_chars, check_options, resolve_options
-from convmodel.serving.routes.replies import error_event
+from convmodel.serving.request_options import check_chars, check_count, check_options, resolve_options
 from convmodel.serving.schemas import (
     JOB_STATUSES,
     BlockedBody,
@@ -22,8 +20,7 @@ from convmodel.serving.schemas import (
     stream_responses,
 )
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
-from convmodel.serving.thread_bridge import AsyncJob
+from convmodel.serving.sse import respond
 
 router = APIRouter(tags=["Documents"])
 
@@ -95,10 +92,12 @@ async def write(body: DocumentRequestBody, request: Request, service: TheService
     """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""
     if service.documents is None:
         raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
-    job = await service.documents.start(_build_request(service, body), owner=owner, pieces=body.stream)
-    if body.stream:
-        return EventStream(_events(job, body, service), keep_alive=service.settings.keep_alive)
-    return json_response(_body(body, await cancel_on_disconnect(request, job.result(), job.cancel)))
+    [job] = await service.documents.start([_build_request(service, body)], owner=owner, pieces=body.stream)
+
+    async def result() -> DocumentsBody:
+        return _body(body, await job.result())
+
+    return await respond(request, "documents", result, job.cancel, pieces=aiter(job) if body.stream else None)
 
 
 def _build_request(service: Service, body: DocumentRequestBody) -> DocumentRequest:
@@ -107,50 +106,18 @@ def _build_request(service: Service, body: DocumentRequestBody) -> DocumentReque
     check_options(service, options)
     if "n" in body.model_fields_set:
         options["num_return_sequences"] = body.n
-    if body.n > service.settings.n:
-        raise APIError(400, f"n={body.n}; this server allows 1 to {service.settings.n}", param="n", code="too_much")
-    return DocumentRequest(
-        body.prompt, body.meta, resolve_options(service, body.preset, options, documents=True), body.seed
-    )
-
-
-async def _events(
-    job: AsyncJob[CheckedDocuments], body: DocumentRequestBody, service: Service
-) -> AsyncGenerator[bytes, None]:
-    try:
-        async for piece in job:
-            yield encode_event("piece", {"text": piece})
-        yield encode_event("documents", _body(body, await job.result()))
-    except APIError as error:
-        yield error_event(error, service)
-    finally:
-        job.cancel()
+    check_count("n", body.n, service.settings.n)
+    options = resolve_options(service, body.preset, options, documents=True)
+    return DocumentRequest(body.prompt, body.meta, options, body.seed)
 
 
 def _body(request: DocumentRequestBody, documents: CheckedDocuments) -> DocumentsBody:
-    blocked = None if documents.blocked is None else BlockedBody.of(documents.blocked)
     output = documents.output
-    if output is None:
-        return DocumentsBody(
-            prompt=request.prompt,
-            meta=request.meta,
-            texts=[],
-            tokens_read=0,
-            tokens_dropped=0,
-            meta_tokens_dropped=0,
-            seed=None,
-            blocked=blocked,
-        )
-    return DocumentsBody(
-        prompt=request.prompt,
-        meta=request.meta,
-        texts=[
-            TextBody(text=output.texts[i], finish=output.finishes[i], tokens=output.tokens[i], score=output.scores[i])
-            for i in documents.shown
-        ],
-        tokens_read=output.tokens_read,
-        tokens_dropped=output.tokens_dropped,
-        meta_tokens_dropped=output.meta_tokens_dropped,
-        seed=output.seed,
-        blocked=blocked,
-    )
+    texts: list[dict[str, Any]] = []
+    if output is not None:
+        columns = zip(output.texts, output.finishes, output.tokens, output.scores, strict=True)
+        texts = [dict(zip(TextBody.model_fields, column, strict=True)) for column in columns]
+    fields = {name: getattr(output, name, 0) for name in ("tokens_read", "tokens_dropped", "meta_tokens_dropped")}
+    fields |= {"seed": getattr(output, "seed", None), "blocked": documents.blocked}
+    shown = [texts[index] for index in documents.shown]
+    return DocumentsBody.model_validate({"prompt": request.prompt, "meta": request.meta, "texts": shown, **fields})

@@ -1,6 +1,5 @@
-"""`POST /replies`: reply to a context that the client keeps, as JSON or as a stream."""
+"""`POST /replies`: reply to a context that the client keeps; `POST /candidates`: search candidates for it."""
 
-from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -8,21 +7,23 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.request_options import build_reply_request
+from convmodel.serving.json_body import json_response
+from convmodel.serving.reply_jobs import ReplyRequest, stream_text
+from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options
 from convmodel.serving.schemas import (
     JOB_STATUSES,
+    CandidateBody,
     Options,
     ReplyBody,
     RequestModel,
+    ResponseModel,
     Seed,
     Text,
     error_responses,
     stream_responses,
 )
-from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event, json_response
-from convmodel.serving.thread_bridge import AsyncJob
+from convmodel.serving.service import Owner, TheService
+from convmodel.serving.sse import cancel_on_disconnect, respond
 
 router = APIRouter(tags=["Replies"])
 
@@ -67,37 +68,53 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     """
     if service.replies is None:
         raise no_replies()
-    reply_request = build_reply_request(
-        service,
-        context=body.context,
-        persona=body.persona,
-        preset=body.preset,
-        options=None if body.options is None else body.options.given(),
-        seed=body.seed,
-    )
-    job = await service.replies.start(reply_request, owner=owner, pieces=body.stream)
-    if body.stream:
-        return EventStream(_events(job, service), keep_alive=service.settings.keep_alive)
-    return json_response(ReplyBody.of(await cancel_on_disconnect(request, job.result(), job.cancel)))
+    check_turns(service, body.context)
+    persona = service.persona if body.persona is None else body.persona
+    check_persona(service, persona)
+    options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
+    reply_request = ReplyRequest(body.context, persona, options, body.seed)
+    [job] = await service.replies.start([reply_request], owner=owner, pieces=body.stream)
 
+    async def result() -> ReplyBody:
+        return ReplyBody.of(await job.result())
 
-async def _events(job: AsyncJob[CheckedReply], service: Service) -> AsyncGenerator[bytes, None]:
-    try:
-        async for piece in stream_text(job):
-            yield encode_event("piece", {"text": piece})
-        yield encode_event("reply", ReplyBody.of(await job.result()))
-    except APIError as error:
-        yield error_event(error, service)
-    finally:
-        job.cancel()
-
-
-def error_event(error: APIError, service: Service) -> bytes:
-    """Count an error that ends a stream, and return its event."""
-    service.metrics.count_error(error.code or "other")
-    return encode_event("error", error.body())
+    return await respond(request, "reply", result, job.cancel, pieces=stream_text(job) if body.stream else None)
 
 
 def no_replies() -> APIError:
-    """Return the error for a server that only writes documents."""
-    return APIError(404, "this server writes documents and does not reply; see /documents", code="no_replies")
+    """Return the error for a server without a model that replies."""
+    message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
+    return APIError(404, message, code="no_replies")
+
+
+class SearchRequest(RequestModel):
+    """A context to search candidates for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"context": ["Do you have any pets?"], "k": 3}]})
+
+    context: Annotated[list[Text], Field(min_length=1, description="the turns so far, oldest first")]
+    k: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="maximum number of candidates to return")
+
+
+class CandidatesBody(ResponseModel):
+    """The candidates found."""
+
+    candidates: list[CandidateBody] = Field(description="best first")
+
+
+@router.post(
+    "/candidates",
+    summary="Search candidates",
+    response_model=CandidatesBody,
+    responses=error_responses(400, 404, *JOB_STATUSES),
+)
+async def search(body: SearchRequest, request: Request, service: TheService, owner: Owner) -> Response:
+    """Return the candidates that reply best to a context. 404 on a server without candidates."""
+    if service.replies is None or not service.searches:
+        raise APIError(404, "this server has no candidates to choose from; see /about", code="no_candidates")
+    check_turns(service, body.context)
+    k = body.k if "k" in body.model_fields_set else min(body.k, service.settings.k)
+    check_count("k", k, service.settings.k)
+    searching = service.replies.search(body.context, k, owner=owner)
+    candidates = await cancel_on_disconnect(request, searching, lambda: None)
+    return json_response(CandidatesBody.model_validate({"candidates": candidates}))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
-from convmodel.responders.protocol import Candidate, Reply
+from convmodel.responders.protocol import Reply
 from convmodel.serving.safety.word_list import WordList
 
 Side = Literal["input", "output"]
@@ -37,17 +37,12 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BlockReason:
-    """Reason for which a text is blocked.
-
-    Args:
-        side: source of the text.
-        by: the check that blocked it.
-        label: the classifier's label; None for the word list, whose entries are not disclosed.
-    """
+    """Reason for which a text is blocked."""
 
     side: Side
     by: Detector
     label: str | None = None
+    """The classifier's label; None for the word list, whose entries are not disclosed."""
 
 
 class Policy:
@@ -56,8 +51,7 @@ class Policy:
     If the classifier raises, the check raises too: no text passes unchecked.
 
     Args:
-        words: list of blocked words.
-        classifier: classifier that blocks further texts.
+        words, classifier: the checks; at least one.
         sides: texts to check.
         say: reply to a blocked input, and replacement of a blocked output; not checked itself.
         store: storage of blocked texts. The model never sees a blocked exchange again, whatever is stored.
@@ -98,7 +92,6 @@ class Policy:
 
     @property
     def checks_input(self) -> bool:
-        """Whether inputs are checked."""
         return "input" in self.sides
 
     @property
@@ -113,11 +106,7 @@ class Policy:
             return dict(self._counts)
 
     def check_input(self, texts: Sequence[str]) -> BlockReason | None:
-        """Return the reason to block a request, from the first blocked text; None if all texts pass.
-
-        Args:
-            texts: the user's turns and other texts from the user, such as a persona.
-        """
+        """Return the reason to block the user's turns and other texts, such as a persona; None if all texts pass."""
         return self._first("input", texts)
 
     def check_output(self, texts: Sequence[str]) -> BlockReason | None:
@@ -125,11 +114,9 @@ class Policy:
         return self._first("output", texts)
 
     def pick(self, reply: Reply) -> tuple[Reply | None, BlockReason | None]:
-        """Remove the blocked candidates of a reply.
+        """Return a reply without its blocked candidates, the first of the others being its text now, and None.
 
-        Returns:
-            The reply with the remaining candidates in order, the first of which is its text now, and None; or None and
-            the reason for which the first candidate is blocked, if none remains.
+        If none remains, return None and the reason for which the first candidate is blocked.
         """
         if not self.checks_output:
             return reply, None
@@ -138,7 +125,9 @@ class Policy:
         passed = [candidate for candidate, reason in zip(reply.candidates, reasons, strict=True) if reason is None]
         if not passed:
             return None, reasons[0]
-        return (reply if len(passed) == len(reasons) else _with_candidates(reply, passed)), None
+        if len(passed) == len(reasons):
+            return reply, None
+        return replace(reply, candidates=tuple(passed), finish=passed[0].finish, reply_tokens=passed[0].tokens), None
 
     def stored(self, text: str) -> str | None:
         """Return the text to store in place of a blocked text; None to store no turn."""
@@ -166,9 +155,3 @@ class Policy:
     def _count(self, reasons: Sequence[BlockReason | None]) -> None:
         with self._lock:
             self._counts.update(reason for reason in reasons if reason is not None)
-
-
-def _with_candidates(reply: Reply, candidates: Sequence[Candidate]) -> Reply:
-    """Return a reply with fewer candidates."""
-    first = candidates[0]
-    return replace(reply, candidates=tuple(candidates), finish=first.finish, reply_tokens=first.tokens)

@@ -29,16 +29,8 @@ POINTS = (
 """Hebrew and Arabic vowel points, which are usually omitted in writing."""
 
 UNSEEN = (
-    *(
-        (0x034F, 0x034F),
-        (0x0640, 0x0640),
-        (0x115F, 0x1160),
-        (0x17B4, 0x17B5),
-        (0x180B, 0x180F),
-        (0x3164, 0x3164),
-        (0xFFA0, 0xFFA0),
-    ),
-    *((0xFE00, 0xFE0F), (0xE0000, 0xE0FFF)),
+    *((0x034F, 0x034F), (0x0640, 0x0640), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x3164, 0x3164)),
+    *((0xFFA0, 0xFFA0), (0xFE00, 0xFE0F), (0xE0000, 0xE0FFF)),
 )
 """Invisible code points besides the categories Cf and Cc: fillers, tatweel, variation selectors."""
 
@@ -54,9 +46,6 @@ class WordList:
     spaces between words (`UNSPACED`) an entry matches anywhere.
 
     The search time is proportional to the length of the text and independent of the number of entries (trie).
-
-    Args:
-        entries: words and phrases.
 
     Raises:
         ValueError: if there are no entries, or an entry is empty after `fold`.
@@ -102,7 +91,6 @@ class WordList:
         return words
 
     def __len__(self) -> int:
-        """Return the number of distinct entries."""
         return self._count
 
     def __contains__(self, text: str) -> bool:
@@ -123,9 +111,8 @@ class WordList:
     def _add(self, entry: str) -> None:
         pieces = list(_pieces(fold(entry)))
         if not pieces:
-            raise ValueError(
-                f"{entry!r} has no visible characters to search for; write a word or a phrase, or remove the line"
-            )
+            message = "has no visible characters to search for; write a word or a phrase, or remove the line"
+            raise ValueError(f"{entry!r} {message}")
         node = self._next
         for piece in pieces:
             node = node.setdefault(piece, {})
@@ -167,15 +154,12 @@ def _ranges(codes: Iterable[tuple[int, int]]) -> str:
     return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in codes)
 
 
-def _is_mark(code: int) -> bool:
-    return unicodedata.category(chr(code)).startswith("M")
-
-
 @cache
 def _piece() -> "re.Pattern[str]":
     """Return a pattern for a word of a script with spaces, or for any other character, including the marks on it."""
     unspaced = _ranges(UNSPACED)
-    marks = "".join(re.escape(chr(code)) for code in range(LAST + 1) if _is_mark(code))
+    characters = map(chr, range(LAST + 1))
+    marks = "".join(re.escape(char) for char in characters if unicodedata.category(char).startswith("M"))
     return re.compile(f"(?:(?![{unspaced}_])[\\w{marks}])+|.[{marks}]*", re.DOTALL)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, null, select, tuple_, update
 
 from convmodel.serving.store.errors import Conflict, Missing
 from convmodel.serving.store.records import (
@@ -14,7 +14,6 @@ from convmodel.serving.store.records import (
     ConversationRecord,
     ConversationSettings,
     ConversationSummary,
-    Speaker,
     Turn,
     now,
 )
@@ -27,20 +26,14 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _C = CONVERSATIONS.c
 _T = TURNS.c
 _SETTINGS = tuple(field.name for field in fields(ConversationSettings))
-_WITHOUT_REPLIES = [column for column in TURNS.c if column.name != "reply"]
+_TURN = [_T[field.name] for field in fields(Turn)]
+_WITHOUT_REPLY = [null() if column.name == "reply" else column for column in _TURN]
 
 
 def create(
     connection: Connection, owner: str, *, about: ConversationSettings, turns: Sequence[Turn] = ()
 ) -> ConversationRecord:
-    """Create a conversation with version 1.
-
-    Args:
-        connection: a connection in a transaction.
-        owner: name of the API key that may access the conversation.
-        about: the settings.
-        turns: initial turns, numbered from 1.
-    """
+    """Create a conversation with version 1; its turns are numbered from 1."""
     created = now()
     values = {
         **vars(about),
@@ -53,13 +46,7 @@ def create(
 
 
 def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -> ConversationRecord:
-    """Return a conversation with its turns.
-
-    Args:
-        connection: a connection in a transaction.
-        owner: name of the API key.
-        id: conversation id.
-        replies: whether to load `Turn.reply`; otherwise it is None.
+    """Return a conversation with its turns; without `replies`, each `Turn.reply` is None.
 
     Raises:
         Missing: if the conversation does not exist or belongs to another owner.
@@ -67,9 +54,9 @@ def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -
     row = connection.execute(select(CONVERSATIONS).where(_is(owner, id))).one_or_none()
     if row is None:
         raise Missing(id)
-    columns = TURNS.c if replies else _WITHOUT_REPLIES
+    columns = _TURN if replies else _WITHOUT_REPLY
     turns = connection.execute(select(*columns).where(_T.conversation == id).order_by(_T.number))
-    return ConversationRecord(**_header(row), turns=tuple(map(_turn, turns)))
+    return ConversationRecord(**_header(row), turns=tuple(Turn(*turn) for turn in turns))
 
 
 def listing(
@@ -95,14 +82,14 @@ def listing(
         conditions.append(tuple_(_C.created, _C.id) < tuple_(*_parse_cursor(before)))
     last = and_(_T.conversation == _C.id, _T.number == _C.turn_count)
     rows = connection.execute(
-        select(*CONVERSATIONS.c, *[column.label(f"turn_{column.name}") for column in _WITHOUT_REPLIES])
+        select(*CONVERSATIONS.c, *_WITHOUT_REPLY)
         .select_from(CONVERSATIONS.outerjoin(TURNS, last))
         .where(*conditions)
         .order_by(_C.created.desc(), _C.id.desc())
         .limit(limit + 1)
     ).all()
     page = [ConversationSummary(**_header(row), last=_last_turn(row)) for row in rows[:limit]]
-    return page, _cursor(page[-1]) if len(rows) > limit else None
+    return page, f"{page[-1].created}.{page[-1].id}" if len(rows) > limit else None
 
 
 @dataclass(frozen=True)
@@ -125,10 +112,7 @@ class ConversationUpdate:
 
 
 def change(connection: Connection, owner: str, id: str, changes: ConversationUpdate) -> ConversationHeader:
-    """Apply changes to a conversation.
-
-    Returns:
-        The changed conversation; its version is incremented.
+    """Apply changes to a conversation, and return it with its incremented version.
 
     Raises:
         Missing: if the conversation does not exist or belongs to another owner.
@@ -143,13 +127,11 @@ def change(connection: Connection, owner: str, id: str, changes: ConversationUpd
         kept = _C.turn_count if changes.keep is None else changes.keep
         values |= {"turns_version": _C.version + 1, "turn_count": kept + len(changes.add)}
     where = [_is(owner, id)]
-    if changes.version is not None:
-        where.append(_C.version == changes.version)
-    if changes.turns_version is not None:
-        where.append(_C.turns_version == changes.turns_version)
-    row = connection.execute(
-        update(CONVERSATIONS).where(*where).values(values).returning(*CONVERSATIONS.c)
-    ).one_or_none()
+    for column, required in ((_C.version, changes.version), (_C.turns_version, changes.turns_version)):
+        if required is not None:
+            where.append(column == required)
+    changed = connection.execute(update(CONVERSATIONS).where(*where).values(values).returning(*CONVERSATIONS.c))
+    row = changed.one_or_none()
     if row is None:
         if connection.execute(select(_C.id).where(_is(owner, id))).one_or_none() is None:
             raise Missing(id)
@@ -176,7 +158,7 @@ def remove_all(connection: Connection, owner: str) -> list[str]:
     return list(deleted.scalars())
 
 
-def _is(owner: str, id: str) -> Any:
+def _is(owner: str, id: str) -> ColumnElement[bool]:
     # Strings that cannot be an id are not sent to the database: PostgreSQL rejects U+0000.
     return and_(_C.id == (id if _ID.fullmatch(id) else ""), _C.owner == owner)
 
@@ -189,26 +171,13 @@ def _add(connection: Connection, id: str, turns: Sequence[Turn]) -> None:
 def _header(row: Row[Any]) -> dict[str, Any]:
     columns = row._mapping
     settings = {name: columns[name] for name in _SETTINGS} | {"persona": tuple(columns["persona"])}
-    return {
-        "about": ConversationSettings(**settings),
-        **{field.name: columns[field.name] for field in fields(ConversationHeader) if field.name != "about"},
-    }
-
-
-def _turn(row: Row[Any]) -> Turn:
-    columns = row._mapping
-    return Turn(**{field.name: columns[field.name] for field in fields(Turn) if field.name in columns})
+    names = [field.name for field in fields(ConversationHeader) if field.name != "about"]
+    return {"about": ConversationSettings(**settings), **{name: columns[name] for name in names}}
 
 
 def _last_turn(row: Row[Any]) -> Turn | None:
-    if row.turn_number is None:
-        return None
-    speaker: Speaker = row.turn_speaker
-    return Turn(row.turn_number, speaker, row.turn_text, row.turn_created, None, row.turn_chosen, row.turn_blocked)
-
-
-def _cursor(last: ConversationHeader) -> str:
-    return f"{last.created}.{last.id}"
+    values = row[len(CONVERSATIONS.c) :]
+    return None if values[0] is None else Turn(*values)
 
 
 def _parse_cursor(text: str) -> tuple[int, str]:

@@ -19,8 +19,7 @@ Work = Callable[[Connection], T]
 """A function of a connection in a transaction. It may be called again after a failed attempt."""
 
 MAX_REWRITE_BYTES = 32 * 2**20
-"""Size up to which a SQLite file is rewritten after a deletion (about 0.2 s); larger files wait for
-`clean(whole=True)`."""
+"""Size up to which `clean` rewrites a SQLite file (about 0.2 s); larger files wait for `clean(whole=True)`."""
 
 CLEANING_SECONDS = 1
 """Seconds that cleaning waits for readers; writers are blocked meanwhile."""
@@ -30,15 +29,11 @@ class Database:
     """A database with transactions; its methods are thread-safe.
 
     Args:
-        address: see `open_engine`.
-        connections: size of the connection pool.
-
-    Raises:
-        StoreError: see `open_engine`.
+        address: see `open_engine`, also for the errors raised.
     """
 
-    def __init__(self, address: str, *, connections: int = 8) -> None:
-        self._engine = open_engine(address, connections=connections)
+    def __init__(self, address: str) -> None:
+        self._engine = open_engine(address)
         self._writing = self._engine.execution_options(writes=True)
         self.sqlite = self._engine.dialect.name == "sqlite"
         # SQLite allows one writer at a time; a lock in this process is faster and fairer than SQLite's polling.
@@ -68,22 +63,15 @@ class Database:
             return work(connection)
 
     def write_together(self, works: Sequence[Work[T]]) -> "list[T | Exception]":
-        """Run several pieces of work in one transaction; each has a savepoint and fails alone.
+        """Run several pieces of work in one transaction, and return the result or exception of each.
 
-        Returns:
-            The result or exception of each.
+        Each has a savepoint and fails alone.
         """
-        if len(works) == 1:
-            return [self._write_alone(works[0])]
-        outcomes: list[T | Exception] = []
-        try:
-            with self._turn, _store_errors(), self._writing.begin() as connection:
-                for work in works:
-                    outcomes.append(_run_in_savepoint(connection, work))
-        except Exception:
-            # One piece of work may have failed the whole transaction, by filling the disk for example.
-            return [self._write_alone(work) for work in works]
-        return outcomes
+        if len(works) > 1:
+            # One piece of work may fail the whole transaction, by filling the disk for example.
+            with contextlib.suppress(Exception), self._turn, _store_errors(), self._writing.begin() as connection:
+                return [_run_in_savepoint(connection, work) for work in works]
+        return [self._write_alone(work) for work in works]
 
     def clean(self, *, whole: bool = False) -> bool:
         """Wipe deleted text from the files of a SQLite store. Other databases need no cleaning.

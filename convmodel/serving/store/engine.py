@@ -8,32 +8,39 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from convmodel.data.atomic import check_file_writable
 from convmodel.serving.store.errors import StoreError
 from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
 
 EXAMPLES = "use sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
+
 BUSY_SECONDS = 10
 """Seconds to wait for another process that writes to the same SQLite file."""
 
+KEEPALIVE = {
+    **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+    "tcp_user_timeout": 30_000,
+}
+"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
+
+_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": 0, "hide_parameters": True}
 _LOCK = 0x636F6E76
 """Key of the PostgreSQL advisory lock that guards the creation of tables ("conv" in ASCII)."""
 
 
-def open_engine(address: str, *, connections: int = 8) -> Engine:
+def open_engine(address: str) -> Engine:
     """Open a store, and create its tables if there are none.
 
     Args:
         address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
-        connections: size of the connection pool.
 
     Raises:
         StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of another
             version, or a database that does not answer.
     """
-    url = _url(address)
+    url = parse_address(address)
     shown = url.render_as_string(hide_password=True)
-    sqlite = url.get_backend_name() == "sqlite"
-    engine = _sqlite(url, connections) if sqlite else _postgresql(url, shown, connections)
+    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url, shown)
     try:
         with engine.execution_options(writes=True).begin() as connection:
             _make_tables(connection, shown)
@@ -46,20 +53,18 @@ def open_engine(address: str, *, connections: int = 8) -> Engine:
     return engine
 
 
-KEEPALIVE = {
-    **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
-    "tcp_user_timeout": 30_000,
-}
-"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
-
-
 def reason(error: BaseException) -> str:
     """Return the first line of the database's own message, without the statement and its parameters."""
     message = str(getattr(error, "orig", None) or error).strip()
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def _url(address: str) -> URL:
+def parse_address(address: str) -> URL:
+    """Return the parsed address of a store; a path without a scheme is that of a SQLite file.
+
+    Raises:
+        StoreError: for an invalid address, or another database.
+    """
     if "://" not in address and address.strip():
         address = f"sqlite:///{address}"
     try:
@@ -75,16 +80,10 @@ def _url(address: str) -> URL:
     return url
 
 
-def _sqlite(url: URL, connections: int) -> Engine:
+def _sqlite(url: URL) -> Engine:
     assert url.database is not None
     _check_file(Path(url.database))
-    engine = create_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-    )
+    engine = create_engine(url, **_POOL, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
@@ -102,11 +101,10 @@ def _sqlite(url: URL, connections: int) -> Engine:
 
 
 def _check_file(path: Path) -> None:
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise StoreError(f"{path}: there is no folder {folder}; create it, or give another file")
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give the name of a file in it")
+    try:
+        check_file_writable(path)  # SQLite writes companion files beside it
+    except (ValueError, OSError) as error:
+        raise StoreError(str(error)) from None
     try:
         # Created here with mode 0600, before SQLite would; SQLite's companion files inherit the mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -118,16 +116,10 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"{path}: is not a SQLite database; give another file, or a new name")
 
 
-def _postgresql(url: URL, shown: str, connections: int) -> Engine:
+def _postgresql(url: URL, shown: str) -> Engine:
+    defaults = {name: value for name, value in KEEPALIVE.items() if name not in url.query}
     try:
-        return create_engine(
-            url,
-            pool_size=connections,
-            max_overflow=0,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={name: value for name, value in KEEPALIVE.items() if name not in url.query},
-        )
+        return create_engine(url, **_POOL, pool_pre_ping=True, connect_args=defaults)
     except ModuleNotFoundError:
         raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
 

@@ -1,13 +1,15 @@
 """Records of requests with an idempotency key, and of the responses to them."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
-from convmodel.serving.store.records import now
+from convmodel.serving.store import conversations
+from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.records import ConversationHeader, ConversationRecord, ConversationSettings, Turn, now
 from convmodel.serving.store.tables import IDEMPOTENCY
 
 _I = IDEMPOTENCY.c
@@ -28,8 +30,8 @@ class IdempotencyRecord:
     request: str
     conversation: str
     turns_version: int
-    said: Mapping[str, Any] | None
-    answer: Mapping[str, Any] | None
+    said: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
 
 
 def sha256(*parts: str) -> str:
@@ -39,10 +41,9 @@ def sha256(*parts: str) -> str:
 
 def find(connection: Connection, owner: str, key: str) -> IdempotencyRecord | None:
     """Return the record of an owner's idempotency key; None if the key is new."""
-    row = connection.execute(select(IDEMPOTENCY).where(_is(owner, key))).one_or_none()
-    if row is None:
-        return None
-    return IdempotencyRecord(row.request, row.conversation, row.turns_version, row.said, row.answer)
+    columns = [_I[field.name] for field in fields(IdempotencyRecord)]
+    row = connection.execute(select(*columns).where(_is(owner, key))).one_or_none()
+    return None if row is None else IdempotencyRecord(*row)
 
 
 def begin(connection: Connection, owner: str, key: str, record: IdempotencyRecord) -> None:
@@ -59,10 +60,56 @@ def finish(connection: Connection, owner: str, key: str, answer: Mapping[str, An
     connection.execute(update(IDEMPOTENCY).where(_is(owner, key)).values(answer=answer))
 
 
+def create_once(
+    connection: Connection, owner: str, key: str | None, digest: str, about: ConversationSettings, turns: Sequence[Turn]
+) -> ConversationRecord:
+    """Create a conversation, and store the request's record; see `begin`."""
+    conversation = conversations.create(connection, owner, about=about, turns=turns)
+    if key is not None:
+        begin(connection, owner, key, IdempotencyRecord(digest, conversation.id, conversation.turns_version))
+    return conversation
+
+
+def change_once(
+    connection: Connection,
+    owner: str,
+    key: str | None,
+    record: IdempotencyRecord,
+    changes: ConversationUpdate | None,
+    *,
+    begun: bool = False,
+) -> tuple[ConversationHeader, IdempotencyRecord]:
+    """Change a conversation, and store the request's record, or its answer if the record is stored already (`begun`).
+
+    Returns:
+        The conversation, and the record with the versions after the change, also in its JSON values.
+
+    Raises:
+        Missing, Conflict: see `conversations.change`.
+        sqlalchemy.exc.IntegrityError: see `begin`.
+    """
+    if changes is None:
+        stored: ConversationHeader = conversations.load(connection, owner, record.conversation, replies=False)
+    else:
+        stored = conversations.change(connection, owner, record.conversation, changes)
+    said = record.said if begun else _with_version(record.said, stored)
+    answer = _with_version(record.answer, stored)
+    record = replace(record, turns_version=stored.turns_version, said=said, answer=answer)
+    if key is not None and begun:
+        finish(connection, owner, key, answer or {})
+    elif key is not None:
+        begin(connection, owner, key, record)
+    return stored, record
+
+
 def forget(connection: Connection, *, before: int) -> int:
     """Delete the records created before a time, in microseconds since 1970; return their number."""
     return connection.execute(delete(IDEMPOTENCY).where(_I.created < before)).rowcount
 
 
-def _is(owner: str, key: str) -> Any:
+def _with_version(value: Mapping[str, Any] | None, stored: ConversationHeader) -> Mapping[str, Any] | None:
+    return value and {**value, "version": stored.version}
+
+
+def _is(owner: str, key: str) -> ColumnElement[bool]:
     return and_(_I.owner == owner, _I.key == sha256(key))

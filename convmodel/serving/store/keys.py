@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -20,14 +19,6 @@ LOCAL = "local"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
-@dataclass(frozen=True)
-class Key:
-    """Name of an API key, and its creation time in microseconds since 1970."""
-
-    name: str
-    created: int
-
-
 def new_key() -> str:
     """Return a new key with 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
@@ -41,9 +32,7 @@ def digest(key: str) -> str:
 def add(connection: Connection, name: str) -> str:
     """Create a key and return it; the key itself is not stored and cannot be shown again.
 
-    Args:
-        connection: a connection in a transaction.
-        name: name of the key and owner of its conversations; a new key with the same name sees the same conversations.
+    Its name is the owner of its conversations: a new key with the same name sees the same conversations.
 
     Raises:
         ValueError: for an invalid name.
@@ -53,16 +42,16 @@ def add(connection: Connection, name: str) -> str:
         raise ValueError(
             f"{name!r} cannot be the name of a key; use up to 64 letters, digits and . _ @ - (and not {LOCAL!r})"
         )
-    if connection.execute(select(KEYS.c.name).where(KEYS.c.name == name)).one_or_none():
+    if name in listing(connection):
         raise KeyAlreadyUsed(f"there is a key named {name!r} already; remove it first, or use another name")
     key = new_key()
     connection.execute(insert(KEYS).values(name=name, digest=digest(key), created=now()))
     return key
 
 
-def listing(connection: Connection) -> list[Key]:
-    """Return all keys, sorted by name."""
-    return [Key(row.name, row.created) for row in connection.execute(select(KEYS).order_by(KEYS.c.name))]
+def listing(connection: Connection) -> dict[str, int]:
+    """Return the creation times of all keys, in microseconds since 1970, by name in alphabetical order."""
+    return {row.name: row.created for row in connection.execute(select(KEYS).order_by(KEYS.c.name))}
 
 
 def remove(connection: Connection, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Records that the store returns and accepts."""
+"""Records that the store returns and accepts; times are microseconds since 1970."""
 
 import time
 from collections.abc import Mapping
@@ -14,9 +14,7 @@ class Turn:
 
     Args:
         number: position in the conversation, from 1.
-        speaker: "user" or "model".
         text: the text, or the placeholder of a blocked text.
-        created: microseconds since 1970.
         reply: candidates and statistics of a generated reply, as JSON; None for a user turn or an imported turn.
         chosen: index of the reply's candidate that is the turn's text, from 0.
         blocked: whether the turn is part of a blocked exchange, which later contexts leave out.
@@ -36,7 +34,6 @@ class ConversationSettings:
     """Settings of a conversation.
 
     Args:
-        title: title; None if there is none.
         persona: sentences about the replying side.
         preset: name of the responder's preset; None uses the server's default.
         options: decoding options that override the preset.
@@ -59,11 +56,8 @@ class ConversationHeader:
     Args:
         id: 128 random bits as 22 characters.
         owner: name of the API key that may access the conversation.
-        about: the settings.
-        created, updated: microseconds since 1970.
         version: number of changes, from 1.
-        turns_version: version in which the turns last changed.
-        turn_count: number of turns.
+        turns_version: version in which the turns last changed; settings may change while a reply is in progress.
     """
 
     id: str

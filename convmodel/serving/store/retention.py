@@ -20,19 +20,12 @@ ANSWERS_KEPT = timedelta(days=1)
 
 
 async def purge(store: Store, older_than: timedelta) -> int:
-    """Delete the conversations that have not changed for a time.
-
-    Args:
-        store: the store of the conversations.
-        older_than: time since the last change.
-
-    Returns:
-        The number of deleted conversations.
+    """Delete the conversations that have not changed for a time, and return their number.
 
     Raises:
         Unavailable: if the store fails; batches deleted before the failure stay deleted.
     """
-    before = now() - _microseconds(older_than)
+    before = _ago(older_than)
     deleted = 0
     while count := await store.awrite(_delete_batch, before):
         deleted += count
@@ -44,15 +37,12 @@ async def purge(store: Store, older_than: timedelta) -> int:
 async def keep_purging(store: Store, older_than: timedelta | None, *, every: timedelta = timedelta(hours=1)) -> None:
     """Purge periodically, and delete old idempotency records, until cancelled; the app runs this as a task.
 
-    Args:
-        store: the store of the conversations.
-        older_than: see `purge`; None keeps conversations for ever.
-        every: interval between purges.
+    `older_than` None keeps conversations for ever.
     """
     whole = False  # at startup, do not block requests by rewriting a large file
     while True:
         with contextlib.suppress(Unavailable):  # try again at the next interval
-            await store.awrite(idempotency.forget, before=now() - _microseconds(ANSWERS_KEPT))
+            await store.awrite(idempotency.forget, before=_ago(ANSWERS_KEPT))
             if older_than is not None:
                 await purge(store, older_than)
             if store.unclean:
@@ -66,5 +56,5 @@ def _delete_batch(connection: Connection, before: int) -> int:
     return connection.execute(delete(CONVERSATIONS).where(CONVERSATIONS.c.id.in_(old))).rowcount
 
 
-def _microseconds(time: timedelta) -> int:
-    return time // timedelta(microseconds=1)
+def _ago(time: timedelta) -> int:
+    return now() - time // timedelta(microseconds=1)

@@ -1,15 +1,17 @@
 """The store: synchronous access for threads, asynchronous access for event loops."""
 
+import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Concatenate, ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
 from convmodel.serving.store import keys
-from convmodel.serving.store.database import Database
+from convmodel.serving.store.database import Database, Work
 from convmodel.serving.store.errors import Unavailable
-from convmodel.serving.store.executor import DatabaseExecutor, run
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +21,17 @@ T = TypeVar("T")
 Operation = Callable[Concatenate[Connection, P], T]
 """A function of a connection in a transaction, and further arguments."""
 
+GROUP_SIZE = 64
+"""Maximum number of writes in one commit of SQLite."""
+
 
 class Store:
     """Storage of conversations, API keys and idempotency records.
 
     The operations are functions of a connection, in the modules `conversations`, `keys` and `idempotency`.
+
+    SQLite allows one writer at a time, and a commit mostly waits for the disk. All asynchronous writes that arrive
+    during a commit therefore share the next commit (group commit). PostgreSQL groups commits of several writers itself.
 
     Args:
         address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
@@ -33,7 +41,8 @@ class Store:
 
     Example:
         >>> import tempfile
-        >>> from convmodel.serving.store import ConversationSettings, conversations
+        >>> from convmodel.serving.store import conversations
+        >>> from convmodel.serving.store.records import ConversationSettings
         >>> with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/store.db") as store:
         ...     tea = store.write(conversations.create, "me", about=ConversationSettings(title="Tea"))
         ...     store.read(conversations.load, "me", tea.id).about.title
@@ -42,7 +51,9 @@ class Store:
 
     def __init__(self, address: str) -> None:
         self._database = Database(address)
-        self._executor = DatabaseExecutor(self._database)
+        self._readers = ThreadPoolExecutor(3, thread_name_prefix="store-reader")
+        self._writers = ThreadPoolExecutor(1 if self._database.sqlite else 5, thread_name_prefix="store-writer")
+        self._queue: deque[tuple[Work[Any], Future[Any]]] = deque()
         self.unclean = True
         """Whether deleted text may remain in the file; true at first, since the last process may have been killed."""
 
@@ -56,25 +67,40 @@ class Store:
 
     async def aread(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `read` without blocking the event loop."""
-        return await run(
-            self._executor.readers, self._database.read, lambda connection: operation(connection, *args, **kwargs)
-        )
+        return await _run(self._readers, lambda: self.read(operation, *args, **kwargs))
 
     async def awrite(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `write` without blocking the event loop; concurrent writes may share a commit."""
-        return await self._executor.write(lambda connection: operation(connection, *args, **kwargs))
+        """Run `write` without blocking the event loop; a write that is cancelled before it starts is skipped."""
+        future: Future[T] = Future()
+        self._queue.append((lambda connection: operation(connection, *args, **kwargs), future))
+        try:
+            self._writers.submit(self._write_queued)
+        except RuntimeError:
+            if future.cancel():  # otherwise an earlier call of `_write_queued` has taken this write too
+                raise Unavailable("the store is closed") from None
+        return await asyncio.wrap_future(future)
+
+    def _write_queued(self) -> None:
+        """Commit queued writes: a group of them on SQLite, one on PostgreSQL. Each queued write calls this once."""
+        group: list[tuple[Work[Any], Future[Any]]] = []
+        while self._queue and len(group) < (GROUP_SIZE if self._database.sqlite else 1):
+            group.append(self._queue.popleft())
+        pending = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+        outcomes = self._database.write_together([work for work, _ in pending])
+        for (_, future), outcome in zip(pending, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
     async def clean(self, *, whole: bool = False) -> None:
         """Wipe deleted text from the file of a SQLite store; see `Database.clean`.
 
-        If the file is large or in use by a reader, the rest is left to `keep_purging`.
-
-        Args:
-            whole: rewrite the file even if it is large.
+        If the file is large and `whole` is false, or a reader uses the file, the rest is left to `keep_purging`.
         """
         self.unclean = True
         try:
-            self.unclean = not await run(self._executor.writers, self._database.clean, whole=whole)
+            self.unclean = not await _run(self._writers, lambda: self._database.clean(whole=whole))
         except Unavailable as error:
             logger.warning("deleted text is not wiped from the file yet: %s", error)
 
@@ -88,10 +114,20 @@ class Store:
 
     def close(self) -> None:
         """Wait for the work in progress, and close the database. Idempotent."""
-        self._executor.close()
+        self._readers.shutdown()
+        self._writers.shutdown()
+        self._database.close()
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+async def _run(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    try:
+        future = threads.submit(call)
+    except RuntimeError:
+        raise Unavailable("the store is closed") from None
+    return await asyncio.wrap_future(future)

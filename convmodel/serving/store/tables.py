@@ -3,20 +3,8 @@
 import json
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-)
+from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table
+from sqlalchemy.types import BigInteger, Boolean, Integer, String, Text, TypeDecorator
 
 VERSION = 1
 """Schema version. A store with any other version is rejected."""
@@ -73,8 +61,7 @@ CONVERSATIONS = Table(
     Index("convmodel_conversations_of_owner", "owner", "created", "id"),
     Index("convmodel_conversations_by_age", "updated"),
 )
-"""Times are microseconds since 1970, UTC. `turns_version` is the version in which the turns last changed; settings
-may change while a reply is in progress."""
+"""Times are microseconds since 1970, UTC."""
 
 TURNS = Table(
     "convmodel_turns",

@@ -1,6 +1,7 @@
 """Asynchronous HTTP client of a convmodel server, with retries."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,20 +9,15 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from convmodel.serving.telegram.errors import Refused, ServerUnavailable
 from convmodel.serving.telegram.rate_limit import backoff
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-KEY = "Idempotency-Key"
-
 CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
-"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress.
-
-The number is generous for an earlier request, since a server may notice late that a client has disconnected.
-"""
+"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress, for
+which the number is generous, since a server may notice late that a client has disconnected."""
 
 FAULTS = 2
 """Retries after an internal error of the server."""
@@ -31,6 +27,40 @@ PATIENCE = 20.0
 
 SILENCE = 60.0
 """Seconds without data after which the connection counts as lost; the server sends a keep-alive every 15 seconds."""
+
+
+class ServerUnavailable(Exception):
+    """The server cannot be reached or is overloaded; the request can be repeated later.
+
+    Args:
+        message: reason, for the log.
+        seconds: delay from the Retry-After header; None if there was none.
+        status: HTTP status; None without a response.
+    """
+
+    def __init__(self, message: str, *, seconds: float | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.status = status
+
+
+class Refused(Exception):
+    """The server, or a command of the bot, rejects a request.
+
+    Args:
+        status: HTTP status; 500 and above for an error of the server.
+        message: message for the user, which says what to do.
+        code: error code of the server's API.
+    """
+
+    def __init__(self, status: int, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def user_message(self, fault: str) -> str:
+        """Return the message for the user; `fault` hides the details of a server error."""
+        return fault if self.status >= 500 else str(self)
 
 
 class ServerClient:
@@ -50,22 +80,24 @@ class ServerClient:
         self._slots = asyncio.Semaphore(at_once)
 
     async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """Send one request, with the retries of `retry_with_backoff`; see `ask_once`."""
+        return await retry_with_backoff(lambda: self.ask_once(method, path, body, key=key))
+
+    async def ask_once(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """Send one request without retries, and return the JSON of the response; None for an empty response.
 
         Raises:
             ServerUnavailable: if the server cannot be reached or is overloaded.
             Refused: for any other error status.
         """
-        headers = {} if key is None else {KEY: key}
-        async with self._slots, _NetworkErrors(), self._request(method, path, body, headers) as response:
-            await _check(response)
+        async with self._request(method, path, body, key) as response:
             content = await response.read()
             return _object(content) if content else None
 
     async def reply(
         self, path: str, body: Mapping[str, Any], *, key: str, piece: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Request a reply once, and read its stream.
+        """Request a reply once, and read its stream; return the body of the response, the `reply` event.
 
         Args:
             path: path of the request.
@@ -73,17 +105,11 @@ class ServerClient:
             key: idempotency key; a repetition with the same key and body is the same request.
             piece: called with each piece of the reply's text.
 
-        Returns:
-            The `reply` event, the response body.
-
         Raises:
             ServerUnavailable: if the server cannot be reached, is overloaded, or the stream ends early.
             Refused: for any other error.
         """
-        headers = {KEY: key}
-        stream_body = {**body, "stream": True}
-        async with self._slots, _NetworkErrors(), self._request("POST", path, stream_body, headers) as response:
-            await _check(response)
+        async with self._request("POST", path, {**body, "stream": True}, key) as response:
             if response.content_type != "text/event-stream":
                 return _object(await response.read())
             async for name, data in _events(response.content.iter_any()):
@@ -95,14 +121,22 @@ class ServerClient:
                     raise _error(500, data)
         raise ServerUnavailable("the server's stream ended before the reply did")
 
-    def _request(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
-        return self._session.request(
-            method,
-            f"{self._url}{path}",
-            json=body,
-            headers={**self._headers, **headers},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE),
-        )
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, method: str, path: str, body: Any, key: str | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = self._headers if key is None else {**self._headers, "Idempotency-Key": key}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE)
+        url = f"{self._url}{path}"
+        try:
+            async with (
+                self._slots,
+                self._session.request(method, url, json=body, headers=headers, timeout=timeout) as response,
+            ):
+                await _check(response)
+                yield response
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnavailable(type(error).__name__) from None
 
 
 async def retry_with_backoff(
@@ -142,17 +176,6 @@ async def retry_with_backoff(
             longer = None
 
 
-class _NetworkErrors:
-    """Context manager that translates network errors to ServerUnavailable."""
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, aiohttp.ClientError | OSError | TimeoutError):
-            raise ServerUnavailable(type(error).__name__) from None
-
-
 async def _check(response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
@@ -162,8 +185,9 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         body = {}
     error = _error(response.status, body)
     if response.status in (401, 403, 429, 502, 503):
-        seconds = _seconds(response.headers.get("Retry-After"))
-        raise ServerUnavailable(error.message, seconds=seconds, status=response.status)
+        delay = response.headers.get("Retry-After", "")  # seconds, or a date
+        seconds = min(float(delay), 300.0) if delay.isdecimal() else None
+        raise ServerUnavailable(str(error), seconds=seconds, status=response.status)
     raise error
 
 
@@ -178,11 +202,6 @@ def _error(status: int, body: Any) -> Refused:
         status = 400
     code = error.get("code")
     return Refused(status, str(error.get("message") or f"status {status}"), code=None if code is None else str(code))
-
-
-def _seconds(text: str | None) -> float | None:
-    """Parse a Retry-After header in seconds, limited to 300; return None for a date."""
-    return min(float(text), 300.0) if text is not None and text.isdecimal() else None
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -4,38 +4,27 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiogram import Bot
+from aiogram import Bot, exceptions
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramNotFound,
-    TelegramRetryAfter,
-    TelegramUnauthorizedError,
-)
 from aiogram.types import BotCommand as MenuEntry
 from aiogram.types import User
 from aiogram.utils.token import TokenValidationError, validate_token
 
-from convmodel.data.atomic import file_lock
 from convmodel.serving.store import Store
-from convmodel.serving.telegram.api_client import ServerClient
-from convmodel.serving.telegram.commands import COMMANDS, CommandContext
-from convmodel.serving.telegram.errors import Refused, ServerUnavailable, TokenRefused
+from convmodel.serving.telegram.api_client import Refused, ServerClient, ServerUnavailable
+from convmodel.serving.telegram.commands import COMMANDS
 from convmodel.serving.telegram.polling import Poller
 from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
-from convmodel.serving.telegram.replies import ReplyRequester
-from convmodel.serving.telegram.sending import REFUSED, TIMEOUT, Sender
-from convmodel.serving.telegram.task_queue import TaskQueue
-from convmodel.serving.telegram.workers import ChatWorkers, WorkerContext
+from convmodel.serving.telegram.replies import BotContext
+from convmodel.serving.telegram.sending import TIMEOUT, Sender, TokenRefused
+from convmodel.serving.telegram.state import METADATA, BotState
+from convmodel.serving.telegram.workers import ChatWorkers
 
 LOG = logging.getLogger(__name__)
 
@@ -67,11 +56,7 @@ class BotSettings:
 
 
 def check_token(token: str | None) -> str:
-    """Return a token if it is well-formed.
-
-    Raises:
-        ValueError: if not; the message does not contain the token.
-    """
+    """Return a token if it is well-formed; otherwise raise ValueError, without the token in the message."""
     if not token:
         raise ValueError("there is no token; put the one that @BotFather gave into $TELEGRAM_BOT_TOKEN")
     try:
@@ -82,11 +67,7 @@ def check_token(token: str | None) -> str:
 
 
 def check_address(url: str, *, what: str) -> str:
-    """Return an HTTP address without its trailing slash.
-
-    Raises:
-        ValueError: for any other address.
-    """
+    """Return an HTTP address without its trailing slash; raise ValueError for any other address."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -100,70 +81,53 @@ def check_address(url: str, *, what: str) -> str:
 async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
     """Answer messages until `ending` is set, then finish the tasks in progress.
 
-    Args:
-        token: see `check_token`.
-        settings: settings of the bot.
-        store: storage of the bot's state; see `single_instance_lock`.
-        ending: event that ends the bot.
+    The caller checks the token by `check_token`, and holds the `instance_lock` of the store.
 
     Raises:
         TokenRefused: if the Bot API rejects the token.
         ValueError: if the server is unsuitable.
     """
+    running = asyncio.ensure_future(_run(token, settings, store))
+    end = asyncio.ensure_future(ending.wait())
+    try:
+        await asyncio.wait({running, end}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        end.cancel()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    if not running.cancelled():
+        running.result()
+
+
+async def _run(token: str, settings: BotSettings, store: Store) -> None:
+    """Answer messages until cancelled, then finish the tasks in progress."""
     async with contextlib.AsyncExitStack() as stack:
         api = PRODUCTION if settings.api is None else TelegramAPIServer.from_base(settings.api)
         bot = Bot(token, session=AiohttpSession(api=api))
         stack.push_async_callback(bot.session.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         server = ServerClient(session, settings.url, key=settings.key)
-        state = TaskQueue(store, bot=bot.id)
-        await state.open()
-        startup = asyncio.ensure_future(_start(bot, server, settings.url))
-        if not await _unless(ending, startup):
-            return
+        state = BotState(store, bot=bot.id)
+        await store.awrite(METADATA.create_all)
+        characters = await _start(bot, server, settings.url)
         pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
-        sender = Sender(bot, pace)
-        commands = CommandContext(state, server, ReplyRequester(state, server, sender, bot=bot.id))
-        chats = ChatWorkers(WorkerContext(state, sender, commands, startup.result()))
+        chats = ChatWorkers(BotContext(state, server, Sender(bot, pace), characters))
         poller = asyncio.ensure_future(Poller(bot, state, chats, seconds=settings.poll_seconds).run())
         try:
-            await _unless(ending, poller, chats.refused)
+            await asyncio.gather(poller, chats.refused)
         finally:
             poller.cancel()
             await asyncio.gather(poller, return_exceptions=True)
             await chats.close(grace=settings.grace)
 
 
-@contextlib.contextmanager
-def until_signal() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set."""
+def signal_event() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set."""
     ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, ending.set)
-    yield ending
-
-
-async def _unless(ending: asyncio.Event, *works: "asyncio.Future[Any]") -> bool:
-    """Wait for the first of several futures; if `ending` is set before, cancel them and return False."""
-    end = asyncio.ensure_future(ending.wait())
-    try:
-        done, _ = await asyncio.wait({end, *works}, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        for work in works:
-            work.cancel()
-        raise
-    finally:
-        end.cancel()
-    if end in done:
-        for work in works:
-            work.cancel()
-        await asyncio.gather(*works, return_exceptions=True)
-        return False
-    for work in done:
-        work.result()
-    return True
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signal_number, ending.set)
+    return ending
 
 
 async def _start(bot: Bot, server: ServerClient, url: str) -> int:
@@ -172,7 +136,7 @@ async def _start(bot: Bot, server: ServerClient, url: str) -> int:
     menu = [MenuEntry(command=command.name, description=command.help[:256]) for command in COMMANDS]
     try:
         await bot.set_my_commands(menu, request_timeout=TIMEOUT)
-    except (TelegramAPIError, ClientDecodeError) as error:
+    except exceptions.AiogramError as error:
         LOG.warning("setting the menu of commands failed: %s", type(error).__name__)
     about = await _about(server, url)
     LOG.info("@%s answers with %s", me.username, about.get("title") or about.get("model") or "a model")
@@ -184,11 +148,11 @@ async def _me(bot: Bot) -> User:
     while True:
         try:
             return await bot.me()
-        except (TelegramUnauthorizedError, TelegramNotFound):
-            raise TokenRefused(REFUSED) from None
-        except TelegramRetryAfter as error:
+        except (exceptions.TelegramUnauthorizedError, exceptions.TelegramNotFound):
+            raise TokenRefused from None
+        except exceptions.TelegramRetryAfter as error:
             await asyncio.sleep(error.retry_after)
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except exceptions.AiogramError as error:
             LOG.warning("the Bot API does not answer: %s", type(error).__name__)
             await waits.asleep()
 
@@ -197,7 +161,7 @@ async def _about(server: ServerClient, url: str) -> dict[str, Any]:
     waits = backoff()
     while True:
         try:
-            about: dict[str, Any] = await server.ask("GET", "/about")
+            about: dict[str, Any] = await server.ask_once("GET", "/about")
         except ServerUnavailable as error:
             if error.status in (401, 403):
                 raise ValueError(
@@ -211,21 +175,3 @@ async def _about(server: ServerClient, url: str) -> dict[str, Any]:
             if not about.get("conversations"):
                 raise ValueError(f"{url} does not store conversations; the bot needs a server that does")
             return about
-
-
-@contextlib.contextmanager
-def single_instance_lock(store: str) -> Iterator[None]:
-    """Prevent a second bot on the same SQLite store, which would send the waiting messages twice.
-
-    The lock ends with the process. With PostgreSQL, the operator must ensure that only one bot runs.
-    """
-    if store.startswith("postgresql"):
-        yield
-        return
-    path = Path(store.removeprefix("sqlite:///") + ".bot")
-    try:
-        path.touch()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be opened: {error.strerror}") from None
-    with file_lock(path, busy=f"{store}: another bot uses it; stop that bot, or give another --store"):
-        yield

@@ -1,4 +1,4 @@
-"""A Service in, its address out, served in the event loop of the bot that talks to it."""
+"""Run a convmodel server in the event loop of the bot."""
 
 import asyncio
 import contextlib
@@ -9,31 +9,27 @@ from convmodel.serving.server import GracefulServer, address_of, bind, new_confi
 from convmodel.serving.service import Service
 from convmodel.serving.store.keys import digest, new_key
 
-OWNER = "telegram"
-"""Whose conversations the bot's are, in a store of its own."""
-
 
 class _Server(GracefulServer):
     """Leaves the signals to the bot, which ends before the server does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
         yield
 
 
 def own_key() -> tuple[str, Keys]:
-    """A key for this process, and who knows it: others on the machine must not read what people write to the bot."""
+    """Return a key for this process: other users of the machine must not read the conversations of the bot."""
     key = new_key()
-    return key, Keys(lambda: {digest(key): OWNER}, required=True)
+    return key, Keys(lambda: {digest(key): "telegram"}, required=True)
 
 
 @contextlib.asynccontextmanager
 async def serving_here(service: Service) -> AsyncIterator[str]:
-    """Serves on a free port of the loopback; gives the address. The service is closed in the end.
+    """Serve on a free port of the loopback interface, and yield the address; close the service at the end.
 
     Raises:
-        ValueError: when it cannot be served.
+        ValueError: if the server does not start.
     """
     started = asyncio.Event()
     with bind("127.0.0.1", 0) as bound:

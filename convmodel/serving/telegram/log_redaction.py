@@ -5,16 +5,9 @@ import traceback
 
 from convmodel.serving.logs import format_trace
 
-LOGGERS = ("convmodel.serving", "uvicorn")
-"""Loggers with their own handlers; see `convmodel.serving.logs`."""
-
 
 class RedactTokenFilter(logging.Filter):
-    """Removes a token from every record: each URL of the Bot API contains it, and exceptions often quote URLs.
-
-    Args:
-        token: the token; its part after the colon is the secret.
-    """
+    """Removes a token from every record: each URL of the Bot API contains it, and exceptions often quote URLs."""
 
     def __init__(self, token: str) -> None:
         super().__init__()
@@ -32,6 +25,6 @@ class RedactTokenFilter(logging.Filter):
 
 def hide(token: str) -> None:
     """Redact a token from all further log output, including the last-resort handler of libraries."""
-    handlers = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
-    for handler in filter(None, [*handlers, logging.lastResort]):
+    loggers = map(logging.getLogger, ("convmodel.serving", "uvicorn"))  # see `convmodel.serving.logs.log_to_stderr`
+    for handler in filter(None, [*(handler for logger in loggers for handler in logger.handlers), logging.lastResort]):
         handler.addFilter(RedactTokenFilter(token))

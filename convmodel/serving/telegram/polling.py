@@ -4,22 +4,15 @@ import asyncio
 import logging
 from typing import Any
 
-from aiogram import Bot, Dispatcher
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramConflictError,
-    TelegramRetryAfter,
-    TelegramUnauthorizedError,
-)
+from aiogram import Bot, exceptions
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from convmodel.serving.telegram.errors import TokenRefused
+from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.rate_limit import backoff
-from convmodel.serving.telegram.sending import REFUSED, TIMEOUT
-from convmodel.serving.telegram.task_queue import TaskQueue
+from convmodel.serving.telegram.sending import TIMEOUT, TokenRefused
+from convmodel.serving.telegram.state import BotState
 from convmodel.serving.telegram.updates import KINDS, UpdateRequest, make_dispatcher, parse_update
 from convmodel.serving.telegram.workers import ChatWorkers
 
@@ -40,31 +33,22 @@ class GetUpdates(TelegramMethod[list[Any]]):
 
 
 class Poller:
-    """Receives and stores updates.
+    """Receives and stores updates, and wakes the workers of their chats; `seconds` is the long-polling timeout."""
 
-    Args:
-        bot: client of the Bot API.
-        state: storage of the updates and of the offset that confirms them.
-        chats: workers to wake for the new tasks.
-        seconds: long-polling timeout.
-    """
-
-    def __init__(self, bot: Bot, state: TaskQueue, chats: ChatWorkers, *, seconds: int = 30) -> None:
+    def __init__(self, bot: Bot, state: BotState, chats: ChatWorkers, *, seconds: int = 30) -> None:
         self._bot = bot
         self._state = state
         self._chats = chats
         self._seconds = seconds
-        self._dispatcher: Dispatcher = make_dispatcher()
+        self._dispatcher = make_dispatcher()
         self._pruned = 0.0
 
     async def run(self) -> None:
-        """Poll for ever.
-
-        Raises:
-            TokenRefused: if the Bot API rejects the token.
-        """
+        """Poll until the Bot API rejects the token, which raises TokenRefused."""
         waits = backoff()
-        offset = await self._open()
+        for chat in await self._state.read(task_queue.chats_to_do):
+            self._chats.wake(chat)
+        offset = await self._state.read(task_queue.next_offset)
         while True:
             try:
                 raw = await self._bot(
@@ -72,14 +56,14 @@ class Poller:
                     request_timeout=self._seconds + TIMEOUT,
                 )
                 following = await self._take_in(raw)
-            except TelegramUnauthorizedError:
-                raise TokenRefused(REFUSED) from None
-            except TelegramRetryAfter as error:
+            except exceptions.TelegramUnauthorizedError:
+                raise TokenRefused from None
+            except exceptions.TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
-            except (TelegramAPIError, ClientDecodeError, OSError) as error:  # OSError: the store is unavailable
+            except (exceptions.AiogramError, OSError) as error:  # OSError: the store is unavailable
                 # Only the text of a conflict (a second program with the token, or a webhook) is safe to log: other
                 # messages may contain the URL and with it the token.
-                detail = error.message if isinstance(error, TelegramConflictError) else ""
+                detail = error.message if isinstance(error, exceptions.TelegramConflictError) else ""
                 LOG.warning("no updates: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:
@@ -89,11 +73,6 @@ class Poller:
                     waits.reset()
                 offset = offset if following is None else following
                 await self._prune()
-
-    async def _open(self) -> int | None:
-        for chat in await self._state.chats_to_do():
-            self._chats.wake(chat)
-        return await self._state.next_offset()
 
     async def _take_in(self, raw: list[Any]) -> int | None:
         """Store updates; return the offset that confirms them, or None if no update has an id."""
@@ -108,7 +87,7 @@ class Poller:
             return None
         # The maximum of these updates only: after a week without updates Telegram may restart at a lower id.
         offset = max(id for id, _ in received) + 1
-        for chat in await self._state.take_in(received, offset=offset):
+        for chat in await self._state.write(task_queue.take_in, received, offset=offset):
             self._chats.wake(chat)
         for _, request in received:
             if request is not None and request.kind == "stop":
@@ -122,32 +101,25 @@ class Poller:
         try:
             update = Update.model_validate(raw_update, context={"bot": self._bot})
             request = await parse_update(update, bot=self._bot, dispatcher=self._dispatcher)
-            if request is not None:
-                _check(request)
-            return request
+            if request is None or request.is_storable:
+                return request
+            problem = "OverflowError"
         except ValidationError as error:
-            [problem, *_] = error.errors(include_input=False, include_url=False, include_context=False)
-            where = ".".join(str(part) for part in problem["loc"])
-            LOG.warning("skipping update %s: %s: %s", id, where, problem["type"])
+            [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
+            problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['type']}"
         except Exception as error:
-            LOG.warning("skipping update %s: %s", id, type(error).__name__)
+            problem = type(error).__name__
+        LOG.warning("skipping update %s: %s", id, problem)
         return None
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._pruned > PRUNE_SECONDS or not self._pruned:
             self._pruned = now
-            await self._state.prune()
+            await self._state.write(task_queue.prune)
 
 
 def update_id(raw_update: Any) -> int | None:
     """Return the id of an update; None if it is missing or too large for the store."""
     id = raw_update.get("update_id") if isinstance(raw_update, dict) else None
     return id if isinstance(id, int) and not isinstance(id, bool) and 0 < id < 2**63 - 1 else None
-
-
-def _check(request: UpdateRequest) -> None:
-    """Raise OverflowError for ids that do not fit into 64 bits."""
-    for id in (request.chat, request.message, request.thread, request.moved_to):
-        if id is not None and not -(2**63) <= id < 2**63:
-            raise OverflowError

@@ -35,13 +35,16 @@ class RateLimiter:
 
     async def wait_turn(self, chat: int, *, group: bool) -> None:
         """Wait until a message may be sent to a chat."""
-        self._drop_old()
-        start = max(time.monotonic(), self._chats.get(chat, 0.0))
+        now = time.monotonic()
+        if len(self._chats) > 10_000:
+            self._chats = {chat: free for chat, free in self._chats.items() if free > now}
+        start = max(now, self._chats.get(chat, 0.0))
         self._chats[chat] = start + (self._group_gap if group else self._gap)
-        await asyncio.sleep(max(0.0, start - time.monotonic()))
-        start = max(time.monotonic(), self._next_free)
+        await asyncio.sleep(start - now)
+        now = time.monotonic()
+        start = max(now, self._next_free)
         self._next_free = start + self._all_gap
-        await asyncio.sleep(max(0.0, start - time.monotonic()))
+        await asyncio.sleep(start - now)
 
     def try_acquire(self) -> bool:
         """Return whether an optional message may be sent now, and if so count it."""
@@ -50,8 +53,3 @@ class RateLimiter:
             return False
         self._next_free = now + self._all_gap
         return True
-
-    def _drop_old(self) -> None:
-        if len(self._chats) > 10_000:
-            now = time.monotonic()
-            self._chats = {chat: free for chat, free in self._chats.items() if free > now}

@@ -1,147 +1,180 @@
-"""Request replies from the server, and repeat requests whose reply was cut off."""
+"""Request replies from the server, show their progress, and repeat requests whose reply was cut off."""
 
+import asyncio
 import contextlib
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiogram.exceptions import TelegramMigrateToChat
 
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.api_client import ServerClient, retry_with_backoff
-from convmodel.serving.telegram.chat_settings import ChatSettings
-from convmodel.serving.telegram.drafts import DraftUpdater
-from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused
-from convmodel.serving.telegram.message_split import split
-from convmodel.serving.telegram.sending import Sender
-from convmodel.serving.telegram.task_queue import Task, TaskQueue
+from convmodel.serving.telegram import task_queue
+from convmodel.serving.telegram.api_client import Refused, ServerClient, retry_with_backoff
+from convmodel.serving.telegram.messages import clean, split
+from convmodel.serving.telegram.sending import ChatUnavailable, MessageRejected, Sender
+from convmodel.serving.telegram.state import BotState, ChatSettings, begin_conversation, change_chat, chat_settings
+from convmodel.serving.telegram.task_queue import Task
 
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 """Maximum number of requests per reply; then the partial text is used."""
 
+EVERY = 1.0
+"""Seconds between updates of a draft."""
 
-class ReplyRequester:
-    """Requests the replies of tasks.
+LAST = 2.0
+"""Maximum number of seconds to wait for the last draft."""
 
-    Args:
-        state: storage of the current request of a task, so that a restart repeats the same one.
-        server: client of the server that generates the replies.
-        sender: sends drafts and notices.
-        bot: id of the bot, part of the idempotency keys.
-    """
+TYPING = 4.0
+"""Seconds between typing indicators; Telegram shows each for five seconds."""
 
-    def __init__(self, state: TaskQueue, server: ServerClient, sender: Sender, *, bot: int) -> None:
-        self._state = state
-        self._server = server
+
+@dataclass(frozen=True)
+class BotContext:
+    """Objects that all tasks of a bot share; `characters` is the maximum length of a turn."""
+
+    state: BotState
+    server: ServerClient
+    sender: Sender
+    characters: int
+
+
+class DraftUpdater:
+    """Async context manager that shows the progress of a task's reply; failures to show it are ignored."""
+
+    def __init__(self, sender: Sender, task: Task) -> None:
         self._sender = sender
-        self._bot = bot
+        self._task = task
+        # Drafts exist in private chats only. A draft id must not be zero, and every client supports 31 bits.
+        self._drafts = not task.group
+        self._draft_id = task.update % (2**31 - 1) + 1
+        self.pieces: list[str] = []
+        """Text of the reply so far; cleared when the reply is requested again."""
+        self._over = asyncio.Event()
 
-    async def conversation(self, task: Task) -> str:
-        """Return the conversation id of a task's chat; create the conversation and send it the settings if necessary.
+    async def __aenter__(self) -> "DraftUpdater":
+        self._loop = asyncio.create_task(self._show())
+        return self
 
-        Raises:
-            Refused: if the server rejects the settings.
-        """
-        chat = task.chat
-        settings = await self._state.settings(chat)
-        if settings.conversation is None:
-            body = {"meta": {"from": "telegram"}}
-            key = f"{self._key(task)}-begin"
-            created = await retry_with_backoff(lambda: self._server.ask("POST", "/conversations", body, key=key))
-            await self._state.begin_conversation(chat, str(created["id"]))
-            settings = await self._state.settings(chat)
-        assert settings.conversation is not None
-        if not settings.told:
-            path = f"/conversations/{settings.conversation}"
-            body = settings_body(settings)
-            if any(body.values()) or settings.persona is not None:
-                await retry_with_backoff(lambda: self._server.ask("PATCH", path, body))
-            await self._state.change(chat, told=True)
-        return settings.conversation
+    async def __aexit__(self, *_: object) -> None:
+        self._over.set()
+        # Wait for a draft in transit, which would otherwise appear after the reply; but not for long.
+        await asyncio.wait({self._loop}, timeout=LAST)
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
 
-    async def reply(self, task: Task) -> list[str]:
-        """Return the messages that answer a turn or a /retry.
-
-        If this program or the server ended during generation, the server has stored the partial reply. The repeated
-        request, with the same key, returns it; then a new request, whose attempt number is stored first, generates the
-        reply again.
-        """
-        missing = 0
-        async with DraftUpdater(self._sender, task) as draft:
-            while True:
-                try:
-                    answer = await self._request(task, draft)
-                except Refused as error:
-                    if error.status != 404 or _path(task) != "turns" or missing == ATTEMPTS:
-                        return split(texts.refused(error))
-                    missing += 1  # the conversation expired or was deleted on the server
-                    LOG.warning("update %s: its conversation no longer exists on the server", task.update)
-                    await self._state.change(task.chat, conversation=None)
-                    continue
-                path = await self._completing_path(task, answer)
-                if path is None:
-                    return split(_text(answer)) or [texts.STOPPED if _cut_off(answer) else texts.EMPTY]
-                task = await self._next_attempt(task, path)
-
-    def _key(self, task: Task) -> str:
-        """Return the prefix of a task's idempotency keys."""
-        return f"telegram-{self._bot}-{task.update}"
-
-    async def _request(self, task: Task, draft: DraftUpdater) -> dict[str, Any]:
-        path = _path(task)
-        if path == "turns":
-            conversation: str | None = await self.conversation(task)
-        else:
-            conversation = (await self._state.settings(task.chat)).conversation
-        if conversation is None:
-            raise Refused(409, texts.NOTHING_TO_REPLY_TO)
-        key = self._key(task) + (f"-{task.attempt}" if task.attempt else "")
-        body = {"text": task.text, "join": True} if path == "turns" else {}
-
-        async def once() -> dict[str, Any]:
-            draft.restart()
-            url = f"/conversations/{conversation}/{path}"
-            return await self._server.reply(url, body, key=key, piece=draft.add_piece)
-
-        async def longer() -> None:
-            # Sending the reply will meet the same error and handle it.
-            with contextlib.suppress(ChatUnavailable, MessageRejected, TelegramMigrateToChat):
-                await self._sender.send(task.chat, texts.LONGER, group=task.group, thread=task.thread)
-
-        return await retry_with_backoff(once, longer=longer)
-
-    async def _completing_path(self, task: Task, answer: dict[str, Any]) -> str | None:
-        """Return the path of the next request if the reply was cut off, but not by the user; otherwise None."""
-        if not _cut_off(answer) or task.attempt >= ATTEMPTS or await self._state.is_stopped(task):
-            return None
-        return "reply" if answer.get("waiting") is True else "retry"
-
-    async def _next_attempt(self, task: Task, path: str) -> Task:
-        task = replace(task, plan={"path": path}, attempt=task.attempt + 1)
-        await self._state.store_attempt(task, plan=task.plan, attempt=task.attempt)
-        return task
+    async def _show(self) -> None:
+        loop = asyncio.get_running_loop()
+        shown = 0
+        typed = -TYPING
+        while not self._over.is_set():
+            if self._drafts and len(self.pieces) > shown:
+                shown = len(self.pieces)
+                if parts := split("".join(self.pieces)):
+                    self._drafts = await self._sender.draft(self._task.chat, self._draft_id, parts[-1])
+            elif loop.time() - typed >= TYPING and not (shown and self._drafts):
+                typed = loop.time()
+                await self._sender.typing(self._task.chat, thread=self._task.thread)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), EVERY)
 
 
-def settings_body(settings: ChatSettings) -> dict[str, Any]:
-    """Return the body of the request that sends a chat's settings to its conversation."""
-    return {
-        "persona": None if settings.persona is None else list(settings.persona),
-        "preset": settings.preset,
-        "options": dict(settings.options),
-    }
+async def current_conversation(context: BotContext, task: Task) -> str:
+    """Return the conversation id of a task's chat; create the conversation and send it the settings if necessary.
+
+    Raises:
+        Refused: if the server rejects the settings.
+    """
+    settings = await context.state.read(chat_settings, task.chat)
+    if settings.conversation is None:
+        body = {"meta": {"from": "telegram"}}
+        created = await context.server.ask("POST", "/conversations", body, key=f"{_key(context, task)}-begin")
+        await context.state.write(begin_conversation, task.chat, str(created["id"]))
+        settings = await context.state.read(chat_settings, task.chat)
+    assert settings.conversation is not None
+    if not settings.settings_sent:
+        if settings.preset or settings.options or settings.persona is not None:
+            await send_settings(context, settings.conversation, settings)
+        await context.state.write(change_chat, task.chat, settings_sent=True)
+    return settings.conversation
+
+
+async def send_settings(context: BotContext, conversation: str, settings: ChatSettings) -> dict[str, Any]:
+    """Send the settings of a chat to a conversation, and return them as JSON."""
+    persona = None if settings.persona is None else list(settings.persona)
+    body = {"persona": persona, "preset": settings.preset, "options": dict(settings.options)}
+    await context.server.ask("PATCH", f"/conversations/{conversation}", body)
+    return body
+
+
+async def answer(context: BotContext, task: Task, text: str, **changes: Any) -> list[str]:
+    """Store the answer to a task, and changes to the `ChatSettings` of its chat; return the messages of the answer."""
+    parts = split(text)
+    await context.state.write(task_queue.store_answer, task, parts, **changes)
+    return parts
+
+
+async def request_reply(context: BotContext, task: Task) -> list[str]:
+    """Request the reply to a turn or a /retry, and store it; return its messages.
+
+    If this program or the server ended during generation, the server has stored the partial reply. The repeated
+    request, with the same key, returns it; then a new request, whose attempt number is stored first, generates the
+    reply again.
+    """
+    missing = 0
+    async with DraftUpdater(context.sender, task) as draft:
+        while True:
+            try:
+                response = await _request(context, task, draft)
+            except Refused as error:
+                if error.status != 404 or _path(task) != "turns" or missing == ATTEMPTS:
+                    return await answer(context, task, error.user_message(texts.FAILED))
+                missing += 1  # the conversation expired or was deleted on the server
+                LOG.warning("update %s: its conversation no longer exists on the server", task.update)
+                await context.state.write(change_chat, task.chat, conversation=None)
+                continue
+            reply = response.get("reply") or {}
+            cut_off = reply.get("finish") == "cancelled"
+            if not cut_off or task.attempt >= ATTEMPTS or await context.state.read(task_queue.is_stopped, task):
+                text = clean(str(reply.get("text") or "")).strip()
+                return await answer(context, task, text or (texts.STOPPED if cut_off else texts.EMPTY))
+            plan = {"path": "reply" if response.get("waiting") is True else "retry"}
+            task = replace(task, plan=plan, attempt=task.attempt + 1)
+            await context.state.write(task_queue.change_task, task, plan=plan, attempt=task.attempt)
+
+
+async def _request(context: BotContext, task: Task, draft: DraftUpdater) -> dict[str, Any]:
+    path = _path(task)
+    if path == "turns":
+        conversation: str | None = await current_conversation(context, task)
+    else:
+        conversation = (await context.state.read(chat_settings, task.chat)).conversation
+    if conversation is None:
+        raise Refused(409, texts.NOTHING_TO_REPLY_TO)
+    url = f"/conversations/{conversation}/{path}"
+    key = _key(context, task) + (f"-{task.attempt}" if task.attempt else "")
+    body = {"text": task.text, "join": True} if path == "turns" else {}
+
+    async def once() -> dict[str, Any]:
+        draft.pieces.clear()
+        return await context.server.reply(url, body, key=key, piece=draft.pieces.append)
+
+    async def longer() -> None:
+        # Sending the reply will meet the same error and handle it.
+        with contextlib.suppress(ChatUnavailable, MessageRejected, TelegramMigrateToChat):
+            await context.sender.send(task.chat, texts.LONGER, group=task.group, thread=task.thread)
+
+    return await retry_with_backoff(once, longer=longer)
+
+
+def _key(context: BotContext, task: Task) -> str:
+    """Return the prefix of a task's idempotency keys."""
+    return f"telegram-{context.state.bot}-{task.update}"
 
 
 def _path(task: Task) -> str:
     if task.plan is not None:
         return str(task.plan["path"])
     return "turns" if task.kind == "say" else "retry"
-
-
-def _cut_off(answer: dict[str, Any]) -> bool:
-    return (answer.get("reply") or {}).get("finish") == "cancelled"
-
-
-def _text(answer: dict[str, Any]) -> str:
-    return str((answer.get("reply") or {}).get("text") or "")

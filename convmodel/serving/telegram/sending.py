@@ -3,23 +3,11 @@
 import asyncio
 import logging
 
-from aiogram import Bot
+from aiogram import Bot, exceptions
 from aiogram.enums import ChatAction
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramEntityTooLarge,
-    TelegramForbiddenError,
-    TelegramMigrateToChat,
-    TelegramNetworkError,
-    TelegramRetryAfter,
-    TelegramServerError,
-    TelegramUnauthorizedError,
-)
 from aiogram.methods import SendChatAction, SendMessage, SendMessageDraft
 from aiogram.types import LinkPreviewOptions, ReplyParameters
 
-from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, TokenRefused
 from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 
 LOG = logging.getLogger(__name__)
@@ -28,18 +16,29 @@ TIMEOUT = 30
 """Seconds for a request to the Bot API that is not long polling."""
 
 
-class Sender:
-    """Sends messages, and retries until Telegram accepts them. No parse mode is set: model output is plain text.
+class TokenRefused(ValueError):
+    """The Bot API rejects the token; only another token helps."""
 
-    Args:
-        bot: client of the Bot API.
-        pace: rate limits.
-    """
+    def __init__(self) -> None:
+        super().__init__(
+            "the Bot API rejects the token; set $TELEGRAM_BOT_TOKEN to the token that @BotFather shows for the bot"
+        )
+
+
+class ChatUnavailable(Exception):
+    """The bot may not write to a chat because it was blocked or removed."""
+
+
+class MessageRejected(Exception):
+    """Telegram rejects this message; sending it again does not help."""
+
+
+class Sender:
+    """Sends messages, and retries until Telegram accepts them. No parse mode is set: model output is plain text."""
 
     def __init__(self, bot: Bot, pace: RateLimiter) -> None:
         self._bot = bot
         self._pace = pace
-        self.drafts = True
 
     async def send(
         self, chat: int, text: str, *, group: bool = False, thread: int | None = None, answers: int | None = None
@@ -50,7 +49,7 @@ class Sender:
 
         Args:
             chat: id of the chat.
-            text: text of at most `message_split.LIMIT` code units.
+            text: text of at most `messages.LIMIT` code units.
             group: whether the chat is a group.
             thread: id of the topic in the chat; None for a chat without topics.
             answers: id of the message to show as answered; None for none.
@@ -67,40 +66,42 @@ class Sender:
             try:
                 await self._bot(_message(chat, text, thread, answers), request_timeout=TIMEOUT)
                 return
-            except TelegramRetryAfter as error:
+            except exceptions.TelegramMigrateToChat:
+                raise
+            except exceptions.TelegramForbiddenError:
+                raise ChatUnavailable from None
+            except exceptions.TelegramUnauthorizedError:
+                raise TokenRefused from None
+            except exceptions.TelegramRetryAfter as error:
                 LOG.warning("Telegram requests a pause of %s seconds", error.retry_after)
                 await asyncio.sleep(error.retry_after)
-            except (TelegramNetworkError, TelegramServerError, ClientDecodeError, TelegramAPIError) as error:
-                if isinstance(error, ClientDecodeError) and _accepted(error):
+            except exceptions.AiogramError as error:
+                if _is_accepted(error):
                     return
-                if not _is_temporary(error):
-                    if thread is None and answers is None:
-                        raise MessageRejected(type(error).__name__) from None
-                    # The topic may be closed, or the answered message deleted; send the text without them.
-                    thread = answers = None
-                else:
+                if _is_temporary(error):
                     LOG.warning("sending a message failed, trying again: %s", type(error).__name__)
                     await waits.asleep()
+                elif thread is None and answers is None:
+                    raise MessageRejected(type(error).__name__) from None
+                else:  # the topic may be closed, or the answered message deleted; send the text without them
+                    thread = None
+                    answers = None
 
     async def typing(self, chat: int, *, thread: int | None = None) -> None:
         """Show the typing indicator for five seconds; failures are ignored."""
-        if self._pace.try_acquire():
-            action = SendChatAction(chat_id=chat, action=ChatAction.TYPING, message_thread_id=thread)
-            await self._try(action)
+        await self._try(SendChatAction(chat_id=chat, action=ChatAction.TYPING, message_thread_id=thread))
 
-    async def draft(self, chat: int, number: int, text: str) -> bool:
+    async def draft(self, chat: int, id: int, text: str) -> bool:
         """Show a text in progress as a live draft; return whether that succeeded."""
-        if not self.drafts or not self._pace.try_acquire():
-            return False
-        return await self._try(
-            SendMessageDraft(chat_id=chat, draft_id=number, text=text, parse_mode=None, can_stop=True)
-        )
+        return await self._try(SendMessageDraft(chat_id=chat, draft_id=id, text=text, parse_mode=None, can_stop=True))
 
     async def _try(self, method: SendChatAction | SendMessageDraft) -> bool:
+        if not self._pace.try_acquire():
+            return False
         try:
             await self._bot(method, request_timeout=TIMEOUT)
             return True
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except exceptions.AiogramError as error:
             LOG.debug("%s failed: %s", type(method).__name__, type(error).__name__)
             return False
 
@@ -118,22 +119,12 @@ def _message(chat: int, text: str, thread: int | None, answers: int | None) -> S
     )
 
 
-def _accepted(error: ClientDecodeError) -> bool:
+def _is_accepted(error: Exception) -> bool:
     """Return whether an undecodable response reports success."""
-    return isinstance(error.data, dict) and error.data.get("ok") is True
+    data = error.data if isinstance(error, exceptions.ClientDecodeError) else None
+    return isinstance(data, dict) and data.get("ok") is True
 
 
 def _is_temporary(error: Exception) -> bool:
-    """Return whether a retry may succeed; translate or re-raise the errors that callers handle."""
-    if isinstance(error, TelegramForbiddenError):
-        raise ChatUnavailable from None
-    if isinstance(error, TelegramUnauthorizedError):
-        raise TokenRefused(REFUSED) from None
-    if isinstance(error, TelegramMigrateToChat):
-        raise error
-    if isinstance(error, TelegramEntityTooLarge):
-        return False
-    return isinstance(error, TelegramNetworkError | TelegramServerError | ClientDecodeError)
-
-
-REFUSED = "the Bot API rejects the token; set $TELEGRAM_BOT_TOKEN to the token that @BotFather shows for the bot"
+    temporary = (exceptions.TelegramNetworkError, exceptions.TelegramServerError, exceptions.ClientDecodeError)
+    return isinstance(error, temporary) and not isinstance(error, exceptions.TelegramEntityTooLarge)

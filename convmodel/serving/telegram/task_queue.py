@@ -1,19 +1,23 @@
-"""Persistent queue of the bot's tasks, and the state of its chats; every method is one transaction."""
+"""Persistent queue of the bot's tasks: operations of `BotState` on the table of updates."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
-from convmodel.serving.store import Store
-from convmodel.serving.telegram import chat_settings
-from convmodel.serving.telegram.chat_settings import ChatSettings
-from convmodel.serving.telegram.tables import BOTS, CONVERSATIONS, METADATA, UPDATES
+from convmodel.serving.telegram.state import (
+    BOTS,
+    NOBODY,
+    UPDATES,
+    change_chat,
+    chat_settings,
+    forget_chat,
+    move_chat,
+    of_chat,
+)
 from convmodel.serving.telegram.updates import UpdateRequest
-
-T = TypeVar("T")
 
 KEPT_SECONDS = 3 * 24 * 3600.0
 """Age at which a finished update is deleted. Telegram repeats an update for at most 24 hours."""
@@ -25,12 +29,9 @@ class Task:
 
     Args:
         update: id of the first message's update; identifies the task.
-        chat: id of the chat.
-        kind: see `updates.Kind`.
         text: the texts of all messages, one per line; for a command, its name and arguments.
         message: id of the last message.
         thread: id of the topic in the chat; None for a chat without topics.
-        group: whether the chat is a group.
         attempt: number of requests to the server whose reply was cut off.
         plan: details of the current request; None for the first request.
         parts: messages of the answer; None before they are known.
@@ -56,209 +57,89 @@ class Task:
         return name, rest.strip()
 
 
-class TaskQueue:
-    """The bot's tables in a store.
+# Updates
 
-    Args:
-        store: the store; its tables are created by `open`.
-        bot: id of the bot.
+
+def next_offset(connection: Connection, bot: int) -> int | None:
+    """Return the offset of the next getUpdates; None before the first."""
+    return connection.scalar(select(BOTS.c.next).where(BOTS.c.bot == bot))
+
+
+def take_in(
+    connection: Connection, bot: int, received: Sequence[tuple[int, UpdateRequest | None]], *, offset: int
+) -> list[int]:
+    """Store new updates, by id, and the offset that confirms them; return the chats with new tasks.
+
+    Updates that are stored already are skipped.
     """
-
-    def __init__(self, store: Store, *, bot: int) -> None:
-        self._store = store
-        self._bot = bot
-
-    async def open(self) -> None:
-        """Create the tables if there are none."""
-        await self._store.awrite(lambda connection: METADATA.create_all(connection))
-
-    # Updates
-
-    async def next_offset(self) -> int | None:
-        """Return the offset of the next getUpdates; None before the first."""
-        return await self._read(lambda connection: connection.scalar(select(BOTS.c.next).where(self._me)))
-
-    async def take_in(self, received: Sequence[tuple[int, UpdateRequest | None]], *, offset: int | None) -> list[int]:
-        """Store new updates and the offset that confirms them; skip updates that are stored already.
-
-        Args:
-            received: update ids, and the requests of the updates.
-            offset: the next offset; None leaves it unchanged.
-
-        Returns:
-            The chats with new tasks.
-        """
-        return await self._write(self._take_in, received, offset)
-
-    def _take_in(
-        self, connection: Connection, received: Sequence[tuple[int, UpdateRequest | None]], offset: int | None
-    ) -> list[int]:
-        where = and_(UPDATES.c.bot == self._bot, UPDATES.c.update.in_([id for id, _ in received]))
-        known = set(connection.scalars(select(UPDATES.c.update).where(where)))
-        chats: dict[int, None] = {}
-        for id, request in received:
-            if id in known:
-                continue
-            known.add(id)
-            if request is not None:
-                self._apply(connection, request)
-            connection.execute(insert(UPDATES).values(_values(request) | {"bot": self._bot, "update": id}))
-            if request is not None and request.to_do:
-                chats[request.chat] = None
-        if offset is not None and not connection.execute(update(BOTS).where(self._me).values(next=offset)).rowcount:
-            connection.execute(insert(BOTS).values(bot=self._bot, next=offset))
-        return list(chats)
-
-    def _apply(self, connection: Connection, request: UpdateRequest) -> None:
-        """Apply an update to stored tasks and chats."""
-        if request.kind == "edit":  # only messages whose reply has not begun
-            waits = and_(self._open(request.chat), UPDATES.c.first.is_(None), UPDATES.c.kind == "say")
-            edited = update(UPDATES).where(waits, UPDATES.c.message == request.message)
-            connection.execute(edited.values(text=request.text))
-        elif request.kind == "stop":
-            in_progress = and_(self._open(request.chat), UPDATES.c.first.is_not(None), UPDATES.c.parts.is_(None))
-            connection.execute(update(UPDATES).where(in_progress).values(stopped=True))
-        elif request.kind == "moved" and request.moved_to is not None:
-            chat_settings.move(connection, self._bot, request.chat, request.moved_to)
-        elif chat_settings.settings_of(connection, self._bot, request.chat).left != (request.kind == "left"):
-            chat_settings.change(connection, self._bot, request.chat, {"left": request.kind == "left"})
-
-    async def prune(self) -> None:
-        """Delete finished updates that Telegram cannot repeat any more."""
-        old = and_(UPDATES.c.bot == self._bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
-        await self._store.awrite(lambda connection: connection.execute(delete(UPDATES).where(old)) and None)
-
-    # Tasks
-
-    async def chats_to_do(self) -> list[int]:
-        """Return the chats with open tasks, the longest-waiting first."""
-        where = and_(UPDATES.c.bot == self._bot, UPDATES.c.done.is_(None))
-        query = select(UPDATES.c.chat).where(where).group_by(UPDATES.c.chat).order_by(func.min(UPDATES.c.number))
-        return await self._read(lambda connection: list(connection.scalars(query)))
-
-    async def next_task(self, chat: int, *, characters: int) -> Task | None:
-        """Return the next task of a chat: the one in progress, or the oldest message and following ones of its kind.
-
-        Args:
-            chat: id of the chat.
-            characters: maximum length of a turn; longer sequences of messages become several tasks.
-        """
-        return await self._write(self._next_task, chat, characters)
-
-    def _next_task(self, connection: Connection, chat: int, characters: int) -> Task | None:
-        rows = connection.execute(select(UPDATES).where(self._open(chat)).order_by(UPDATES.c.number)).all()
-        members = [row for row in rows if row.first is not None]
-        if not members:
-            members = _first_group(rows, characters)
-            numbers = [row.number for row in members]
-            joined = update(UPDATES).where(UPDATES.c.number.in_(numbers))
-            connection.execute(joined.values(first=members[0].update if members else None))
-        return _task(members) if members else None
-
-    async def is_stopped(self, task: Task) -> bool:
-        """Return whether the user has stopped the reply."""
-        query = select(UPDATES.c.stopped).where(self._of(task))
-        return await self._read(lambda connection: any(connection.scalars(query)))
-
-    async def store_attempt(self, task: Task, *, plan: Any, attempt: int) -> None:
-        """Store the details of the next request to the server before it is sent."""
-        await self._set(task, plan=plan, attempt=attempt)
-
-    async def store_answer(self, task: Task, parts: Iterable[str], **changes: Any) -> None:
-        """Store the messages of an answer, and changes to the chat's `ChatSettings`, in one transaction."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
-            if changes:
-                chat_settings.change(connection, self._bot, task.chat, changes)
-
-        await self._store.awrite(work)
-
-    async def store_sent(self, task: Task, count: int) -> None:
-        """Store the number of parts that Telegram has accepted."""
-        await self._set(task, sent=count)
-
-    async def finish(self, task: Task) -> None:
-        """Mark a task as done, and delete its texts."""
-        values: dict[str, Any] = {"done": time.time(), "text": None, "parts": None, "plan": None}
-        if task.kind == "command" and task.command[0] == "forget":
-            values |= chat_settings.NOBODY
-        await self._store.awrite(
-            lambda connection: connection.execute(update(UPDATES).where(self._of(task)).values(values)) and None
-        )
-
-    async def _set(self, task: Task, **values: Any) -> None:
-        where = self._first(task)
-        await self._store.awrite(
-            lambda connection: connection.execute(update(UPDATES).where(where).values(values)) and None
-        )
-
-    # Chats
-
-    async def settings(self, chat: int) -> ChatSettings:
-        """Return the settings of a chat."""
-        return await self._read(chat_settings.settings_of, self._bot, chat)
-
-    async def change(self, chat: int, **values: Any) -> None:
-        """Change columns of a chat; see `ChatSettings`."""
-        await self._write(chat_settings.change, self._bot, chat, values)
-
-    async def begin_conversation(self, chat: int, conversation: str) -> None:
-        """Make a conversation, which does not have the chat's settings yet, the current one of the chat."""
-        await self._write(chat_settings.begin_conversation, self._bot, chat, conversation)
-
-    async def conversations(self, chat: int) -> list[str]:
-        """Return all conversations of a chat that may exist on the server."""
-        query = select(CONVERSATIONS.c.conversation).where(chat_settings.of_chat(CONVERSATIONS, self._bot, chat))
-        return await self._read(lambda connection: list(connection.scalars(query)))
-
-    async def move(self, chat: int, to: int) -> None:
-        """Change the id of a chat."""
-        await self._write(chat_settings.move, self._bot, chat, to)
-
-    async def forget(self, task: Task, parts: Iterable[str]) -> None:
-        """Delete the data of a chat, except messages that are not answered yet, and store `parts` as the answer."""
-
-        def work(connection: Connection) -> None:
-            chat_settings.forget(connection, self._bot, task.chat)
-            connection.execute(update(UPDATES).where(self._first(task)).values(parts=list(parts), sent=0))
-
-        await self._store.awrite(work)
-
-    async def clean(self) -> None:
-        """Wipe deleted text from the store's files."""
-        await self._store.clean()
-
-    # Rows
-
-    @property
-    def _me(self) -> ColumnElement[bool]:
-        return BOTS.c.bot == self._bot
-
-    def _open(self, chat: int) -> ColumnElement[bool]:
-        return and_(chat_settings.of_chat(UPDATES, self._bot, chat), UPDATES.c.done.is_(None))
-
-    def _first(self, task: Task) -> ColumnElement[bool]:
-        return and_(UPDATES.c.bot == self._bot, UPDATES.c.update == task.update)
-
-    def _of(self, task: Task) -> ColumnElement[bool]:
-        return and_(UPDATES.c.bot == self._bot, UPDATES.c.first == task.update, UPDATES.c.done.is_(None))
-
-    async def _read(self, operation: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.aread(operation, *arguments)
-
-    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        return await self._store.awrite(operation, *arguments)
+    where = and_(UPDATES.c.bot == bot, UPDATES.c.update.in_([id for id, _ in received]))
+    known = set(connection.scalars(select(UPDATES.c.update).where(where)))
+    chats: dict[int, None] = {}
+    for id, request in received:
+        if id in known:
+            continue
+        known.add(id)
+        if request is not None:
+            _apply(connection, bot, request)
+        connection.execute(insert(UPDATES).values(_columns(request) | {"bot": bot, "update": id}))
+        if request is not None and request.to_do:
+            chats[request.chat] = None
+    if not connection.execute(update(BOTS).where(BOTS.c.bot == bot).values(next=offset)).rowcount:
+        connection.execute(insert(BOTS).values(bot=bot, next=offset))
+    return list(chats)
 
 
-def _values(request: UpdateRequest | None) -> dict[str, Any]:
-    """Return the columns of an update."""
+def _apply(connection: Connection, bot: int, request: UpdateRequest) -> None:
+    """Apply an update to stored tasks and chats."""
+    open_updates = update(UPDATES).where(_open(bot, request.chat))
+    if request.kind == "edit":  # only messages whose reply has not begun
+        edited = and_(UPDATES.c.first.is_(None), UPDATES.c.kind == "say", UPDATES.c.message == request.message)
+        connection.execute(open_updates.where(edited).values(text=request.text))
+    elif request.kind == "stop":
+        in_progress = and_(UPDATES.c.first.is_not(None), UPDATES.c.parts.is_(None))
+        connection.execute(open_updates.where(in_progress).values(stopped=True))
+    elif request.kind == "moved" and request.moved_to is not None:
+        move_chat(connection, bot, request.chat, request.moved_to)
+    elif chat_settings(connection, bot, request.chat).left != (request.kind == "left"):
+        change_chat(connection, bot, request.chat, left=request.kind == "left")
+
+
+def _columns(request: UpdateRequest | None) -> dict[str, Any]:
     now = time.time()
-    values: dict[str, Any] = {"received": now, "attempt": 0, "sent": 0, "stopped": False, "group": False}
     if request is None or not request.to_do:
-        return values | {"done": now}
-    values |= {"chat": request.chat, "kind": request.kind, "text": request.text, "group": request.group}
-    return values | {"message": request.message, "thread": request.thread}
+        return {"received": now, "done": now}
+    names = ("chat", "kind", "text", "group", "message", "thread")
+    return {"received": now, **{name: getattr(request, name) for name in names}}
+
+
+def prune(connection: Connection, bot: int) -> None:
+    """Delete finished updates that Telegram cannot repeat any more."""
+    old = and_(UPDATES.c.bot == bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
+    connection.execute(delete(UPDATES).where(old))
+
+
+# Tasks
+
+
+def chats_to_do(connection: Connection, bot: int) -> list[int]:
+    """Return the chats with open tasks, the longest-waiting first."""
+    where = and_(UPDATES.c.bot == bot, UPDATES.c.done.is_(None))
+    query = select(UPDATES.c.chat).where(where).group_by(UPDATES.c.chat).order_by(func.min(UPDATES.c.number))
+    return list(connection.scalars(query))
+
+
+def next_task(connection: Connection, bot: int, chat: int, *, characters: int) -> Task | None:
+    """Return the next task of a chat: the one in progress, or the oldest message and following ones of its kind.
+
+    A turn has at most that many characters; longer sequences of messages become several tasks.
+    """
+    rows = connection.execute(select(UPDATES).where(_open(bot, chat)).order_by(UPDATES.c.number)).all()
+    members = [row for row in rows if row.first is not None]
+    if rows and not members:
+        members = _first_group(rows, characters)
+        joined = update(UPDATES).where(UPDATES.c.number.in_([row.number for row in members]))
+        connection.execute(joined.values(first=members[0].update))
+    return _task(members) if members else None
 
 
 def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
@@ -291,3 +172,43 @@ def _task(rows: Sequence[Row[Any]]) -> Task:
         parts=None if first.parts is None else tuple(first.parts),
         sent=first.sent,
     )
+
+
+def is_stopped(connection: Connection, bot: int, task: Task) -> bool:
+    """Return whether the user has stopped the reply."""
+    return any(connection.scalars(select(UPDATES.c.stopped).where(_of_task(bot, task))))
+
+
+def change_task(connection: Connection, bot: int, /, task: Task, **values: Any) -> None:
+    """Change columns of a task: `plan` and `attempt` before the next request to the server, `sent` after a message."""
+    first = and_(UPDATES.c.bot == bot, UPDATES.c.update == task.update)
+    connection.execute(update(UPDATES).where(first).values(values))
+
+
+def store_answer(connection: Connection, bot: int, /, task: Task, parts: Iterable[str], **changes: Any) -> None:
+    """Store the messages of an answer, and changes to the `ChatSettings` of the chat."""
+    change_task(connection, bot, task, parts=list(parts), sent=0)
+    if changes:
+        change_chat(connection, bot, task.chat, **changes)
+
+
+def forget(connection: Connection, bot: int, task: Task, parts: Iterable[str]) -> None:
+    """Delete the data of a chat, except messages that are not answered yet, and store `parts` as the answer."""
+    forget_chat(connection, bot, task.chat)
+    store_answer(connection, bot, task, parts)
+
+
+def finish(connection: Connection, bot: int, task: Task) -> None:
+    """Mark a task as done, and delete its texts."""
+    values: dict[str, Any] = {"done": time.time(), "text": None, "parts": None, "plan": None}
+    if task.kind == "command" and task.command[0] == "forget":
+        values |= NOBODY
+    connection.execute(update(UPDATES).where(_of_task(bot, task)).values(values))
+
+
+def _open(bot: int, chat: int) -> ColumnElement[bool]:
+    return and_(of_chat(UPDATES, bot, chat), UPDATES.c.done.is_(None))
+
+
+def _of_task(bot: int, task: Task) -> ColumnElement[bool]:
+    return and_(UPDATES.c.bot == bot, UPDATES.c.first == task.update, UPDATES.c.done.is_(None))

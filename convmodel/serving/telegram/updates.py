@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from aiogram import Bot, Dispatcher, F, Router
+from aiogram import Bot, Dispatcher, F
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.enums import ChatMemberStatus, ChatType, ContentType
 from aiogram.filters import Command
 from aiogram.types import ChatMemberUpdated, Message, MessageEntity, MessageGenerationStopped, Update
 
-from convmodel.serving.telegram.message_split import clean
+from convmodel.serving.telegram.messages import clean
 
 Kind = Literal["say", "command", "unreadable", "edit", "stop", "left", "back", "moved"]
 """A turn ("say"), a command, a message without readable text, an edited text, a stop of the reply in progress; or a
@@ -33,12 +33,9 @@ class UpdateRequest:
     """The request of an update to the bot.
 
     Args:
-        kind: see `Kind`.
-        chat: id of the chat.
         text: new or edited text; for a command, its name and the rest of the line.
         message: id of the message; None if there is none.
         thread: id of the topic in the chat; None for a chat without topics.
-        group: whether the chat is a group.
         moved_to: new id of the chat, for "moved".
     """
 
@@ -55,29 +52,27 @@ class UpdateRequest:
         """Whether the request needs an answer."""
         return self.kind in ("say", "command", "unreadable")
 
+    @property
+    def is_storable(self) -> bool:
+        """Whether the ids fit into 64 bits."""
+        ids = (self.chat, self.message, self.thread, self.moved_to)
+        return all(id is None or -(2**63) <= id < 2**63 for id in ids)
+
 
 def make_dispatcher() -> Dispatcher:
     """Create the dispatcher of the updates that contain a request."""
-    router = Router(name="asking")
-    router.message.register(_moved, F.migrate_to_chat_id)
-    router.message.register(_say, _addressed, F.text)
-    router.message.register(_unreadable, _addressed, F.content_type.in_(_NO_TEXT), F.chat.type == ChatType.PRIVATE)
-    router.edited_message.register(_edit, _addressed, F.text)
-    router.my_chat_member.register(_member)
-    router.stopped_message_generation.register(_stop)
     dispatcher = Dispatcher(disable_fsm=True)
-    dispatcher.include_router(router)
+    dispatcher.message.register(_moved, F.migrate_to_chat_id)
+    dispatcher.message.register(_say, _addressed, F.text)
+    dispatcher.message.register(_unreadable, _addressed, F.content_type.in_(_NO_TEXT), F.chat.type == ChatType.PRIVATE)
+    dispatcher.edited_message.register(_edit, _addressed, F.text)
+    dispatcher.my_chat_member.register(_member)
+    dispatcher.stopped_message_generation.register(_stop)
     return dispatcher
 
 
 async def parse_update(update: Update, *, bot: Bot, dispatcher: Dispatcher) -> UpdateRequest | None:
-    """Return the request of an update; None if the update contains none.
-
-    Args:
-        update: an update that is bound to the bot.
-        bot: the bot, whose `me` is known.
-        dispatcher: see `make_dispatcher`.
-    """
+    """Return the request of an update that is bound to the bot; None if the update contains none."""
     if not any(getattr(update, kind, None) for kind in KINDS):
         return None
     result = await dispatcher.feed_update(bot, update)
@@ -93,22 +88,17 @@ async def _addressed(message: Message, bot: Bot) -> bool | dict[str, str]:
     if sender is None or (sender.is_bot and message.sender_chat is None):
         return False
     text = message.text or ""
-    command_for = _command_target(text)
-    if command_for is not None and command_for.lower() != (me.username or "").lower():
+    to_name = re.match(r"/[^/@\s]\w*@(\w+)", text)  # a command with the name of a bot, such as /help@name
+    if to_name is not None and to_name[1].lower() != (me.username or "").lower():
         return False
     if message.chat.type == ChatType.PRIVATE:
         return {"spoken": text}
     mentions = [entity for entity in message.entities or [] if _is_mention(entity, text, me.id, me.username or "")]
-    replied = message.reply_to_message is not None and _is(message.reply_to_message, me.id)
-    if mentions or replied or command_for is not None:
+    original = message.reply_to_message
+    replied = original is not None and original.from_user is not None and original.from_user.id == me.id
+    if mentions or replied or to_name is not None:
         return {"spoken": _remove_mentions(text, mentions)}
     return False
-
-
-def _command_target(text: str) -> str | None:
-    """Return the bot name in a command such as /help@name; None if there is none."""
-    match = re.match(r"/[^/@\s]\w*@(\w+)", text)
-    return match[1] if match else None
 
 
 def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> bool:
@@ -117,23 +107,15 @@ def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> boo
     return entity.type == "mention" and entity.extract_from(text).lower() == f"@{username}".lower()
 
 
-def _is(message: Message, me: int) -> bool:
-    return message.from_user is not None and message.from_user.id == me
-
-
 def _remove_mentions(text: str, mentions: list[MessageEntity]) -> str:
     """Remove mentions of the bot from a text; offsets are in UTF-16 code units."""
-    raw = text.encode("utf-16-le", "surrogatepass")
+    codec = ("utf-16-le", "surrogatepass")
+    raw = text.encode(*codec)
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
-        before = raw[: 2 * entity.offset]
-        after = raw[2 * (entity.offset + entity.length) :]
-        raw = (_decode(before).rstrip() + _decode(after)).encode("utf-16-le", "surrogatepass")
+        before = raw[: 2 * entity.offset].decode(*codec).rstrip()
+        raw = before.encode(*codec) + raw[2 * (entity.offset + entity.length) :]
     begins_with_mention = any(entity.offset == 0 for entity in mentions)
-    return _decode(raw).lstrip(" ,:;" if begins_with_mention else None).strip()
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode("utf-16-le", "surrogatepass")
+    return raw.decode(*codec).lstrip(" ,:;" if begins_with_mention else None).strip()
 
 
 def _request(kind: Kind, message: Message, text: str) -> UpdateRequest:

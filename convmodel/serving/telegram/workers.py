@@ -5,16 +5,19 @@ import contextlib
 import logging
 import traceback
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiogram.exceptions import TelegramMigrateToChat
 
 from convmodel.serving.telegram import messages as texts
-from convmodel.serving.telegram.commands import CommandContext, answer_command
-from convmodel.serving.telegram.errors import ChatUnavailable, MessageRejected, Refused, ServerUnavailable, TokenRefused
+from convmodel.serving.telegram import task_queue
+from convmodel.serving.telegram.api_client import Refused, ServerUnavailable
+from convmodel.serving.telegram.commands import answer_command
 from convmodel.serving.telegram.rate_limit import backoff
-from convmodel.serving.telegram.sending import Sender
-from convmodel.serving.telegram.task_queue import Task, TaskQueue
+from convmodel.serving.telegram.replies import BotContext, answer, request_reply
+from convmodel.serving.telegram.sending import ChatUnavailable, MessageRejected, TokenRefused
+from convmodel.serving.telegram.state import change_chat, chat_settings, move_chat
+from convmodel.serving.telegram.task_queue import Task
 
 LOG = logging.getLogger(__name__)
 
@@ -22,31 +25,10 @@ DEFECTS = 3
 """Maximum number of unexpected failures of a task; then the user gets an error message."""
 
 
-@dataclass(frozen=True)
-class WorkerContext:
-    """Objects that the workers use.
-
-    Args:
-        state: storage of the tasks.
-        sender: sends the messages.
-        commands: context of the commands.
-        characters: maximum length of a turn.
-    """
-
-    state: TaskQueue
-    sender: Sender
-    commands: CommandContext
-    characters: int
-
-
 class ChatWorkers:
-    """One worker per chat with open tasks.
+    """One worker per chat with open tasks."""
 
-    Args:
-        context: objects that the workers use.
-    """
-
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: BotContext) -> None:
         self._context = context
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._woken: set[int] = set()
@@ -102,8 +84,7 @@ class ChatWorkers:
 
     async def _next(self, chat: int, defects: Counter[int]) -> bool:
         """Process the next task of a chat; return whether there was one."""
-        state = self._context.state
-        task = await state.next_task(chat, characters=self._context.characters)
+        task = await self._context.state.write(task_queue.next_task, chat, characters=self._context.characters)
         if task is None:
             return False
         try:
@@ -120,20 +101,19 @@ class ChatWorkers:
         return True
 
     async def _do(self, task: Task) -> None:
-        if (await self._context.state.settings(task.chat)).left:
-            await self._context.state.finish(task)
+        state = self._context.state
+        if (await state.read(chat_settings, task.chat)).left:
+            await state.write(task_queue.finish, task)
             return
-        if task.parts is None:
-            task = replace(task, parts=tuple(await self._answer(task)), sent=0)
+        if task.parts is None:  # the answer is stored before it is sent
+            if task.kind == "command":
+                parts = await answer_command(self._context, task)
+            elif task.kind == "say":
+                parts = await request_reply(self._context, task)
+            else:
+                parts = await answer(self._context, task, texts.UNREADABLE)
+            task = replace(task, parts=tuple(parts), sent=0)
         await self._deliver(task)
-
-    async def _answer(self, task: Task) -> list[str]:
-        """Return the messages of the answer; they are stored before they are sent."""
-        if task.kind == "command":
-            return await answer_command(self._context.commands, task)
-        parts = await self._context.commands.replies.reply(task) if task.kind == "say" else [texts.UNREADABLE]
-        await self._context.state.store_answer(task, parts)
-        return parts
 
     async def _deliver(self, task: Task) -> None:
         """Send the messages that are not sent yet, and store the progress after each.
@@ -143,20 +123,20 @@ class ChatWorkers:
         """
         parts = task.parts or ()
         state = self._context.state
-        for number, text in enumerate(parts[task.sent :], task.sent):
+        for index, text in enumerate(parts[task.sent :], task.sent):
             try:
-                await self._send(task, text, first=number == 0)
+                await self._send(task, text, first=index == 0)
             except ChatUnavailable:
                 LOG.info("update %s: the bot may not write to its chat", task.update)
-                await state.change(task.chat, left=True)
+                await state.write(change_chat, task.chat, left=True)
                 break
             except TelegramMigrateToChat as error:
-                await state.move(task.chat, error.migrate_to_chat_id)
+                await state.write(move_chat, task.chat, error.migrate_to_chat_id)
                 self.wake(error.migrate_to_chat_id)
                 return
-            if number + 1 < len(parts):
-                await state.store_sent(task, number + 1)
-        await state.finish(task)
+            if index + 1 < len(parts):
+                await state.write(task_queue.change_task, task, sent=index + 1)
+        await state.write(task_queue.finish, task)
 
     async def _send(self, task: Task, text: str, *, first: bool) -> None:
         answers = task.message if task.group and first else None
@@ -171,9 +151,9 @@ class ChatWorkers:
 
     async def _stop(self, chat: int) -> None:
         with contextlib.suppress(ServerUnavailable, Refused, OSError):  # then no reply is in progress
-            conversation = (await self._context.state.settings(chat)).conversation
+            conversation = (await self._context.state.read(chat_settings, chat)).conversation
             if conversation is not None:
-                await self._context.commands.server.ask("POST", f"/conversations/{conversation}/stop")
+                await self._context.server.ask_once("POST", f"/conversations/{conversation}/stop")
 
 
 def _describe(error: Exception) -> str:

@@ -2,13 +2,12 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import numpy as np
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
 from tqdm.auto import tqdm
@@ -17,12 +16,12 @@ from convmodel.data.atomic import atomic_folder, file_lock
 from convmodel.data.conversation import ConversationReader, OnError
 from convmodel.data.reader import Reader
 from convmodel.models.devices import best_device
-from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard, TokenBudgetSampler
+from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard
 from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import Segments, TokenStore, store_key, to_segments
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.metrics import CorpusStats
 
 Split = Literal["train", "valid", "test"]
 
@@ -38,13 +37,11 @@ SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """Lengths that a model reads, and the turns that it learns to predict.
+    """Maximum numbers of tokens that a model reads, and the turns that it learns to predict.
 
     Args:
         reads: Data module whose examples the model reads, by its class name.
         max_length: Maximum number of tokens of a window, or of a selector's context.
-        train_on: Turns of a conversation to predict.
-        max_meta_length: Maximum number of meta tokens of a document.
         max_body_length: Maximum number of body tokens in a document's window; None for as many as fit.
     """
 
@@ -56,20 +53,26 @@ class ModelInputs:
 
 
 class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
-    """Base of the data modules: one file per split, tokenised once and cached on disk.
-
-    Args:
-        files: File of each split, "train", "valid" and "test"; None for a split without a file.
-        on_error: "stop" or "skip" for invalid examples.
-        cache_dir: Folder for tokens and learned vocabularies; $CONVMODEL_CACHE or `~/.cache/convmodel` by default.
-    """
+    """Base of the data modules: one file per split, tokenised once and cached on disk."""
 
     noun = "conversations"
     """Plural name of the examples, for error messages."""
 
-    def __init__(self, files: Mapping[str, str | None], *, on_error: OnError, cache_dir: str | None) -> None:
+    to_segments: Callable[[Any], Segments] = staticmethod(to_segments)
+    """Texts of an example, as a store holds them."""
+
+    def __init__(
+        self,
+        train_file: str | None,
+        valid_file: str | None,
+        test_file: str | None,
+        *,
+        on_error: OnError,
+        cache_dir: str | None,
+    ) -> None:
         super().__init__()
-        self._files = files
+        self.save_hyperparameters()  # those of the derived class
+        self._files = {"train": train_file, "valid": valid_file, "test": test_file}
         self._on_error = on_error
         self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
         self.described: dict[str, str] = {}
@@ -77,8 +80,8 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         self._accepted: tuple[TextTokenizer, ModelInputs] | None = None
 
     @abstractmethod
-    def _build_set(self, split: str) -> SetT:
-        """Build the dataset of a split, and describe it in `described`."""
+    def _build_set(self, store: TokenStore, file: str) -> tuple[SetT, list[str]]:
+        """Build a dataset, and return it with notes that describe it; empty notes are left out."""
 
     def corpus_stats(self, split: Split) -> CorpusStats | None:
         """Return the counts of a split after `setup`; None if no perplexity is computed from it."""
@@ -93,18 +96,12 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
         """Return the batches of a split: in a new order each epoch, or always the same."""
 
-    @staticmethod
-    def to_segments(example: Any) -> Segments:
-        """Return the texts of an example, as a store holds them."""
-        return to_segments(example)
-
     # Before Lightning's hooks: see `convmodel.training.tokenizer.connect`
 
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
         """Take the model's tokenizer and lengths, and return the lengths that the examples will have.
 
-        Raises:
-            ValueError: If the model reads the examples of another data module.
+        Raises ValueError if the model reads the examples of another data module.
         """
         if inputs.reads not in [base.__name__ for base in type(self).__mro__]:
             raise ValueError(
@@ -154,7 +151,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """Build the datasets."""
         for split in self._splits:
             if split not in self._sets:
-                self._sets[split] = self._build_set(split)
+                store = self._store(split)
+                self._sets[split], notes = self._build_set(store, str(self._files[split]))
+                self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
+                rank_zero_info(f"{split}: {self.described[split]}")
 
     def train_dataloader(self) -> ResumableDataLoader[BatchT]:
         """Return training batches, in a new order each epoch."""
@@ -176,26 +176,11 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
     @property
     def _shard(self) -> Shard:
-        """Share of the batches that this process reads."""
         assert self.trainer is not None
         return Shard(self.trainer.global_rank, self.trainer.world_size)
 
-    def _by_length(
-        self, lengths: np.ndarray, tokens_per_batch: int, *, shuffle: bool, **options: float
-    ) -> TokenBudgetSampler:
-        """Return a sampler that batches examples of similar length; `options` are passed to it."""
-        return TokenBudgetSampler(
-            lengths,
-            tokens_per_batch=tokens_per_batch,
-            shuffle=shuffle,
-            seed=self._seed,
-            shard=self._shard,
-            **options,
-        )
-
     @property
     def _splits(self) -> list[str]:
-        """Splits that the running command reads."""
         assert self.trainer is not None and self.trainer.state.fn is not None
         command = self.trainer.state.fn.value
         missing = [split for split in SPLITS_BY_COMMAND[command] if self._files[split] is None]
@@ -208,17 +193,15 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
     @property
     def _tokenizer(self) -> TextTokenizer:
-        return self._connected[0]
+        if self._accepted is None:
+            raise ValueError(NO_TOKENIZER)
+        return self._accepted[0]
 
     @property
     def _inputs(self) -> ModelInputs:
-        return self._connected[1]
-
-    @property
-    def _connected(self) -> tuple[TextTokenizer, ModelInputs]:
         if self._accepted is None:
             raise ValueError(NO_TOKENIZER)
-        return self._accepted
+        return self._accepted[1]
 
     def _store(self, split: str) -> TokenStore:
         """Return the token store of a split, and build it if it is not in the cache."""
@@ -237,11 +220,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
 
 def window_length(max_length: int | None, n_positions: int) -> int:
-    """Return the maximum number of tokens of a window: `max_length`, or the model's own limit.
-
-    Raises:
-        ValueError: If `max_length` exceeds the model's limit.
-    """
+    """Return the maximum number of tokens of a window: `max_length`, which must not exceed the model's own limit."""
     if max_length is not None and max_length > n_positions:
         raise ValueError(f"data.max_length={max_length}, but the model reads {n_positions} tokens at most")
     return n_positions if max_length is None else max_length
@@ -255,8 +234,8 @@ def long_persona_message(file: str | None, index: int, limit: int, option: str) 
     )
 
 
-def pin_batch(batch: Batch) -> Batch:
-    """Copy a batch to pinned memory, from which a GPU copies asynchronously; without a GPU return it as it is."""
-    if best_device().type == "cuda":
-        return {name: values.pin_memory() for name, values in batch.items()}
-    return batch
+def pinned(read: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
+    """Return `read`, or with a GPU a function that copies its batches to pinned memory, which a GPU reads faster."""
+    if best_device().type != "cuda":
+        return read
+    return lambda indices: {name: values.pin_memory() for name, values in read(indices).items()}

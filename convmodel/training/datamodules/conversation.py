@@ -1,15 +1,12 @@
 """Lightning data module of conversations, for models that write replies."""
 
-from functools import partial
 from typing import Literal
 
-import numpy as np
-from pytorch_lightning.utilities import rank_zero_info
-
-from convmodel.tokens.batching import Batch, ResumableDataLoader, pad
+from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowSet
-from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pin_batch, window_length
-from convmodel.training.perplexity import CorpusStats
+from convmodel.tokens.store import TokenStore
+from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pinned, window_length
+from convmodel.training.metrics import CorpusStats
 
 
 class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
@@ -43,9 +40,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         window_context: float = 0.5,
         cache_dir: str | None = None,
     ) -> None:
-        files = {"train": train_file, "valid": valid_file, "test": test_file}
-        super().__init__(files, on_error=on_error, cache_dir=cache_dir)
-        self.save_hyperparameters()
+        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
         if not 0 <= window_context <= 1:
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
         self._tokens_per_batch = tokens_per_batch
@@ -53,12 +48,10 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         self._window_context = window_context
 
     def corpus_stats(self, split: Split) -> CorpusStats:
-        """See `FilesDataModule.corpus_stats`."""
         windows = self._sets[split]
         return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
-    def _build_set(self, split: str) -> WindowSet:
-        store = self._store(split)
+    def _build_set(self, store: TokenStore, file: str) -> tuple[WindowSet, list[str]]:
         limit = window_length(self._max_length, self._inputs.max_length)
         windows = WindowSet(
             store,
@@ -67,27 +60,25 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
             train_on=self._inputs.train_on,
             context_share=self._window_context,
         )
-        file = self._files[split]
         counts = windows.counts
         dropped = counts.dropped
         if dropped and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dropped[0], limit, "data.max_length"))
         if not len(windows):
             raise ValueError(f"{file}: no turn to predict with model.train_on={self._inputs.train_on}")
-        notes = [
+        return windows, [
             f"{counts.split:,} longer than {limit} tokens, split by turns" if counts.split else "",
             f"{counts.cut_turns:,} turns cut to {limit} tokens" if counts.cut_turns else "",
             f"{len(dropped):,} skipped for their long persona" if dropped else "",
         ]
-        self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
-        rank_zero_info(f"{split}: {self.described[split]}")
-        return windows
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        sampler = self._by_length(windows.lengths, self._tokens_per_batch, shuffle=shuffle)
-        return ResumableDataLoader(sampler, partial(_read_batch, windows, self._tokenizer.sep_token_id))
-
-
-def _read_batch(windows: WindowSet, pad_token_id: int, indices: np.ndarray) -> Batch:
-    return pin_batch(pad(windows.read(indices), pad_token_id=pad_token_id))
+        sampler = TokenBudgetSampler(
+            windows.lengths,
+            tokens_per_batch=self._tokens_per_batch,
+            shuffle=shuffle,
+            seed=self._seed,
+            shard=self._shard,
+        )
+        return ResumableDataLoader(sampler, pinned(windows.read_batch))

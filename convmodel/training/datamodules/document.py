@@ -1,24 +1,19 @@
 """Lightning data module of documents, for models that write documents."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
-from pytorch_lightning.utilities import rank_zero_info
 
-from convmodel.data.document import Document, DocumentReader
+from convmodel.data.document import DocumentReader
 from convmodel.data.reader import format_count
-from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, pad_values
-from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.document_layout import DocumentLimits
-from convmodel.tokens.document_store import StoredDocuments, StoredWindows, to_segments
-from convmodel.tokens.document_windows import DocumentWindows
-from convmodel.tokens.store import Segments
+from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
+from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pin_batch, window_length
-from convmodel.training.perplexity import CorpusStats
+from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
+from convmodel.training.metrics import CorpusStats
 
 LENGTH_STEP = 1.01
 MAX_PADDING = 0.02
@@ -26,48 +21,28 @@ MAX_PADDING = 0.02
 
 
 @dataclass(frozen=True)
-class WindowSelection:
-    """Windows of a batch.
-
-    Args:
-        indices: (B,) indices of the windows.
-        without_meta: (B,) mask of the windows whose meta is left out.
-    """
-
-    indices: np.ndarray
-    without_meta: np.ndarray
-
-
 class MetaDropout:
-    """Batch sampler that drops the meta of random windows.
+    """Batch sampler that drops the meta of random windows, each with the same probability.
 
     A draw depends on the seed, the epoch and the window alone, so that a resumed run repeats it.
-
-    Args:
-        batches: Sampler of window indices.
-        windows: Number of windows.
-        probability: Probability that a window loses its meta.
-        seed: Seed of the draws.
     """
 
-    def __init__(self, batches: BatchSampler[np.ndarray], windows: int, *, probability: float, seed: int) -> None:
-        self._batches = batches
-        self._windows = windows
-        self._probability = probability
-        self._seed = seed
+    batches: BatchSampler
+    windows: int
+    probability: float
+    seed: int
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return len(self._batches)
+        return len(self.batches)
 
-    def epoch(self, number: int) -> list[WindowSelection]:
+    def epoch(self, index: int) -> list[WindowSelection]:
         """Return the batches of an epoch, counted from 0."""
         # The last number keeps these draws independent of the order's, whose seed is the first two.
-        dropped = np.random.default_rng([self._seed, number, 1]).random(self._windows) < self._probability
-        return [WindowSelection(indices, dropped[indices]) for indices in self._batches.epoch(number)]
+        dropped = np.random.default_rng([self.seed, index, 1]).random(self.windows) < self.probability
+        return [WindowSelection(indices, dropped[indices]) for indices in self.batches.epoch(index)]
 
 
-class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
+class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch]):
     """Documents for a model that writes documents.
 
     Files are JSON Lines `{"body": ..., "meta": ...}`, the same objects in Python syntax, or plain text, optionally
@@ -97,6 +72,7 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
     """
 
     noun = "documents"
+    to_segments = staticmethod(document_segments)
 
     def __init__(
         self,
@@ -113,9 +89,7 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         on_error: Literal["stop", "skip"] = "stop",
         cache_dir: str | None = None,
     ) -> None:
-        files = {"train": train_file, "valid": valid_file, "test": test_file}
-        super().__init__(files, on_error=on_error, cache_dir=cache_dir)
-        self.save_hyperparameters()
+        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
         if not 0 <= ignore_meta_prob <= 1:
             raise ValueError(f"data.ignore_meta_prob={ignore_meta_prob}; allowed are 0.0 to 1.0")
         self._format = format
@@ -127,18 +101,13 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
         self._max_body_length = max_body_length
 
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
-        """See `FilesDataModule.accept`; the lengths of meta and body are those of `limits`."""
         super().accept(tokenizer, inputs)
         limits = self.limits
         return replace(inputs, max_meta_length=limits.max_meta_length, max_body_length=limits.max_body_length)
 
     @property
     def limits(self) -> DocumentLimits:
-        """Lengths of window, meta and body: the given ones, or those of the model.
-
-        Raises:
-            ValueError: If they leave no room for the body, or exceed the model's window.
-        """
+        """Lengths of window, meta and body, given or the model's. Raises ValueError if they do not fit."""
         meta = self._max_meta_length
         body = self._max_body_length
         return DocumentLimits(
@@ -148,61 +117,38 @@ class DocumentDataModule(FilesDataModule[StoredWindows, Batch]):
             overlap=self._overlap,
         )
 
-    def window_set(self, split: Split) -> StoredWindows:
+    def window_set(self, split: Split) -> DocumentWindows[StoredDocuments]:
         """Return the laid-out windows of a split, after `setup`."""
         return self._sets[split]
 
     def corpus_stats(self, split: Split) -> CorpusStats:
-        """See `FilesDataModule.corpus_stats`."""
         windows = self._sets[split]
-        return CorpusStats("documents", windows.documents, {"word": windows.words, "byte": windows.bytes})
-
-    @staticmethod
-    def to_segments(example: Document) -> Segments:
-        """See `FilesDataModule.to_segments`."""
-        return to_segments(example)
+        return CorpusStats("documents", windows.documents, {"word": windows.source.words, "byte": windows.source.bytes})
 
     def _reader(self, file: str) -> DocumentReader:
         return DocumentReader(file, format=self._format, on_error=self._on_error)
 
-    def _build_set(self, split: str) -> StoredWindows:
-        store = self._store(split)
+    def _build_set(self, store: TokenStore, file: str) -> tuple[DocumentWindows[StoredDocuments], list[str]]:
         limits = self.limits
         try:
-            windows = StoredWindows(StoredDocuments(store), sep_token_id=self._tokenizer.sep_token_id, limits=limits)
+            windows = DocumentWindows(StoredDocuments(store), sep_token_id=self._tokenizer.sep_token_id, limits=limits)
         except ValueError as error:
-            raise ValueError(f"{self._files[split]}: {error}") from None
+            raise ValueError(f"{file}: {error}") from None
         split_note = f"{windows.split:,} longer than a window of {limits.max_length}, cut into windows"
         cut_note = f"{format_count(windows.cut_metas, 'meta')} cut to {limits.max_meta_length} tokens"
-        notes = [split_note if windows.split else "", cut_note if windows.cut_metas else ""]
-        self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
-        rank_zero_info(f"{split}: {self.described[split]}")
-        return windows
+        return windows, [split_note if windows.split else "", cut_note if windows.cut_metas else ""]
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        sampler = self._by_length(
+        sampler = TokenBudgetSampler(
             windows.lengths,
-            self._tokens_per_batch,
+            tokens_per_batch=self._tokens_per_batch,
             shuffle=shuffle,
+            seed=self._seed,
+            shard=self._shard,
             length_step=LENGTH_STEP,
             max_padding=MAX_PADDING,
         )
         probability = self._ignore_meta_prob if shuffle else 0.0
         batches = MetaDropout(sampler, len(windows), probability=probability, seed=self._seed)
-        return ResumableDataLoader(batches, partial(read_batch, windows, self._tokenizer.sep_token_id))
-
-
-def read_batch(windows: DocumentWindows, pad_token_id: int, selection: WindowSelection) -> Batch:
-    """Lay out windows and pad them on the right; the batch has no token types.
-
-    Its `metadata`, (B,) int64, is the number of tokens before the body of each row.
-    """
-    rows = windows.read(selection.indices, selection.without_meta)
-    return pin_batch(
-        {
-            "input_ids": pad_values([row.input_ids for row in rows], pad_token_id),
-            "labels": pad_values([row.labels for row in rows], IGNORED),
-            "metadata": torch.tensor([row.metadata for row in rows] or [0]),
-        }
-    )
+        return ResumableDataLoader(batches, pinned(windows.read_batch))

@@ -6,22 +6,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.selection_example import SelectionReader, open_reader
-from convmodel.tokens.batching import BatchSampler, RandomBatchSampler, ResumableDataLoader
+from convmodel.tokens.batching import RandomBatchSampler, ResumableDataLoader
 from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
+from convmodel.tokens.store import TokenStore
 from convmodel.training.datamodules.base import FilesDataModule, long_persona_message
 
 
 @dataclass(frozen=True)
 class SelectionBatch:
-    """A batch of selection examples.
+    """A batch of B selection examples, of which other processes may have one more.
 
-    Args:
-        examples: B examples; empty if only other processes have a last batch.
-        pool: Number of candidates that each response is ranked among, itself included; 0 in training.
+    In validation, each response is ranked among `pool` candidates, itself included; 0 in training.
     """
 
     examples: Sequence[TokenisedChoice]
@@ -63,9 +61,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         on_error: Literal["stop", "skip"] = "stop",
         cache_dir: str | None = None,
     ) -> None:
-        files = {"train": train_file, "valid": valid_file, "test": test_file}
-        super().__init__(files, on_error=on_error, cache_dir=cache_dir)
-        self.save_hyperparameters()
+        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
         for name, value, minimum in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
             if value < minimum:
                 raise ValueError(f"data.{name}={value}; it must be at least {minimum}")
@@ -83,39 +79,30 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
     def _reader(self, file: str) -> ConversationReader | SelectionReader:
         return open_reader(file, on_error=self._on_error)
 
-    def _build_set(self, split: str) -> SelectionDataset:
-        store = self._store(split)
-        file = self._files[split]
+    def _build_set(self, store: TokenStore, file: str) -> tuple[SelectionDataset, list[str]]:
         limit = self._inputs.max_length
         dataset = SelectionDataset(store, max_context=limit, max_turns=self._max_turns)
         if len(dataset.dropped) and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dataset.dropped[0], limit, "model.max_context"))
         if not len(dataset):
             raise ValueError(f"{file}: no conversation has a second turn, so there is no response in it")
-        skipped = f"; {len(dataset.dropped):,} skipped for their long persona" if len(dataset.dropped) else ""
-        self.described[split] = f"{store.summary.source}; {len(dataset):,} responses{skipped}"
-        rank_zero_info(f"{split}: {self.described[split]}")
-        return dataset
+        skipped = f"{len(dataset.dropped):,} skipped for their long persona" if len(dataset.dropped) else ""
+        return dataset, [f"{len(dataset):,} responses", skipped]
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
         dataset = self._sets[split]
         shard = self._shard
         if shuffle:
-            batches: BatchSampler[np.ndarray] = RandomBatchSampler(
-                len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
+            batches = RandomBatchSampler(
+                examples=len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
             )
-            return ResumableDataLoader(batches, lambda indices: self._read_training_batch(dataset, indices))
+            return ResumableDataLoader(
+                batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
+            )
         # Shuffled once: neighbours in a file come from one conversation, and would be hard to tell apart.
-        batches = RandomBatchSampler(len(dataset), batch_size=self._ranking_batch, seed=0, shard=shard, redraw=False)
+        size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
+        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
         return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
-
-    @property
-    def _ranking_batch(self) -> int:
-        """Number of examples of a validation batch: a multiple of the pool's size."""
-        return max(1, self._batch_size // self._pool) * self._pool
-
-    def _read_training_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
-        return SelectionBatch(dataset.read(indices, distractors=self._distractors))
 
     def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
         examples = dataset.read(indices, distractors=self._pool - 1)
@@ -126,9 +113,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         return SelectionBatch(list(_with_distractors(examples, spare, self._pool)), pool=self._pool)
 
 
-def _with_distractors(
-    examples: Sequence[TokenisedChoice], spare: Sequence[Ids], pool: int
-) -> Iterator[TokenisedChoice]:
+def _with_distractors(examples: Sequence[TokenisedChoice], spare: list[Ids], pool: int) -> Iterator[TokenisedChoice]:
     """Yield the examples with distractors: their own, else the responses of their group, then spare ones.
 
     A response that two examples of a group share is not a distractor of either.

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from convmodel.cli.bulk.replies import ReplyJob
+from convmodel.cli.bulk.job import ReplyJob
 from convmodel.cli.bulk.runner import Result, run_job
 from tests.fakes import FakeResponder
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from convmodel.__main__ import main
-from convmodel.cli.bulk.documents import DocumentJob
+from convmodel.cli.bulk.job import DocumentJob
 from convmodel.cli.bulk.journal import partial
 from convmodel.cli.bulk.runner import run_job
 from convmodel.data.document import read_documents
 from convmodel.models.document_model import DocumentModel
-from convmodel.responders.document_writer import DocumentWriter
+from convmodel.responders.writer import DocumentWriter
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS
 from tests.models.documents import make
@@ -72,14 +72,14 @@ def test_each_prompt_gets_a_line_that_is_a_document_too(
     assert out.rstrip().endswith("prompts/s")
 
 
-def test_several_texts_stand_with_their_scores(here: Path) -> None:
+def test_several_texts_are_written_with_their_scores(here: Path) -> None:
     assert generate("--num_replies", "3", "--preset", "lively") == 0
     for line in lines_of(here / "out.jsonl"):
         assert len(line["texts"]) == len(line["scores"]) == len(line["finishes"]) == 3
         assert all(score < 0 and score == round(score, 4) for score in line["scores"])
 
 
-def test_texts_depend_neither_on_what_runs_beside_them_nor_on_a_kill(here: Path) -> None:
+def test_texts_depend_neither_on_the_concurrency_nor_on_a_kill(here: Path) -> None:
     assert generate(output="whole") == 0
     assert generate("--concurrency", "1", output="one") == 0
     whole = (here / "whole").read_bytes()
@@ -92,7 +92,7 @@ def test_texts_depend_neither_on_what_runs_beside_them_nor_on_a_kill(here: Path)
     assert (here / "other").read_bytes() != whole
 
 
-def test_what_was_written_otherwise_is_not_gone_on_with(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_with_other_settings_is_not_continued(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate() == generate() == 0
     with pytest.raises(SystemExit):
         generate("--seed", "1")
@@ -101,7 +101,7 @@ def test_what_was_written_otherwise_is_not_gone_on_with(here: Path, capsys: pyte
     assert set(about) == {"named", "input", "model", "options", "seed"}
 
 
-def test_a_plain_gpt2_goes_on_with_prompts_when_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_gpt2_continues_prompts_with_as_documents(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         generate(model="plain")
     assert "in.jsonl:1: " in capsys.readouterr().err
@@ -133,7 +133,7 @@ def test_an_error_is_one_line(here: Path, capsys: pytest.CaptureFixture[str], mo
     assert not (here / "out.jsonl").exists()
 
 
-def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: Path, model: DocumentModel) -> None:
+def test_a_rejected_prompt_is_an_error_or_a_line_without_a_text(here: Path, model: DocumentModel) -> None:
     with DocumentWriter(model) as writer:
         long = {"max_new_tokens": 50}  # no room beside a long meta
         lines = [{"prompt": "a", "meta": "cats and dogs and rain and sea " * 9}, {"prompt": "b"}]
@@ -149,7 +149,7 @@ def test_a_prompt_that_cannot_be_followed_is_told_or_kept_without_a_text(here: P
     assert set(first) == {"prompt", "meta", "error"} and second["prompt"] == "b" and "texts" in second
 
 
-def test_a_chat_with_a_model_of_documents_says_what_to_do(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_chat_with_a_document_model_is_an_error_with_a_remedy(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["chat", "--model", "doc"])
     assert end.value.code == 2

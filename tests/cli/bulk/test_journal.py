@@ -53,7 +53,7 @@ def test_lines_are_only_added_to_those_made_in_the_same_way(tmp_path: Path, chan
         run(tmp_path, on_error="skip")
 
 
-def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_that_no_job_wrote_is_not_replaced(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", many(3))
     (tmp_path / "out.jsonl").write_text("precious\n")
     with pytest.raises(ValueError, match="is there already, made in another way"):
@@ -90,7 +90,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     ("output", "told"),
     [("no/out.jsonl", "there is no folder"), (".", "is a folder"), ("out.jsonl.gz", "are not written gzipped")],
 )
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, output: str, told: str) -> None:
+def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path, output: str, told: str) -> None:
     write(tmp_path / "in.jsonl", [["a"]])
     with pytest.raises((ValueError, OSError), match=told):
         run(tmp_path, output=str(tmp_path / output))
@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, output: str, tol
 
 PROGRAM = """\
 import sys
-from convmodel.cli.bulk.replies import ReplyJob
+from convmodel.cli.bulk.job import ReplyJob
 from convmodel.cli.bulk.runner import run_job
 from tests.fakes import FakeResponder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from convmodel.cli.bulk.job import ReplyJob
 from convmodel.cli.bulk.journal import partial
-from convmodel.cli.bulk.replies import ReplyJob
 from convmodel.data.conversation import Conversation, read_conversations
 from convmodel.responders.protocol import Candidate, Reply
 from tests.cli.bulk.harness import lines_of, many, run, write
@@ -30,7 +30,7 @@ def test_each_conversation_gets_a_line_with_its_reply_that_is_read_as_a_conversa
     assert not partial(tmp_path / "out.jsonl").exists()
 
 
-def test_the_last_turn_can_be_replied_in_place_of_and_is_kept_as_gold(tmp_path: Path) -> None:
+def test_the_reply_can_replace_the_last_turn_which_is_kept_as_gold(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a", "b", "c"]])
     responder = FakeResponder()
     run(tmp_path, responder, last=True)
@@ -39,7 +39,7 @@ def test_the_last_turn_can_be_replied_in_place_of_and_is_kept_as_gold(tmp_path: 
     assert line["gold"] == "c" and line["turns"][2:] == line["responses"]
 
 
-def test_candidates_stand_best_first_with_their_scores(tmp_path: Path) -> None:
+def test_candidates_are_listed_best_first_with_their_scores(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a"]])
     run(tmp_path, options={"num_return_sequences": 3})
     [line] = lines_of(tmp_path / "out.jsonl")
@@ -47,7 +47,7 @@ def test_candidates_stand_best_first_with_their_scores(tmp_path: Path) -> None:
     assert line["turns"][-1] == line["responses"][0]
 
 
-def test_a_persona_is_for_those_who_have_none(tmp_path: Path) -> None:
+def test_the_persona_applies_to_conversations_without_one(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a"], {"turns": ["b"], "persona": ["Mine."]}])
     responder = FakeResponder()
     run(tmp_path, responder, persona=("Yours.",))
@@ -81,13 +81,13 @@ def test_a_conversation_without_a_turn_to_replace_cannot_be_read(tmp_path: Path)
         run(tmp_path, last=True)
 
 
-def test_a_score_of_nothing_is_left_out(tmp_path: Path) -> None:
+def test_missing_scores_are_null(tmp_path: Path) -> None:
     reply = Reply((Candidate("x", 0.123456), Candidate("y")))
     line = json.loads(JOB.line(Conversation(["a"]), reply)[0])
     assert line["scores"] == [0.1235, None] and line["seed"] is None
 
 
-def test_of_what_was_chosen_a_line_tells_where_it_came_from(tmp_path: Path) -> None:
+def test_a_line_has_the_sources_of_selected_candidates(tmp_path: Path) -> None:
     candidates = (
         Candidate("x", 2.123456, "both", 7, {"line": 8}, {"written": -0.123456, "chosen": 3.0}),
         Candidate("y", 1.0, "chosen", 2, None, {"chosen": 4.0}),

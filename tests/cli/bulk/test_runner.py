@@ -15,9 +15,7 @@ from tests.fakes import FakeResponder
 
 
 @pytest.mark.parametrize(("concurrency", "capacity"), [(1, None), (7, None), (64, 3), (64, None)])
-def test_the_replies_do_not_depend_on_how_many_are_asked_for_at_a_time(
-    tmp_path: Path, concurrency: int, capacity: int | None
-) -> None:
+def test_replies_do_not_depend_on_the_concurrency(tmp_path: Path, concurrency: int, capacity: int | None) -> None:
     write(tmp_path / "in.jsonl", many(50))
     run(tmp_path, output=str(tmp_path / "one.jsonl"), concurrency=1)
     run(tmp_path, FakeResponder(capacity=capacity), concurrency=concurrency)
@@ -27,7 +25,7 @@ def test_the_replies_do_not_depend_on_how_many_are_asked_for_at_a_time(
     assert len({line["seed"] for line in lines}) == 50
 
 
-def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_waits_while_the_queue_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "in.jsonl", [["a"]])
     responder = FakeResponder(capacity=0)
     naps: list[float] = []
@@ -40,7 +38,7 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run(tmp_path, responder).lines == 1 and len(naps) == 1
 
 
-def test_what_cannot_be_read_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+def test_an_unreadable_line_is_an_error_before_the_first_request(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('["a"]\n["b", ""]\n')
     responder = FakeResponder()
     with pytest.raises(ValueError, match=r"in.jsonl:2: turn 2 is empty; .* on_error='skip'"):
@@ -50,7 +48,7 @@ def test_what_cannot_be_read_is_told_before_anything_is_asked(tmp_path: Path) ->
     assert "1 line skipped: first" in result.input_summary and len(lines_of(tmp_path / "out.jsonl")) == 1
 
 
-def test_what_cannot_be_replied_to_stops_after_the_lines_before_it_and_can_be_skipped(tmp_path: Path) -> None:
+def test_a_rejected_conversation_ends_the_job_after_the_lines_before_it_or_is_skipped(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a"], ["this is too long"], ["c"]])
     with pytest.raises(ValueError, match=r"in.jsonl: conversation 2: the last turn does not fit .*--on_error skip"):
         run(tmp_path)
@@ -62,7 +60,7 @@ def test_what_cannot_be_replied_to_stops_after_the_lines_before_it_and_can_be_sk
     assert "does not fit" in lines[1]["error"] and lines[1]["turns"] == ["this is too long"]
 
 
-def test_a_failure_cancels_what_is_running_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_a_failure_cancels_running_requests_and_the_next_run_resumes(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", many(9))
 
     class Failing(FakeResponder):
@@ -80,7 +78,7 @@ def test_a_failure_cancels_what_is_running_and_the_next_run_goes_on(tmp_path: Pa
     assert len(lines_of(tmp_path / "out.jsonl")) == 9
 
 
-def test_options_that_cannot_be_followed_are_told_at_once(tmp_path: Path) -> None:
+def test_invalid_options_are_an_error_at_once(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [["a"]])
     with pytest.raises(ValueError, match="temperature=0"):
         run(tmp_path, options={"temperature": 0})

@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from convmodel.cli.chat.outcome import Outcome
+from convmodel.cli.chat.screen import Outcome
 from convmodel.cli.chat.state import Chat
 from convmodel.responders.protocol import Reply
 from tests.fakes import FakeResponder

@@ -34,7 +34,7 @@ def test_the_tab_key_completes_commands_options_presets_and_files(
         assert completions(chat, nothing)[1] == []
 
 
-def test_what_all_words_begin_with_is_typed_for_one() -> None:
+def test_the_common_prefix_of_all_completions_is_typed() -> None:
     assert common_prefix(["/save", "/set", "/seed"]) == "/s"
     assert common_prefix(["/set", "/settings"]) == "/set"
     assert common_prefix(["/why"]) == "/why" and common_prefix([]) == "" == common_prefix(["a", "b"])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from convmodel.cli.chat.loop import ChatError, split_persona_lines, talk
-from convmodel.cli.chat.outcome import Outcome
 from convmodel.cli.chat.plain import PipeScreen
+from convmodel.cli.chat.screen import Outcome
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
 from tests.cli.chat.helpers import Sheet, chat_with, interrupt_when, say_so
@@ -37,13 +37,13 @@ def test_a_retry_says_its_seed() -> None:
     assert chat.turns == ("Hello", say_so(0, 3, 0))
 
 
-def test_a_retry_of_a_reply_for_which_nothing_is_drawn_says_so() -> None:
+def test_a_retry_without_sampling_says_so() -> None:
     sheet = Sheet("/set do_sample false", "Hello", "/retry")
     talk(chat_with(FakeResponder()), sheet)
     assert "with every seed the reply is the same" in sheet.outcomes[-1].text
 
 
-def test_errors_are_shown_and_the_talk_goes_on() -> None:
+def test_errors_are_shown_and_the_chat_continues() -> None:
     chat, sheet = chat_with(FakeResponder(say_so)), Sheet("/sett", "this is too long", "Hello")
     talk(chat, sheet)
     assert "did you mean /set" in sheet.errors[0]
@@ -64,7 +64,7 @@ def test_a_conversation_does_not_end_with_a_defect() -> None:
         talk(chat_with(Broken()), Sheet("/set temperature 1", interactive=False))
 
 
-def test_where_nobody_sits_the_first_error_ends_the_talk_and_says_where() -> None:
+def test_without_a_user_the_first_error_ends_the_chat_with_its_position() -> None:
     with pytest.raises(ChatError, match="line 7: there is no command /sett"):
         talk(chat_with(FakeResponder()), Sheet("/sett", interactive=False))
     with pytest.raises(ChatError, match="line 7: 0 replies are being made"):
@@ -73,7 +73,7 @@ def test_where_nobody_sits_the_first_error_ends_the_talk_and_says_where() -> Non
         talk(chat_with(FakeResponder(error=RuntimeError("out of memory"))), Sheet("Hello", interactive=False))
 
 
-def test_a_turn_waits_when_there_is_too_much_to_do() -> None:
+def test_a_turn_waits_while_the_queue_is_full() -> None:
     chat, sheet = chat_with(FakeResponder(capacity=0)), Sheet("Hello")
     talk(chat, sheet)
     assert chat.turns == ("Hello",)
@@ -81,7 +81,7 @@ def test_a_turn_waits_when_there_is_too_much_to_do() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_a_reply_that_fails_is_told_and_the_turn_waits(after: int) -> None:
+def test_a_failed_reply_is_an_error_and_the_turn_waits(after: int) -> None:
     responder = FakeResponder(say_so, error=RuntimeError("out of memory"), error_after=after)
     chat, sheet = chat_with(responder), Sheet("Hello")
     talk(chat, sheet)
@@ -92,7 +92,7 @@ def test_a_reply_that_fails_is_told_and_the_turn_waits(after: int) -> None:
     assert chat.turns == ("Hello", say_so(0, 2, 0))
 
 
-def test_a_retry_that_fails_brings_the_old_reply_back() -> None:
+def test_a_failed_retry_restores_the_previous_reply() -> None:
     responder = FakeResponder(say_so)
     chat = chat_with(responder)
     talk(chat, Sheet("Hello"))
@@ -101,7 +101,7 @@ def test_a_retry_that_fails_brings_the_old_reply_back() -> None:
     assert chat.turns == ("Hello", say_so(0, 1, 0)) and chat.last is not None
 
 
-def test_a_reply_without_text_is_told() -> None:
+def test_a_reply_without_text_is_an_error() -> None:
     chat, sheet = chat_with(FakeResponder(lambda *_: " ")), Sheet("Hello")
     talk(chat, sheet)
     assert chat.turns == ("Hello",) and sheet.errors == ["the reply has no text; /retry tries again"]
@@ -184,7 +184,7 @@ def test_pasted_lines_are_a_persona_and_what_is_said() -> None:
     assert responder.asked[0]["persona"] == ("a", "b") and responder.asked[0]["context"] == ("Hello\nyou",)
 
 
-def test_a_line_without_a_sentence_is_told() -> None:
+def test_a_persona_line_without_a_sentence_is_an_error() -> None:
     with pytest.raises(ChatError, match="stdin:2: there is no sentence after 'your persona:'"):
         piped("your persona: a\nyour persona: \n")
 

@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.cli.chat.slash import COMMANDS, find_command, run_command
 from convmodel.cli.chat.state import Chat
-from convmodel.responders.slash_commands import is_command, unescape
+from convmodel.responders.typed_input import is_command, unescape
 from tests.cli.chat.test_state import exchange
 from tests.fakes import FakeResponder
 
@@ -48,7 +48,7 @@ def test_one_slash_is_a_command_and_two_are_a_text() -> None:
         ("/help xyzzy", "there is no command /xyzzy"),
     ],
 )
-def test_what_cannot_be_followed_is_told_with_what_to_do(
+def test_an_invalid_command_is_an_error_with_a_remedy(
     chat: Chat, line: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

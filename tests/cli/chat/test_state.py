@@ -35,14 +35,14 @@ def test_turns_alternate_and_the_responder_gets_all_of_them(chat: Chat, responde
     assert [asked["context"] for asked in responder.asked] == [("Hello",), ("Hello", first, "How are you?")]
 
 
-def test_what_is_said_while_a_turn_waits_is_joined_to_it(chat: Chat) -> None:
+def test_a_waiting_turn_is_extended_by_the_next_line(chat: Chat) -> None:
     chat.say("Hello")
     assert chat.waiting
     chat.say("Are you there?")
     assert chat.turns == ("Hello\nAre you there?",) and chat.waiting
 
 
-def test_a_text_that_is_no_turn_is_refused_and_changes_nothing(chat: Chat) -> None:
+def test_an_invalid_turn_is_rejected_and_changes_nothing(chat: Chat) -> None:
     for text in ("", "  ", "\ud800"):
         with pytest.raises(ValueError, match="turn 1"):
             chat.say(text)
@@ -68,14 +68,14 @@ def test_undo_takes_back_an_exchange_or_the_turn_that_waits(chat: Chat) -> None:
 
 
 def test_the_same_seed_gives_the_same_conversation_and_a_retry_takes_the_next(responder: FakeResponder) -> None:
-    one, other = Chat(responder, seed=7), Chat(responder, seed=7)
-    assert [exchange(one, text) for text in ("a", "b")] == [exchange(other, text) for text in ("a", "b")]
+    this, other = Chat(responder, seed=7), Chat(responder, seed=7)
+    assert [exchange(this, text) for text in ("a", "b")] == [exchange(other, text) for text in ("a", "b")]
     other.retry()
-    assert other.turns == one.turns[:3]
+    assert other.turns == this.turns[:3]
     assert other.add_reply(other.start().result())
     other.retry()
     other.start()
-    exchange(one, "c")
+    exchange(this, "c")
     assert [asked["seed"] for asked in responder.asked] == [7, 7, 7, 7, 8, 9, 7]
 
 
@@ -114,7 +114,7 @@ def test_another_candidate_becomes_the_reply(chat: Chat) -> None:
         chat.choose(4)
 
 
-def test_there_are_no_candidates_of_a_reply_that_was_not_made_here(chat: Chat) -> None:
+def test_a_loaded_reply_has_no_candidates(chat: Chat) -> None:
     for prepare in (lambda: None, lambda: chat.load(Conversation(["a", "b"])), lambda: chat.say("c")):
         prepare()
         with pytest.raises(ValueError, match="no reply to look into"):
@@ -137,13 +137,13 @@ def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, re
     assert chat.conversation() == Conversation(chat.turns, ["I like sun."], {"id": 1})
 
 
-def test_a_conversation_that_is_kept_has_two_turns(chat: Chat) -> None:
+def test_only_a_conversation_of_two_turns_can_be_saved(chat: Chat) -> None:
     chat.say("a")
     with pytest.raises(ValueError, match="needs two turns; talk first"):
         chat.conversation()
 
 
-def test_options_lie_on_the_preset_and_the_preset_on_the_model(chat: Chat, responder: FakeResponder) -> None:
+def test_options_override_the_preset_and_the_preset_overrides_the_model(chat: Chat, responder: FakeResponder) -> None:
     assert chat.options == dict(responder.options)
     chat.use_preset("bold")
     chat.set_options({"top_k": 5})
@@ -157,7 +157,7 @@ def test_options_lie_on_the_preset_and_the_preset_on_the_model(chat: Chat, respo
     assert chat.settings == {}
 
 
-def test_options_that_cannot_be_followed_change_nothing(chat: Chat) -> None:
+def test_invalid_options_change_nothing(chat: Chat) -> None:
     chat.set_options({"top_k": 5})
     for wrong in ({"tempo": 1}, {"temperature": 0}):
         with pytest.raises(ValueError, match=r"tempo|temperature"):
@@ -169,7 +169,7 @@ def test_options_that_cannot_be_followed_change_nothing(chat: Chat) -> None:
     assert chat.own == {"top_k": 5}
 
 
-def test_a_chat_refuses_from_the_beginning_what_it_cannot_follow(responder: FakeResponder) -> None:
+def test_a_chat_rejects_invalid_settings_at_its_start(responder: FakeResponder) -> None:
     with pytest.raises(ValueError, match="persona sentence 1 is empty"):
         Chat(responder, persona=[""])
     with pytest.raises(ValueError, match="no preset"):

@@ -4,9 +4,15 @@ import random
 
 from wcwidth import iter_graphemes, width
 
-from convmodel.cli.chat.text import to_printable
-from convmodel.cli.chat.wrapping import Wrapper, wrap
+from convmodel.cli.chat.screen import to_printable
+from convmodel.cli.chat.wrapping import Wrapper
 from tests.conftest import random_text
+
+
+def wrap(text: str, columns: int) -> str:
+    """Wrap a whole text."""
+    wrapper = Wrapper(columns)
+    return wrapper.add(text) + wrapper.end()
 
 
 def plain_wrap(text: str, columns: int) -> list[str]:

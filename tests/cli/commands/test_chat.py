@@ -47,13 +47,13 @@ def test_the_penalties_by_count_are_set_and_shown_as_all_options(
     typed = "/set frequency_penalty 0.5\n/set presence_penalty\n/set\nHello\n"
     monkeypatch.setattr(sys, "stdin", Stdin(typed))
     assert main(["chat", "--model", folder, "--set", "presence_penalty=-1"]) == 0
-    out, told = capsys.readouterr()
-    assert "frequency_penalty = 0.5" in told and "presence_penalty = -1" in told
-    assert re.search(r"^ *frequency_penalty +0\.5 ", told, re.MULTILINE), told
+    out, notes = capsys.readouterr()
+    assert "frequency_penalty = 0.5" in notes and "presence_penalty = -1" in notes
+    assert re.search(r"^ *frequency_penalty +0\.5 ", notes, re.MULTILINE), notes
     assert out.strip()
 
 
-def test_a_chat_chooses_and_shows_the_field(
+def test_a_chat_selects_replies_and_shows_the_candidates(
     parts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = "your persona: I live in Rome.\nHello\n/why\n/set\n/reset\nyour persona: I like rain.\nHello\n/persona\n"

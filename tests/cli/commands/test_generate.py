@@ -11,9 +11,7 @@ from convmodel.data.candidates import distinct_candidates
 from tests.cli.helpers import CHOSEN, VARIED, WRITTEN, Stdin
 
 
-def test_a_file_is_replied_to_and_its_replies_repeat(
-    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_replies_to_a_file_are_repeatable(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in.jsonl").write_text(
         '["Hello"]\n["How are you?", "I am fine.", "And you?"]\n["Do you like music?"]\n'
     )
@@ -33,7 +31,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     def interrupted(options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"convmodel.cli.commands.{command[0]}.open_responder", interrupted)
+    monkeypatch.setattr("convmodel.cli.options.open_responder", interrupted)
     monkeypatch.setattr(sys, "stdin", Stdin(""))
     assert main(command) == 130
     assert "Traceback" not in capsys.readouterr().err
@@ -56,7 +54,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
         ([*WRITTEN, "--reranker", "chooser", "--num_replies", "3"], {"written"}, "bi-encoder", 3),
         ([*WRITTEN, "--reranker", "likelihood", "--num_replies", "3"], {"written"}, "likelihood", 3),
     ],
-    ids=lambda value: " ".join(each for each in value if each not in VARIED) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(part for part in value if part not in VARIED) if isinstance(value, list) else "",
 )
 def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
     parts: Path, arguments: list[str], sources: set[str], ranked_by: str, count: int
@@ -68,15 +66,15 @@ def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
     assert (parts / "one").read_bytes() == (parts / "many").read_bytes()
     for line in map(json.loads, (parts / "one").read_text().splitlines()):
         came = line.get("provenance", [{"source": "written"}] * len(line["responses"]))
-        assert {each["source"] for each in came} == sources and line["ranked_by"] == ranked_by
+        assert {source["source"] for source in came} == sources and line["ranked_by"] == ranked_by
         assert len(came) == len(line["responses"]) == len(line["scores"]) == count
         assert line["turns"][-1] == line["responses"][0] and line["scores"] == sorted(line["scores"], reverse=True)
-        for text, each in zip(line["responses"], came, strict=True):
-            if each["source"] == "chosen":
-                assert distinct_candidates(parts / "list.txt")[each["number"]].text == text
+        for text, source in zip(line["responses"], came, strict=True):
+            if source["source"] == "chosen":
+                assert distinct_candidates(parts / "list.txt")[source["number"]].text == text
 
 
-def test_replies_to_a_file_go_on_only_with_the_same_candidates(parts: Path) -> None:
+def test_replies_to_a_file_resume_only_with_the_same_candidates(parts: Path) -> None:
     (parts / "in.jsonl").write_text('["Hello"]\n')
     given = ["generate", "--input", "in.jsonl", "--output", "out.jsonl", *CHOSEN]
     assert main(given) == 0

@@ -19,8 +19,8 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert keys(capsys, "list") == ("", "there are no keys; python -m convmodel keys add NAME creates one\n")
-    key, told = keys(capsys, "add", "anna")
-    assert "cannot be shown again" in told
+    key, note = keys(capsys, "add", "anna")
+    assert "cannot be shown again" in note
     with Store("convmodel.db") as store:
         assert store.digests() == {digest(key.strip()): "anna"}
     assert keys(capsys, "list")[0].startswith("anna\tsince 20")
@@ -33,7 +33,7 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["add", "a b"], "error: 'a b' cannot be the name of a key"),
         (["add", "anna"], "error: there is a key named 'anna' already; remove it first"),
@@ -42,12 +42,12 @@ def test_a_key_is_shown_once_listed_by_its_name_and_taken_back(
         (["list", "--store", "x://y"], "error: unsupported database x; use sqlite:///convmodel.db"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(
+def test_an_error_of_keys_is_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CONVMODEL_TRACEBACK", raising=False)
@@ -56,4 +56,4 @@ def test_what_cannot_be_done_is_told_in_one_line(
         main(["keys", *arguments])
     err = capsys.readouterr().err
     assert end.value.code == 2
-    assert err.startswith(told) and err.count("\n") == 1
+    assert err.startswith(message) and err.count("\n") == 1

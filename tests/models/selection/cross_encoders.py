@@ -1,4 +1,4 @@
-"""Cross-encoders, their rows and their gradients."""
+"""Small cross-encoders, random rows for them, and their gradients."""
 
 from typing import Any, cast
 
@@ -17,14 +17,14 @@ CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play 
 
 
 def cross(make_selector: MakeSelector, architecture: Architecture = "gpt2", **options: Any) -> CrossEncoder:
-    """A small one, whose pairs fit into 64 tokens."""
-    given = {"max_context": 40, "max_candidate": 20, **options}
-    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **given))
+    """A small cross-encoder, whose pairs fit into 64 tokens."""
+    all_options = {"max_context": 40, "max_candidate": 20, **options}
+    return cast(CrossEncoder, make_selector(cast(Any, CrossEncoder), architecture, **all_options))
 
 
 def alone(selector: CrossEncoder, pair: EncoderInput) -> Tensor:
     """The score of one pair, by transformers' own forward without padding."""
-    network = selector.cross
+    network = selector.network
     inputs = {"input_ids": torch.tensor([pair.ids])}
     if network.encoder.hf_model.config.model_type != "distilbert":
         inputs["token_type_ids"] = torch.tensor([pair.types])
@@ -39,8 +39,8 @@ def rows_of(
     """Random contexts and pools; a candidate may be too long, or empty."""
     torch.manual_seed(source)
 
-    def ids(most: int) -> Any:
-        length = int(torch.randint(0, most, ()))
+    def ids(limit: int) -> Any:
+        length = int(torch.randint(0, limit, ()))
         return torch.randint(10, 250, (length,)).tolist()
 
     rows = [selector.context_row([[7, *ids(40)]]) for _ in range(contexts)]
@@ -48,7 +48,7 @@ def rows_of(
 
 
 def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
-    """Of a loss that looks at every score."""
+    """The gradients, by parameter, of a loss that depends on every score."""
     selector.network.zero_grad()
     nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
     return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}

@@ -1,17 +1,16 @@
-"""A selector that reads context and candidate together, without being one."""
+"""A fake selector that reads context and candidate together."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from convmodel.models.selection.inputs import Candidates
+from convmodel.models.selection.inputs import Candidates, Contexts, Personas
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class ReadsTogether(Selector):
-    """Encodes nothing, as a cross-encoder, and scores as another selector does."""
+    """Cannot encode candidates, as a cross-encoder, and scores as another selector does."""
 
     kind = "cross-encoder"
 
@@ -21,21 +20,15 @@ class ReadsTogether(Selector):
         self.asked: list[tuple[list[str], list[str], list[str]]] = []
 
     def options(self) -> dict[str, Any]:
-        """None."""
+        """See `Selector.options`; there are none."""
         return {}
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> "ReadsTogether":
-        """Is never asked for."""
+        """See `Selector.build`; never called."""
         raise NotImplementedError
 
-    def score(
-        self,
-        contexts: Sequence[Sequence[str]],
-        candidates: Candidates,
-        *,
-        personas: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
-        """What the other one says; remembers what it was asked."""
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
+        """The scores of the other selector; the arguments are recorded."""
         self.asked.append((list(contexts[0]), [str(text) for text in candidates], list((personas or [()])[0])))
         return self._selector.score(contexts, candidates, personas=personas)

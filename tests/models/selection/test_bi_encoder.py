@@ -1,4 +1,4 @@
-"""The scale of cosines, and candidate encoders of their own."""
+"""The scale of cosines, and separate candidate encoders."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CONTEXTS = [["Hello"], ["Where do you live?", "By the sea"]]
 CANDIDATES = ["I am fine", "I live by the sea", "No"]
 
 
-def test_with_a_scale_scores_are_that_multiple_of_the_cosine(make_selector: MakeSelector) -> None:
+def test_with_a_cosine_scale_scores_are_multiples_of_the_cosine(make_selector: MakeSelector) -> None:
     plain = make_selector(BiEncoder)
     contexts = plain.encode_contexts(CONTEXTS).vectors[:, 0]
     candidates = plain.encode_candidates(CANDIDATES)
@@ -21,11 +21,11 @@ def test_with_a_scale_scores_are_that_multiple_of_the_cosine(make_selector: Make
     torch.testing.assert_close(scaled, 20 * cosines, atol=1e-4, rtol=1e-4)
 
 
-def test_a_scale_that_is_not_above_zero_is_refused(make_selector: MakeSelector) -> None:
+def test_a_cosine_scale_must_be_positive(make_selector: MakeSelector) -> None:
     with pytest.raises(ValueError, match=r"cosine_scale=0\.0; it must be above 0, or None"):
         make_selector(BiEncoder, cosine_scale=0.0)
 
 
-def test_candidates_have_their_own_encoder_only_where_it_is_not_shared(make_selector: MakeSelector) -> None:
-    shared, separate = (make_selector(BiEncoder, shared=value).encoders for value in (True, False))
+def test_candidates_have_their_own_encoder_unless_it_is_shared(make_selector: MakeSelector) -> None:
+    shared, separate = (make_selector(BiEncoder, shared=value).network for value in (True, False))
     assert shared.candidates is shared.contexts and separate.candidates is not separate.contexts

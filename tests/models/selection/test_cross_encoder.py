@@ -1,20 +1,17 @@
-"""Cross-encoders around every kind of encoder, against each pair read alone, and a context that is read once."""
+"""Cross-encoders around every kind of encoder, against each pair computed alone."""
 
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2Model
 
 from convmodel.generation.cpu import has_vnni
 from convmodel.generation.int8 import is_int8
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder, CrossNetwork
-from convmodel.models.selection.encoder import Architecture, NewEncoder
+from convmodel.models.selection.encoder import Architecture
 from convmodel.models.selection.layout import pad_rows
 from convmodel.models.selection.selector import Selector
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 from tests.models.selection.cross_encoders import CANDIDATES, CONTEXTS, alone, cross, gradients, rows_of
 
@@ -50,13 +47,14 @@ def test_a_score_is_that_of_the_pair_alone_without_padding(
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @torch.no_grad()
-def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_the_other(
+def test_compare_pooled_compares_the_pooled_parts_of_a_pair(
     make_selector: MakeSelector, architecture: Architecture, pooling: str
 ) -> None:
     selector = cross(make_selector, architecture, pooling=pooling, compare_pooled=True)
     assert not selector.shares_contexts
-    head, begins = selector.cross.head, CrossNetwork(selector.cross.encoder, "mean", compare_pooled=True).head
-    assert set(begins.weight[0].tolist()) == {20.0} and begins.bias.item() == 0  # 20 times the cosine
+    head = selector.network.head
+    initial_head = CrossNetwork(selector.network.encoder, "mean", compare_pooled=True).head
+    assert set(initial_head.weight[0].tolist()) == {20.0} and initial_head.bias.item() == 0  # 20 times the cosine
     torch.nn.init.normal_(head.weight)
     scores = selector.score(CONTEXTS, CANDIDATES)
     encode = selector.tokenizer.encode
@@ -64,36 +62,42 @@ def test_a_head_that_compares_sees_context_and_candidate_as_each_reads_beside_th
         row = selector.context_row([encode(text) for text in context])
         for c, candidate in enumerate(CANDIDATES):
             pair = selector.layout.pair(row, encode(candidate))
-            states = selector.cross.encoder(pad_rows([pair], 0))[0]
+            states = selector.network.encoder(pad_rows([pair], 0))[0]
             parts = [states[: len(row)], states[len(row) :]]
-            one, other = (part.mean(0) if pooling == "mean" else part[-1] for part in parts)
-            expected = (head.weight[0] * one * other).sum() / (one.norm() * other.norm()) + head.bias[0]
+            of_context, of_candidate = (part.mean(0) if pooling == "mean" else part[-1] for part in parts)
+            expected = (head.weight[0] * of_context * of_candidate).sum() / (
+                of_context.norm() * of_candidate.norm()
+            ) + head.bias[0]
             torch.testing.assert_close(scores[b, c], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_head_that_compares_is_loaded_as_it_was_saved(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_a_saved_selector_with_compare_pooled_scores_the_same_when_loaded(
+    make_selector: MakeSelector, tmp_path: Path
+) -> None:
     selector = cross(make_selector, "bert", compare_pooled=True)
     selector.save_pretrained(tmp_path)
     loaded = Selector.from_pretrained(tmp_path, "cpu", "float32")
     assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), selector.score(CONTEXTS, CANDIDATES))
 
 
-def test_bert_and_distilbert_look_at_the_first_token_and_gpt2_at_the_last(make_selector: MakeSelector) -> None:
-    assert [cross(make_selector, kind).cross.pooling for kind in ARCHITECTURES] == ["first", "first", "last"]
+def test_the_default_pooling_is_first_for_encoders_and_last_for_gpt2(make_selector: MakeSelector) -> None:
+    assert [cross(make_selector, kind).network.pooling for kind in ARCHITECTURES] == ["first", "first", "last"]
     assert [cross(make_selector, kind).shares_contexts for kind in ARCHITECTURES] == [False, False, True]
     assert not cross(make_selector, "gpt2", pooling="mean").shares_contexts
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_one_pool_for_all_and_pools_for_each_score_alike_and_a_context_alone_as_among_others(
+def test_scores_do_not_depend_on_other_contexts_or_on_separate_pools(
     make_selector: MakeSelector, architecture: Architecture
 ) -> None:
     selector = cross(make_selector, architecture)
     scores = selector.score(CONTEXTS, CANDIDATES)
-    found = selector.score(CONTEXTS, [CANDIDATES, CANDIDATES[::-1], CANDIDATES])
-    torch.testing.assert_close(found, torch.stack([scores[0], scores[1].flip(0), scores[2]]), atol=1e-4, rtol=1e-4)
-    each = torch.cat([selector.score([context], CANDIDATES) for context in CONTEXTS])
-    torch.testing.assert_close(each, scores, atol=1e-4, rtol=1e-4)
+    pool_scores = selector.score(CONTEXTS, [CANDIDATES, CANDIDATES[::-1], CANDIDATES])
+    torch.testing.assert_close(
+        pool_scores, torch.stack([scores[0], scores[1].flip(0), scores[2]]), atol=1e-4, rtol=1e-4
+    )
+    separate_scores = torch.cat([selector.score([context], CANDIDATES) for context in CONTEXTS])
+    torch.testing.assert_close(separate_scores, scores, atol=1e-4, rtol=1e-4)
     assert selector.score([], CANDIDATES).shape == (0, 5)
 
 
@@ -107,15 +111,15 @@ def test_recomputing_gives_the_same_gradients_dropout_included(
     selector = cross(make_selector, architecture)
     selector.network.train()
     contexts, candidates = rows_of(selector, 1, 3, 4)
-    found = []
+    results = []
     for recompute in (False, True):
         torch.manual_seed(0)
-        found.append(gradients(selector, selector.score_rows(contexts, candidates, recompute=recompute)))
-    assert len(found[0]) > 10
-    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-4)
+        results.append(gradients(selector, selector.score_rows(contexts, candidates, recompute=recompute)))
+    assert len(results[0]) > 10
+    torch.testing.assert_close(results[0], results[1], atol=1e-6, rtol=1e-4)
     torch.manual_seed(1)
     other = gradients(selector, selector.score_rows(contexts, candidates))
-    assert any(float((other[name] - found[0][name]).abs().max()) > 1e-3 for name in other)
+    assert any(float((other[name] - results[0][name]).abs().max()) > 1e-3 for name in other)
 
 
 # Folders
@@ -134,16 +138,17 @@ def test_a_saved_cross_encoder_scores_the_same_when_loaded(
 
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
-def test_in_int8_scores_stay_near_and_it_cannot_be_saved(
+def test_in_int8_scores_are_close_and_saving_is_refused(
     make_selector: MakeSelector, tmp_path: Path, architecture: Architecture
 ) -> None:
     selector = cross(make_selector, architecture)
     selector.save_pretrained(tmp_path / "saved")
     loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="int8")
     assert is_int8(loaded.network) and not is_int8(selector.network)
-    exact, found = selector.score(CONTEXTS, CANDIDATES), loaded.score(CONTEXTS, CANDIDATES)
-    near = 0.15 if has_vnni() else 0.3  # of 16 numbers, each rounded to 8 or 7 bits, few cancel out
-    assert float((found - exact).abs().mean()) < near * float(exact.std())
+    exact = selector.score(CONTEXTS, CANDIDATES)
+    rounded = loaded.score(CONTEXTS, CANDIDATES)
+    tolerance = 0.15 if has_vnni() else 0.3  # of 16 numbers, each rounded to 8 or 7 bits, few cancel out
+    assert float((rounded - exact).abs().mean()) < tolerance * float(exact.std())
     assert loaded.fingerprint() == selector.fingerprint() and loaded.dtype == "int8"
     with pytest.raises(ValueError, match='a model in int8 cannot be saved; load it with dtype="float32"'):
         loaded.save_pretrained(tmp_path / "again")
@@ -156,20 +161,10 @@ def test_a_bi_encoder_has_no_int8(make_selector: MakeSelector, tmp_path: Path) -
         Selector.from_pretrained(tmp_path / "bi", device="cpu", dtype="int8")
 
 
-def test_a_cross_encoder_is_made_around_a_folder_of_transformers(
-    tokenizer: ConversationTokenizer, tmp_path: Path
-) -> None:
-    sizes = NewEncoder("gpt2", layers=1, heads=2, width=16, positions=32).config(tokenizer)
-    GPT2Model(cast(GPT2Config, sizes)).save_pretrained(tmp_path / "gpt2")
-    tokenizer.save_pretrained(tmp_path / "gpt2")
-    selector = CrossEncoder.from_encoder(tmp_path / "gpt2", max_context=20, max_candidate=12)
-    assert selector.score([["Hello"]], ["I am fine", "No"]).shape == (1, 2)
-
-
 # What is asked wrongly
 
 
-def test_pairs_must_fit_into_what_the_encoder_reads(make_selector: MakeSelector) -> None:
+def test_pairs_longer_than_the_encoders_positions_are_refused(make_selector: MakeSelector) -> None:
     cross(make_selector, max_context=44, max_candidate=20)
     with pytest.raises(ValueError, match="max_context=45 and max_candidate=20 together; this encoder reads 64 tokens"):
         cross(make_selector, max_context=45, max_candidate=20)
@@ -177,12 +172,12 @@ def test_pairs_must_fit_into_what_the_encoder_reads(make_selector: MakeSelector)
         cross(make_selector, max_candidate=2)
 
 
-def test_a_decoder_cannot_look_at_its_first_token(make_selector: MakeSelector) -> None:
+def test_a_decoder_with_pooling_first_is_refused(make_selector: MakeSelector) -> None:
     with pytest.raises(ValueError, match="a decoder's first token sees no other; allowed are last and mean"):
         cross(make_selector, "gpt2", pooling="first")
 
 
-def test_candidates_that_were_to_be_cached_are_refused_with_the_reason(make_selector: MakeSelector) -> None:
+def test_encoding_candidates_in_advance_is_refused(make_selector: MakeSelector) -> None:
     with pytest.raises(
         TypeError,
         match="a cross-encoder reads context and candidate together, so candidates cannot be encoded",
@@ -190,7 +185,7 @@ def test_candidates_that_were_to_be_cached_are_refused_with_the_reason(make_sele
         cross(make_selector).encode_candidates(CANDIDATES)
 
 
-def test_wrong_texts_are_told(make_selector: MakeSelector) -> None:
+def test_wrong_texts_are_refused(make_selector: MakeSelector) -> None:
     selector = cross(make_selector)
     with pytest.raises(TypeError, match="give a list of contexts, each a list of turns"):
         selector.score(["Hello"], CANDIDATES)

@@ -35,22 +35,24 @@ def test_a_score_is_that_of_the_pair_alone_without_padding(
         for c, candidate in enumerate(CANDIDATES):
             ids = [selector.tokenizer.encode(text) for text in (*persona, *context)]
             row = selector.context_row(ids[len(persona) :], ids[: len(persona)])
-            state = selector.encoders.contexts(pad_rows([row], 0))
-            response = selector.encoders.candidates(
+            state = selector.network.contexts(pad_rows([row], 0))
+            response = selector.network.candidates(
                 pad_rows([selector.candidate_row(selector.tokenizer.encode(candidate))], 0)
             )
-            place = -1 if architecture == "gpt2" else 0
+            position = -1 if architecture == "gpt2" else 0
             if isinstance(selector, PolyEncoder):
                 assert selector.codes.codes is not None
-                seen = (selector.codes.codes @ state[0].T).softmax(-1) @ state[0]
-                expected = poly_scores(seen[None], torch.ones(1, len(seen), dtype=torch.bool), response[:, place])[0, 0]
+                attended = (selector.codes.codes @ state[0].T).softmax(-1) @ state[0]
+                expected = poly_scores(
+                    attended[None], torch.ones(1, len(attended), dtype=torch.bool), response[:, position]
+                )[0, 0]
             else:
-                expected = state[0, place] @ response[0, place]
+                expected = state[0, position] @ response[0, position]
             torch.testing.assert_close(scores[b, c], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
-def test_one_pool_for_all_pools_for_each_and_cached_candidates_score_alike(
+def test_shared_pools_separate_pools_and_cached_candidates_score_the_same(
     make_selector: MakeSelector, cls: type[BiEncoder]
 ) -> None:
     selector = make_selector(cls)
@@ -65,7 +67,7 @@ def test_one_pool_for_all_pools_for_each_and_cached_candidates_score_alike(
     assert best.ids.tolist() == scores.argsort(dim=1, descending=True)[:, :2].tolist()
 
 
-def test_no_contexts_have_no_scores_and_cannot_be_encoded(make_selector: MakeSelector) -> None:
+def test_no_contexts_give_no_scores_and_cannot_be_encoded(make_selector: MakeSelector) -> None:
     assert make_selector().score([], CANDIDATES).shape == (0, 4)
     with pytest.raises(ValueError, match="there are no contexts; give at least one"):
         make_selector().encode_contexts([])

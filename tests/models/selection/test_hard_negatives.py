@@ -1,4 +1,4 @@
-"""Hard negatives: what a selector likes best but the truth, against scores of every pair."""
+"""Mined distractors, against the scores of every pair."""
 
 from pathlib import Path
 
@@ -18,19 +18,26 @@ CONVERSATIONS = [
 RESPONSES = ["Hi", "How are you?", "I am fine", "By the sea", "How nice", "No"]
 
 
-def test_the_hardest_are_those_that_score_best_of_what_was_neither_said_nor_is_the_response(
+def test_distractors_are_the_best_scored_texts_other_than_the_response_and_the_turns(
     make_selector: MakeSelector, tmp_path: Path
 ) -> None:
     selector = make_selector()
     write_conversations(CONVERSATIONS, tmp_path / "in.jsonl")
-    told: list[int] = []
+    progress: list[int] = []
     for skip in (0, 1):
         assert (
-            mine(selector, tmp_path / "in.jsonl", tmp_path / "out.jsonl", negatives=2, skip=skip, progress=told.append)
+            mine(
+                selector,
+                tmp_path / "in.jsonl",
+                tmp_path / "out.jsonl",
+                negatives=2,
+                skip=skip,
+                progress=progress.append,
+            )
             == 7
         )
-        found = list(read_selection_examples(tmp_path / "out.jsonl"))
-        assert [one.response for one in found] == [
+        examples = list(read_selection_examples(tmp_path / "out.jsonl"))
+        assert [example.response for example in examples] == [
             "Hi",
             "How are you?",
             "I am fine",
@@ -39,16 +46,16 @@ def test_the_hardest_are_those_that_score_best_of_what_was_neither_said_nor_is_t
             "Hi",
             "No",
         ]
-        assert [one.persona for one in found[:3]] == [("I like rain.",), (), ("I like rain.",)]
-        for one in found:
-            [scores] = selector.score([one.context], RESPONSES, personas=[one.persona]).tolist()
+        assert [example.persona for example in examples[:3]] == [("I like rain.",), (), ("I like rain.",)]
+        for example in examples:
+            [scores] = selector.score([example.context], RESPONSES, personas=[example.persona]).tolist()
             ranked = sorted(zip(scores, RESPONSES, strict=True), reverse=True)
-            allowed = [text for _, text in ranked if text not in (*one.context, one.response)]
-            assert list(one.distractors) == allowed[skip : skip + 2]
-    assert told == [7, 7]
+            allowed = [text for _, text in ranked if text not in (*example.context, example.response)]
+            assert list(example.distractors) == allowed[skip : skip + 2]
+    assert progress == [7, 7]
 
 
-def test_examples_with_candidates_get_new_ones_by_the_command(
+def test_the_command_replaces_the_distractors_of_examples_that_have_some(
     make_selector: MakeSelector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_selector().save_pretrained(tmp_path / "model")
@@ -57,11 +64,12 @@ def test_examples_with_candidates_get_new_ones_by_the_command(
     arguments = ["--model", str(tmp_path / "model"), "--input", str(tmp_path / "in.jsonl")]
     assert main(["mine", *arguments, "--output", str(tmp_path / "out.jsonl"), "--negatives", "3"]) == 0
     assert "5 examples written" in capsys.readouterr().out
-    for number, one in enumerate(read_selection_examples(tmp_path / "out.jsonl")):
-        assert len(set(one.distractors)) == 3 and {*one.distractors} <= {f"b{n}" for n in range(5)} - {f"b{number}"}
+    for index, example in enumerate(read_selection_examples(tmp_path / "out.jsonl")):
+        others = {f"b{n}" for n in range(5) if n != index}
+        assert len(set(example.distractors)) == 3 and set(example.distractors) <= others
 
 
-def test_what_cannot_be_mined_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_equal_responses_and_wrong_counts_are_refused(make_selector: MakeSelector, tmp_path: Path) -> None:
     write_conversations([Conversation(("Hello", "Hi")), Conversation(("Bye", "Hi"))], tmp_path / "in.jsonl")
     with pytest.raises(ValueError, match="all responses are the same text"):
         mine(make_selector(), tmp_path / "in.jsonl", tmp_path / "out.jsonl")

@@ -13,7 +13,7 @@ CONTEXTS = [["Hello"], ["Hello", "I am fine", "How are you?"], ["Where do you li
 CANDIDATES = ["I am fine", "I live by the sea", "Do you like music? Yes, I play the guitar", "No"]
 
 
-def test_what_is_asked_wrongly_is_told(make_selector: MakeSelector) -> None:
+def test_wrong_contexts_candidates_and_personas_are_refused(make_selector: MakeSelector) -> None:
     selector = make_selector()
     with pytest.raises(TypeError, match="give a list of contexts, each a list of turns"):
         selector.score(["Hello"], CANDIDATES)

@@ -7,7 +7,7 @@ from convmodel.models.selection.layout import RowLayout
 pytestmark = pytest.mark.machine
 
 
-def test_types_say_who_replies_and_the_first_separator_is_the_encoders_first_token() -> None:
+def test_types_mark_the_replying_speaker_and_the_first_token_replaces_a_separator() -> None:
     row = RowLayout(9, max_context=20).context([[1], [2, 3]], [[4]])
     assert row.ids == [9, 4, 9, 1, 9, 2, 3, 9]
     assert row.types == [1, 1, 1, 1, 0, 0, 0, 1]
@@ -18,7 +18,7 @@ def test_types_say_who_replies_and_the_first_separator_is_the_encoders_first_tok
     assert pair.ids == [8, 1, 9, 5, 6, 9] and pair.types == [0, 0, 1, 1, 1, 1]
 
 
-def test_a_persona_stays_when_old_turns_are_dropped_whole() -> None:
+def test_the_persona_is_kept_when_old_turns_are_dropped() -> None:
     layout = RowLayout(9, max_context=10)
     assert layout.context([[1, 1], [2, 2], [3, 3]], [[4]]).ids == [9, 4, 9, 2, 2, 9, 3, 3, 9]
     assert layout.context([[3] * 50], [[4]]).ids == [9, 4, 9, *[3] * 6, 9]

@@ -16,7 +16,8 @@ CANDIDATES = ["I am fine", "I live by the sea", "No", "Do you like music?"]
 @pytest.mark.parametrize("codes", ["learnt", "first", "last"])
 def test_encoded_scores_and_search_use_all_vectors_of_a_context(make_selector: MakeSelector, codes: str) -> None:
     selector = make_selector(PolyEncoder, num_codes=5, codes=codes)
-    contexts, candidates = selector.encode_contexts(CONTEXTS), selector.encode_candidates(CANDIDATES)
+    contexts = selector.encode_contexts(CONTEXTS)
+    candidates = selector.encode_candidates(CANDIDATES)
     assert contexts.vectors.shape[1] == 5
     scores = selector.score_encoded(contexts, candidates)
     torch.testing.assert_close(scores, selector.score(CONTEXTS, CANDIDATES))
@@ -26,8 +27,9 @@ def test_encoded_scores_and_search_use_all_vectors_of_a_context(make_selector: M
     torch.testing.assert_close(best.scores, scores.sort(1, descending=True).values)
 
 
-def test_one_code_scores_as_a_bi_encoder_does(make_selector: MakeSelector) -> None:
+def test_one_code_scores_as_a_bi_encoder(make_selector: MakeSelector) -> None:
     selector = make_selector(PolyEncoder, num_codes=1)
-    contexts, candidates = selector.encode_contexts(CONTEXTS), selector.encode_candidates(CANDIDATES)
+    contexts = selector.encode_contexts(CONTEXTS)
+    candidates = selector.encode_candidates(CANDIDATES)
     expected = bi_scores(contexts.vectors[:, 0], candidates)
     torch.testing.assert_close(selector.score_encoded(contexts, candidates), expected)

@@ -1,20 +1,19 @@
 """Folders and fingerprints of selectors."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertModel,
-)
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import HOMES, SELECTOR, WEIGHTS, Selector, class_of, read_config, read_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 
@@ -44,7 +43,7 @@ def test_a_saved_selector_scores_the_same_when_loaded(
     assert "score" in (tmp_path / "saved" / "README.md").read_text(encoding="utf-8")
 
 
-def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_the_error_names_what_a_folder_holds_instead(make_selector: MakeSelector, tmp_path: Path) -> None:
     make_selector().save_pretrained(tmp_path / "bi")
     with pytest.raises(ValueError, match="holds a bi-encoder; load it with BiEncoder, or with Selector"):
         PolyEncoder.from_pretrained(tmp_path / "bi")
@@ -60,10 +59,10 @@ def test_another_kind_of_folder_is_named(make_selector: MakeSelector, tmp_path: 
 
 
 @pytest.mark.parametrize("cls", [BiEncoder, CrossEncoder])
-def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_another_model(
+def test_the_fingerprint_depends_neither_on_paths_nor_on_library_versions(
     tokenizer: ConversationTokenizer, tmp_path: Path, cls: type[BiEncoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index is refused to another model: an update of transformers must not make all of them worthless."""
+    """An index cannot be opened with a model of another fingerprint, not even after an update of transformers."""
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     network = BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, pad_token_id=None, **sizes))
     for name in ("here", "there"):
@@ -71,34 +70,34 @@ def test_neither_where_an_encoder_came_from_nor_the_version_of_a_library_makes_a
         tokenizer.save_pretrained(tmp_path / name)
     torch.manual_seed(0)
     selector = cls.from_encoder(tmp_path / "here")
-    mine = selector.fingerprint()
+    fingerprint = selector.fingerprint()
     assert str(tmp_path) not in json.dumps(selector.options())
     monkeypatch.setattr("transformers.configuration_utils.__version__", "99.0")
-    assert selector.fingerprint() == mine
+    assert selector.fingerprint() == fingerprint
     torch.manual_seed(0)
-    assert cls.from_encoder(tmp_path / "there").fingerprint() == mine
+    assert cls.from_encoder(tmp_path / "there").fingerprint() == fingerprint
 
 
-def test_what_is_wrong_with_a_folder_or_a_type_is_told(make_selector: MakeSelector, tmp_path: Path) -> None:
+def test_damaged_folders_and_unknown_dtypes_are_refused(make_selector: MakeSelector, tmp_path: Path) -> None:
     make_selector().save_pretrained(tmp_path)
     for dtype in ("nonsense", "relu", "int32"):
         with pytest.raises(ValueError, match=f"dtype='{dtype}'; allowed are auto, float32, bfloat16"):
             Selector.from_pretrained(tmp_path, dtype=dtype)
-    whole = (tmp_path / "selector.json").read_text(encoding="utf-8")
+    config = (tmp_path / "selector.json").read_text(encoding="utf-8")
     for options in ({}, {"encoder": {"model_type": "bert"}, "shared": True, "unknown": 1}):
         (tmp_path / "selector.json").write_text(json.dumps({"kind": "bi-encoder", "options": options}))
         with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves"):
             Selector.from_pretrained(tmp_path)
-    (tmp_path / "selector.json").write_text(whole, encoding="utf-8")
+    (tmp_path / "selector.json").write_text(config, encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(b"no weights" * 9)
-    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged .*; copy or train the model again"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: is damaged or cut off at 90 bytes"):
         Selector.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
         Selector.from_pretrained(tmp_path)
 
 
-def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprint(
+def test_configuration_keys_of_a_later_transformers_do_not_change_the_fingerprint(
     make_selector: MakeSelector, tmp_path: Path
 ) -> None:
     selector = make_selector(BiEncoder)
@@ -113,3 +112,84 @@ def test_what_a_later_transformers_adds_to_a_configuration_changes_no_fingerprin
     assert json.loads(json.dumps(older.options())) == saved["options"]
     older.save_pretrained(tmp_path / "again")
     assert Selector.from_pretrained(tmp_path / "again").fingerprint() == older.fingerprint()
+
+
+@pytest.mark.parametrize("kind", HOMES)
+def test_each_kind_has_a_class_of_that_kind(kind: str) -> None:
+    assert class_of(kind).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"selector\.json:1: is not JSON"),
+        ("[]", r"selector\.json: holds '\[\]'"),
+        (
+            '{"kind": "tree", "options": {}}',
+            r"selector\.json: .* \(kind 'tree'; known are bi-encoder, ",
+        ),
+        ('{"kind": ["tree"], "options": {}}', r"selector\.json: is not what this version saves; .* \(kind \['tree'\];"),
+        (
+            '{"kind": "convert", "options": []}',
+            r"selector\.json: .* \(it has no options\)",
+        ),
+    ],
+)
+def test_a_config_with_other_contents_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / SELECTOR).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(tmp_path)
+    (tmp_path / SELECTOR).write_text(json.dumps({"kind": "convert", "options": {}}))
+    assert read_config(tmp_path) == {"kind": "convert", "options": {}}
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(folder / WEIGHTS)
+    change(weights)
+    save_file(weights, folder / WEIGHTS)
+
+
+NORM = "contexts.hf_model.encoder.layer.1.output.LayerNorm.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop(NORM), rf"lack 1 of the 37 of this bi-encoder: {NORM}; random numbers would"),
+        (lambda weights: weights.update({"x.1": torch.zeros(2)}), r"holds x\.1, which the bi-encoder .* does not have"),
+        (lambda weights: weights.update({NORM: torch.zeros(3)}), rf"{NORM} with the shape \(3,\), and selector\.json"),
+        (lambda weights: weights[NORM][:2].fill_(float("nan")), rf"{NORM} holds NaN or infinity \(2 of 16 values"),
+        (lambda weights: weights[NORM][:1].fill_(-float("inf")), rf"{NORM} holds NaN or infinity \(1 of 16 values"),
+    ],
+)
+def test_weights_that_are_not_whole_are_refused(
+    make_selector: MakeSelector, tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str
+) -> None:
+    make_selector().save_pretrained(tmp_path)
+    change_weights(tmp_path, change)
+    with pytest.raises(ValueError, match=rf"model\.safetensors: .*{message}"):
+        Selector.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("pooling", "best"), ("max_context", "sixty"), ("max_context", 10**6)])
+def test_options_of_the_wrong_kind_are_refused(
+    make_selector: MakeSelector, tmp_path: Path, name: str, value: object
+) -> None:
+    make_selector().save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / SELECTOR).read_text())
+    saved["options"][name] = value
+    (tmp_path / SELECTOR).write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match=r"selector\.json: is not what this version saves; give a folder made by"):
+        Selector.from_pretrained(tmp_path)
+
+
+def test_a_selector_without_a_vocabulary_is_refused(make_selector: MakeSelector, tmp_path: Path) -> None:
+    make_selector().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match="holds no vocabulary"):
+        Selector.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+        read_weights(tmp_path)

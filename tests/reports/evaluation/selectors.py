@@ -10,8 +10,7 @@ from convmodel.metrics.words import words
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.inputs import Candidates, checked_pools
-from convmodel.models.selection.registry import HOMES
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector import HOMES, Selector
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from tests.conftest import TEXTS
@@ -20,11 +19,11 @@ BROKEN = "broken"
 """A word whose score is no number."""
 
 HOME = {"cross-encoder": (__name__, "WordCounter")}
-"""Where folders of a cross-encoder are to look while a `WordCounter` is one."""
+"""The class of saved cross-encoders while a `WordCounter` is one."""
 
 
 def shared_words(context: Sequence[str], persona: Sequence[str], candidate: str) -> float:
-    """How many words a candidate has in common with what was said; nan for one with the word `BROKEN`."""
+    """Return the number of words that a candidate shares with the context; nan if it has the word `BROKEN`."""
     said = set(words(" ".join([*persona, *context])))
     return float("nan") if BROKEN in candidate else float(len(said & set(words(candidate))))
 
@@ -36,15 +35,15 @@ class WordCounter(Selector):
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         super().__init__(nn.Linear(1, 1), tokenizer)
-        self.asked: list[int] = []
+        self.batch_sizes: list[int] = []
 
     def options(self) -> dict[str, Any]:
-        """It has none."""
+        """Return no options."""
         return {}
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
-        """Needs only a tokenizer."""
+        """Build a counter, which needs only a tokenizer."""
         return cls(tokenizer)
 
     def score(
@@ -56,7 +55,7 @@ class WordCounter(Selector):
     ) -> Tensor:
         """See `Selector.score`."""
         pools = checked_pools(contexts, candidates)
-        self.asked.append(len(contexts))
+        self.batch_sizes.append(len(contexts))
         rows = zip(contexts, personas or [()] * len(contexts), pools, strict=True)
         return torch.tensor([[shared_words(turns, persona, text) for text in pool] for turns, persona, pool in rows])
 
@@ -72,16 +71,16 @@ def small_selector(
     """A bi- or poly-encoder with random weights; a constant one makes the same vector of every text."""
     torch.manual_seed(seed)
     sizes = NewEncoder("bert", layers=1, heads=2, width=width, positions=64)
-    found = cls.from_scratch(small_tokenizer(), sizes, max_context=60, max_candidate=20)
+    selector = cls.from_scratch(small_tokenizer(), sizes, max_context=60, max_candidate=20)
     with torch.no_grad():
-        for weights in found.network.parameters():
+        for weights in selector.network.parameters():
             weights.add_(torch.randn_like(weights) * 0.3)
         if constant:  # all tokens are the bias of the first layer norm
-            for name, weights in found.network.named_parameters():
+            for name, weights in selector.network.named_parameters():
                 if "embeddings" in name and "LayerNorm" not in name:
                     weights.zero_()
-    found.network.eval()
-    return found
+    selector.network.eval()
+    return selector
 
 
 assert set(HOME) <= set(HOMES)

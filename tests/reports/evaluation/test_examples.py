@@ -21,9 +21,9 @@ def test_the_last_turn_of_each_conversation_is_replied_to() -> None:
     ]
 
 
-def test_a_persona_is_kept_from_the_other_speaker_and_no_first_turn_is_a_reply() -> None:
-    found = select_examples(TALKS, turns="all", limit=0)
-    assert [(one.conversation, one.turn, one.persona) for one in found] == [
+def test_only_the_last_speaker_has_the_persona_and_first_turns_are_no_replies() -> None:
+    examples = select_examples(TALKS, turns="all", limit=0)
+    assert [(example.conversation, example.turn, example.persona) for example in examples] == [
         (1, 2, ()),
         (1, 3, ("I am c.",)),
         (2, 2, ()),
@@ -32,25 +32,25 @@ def test_a_persona_is_kept_from_the_other_speaker_and_no_first_turn_is_a_reply()
         select_examples(TALKS[1:], turns="first_speaker", limit=0)
 
 
-def test_a_limit_spreads_over_the_file_and_takes_all_when_it_can() -> None:
+def test_a_limit_selects_evenly_spaced_indices() -> None:
     assert evenly_spaced(10, 5) == [0, 2, 4, 6, 8]
     assert evenly_spaced(3, 2) == [0, 1]
     assert evenly_spaced(3, 0) == evenly_spaced(3, 3) == evenly_spaced(3, 9) == [0, 1, 2]
     for count in range(1, 30):
         for limit in range(1, count):
             assert len(set(evenly_spaced(count, limit))) == limit and max(evenly_spaced(count, limit)) < count
-    assert [one.conversation for one in select_examples(TALKS, turns="last", limit=1)] == [1]
+    assert [example.conversation for example in select_examples(TALKS, turns="last", limit=1)] == [1]
 
 
-def test_the_fingerprint_is_of_what_was_said() -> None:
+def test_the_fingerprint_depends_on_turns_and_personas_alone() -> None:
     same = [Conversation(c.turns, c.persona, {"id": 7}) for c in TALKS]
     assert fingerprint(same) == fingerprint(TALKS)
     others = [TALKS[::-1], TALKS[:1], [Conversation(("a", "b", "c")), TALKS[1]], [Conversation(("a", "bc")), TALKS[1]]]
-    assert len({fingerprint(each) for each in [TALKS, *others]}) == 5
+    assert len({fingerprint(talks) for talks in [TALKS, *others]}) == 5
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"limit": -1}, "limit=-1; it must be at least 0"),
         ({"resamples": 0}, "resamples=0; it must be at least 1"),
@@ -59,6 +59,6 @@ def test_the_fingerprint_is_of_what_was_said() -> None:
         ({"turns": "odd"}, "allowed are all, last"),
     ],
 )
-def test_an_option_out_of_range_is_told(values: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_options_out_of_range_are_rejected(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         EvaluationOptions(**values)  # type: ignore[arg-type]

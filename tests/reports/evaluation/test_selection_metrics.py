@@ -10,13 +10,13 @@ def test_pools_of_nearly_the_same_size_are_counted_together() -> None:
     }
 
 
-def test_the_best_other_is_the_first_of_the_best() -> None:
+def test_the_best_other_is_the_first_of_equal_candidates() -> None:
     assert best_other([3.0, None, 5.0, 9.0, 5.0], 3) == 2
     assert best_other([3.0, None], 0) == 1
     assert best_other([None, None, None], 1) == 0
 
 
-def test_rounding_is_no_choice_but_what_is_more_than_rounding_is_one() -> None:
+def test_differences_within_rounding_are_ties() -> None:
     assert rank_gold([1.0, 1.0 - 1e-7, 0.5], 0, 1e-6).ranks == (2,)
     assert rank_gold([1.0, 1.0 - 1e-5, 0.5], 0, 1e-6).ranks == (1,)
     assert rank_gold([1.0, None, 0.5], 0, 1e-6).ranks == (2,)

@@ -4,7 +4,7 @@ import pytest
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.reports.inspection import chunks
-from tests.reports.inspection.conftest import Write
+from tests.reports.inspection.helpers import Write
 
 
 def test_chunks_hold_all_conversations_and_name_their_segments(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

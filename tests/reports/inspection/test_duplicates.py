@@ -1,4 +1,4 @@
-"""What stands there twice, against comparing every conversation with every other."""
+"""Repeated conversations and replies, against a comparison of every conversation with every other."""
 
 import random
 
@@ -6,11 +6,10 @@ import pytest
 
 from convmodel.reports.inspection import minhash as module
 from convmodel.reports.inspection.tables import notes
-from tests.reports.inspection.conftest import Inspect, Write, found, talk
-from tests.reports.inspection.similar import changed, families, jaccard, pairs_of
+from tests.reports.inspection.helpers import Inspect, Write, changed, families, findings_of, jaccard, pairs_of, talk
 
 
-def test_similar_conversations_are_found_as_by_comparing_all_pairs(write: Write, inspect: Inspect) -> None:
+def test_similar_conversations_are_those_of_a_comparison_of_all_pairs(write: Write, inspect: Inspect) -> None:
     conversations = families(random.Random(0), 80)
     random.Random(1).shuffle(conversations)
     pairs = list(map(pairs_of, conversations))
@@ -18,64 +17,64 @@ def test_similar_conversations_are_found_as_by_comparing_all_pairs(write: Write,
     exact = {n for n, c in enumerate(conversations) if c in conversations[:n]}
     inspection = inspect(write("a", conversations))
     repeats = inspection.duplicates.near[0, 0]
-    told = {line - 1 for line in repeats.lines.tolist()}
+    repeated = {line - 1 for line in repeats.lines.tolist()}
     surely = {n for n, value in enumerate(near) if value >= 0.9} - exact
     never = {n for n, value in enumerate(near) if value < 0.65}
     mostly = {n for n, value in enumerate(near) if value >= 0.85} - exact
     assert len(surely) > 30 and len(never) > 100
-    assert len(told & surely) >= 0.97 * len(surely)
-    assert not told & never
-    assert len(told & mostly) >= 0.9 * len(mostly) > 40
-    [duplicates] = found(inspection, "duplicate") if exact else [None]
+    assert len(repeated & surely) >= 0.97 * len(surely)
+    assert not repeated & never
+    assert len(repeated & mostly) >= 0.9 * len(mostly) > 40
+    [duplicates] = findings_of(inspection, "duplicate") if exact else [None]
     assert (duplicates.count if duplicates else 0) == len(exact)
 
 
-def test_case_punctuation_and_spaces_make_no_difference_but_are_no_word_for_word_repetition(
-    write: Write, inspect: Inspect
-) -> None:
+def test_near_duplicates_ignore_case_punctuation_and_spaces(write: Write, inspect: Inspect) -> None:
     path = write("a", [["Hello, you!", "Hi."], ["hello  you", "HI"], ["Hello, you!", "Hi."], ["Bye", "Bye"]])
     inspection = inspect(path, near=1.0)
-    [near], [exact] = found(inspection, "near_duplicate"), found(inspection, "duplicate")
+    [near] = findings_of(inspection, "near_duplicate")
+    [exact] = findings_of(inspection, "duplicate")
     assert (near.count, near.examples[0].location, near.examples[0].text) == (1, f"{path}:2", f"same words as {path}:1")
     assert (exact.count, exact.examples[0].location, exact.examples[0].text) == (1, f"{path}:3", f"as {path}:1")
 
 
-def test_a_persona_makes_two_of_the_same_turns(write: Write, inspect: Inspect) -> None:
+def test_different_personas_make_different_conversations(write: Write, inspect: Inspect) -> None:
     lines = [{"turns": ["Hi", "Hello"], "persona": [name]} for name in ("I am Ann.", "I am Bob.", "I am Ann.")]
-    [finding] = found(inspect(write("a", lines)), "duplicate")
+    [finding] = findings_of(inspect(write("a", lines)), "duplicate")
     assert finding.count == 1
 
 
 def test_japanese_is_compared_by_characters(write: Write, inspect: Inspect) -> None:
-    one = "今日はとても天気がいいので公園を散歩してから友達と昼ご飯を食べました"
-    path = write("a", [[one, "いいですね"], [one.replace("友達", "先生"), "いいですね"], ["全然違う話です", "はい"]])
-    [finding] = found(inspect(path, near=0.7), "near_duplicate")
+    text = "今日はとても天気がいいので公園を散歩してから友達と昼ご飯を食べました"
+    path = write("a", [[text, "いいですね"], [text.replace("友達", "先生"), "いいですね"], ["全然違う話です", "はい"]])
+    [finding] = findings_of(inspect(path, near=0.7), "near_duplicate")
     assert (finding.count, finding.examples[0].location) == (1, f"{path}:2")
 
 
-def test_conversations_without_words_are_not_alike(write: Write, inspect: Inspect) -> None:
-    assert not found(inspect(write("a", [["👍", "!"], ["?", "..."], ["🙂", "🙂 🙂"]])), "near_duplicate")
+def test_conversations_without_words_are_no_near_duplicates(write: Write, inspect: Inspect) -> None:
+    assert not findings_of(inspect(write("a", [["👍", "!"], ["?", "..."], ["🙂", "🙂 🙂"]])), "near_duplicate")
 
 
-def test_leaks_are_told_by_pair_of_files_under_the_earliest(write: Write, inspect: Inspect) -> None:
+def test_leaks_are_counted_for_the_earliest_file(write: Write, inspect: Inspect) -> None:
     source = random.Random(5)
     shared, both, alike, own = (talk(source, turns=6) for _ in range(4))
     train = write("train", [shared, both, alike, talk(source)])
     valid = write("valid", [talk(source), both, own])
     test = write("test", [both, talk(source), changed(random.Random(8), alike, 0.02), own, shared, shared])
     inspection = inspect(train, valid, test)
-    told = {
-        (f.source, f.other): (f.count, f.total, [e.location for e in f.examples]) for f in found(inspection, "leak")
+    leaks = {
+        (leak.source, leak.other): (leak.count, leak.total, [example.location for example in leak.examples])
+        for leak in findings_of(inspection, "leak")
     }
-    assert told == {
+    assert leaks == {
         (valid, train): (1, 3, [f"{valid}:2"]),
         (test, train): (3, 6, [f"{test}:1", f"{test}:5", f"{test}:6"]),
         (test, valid): (1, 6, [f"{test}:4"]),
     }
-    [near] = found(inspection, "near_leak")
+    [near] = findings_of(inspection, "near_leak")
     assert (near.source, near.other, near.count) == (test, train, 1)
     assert near.examples[0].location == f"{test}:3" and near.examples[0].text.endswith(f"% like {train}:3")
-    assert [(p.one, p.other, p.leaks, p.near_leaks) for p in inspection.pairs] == [
+    assert [(p.earlier, p.later, p.leaks, p.near_leaks) for p in inspection.pairs] == [
         (train, valid, 1, 0),
         (train, test, 3, 1),
         (valid, test, 1, 0),
@@ -92,13 +91,13 @@ def test_replies_and_beginnings_are_those_of_all_prefixes(write: Write, inspect:
     [pair] = inspection.pairs
     assert pair.shared_replies == sum(reply in replies[0] for reply in replies[1]) > 0
     assert pair.replies == len(replies[1])
-    beginnings = {f.source: f.count for f in found(inspection, "beginning")}
+    beginnings = {f.source: f.count for f in findings_of(inspection, "beginning")}
     for path, lines in zip(paths, files, strict=True):
         longer = {tuple(c[:n]) for c in lines for n in range(2, len(c))}
         assert beginnings.get(path, 0) == sum(tuple(c) in longer for c in lines)
 
 
-def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
+def test_counts_are_estimated_from_a_sample_of_very_many(
     write: Write, inspect: Inspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = random.Random(7)
@@ -107,6 +106,6 @@ def test_of_very_many_a_sample_is_compared_and_counts_are_estimates(
     monkeypatch.setattr(module, "MAX_CONVERSATIONS", 900)
     inspection = inspect(path)
     assert inspection.duplicates.one_in[0] == 4
-    [finding] = found(inspection, "duplicate")
+    [finding] = findings_of(inspection, "duplicate")
     assert 800 < finding.count < 1200 and finding.count % 4 == 0
     assert any(note.startswith("Very many: of the conversations one in 4") for note in notes(inspection))

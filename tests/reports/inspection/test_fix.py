@@ -1,4 +1,4 @@
-"""What --fix writes, drops and says."""
+"""Files that --fix writes, and its account of the changes."""
 
 import random
 from pathlib import Path
@@ -8,15 +8,14 @@ import pytest
 from convmodel.data.conversation import read_conversations
 from convmodel.reports.inspection.fix import FixReport, SeenHashes, fix_files, output_paths
 from convmodel.reports.inspection.inspect import Inspection
-from tests.reports.inspection.conftest import Inspect, Write, talk
-from tests.reports.inspection.test_duplicates import changed
+from tests.reports.inspection.helpers import Inspect, Write, changed, talk
 
 
 def fix(inspection: Inspection, out: Path) -> list[FixReport]:
     return fix_files(inspection, str(out), progress=lambda _: lambda _: None)
 
 
-def test_the_mended_file_has_no_problem_and_everything_dropped_is_told(
+def test_mended_files_have_no_problems_and_all_changes_are_reported(
     write: Write, inspect: Inspect, tmp_path: Path
 ) -> None:
     fine = {"turns": ["Hello", "Hi <b>you</b>"], "persona": ["I am Ann."], "id": 7}
@@ -48,15 +47,18 @@ def test_the_mended_file_has_no_problem_and_everything_dropped_is_told(
     assert report.dropped == {"unreadable": 2, "replacement": 1, "blank": 1, "long_persona": 1, "duplicate": 2}
     assert report.mended == {"mojibake": 1, "control": 2, "hidden": 2}
     assert report.written + report.dropped.total() == 10
-    told = "\n".join(report.lines())
-    assert "3 conversations of" in told and "2 dropped: could not be read" in told and "1 text: mojibake undone" in told
+    account = "\n".join(report.lines())
+    for part in ("3 conversations of", "2 dropped: could not be read", "1 text: mojibake undone"):
+        assert part in account
     again = inspect(str(tmp_path / "out.jsonl"), max_length=40)
     assert again.problems == () and {f.kind for f in again.findings} == {"html"}
 
 
-def test_of_several_files_the_first_keeps_what_all_have(write: Write, inspect: Inspect, tmp_path: Path) -> None:
+def test_the_first_of_several_files_keeps_shared_conversations(write: Write, inspect: Inspect, tmp_path: Path) -> None:
     source = random.Random(0)
-    shared, alike, own = talk(source, turns=6), talk(source, turns=6), talk(source)
+    shared = talk(source, turns=6)
+    alike = talk(source, turns=6)
+    own = talk(source)
     train = write("train.jsonl", [shared, alike, talk(source)])
     test = write("test.jsonl.x", [own, shared, changed(random.Random(8), alike, 0.02)])
     reports = fix(inspect(train, test), tmp_path / "new")
@@ -74,9 +76,7 @@ def test_a_file_may_be_mended_in_place(write: Write, inspect: Inspect) -> None:
     assert [c.turns for c in read_conversations(path)] == [("a", "b"), ("c", "d")]
 
 
-def test_mending_goes_over_all_chunks(
-    write: Write, inspect: Inspect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_chunks_are_mended(write: Write, inspect: Inspect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.reports.inspection.chunks.CHUNK", 2)
     source = random.Random(3)
     lines = [[str(source.randint(0, 30)), "ok"] for _ in range(100)]
@@ -86,17 +86,19 @@ def test_mending_goes_over_all_chunks(
     assert report.dropped == {"duplicate": 100 - len(wanted)}
 
 
-def test_numbers_seen_are_those_of_a_set() -> None:
-    source, seen, wanted = random.Random(1), SeenHashes(), set()
+def test_seen_hashes_are_those_of_a_set() -> None:
+    source = random.Random(1)
+    seen = SeenHashes()
+    wanted = set()
     for _ in range(60):
         new = {source.randint(-50, 50) * 2**56 for _ in range(source.randint(0, 5))}
-        for number in range(-50, 51):
-            assert (number * 2**56 in seen) == (number * 2**56 in wanted)
+        for value in range(-50, 51):
+            assert (value * 2**56 in seen) == (value * 2**56 in wanted)
         seen.add(new)
         wanted |= new
 
 
-def test_two_files_of_one_name_are_refused() -> None:
+def test_two_outputs_of_one_name_are_rejected() -> None:
     with pytest.raises(ValueError, match="two files would be written there"):
         output_paths(["a/x.csv", "b/x.jsonl.gz"], "out")
     assert output_paths(["a/x.csv"], "out") == ["out"]

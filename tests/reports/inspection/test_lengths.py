@@ -22,39 +22,39 @@ from convmodel.tokens.conversation_layout import lay_out, room_for_turns, split_
 
 
 def lengths_of(values: list[int]) -> Lengths:
-    found = Lengths()
+    lengths = Lengths()
     for start in range(0, len(values), 7):
-        found.add(np.array(values[start : start + 7]))
-    return found
+        lengths.add(np.array(values[start : start + 7]))
+    return lengths
 
 
 def test_counts_means_and_quantiles_are_those_of_the_sorted_values() -> None:
     source = random.Random(1)
     values = [source.randint(0, 90) for _ in range(501)]
-    found = lengths_of(values)
-    assert (len(found), found.total, found.longest) == (501, sum(values), max(values))
-    assert found.mean == pytest.approx(sum(values) / 501)
+    lengths = lengths_of(values)
+    assert (len(lengths), lengths.total, lengths.longest) == (501, sum(values), max(values))
+    assert lengths.mean == pytest.approx(sum(values) / 501)
     for share in (0.01, 0.5, 0.9, 0.99, 1.0):
         enough = [v for v in sorted(values) if sum(x <= v for x in values) >= share * 501]
-        assert found.quantile(share) == enough[0]
-    assert found.above(40) == sum(v > 40 for v in values)
+        assert lengths.quantile(share) == enough[0]
+    assert lengths.between([41]) == [sum(v > 40 for v in values)]
     edges = [0, 5, 20, 21, 60, 200]
     wanted = [sum(a <= v < b for v in values) for a, b in zip(edges, [*edges[1:], 10**9], strict=True)]
-    assert found.between(edges) == wanted
+    assert lengths.between(edges) == wanted
 
 
-def test_nothing_has_lengths_too() -> None:
-    found = Lengths()
-    found.add(np.zeros(0, dtype=np.int64))
-    assert (len(found), found.mean, found.quantile(0.5), found.between([0, 3])) == (0, 0.0, 0, [0, 0])
-    assert budget_padding(found, tokens_per_batch=10) == random_padding(found) == 0.0
+def test_an_empty_histogram_has_statistics() -> None:
+    lengths = Lengths()
+    lengths.add(np.zeros(0, dtype=np.int64))
+    assert (len(lengths), lengths.mean, lengths.quantile(0.5), lengths.between([0, 3])) == (0, 0.0, 0, [0, 0])
+    assert budget_padding(lengths, tokens_per_batch=10) == random_padding(lengths) == 0.0
 
 
-def test_very_long_ones_are_counted_together_and_the_longest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_long_lengths_share_a_bin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST", 100)
-    found = lengths_of([3, 99, 100, 5000])
-    assert len(found.counts) == 101 and found.above(99) == 2
-    assert (found.longest, found.total) == (5000, 5202)
+    lengths = lengths_of([3, 99, 100, 5000])
+    assert len(lengths.counts) == 101 and lengths.between([100]) == [2]
+    assert (lengths.longest, lengths.total) == (5000, 5202)
 
 
 @pytest.mark.parametrize("longest", [1, 7, 8, 9, 99, 100, 1234])
@@ -78,18 +78,20 @@ def random_chunk(source: random.Random) -> tuple[Chunk, np.ndarray]:
     return chunk, np.array([len(text) for text in chunk.texts])
 
 
-def test_windows_are_those_that_training_cuts() -> None:
+def test_windows_are_those_of_training() -> None:
     chunk, tokens = random_chunk(random.Random(2))
     tally = WindowTally(24)
     roomless = tally.add(chunk, tokens)
-    wanted, cut, without = [], 0, []
-    for number, conversation in enumerate(chunk.conversations):
+    wanted = []
+    cut = 0
+    without = []
+    for index, conversation in enumerate(chunk.conversations):
         persona = [[1] * len(sentence) for sentence in conversation.persona]
         turns = [[1] * len(turn) for turn in conversation.turns]
         try:
             room = room_for_turns(sum(len(p) + 1 for p in persona), 24)
         except ValueError:
-            without.append(number)
+            without.append(index)
             continue
         for window in split_into_windows([len(turn) for turn in turns], room):
             kept = turns[window.first : window.stop]
@@ -98,8 +100,8 @@ def test_windows_are_those_that_training_cuts() -> None:
             cut += window.cut > 0
     assert without and roomless == without
     assert sorted(np.repeat(np.arange(len(tally.lengths.counts)), tally.lengths.counts)) == sorted(wanted)
-    told = [chunk.owners[segment] for segment in cut_turns(chunk, tokens, max_length=24)]
-    assert sum(owner not in without for owner in told) == cut > 0
+    owners = [chunk.owners[segment] for segment in cut_turns(chunk, tokens, max_length=24)]
+    assert sum(owner not in without for owner in owners) == cut > 0
 
 
 def test_the_share_of_padding_is_that_of_padded_batches() -> None:
@@ -124,10 +126,10 @@ def test_windows_of_one_length_need_no_padding() -> None:
     assert budget_padding(lengths_of([9] * 50), tokens_per_batch=64) == random_padding(lengths_of([9] * 50)) == 0.0
 
 
-def test_of_very_many_windows_a_part_gives_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_of_a_sample_of_windows_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     source = random.Random(4)
-    found = lengths_of([source.randint(2, 40) for _ in range(20_000)])
-    whole = random_padding(found), budget_padding(found, tokens_per_batch=512)
+    lengths = lengths_of([source.randint(2, 40) for _ in range(20_000)])
+    whole = random_padding(lengths), budget_padding(lengths, tokens_per_batch=512)
     monkeypatch.setattr(module, "MAX_WINDOWS", 2_000)
-    assert len(module.sample_lengths(found)) < 2_500
-    assert (random_padding(found), budget_padding(found, tokens_per_batch=512)) == pytest.approx(whole, abs=0.02)
+    assert len(module.sample_lengths(lengths)) < 2_500
+    assert (random_padding(lengths), budget_padding(lengths, tokens_per_batch=512)) == pytest.approx(whole, abs=0.02)

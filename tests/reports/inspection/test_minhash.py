@@ -6,17 +6,17 @@ from itertools import combinations
 import numpy as np
 
 from convmodel.reports.inspection.minhash import SampledRows, Signatures, similarity
-from tests.reports.inspection.similar import families, jaccard, pairs_of
+from tests.reports.inspection.helpers import families, jaccard, pairs_of
 
 
-def test_the_estimate_is_about_the_jaccard_similarity() -> None:
+def test_estimates_are_close_to_the_jaccard_similarity() -> None:
     conversations = families(random.Random(2), 25)
     signatures, _ = Signatures()(conversations)
     pairs = list(combinations(range(len(conversations)), 2))
     true = np.array([jaccard(pairs_of(conversations[a]), pairs_of(conversations[b])) for a, b in pairs])
-    told = similarity(signatures[[a for a, _ in pairs]], signatures[[b for _, b in pairs]])
-    assert np.abs(true - told).max() < 0.3
-    assert np.sqrt(((true - told) ** 2).mean()) < 0.07
+    estimated = similarity(signatures[[a for a, _ in pairs]], signatures[[b for _, b in pairs]])
+    assert np.abs(true - estimated).max() < 0.3
+    assert np.sqrt(((true - estimated) ** 2).mean()) < 0.07
 
 
 def test_a_table_keeps_a_sample_by_key_of_bounded_size() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.reports.inspection.page import render
-from tests.reports.inspection.conftest import EVIL, Inspect, Write
+from tests.reports.inspection.helpers import EVIL, Inspect, Write
 
 
 class Page(HTMLParser):
@@ -40,7 +40,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_is_whole_fetches_nothing_and_keeps_texts_texts(
+def test_the_page_is_self_contained_and_escapes_texts(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [[EVIL, EVIL, f"{EVIL} \ufffd {n}"] for n in range(3)]

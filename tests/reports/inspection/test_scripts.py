@@ -4,16 +4,15 @@ import pytest
 
 from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.scripts import HIDDEN, OTHER, CharacterClasses, script_of
-from tests.reports.inspection.conftest import Inspect, Write, found
+from tests.reports.inspection.helpers import Inspect, Write, findings_of
 
 
 def test_each_conversation_counts_for_its_main_script(write: Write, inspect: Inspect) -> None:
     lines = [["Hello", "Hi, Анна"]] * 200 + [["今日は", "元気です"], ["你好", "再见"], ["Привет", "ok"], ["1", "?"]]
     path = write("a", [[f"{a} {n}", b] for n, (a, b) in enumerate(lines)])
     inspection = inspect(path)
-    shares = {share.script: share.conversations for share in inspection.files[0].scripts}
-    assert shares == {"Latin": 200, "Japanese": 1, "Han": 1, "Cyrillic": 1, "no letters": 1}
-    [finding] = found(inspection, "odd_script")
+    assert dict(inspection.files[0].scripts) == {"Latin": 200, "Japanese": 1, "Han": 1, "Cyrillic": 1, "no letters": 1}
+    [finding] = findings_of(inspection, "odd_script")
     assert (finding.count, [example.location for example in finding.examples]) == (
         3,
         [f"{path}:{n}" for n in (201, 202, 203)],
@@ -26,8 +25,7 @@ def test_scripts_that_come_up_later_are_counted_too(
 ) -> None:
     monkeypatch.setattr("convmodel.reports.inspection.chunks.CHUNK", 1)
     lines = [["a", "b"], ["г", "д"], ["か", "漢字字字"], ["漢", "字"], ["ひ", "ら"], ["c", "d"]]
-    shares = {share.script: share.conversations for share in inspect(write("a", lines)).files[0].scripts}
-    assert shares == {"Latin": 2, "Cyrillic": 1, "Japanese": 2, "Han": 1}
+    assert dict(inspect(write("a", lines)).files[0].scripts) == {"Latin": 2, "Cyrillic": 1, "Japanese": 2, "Han": 1}
 
 
 @pytest.mark.parametrize(

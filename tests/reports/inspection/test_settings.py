@@ -3,7 +3,7 @@
 import pytest
 
 from convmodel.reports.inspection.settings import TOKENS_PER_BATCH, VOCABULARY, WINDOW
-from tests.reports.inspection.conftest import Inspect, Write
+from tests.reports.inspection.helpers import Inspect, Write
 from tests.test_package import ROOT
 
 
@@ -14,6 +14,6 @@ def test_the_defaults_are_those_of_the_config() -> None:
 
 
 @pytest.mark.parametrize("near", [0.4, 1.1])
-def test_a_share_out_of_range_is_refused(near: float, write: Write, inspect: Inspect) -> None:
+def test_a_share_out_of_range_is_rejected(near: float, write: Write, inspect: Inspect) -> None:
     with pytest.raises(ValueError, match=rf"near={near}; allowed are 0.5 .* to 1.0"):
         inspect(write("a", [["a", "b"]]), near=near)

@@ -2,29 +2,29 @@
 
 import pytest
 
-from tests.reports.inspection.conftest import Inspect, Write, found
+from tests.reports.inspection.helpers import Inspect, Write, findings_of
 
 LONG = "This is a long story about nothing at all, told by one who likes to hear himself talk."
 
 
-def test_a_conversation_in_which_one_says_nearly_all_is_found(write: Write, inspect: Inspect) -> None:
+def test_one_sided_conversations_are_found(write: Write, inspect: Inspect) -> None:
     path = write("a", [["Hi", "Hello", "How are you?", "Fine"], ["Yes", LONG, "No", LONG], [LONG, "Oh"]])
     inspection = inspect(path)
-    [finding] = found(inspection, "one_sided")
+    [finding] = findings_of(inspection, "one_sided")
     assert (finding.count, finding.examples[0].location) == (1, f"{path}:2")
     assert finding.examples[0].text.startswith("the second speaker says 9")
     first, second = inspection.files[0].speaker_tokens
     assert first + second == inspection.files[0].turn_tokens.total
 
 
-def test_a_persona_is_not_said_by_anybody(write: Write, inspect: Inspect) -> None:
+def test_personas_do_not_count_as_turns(write: Write, inspect: Inspect) -> None:
     inspection = inspect(write("a", [{"turns": ["Hi", "Yes"], "persona": [LONG, LONG]}]))
     assert sum(inspection.files[0].speaker_tokens) == inspection.files[0].turn_tokens.total < 10
 
 
 def test_a_speaker_who_always_says_the_same_is_found(write: Write, inspect: Inspect) -> None:
     path = write("a", [["a", "ok", "b", "ok", "c", "ok"], ["a", "ok", "b", "ok"], ["so", "a", "so", "b", "so"]])
-    [finding] = found(inspect(path), "monotone")
+    [finding] = findings_of(inspect(path), "monotone")
     assert [(example.location, example.text) for example in finding.examples] == [
         (f"{path}:1", "the second speaker, 3 times: ok"),
         (f"{path}:3", "the first speaker, 3 times: so"),
@@ -33,11 +33,11 @@ def test_a_speaker_who_always_says_the_same_is_found(write: Write, inspect: Insp
 
 def test_a_turn_that_repeats_the_one_before_is_found(write: Write, inspect: Inspect) -> None:
     path = write("a", [["a", "b", "a"], ["Hi", "What?", "What?"]])
-    [finding] = found(inspect(path), "echo")
+    [finding] = findings_of(inspect(path), "echo")
     assert (finding.count, finding.total, finding.examples[0].text) == (1, 2, "turn 3: What?")
 
 
-def test_the_most_frequent_turns_are_told(write: Write, inspect: Inspect) -> None:
+def test_the_most_frequent_turns_are_reported(write: Write, inspect: Inspect) -> None:
     path = write("a", [["Hi", "Yes", "Hi"], ["Hi", "Yes"], ["No", "Never"]])
     assert inspect(path).files[0].frequent == (("Hi", 3), ("Yes", 2))
 

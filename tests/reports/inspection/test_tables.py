@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from convmodel.reports.inspection.inspect import Inspection
-from convmodel.reports.inspection.tables import Bar, conversation_bars, file_table, short_names, turn_bars
-from tests.reports.inspection.conftest import Inspect, Write, talk
+from convmodel.reports.inspection.inspect import Inspection, short_names
+from convmodel.reports.inspection.tables import Bar, conversation_bars, file_table, turn_bars
+from tests.reports.inspection.helpers import Inspect, Write, talk
 
 
 def bounds(bar: Bar) -> tuple[int, float]:
     """The first and the last length of a bar, from its name."""
-    numbers = [int(number) for number in re.findall(r"\d+", bar.name)]
+    numbers = [int(digits) for digits in re.findall(r"\d+", bar.name)]
     if bar.name.startswith(">"):
         return numbers[0] + 1, float("inf")
     return numbers[0], numbers[-1]
@@ -56,7 +56,7 @@ def test_the_table_says_what_a_loop_over_the_file_finds(write: Write, inspect: I
     assert int(cells["windows"]) > 50
 
 
-def test_files_of_one_name_are_told_apart() -> None:
+def test_files_of_one_name_are_distinguished_by_their_paths() -> None:
     assert short_names(["a/x", "b/x", "c/y", "hub://org/z?column=d"]) == {
         "a/x": "a/x",
         "b/x": "b/x",

@@ -3,11 +3,11 @@
 import pytest
 
 from convmodel.__main__ import main
-from tests.reports.inspection.conftest import EVIL, Write
+from tests.reports.inspection.helpers import EVIL, Write
 from tests.test_package import run
 
 
-def test_a_pipe_of_40_columns_gets_plain_lines_of_40(
+def test_output_to_a_narrow_pipe_is_plain_and_fits(
     write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
@@ -16,11 +16,11 @@ def test_a_pipe_of_40_columns_gets_plain_lines_of_40(
     out = capsys.readouterr().out
     assert "\x1b" not in out and "[bold]0[/bold]" in out.replace("\n    ", "")
     assert max(len(line.encode("cp932", "replace")) for line in out.splitlines()) <= 40
-    told = out[out.index("Scripts") :].splitlines()
-    assert [line for line in told if line != line.rstrip()] == []
+    lines_of_scripts = out[out.index("Scripts") :].splitlines()
+    assert [line for line in lines_of_scripts if line != line.rstrip()] == []
 
 
-def test_what_the_terminal_cannot_write_does_not_end_it(write: Write) -> None:
+def test_characters_that_the_terminal_cannot_encode_are_escaped(write: Write) -> None:
     path = write("data.jsonl", [["Hello", "元気 \ufffd"], ["a", "b"]])
     program = (
         f"import sys; sys.argv[1:] = ['inspect', {path!r}]; import runpy; sys.stdout.reconfigure(encoding='ascii');"

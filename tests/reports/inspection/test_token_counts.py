@@ -23,7 +23,7 @@ def test_tokens_are_counted_as_the_tokenizer_encodes(tokenizer: ConversationToke
     assert counter(texts).tolist() == wanted  # now from what it remembers
 
 
-def test_forgetting_changes_nothing(tokenizer: ConversationTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_cache_does_not_change_counts(tokenizer: ConversationTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_lengths, "_MAX_CACHED", 2)
     counter = TokenCounter(tokenizer)
     first = counter(["one two three"]).tolist()
@@ -31,7 +31,7 @@ def test_forgetting_changes_nothing(tokenizer: ConversationTokenizer, monkeypatc
     assert counter(["one two three"]).tolist() == first
 
 
-def test_a_tokenizer_that_cuts_otherwise_encodes_every_text() -> None:
+def test_other_tokenizers_encode_every_text() -> None:
     rust = Tokenizer(models.WordLevel({"<unk>": 0, "<sep>": 1, "a": 2, "b": 3}, unk_token="<unk>"))
     rust.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = ConversationTokenizer(
@@ -40,7 +40,7 @@ def test_a_tokenizer_that_cuts_otherwise_encodes_every_text() -> None:
     assert TokenCounter(tokenizer)(["a b", "b", "a-b a"]).tolist() == [2, 1, 4]
 
 
-def test_a_vocabulary_is_learned_from_the_beginning_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vocabulary_is_learned_from_the_beginning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_lengths, "LEARNED_FROM", 10)
     read = []
 

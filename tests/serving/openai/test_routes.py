@@ -4,7 +4,7 @@ from typing import Any
 import openai
 import pytest
 
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from tests.fakes import FakeResponder, some_words
 from tests.serving.clients import client_of, served, service_of, until
 from tests.serving.openai.helpers import CHAT, HELLO
@@ -59,7 +59,7 @@ def test_the_official_client_streams_several_replies_at_once(client: openai.Open
     assert done.usage.completion_tokens == sum(len(text.split()) for text in texts)
 
 
-def test_the_answer_of_the_official_client_can_be_sent_back(client: openai.OpenAI, fake: FakeResponder) -> None:
+def test_a_message_of_the_official_client_can_be_sent_back(client: openai.OpenAI, fake: FakeResponder) -> None:
     done = client.chat.completions.create(model="model", messages=HELLO, seed=3)
     messages = [*HELLO, done.choices[0].message, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
     client.chat.completions.create(model="model", messages=messages)
@@ -77,7 +77,7 @@ def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-9")
 
 
-def test_the_official_client_raises_what_it_should(client: openai.OpenAI, fake: FakeResponder) -> None:
+def test_the_official_client_raises_the_matching_errors(client: openai.OpenAI, fake: FakeResponder) -> None:
     with pytest.raises(openai.NotFoundError) as error:
         client.chat.completions.create(model="gpt-9", messages=HELLO)
     assert (error.value.code, error.value.param) == ("model_not_found", "model")
@@ -96,7 +96,7 @@ def test_a_blocked_reply_is_a_content_filter() -> None:
     from convmodel.serving.safety.policy import Policy
     from convmodel.serving.safety.word_list import WordList
 
-    service = new_service(FakeResponder(lambda *_: "rain"), policy=Policy(words=WordList(["rain"]), say="No."))
+    service = Service(FakeResponder(lambda *_: "rain"), policy=Policy(words=WordList(["rain"]), say="No."))
     with client_of(service) as client:
         [choice] = client.post(CHAT, json={"model": "model", "messages": HELLO}).json()["choices"]
         streamed = client.post(CHAT, json={"model": "model", "messages": HELLO, "stream": True}).text
@@ -104,7 +104,7 @@ def test_a_blocked_reply_is_a_content_filter() -> None:
     assert '"content_filter"' in streamed and "rain" not in streamed and streamed.endswith("data: [DONE]\n\n")
 
 
-def test_a_stream_is_framed_as_the_specification_says() -> None:
+def test_a_stream_is_framed_by_the_specification() -> None:
     with client_of(service_of(FakeResponder(lambda *_: "tea"))) as client:
         lines = client.post(CHAT, json={"model": "model", "messages": HELLO, "stream": True}).text.split("\n")
     assert [line[:6] for line in lines[0::2]] == ["data: "] * (len(lines) // 2) + [""]
@@ -113,7 +113,7 @@ def test_a_stream_is_framed_as_the_specification_says() -> None:
     assert deltas == [{"role": "assistant", "content": "", "refusal": None}, {"content": "tea"}, {}]
 
 
-def test_when_one_of_several_replies_finds_no_place_none_is_made() -> None:
+def test_several_replies_are_started_all_or_none() -> None:
     fake = FakeResponder(hold=0, capacity=2)
     service = service_of(fake, max_running=2, max_waiting=6)
     with client_of(service) as client:
@@ -123,7 +123,7 @@ def test_when_one_of_several_replies_finds_no_place_none_is_made() -> None:
         assert all(replying._cancelled.is_set() for replying in fake.running)
         body = {"model": "model", "messages": HELLO, "n": 8}
         fake.go_on.set()
-        service.jobs.acquire(1, owner="somebody")
+        service.jobs.limit.acquire(1, owner="somebody")
         assert client.post(CHAT, json=body).json()["error"]["code"] == "queue_full"
         assert service.jobs.limit.open == 1
 

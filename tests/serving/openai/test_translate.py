@@ -3,14 +3,14 @@
 import openai
 import pytest
 
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
 from tests.serving.clients import client_of, service_of
 from tests.serving.openai.helpers import CHAT, HELLO, PenalisedResponder
 
 
-def test_every_field_that_is_honoured_becomes_an_option(client: openai.OpenAI, fake: FakeResponder) -> None:
+def test_every_supported_field_becomes_an_option(client: openai.OpenAI, fake: FakeResponder) -> None:
     client.chat.completions.create(
         model="model",
         messages=HELLO,
@@ -70,9 +70,9 @@ def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> Non
     assert convert_finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
 
 
-def test_the_sampling_of_the_server_never_stands_in_the_way_of_temperature_0() -> None:
+def test_temperature_0_overrides_the_servers_sampling() -> None:
     fake = PenalisedResponder()
-    service = new_service(fake, options={"num_return_sequences": 4}, settings=Settings())
+    service = Service(fake, options={"num_return_sequences": 4}, settings=Settings())
     with client_of(service) as client:
         body = {"model": "model", "messages": HELLO, "temperature": 0}
         assert client.post(CHAT, json=body).status_code == 200

@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from convmodel.serving.app import create_app
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store import Store
 from tests.fakes import FakeDocuments, FakeResponder
 
@@ -32,7 +32,7 @@ class Site:
         folder: for the store.
         responder: replies.
         writer: writes documents instead.
-        service: further arguments of `new_service`.
+        service: further arguments of `Service`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Site:
         """Answers from now on; with what was stored before."""
         responder = self.responder if self._writer is None else None
         store = None if responder is None else Store(f"sqlite:///{self._folder / 'store.db'}")
-        service = new_service(responder, writer=self._writer, title="Anna", store=store, **self._service)
+        service = Service(responder, writer=self._writer, title="Anna", store=store, **self._service)
         app = create_app(service)
         config = uvicorn.Config(
             app, port=self._port, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on"

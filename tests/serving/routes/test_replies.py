@@ -1,6 +1,8 @@
+"""Replies and candidate search over HTTP."""
+
 import json
 
-from tests.fakes import FakeResponder, some_words
+from tests.fakes import FakeResponder, FakeSearcher, some_words
 from tests.serving.clients import client_of, events_of, service_of
 
 
@@ -11,7 +13,7 @@ def said(text: str) -> FakeResponder:
 # Replies
 
 
-def test_a_reply_is_what_the_responder_says_to_the_context_the_persona_the_options_and_the_seed() -> None:
+def test_a_reply_is_the_responders_to_context_persona_options_and_seed() -> None:
     fake = FakeResponder()
     body = {
         "context": ["Hello!", "Hi.", "How are you?"],
@@ -32,14 +34,14 @@ def test_a_reply_is_what_the_responder_says_to_the_context_the_persona_the_optio
     assert answer["reply_tokens"] == len(answer["text"].split()) and answer["window"] == 64
 
 
-def test_a_seed_that_is_drawn_is_told_and_gives_the_same_reply_again() -> None:
+def test_a_drawn_seed_is_returned_and_reproduces_the_reply() -> None:
     with client_of(service_of()) as client:
         first = client.post("/replies", json={"context": ["Hello!"]}).json()
         again = client.post("/replies", json={"context": ["Hello!"], "seed": first["seed"]}).json()
     assert first["text"] == again["text"] and 0 <= first["seed"] < 2**31
 
 
-def test_pieces_of_a_stream_are_together_the_reply_that_it_ends_with() -> None:
+def test_the_pieces_of_a_stream_join_to_its_reply() -> None:
     with client_of(service_of(FakeResponder(seconds=0.001), pause=0.0)) as client:
         answer = client.post("/replies", json={"context": ["Hello!"], "seed": 12, "stream": True})
         whole = client.post("/replies", json={"context": ["Hello!"], "seed": 12}).json()
@@ -50,7 +52,7 @@ def test_pieces_of_a_stream_are_together_the_reply_that_it_ends_with() -> None:
     assert "".join(json.loads(data)["text"] for _, data in pieces) == whole["text"]
 
 
-def test_line_breaks_and_what_ends_lines_elsewhere_stay_inside_of_an_event() -> None:
+def test_line_ends_of_all_kinds_stay_inside_an_event() -> None:
     text = "one\ntwo\r\nthree\u2028four\u2029five\x85six\x0b\x1c data: x\n\nevent: reply"
     with client_of(service_of(said(text))) as client:
         answer = client.post("/replies", json={"context": ["Hello!"], "stream": True})
@@ -62,7 +64,7 @@ def test_line_breaks_and_what_ends_lines_elsewhere_stay_inside_of_an_event() -> 
 # What is refused
 
 
-def test_what_the_responder_cannot_follow_is_told_in_its_words() -> None:
+def test_errors_of_the_responder_are_returned_in_its_words() -> None:
     with client_of(service_of()) as client:
         answer = client.post("/replies", json={"context": ["this is too long"]})
         other = client.post("/replies", json={"context": ["a"], "options": {"typical_p": 0.5}})
@@ -71,8 +73,30 @@ def test_what_the_responder_cannot_follow_is_told_in_its_words() -> None:
     assert "typical_p: there is no such option" in other.json()["error"]["message"]
 
 
-def test_a_stream_is_silent_where_nobody_wants_to_hear_that_it_is_still_there() -> None:
+def test_a_stream_has_no_comments_with_a_keep_alive_of_0() -> None:
     fake = FakeResponder(lambda *_: "one two", seconds=0.2)
     with client_of(service_of(fake, keep_alive=0.0)) as client:
         answer = client.post("/replies", json={"context": ["a"], "stream": True})
     assert ": \n\n" not in answer.text and len(events_of(answer.text)) == 3
+
+
+# Candidates
+
+
+def test_candidates_are_returned_best_first() -> None:
+    with client_of(service_of(FakeSearcher())) as client:
+        candidates = client.post("/candidates", json={"context": ["a", "b"], "k": 2}).json()["candidates"]
+        assert [(candidate["text"], candidate["score"], candidate["number"]) for candidate in candidates] == [
+            ("rain", 0, 0),
+            ("sun", -1, 1),
+        ]
+        assert candidates[0]["metadata"] == {"of": "b"} and candidates[0]["source"] == "chosen"
+        assert client.post("/candidates", json={"context": ["too long"]}).status_code == 400
+        assert client.post("/candidates", json={"context": ["a"], "k": 101}).json()["error"]["param"] == "k"
+        assert client.get("/about").json()["candidates"] is True
+
+
+def test_the_default_number_of_candidates_is_lowered_to_the_limit() -> None:
+    with client_of(service_of(FakeSearcher(), k=2)) as client:
+        assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
+        assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"

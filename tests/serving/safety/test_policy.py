@@ -33,7 +33,7 @@ def reply(*texts: str, **others: Any) -> Reply:
     return Reply(candidates, finish="length", reply_tokens=3, **others)
 
 
-def test_an_input_is_blocked_by_the_word_list_or_the_classifier_and_says_by_which() -> None:
+def test_a_blocked_input_names_the_check_that_blocked_it() -> None:
     policy = Policy(words=WordList(["rain"]), classifier=Labels("rude", "sad"))
     assert policy.check_input(["Hello", "How are you?"]) is None
     assert policy.check_input([]) is None
@@ -42,7 +42,7 @@ def test_an_input_is_blocked_by_the_word_list_or_the_classifier_and_says_by_whic
     assert policy.check_output(["a rude one"]) == BlockReason("output", "classifier", "rude")
 
 
-def test_the_classifier_reads_at_once_only_what_the_word_list_lets_through() -> None:
+def test_the_classifier_gets_texts_that_pass_the_word_list_in_one_batch() -> None:
     labels = Labels("sad")
     policy = Policy(words=WordList(["rain"]), classifier=labels)
     policy.check_input(["one", "rain", "two"])
@@ -50,16 +50,22 @@ def test_the_classifier_reads_at_once_only_what_the_word_list_lets_through() -> 
     assert labels.read == [["one", "two"]]
 
 
-def test_the_first_candidate_that_passes_is_the_reply_and_no_other_is_shown() -> None:
+def test_the_first_candidate_that_passes_becomes_the_reply() -> None:
     policy = Policy(words=WordList(["rain"]), classifier=Labels("sad"))
     given = reply("rain today", "so sad", "sun today", "rain", "sea", seed=5, window=64)
-    found, blocked = policy.pick(given)
-    assert found is not None and blocked is None
-    assert [candidate.text for candidate in found.candidates] == ["sun today", "sea"]
-    assert (found.text, found.finish, found.reply_tokens, found.seed, found.window) == ("sun today", "stop", 5, 5, 64)
+    allowed, blocked = policy.pick(given)
+    assert allowed is not None and blocked is None
+    assert [candidate.text for candidate in allowed.candidates] == ["sun today", "sea"]
+    assert (allowed.text, allowed.finish, allowed.reply_tokens, allowed.seed, allowed.window) == (
+        "sun today",
+        "stop",
+        5,
+        5,
+        64,
+    )
 
 
-def test_a_reply_that_passes_is_left_as_it_is_and_one_that_does_not_is_none() -> None:
+def test_a_reply_that_passes_is_unchanged_and_a_blocked_one_is_none() -> None:
     policy = Policy(words=WordList(["rain"]), classifier=Labels("sad"))
     good, bad = reply("sun", "sea"), reply("sad", "rain")
     assert policy.pick(good) == (good, None) and policy.pick(good)[0] is good
@@ -68,7 +74,7 @@ def test_a_reply_that_passes_is_left_as_it_is_and_one_that_does_not_is_none() ->
 
 
 @pytest.mark.parametrize(("sides", "checked"), [(["input"], (True, False)), (["output"], (False, True))])
-def test_a_side_that_is_not_checked_lets_everything_through(sides: Any, checked: tuple[bool, bool]) -> None:
+def test_an_unchecked_side_lets_all_texts_pass(sides: Any, checked: tuple[bool, bool]) -> None:
     policy = Policy(words=WordList(["rain"]), sides=sides)
     assert (policy.checks_input, policy.checks_output) == checked
     assert (policy.check_input(["rain"]) is not None, policy.check_output(["rain"]) is not None) == checked
@@ -76,7 +82,7 @@ def test_a_side_that_is_not_checked_lets_everything_through(sides: Any, checked:
     assert len(policy.counts) == 1
 
 
-def test_blocked_texts_are_counted_by_side_by_and_label() -> None:
+def test_blocked_texts_are_counted_by_side_check_and_label() -> None:
     policy = Policy(words=WordList(["rain"]), classifier=Labels("sad"))
     policy.check_input(["rain", "rain"])  # one request
     policy.check_input(["sad"])
@@ -105,18 +111,18 @@ def test_threads_count_together() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found = Counter(texts)
-    assert policy.counts == {WORDS: found["rain"], BlockReason("input", "classifier", "sad"): found["sad"]}
+    counts = Counter(texts)
+    assert policy.counts == {WORDS: counts["rain"], BlockReason("input", "classifier", "sad"): counts["sad"]}
 
 
-def test_what_is_kept_of_a_blocked_text_is_decided() -> None:
+def test_the_stored_form_of_a_blocked_text_is_configurable() -> None:
     words = WordList(["rain"])
     assert Policy(words=words).stored("rain") == "[blocked]"
     assert Policy(words=words, store="text").stored("rain") == "rain"
     assert Policy(words=words, store="nothing").stored("rain") is None
 
 
-def test_when_the_classifier_fails_nothing_is_let_through() -> None:
+def test_a_failing_classifier_lets_no_text_pass() -> None:
     def broken(texts: Sequence[str]) -> list[str | None]:
         raise RuntimeError("out of memory")
 
@@ -130,7 +136,7 @@ def test_when_the_classifier_fails_nothing_is_let_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({}, "the policy has nothing to check with; give a word list or a classifier"),
         ({"words": WordList(["a"]), "sides": []}, "allowed are input, output, and at least one"),
@@ -139,6 +145,6 @@ def test_when_the_classifier_fails_nothing_is_let_through() -> None:
         ({"words": WordList(["a"]), "say": " "}, "say is blank"),
     ],
 )
-def test_a_policy_that_cannot_be_is_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_policy_is_rejected(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Policy(**given)

@@ -21,7 +21,7 @@ def words() -> WordList:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "entry"),
     [
         ("rain", "rain"),
         ("It will RAIN, she said.", "rain"),
@@ -57,8 +57,8 @@ def words() -> WordList:
         ("שֶׁקֶר", "שקר"),
     ],
 )
-def test_an_entry_is_found_however_it_is_written(words: WordList, text: str, found: str) -> None:
-    assert words.find(text) == found and text in words
+def test_an_entry_is_found_in_all_spelling_variants(words: WordList, text: str, entry: str) -> None:
+    assert words.find(text) == entry and text in words
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_an_entry_is_found_however_it_is_written(words: WordList, text: str, fou
         *("selfharm", "self harm", "dont", "c+", "c", "$$", "fuck", "馬", "鹿馬", "바 보", "กิา", "كلاب"),
     ],
 )
-def test_what_is_another_word_is_not_found(words: WordList, text: str) -> None:
+def test_other_words_are_not_found(words: WordList, text: str) -> None:
     assert words.find(text) is None and text not in words
 
 
-def test_folding_twice_is_folding_once_whatever_characters_come() -> None:
+def test_folding_is_idempotent() -> None:
     source = random.Random(0)
     kinds = [(0x20, 0x250), (0x300, 0x370), (0x590, 0x700), (0x1100, 0x1200), (0xAC00, 0xAC80), (0, 0x110000)]
     for _ in range(5000):
@@ -86,25 +86,25 @@ def plainly(entries: list[str], text: str) -> bool:
     return any(f" {entry} " in f" {text} " for entry in entries)
 
 
-def test_random_lists_find_what_a_plain_loop_finds() -> None:
+def test_random_lists_agree_with_a_plain_loop() -> None:
     source = random.Random(1)
     letters = ["a", "b", "ab", "ba", "aa"]
     both = 0
     for _ in range(1500):
         entries = [" ".join(source.choices(letters, k=source.randint(1, 3))) for _ in range(source.randint(1, 4))]
         text = " ".join(source.choices(letters, k=source.randint(0, 6)))
-        found = WordList(entries).find(text)
-        assert (found is not None) == plainly(entries, text) and (found is None or found in entries)
-        both += found is not None
+        entry = WordList(entries).find(text)
+        assert (entry is not None) == plainly(entries, text) and (entry is None or entry in entries)
+        both += entry is not None
     assert 300 < both < 1200
 
 
-def test_of_several_the_first_is_told_as_it_was_given() -> None:
+def test_the_first_of_several_entries_is_returned_as_given() -> None:
     words = WordList(["  Sun ", "sea", "SUN"])
     assert len(words) == 2 and words.find("the sea and the sun") == "sea" and words.find("sun, sea") == "Sun"
 
 
-def test_ten_thousand_entries_cost_no_more_than_a_few() -> None:
+def test_search_time_is_independent_of_the_number_of_entries() -> None:
     text = " ".join(f"word{n}" for n in range(500))
     few, many = WordList(["word no"]), WordList([f"word{n} no {n % 7}" for n in range(10_000)])
 
@@ -119,7 +119,7 @@ def test_ten_thousand_entries_cost_no_more_than_a_few() -> None:
 # Files
 
 
-def test_a_file_is_a_list_with_comments_and_blank_lines(tmp_path: Path) -> None:
+def test_a_file_may_have_comments_and_blank_lines(tmp_path: Path) -> None:
     text = "\ufeff# of the weather\r\n\r\nrain\r\n  Heavy   snow \r\n  # not hail\r\nC#\r\nrain"
     (tmp_path / "words.txt").write_bytes(text.encode())
     (tmp_path / "words.gz").write_bytes(gzip.compress(text.encode()))
@@ -130,7 +130,7 @@ def test_a_file_is_a_list_with_comments_and_blank_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"rain\nsn\xffw\n", r"words:2: not UTF-8: byte 0xff at offset 7 \(byte 3 of the line\); save the file as"),
         (
@@ -141,13 +141,13 @@ def test_a_file_is_a_list_with_comments_and_blank_lines(tmp_path: Path) -> None:
         (b"", "words: the word list is empty"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_told_with_file_and_line(tmp_path: Path, content: bytes, told: str) -> None:
+def test_an_invalid_line_is_reported_with_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "words").write_bytes(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         WordList.read(tmp_path / "words")
 
 
-def test_no_file_and_no_words_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_list_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         WordList.read(tmp_path / "none")
     with pytest.raises(IsADirectoryError, match="is a folder"):

@@ -1,25 +1,20 @@
-"""Shorthands of the tests of the store."""
+"""Helpers of the tests of the store."""
 
 import threading
 from typing import Any
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    Store,
-    Turn,
-    conversations,
-)
+from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings, Turn
 
 
 def create(store: Store, owner: str = "anna", *texts: str, **about: Any) -> ConversationRecord:
-    turns = [Turn(n, "user" if n % 2 else "model", said, 10 + n) for n, said in enumerate(texts, 1)]
+    turns = [Turn(n, "user" if n % 2 else "model", text, 10 + n) for n, text in enumerate(texts, 1)]
     return store.write(conversations.create, owner, about=ConversationSettings(**about), turns=turns)
 
 
-def change(store: Store, made: ConversationRecord, **wanted: Any) -> Any:
-    return store.write(conversations.change, "anna", made.id, ConversationUpdate(**wanted))
+def change(store: Store, record: ConversationRecord, **fields: Any) -> Any:
+    return store.write(conversations.change, "anna", record.id, ConversationUpdate(**fields))
 
 
 def load(store: Store, id: str, owner: str = "anna") -> ConversationRecord:

@@ -9,33 +9,28 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    KeyAlreadyUsed,
-    Store,
-    Unavailable,
-    conversations,
-)
+from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
+from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings
 from tests.serving.store.helpers import create, load
 
 
-def test_what_fails_in_the_middle_leaves_nothing(store: Store) -> None:
-    made = create(store, "anna", "Hello")
+def test_a_failed_transaction_changes_nothing(store: Store) -> None:
+    created = create(store, "anna", "Hello")
 
     def fails(connection: Connection) -> None:
-        conversations.change(connection, "anna", made.id, ConversationUpdate(keep=0))
+        conversations.change(connection, "anna", created.id, ConversationUpdate(keep=0))
         raise KeyError("in the middle")
 
     with pytest.raises(KeyError):
         store.write(fails)
-    assert load(store, made.id) == made
+    assert load(store, created.id) == created
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "Hello")
+        created = create(store, "anna", "Hello")
         page = store.read(lambda connection: connection.execute(text("pragma page_count")).scalar())
         database = store._database
 
@@ -47,37 +42,37 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
             store.write(full)
         outcomes = database.write_together([lambda connection: create_small(connection), full])
         assert [type(outcome) for outcome in outcomes] == [ConversationRecord, Unavailable]
-        assert load(store, made.id) == made
+        assert load(store, created.id) == created
 
 
 def create_small(connection: Connection) -> ConversationRecord:
     return conversations.create(connection, "anna", about=ConversationSettings(title="small"))
 
 
-def test_a_store_that_another_process_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_locked_by_another_process_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.engine.BUSY_SECONDS", 0.05)
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "Hello")
+        created = create(store, "anna", "Hello")
         other = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         other.execute("begin immediate")
         with pytest.raises(Unavailable, match="database is locked"):
             create(store)
-        assert load(store, made.id) == made
+        assert load(store, created.id) == created
         other.rollback()
         other.close()
         create(store)
 
 
-def test_no_text_is_in_what_is_told_of_an_error(store: Store) -> None:
+def test_an_error_message_contains_no_text_of_a_conversation(store: Store) -> None:
     def wrong(connection: Connection) -> None:
-        connection.execute(text("insert into convmodel_turns (text) values (:said)"), {"said": "my secret"})
+        connection.execute(text("insert into convmodel_turns (text) values (:content)"), {"content": "my secret"})
 
     with pytest.raises((Unavailable, KeyAlreadyUsed)) as error:
         store.write(wrong)
     assert "my secret" not in "".join(traceback.format_exception(error.value))
 
 
-def test_sqlite_and_its_driver_are_all_that_a_store_in_a_file_needs() -> None:
+def test_postgresql_without_psycopg_is_an_error_with_the_remedy() -> None:
     program = "import sys; sys.modules['psycopg'] = None; from convmodel.serving.store import Store; Store(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, "postgresql://x@127.0.0.1/x"], capture_output=True, text=True, cwd=os.getcwd()

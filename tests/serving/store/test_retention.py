@@ -8,19 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from convmodel.serving.store import (
-    ConversationRecord,
-    ConversationSettings,
-    Store,
-    Turn,
-    conversations,
-    keep_purging,
-    purge,
-)
+from convmodel.serving.store import Store, conversations
+from convmodel.serving.store.records import ConversationRecord, ConversationSettings, Turn
+from convmodel.serving.store.retention import keep_purging, purge
 from tests.serving.store.helpers import change, create, load
 
 
-def test_old_conversations_are_purged_and_young_ones_stay(store: Store) -> None:
+def test_old_conversations_are_purged_and_recent_ones_stay(store: Store) -> None:
     turn = Turn(1, "user", "old", 1)
 
     def make(connection: Connection) -> list[ConversationRecord]:
@@ -45,18 +39,18 @@ def texts_in(folder: Path) -> set[bytes]:
     return set(re.findall(rb"<m\d{6}>", data))
 
 
-def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
-    """Many are made, changed and deleted in turn: without rewriting the file, copies stay in unused parts of pages."""
+def test_deleted_text_is_in_no_file_of_the_store(tmp_path: Path) -> None:
+    """Create, change and delete many conversations; unless the file is rewritten, unused parts of pages keep copies."""
     source = random.Random(3)
     alive: dict[str, int] = {}
     with Store(str(tmp_path / "s.db")) as store:
 
         def some(connection: Connection) -> None:
             for _ in range(250):
-                number = source.randrange(10**6)
-                said = f"<m{number:06}>" + "x" * source.choice([5, 60, 900, 6000])
-                turns = [Turn(n, "user", said, n) for n in range(1, source.randint(2, 6))]
-                alive[conversations.create(connection, "anna", about=ConversationSettings(), turns=turns).id] = number
+                mark = source.randrange(10**6)
+                content = f"<m{mark:06}>" + "x" * source.choice([5, 60, 900, 6000])
+                turns = [Turn(n, "user", content, n) for n in range(1, source.randint(2, 6))]
+                alive[conversations.create(connection, "anna", about=ConversationSettings(), turns=turns).id] = mark
             for id in source.sample(sorted(alive), 150):
                 conversations.remove(connection, "anna", id)
                 del alive[id]
@@ -66,26 +60,26 @@ def test_what_was_deleted_is_in_no_file_of_the_store(tmp_path: Path) -> None:
         assert len(texts_in(tmp_path)) > len(set(alive.values()))
         asyncio.run(store.clean())
         assert not store.unclean
-        assert texts_in(tmp_path) == {f"<m{number:06}>".encode() for number in alive.values()}
+        assert texts_in(tmp_path) == {f"<m{mark:06}>".encode() for mark in alive.values()}
         store.write(conversations.remove_all, "anna")
         asyncio.run(store.clean())
         assert texts_in(tmp_path) == set()
 
 
-def test_what_a_reader_holds_up_is_cleaned_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleaning_that_a_reader_blocks_is_done_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.serving.store.database.CLEANING_SECONDS", 0)
     with Store(str(tmp_path / "s.db")) as store:
-        made = create(store, "anna", "<m000001>")
+        created = create(store, "anna", "<m000001>")
         reader = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         reader.execute("begin")
         reader.execute("select count(*) from convmodel_turns").fetchall()
-        store.write(conversations.remove, "anna", made.id)
+        store.write(conversations.remove, "anna", created.id)
         asyncio.run(store.clean())
         assert store.unclean
         assert texts_in(tmp_path) != set()
         reader.rollback()
         reader.close()
-        create(store)  # who writes is not kept from it
+        create(store)  # a write is not blocked
 
         async def purging() -> None:
             task = asyncio.create_task(keep_purging(store, None))

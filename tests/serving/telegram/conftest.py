@@ -1,4 +1,4 @@
-"""Waits that are long enough for a network, made short enough for a test."""
+"""Short waits for tests."""
 
 import pytest
 from aiogram.client.session.aiohttp import AiohttpSession

@@ -1,4 +1,4 @@
-"""A Bot API over real HTTP that keeps what it was told: updates in, the calls of a bot out."""
+"""A Bot API over real HTTP that records the calls of a bot."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ ALICE = {"id": 7, "is_bot": False, "first_name": "Alice"}
 
 @dataclass
 class Fault:
-    """What goes wrong with one call.
+    """A fault of one call.
 
     Args:
-        status: of the answer; None breaks the connection.
-        done: whether the call is followed before it goes wrong.
-        body: of the answer; what Telegram says when left out.
+        status: status of the response; None breaks the connection.
+        done: whether the call is executed before the fault.
+        body: body of the response; None for that of Telegram.
         parameters: such as retry_after.
     """
 
@@ -45,14 +45,14 @@ class Call:
 
 
 class FakeApi:
-    """Telegram, as far as a bot sees it.
+    """The parts of Telegram that a bot sees.
 
     Args:
-        head_start: the first update_id less one.
+        last: the last update_id that has been used.
     """
 
-    def __init__(self, *, head_start: int = 1000) -> None:
-        self.last = head_start
+    def __init__(self, *, last: int = 1000) -> None:
+        self.last = last
         self.queue: list[tuple[int, Any]] = []
         self.calls: list[Call] = []
         self.faults: dict[str, list[Fault]] = defaultdict(list)
@@ -62,59 +62,59 @@ class FakeApi:
         self._polling: asyncio.Event | None = None
         self.url = ""
 
-    # What people do
+    # Actions of people
 
-    async def push(self, raw: Any, *, place: int | None = None) -> None:
-        """Has an update wait for the bot, whatever it is."""
+    async def push(self, raw: Any, *, position: int | None = None) -> None:
+        """Queue an update for the bot, valid or not."""
         async with self.changed:
-            self.queue.append((raw["update_id"] if place is None else place, raw))
+            self.queue.append((raw["update_id"] if position is None else position, raw))
             self.queue.sort(key=lambda entry: entry[0])
             self.changed.notify_all()
 
-    def number(self) -> int:
-        """The next update_id."""
+    def next_id(self) -> int:
+        """Return the next update_id."""
         self.last += 1
         return self.last
 
     async def event(self, kind: str, value: Any) -> int:
-        """An update of some kind; returns its id."""
-        number = self.number()
-        await self.push({"update_id": number, kind: value})
-        return number
+        """Queue an update of some kind; return its id."""
+        update_id = self.next_id()
+        await self.push({"update_id": update_id, kind: value})
+        return update_id
 
     async def say(self, text: str, *, chat: int = 7, **more: Any) -> int:
-        """A person writes to the bot."""
+        """Send a message of a person to the bot; return the id of its update."""
         return await self.event("message", self.message(text, chat=chat, **more))
 
     def message(self, text: str | None, *, chat: int = 7, **more: Any) -> dict[str, Any]:
-        """A message of a person; of a group where the chat's id is below zero."""
+        """Return a message of a person, in a group if the id of the chat is negative."""
         self.messages[chat] += 1
         about = {"id": chat, "type": "private", "first_name": "Alice"} if chat > 0 else group(chat)
-        found = {"message_id": self.messages[chat], "date": 1_700_000_000, "chat": about, "from": {**ALICE, "id": 7}}
-        return found | ({} if text is None else {"text": text}) | more
+        sent = {"message_id": self.messages[chat], "date": 1_700_000_000, "chat": about, "from": {**ALICE, "id": 7}}
+        return sent | ({} if text is None else {"text": text}) | more
 
-    # What came of it
+    # Results
 
     def of(self, method: str) -> list[Call]:
-        """The calls of a method that were followed."""
+        """Return the executed calls of a method."""
         return [call for call in self.calls if call.method == method]
 
     def texts(self, chat: int = 7) -> list[str]:
-        """The messages that a chat has got."""
+        """Return the messages that a chat has received."""
         return [call.fields["text"] for call in self.of("sendMessage") if call.fields["chat_id"] == str(chat)]
 
     async def until(self, count: int, *, chat: int | None = 7, method: str = "sendMessage") -> list[str]:
-        """Waits for so many messages to a chat, or calls of a method, and returns the texts."""
+        """Wait for a number of messages to a chat, or of calls of a method; return the texts."""
 
-        def there() -> bool:
+        def enough() -> bool:
             return len(self.texts(chat) if chat is not None else self.of(method)) >= count
 
         async with self.changed:
-            await asyncio.wait_for(self.changed.wait_for(there), 20)
+            await asyncio.wait_for(self.changed.wait_for(enough), 20)
         return self.texts(chat) if chat is not None else []
 
     async def until_confirmed(self) -> None:
-        """Waits until no update is left to be asked for."""
+        """Wait until all updates are confirmed."""
         async with self.changed:
             await asyncio.wait_for(self.changed.wait_for(lambda: not self.queue), 20)
 
@@ -135,7 +135,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["token"] != TOKEN:
-            return _said(401, description="Unauthorized")
+            return _response(401, description="Unauthorized")
         method, fields = request.match_info["method"], dict(await request.post())
         fault = self.faults[method].pop(0) if self.faults[method] else None
         if fault is not None and not fault.done:
@@ -143,7 +143,7 @@ class FakeApi:
         call = Call(method, fields, asyncio.get_running_loop().time())
         handler = getattr(self, f"_{method}", None)
         if handler is None:
-            return _said(404, description="Not Found")
+            return _response(404, description="Not Found")
         answer: web.StreamResponse = await handler(fields)
         if answer.status == 200 and method != "getUpdates":
             async with self.changed:
@@ -158,35 +158,35 @@ class FakeApi:
             return web.Response()
         if fault.body is not None:
             return web.Response(status=fault.status, text=fault.body)
-        return _said(fault.status, description=fault.description, parameters=dict(fault.parameters))
+        return _response(fault.status, description=fault.description, parameters=dict(fault.parameters))
 
     async def _getMe(self, fields: Mapping[str, Any]) -> web.Response:
-        return _said(200, ME)
+        return _response(200, ME)
 
     async def _setMyCommands(self, fields: Mapping[str, Any]) -> web.Response:
-        return _said(200, True)
+        return _response(200, True)
 
     async def _sendChatAction(self, fields: Mapping[str, Any]) -> web.Response:
-        return _said(200, True)
+        return _response(200, True)
 
     async def _sendMessageDraft(self, fields: Mapping[str, Any]) -> web.Response:
         if not 0 < len(fields["text"].encode("utf-16-le")) / 2 <= 4096 or int(fields["draft_id"]) == 0:
-            return _said(400, description="Bad Request: message is too long")
-        return _said(200, True)
+            return _response(400, description="Bad Request: message is too long")
+        return _response(200, True)
 
     async def _sendMessage(self, fields: Mapping[str, Any]) -> web.Response:
         text = str(fields.get("text", ""))
         if not text.strip():
-            return _said(400, description="Bad Request: message text is empty")
+            return _response(400, description="Bad Request: message text is empty")
         if len(text.encode("utf-16-le")) / 2 > 4096:
-            return _said(400, description="Bad Request: message is too long")
-        return _said(200, self.message(text, chat=int(fields["chat_id"])) | {"from": ME})
+            return _response(400, description="Bad Request: message is too long")
+        return _response(200, self.message(text, chat=int(fields["chat_id"])) | {"from": ME})
 
     async def _getUpdates(self, fields: Mapping[str, Any]) -> web.Response:
-        """With an offset, what is before it is forgotten; one far behind the end is taken for the beginning."""
+        """Drop updates before the offset, unless the offset is far behind the last update."""
         if self._polling is not None:
             self._polling.set()
-        mine = self._polling = asyncio.Event()
+        superseded = self._polling = asyncio.Event()
         offset = int(fields["offset"]) if "offset" in fields else None
         self.offsets.append(offset)
         deadline = asyncio.get_running_loop().time() + float(fields.get("timeout", 0))
@@ -194,7 +194,7 @@ class FakeApi:
             if offset is not None and offset <= self.last + 10:
                 self.queue = [entry for entry in self.queue if entry[0] >= offset]
                 self.changed.notify_all()
-            while not self.queue and not mine.is_set():
+            while not self.queue and not superseded.is_set():
                 left = deadline - asyncio.get_running_loop().time()
                 if left <= 0:
                     break
@@ -202,17 +202,17 @@ class FakeApi:
                     await asyncio.wait_for(self.changed.wait(), min(left, 0.05))
                 except TimeoutError:
                     continue
-            if mine.is_set():
-                return _said(409, description="Conflict: terminated by other getUpdates request")
-            return _said(200, [raw for _, raw in self.queue[:100]])
+            if superseded.is_set():
+                return _response(409, description="Conflict: terminated by other getUpdates request")
+            return _response(200, [raw for _, raw in self.queue[:100]])
 
 
 def group(chat: int) -> dict[str, Any]:
-    """What Telegram says of a group."""
+    """Return a group as in the Bot API."""
     return {"id": chat, "type": "supergroup", "title": "Friends"}
 
 
-def _said(status: int, result: Any = None, *, description: str = "", parameters: Any = None) -> web.Response:
+def _response(status: int, result: Any = None, *, description: str = "", parameters: Any = None) -> web.Response:
     body: dict[str, Any] = {"ok": status == 200}
     body |= {"result": result} if status == 200 else {"error_code": status, "description": description}
     if parameters:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from convmodel.serving.store import Store
 from convmodel.serving.telegram.bot import BotSettings, run_bot
+from convmodel.serving.telegram.updates import UpdateRequest
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.served import Served
 
@@ -16,17 +17,17 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a test, which must not hang."""
+    """Run a test with a time limit."""
     return asyncio.run(asyncio.wait_for(work, 30))
 
 
 @dataclass
 class World:
-    """Who talks to whom.
+    """A Bot API and a server, for a bot between them.
 
     Args:
-        folder: of the bot's store.
-        settings: of the bot, where they are not the usual ones of a test.
+        folder: folder of the bot's store.
+        settings: settings of the bot that differ from those of `bot_settings`.
     """
 
     api: FakeApi
@@ -36,7 +37,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def bot(self, *, token: str = TOKEN) -> AsyncIterator[asyncio.Task[None]]:
-        """A bot that runs meanwhile."""
+        """Run a bot."""
         ending = asyncio.Event()
         with Store(f"sqlite:///{self.folder / 'bot.db'}") as store:
             settings = bot_settings(self.api.url, self.server.url, **self.settings)
@@ -48,7 +49,7 @@ class World:
                 await work
 
     async def ask(self, text: str, *, chat: int = 7, **more: Any) -> str:
-        """Says something, and waits for the one message that answers it."""
+        """Send a message, and wait for the one message that answers it."""
         count = len(self.api.texts(chat))
         await self.api.say(text, chat=chat, **more)
         [answer] = (await self.api.until(count + 1, chat=chat))[count:]
@@ -56,20 +57,25 @@ class World:
 
 
 def bot_settings(api: str, server: str, **others: Any) -> BotSettings:
-    """A bot in a hurry."""
-    hurry = {"poll_seconds": 2, "gap": 0.0, "group_gap": 0.0, "per_second": 1000.0}
-    return BotSettings(url=server, api=api, **{**hurry, **others})
+    """Return settings without waits."""
+    defaults = {"poll_seconds": 2, "gap": 0.0, "group_gap": 0.0, "per_second": 1000.0}
+    return BotSettings(url=server, api=api, **{**defaults, **others})
 
 
 @contextlib.asynccontextmanager
 async def world(folder: Path, *, seconds: float = 0.0, **settings: Any) -> AsyncIterator[World]:
-    """A Bot API and a server, without a bot yet."""
+    """Run a Bot API and a server, without a bot yet."""
     async with FakeApi() as api, Served(folder, seconds=seconds) as server:
         yield World(api, server, folder, settings)
 
 
 @contextlib.asynccontextmanager
 async def talk(folder: Path, *, seconds: float = 0.0, **settings: Any) -> AsyncIterator[World]:
-    """A bot with whom one can talk."""
-    async with world(folder, seconds=seconds, **settings) as everybody, everybody.bot():
-        yield everybody
+    """Run a bot between a Bot API and a server."""
+    async with world(folder, seconds=seconds, **settings) as w, w.bot():
+        yield w
+
+
+def say(text: str, *, chat: int = 7, message: int = 1) -> UpdateRequest:
+    """Return the request of a turn."""
+    return UpdateRequest("say", chat, text, message=message)

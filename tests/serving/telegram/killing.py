@@ -1,4 +1,4 @@
-"""A bot in a process of its own, which is killed at random moments while people write to it."""
+"""A bot in a process that is killed at random moments while people write to it."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convmodel.serving.store import Store
-from convmodel.serving.telegram import rate_limit as waiting
+from convmodel.serving.telegram import rate_limit
 from convmodel.serving.telegram.bot import BotSettings, run_bot
 from tests.serving.telegram.fake_api import TOKEN, FakeApi
 from tests.serving.telegram.harness import bot_settings
@@ -18,15 +18,15 @@ from tests.serving.telegram.served import Served
 CHATS = (7, 8, 9)
 
 PROCESSES = multiprocessing.get_context("forkserver")
-"""Its processes start from one that has everything imported, in a tenth of the time."""
+"""Processes fork from one that has imported everything, which takes a tenth of the time."""
 
 PROCESSES.set_forkserver_preload([__name__])
 
 
 def bot(settings: BotSettings, store: str) -> None:
-    """Runs until it is killed."""
+    """Run until killed."""
     logging.disable()
-    waiting.FIRST = 0.05
+    rate_limit.FIRST = 0.05
 
     async def work() -> None:
         with Store(store) as opened:
@@ -36,15 +36,15 @@ def bot(settings: BotSettings, store: str) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of a run.
+class Outcome:
+    """The outcome of a run.
 
     Args:
-        said: how often each message stands in a conversation.
-        turns: of each conversation.
-        sent: of each chat.
-        persona: that one chat put together, a sentence a command.
-        repeated: messages of the bot that a chat got more than once.
+        said: number of occurrences of each message in the conversations.
+        turns: turns of each conversation.
+        sent: messages that each chat received.
+        persona: persona that one chat put together, a sentence per command.
+        repeated: number of messages of the bot that a chat received again.
     """
 
     said: Counter[str]
@@ -54,11 +54,12 @@ class Found:
     repeated: int
 
 
-async def under_kills(folder: Path, *, seed: int, kills: int, messages: int) -> Found:
-    """Kills the bot so often while so many messages come, and then lets it do what is left."""
+async def under_kills(folder: Path, *, seed: int, kills: int, messages: int) -> Outcome:
+    """Kill the bot a number of times while messages arrive, then let it finish the rest."""
     source = random.Random(seed)
     async with FakeApi() as api, Served(folder, seconds=0.01) as server:
-        settings, store = bot_settings(api.url, server.url), f"sqlite:///{folder / 'bot.db'}"
+        settings = bot_settings(api.url, server.url)
+        store = f"sqlite:///{folder / 'bot.db'}"
         writing = asyncio.create_task(_write(api, source, messages))
         for _ in range(kills):
             process = PROCESSES.Process(target=bot, args=(settings, store), daemon=True)
@@ -76,16 +77,16 @@ async def under_kills(folder: Path, *, seed: int, kills: int, messages: int) -> 
         finally:
             process.kill()
             await asyncio.to_thread(process.join)
-        return await _found(api, server)
+        return await _outcome(api, server)
 
 
 async def _write(api: FakeApi, source: random.Random, messages: int) -> None:
-    for number in range(messages):
+    for index in range(messages):
         chat = source.choice(CHATS)
         if chat == 9:
-            await api.say(f"/persona add sentence {number}", chat=chat)
+            await api.say(f"/persona add sentence {index}", chat=chat)
         else:
-            await api.say(f"<{number}> " + "word " * source.randint(0, 12), chat=chat)
+            await api.say(f"<{index}> " + "word " * source.randint(0, 12), chat=chat)
         await asyncio.sleep(source.random() * 0.15)
     for chat in CHATS:
         await api.say("/help", chat=chat)
@@ -93,15 +94,15 @@ async def _write(api: FakeApi, source: random.Random, messages: int) -> None:
 
 async def _until_last(api: FakeApi, chat: int) -> None:
     async with api.changed:
-        there = api.changed.wait_for(lambda: any(text.startswith("/start") for text in api.texts(chat)))
-        await asyncio.wait_for(there, 20)
+        arrived = api.changed.wait_for(lambda: any(text.startswith("/start") for text in api.texts(chat)))
+        await asyncio.wait_for(arrived, 20)
 
 
-async def _found(api: FakeApi, server: Served) -> Found:
+async def _outcome(api: FakeApi, server: Served) -> Outcome:
     conversations = await server.conversations()
-    turns = [[turn.text for turn in one.turns] for one in conversations]
-    said = Counter(line.split(" ")[0] for one in turns for turn in one[::2] for line in turn.split("\n"))
+    turns = [[turn.text for turn in conversation.turns] for conversation in conversations]
+    said = Counter(line.split(" ")[0] for texts in turns for turn in texts[::2] for line in turn.split("\n"))
     sent = {chat: [text for text in api.texts(chat) if not text.startswith("/start")] for chat in CHATS}
-    personas = [one.about.persona for one in conversations if one.about.persona]
+    personas = [conversation.about.persona for conversation in conversations if conversation.about.persona]
     repeated = sum(count - 1 for texts in sent.values() for count in Counter(texts).values())
-    return Found(said, turns, sent, personas[0] if personas else (), repeated)
+    return Outcome(said, turns, sent, personas[0] if personas else (), repeated)

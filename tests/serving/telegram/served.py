@@ -1,4 +1,4 @@
-"""The server's application over real HTTP, with a responder that a test holds in its hand, and faults on the way."""
+"""The server's application over real HTTP, with a responder that a test can pause, and with faults."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.app import create_app
 from convmodel.serving.auth import Keys
-from convmodel.serving.service import new_service
+from convmodel.serving.service import Service
 from convmodel.serving.store import Store
 from tests.fakes import FakeResponder
 
@@ -22,16 +22,16 @@ class Served:
     """A server that replies to a turn with "re:" and its text.
 
     Args:
-        folder: of its store.
-        seconds: before each word of a reply.
-        keys: who may ask.
+        folder: folder of the store.
+        seconds: delay before each word of a reply.
+        keys: accepted API keys.
     """
 
     def __init__(self, folder: Path, *, seconds: float = 0.0, keys: Keys | None = None) -> None:
         self.words: list[str] | None = None
         self.responder = FakeResponder(self._write, seconds=seconds, hold=1)
         self.faults: list[int | None] = []
-        self.asked: list[tuple[str, str, Any]] = []
+        self.requests: list[tuple[str, str, Any]] = []
         self.url = ""
         self._keys = keys
         self._store = Store(f"sqlite:///{folder / 'server.db'}")
@@ -40,44 +40,44 @@ class Served:
     def _write(self, context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
         return f"re: {context[-1]}" if self.words is None else " ".join(self.words)
 
-    # Hands of a test
+    # Control by a test
 
     def hold(self) -> None:
-        """Replies stop behind their first word."""
+        """Pause replies after their first word."""
         self.responder.held.clear()
         self.responder.go_on.clear()
 
     def go_on(self) -> None:
-        """Replies go on."""
+        """Continue paused replies."""
         self.responder.go_on.set()
 
     async def held(self) -> None:
-        """Waits until a reply stands behind its first word."""
+        """Wait until a reply is paused after its first word."""
         await asyncio.to_thread(self.responder.held.wait, 20)
 
     def stop_all(self) -> None:
-        """Ends what is being made, as if the server ended."""
-        for exchange in self._kept.running.values():
-            exchange.stop()
+        """Cut off the replies in progress, as the end of the server would."""
+        for reply in self._kept.running.values():
+            reply.cancel()
 
     async def conversations(self) -> list[Any]:
-        """All conversations, the oldest first."""
-        found, _ = await self._kept.listing("local", limit=200, before=None)
-        return [await self._kept.load("local", each.id) for each in reversed(found)]
+        """Return all conversations, the oldest first."""
+        summaries, _ = await self._kept.listing("local", limit=200, before=None)
+        return [await self._kept.load("local", summary.id) for summary in reversed(summaries)]
 
     async def turns(self) -> list[str]:
-        """The turns of all conversations, one after the other."""
-        return [turn.text for one in await self.conversations() for turn in one.turns]
+        """Return the turns of all conversations, one after the other."""
+        return [turn.text for conversation in await self.conversations() for turn in conversation.turns]
 
     async def delete_all(self) -> None:
-        """Deletes all conversations."""
+        """Delete all conversations."""
         await self._kept.delete_all("local")
 
     # HTTP
 
     async def __aenter__(self) -> "Served":
-        app = create_app(new_service(self.responder, title="a fake", keys=self._keys, store=self._store))
-        self._kept = app.state.conversations.conversations
+        app = create_app(Service(self.responder, title="a fake", keys=self._keys or Keys(), store=self._store))
+        self._kept = app.state.turns.conversations
         self._server = uvicorn.Server(
             uvicorn.Config(Faulty(app, self), log_config=None, port=0, lifespan="on", ws="none")
         )
@@ -96,24 +96,25 @@ class Served:
 
 
 class Faulty:
-    """Lets requests about conversations through, but for those on which a fault falls.
+    """Passes requests to an application, and applies the next fault to each request about conversations.
 
-    A fault is a status; or a connection that breaks, before the request is followed (0) or after (-1); or None.
+    A fault is a status; or a connection that breaks, before the request is processed (0) or after (-1); or None.
     """
 
     def __init__(self, app: ASGIApp, served: Served) -> None:
-        self._app, self._served = app, served
+        self._app = app
+        self._served = served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/conversations"):
             await self._app(scope, receive, send)
             return
         body = (await receive()).get("body", b"")
-        said: Any = json.loads(body) if body else None
+        content: Any = json.loads(body) if body else None
         headers = {name: value.decode() for name, value in scope["headers"]}
         if b"idempotency-key" in headers:
-            said["key"] = headers[b"idempotency-key"]
-        self._served.asked.append((scope["method"], scope["path"], said))
+            content["key"] = headers[b"idempotency-key"]
+        self._served.requests.append((scope["method"], scope["path"], content))
         fault = self._served.faults.pop(0) if self._served.faults else None
         if fault is not None and fault > 0:
             error = {"message": "it went wrong", "type": "server_error" if fault >= 500 else "rate_limit_error"}
@@ -127,12 +128,12 @@ class Faulty:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    given: list[bool] = []
+    received: list[bool] = []
 
     async def once() -> Message:
-        if given:
+        if received:
             return await receive()
-        given.append(True)
+        received.append(True)
         return {"type": "http.request", "body": body, "more_body": False}
 
     return once

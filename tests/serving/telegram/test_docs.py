@@ -1,4 +1,4 @@
-"""docs/telegram.md says what the code does."""
+"""Agreement of docs/telegram.md with the code."""
 
 import argparse
 import re
@@ -11,12 +11,12 @@ DOCS = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text(encoding="
 HEAD = "| command | |\n|---|---|\n"
 
 
-def test_the_table_of_commands_is_that_of_the_code() -> None:
+def test_the_docs_list_the_commands_of_the_code() -> None:
     rows = "".join(f"| `{command.usage.replace('|', chr(92) + '|')}` | {command.help} |\n" for command in COMMANDS)
     assert f"{HEAD}{rows}\n" in DOCS
 
 
-def test_every_option_of_its_own_is_in_the_docs() -> None:
+def test_the_docs_list_every_option_of_the_command_itself() -> None:
     parser = argparse.ArgumentParser()
     COMMAND.add_options(parser)
     [group] = [group for group in parser._action_groups if group.title == "server and storage"]

@@ -1,4 +1,4 @@
-"""Updates as Telegram sends them, and what the bot takes them for."""
+"""Updates of Telegram and the requests parsed from them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PERSON = {"id": 7, "type": "private", "first_name": "Alice"}
 ROUTES = make_dispatcher()
 
 
-def asks(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
+def parse(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
     async def work() -> UpdateRequest | None:
         bot = Bot(TOKEN)
         bot._me = User.model_validate(ME)
@@ -25,12 +25,12 @@ def asks(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
 
 
 def message(text: str | None = None, **more: Any) -> dict[str, Any]:
-    usual = {"message_id": 5, "date": 1_700_000_000, "chat": PERSON, "from": ALICE}
-    return usual | ({} if text is None else {"text": text}) | more
+    default = {"message_id": 5, "date": 1_700_000_000, "chat": PERSON, "from": ALICE}
+    return default | ({} if text is None else {"text": text}) | more
 
 
 def in_group(text: str, **more: Any) -> UpdateRequest | None:
-    return asks("message", message(text, chat=group(-9), **more))
+    return parse("message", message(text, chat=group(-9), **more))
 
 
 def mention(text: str, name: str, kind: str = "mention") -> dict[str, Any]:
@@ -39,24 +39,26 @@ def mention(text: str, name: str, kind: str = "mention") -> dict[str, Any]:
 
 
 def test_a_text_of_a_person_is_a_turn() -> None:
-    assert asks("message", message(" Hello \n you ")) == UpdateRequest("say", 7, "Hello \n you", message=5)
+    assert parse("message", message(" Hello \n you ")) == UpdateRequest("say", 7, "Hello \n you", message=5)
 
 
-def test_a_line_with_a_slash_is_a_command_and_with_two_a_text() -> None:
-    assert asks("message", message("/Set temperature  0.5 ")) == UpdateRequest(
+def test_a_text_with_a_slash_is_a_command_and_with_two_slashes_a_turn() -> None:
+    assert parse("message", message("/Set temperature  0.5 ")) == UpdateRequest(
         "command", 7, "set temperature  0.5", message=5
     )
-    assert asks("message", message("/reset")) == UpdateRequest("command", 7, "reset", message=5)
-    assert asks("message", message(f"/reset@{NAME.upper()}")) == UpdateRequest("command", 7, "reset", message=5)
-    assert asks("message", message("/persona\nI am\nold")) == UpdateRequest(
+    assert parse("message", message("/reset")) == UpdateRequest("command", 7, "reset", message=5)
+    assert parse("message", message(f"/reset@{NAME.upper()}")) == UpdateRequest("command", 7, "reset", message=5)
+    assert parse("message", message("/persona\nI am\nold")) == UpdateRequest(
         "command", 7, "persona I am\nold", message=5
     )
-    assert asks("message", message("/")) == UpdateRequest("command", 7, "", message=5)
-    assert asks("message", message("//reset is a command")) == UpdateRequest("say", 7, "/reset is a command", message=5)
-    assert asks("message", message("/reset@otherbot")) is None
+    assert parse("message", message("/")) == UpdateRequest("command", 7, "", message=5)
+    assert parse("message", message("//reset is a command")) == UpdateRequest(
+        "say", 7, "/reset is a command", message=5
+    )
+    assert parse("message", message("/reset@otherbot")) is None
 
 
-def test_in_a_group_the_bot_hears_what_is_said_to_it_and_nothing_else() -> None:
+def test_in_a_group_only_messages_that_address_the_bot_are_requests() -> None:
     assert in_group("Hello everybody") is None
     assert in_group("/reset") is in_group("/reset@otherbot") is None
     text = f"👋 @{NAME.upper()}, how are you?"
@@ -68,21 +70,22 @@ def test_in_a_group_the_bot_hears_what_is_said_to_it_and_nothing_else() -> None:
     assert in_group(text, entities=[mention(text, f"@{NAME}")]) == UpdateRequest(
         "command", -9, "undo", message=5, group=True
     )
-    of_bot, of_alice = message("hi", **{"from": ME}), message("hi")
+    of_bot = message("hi", **{"from": ME})
+    of_alice = message("hi")
     assert in_group("And you?", reply_to_message=of_bot) == UpdateRequest("say", -9, "And you?", message=5, group=True)
     assert in_group("And you?", reply_to_message=of_alice) is None
     by_link = {**mention("Conv, hi", "Conv", "text_mention"), "user": ME}
     assert in_group("Conv, hi", entities=[by_link]) == UpdateRequest("say", -9, "hi", message=5, group=True)
 
 
-def test_a_mention_alone_is_answered_as_what_has_no_text() -> None:
+def test_a_mention_without_text_is_unreadable() -> None:
     named = [mention(f"@{NAME}", f"@{NAME}")]
     assert in_group(f"@{NAME}", entities=named) == UpdateRequest("unreadable", -9, message=5, group=True)
 
 
-def test_a_topic_is_answered_in_the_topic() -> None:
-    found = in_group(f"/help@{NAME}", message_thread_id=3, is_topic_message=True)
-    assert found == UpdateRequest("command", -9, "help", message=5, thread=3, group=True)
+def test_a_message_in_a_topic_is_answered_there() -> None:
+    request = in_group(f"/help@{NAME}", message_thread_id=3, is_topic_message=True)
+    assert request == UpdateRequest("command", -9, "help", message=5, thread=3, group=True)
     assert in_group(f"/help@{NAME}", message_thread_id=3) == UpdateRequest("command", -9, "help", message=5, group=True)
 
 
@@ -100,9 +103,9 @@ def test_a_topic_is_answered_in_the_topic() -> None:
     ],
     ids=lambda content: next(iter(content)),
 )  # fmt: skip
-def test_what_is_no_text_is_answered_where_one_is_alone_with_the_bot(content: dict[str, Any]) -> None:
-    assert asks("message", message(**content)) == UpdateRequest("unreadable", 7, message=5)
-    assert asks("message", message(**content, chat=group(-9), reply_to_message=message("x", **{"from": ME}))) is None
+def test_content_other_than_text_is_unreadable_in_private_chats_and_ignored_in_groups(content: dict[str, Any]) -> None:
+    assert parse("message", message(**content)) == UpdateRequest("unreadable", 7, message=5)
+    assert parse("message", message(**content, chat=group(-9), reply_to_message=message("x", **{"from": ME}))) is None
 
 
 @pytest.mark.parametrize(
@@ -125,28 +128,28 @@ def test_what_is_no_text_is_answered_where_one_is_alone_with_the_bot(content: di
         ("something_new", {"id": 3}),
     ],
 )
-def test_what_asks_nothing_of_the_bot_is_passed_over(kind: str, value: dict[str, Any]) -> None:
-    assert asks(kind, value) is None
+def test_updates_without_a_request_are_ignored(kind: str, value: dict[str, Any]) -> None:
+    assert parse(kind, value) is None
 
 
-def test_an_administrator_who_writes_as_the_group_is_heard() -> None:
+def test_an_anonymous_administrator_can_use_commands() -> None:
     anonymous = {"from": {"id": 1087968824, "is_bot": True, "first_name": "Group"}, "sender_chat": group(-9)}
     assert in_group(f"/undo@{NAME}", **anonymous) == UpdateRequest("command", -9, "undo", message=5, group=True)
 
 
-def test_edits_moves_leaving_and_stopping_are_told() -> None:
-    assert asks("edited_message", message("Hello!", edit_date=1_700_000_001)) == UpdateRequest(
+def test_edits_moves_stops_and_changes_of_membership_are_requests() -> None:
+    assert parse("edited_message", message("Hello!", edit_date=1_700_000_001)) == UpdateRequest(
         "edit", 7, "Hello!", message=5
     )
     moved = message(chat={"id": -3, "type": "group", "title": "Friends"}, migrate_to_chat_id=-1003)
-    assert asks("message", moved) == UpdateRequest("moved", -3, group=True, moved_to=-1003)
+    assert parse("message", moved) == UpdateRequest("moved", -3, group=True, moved_to=-1003)
     status = {"chat": PERSON, "from": ALICE, "date": 1, "old_chat_member": {"status": "member", "user": ME}}
     gone = status | {"new_chat_member": {"status": "kicked", "user": ME, "until_date": 0}}
-    assert asks("my_chat_member", gone) == UpdateRequest("left", 7)
+    assert parse("my_chat_member", gone) == UpdateRequest("left", 7)
     back = status | {"new_chat_member": {"status": "member", "user": ME}}
-    assert asks("my_chat_member", back) == UpdateRequest("back", 7)
-    assert asks("stopped_message_generation", {"chat": PERSON, "draft_id": 4}) == UpdateRequest("stop", 7)
+    assert parse("my_chat_member", back) == UpdateRequest("back", 7)
+    assert parse("stopped_message_generation", {"chat": PERSON, "draft_id": 4}) == UpdateRequest("stop", 7)
 
 
-def test_halves_of_surrogate_pairs_in_a_text_are_replaced() -> None:
-    assert asks("message", message("a\ud83d")) == UpdateRequest("say", 7, "a\ufffd", message=5)
+def test_lone_surrogates_in_a_text_are_replaced() -> None:
+    assert parse("message", message("a\ud83d")) == UpdateRequest("say", 7, "a\ufffd", message=5)

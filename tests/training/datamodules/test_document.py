@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.document import LENGTH_STEP, MAX_PADDING, DocumentDataModule, MetaDropout
+from tests.training.datamodules import helpers
 
 TOPICS = [None, "Cats", ["Cats", "dogs"], {"topic": "Cats", "year": 1999}]
 
@@ -31,14 +31,8 @@ def random_documents(source: random.Random, number: int) -> list[Document]:
 
 
 def set_up(data: DocumentDataModule, command: str = "fit", *, n_positions: int = 64) -> DocumentDataModule:
-    """A data module as a trainer leaves it, for a model whose vocabulary is learned."""
     inputs = ModelInputs("DocumentDataModule", n_positions, max_meta_length=64)
-    data.accept(data.learn_tokenizer(TextTokenizer, 300), inputs)
-    state = SimpleNamespace(fn=SimpleNamespace(value=command))
-    trainer: Any = SimpleNamespace(state=state, global_rank=0, world_size=1)
-    data.trainer = trainer
-    data.prepare_data()
-    data.setup(command)
+    helpers.set_up(data, inputs, tokenizer_class=TextTokenizer, command=command)
     return data
 
 
@@ -159,8 +153,8 @@ def test_what_a_table_needs_is_counted(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=1.0), "test")
     windows, documents = data.window_set("test"), list(data.examples("test"))
     assert windows.documents == len(documents) == 20
-    assert windows.words == sum(len(each.body.split()) for each in documents)
-    assert windows.bytes == sum(len(each.body.encode()) for each in documents)
+    assert windows.source.words == sum(len(each.body.split()) for each in documents)
+    assert windows.source.bytes == sum(len(each.body.encode()) for each in documents)
     assert windows.predicted == sum(len(data._tokenizer.encode(each.body)) + 1 for each in documents)
     assert not list(data_of(folder, valid_file=None).examples("valid"))
 

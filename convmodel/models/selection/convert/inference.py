@@ -24,37 +24,31 @@ TOKENS = 1_024
 GELU = 1.702
 """x sigmoid(1.702 x) is silu(1.702 x) / 1.702, a single operation if the factors are moved into adjacent weights."""
 
-LinearFunction = Callable[[Tensor], Tensor]
-WeightsVersion = tuple[tuple[int, int], ...]
-
 Group = tuple[slice, int]
 """The range of the tokens of all texts of one length, and that length."""
 
 
 class PackedNetwork:
-    """A copy of a network's weights, arranged for fast inference.
-
-    Args:
-        network: the network whose current weights are copied.
-        int8: whether the blocks' products are computed in int8.
-    """
+    """A copy of a network's current weights, arranged for fast inference; `int8` is for the products of the blocks."""
 
     def __init__(self, network: ConvertNetwork, *, int8: bool = False) -> None:
-        self.version = _weights_version(network)
+        self._version = _weights_version(network)
         self._embeddings = network.embeddings
         with torch.no_grad():
             self._blocks = [_PackedBlock(cast(Block, block), int8=int8) for block in network.blocks]
             self._reduction = _PackedReduction(network.reduction)
         self._dtype = network.reduction.query.weight.dtype
 
+    def is_current(self, network: ConvertNetwork) -> bool:
+        """Return whether a network's weights have not changed since they were packed."""
+        return self._version == _weights_version(network)
+
     def reduced(self, rows: Sequence[Sequence[int]], *, tokens: int = TOKENS) -> Tensor:
         """Return (B, heads x D) reduced states of B rows, at least one, each with at least one id."""
         batches = list(batches_by_length([len(row) for row in rows], max_tokens=tokens))
         calls = [partial(self._reduce_batch, [rows[index] for index in indices]) for indices in batches]
         reduced = torch.cat(_run_in_threads(calls))
-        inverse = torch.empty(len(rows), dtype=torch.long)
-        inverse[torch.tensor(list(chain.from_iterable(batches)))] = torch.arange(len(rows))
-        return reduced[inverse]
+        return reduced[torch.tensor(list(chain.from_iterable(batches))).argsort()]
 
     @torch.no_grad()
     def _reduce_batch(self, rows: Sequence[Sequence[int]]) -> Tensor:
@@ -79,12 +73,7 @@ def _run_in_threads(calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
         torch.set_num_threads(threads)
 
 
-def is_current(packed: PackedNetwork, network: ConvertNetwork) -> bool:
-    """Return whether a network's weights have not changed since they were packed."""
-    return packed.version == _weights_version(network)
-
-
-def _weights_version(network: ConvertNetwork) -> WeightsVersion:
+def _weights_version(network: ConvertNetwork) -> tuple[tuple[int, int], ...]:
     """Return a value that changes with every in-place update of the weights, and when they get new memory.
 
     torch does not count updates of weights that were created in inference mode, but these cannot be trained.
@@ -101,7 +90,7 @@ def _groups(rows: Sequence[Sequence[int]]) -> Iterator[Group]:
         start = stop
 
 
-def _linear(weight: Tensor, bias: Tensor, *, int8: bool) -> LinearFunction:
+def _linear(weight: Tensor, bias: Tensor, *, int8: bool) -> Callable[[Tensor], Tensor]:
     if int8:
         return Int8Linear(weight, bias)
     return lambda x: functional.linear(x, weight, bias)

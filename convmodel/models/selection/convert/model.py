@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.models.selection.convert.inference import PackedNetwork, is_current
+from convmodel.models.selection.convert.inference import PackedNetwork
 from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, EightBitEmbedding, scale_at
 from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
-from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.encoder import encode_in_batches
 from convmodel.models.selection.layout import EncoderInput
 from convmodel.models.selection.losses import in_batch_loss
-from convmodel.models.selection.registry import WEIGHTS
+from convmodel.models.selection.search.vectors import EncodedContexts
+from convmodel.models.selection.selector import WEIGHTS
 
 MAX_TOKENS = 60
 """Largest number of tokens of a text, as in the paper."""
-
 
 ROWS = 512
 """Number of texts whose last layers are computed at once."""
@@ -29,11 +29,9 @@ ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class ConvertContext:
-    """A laid-out context.
+    """A laid-out context: ids of the newest message, and of the persona and earlier messages, newest first.
 
-    Args:
-        newest: ids of the newest message, preceded by the persona if there are no extra contexts.
-        extra: ids of the persona and of earlier messages, newest first; empty if there are none.
+    Without extra contexts the persona precedes the newest message.
     """
 
     newest: list[int]
@@ -51,7 +49,6 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     Args:
         network: the ConveRT network, which reads ids of `tokenizer`.
-        tokenizer: the tokenizer of contexts and candidates.
         extra_contexts: number of earlier messages read beside the newest one; 10 in the paper, 0 for none.
         max_tokens: largest number of tokens of a message, of the extra contexts together, and of a candidate.
 
@@ -65,6 +62,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     """
 
     kind = "convert"
+    network: ConvertNetwork
     tokenizer_class = ConvertTokenizer
 
     def __init__(
@@ -122,16 +120,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`."""
-        return {
-            "sizes": asdict(self.convert.sizes),
-            "extra_contexts": self.extra_contexts,
-            "max_tokens": self.max_tokens,
-        }
-
-    @property
-    def convert(self) -> ConvertNetwork:
-        """The network, with its precise type."""
-        return cast(ConvertNetwork, self.network)
+        sizes = asdict(self.network.sizes)
+        return {"sizes": sizes, "extra_contexts": self.extra_contexts, "max_tokens": self.max_tokens}
 
     # Layout
 
@@ -177,22 +167,14 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         label_smoothing: float = 0.2,
         recompute: bool = False,
     ) -> Tensor:
-        """Return the in-batch loss of contexts and their responses.
+        """Return the `in_batch_loss` of B contexts and their B responses.
 
-        Args:
-            context_rows, candidate_rows: B contexts and their B responses.
-            responses: (B,) ids that are equal for equal texts.
-            batch: number of batches trained so far, which determines the factor of the cosine, see `scale_at`.
-            label_smoothing: see `in_batch_loss`.
-            recompute: see `encoder.encode_in_batches`.
-
-        Returns:
-            Scalar in nats; with extra contexts, the sum of the losses of the three context vectors, each over the
-            contexts that have it.
+        With extra contexts, it is the sum of the losses of the three context vectors, each over the contexts that have
+        it. The number of batches trained so far determines the factor of the cosine, see `scale_at`.
         """
         vectors, mask = self._context_vectors(context_rows, recompute=recompute)
         candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
-        scale = scale_at(batch, width=self.convert.sizes.encoding)
+        scale = scale_at(batch, width=self.network.sizes.encoding)
         losses = [
             in_batch_loss(scale * contexts @ candidates.T, responses, label_smoothing=label_smoothing, counted=counted)
             for contexts, counted in zip(vectors.unbind(1), mask.unbind(1), strict=True)
@@ -215,27 +197,27 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def _project(self, side: str, reduced: Tensor) -> Tensor:
         """Apply the last layers of a side: (B, heads x D) to (B, D) unit vectors."""
-        return torch.cat([self.convert.sides[side](part) for part in reduced.split(ROWS)])
+        return torch.cat([self.network.sides[side](part) for part in reduced.split(ROWS)])
 
     def _reduced(self, rows: Sequence[list[int]], *, recompute: bool) -> Tensor:
         """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
-            if self._packed is None or not is_current(self._packed, self.convert):
-                self._packed = PackedNetwork(self.convert, int8=self._int8)
+            if self._packed is None or not self._packed.is_current(self.network):
+                self._packed = PackedNetwork(self.network, int8=self._int8)
             return self._packed.reduced(rows)
-        laid_out = [EncoderInput(ids, [0] * len(ids)) for ids in rows]
-        return encode_in_batches(
-            laid_out,
-            lambda padded: (self.convert.reduced(padded.ids, padded.mask),),
+        [reduced] = encode_in_batches(
+            [EncoderInput(ids, [0] * len(ids)) for ids in rows],
+            lambda padded: (self.network.reduced(padded.ids, padded.mask),),
             pad_token_id=self.tokenizer.sep_token_id,
             device=self.device,
             recompute=recompute,
-        )[0]
+        )
+        return reduced
 
     # Device, number type, saving and loading
 
     def _number_type(self) -> torch.dtype:
-        return self.convert.reduction.query.weight.dtype
+        return self.network.reduction.query.weight.dtype
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
         """See `Selector.place`. Embeddings stay in float32, which represents the saved 8-bit values exactly."""
@@ -244,13 +226,10 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         self.network.eval()
 
     def to_int8(self) -> None:
-        """Compute the products of the blocks in int8 where no gradients are needed, on a CPU.
+        """Compute the products of the blocks in int8 where no gradients are needed; see `Selector.to_int8`.
 
         The weights stay in float32: the model can be trained and saved, and keeps its fingerprint. Cosines change by
         less than 0.01.
-
-        Raises:
-            ValueError: on a device other than a CPU.
         """
         if self.device.type != "cpu":
             raise ValueError(f'dtype="int8" runs on the CPU; on {self.device.type!r} use "bfloat16" or "float32"')
@@ -279,5 +258,4 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         super().load_weights(weights, folder)
 
     def _tables(self) -> list[tuple[str, EightBitEmbedding]]:
-        modules = self.network.named_modules()
-        return [(name, module) for name, module in modules if isinstance(module, EightBitEmbedding)]
+        return [(name, table) for name, table in self.network.named_modules() if isinstance(table, EightBitEmbedding)]

@@ -59,11 +59,7 @@ class EightBitEmbedding(nn.Module):
     """An embedding table quantized to 8 bits within a learned range, during training too.
 
     Gradients pass straight through the rounding; values outside of the range contribute to the range's gradient.
-    Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2.
-
-    Args:
-        rows, width: shape of the table.
-        spread: initial standard deviation of the values.
+    Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2. `spread` is the initial standard deviation.
     """
 
     def __init__(self, rows: int, width: int, *, spread: float = 1.0) -> None:
@@ -77,11 +73,7 @@ class EightBitEmbedding(nn.Module):
         return steps * step
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize values of the table.
-
-        Returns:
-            The integer step of each value, and the width of a step.
-        """
+        """Quantize values of the table: return the integer step of each value, and the width of a step."""
         # The source scales the range's gradient down, because all values of the table contribute to it.
         gradient_scale = (self.weight.numel() * FULL) ** -0.5
         limit = _with_gradient(self.range, gradient=self.range * gradient_scale)
@@ -96,10 +88,7 @@ def _with_gradient(value: Tensor, *, gradient: Tensor) -> Tensor:
 
 
 class Embeddings(nn.Module):
-    """Subword and position embeddings.
-
-    Two position tables, indexed modulo their sizes, distinguish 47 x 11 positions.
-    """
+    """Subword and position embeddings: two position tables, indexed modulo their sizes, for 47 x 11 positions."""
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
@@ -203,9 +192,7 @@ class Side(nn.Module):
 class ConvertNetwork(nn.Module):
     """Encodes contexts and responses; all layers except those of the sides are shared.
 
-    Args:
-        sizes: sizes of the network.
-        extra_contexts: whether earlier messages are a second input, as in the paper's multi-context model.
+    With `extra_contexts`, earlier messages are a second input, as in the paper's multi-context model.
     """
 
     def __init__(self, sizes: ConvertSizes = ConvertSizes(), *, extra_contexts: bool = False) -> None:
@@ -225,36 +212,7 @@ class ConvertNetwork(nn.Module):
         result: Tensor = self.reduction(hidden, mask)
         return result
 
-    def encode_contexts(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, encoding) unit vectors of contexts, for (B, T) ids and mask."""
-        vectors: Tensor = self.sides["context"](self.reduced(ids, mask))
-        return vectors
-
-    def encode_responses(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, encoding) unit vectors of responses, for (B, T) ids and mask."""
-        vectors: Tensor = self.sides["response"](self.reduced(ids, mask))
-        return vectors
-
-    def encode_extra(self, ids: Tensor, mask: Tensor, extra_ids: Tensor, extra_mask: Tensor) -> Tensor:
-        """Return (B, 3, encoding) unit vectors of contexts, of their earlier messages, and of both.
-
-        Raises:
-            ValueError: for a network without extra contexts.
-        """
-        if "extra" not in self.sides:
-            raise ValueError("this network has no extra contexts; make it with extra_contexts=True")
-        context = self.reduced(ids, mask)
-        extra = self.reduced(extra_ids, extra_mask)
-        inputs = {"context": context, "extra": extra, "both": (context + extra) / 2}
-        return torch.stack([self.sides[name](reduced) for name, reduced in inputs.items()], 1)
-
 
 def scale_at(batch: int, *, width: int = 512, batches: int = SCALE_BATCHES) -> float:
-    """Return the factor of the cosine in the loss, which grows from 1 to the square root of the width.
-
-    Args:
-        batch: number of batches trained so far.
-        width: width of the vectors.
-        batches: number of batches over which the factor grows.
-    """
+    """Return the factor of the cosine in the loss, which grows from 1 to the square root of the vectors' width."""
     return 1 + (math.sqrt(width) - 1) * min(batch / batches, 1.0)

@@ -27,13 +27,8 @@ class ConvertTokenizer(TextTokenizer):
 
     Texts are normalized to NFKC and lower case, without control characters. Subwords do not cross word boundaries, and
     each punctuation mark and symbol is a separate token. A run of characters that the vocabulary lacks is mapped to the
-    bucket of its hash, and so is a text that is empty after normalization: every text has at least one id.
-
-    Args:
-        tokenizer: a transformers tokenizer created by `learn`.
-
-    Raises:
-        ValueError: for a tokenizer without buckets.
+    bucket of its hash, and so is a text that is empty after normalization: every text has at least one id. `learn`
+    creates the transformers tokenizer.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -47,16 +42,7 @@ class ConvertTokenizer(TextTokenizer):
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int = 31_476, *, buckets: int = BUCKETS) -> "ConvertTokenizer":
-        """Learn a vocabulary from texts.
-
-        Args:
-            texts: the texts; read once, not kept.
-            vocab_size: largest number of subwords; texts with little variety give fewer.
-            buckets: number of hash buckets.
-
-        Raises:
-            ValueError: for `vocab_size` below 64, or `buckets` below 1.
-        """
+        """Learn a vocabulary of at most `vocab_size` subwords, at least 64, from texts, which are read once."""
         if vocab_size < 64 or buckets < 1:
             raise ValueError(f"vocab_size={vocab_size}, buckets={buckets}; at least 64 and 1 are needed")
         control = [UNKNOWN, SEP_TOKEN]

@@ -13,33 +13,25 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.candidates import CandidateText
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.hnsw_build import update_graph
 from convmodel.models.selection.index.index import check_model, require_dual_encoder
+from convmodel.models.selection.index.storage import IndexManifest
 from convmodel.models.selection.selector import Selector
 
 BATCH = 2_048
 """Number of candidates encoded and then written at once; within them, the model batches texts of similar length."""
 
-EncodingProgress = Callable[[int, int], object]
-"""Called with the number of candidates encoded so far, and the number of candidates to encode."""
-
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The result of building an index.
-
-    Args:
-        added: number of new candidates.
-        repeated: number of candidates skipped because their text, stripped of white space, was already in the index.
-        resumed: number of new candidates that an interrupted run had already encoded.
-        state: the manifest after the build.
-    """
+    """The numbers of new candidates, of skipped ones whose text was known, and of those that an earlier run encoded."""
 
     added: int
     repeated: int
     resumed: int
-    state: storage.IndexManifest
+    state: IndexManifest
 
 
 def build_index(
@@ -51,7 +43,7 @@ def build_index(
     dtype: str = "float32",
     batch: int = BATCH,
     approximately: bool | None = None,
-    progress: EncodingProgress = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> BuildResult:
     """Build an index, or add candidates to one.
 
@@ -59,16 +51,14 @@ def build_index(
     killed, the same call resumes the build. Of texts that are equal when stripped of white space, the first is kept.
 
     Args:
-        selector: the model that encodes the candidates.
         candidates: the candidates; read once, not held in memory.
-        folder: the folder of the index.
         append: whether to add to an existing index, which was built with the same model.
         dtype: "float32", or "float16" for half the space; scores are exact for the stored vectors.
         batch: number of candidates encoded and then written at once.
         approximately: whether to build a graph for approximate search; None builds one from a million candidates on,
             for models with one vector per context. The graph needs usearch, and is rebuilt whenever candidates are
             added.
-        progress: called after each batch, see `EncodingProgress`.
+        progress: called after each batch with the numbers of candidates encoded so far and to encode.
 
     Raises:
         ValueError: for an index of another model, a model that does not encode candidates separately, vectors that are
@@ -80,44 +70,37 @@ def build_index(
     if dtype not in ("float32", "float16") or batch < 1:
         raise ValueError(f"dtype={dtype!r}, batch={batch}; allowed are float32 and float16, and at least 1")
     before = _initial_state(path, selector, append=append, dtype=dtype)
-    candidates = _peek(candidates, required=not before.count)
+    remaining = iter(candidates)
+    first = list(islice(remaining, 1))  # read before anything is created
+    if not first and not before.count:
+        raise ValueError("there are no candidates; give at least one")
     path.mkdir(parents=True, exist_ok=True)
     with storage.locked(path):
         current = storage.read_state(path) if (path / storage.INDEX).is_file() else None
         if current != (before if before.count else None):
             raise ValueError(f"{path}: another process changed this index just now; run the command again")
-        known = _known_texts(path, before)
-        work = _write_texts(path, before, known, candidates, batch=batch)
+        known = storage.known_texts(before, path)
+        added, repeated, key = _write_texts(path, before, known, chain(first, remaining), batch=batch)
+        resumed = 0
         width = before.width
-        done = 0
-        if work.added:
-            done = _already_encoded(path, work)
-            width = _encode(model, path, before, work, done, batch=batch, progress=progress)
-        state = replace(before, count=before.count + work.added, width=width)
-        state = update_graph(path, state, before, selector, approximately)
+        if added:
+            resumed, width = _encode(model, path, before, added, key, batch=batch, progress=progress)
+        state = replace(before, count=before.count + added, width=width)
+        state = update_graph(path, state, before, model, approximately)
         state.write(path)
         (path / storage.PENDING).unlink(missing_ok=True)
-    return BuildResult(work.added, work.repeated, done, state)
+    return BuildResult(added, repeated, resumed, state)
 
 
 def remove_candidates(
-    folder: str | os.PathLike[str],
-    selector: Selector,
-    *,
-    numbers: Iterable[int] = (),
-    texts: Iterable[str] = (),
-) -> storage.IndexManifest:
+    folder: str | os.PathLike[str], selector: Selector, *, numbers: Iterable[int] = (), texts: Iterable[str] = ()
+) -> IndexManifest:
     """Remove candidates from an index; the others keep their numbers, and nothing is encoded again.
 
-    Args:
-        folder: the index.
-        selector: the model that the index was built with.
-        numbers: numbers of candidates to remove.
-        texts: texts of candidates to remove, compared after stripping white space.
+    Texts are compared after stripping white space. An unknown number or text is a ValueError, and nothing is removed.
 
     Raises:
-        FileNotFoundError: when there is no index.
-        ValueError: for a number or a text that the index does not have; then nothing is removed.
+        FileNotFoundError, ValueError: when there is no index, or it was built with another model.
     """
     path = Path(folder)
     storage.read_state(path)
@@ -125,7 +108,7 @@ def remove_candidates(
         state = storage.read_state(path)
         check_model(path, state, selector)
         removed = set(storage.removed_numbers(state, path).tolist())
-        known = _known_texts(path, state)
+        known = storage.known_texts(state, path)
         chosen = set()
         for number in numbers:
             if number in removed:
@@ -134,36 +117,18 @@ def remove_candidates(
                 raise ValueError(f"{path}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)
         for text in texts:
-            if (match := known.get(_digest(text))) is None:
+            if (match := known.get(storage.digest_text(text))) is None:
                 raise ValueError(f"{path}: there is no candidate {text!r:.80}; leave it out")
             chosen.add(match)
-        state = storage.with_removed(state, path, np.array(sorted(chosen), dtype=np.int64))
+        state = storage.with_removed(state, path, sorted(chosen))
         state.write(path)
     return state
 
 
-# Planning the work
+# Texts
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Candidates whose texts are written and whose vectors are still to be encoded.
-
-    Args:
-        first: number of the first new candidate.
-        added: number of new candidates.
-        repeated: number of candidates skipped because their text was already in the index.
-        key: digest of the texts and of everything their vectors and positions depend on; an interrupted run with the
-            same key can be resumed.
-    """
-
-    first: int
-    added: int
-    repeated: int
-    key: str
-
-
-def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str) -> storage.IndexManifest:
+def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str) -> IndexManifest:
     """Return the manifest before the build; one without candidates where there is no index yet."""
     if (folder / storage.INDEX).is_file():
         if not append:
@@ -183,65 +148,39 @@ def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str
     foreign = folder.is_dir() and any(not storage.is_index_file(path.name) for path in folder.iterdir())
     if folder.is_file() or foreign:
         raise FileExistsError(f"{folder}: exists and is not an index; choose another path")
-    return storage.IndexManifest(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
-
-
-def _peek(candidates: Iterable[CandidateText], *, required: bool) -> Iterable[CandidateText]:
-    """Return the candidates after reading the first one, so that nothing is created when there is none."""
-    remaining = iter(candidates)
-    first = list(islice(remaining, 1))
-    if required and not first:
-        raise ValueError("there are no candidates; give at least one")
-    return chain(first, remaining)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
-
-
-def _known_texts(folder: Path, state: storage.IndexManifest) -> dict[bytes, int]:
-    """Return the numbers of the candidates that are not removed, by the digests of their texts."""
-    digests = storage.memory_map(folder / storage.DIGESTS, storage.DIGEST, (state.count,)).tobytes()
-    numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
-    for number in storage.removed_numbers(state, folder).tolist():
-        digest = digests[16 * number : 16 * number + 16]
-        if numbers.get(digest) == number:  # otherwise the text was added again, under a new number
-            del numbers[digest]
-    return numbers
+    return IndexManifest(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
 
 
 def _write_texts(
-    folder: Path,
-    state: storage.IndexManifest,
-    known: dict[bytes, int],
-    candidates: Iterable[CandidateText],
-    *,
-    batch: int,
-) -> _Work:
-    """Append the texts, metadata and digests of new candidates."""
+    folder: Path, state: IndexManifest, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
+) -> tuple[int, int, str]:
+    """Append the texts, metadata and digests of new candidates; return the numbers of new and repeated ones, and a key.
+
+    The key is a digest of all that their vectors and positions depend on: a run can resume another with the same key.
+    """
     computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
     key = hashlib.blake2b(repr(computed).encode(), digest_size=16)
     added = repeated = 0
     with (
-        storage.ByteStringWriter(folder, "texts", state.count) as texts,
-        storage.ByteStringWriter(folder, "metadata", state.count) as metadata,
-        storage.AppendOnlyFile(folder / storage.DIGESTS, 16, state.count) as digests,
+        storage.append_byte_strings(folder, "texts", state.count) as append_text,
+        storage.append_byte_strings(folder, "metadata", state.count) as append_metadata,
+        storage.append_rows(folder / storage.DIGESTS, 16, state.count) as digests,
     ):
         for candidate in candidates:
-            digest = _digest(candidate.text)
+            digest = storage.digest_text(candidate.text)
             if digest in known:
                 repeated += 1
                 continue
             known[digest] = state.count + added
             text = candidate.text.encode()
-            encoded_metadata = b"" if candidate.metadata is None else _json(candidate.metadata)
-            for data in (text, encoded_metadata):
+            metadata = b"" if candidate.metadata is None else _json(candidate.metadata)
+            for data in (text, metadata):
                 key.update(len(data).to_bytes(8, "little") + data)
-            texts.add(text)
-            metadata.add(encoded_metadata)
-            digests.add(digest)
+            append_text(text)
+            append_metadata(metadata)
+            digests.write(digest)
             added += 1
-    return _Work(state.count, added, repeated, key.hexdigest())
+    return added, repeated, key.hexdigest()
 
 
 def _json(metadata: Any) -> bytes:
@@ -251,58 +190,49 @@ def _json(metadata: Any) -> bytes:
         raise ValueError(f"metadata {metadata!r:.80} cannot be written as JSON ({error})") from None
 
 
-# Encoding
-
-
-def _already_encoded(folder: Path, work: _Work) -> int:
-    """Return the number of new candidates that an interrupted run encoded."""
-    try:
-        pending = json.loads((folder / storage.PENDING).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0
-    return min(int(pending["done"]), work.added) if pending.get("key") == work.key else 0
+# Vectors
 
 
 def _encode(
-    model: Any,
+    model: DualEncoderSelector[Any, Any],
     folder: Path,
-    state: storage.IndexManifest,
-    work: _Work,
-    done: int,
+    state: IndexManifest,
+    added: int,
+    key: str,
     *,
     batch: int,
-    progress: EncodingProgress,
-) -> int:
-    """Encode the remaining candidates, a batch at a time, and return D."""
-    texts = storage.ByteStrings(folder, "texts", work.first + work.added)
-    width = state.width or _pending_width(folder, done)
-    progress(done, work.added)
-    rows: storage.AppendOnlyFile | None = None
+    progress: Callable[[int, int], object],
+) -> tuple[int, int]:
+    """Encode the new candidates, a batch at a time; return how many an interrupted run had encoded, and D."""
+    pending = _read_pending(folder, key)
+    resumed = min(int(pending.get("done", 0)), added)
+    width = state.width or int(pending.get("width", 0))
+    texts = storage.ByteStrings(folder, "texts", state.count + added)
+    progress(resumed, added)
+    for start in range(resumed, added, batch):
+        done = min(start + batch, added)
+        first = state.count + start
+        batch_texts = [texts[number].decode() for number in range(first, state.count + done)]
+        vectors = _vectors(model, batch_texts, state.dtype, first=first)
+        width = vectors.shape[1]
+        with storage.append_rows(folder / storage.VECTORS, vectors[0].nbytes, first) as rows:
+            rows.write(vectors.data)
+        with atomic_file(folder / storage.PENDING) as fresh:
+            fresh.write_text(json.dumps({"key": key, "done": done, "width": width}), encoding="utf-8")
+        progress(done, added)
+    return resumed, width
+
+
+def _read_pending(folder: Path, key: str) -> dict[str, Any]:
+    """Return how far an interrupted run with the same key has come."""
     try:
-        while done < work.added:
-            stop = min(done + batch, work.added)
-            batch_texts = [texts[number].decode() for number in range(work.first + done, work.first + stop)]
-            vectors = _vectors(model, batch_texts, state.dtype, first=work.first + done)
-            width = vectors.shape[1]
-            if rows is None:
-                rows = storage.AppendOnlyFile(folder / storage.VECTORS, vectors[0].nbytes, work.first + done)
-            rows.add(vectors.data)
-            rows.sync()
-            done = stop
-            with atomic_file(folder / storage.PENDING) as fresh:
-                fresh.write_text(json.dumps({"key": work.key, "done": done, "width": width}), encoding="utf-8")
-            progress(done, work.added)
-    finally:
-        if rows is not None:
-            rows.close()
-    return width
+        pending: dict[str, Any] = json.loads((folder / storage.PENDING).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return pending if pending.get("key") == key else {}
 
 
-def _pending_width(folder: Path, done: int) -> int:
-    return int(json.loads((folder / storage.PENDING).read_text(encoding="utf-8"))["width"]) if done else 0
-
-
-def _vectors(model: Any, texts: list[str], dtype: str, *, first: int) -> np.ndarray:
+def _vectors(model: DualEncoderSelector[Any, Any], texts: list[str], dtype: str, *, first: int) -> np.ndarray:
     encoded = model.encode_candidates(texts).float().cpu().numpy()
     with np.errstate(over="ignore"):  # overflow is reported below
         vectors: np.ndarray = np.ascontiguousarray(encoded, dtype=np.dtype(dtype))

@@ -2,8 +2,6 @@
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
 from convmodel.models.selection.index import storage
-from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_poly
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 MANY = 1_000_000
 """Number of candidates from which search with one vector per context is approximate by default."""
@@ -27,17 +25,6 @@ SINGLE_THREADED = 4_096
 
 MIN_NEIGHBOURS = 64
 """Smallest number of candidates retrieved for one context vector and then scored exactly."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGraph:
-    """A memory-mapped graph.
-
-    Args:
-        index: the usearch index.
-    """
-
-    index: Any
 
 
 def _usearch() -> Any:
@@ -59,14 +46,18 @@ def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:
     like = torch.empty(0, dtype=torch.float64)
     starts = range(0, len(candidates), CHUNK)
     mean = torch.stack([candidates.block(start, CHUNK, like).sum(0) for start in starts]).sum(0) / len(candidates)
-    centred_block = partial(_centred_block, candidates, mean)
+
+    def centred_block(start: int) -> Tensor:
+        return candidates.block(start, CHUNK, mean) - mean
+
     largest = max(float(torch.linalg.vector_norm(centred_block(start), dim=1).amax()) for start in starts)
+    present = torch.ones(len(candidates), dtype=torch.bool) if candidates.removed is None else ~candidates.removed
     for start in starts:
         block = centred_block(start) / max(largest, 1e-30)
         extension = (1 - block.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
-        present = candidates.present(start, CHUNK)
-        keys = (start + present.nonzero()[:, 0]).numpy()
-        rows = torch.cat([block, extension], 1)[present].float().numpy()
+        kept = present[start : start + CHUNK]
+        keys = (start + kept.nonzero()[:, 0]).numpy()
+        rows = torch.cat([block, extension], 1)[kept].float().numpy()
         split = 0 if start else SINGLE_THREADED
         index.add(keys[:split], rows[:split], threads=1)
         index.add(keys[split:], rows[split:])
@@ -74,43 +65,32 @@ def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:
         index.save(str(fresh))
 
 
-def _centred_block(candidates: CandidateMatrix, mean: Tensor, start: int) -> Tensor:
-    return candidates.block(start, CHUNK, mean) - mean
-
-
-def open_graph(folder: Path, state: storage.IndexManifest) -> OpenGraph:
-    """Memory-map the graph file, without reading it."""
+def open_graph(folder: Path, state: storage.IndexManifest) -> Any:
+    """Return the memory-mapped usearch index of the graph file, without reading it."""
     assert state.graph is not None
     usearch = _usearch()
     path = folder / state.graph.file
     if not path.is_file():
         raise FileNotFoundError(f"{path}: is missing; rebuild the index")
-    return OpenGraph(usearch.Index.restore(str(path), view=True))
+    return usearch.Index.restore(str(path), view=True)
 
 
-def search(graph: OpenGraph, vectors: Tensor, mask: Tensor, candidates: CandidateMatrix, k: int) -> TopK:
-    """Return the k best of the graph's neighbours of each context, by exact scores.
+def search(graph: Any, contexts: EncodedContexts, candidates: CandidateMatrix, k: int) -> TopK:
+    """Return the k best, by exact scores, of the neighbours of each context in an open graph of the candidates.
 
     All candidates are searched instead where a context has fewer than k neighbours.
-
-    Args:
-        graph: the graph of the candidates.
-        vectors: (B, M, D) context vectors.
-        mask: (B, M), true for valid context vectors.
-        candidates: all candidates.
-        k: number of candidates to return.
     """
     if k >= 1 and candidates.left > 4 * k:
-        rows, codes = mask.nonzero(as_tuple=True)
-        queries = torch.nn.functional.pad(vectors[rows, codes].float(), (0, 1))
-        neighbours = min(max(MIN_NEIGHBOURS, 4 * k), len(graph.index))
-        keys = graph.index.search(queries.numpy(), neighbours).keys.astype(np.int64).reshape(len(queries), -1)
+        rows, codes = contexts.mask.nonzero(as_tuple=True)
+        queries = torch.nn.functional.pad(contexts.vectors[rows, codes].float(), (0, 1))
+        neighbours = min(max(MIN_NEIGHBOURS, 4 * k), len(graph))
+        keys = graph.search(queries.numpy(), neighbours).keys.astype(np.int64).reshape(len(queries), -1)
         pairs = np.unique((rows.numpy()[:, None] * len(candidates) + keys).ravel())
-        contexts, ids = np.divmod(pairs, len(candidates))
-        best = rescore_pairs(vectors, mask, candidates, torch.from_numpy(contexts), torch.from_numpy(ids), k)
+        pair_rows, ids = map(torch.from_numpy, np.divmod(pairs, len(candidates)))
+        best = rescore_pairs(contexts, candidates, pair_rows, ids, k)
         if best is not None:
             return best
-    return search_poly(vectors, mask, candidates, k)
+    return search_exact(contexts, candidates, k)
 
 
 def mean_recall(approximate: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from convmodel.models.selection.dual_encoder import EncodedContexts
-from convmodel.models.selection.index import hnsw, storage
-from convmodel.models.selection.index.index import CandidateIndex, require_dual_encoder
-from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.index import hnsw
+from convmodel.models.selection.index.index import CandidateIndex
+from convmodel.models.selection.index.storage import Graph, IndexManifest
+from convmodel.models.selection.search.vectors import EncodedContexts
 
 SAMPLE = 100
 """Largest number of contexts that recall is measured with."""
@@ -16,45 +18,34 @@ RECALL_AT = 10
 
 def update_graph(
     folder: Path,
-    state: storage.IndexManifest,
-    before: storage.IndexManifest,
-    selector: Selector,
+    state: IndexManifest,
+    before: IndexManifest,
+    model: DualEncoderSelector[Any, Any],
     approximately: bool | None,
-) -> storage.IndexManifest:
-    """Return the manifest with its graph, if the index is to have one.
+) -> IndexManifest:
+    """Return the manifest that is about to replace `before`, with its graph, if the index is to have one.
 
-    A graph that no longer matches the candidates is rebuilt and its recall measured.
-
-    Args:
-        folder: the index, with all its rows written.
-        state: the manifest that is about to be written, without its graph.
-        before: the manifest in effect.
-        selector: the model that encodes sample contexts for the measurement.
-        approximately: whether the index is to have a graph; see `build_index`.
+    A graph that no longer matches the candidates is rebuilt and its recall measured. All rows are written already.
     """
+    exact = CandidateIndex(folder, replace(state, graph=None))
     wanted = before.graph is not None if approximately is None else approximately
     if approximately is None and not wanted and state.left >= hnsw.MANY:
-        wanted = _contexts(folder, replace(state, graph=None), selector, 1).vectors.shape[1] == 1
+        wanted = _contexts(exact, model, 1).vectors.shape[1] == 1
     if not wanted or not state.left:
-        return replace(state, graph=None)
+        return exact.state
     if before.graph is not None and before.count == state.count:
         return state
-    name = f"graph-{state.count}-{state.removed}.usearch"
-    plain = CandidateIndex(folder, replace(state, graph=None))
-    hnsw.build_graph(folder, name, plain.candidates)
-    graph = storage.Graph(name, recall=0.0, sample=0)
-    state = replace(state, graph=graph)
-    contexts = _contexts(folder, replace(state, graph=None), selector, SAMPLE)
+    graph = Graph(f"graph-{state.count}-{state.removed}.usearch", recall=0.0, sample=0)
+    hnsw.build_graph(folder, graph.file, exact.candidates)
+    approximate = CandidateIndex(folder, replace(state, graph=graph))
+    contexts = _contexts(exact, model, SAMPLE)
     k = min(RECALL_AT, state.left)
-    index = CandidateIndex(folder, state)
-    approximate, exact = (index.search(contexts, k, exact=is_exact).ids.tolist() for is_exact in (False, True))
-    recall = hnsw.mean_recall(approximate, exact)
+    recall = hnsw.mean_recall(*(index.search(contexts, k).ids.tolist() for index in (approximate, exact)))
     return replace(state, graph=replace(graph, recall=recall, sample=len(contexts)))
 
 
-def _contexts(folder: Path, state: storage.IndexManifest, selector: Selector, max_contexts: int) -> EncodedContexts:
+def _contexts(index: CandidateIndex, model: DualEncoderSelector[Any, Any], max_contexts: int) -> EncodedContexts:
     """Encode evenly spaced candidates as contexts of one turn, to measure recall with."""
-    index = CandidateIndex(folder, state)
-    ids = index.numbers()
-    sample = ids[:: -(-len(ids) // max_contexts)]
-    return require_dual_encoder(selector).encode_contexts([[index.text(candidate)] for candidate in sample])
+    numbers = index.numbers()
+    sample = numbers[:: -(-len(numbers) // max_contexts)]
+    return model.encode_contexts([[index.text(number)] for number in sample])

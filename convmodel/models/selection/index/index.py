@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from convmodel.models.selection.dual_encoder import DualEncoderSelector, EncodedContexts
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.inputs import checked_candidates
-from convmodel.models.selection.search.exact import TopK, search_poly
-from convmodel.models.selection.search.vectors import CandidateMatrix
+from convmodel.models.selection.search.exact import TopK, search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 
@@ -22,10 +22,6 @@ class CandidateIndex:
     """A memory-mapped index of encoded candidates, built by `build_index` and opened by `open`.
 
     Any number of threads may search it. An open index does not see candidates that are added or removed later.
-
-    Args:
-        folder: the index.
-        state: the manifest to open it with.
     """
 
     def __init__(self, folder: Path, state: storage.IndexManifest) -> None:
@@ -43,11 +39,7 @@ class CandidateIndex:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], selector: Selector) -> Self:
-        """Open an index.
-
-        Args:
-            folder: a folder written by `build_index`.
-            selector: the model that the index was built with.
+        """Open an index that `build_index` wrote with the same model.
 
         Raises:
             FileNotFoundError, ValueError: when there is no index, or it was built with another model.
@@ -73,41 +65,30 @@ class CandidateIndex:
         return self.candidates.left
 
     def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> TopK:
-        """Return the k best candidates of each context.
+        """Return the k best candidates of each context, or all of them when there are fewer, with exact scores.
+
+        Numbers do not change when candidates are added or removed.
 
         Args:
             contexts: B contexts, encoded by the model's `encode_contexts`.
-            k: number of candidates to return; all of them when there are fewer.
             exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`.
-
-        Returns:
-            Candidate numbers, which do not change when candidates are added or removed, and their exact scores.
 
         Raises:
             ValueError: for an empty index, k below 1, or exact=False for an index without a graph.
         """
-        vectors = contexts.vectors.cpu()
-        mask = contexts.mask.cpu()
+        contexts = EncodedContexts(contexts.vectors.cpu(), contexts.mask.cpu())
         if exact is False and self._graph is None:
             raise ValueError(f"{self.folder}: was made without approximate search; rebuild it with --approximate")
         if exact or self._graph is None:
-            return search_poly(vectors, mask, self.candidates, k)
-        return hnsw.search(self._graph, vectors, mask, self.candidates, k)
+            return search_exact(contexts, self.candidates, k)
+        return hnsw.search(self._graph, contexts, self.candidates, k)
 
     def text(self, number: int) -> str:
-        """Return a candidate's text.
-
-        Raises:
-            IndexError: for a number out of range, or of a removed candidate.
-        """
+        """Return a candidate's text; raise an IndexError for a number out of range, or of a removed candidate."""
         return self._texts[self._checked(number)].decode()
 
     def metadata(self, number: int) -> dict[str, Any] | None:
-        """Return a candidate's metadata, or None if it has none.
-
-        Raises:
-            IndexError: see `text`.
-        """
+        """Return a candidate's metadata, or None if it has none; see `text`."""
         data = self._metadata[self._checked(number)]
         return json.loads(data) if data else None
 
@@ -125,10 +106,7 @@ class CandidateIndex:
 class CandidateSet:
     """Candidates in memory, searched like an index. Of equal texts only the first can be found.
 
-    Args:
-        selector: the model that encodes the candidates.
-        texts: the candidates, at least one; a candidate's number is its position among them.
-        metadata: metadata of each candidate, or None.
+    A candidate's number is its position among the texts.
 
     Raises:
         TypeError, ValueError: for a text that is empty or not a string, or a model that does not encode candidates
@@ -136,11 +114,7 @@ class CandidateSet:
     """
 
     def __init__(
-        self,
-        selector: Selector,
-        texts: Sequence[str],
-        *,
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        self, selector: Selector, texts: Sequence[str], *, metadata: Sequence[Mapping[str, Any] | None] | None = None
     ) -> None:
         self._all = checked_candidates(texts)
         if metadata is not None and len(metadata) != len(self._all):
@@ -156,7 +130,7 @@ class CandidateSet:
 
     def search(self, contexts: EncodedContexts, k: int) -> TopK:
         """See `CandidateIndex.search`; always exact."""
-        best = search_poly(contexts.vectors, contexts.mask, self.candidates, k)
+        best = search_exact(contexts, self.candidates, k)
         return TopK(self._numbers.to(best.ids.device)[best.ids], best.scores)
 
     def text(self, number: int) -> str:
@@ -174,27 +148,18 @@ class CandidateSet:
         return number
 
 
-def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) -> str:
-    """Return the selector's fingerprint after checking that the index was built with it.
-
-    Raises:
-        ValueError: when the index was built with another model.
-    """
+def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) -> None:
+    """Raise a ValueError when the index was built with another model."""
     fingerprint = selector.fingerprint()
     if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
             f"{selector.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
         )
-    return fingerprint
 
 
 def require_dual_encoder(selector: Selector) -> DualEncoderSelector[Any, Any]:
-    """Return the selector after checking that it encodes candidates separately.
-
-    Raises:
-        ValueError: when it reads context and candidate together.
-    """
+    """Return the selector; raise a ValueError when it reads context and candidate together."""
     if not isinstance(selector, DualEncoderSelector):
         raise ValueError(
             f"a {selector.kind} reads context and candidate together, so candidates cannot be encoded in advance; "

@@ -1,14 +1,14 @@
 """The files of an index: append-only rows, and a manifest that states how many of them are valid."""
 
-import contextlib
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,13 +25,7 @@ DIGEST = np.dtype("V16")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The graph of approximate search.
-
-    Args:
-        file: the name of the graph file.
-        recall: mean share of the exact best 10 candidates that approximate search finds, over a sample of contexts.
-        sample: number of contexts in the sample.
-    """
+    """The graph of approximate search, and the mean recall of the exact best 10 candidates of `sample` contexts."""
 
     file: str
     recall: float
@@ -43,15 +37,10 @@ class IndexManifest:
     """Contents of `index.json`, written atomically. Rows at or beyond `count` are not part of the index.
 
     Args:
-        kind, fingerprint: kind and fingerprint of the model that encoded the candidates.
-        model_dtype: the type that the model computed the vectors in.
-        width: D, the width of the vectors.
-        dtype: the type that the vectors are stored in.
+        kind, fingerprint, model_dtype: the model that encoded the candidates, and the type that it computed in.
+        width, dtype: D, the width of the vectors, and the type that they are stored in.
         count: number of candidates ever added; candidate numbers are below it.
-        removed: number of removed candidates.
-        removed_file: name of the file with the numbers of removed candidates.
-        graph: the graph of approximate search, if the index has one.
-        version: version of the file format.
+        removed, removed_file: number of removed candidates, and the name of the file with their numbers.
     """
 
     kind: str
@@ -102,9 +91,9 @@ def read_state(folder: Path) -> IndexManifest:
         raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); rebuild the index") from None
 
 
-def with_removed(state: IndexManifest, folder: Path, numbers: np.ndarray) -> IndexManifest:
+def with_removed(state: IndexManifest, folder: Path, numbers: Sequence[int]) -> IndexManifest:
     """Return the manifest, not yet written, after removing candidates; writes the file of their numbers."""
-    removed = np.union1d(removed_numbers(state, folder), numbers)
+    removed = np.union1d(removed_numbers(state, folder), np.array(numbers, dtype=np.int64))
     if len(removed) == state.removed:
         return state
     name = f"removed-{len(removed)}.bin"
@@ -121,17 +110,29 @@ def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
 
 
 def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map the beginning of a file as an array, copy-on-write: writing to the array does not change the file.
-
-    Raises:
-        ValueError: when the file is too short.
-    """
+    """Map the beginning of a file as a copy-on-write array, or raise a ValueError when the file is too short."""
     needed = int(np.prod(shape)) * dtype.itemsize
     if not needed:
         return np.zeros(shape, dtype=dtype)
     if path.stat().st_size < needed:
         raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); rebuild the index")
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
+
+
+def digest_text(text: str) -> bytes:
+    """Return the digest of a text without the white space around it."""
+    return hashlib.blake2b(text.strip().encode(), digest_size=DIGEST.itemsize).digest()
+
+
+def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
+    """Return the numbers of the candidates that are not removed, by the digests of their texts."""
+    digests = memory_map(folder / DIGESTS, DIGEST, (state.count,)).tobytes()
+    numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
+    for number in removed_numbers(state, folder).tolist():
+        digest = digests[16 * number : 16 * number + 16]
+        if numbers.get(digest) == number:  # otherwise the text was added again, under a new number
+            del numbers[digest]
+    return numbers
 
 
 def is_index_file(name: str) -> bool:
@@ -142,13 +143,7 @@ def is_index_file(name: str) -> bool:
 
 
 class ByteStrings:
-    """Memory-mapped byte strings of any length.
-
-    Args:
-        folder: the index.
-        name: the stem of the two files, `NAME.ends` (end offsets) and `NAME.bytes`.
-        count: number of byte strings to read.
-    """
+    """The first `count` byte strings, of any length, of two memory-mapped files: NAME.ends (offsets), NAME.bytes."""
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
         self._ends = memory_map(folder / f"{name}.ends", np.dtype(np.int64), (count,))
@@ -160,79 +155,42 @@ class ByteStrings:
         return self._bytes[start : int(self._ends[index])].tobytes()
 
 
-class ByteStringWriter:
-    """Appends byte strings after the first `count`; later ones are cut off. Arguments as for `ByteStrings`."""
+@contextmanager
+def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callable[[bytes], None]]:
+    """Yield a function that appends a byte string after the first `count` ones; see `ByteStrings` and `append_rows`."""
+    ends_path = folder / f"{name}.ends"
+    end = int(memory_map(ends_path, np.dtype(np.int64), (count,))[-1]) if count else 0
+    with append_rows(ends_path, 8, count) as ends, append_rows(folder / f"{name}.bytes", 1, end) as file:
 
-    def __init__(self, folder: Path, name: str, count: int) -> None:
-        ends = folder / f"{name}.ends"
-        self._end = int(memory_map(ends, np.dtype(np.int64), (count,))[-1]) if count else 0
-        self._ends = AppendOnlyFile(ends, 8, count)
-        self._bytes = AppendOnlyFile(folder / f"{name}.bytes", 1, self._end)
+        def append(data: bytes) -> None:
+            nonlocal end
+            end += len(data)
+            file.write(data)
+            ends.write(end.to_bytes(8, sys.byteorder))
 
-    def add(self, data: bytes) -> None:
-        """Append a byte string."""
-        self._end += len(data)
-        self._bytes.add(data)
-        self._ends.add(self._end.to_bytes(8, sys.byteorder))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bytes.close()
-        self._ends.close()
+        yield append
 
 
-class AppendOnlyFile:
-    """Appends rows of fixed size after the first `count`; later ones are cut off.
+@contextmanager
+def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
+    """Yield a file to append rows of `size` bytes to after its first `count` ones; later ones are cut off.
 
-    Args:
-        path: the file; created if it does not exist.
-        size: size of a row in bytes.
-        count: number of rows to keep.
-
-    Raises:
-        ValueError: when the file has fewer than `count` rows.
+    At the end all rows are on disk, so that they survive a power cut. A file with fewer rows raises a ValueError.
     """
-
-    def __init__(self, path: Path, size: int, count: int) -> None:
-        path.touch()
-        if path.stat().st_size < size * count:
-            raise ValueError(f"{path}: is cut off; rebuild the index")
-        self._file: BinaryIO = open(path, "r+b")  # noqa: SIM115 (closed by `close`)
-        self._file.truncate(size * count)
-        self._file.seek(size * count)
-
-    def add(self, rows: bytes | memoryview) -> None:
-        """Append rows."""
-        self._file.write(rows)
-
-    def sync(self) -> None:
-        """Flush the rows to disk, so that they survive a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Flush the rows to disk and close the file."""
-        self.sync()
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    path.touch()
+    if path.stat().st_size < size * count:
+        raise ValueError(f"{path}: is cut off; rebuild the index")
+    with open(path, "r+b") as file:
+        file.truncate(size * count)
+        file.seek(size * count)
+        try:
+            yield file
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the exclusive write lock of an index; readers are not blocked.
-
-    Raises:
-        ValueError: while another process holds the lock.
-    """
+def locked(folder: Path) -> AbstractContextManager[bool]:
+    """Hold the exclusive write lock of an index, or raise a ValueError while another process does; readers may read."""
     (folder / LOCK).touch()
-    with file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end"):
-        yield
+    return file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end")

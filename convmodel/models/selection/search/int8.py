@@ -57,12 +57,7 @@ def upper_bound(computed: Tensor, terms: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class QuantizedBlock:
-    """A block of candidates, packed for multiplication.
-
-    Args:
-        packed: the candidates as prepacked weights of torch's quantized linear layer.
-        norms, residuals: see `QuantizedVectors`.
-    """
+    """A block of candidates as prepacked weights of torch's quantized linear layer; see `QuantizedVectors`."""
 
     packed: object
     norms: Tensor
@@ -75,12 +70,9 @@ class QuantizedBlock:
         return cls(_packed(rounded.whole, rounded.scales[:, 0]), rounded.norms, rounded.residuals)
 
     def products(self, whole: Tensor) -> Tensor:
-        """Return (R, n) products of quantized rows with the candidates.
+        """Return (R, n) products with the candidates of (R + 1, D) integers, whose last row is `range_row(D)`.
 
         Integer products and their sums are exact; the sum is rounded to float32 twice.
-
-        Args:
-            whole: (R + 1, D) integers, the last row of which is `range_row(D)`.
         """
         products: Tensor = torch.ops.quantized.linear_dynamic(whole, self.packed, False)
         return products[:-1]

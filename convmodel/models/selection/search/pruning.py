@@ -18,14 +18,7 @@ SPAN = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of a context and a candidate, sorted by context, then by candidate.
-
-    Args:
-        rows: (P,) context indices.
-        ids: (P,) candidate indices.
-        scores: (P,) approximate scores.
-        bounds: (P,) upper bounds of the exact scores.
-    """
+    """P pairs of a context and a candidate, sorted by context, then by candidate; `bounds` are of the exact scores."""
 
     rows: Tensor
     ids: Tensor
@@ -45,18 +38,14 @@ ExactScorer = Callable[[Tensor, Tensor], Tensor]
 
 
 def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) -> Pairs | None:
-    """Return all pairs that may be among the k best of their context.
+    """Return all pairs that may be among the k best of their context, with k at most the number of candidates.
 
-    Args:
-        bounds: approximate scores and error bounds of all pairs.
-        k: number of candidates searched for, at most the number of candidates.
-        exact: scores some pairs exactly; the better the k-th best is known, the fewer pairs survive.
-        limit: largest number of pairs to return.
+    Some pairs are scored with `exact`: the better the k-th best is known, the fewer pairs survive.
 
     Returns:
         None where more than `limit` pairs survive, or where scores are too large for float32.
     """
-    contexts = len(bounds.queries)
+    contexts = len(bounds.contexts)
     best = bounds.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best candidates so far
     parts: list[Pairs] = []
     for blocks in _spans(bounds, k):
@@ -82,12 +71,9 @@ class _Grouped:
     """A block's candidates in G groups of `size`: candidate i * G + j is in group j.
 
     Args:
-        block: the ungrouped candidates.
         of_norm, of_residual: (B, 1), see `ScoreBounds`.
         scores: (B, size * G), -inf where there is no candidate.
-        size: number of candidates in a group.
-        tops: (B, G), the largest score of each group.
-        errors: (B, G), at least the error of each score in the group.
+        tops, errors: (B, G), the largest score of each group, and at least the error of each score in it.
     """
 
     block: BoundedScores
@@ -154,13 +140,7 @@ def _concatenated(parts: Sequence[Pairs]) -> Pairs:
 
 
 def top_pairs(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k best pairs of each of B contexts.
-
-    Args:
-        rows: (P,) context indices, in ascending order.
-        scores: (P,) scores of the pairs.
-        count: B, the number of contexts.
-        k: number of pairs per context.
+    """Return the k best of P pairs for each of B = `count` contexts, from (P,) ascending context indices and scores.
 
     Returns:
         (B, k) positions among the pairs, best first, of equal scores the smaller position first; and a (B, k) mask that

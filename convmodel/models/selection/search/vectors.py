@@ -1,6 +1,7 @@
-"""Candidate vectors prepared for repeated searches: removal mask, norms and an int8 copy."""
+"""Vectors of contexts, and vectors of candidates prepared for repeated searches."""
 
 import threading
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +10,30 @@ from convmodel.models.selection.search.int8 import BLOCK, QuantizedBlock, has_fa
 
 MAX_QUANTISED_BYTES = 8 * 2**30
 """Largest size of the quantized copy in bytes; larger sets of candidates are not quantized."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedContexts:
+    """Context vectors that candidates are compared with.
+
+    Args:
+        vectors: (B, M, D); M is 1 except for poly-encoders.
+        mask: (B, M), true for valid vectors; at least one per row.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def filled(self) -> Tensor:
+        """Return (B * M, D) vectors with each masked one replaced by its context's first valid one.
+
+        The largest product of a context with a candidate does not change.
+        """
+        first = self.vectors[torch.arange(len(self)), self.mask.int().argmax(1)][:, None]
+        return torch.where(self.mask[..., None], self.vectors, first).flatten(0, 1)
 
 
 class CandidateMatrix:
@@ -21,9 +46,6 @@ class CandidateMatrix:
         vectors: (N, D); may be memory-mapped.
         removed: (N,), true for removed candidates, which are never found; None if there are none.
         quantise: whether to make the int8 copy where it helps.
-
-    Raises:
-        ValueError: for vectors of another shape.
     """
 
     def __init__(self, vectors: Tensor, *, removed: Tensor | None = None, quantise: bool = True) -> None:
@@ -53,13 +75,6 @@ class CandidateMatrix:
         if self.removed is None:
             return scores
         return scores.masked_fill(self.removed[start : start + scores.shape[-1]].to(scores.device), -torch.inf)
-
-    def present(self, start: int, size: int) -> Tensor:
-        """Return an (n,) mask of the candidates from index `start` on that are not removed."""
-        stop = min(start + size, len(self))
-        if self.removed is None:
-            return torch.ones(stop - start, dtype=torch.bool)
-        return ~self.removed[start:stop]
 
     def norms(self) -> Tensor:
         """Return (N,) float32 upper bounds of the candidates' Euclidean norms; computed once."""

@@ -1,4 +1,4 @@
-"""A small network and its layers in plain lines."""
+"""The sizes of a small network, and slow versions of its layers to compare with."""
 
 import math
 from typing import Any
@@ -6,10 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.convert.network import (
-    ConvertSizes,
-    quick_gelu,
-)
+from convmodel.models.selection.convert.network import ConvertNetwork, ConvertSizes, quick_gelu
 
 SMALL = ConvertSizes(
     vocab_size=40,
@@ -25,27 +22,42 @@ SMALL = ConvertSizes(
 
 
 def texts(source: int = 0) -> tuple[Tensor, Tensor]:
-    """Eight texts of 1 to 8 tokens; what stands in the padding is another token."""
+    """Eight texts of 1 to 8 tokens, padded with random tokens."""
     torch.manual_seed(source)
     ids = torch.randint(0, 45, (8, 8))
     return ids, (torch.arange(8)[None] <= torch.arange(8)[:, None]).long()
 
 
+def encode(network: ConvertNetwork, side: str, ids: Tensor, mask: Tensor) -> Tensor:
+    """The (B, D) vectors of texts by the last layers of one side."""
+    vectors: Tensor = network.sides[side](network.reduced(ids, mask))
+    return vectors
+
+
+def encode_extra(network: ConvertNetwork, ids: Tensor, mask: Tensor, extra_ids: Tensor, extra_mask: Tensor) -> Tensor:
+    """The (B, 3, D) vectors of contexts, of their earlier messages, and of both."""
+    context = network.reduced(ids, mask)
+    extra = network.reduced(extra_ids, extra_mask)
+    inputs = {"context": context, "extra": extra, "both": (context + extra) / 2}
+    return torch.stack([network.sides[side](reduced) for side, reduced in inputs.items()], 1)
+
+
 def eight_bits(table: Any, row: int) -> Tensor:
-    """A row of a table as it is after a number of 8 bits: a whole step of 127 to each side of 0."""
+    """A row of a table after rounding to 8 bits, one of 127 steps to each side of 0."""
     step = float(table.range) / 127
-    return torch.tensor([max(-127, min(127, round(float(each) / step))) * step for each in table.weight[row]])
+    return torch.tensor([max(-127, min(127, round(float(value) / step))) * step for value in table.weight[row]])
 
 
 def plain(network: Any, ids: Tensor) -> Tensor:
-    """The reduced vector of one text without padding, token by token."""
-    sizes, count = network.sizes, len(ids)
-    hidden: Any = torch.stack([eight_bits(network.embeddings.words, int(each)) for each in ids])
+    """The reduced states of one text without padding, computed token by token."""
+    sizes = network.sizes
+    count = len(ids)
+    hidden: Any = torch.stack([eight_bits(network.embeddings.words, int(token)) for token in ids])
     for table, size in zip(network.embeddings.positions, sizes.positions, strict=True):
-        hidden = hidden + torch.stack([eight_bits(table, place % size) for place in range(count)])
+        hidden = hidden + torch.stack([eight_bits(table, position % size) for position in range(count)])
     for block in network.blocks:
         attention = block.attention
-        query, key, value = attention.query(hidden), attention.key(hidden), attention.value(hidden)
+        query, key, value = (layer(hidden) for layer in (attention.query, attention.key, attention.value))
         rows: list[Tensor] = []
         for i in range(count):
             scores = []
@@ -61,7 +73,7 @@ def plain(network: Any, ids: Tensor) -> Tensor:
     total = torch.zeros(sizes.heads, sizes.width)
     for head in range(sizes.heads):
         part = slice(head * sizes.projection, (head + 1) * sizes.projection)
-        query, key = network.reduction.query(hidden)[:, part], network.reduction.key(hidden)[:, part]
+        query, key = (layer(hidden)[:, part] for layer in (network.reduction.query, network.reduction.key))
         for i in range(count):
             total[head] += (query[i] @ key.T / math.sqrt(sizes.projection)).softmax(0) @ hidden
     return total.flatten() / math.sqrt(count)

@@ -16,6 +16,7 @@ from convmodel.models.selection.convert.tokenizer import ConvertTokenizer
 from convmodel.models.selection.layout import EncoderInput, pad_rows
 from convmodel.models.selection.selector import Selector
 from tests.conftest import TEXTS
+from tests.models.selection.convert.networks import encode, encode_extra
 
 pytestmark = pytest.mark.machine
 
@@ -26,36 +27,40 @@ SMALL = ConvertSizes(100, 20, width=16, projection=4, windows=(2, 5), inner=32, 
 
 
 def make(extra_contexts: int = 10, max_tokens: int = 60) -> Convert:
-    """A small one whose weights are all different from where they begin."""
+    """A small selector none of whose weights has its initial value."""
     torch.manual_seed(0)
-    found = Convert.from_scratch(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
+    selector = Convert.from_scratch(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
     with torch.no_grad():
-        for name, weights in found.network.named_parameters():
+        for name, weights in selector.network.named_parameters():
             if not name.startswith("embeddings"):
                 weights.add_(torch.randn_like(weights) * 0.3)
-    return found
+    return selector
 
 
 def ids(selector: Convert, texts: list[str]) -> list[list[int]]:
     return [selector.tokenizer.encode(text) for text in texts]
 
 
+def vectors(selector: Convert, side: str, row: list[int]) -> Tensor:
+    return encode(selector.network, side, *padded(row))
+
+
 def padded(*rows: list[int]) -> tuple[Tensor, Tensor]:
-    found = pad_rows([EncoderInput(row, [0] * len(row)) for row in rows], 0)
-    return found.ids, found.mask
+    batch = pad_rows([EncoderInput(row, [0] * len(row)) for row in rows], 0)
+    return batch.ids, batch.mask
 
 
 # Layout
 
 
-def test_a_message_keeps_its_end_a_candidate_its_beginning() -> None:
+def test_messages_are_truncated_on_the_left_and_candidates_on_the_right() -> None:
     selector = make(0, 6)
     long = list(range(9))
     assert selector.context_row([[1], long]) == ConvertContext([3, 4, 5, 6, 7, 8], [])
     assert selector.candidate_row(long) == [0, 1, 2, 3, 4, 5]
 
 
-def test_earlier_messages_are_the_second_input_newest_first_behind_the_persona() -> None:
+def test_the_second_input_is_the_persona_and_the_earlier_messages_newest_first() -> None:
     selector = make(2, 6)
     turns = [[1, 1], [2, 2], [3, 3], [4, 4]]
     assert selector.context_row(turns) == ConvertContext([4, 4], [3, 3, 2, 2])
@@ -65,7 +70,7 @@ def test_earlier_messages_are_the_second_input_newest_first_behind_the_persona()
     assert len(selector.context_row(turns)) == 6
 
 
-def test_without_extra_contexts_the_persona_stands_before_the_message_of_which_half_stays() -> None:
+def test_without_extra_contexts_the_persona_precedes_the_message_and_leaves_it_half_of_the_tokens() -> None:
     selector = make(0, 6)
     assert selector.context_row([[1], [4, 4]], [[8], [9]]).newest == [8, 9, 4, 4]
     assert selector.context_row([[4, 4]], [[9] * 5]).newest == [9, 9, 9, 9, 4, 4]
@@ -85,44 +90,45 @@ def test_a_score_is_the_cosine_of_the_pair_alone(extra_contexts: int) -> None:
     for b, (context, persona) in enumerate(zip(CONTEXTS, PERSONAS, strict=True)):
         row = selector.context_row(ids(selector, context), ids(selector, persona))
         for c, candidate in enumerate(CANDIDATES):
-            response = selector.convert.encode_responses(*padded(selector.tokenizer.encode(candidate)))[0]
+            response = vectors(selector, "response", selector.tokenizer.encode(candidate))[0]
             if row.extra:
-                each = selector.convert.encode_extra(*padded(row.newest), *padded(row.extra))[0]
-                expected = functional.cosine_similarity(each.sum(0), response, dim=0)
+                context_vectors = encode_extra(selector.network, *padded(row.newest), *padded(row.extra))[0]
+                expected = functional.cosine_similarity(context_vectors.sum(0), response, dim=0)
             else:
-                expected = selector.convert.encode_contexts(*padded(row.newest))[0] @ response
+                expected = vectors(selector, "context", row.newest)[0] @ response
             torch.testing.assert_close(scores[b, c], expected, atol=1e-5, rtol=1e-4)
-    alone = torch.cat([selector.score([each], CANDIDATES) for each in CONTEXTS])
+    alone = torch.cat([selector.score([turns], CANDIDATES) for turns in CONTEXTS])
     torch.testing.assert_close(selector.score(CONTEXTS, CANDIDATES), alone, atol=1e-5, rtol=1e-4)
 
 
-def test_without_gradients_vectors_are_those_of_the_padded_network_after_a_step_too() -> None:
+def test_packed_inference_equals_the_padded_network_before_and_after_a_training_step() -> None:
     selector = make()
     rows = [selector.context_row(ids(selector, context)) for context in CONTEXTS]
     candidates = ids(selector, CANDIDATES)
     optimizer = torch.optim.SGD(selector.network.parameters(), lr=0.5)
-    seen: list[Tensor] = []
+    history: list[Tensor] = []
     for _ in range(2):
         vectors = selector.encode_context_rows(rows).vectors
         responses = selector.encode_candidate_rows(candidates)
         with torch.no_grad():
             torch.testing.assert_close(selector.encode_context_rows(rows).vectors, vectors, atol=1e-5, rtol=0)
             torch.testing.assert_close(selector.encode_candidate_rows(candidates), responses, atol=1e-5, rtol=0)
-        seen.append(vectors.detach())
+        history.append(vectors.detach())
         (vectors[0] @ responses.T).sum().backward()
         optimizer.step()
-    assert float((seen[0] - seen[1]).abs().max()) > 1e-3
+    assert float((history[0] - history[1]).abs().max()) > 1e-3
 
 
-def test_whole_numbers_give_nearly_the_same_cosines(tmp_path: Path) -> None:
+def test_int8_gives_nearly_the_same_cosines(tmp_path: Path) -> None:
     sizes = ConvertSizes(100, 20, width=128, projection=16, windows=(2, 5), inner=256, encoding=64)
     Convert.from_scratch(TEXTS * 3, sizes).save_pretrained(tmp_path / "saved")
     exact, rounded = (Convert.from_pretrained(tmp_path / "saved", "cpu", dtype) for dtype in ("float32", "int8"))
     texts = [*TEXTS, *CANDIDATES]
-    vectors, others = exact.encode_candidates(texts), rounded.encode_candidates(texts)
+    vectors = exact.encode_candidates(texts)
+    others = rounded.encode_candidates(texts)
     assert 0 < float((vectors @ vectors.T - others @ others.T).abs().max()) < 0.01
-    best, found = (each.score(CONTEXTS, CANDIDATES).argmax(1) for each in (exact, rounded))
-    assert best.tolist() == found.tolist()
+    best, rounded_best = (selector.score(CONTEXTS, CANDIDATES).argmax(1) for selector in (exact, rounded))
+    assert best.tolist() == rounded_best.tolist()
     assert rounded.fingerprint() == exact.fingerprint()
     exact.network.to("meta")
     with pytest.raises(ValueError, match='dtype="int8" runs on the CPU'):
@@ -142,74 +148,72 @@ def test_bfloat16_gives_nearly_the_same_cosines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-def test_the_loss_is_that_of_each_vector_against_the_responses_of_the_batch(recompute: bool) -> None:
+def test_the_loss_is_the_sum_of_the_in_batch_losses_of_the_three_vectors(recompute: bool) -> None:
     selector = make()
-    turns = [["Hello"], ["Hello", "How are you?"], ["Do you like music?", "I am fine"], ["I live", "No"]]
-    said = ["I am fine", "I live by the sea", "No", "I am fine"]
-    rows = [selector.context_row(ids(selector, each)) for each in turns]
+    contexts = [["Hello"], ["Hello", "How are you?"], ["Do you like music?", "I am fine"], ["I live", "No"]]
+    texts = ["I am fine", "I live by the sea", "No", "I am fine"]
+    rows = [selector.context_row(ids(selector, context)) for context in contexts]
     loss = selector.training_loss(
-        rows, ids(selector, said), torch.tensor([0, 1, 2, 0]), batch=5_000, recompute=recompute
+        rows, ids(selector, texts), torch.tensor([0, 1, 2, 0]), batch=5_000, recompute=recompute
     )
-    responses = torch.cat([selector.convert.encode_responses(*padded(each)) for each in ids(selector, said)])
+    responses = torch.cat([vectors(selector, "response", row) for row in ids(selector, texts)])
     expected = torch.zeros(())
-    for which in range(3):
+    for position in range(3):
         losses = []
-        for number, row in enumerate(rows):
-            if which and not row.extra:
+        for index, row in enumerate(rows):
+            if position and not row.extra:
                 continue
             extra = padded(row.extra or [0])
-            vector = selector.convert.encode_extra(*padded(row.newest), *extra)[0, which]
-            left = [c for c in range(4) if c == number or said[c] != said[number]]
-            chances = (scale_at(5_000, width=8) * responses[left] @ vector).log_softmax(0)
-            losses.append(-0.8 * chances[left.index(number)] - 0.2 * chances.mean())
+            vector = encode_extra(selector.network, *padded(row.newest), *extra)[0, position]
+            candidates = [c for c in range(4) if c == index or texts[c] != texts[index]]
+            chances = (scale_at(5_000, width=8) * responses[candidates] @ vector).log_softmax(0)
+            losses.append(-0.8 * chances[candidates.index(index)] - 0.2 * chances.mean())
         expected = expected + torch.stack(losses).mean()
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-4)
     loss.backward()
     gradients = [p.grad.clone() for p in selector.network.parameters() if p.grad is not None]
     selector.network.zero_grad()
     expected.backward()
-    found = [p.grad for p in selector.network.parameters() if p.grad is not None]
-    assert len(found) == len(list(selector.network.parameters()))
-    torch.testing.assert_close(gradients, found, atol=1e-5, rtol=1e-3)
+    expected_gradients = [p.grad for p in selector.network.parameters() if p.grad is not None]
+    assert len(expected_gradients) == len(list(selector.network.parameters()))
+    torch.testing.assert_close(gradients, expected_gradients, atol=1e-5, rtol=1e-3)
 
 
-def test_without_earlier_messages_in_the_batch_two_of_the_three_losses_are_nothing() -> None:
+def test_without_earlier_messages_in_the_batch_only_one_of_the_three_losses_counts() -> None:
     selector = make()
     rows = [selector.context_row(ids(selector, [text])) for text in TEXTS]
-    several = selector.training_loss(rows, ids(selector, TEXTS), torch.arange(4), batch=0)
-    vectors, found = (
-        selector.encode_context_rows(rows).vectors[:, 0],
-        selector.encode_candidate_rows(ids(selector, TEXTS)),
-    )
-    expected = functional.cross_entropy(vectors @ found.T, torch.arange(4), label_smoothing=0.2)
-    torch.testing.assert_close(several, expected)
+    loss = selector.training_loss(rows, ids(selector, TEXTS), torch.arange(4), batch=0)
+    vectors = selector.encode_context_rows(rows).vectors[:, 0]
+    responses = selector.encode_candidate_rows(ids(selector, TEXTS))
+    expected = functional.cross_entropy(vectors @ responses.T, torch.arange(4), label_smoothing=0.2)
+    torch.testing.assert_close(loss, expected)
 
 
 # What is saved
 
 
-def test_a_loaded_one_scores_as_the_trained_one_with_weights_of_16_bits(tmp_path: Path) -> None:
+def test_a_loaded_selector_scores_as_the_trained_one_with_weights_of_16_bits(tmp_path: Path) -> None:
     selector = make()
     with torch.no_grad():
-        selector.convert.embeddings.words.range.mul_(0.7)  # some numbers lie outside
+        selector.network.embeddings.words.range.mul_(0.7)  # some numbers lie outside
     selector.save_pretrained(tmp_path / "saved")
     loaded = Selector.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
     assert isinstance(loaded, Convert) and loaded.options() == selector.options()
     assert loaded.fingerprint() == selector.fingerprint()
-    found = loaded.score(CONTEXTS, CANDIDATES)
-    torch.testing.assert_close(found, selector.score(CONTEXTS, CANDIDATES), atol=2e-3, rtol=0)
+    scores = loaded.score(CONTEXTS, CANDIDATES)
+    torch.testing.assert_close(scores, selector.score(CONTEXTS, CANDIDATES), atol=2e-3, rtol=0)
     rounded = copy.deepcopy(selector)
     with torch.no_grad():
         for name, weights in rounded.network.named_parameters():
             if not name.startswith("embeddings"):
                 weights.copy_(weights.half().float())
-    torch.testing.assert_close(found, rounded.score(CONTEXTS, CANDIDATES), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores, rounded.score(CONTEXTS, CANDIDATES), atol=1e-6, rtol=0)
     loaded.save_pretrained(tmp_path / "again")
     for name in ("model.safetensors", "selector.json", "tokenizer.json", "README.md"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "saved" / name).read_bytes()
 
 
-def test_the_papers_sizes_come_to_58_megabytes(tmp_path: Path) -> None:
+def test_a_saved_selector_of_the_papers_sizes_has_58_megabytes(tmp_path: Path) -> None:
     tokenizer = ConvertTokenizer.learn((f"{n:x}" for n in range(60_000)), 31_476)
     selector = Convert.__new__(Convert)
     with torch.device("meta"):
@@ -225,7 +229,7 @@ def test_the_papers_sizes_come_to_58_megabytes(tmp_path: Path) -> None:
     assert sum(sizes.values()) < 60e6
 
 
-def test_weights_that_are_not_those_of_eight_bits_are_told(tmp_path: Path) -> None:
+def test_weights_without_8_bit_embeddings_are_refused(tmp_path: Path) -> None:
     make().save_pretrained(tmp_path / "saved")
     file = tmp_path / "saved" / "model.safetensors"
     save_file({name: tensor.float() for name, tensor in load_file(file).items()}, file)
@@ -233,20 +237,20 @@ def test_weights_that_are_not_those_of_eight_bits_are_told(tmp_path: Path) -> No
         Convert.from_pretrained(tmp_path / "saved")
 
 
-def test_what_does_not_fit_together_is_told() -> None:
+def test_a_network_and_arguments_that_do_not_match_are_refused() -> None:
     selector = make(0)
     tokenizer = cast(ConvertTokenizer, selector.tokenizer)
     with pytest.raises(ValueError, match="the network was made without them"):
-        Convert(selector.convert, tokenizer, extra_contexts=3)
+        Convert(selector.network, tokenizer, extra_contexts=3)
     with pytest.raises(ValueError, match="at least 0 and 2 are needed"):
-        Convert(selector.convert, tokenizer, max_tokens=1)
+        Convert(selector.network, tokenizer, max_tokens=1)
     with pytest.raises(ValueError, match=r"has 120 tokens, and the network rows for 125"):
         Convert(ConvertNetwork(ConvertSizes(105, 20, width=16, windows=(1,))), tokenizer)
 
 
-def test_what_is_loaded_without_any_autograd_scores_the_same(tmp_path: Path) -> None:
+def test_a_selector_loaded_in_inference_mode_scores_the_same(tmp_path: Path) -> None:
     make().save_pretrained(tmp_path / "saved")
     plain = Convert.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
     with torch.inference_mode():
-        found = Convert.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
-        assert torch.equal(found.score(CONTEXTS, CANDIDATES), plain.score(CONTEXTS, CANDIDATES))
+        loaded = Convert.from_pretrained(tmp_path / "saved", device="cpu", dtype="float32")
+        assert torch.equal(loaded.score(CONTEXTS, CANDIDATES), plain.score(CONTEXTS, CANDIDATES))

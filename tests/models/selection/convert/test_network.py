@@ -1,4 +1,4 @@
-"""The network of ConveRT, against each text alone, plain lines, and the mistakes that others made."""
+"""The network of ConveRT, against loops over single texts, and known mistakes of other implementations."""
 
 import math
 from collections.abc import Callable
@@ -17,62 +17,62 @@ from convmodel.models.selection.convert.network import (
     quick_gelu,
     scale_at,
 )
-from tests.models.selection.convert.networks import SMALL, plain, texts
+from tests.models.selection.convert.networks import SMALL, encode, encode_extra, plain, texts
 
 
 @torch.no_grad()
 def worst(network: ConvertNetwork) -> float:
-    """How far texts in a batch with padding, whatever stands there, are from plain lines at most."""
+    """The largest difference between texts in a padded batch, with any ids as padding, and `plain`."""
     ids, mask = texts()
     alone = torch.stack([plain(network, ids[row, : row + 1]) for row in range(8)])
     paddings = (ids, ids.masked_fill(mask == 0, 0))
-    return max(float((network.reduced(each, mask) - alone).abs().amax()) for each in paddings)
+    return max(float((network.reduced(padded, mask) - alone).abs().amax()) for padded in paddings)
 
 
-def test_a_text_among_others_is_reduced_as_plain_lines_reduce_it_alone(network: ConvertNetwork) -> None:
+def test_a_text_in_a_padded_batch_has_the_states_that_a_loop_computes_for_it_alone(network: ConvertNetwork) -> None:
     assert worst(network) < 1e-4
 
 
 def padding_summed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """Positions of padding go into the reduction's sum."""
+    """Mistake: the reduction's sum includes padding."""
 
     def forward(self: Reduction, hidden: Tensor, mask: Tensor) -> Tensor:
         query, key = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(hidden), self.key(hidden)))
-        found = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query, key, hidden[:, None].expand(-1, self.heads, -1, -1), attn_mask=mask.bool()[:, None, None]
         )
-        return found.sum(2).flatten(1) / mask.sum(1, keepdim=True).sqrt()
+        return attended.sum(2).flatten(1) / mask.sum(1, keepdim=True).sqrt()
 
     monkeypatch.setattr(Reduction, "forward", forward)
 
 
 def rows_masked(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """Rows of queries are masked, and columns of keys are not."""
+    """Mistake: the mask applies to queries instead of keys."""
     right = functional.scaled_dot_product_attention
 
     def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
         if attn_mask.dtype == torch.bool:
             return right(query, key, value, attn_mask=attn_mask)
-        there = attn_mask.isfinite().all(1)
+        is_token = attn_mask.isfinite().all(1)
         bias = torch.where(attn_mask.isfinite(), attn_mask, 0.0)
-        return right(query, key, value, attn_mask=bias).masked_fill(~there[:, :, None], 0)
+        return right(query, key, value, attn_mask=bias).masked_fill(~is_token[:, :, None], 0)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", wrong)
 
 
 def one_norm_twice(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """The norm behind attention is also that behind the feed-forward layer."""
+    """Mistake: one layer norm is used after both attention and the feed-forward layer."""
 
     def forward(self: Block, hidden: Tensor, mask: Tensor) -> Tensor:
         hidden = self.norm_attention(hidden + self.attention(hidden, mask))
-        found: Tensor = self.norm_attention(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
-        return found
+        result: Tensor = self.norm_attention(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
+        return result
 
     monkeypatch.setattr(Block, "forward", forward)
 
 
 def diagonal_removed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -> None:
-    """No token attends to itself, where there is another."""
+    """Mistake: no token attends to itself."""
     right = functional.scaled_dot_product_attention
 
     def wrong(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor) -> Tensor:
@@ -85,14 +85,14 @@ def diagonal_removed(monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork) -
 
 
 @pytest.mark.parametrize("mistake", [padding_summed, rows_masked, one_norm_twice, diagonal_removed])
-def test_each_mistake_of_others_would_be_noticed(
+def test_known_mistakes_of_other_implementations_would_be_detected(
     monkeypatch: pytest.MonkeyPatch, network: ConvertNetwork, mistake: Callable[[pytest.MonkeyPatch, Any], None]
 ) -> None:
     mistake(monkeypatch, network)
     assert worst(network) > 1e-2
 
 
-def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range() -> None:
+def test_gradients_pass_through_the_rounding_and_clipped_values_move_the_range() -> None:
     table = EightBitEmbedding(3, 4)
     with torch.no_grad():
         table.range.fill_(0.5)
@@ -100,24 +100,28 @@ def test_gradients_go_through_the_rounding_and_what_lies_outside_moves_the_range
     ids = torch.tensor([2, 0])
     (table(ids) * upstream).sum().backward()
     step = 0.5 / 127
-    for_weights, for_range = torch.zeros(3, 4), 0.0
+    for_weights = torch.zeros(3, 4)
+    for_range = 0.0
     weight = table.weight.detach()
-    for row, number in enumerate(ids.tolist()):
+    for row, token in enumerate(ids.tolist()):
         for column in range(4):
-            at, gradient = float(weight[number, column]) / step, float(upstream[row, column])
-            if abs(at) < 127:
-                for_weights[number, column] += gradient
-                for_range += gradient * (round(at) - at) / 127
+            steps = float(weight[token, column]) / step
+            gradient = float(upstream[row, column])
+            if abs(steps) < 127:
+                for_weights[token, column] += gradient
+                for_range += gradient * (round(steps) - steps) / 127
             else:
-                for_range += gradient * math.copysign(1, at)
+                for_range += gradient * math.copysign(1, steps)
     assert table.weight.grad is not None and table.range.grad is not None
     torch.testing.assert_close(table.weight.grad, for_weights)
     assert float(table.range.grad) == pytest.approx(for_range / math.sqrt(12 * 127), abs=1e-5)
 
 
-def test_every_parameter_counts_both_layer_norms_of_each_block_too(network: ConvertNetwork) -> None:
+def test_every_parameter_gets_a_gradient(network: ConvertNetwork) -> None:
     ids, mask = texts()
-    loss = network.encode_extra(ids, mask, *texts(1)).pow(3).sum() + network.encode_responses(ids, mask).pow(3).sum()
+    loss = (
+        encode_extra(network, ids, mask, *texts(1)).pow(3).sum() + encode(network, "response", ids, mask).pow(3).sum()
+    )
     loss.backward()
     # A key's bias adds the same to all scores of a row, which softmax does not see.
     still = [name for name, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-7]
@@ -125,9 +129,9 @@ def test_every_parameter_counts_both_layer_norms_of_each_block_too(network: Conv
 
 
 @torch.no_grad()
-def test_vectors_have_length_one_and_the_sides_their_own_layers(network: ConvertNetwork) -> None:
+def test_vectors_have_unit_length_and_each_side_has_its_own_layers(network: ConvertNetwork) -> None:
     ids, mask = texts()
-    contexts, responses = network.encode_contexts(ids, mask), network.encode_responses(ids, mask)
+    contexts, responses = (encode(network, side, ids, mask) for side in ("context", "response"))
     torch.testing.assert_close(contexts.norm(dim=1), torch.ones(8))
     assert float((contexts - responses).abs().max()) > 0.1
     reduced = network.reduced(ids, mask)
@@ -139,19 +143,19 @@ def test_vectors_have_length_one_and_the_sides_their_own_layers(network: Convert
 
 
 @torch.no_grad()
-def test_the_three_vectors_of_several_contexts_are_those_of_each_and_of_their_mean(network: ConvertNetwork) -> None:
+def test_the_extra_sides_encode_the_earlier_messages_and_the_mean(network: ConvertNetwork) -> None:
     ids, mask = texts()
     extra_ids, extra_mask = texts(1)
-    found = network.encode_extra(ids, mask, extra_ids, extra_mask)
-    context, extra = network.reduced(ids, mask), network.reduced(extra_ids, extra_mask)
-    torch.testing.assert_close(found[:, 0], network.encode_contexts(ids, mask))
-    torch.testing.assert_close(found[:, 1], network.sides["extra"](extra))
-    torch.testing.assert_close(found[:, 2], network.sides["both"]((context + extra) / 2))
-    with pytest.raises(ValueError, match="has no extra contexts"):
-        ConvertNetwork(SMALL).encode_extra(ids, mask, extra_ids, extra_mask)
+    vectors = encode_extra(network, ids, mask, extra_ids, extra_mask)
+    context = network.reduced(ids, mask)
+    extra = network.reduced(extra_ids, extra_mask)
+    torch.testing.assert_close(vectors[:, 0], encode(network, "context", ids, mask))
+    torch.testing.assert_close(vectors[:, 1], network.sides["extra"](extra))
+    torch.testing.assert_close(vectors[:, 2], network.sides["both"]((context + extra) / 2))
+    assert set(ConvertNetwork(SMALL).sides) == {"context", "response"}  # without extra contexts
 
 
-def test_the_papers_sizes_come_to_its_parameters() -> None:
+def test_the_default_sizes_have_as_many_parameters_as_the_paper() -> None:
     with torch.device("meta"):
         network = ConvertNetwork()
     count = sum(parameter.numel() for parameter in network.parameters())
@@ -160,6 +164,6 @@ def test_the_papers_sizes_come_to_its_parameters() -> None:
     assert (embeddings + 2 * (count - embeddings)) / 1e6 == pytest.approx(58.4, abs=0.1)
 
 
-def test_the_cosines_factor_grows_to_the_root_of_the_width() -> None:
+def test_the_factor_of_the_cosine_grows_to_the_square_root_of_the_width() -> None:
     assert [scale_at(0), scale_at(10_000), scale_at(10**6)] == [1, math.sqrt(512), math.sqrt(512)]
     assert scale_at(5_000) == pytest.approx((1 + math.sqrt(512)) / 2)

@@ -1,4 +1,4 @@
-"""The vocabulary of ConveRT: what it writes, what it hashes, and what no text can become."""
+"""The tokenizer of ConveRT: subwords, hash buckets and control tokens."""
 
 import hashlib
 import random
@@ -18,17 +18,17 @@ def tokenizer() -> ConvertTokenizer:
 
 
 def names(tokenizer: ConvertTokenizer, text: str) -> list[str]:
-    return [str(tokenizer.hf_tokenizer.convert_ids_to_tokens(each)) for each in tokenizer.encode(text)]
+    return [str(tokenizer.hf_tokenizer.convert_ids_to_tokens(token)) for token in tokenizer.encode(text)]
 
 
-def test_what_was_learned_is_written_with_subwords_in_lower_case(tokenizer: ConvertTokenizer) -> None:
+def test_known_texts_are_encoded_as_lower_case_subwords(tokenizer: ConvertTokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode(TEXTS[0])) == TEXTS[0].lower()
     assert tokenizer.encode("HELLO") == tokenizer.encode("hello") == tokenizer.encode("ｈｅｌｌｏ")
     assert max(map(max, tokenizer.encode_many(TEXTS))) < len(tokenizer) - 50
     assert len(ConvertTokenizer.learn(TEXTS, 31_476)) < 1_500  # no more than the texts give
 
 
-def test_a_vocabulary_holds_as_many_subwords_as_asked_for_and_the_buckets_behind_them(
+def test_the_vocabulary_has_the_requested_sizes_with_buckets_after_the_subwords(
     tokenizer: ConvertTokenizer,
 ) -> None:
     assert len(tokenizer) == 100 + 50 and tokenizer.buckets == 50
@@ -36,7 +36,7 @@ def test_a_vocabulary_holds_as_many_subwords_as_asked_for_and_the_buckets_behind
     assert again.hf_tokenizer.get_vocab() == tokenizer.hf_tokenizer.get_vocab()
 
 
-def test_characters_that_cannot_be_written_are_hashed_together_and_alike_wherever_they_stand(
+def test_a_run_of_unknown_characters_gets_the_same_bucket_at_any_position(
     tokenizer: ConvertTokenizer,
 ) -> None:
     alone = names(tokenizer, "жаба")
@@ -47,7 +47,7 @@ def test_characters_that_cannot_be_written_are_hashed_together_and_alike_whereve
     assert names(tokenizer, "日本")[1] != names(tokenizer, "語")[1]
 
 
-def test_every_text_has_an_id_and_none_is_a_control_token(tokenizer: ConvertTokenizer) -> None:
+def test_every_text_has_an_id_and_no_text_becomes_a_control_token(tokenizer: ConvertTokenizer) -> None:
     source = random.Random(0)
     texts = [random_text(source) for _ in range(300)]
     texts += ["\u200b", "\ufeff", "\x00", "<unk>", "<sep>", "bucket 7", "\u2581", " bucket 7 <sep> <unk> "]
@@ -64,7 +64,7 @@ def test_a_hash_is_the_same_on_every_machine(tokenizer: ConvertTokenizer) -> Non
     assert names(tokenizer, "Жаба")[-1] == f"bucket {int(digest, 16) % 50}" == "bucket 21"
 
 
-def test_a_loaded_vocabulary_writes_the_same_and_has_the_same_key(tokenizer: ConvertTokenizer, tmp_path: Path) -> None:
+def test_a_loaded_tokenizer_encodes_the_same_and_has_the_same_key(tokenizer: ConvertTokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "saved")
     loaded = ConvertTokenizer.from_pretrained(tmp_path / "saved")
     assert isinstance(loaded, ConvertTokenizer) and len(loaded) == len(tokenizer)
@@ -75,7 +75,7 @@ def test_a_loaded_vocabulary_writes_the_same_and_has_the_same_key(tokenizer: Con
     assert store_key("", fewer) != store_key("", tokenizer)
 
 
-def test_what_is_no_vocabulary_of_convert_is_told() -> None:
+def test_a_tokenizer_without_buckets_is_refused() -> None:
     with pytest.raises(ValueError, match=r"has no buckets; ConveRT reads with one that ConvertTokenizer\.learn made"):
         ConvertTokenizer(ConversationTokenizer.learn(TEXTS, 300).hf_tokenizer)
     with pytest.raises(ValueError, match="at least 64 and 1 are needed"):

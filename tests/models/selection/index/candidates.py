@@ -1,4 +1,4 @@
-"""Candidates, and what an index keeps of them."""
+"""Candidates of an index, and the bytes of its files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from convmodel.__main__ import main
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.index import build, storage
+from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.build import build_index, remove_candidates
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.machine
 
 
 def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that it encodes from now on."""
+    """A list that receives the texts that the selector encodes from now on."""
     encoded: list[str] = []
     encode = selector.encode_candidates
 
@@ -42,7 +41,7 @@ def watched(selector: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Built
 
 
-def test_equal_texts_are_one_candidate_with_what_the_first_brought(selector: BiEncoder, tmp_path: Path) -> None:
+def test_equal_texts_become_one_candidate_with_the_metadata_of_the_first(selector: BiEncoder, tmp_path: Path) -> None:
     candidates = [
         CandidateText(" the sea", {"from": "first"}),
         CandidateText("rain"),
@@ -63,7 +62,7 @@ def test_equal_texts_are_one_candidate_with_what_the_first_brought(selector: BiE
             index.text(number)
 
 
-def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_path: Path) -> None:
+def test_float16_takes_half_the_space(selector: BiEncoder, tmp_path: Path) -> None:
     build_index(selector, given(), tmp_path / "half", dtype="float16")
     assert (tmp_path / "half" / storage.VECTORS).stat().st_size == 30 * 16 * 2
     best = CandidateIndex.open(tmp_path / "half", selector).search(selector.encode_contexts([["Hello"]]), 3)
@@ -79,11 +78,11 @@ def test_half_the_space_is_taken_when_it_is_asked_for(selector: BiEncoder, tmp_p
 
 
 class Stopped(BaseException):
-    """Ends a build as a kill does: nothing of ours catches it."""
+    """Ends a build as a kill does: no code of the package catches it."""
 
 
 @pytest.mark.parametrize("last", [0, 1, 3])
-def test_a_build_that_was_stopped_goes_on_and_comes_to_the_same(
+def test_an_interrupted_build_resumes_and_writes_the_same_files(
     make_selector: MakeSelector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     selector = make_selector()
@@ -103,7 +102,7 @@ def test_a_build_that_was_stopped_goes_on_and_comes_to_the_same(
     assert content(tmp_path / "index") == content(tmp_path / "whole")
 
 
-def test_other_candidates_do_not_go_on_with_what_was_begun(selector: BiEncoder, tmp_path: Path) -> None:
+def test_a_build_of_other_candidates_starts_again(selector: BiEncoder, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done:
             raise Stopped
@@ -116,7 +115,7 @@ def test_other_candidates_do_not_go_on_with_what_was_begun(selector: BiEncoder, 
     assert content(tmp_path / "index") == content(tmp_path / "whole")
 
 
-def test_a_kill_loses_nothing(selector: BiEncoder, tmp_path: Path) -> None:
+def test_a_killed_build_resumes_where_it_stopped(selector: BiEncoder, tmp_path: Path) -> None:
     selector.save_pretrained(tmp_path / "model")
     program = f"""
 import os, signal, sys
@@ -142,7 +141,7 @@ build_index(selector, map(CandidateText, {TEXTS!r}), "index", batch=8, progress=
 # Added to and taken from
 
 
-def test_adding_encodes_only_what_is_new(selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_candidates_are_encoded(selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_index(selector, given(TEXTS[:10]), tmp_path / "index")
     encoded = watched(selector, monkeypatch)
     built = build_index(selector, given(), tmp_path / "index", append=True, batch=6)
@@ -153,15 +152,15 @@ def test_adding_encodes_only_what_is_new(selector: BiEncoder, tmp_path: Path, mo
     assert build_index(selector, given(), tmp_path / "index", append=True).added == 0
 
 
-def test_those_that_stay_keep_their_numbers(selector: BiEncoder, tmp_path: Path) -> None:
+def test_remaining_candidates_keep_their_numbers(selector: BiEncoder, tmp_path: Path) -> None:
     build_index(selector, given(), tmp_path / "index")
     contexts = selector.encode_contexts([["Hello"]])
     order = CandidateIndex.open(tmp_path / "index", selector).search(contexts, 30).ids[0].tolist()
     state = remove_candidates(tmp_path / "index", selector, numbers=[order[0], 4], texts=[f" {TEXTS[7]}\n"])
-    gone = {order[0], 4, 7}
-    assert state.left == 30 - len(gone)
+    removed = {order[0], 4, 7}
+    assert state.left == 30 - len(removed)
     index = CandidateIndex.open(tmp_path / "index", selector)
-    assert index.search(contexts, 30).ids[0].tolist() == [number for number in order if number not in gone]
+    assert index.search(contexts, 30).ids[0].tolist() == [number for number in order if number not in removed]
     with pytest.raises(IndexError, match="there is no candidate 7"):
         index.metadata(7)
     for numbers, texts in (([7], []), ([30], []), ([], [TEXTS[4]]), ([], ["unheard of"])):
@@ -170,7 +169,7 @@ def test_those_that_stay_keep_their_numbers(selector: BiEncoder, tmp_path: Path)
     assert storage.read_state(tmp_path / "index") == state
     build_index(selector, given(), tmp_path / "index", append=True)  # what was removed comes back at the end
     again = CandidateIndex.open(tmp_path / "index", selector)
-    assert [again.text(number) for number in again.numbers()[-len(gone) :]] == [TEXTS[n] for n in sorted(gone)]
+    assert [again.text(number) for number in again.numbers()[-len(removed) :]] == [TEXTS[n] for n in sorted(removed)]
     remove_candidates(tmp_path / "index", selector, texts=TEXTS)
     empty = CandidateIndex.open(tmp_path / "index", selector)
     assert len(empty) == 0
@@ -182,7 +181,7 @@ def test_those_that_stay_keep_their_numbers(selector: BiEncoder, tmp_path: Path)
 # Refused
 
 
-def test_folders_of_something_else_are_left_alone(selector: BiEncoder, tmp_path: Path) -> None:
+def test_folders_that_are_not_an_index_are_not_changed(selector: BiEncoder, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("text")
@@ -209,7 +208,7 @@ def test_vectors_that_are_not_finite_are_refused(
         build_index(selector, given(), tmp_path / "index", dtype="float16")
 
 
-def test_what_another_process_added_before_the_lock_is_not_written_over(
+def test_candidates_that_another_process_added_meanwhile_are_not_overwritten(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(selector, given(TEXTS[:5]), tmp_path / "index")
@@ -231,7 +230,7 @@ def test_what_another_process_added_before_the_lock_is_not_written_over(
 # The command
 
 
-def test_the_command_makes_adds_removes_and_searches(
+def test_the_command_builds_appends_removes_and_searches(
     selector: BiEncoder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -256,22 +255,17 @@ def test_the_command_makes_adds_removes_and_searches(
     assert capsys.readouterr().out == "index: 1 removed, 2 candidates left\n"
     assert main(common) == 2
     assert "nothing to do; give --candidates" in capsys.readouterr().err
-    for idle, told in {
+    for arguments, message in {
         ("--search", "Hello", "--half"): "--half has no effect without --candidates",
         ("--search", "Hello", "--turns"): "--turns has no effect without a file",
         ("--candidates", "more.txt", "--append", "--k", "3"): "--k has no effect without --search",
         ("--candidates", "more.txt", "--remove_numbers", "2"): "candidates to remove and to add",
     }.items():
-        assert main([*common, *idle]) == 2
-        assert told in capsys.readouterr().err
+        assert main([*common, *arguments]) == 2
+        assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["index", "--model", "model", "--output", "new", "--candidates", "none.txt"])
     assert "none.txt: there is no such file" in capsys.readouterr().err and not Path("new").exists()
     with pytest.raises(SystemExit):
         main([*common, "--candidates", "more.txt"])
     assert capsys.readouterr().err.startswith("error: index: is an index already; add to it (--append)")
-
-
-def test_digests_are_of_texts_without_the_white_space_at_their_ends() -> None:
-    assert build._digest(" a\n") == build._digest("a") != build._digest("A")
-    assert np.dtype(storage.DIGEST).itemsize == len(build._digest("a"))

@@ -1,64 +1,46 @@
-"""Approximate search, measured against exact search."""
+"""The graph of approximate search, without an index."""
 
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.index import hnsw, storage
-from convmodel.models.selection.index.build import build_index, remove_candidates
-from convmodel.models.selection.index.index import CandidateIndex
-from convmodel.models.selection.poly_encoder import PolyEncoder
-from tests.models.selection.conftest import MakeSelector
-from tests.models.selection.index.candidates import TEXTS, given
+from convmodel.models.selection.index.build import build_index
+from convmodel.models.selection.search.exact import search_exact
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from tests.models.selection.index.candidates import given
 
 pytestmark = pytest.mark.machine
 
 
-@pytest.mark.parametrize("cls", [BiEncoder, PolyEncoder])
-def test_a_graph_leads_to_nearly_all_of_the_best(
-    make_selector: MakeSelector, cls: type[BiEncoder], tmp_path: Path
-) -> None:
-    pytest.importorskip("usearch")
-    selector = make_selector(cls)
-    texts = [f"{a} {b} {c}" for a in TEXTS for b in ("sea", "rain", "you", "guitar") for c in "?!.,"]
-    built = build_index(selector, given(texts), tmp_path / "index", approximately=True)
-    graph = built.state.graph
-    assert graph is not None and graph.recall > 0.9 and graph.sample >= 50
-    index, contexts = CandidateIndex.open(tmp_path / "index", selector), selector.encode_contexts([["Hello"], ["sea"]])
-    exact, near = index.search(contexts, 10, exact=True), index.search(contexts, 10)
-    measured = hnsw.mean_recall(near.ids.tolist(), exact.ids.tolist())
-    assert measured > 0.8 and (near.scores <= exact.scores).all()
-    everything = index.search(contexts, len(index), exact=True)
-    scores = dict(zip(everything.ids[0].tolist(), everything.scores[0].tolist(), strict=True))
-    assert [scores[number] for number in near.ids[0].tolist()] == near.scores[0].tolist()
-    remove_candidates(tmp_path / "index", selector, numbers=near.ids.flatten().tolist())
-    after = CandidateIndex.open(tmp_path / "index", selector).search(contexts, 10)
-    assert not {*after.ids.flatten().tolist()} & {*near.ids.flatten().tolist()}
-    grown = build_index(selector, given(["quite new"]), tmp_path / "index", append=True).state
-    assert grown.graph is not None and grown.graph.file != graph.file
-    assert [path.name for path in (tmp_path / "index").glob("graph-*")] == [grown.graph.file]
-    plain = build_index(selector, given(), tmp_path / "index", append=True, approximately=False).state
-    assert plain.graph is None and not list((tmp_path / "index").glob("graph-*"))
-    with pytest.raises(ValueError, match="was made without approximate search"):
-        CandidateIndex.open(tmp_path / "index", selector).search(contexts, 1, exact=False)
-
-
-def test_from_a_million_on_search_is_approximate_where_a_context_has_one_vector(
-    make_selector: MakeSelector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("usearch")
-    monkeypatch.setattr(hnsw, "MANY", 30)
-    assert build_index(make_selector(), given(TEXTS[1:]), tmp_path / "few").state.graph is None
-    assert build_index(make_selector(), given(), tmp_path / "many").state.graph is not None
-    assert build_index(make_selector(PolyEncoder), given(), tmp_path / "poly").state.graph is None
-
-
-def test_without_its_library_approximate_search_says_how_to_get_it(
+def test_without_usearch_the_error_has_the_install_command(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ValueError, match=r'needs usearch; pip install "convmodel\[index\]"'):
         build_index(selector, given(), tmp_path / "index", approximately=True)
     assert not (tmp_path / "index" / storage.INDEX).exists()
+
+
+@pytest.mark.parametrize("codes", [1, 3])
+def test_search_in_a_graph_finds_the_best_with_exact_scores_and_no_removed_candidate(
+    tmp_path: Path, codes: int
+) -> None:
+    pytest.importorskip("usearch")
+    torch.manual_seed(0)
+    removed = torch.zeros(2_000, dtype=torch.bool)
+    removed[::7] = True
+    candidates = CandidateMatrix(torch.randn(2_000, 8) + 1, removed=removed)
+    contexts = EncodedContexts(torch.randn(5, codes, 8), torch.ones(5, codes, dtype=torch.bool))
+    hnsw.build_graph(tmp_path, "graph", candidates)
+    state = storage.IndexManifest("", "", "", 8, "float32", count=2_000, graph=storage.Graph("graph", 0.0, 0))
+    best = hnsw.search(hnsw.open_graph(tmp_path, state), contexts, candidates, 5)
+    exact = search_exact(contexts, candidates, 2_000)
+    assert hnsw.mean_recall(best.ids.tolist(), exact.ids[:, :5].tolist()) > 0.8
+    for row in range(5):
+        scores = dict(zip(exact.ids[row].tolist(), exact.scores[row].tolist(), strict=True))
+        assert [scores[index] for index in best.ids[row].tolist()] == best.scores[row].tolist()
+    assert torch.equal(hnsw.search(None, contexts, candidates, 1_000).ids, exact.ids[:, :1_000])  # too many for a graph

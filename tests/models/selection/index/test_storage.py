@@ -15,7 +15,7 @@ from tests.models.selection.index.candidates import given
 pytestmark = pytest.mark.machine
 
 
-def test_what_is_damaged_is_told(selector: BiEncoder, tmp_path: Path) -> None:
+def test_damaged_files_are_reported(selector: BiEncoder, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     build_index(selector, given(), folder)
     described = json.loads((folder / storage.INDEX).read_text())
@@ -37,3 +37,8 @@ def test_one_process_at_a_time_changes_an_index(selector: BiEncoder, tmp_path: P
             build_index(selector, given(), tmp_path / "index")
 
     assert build_index(selector, given(), tmp_path / "index", progress=second).added == 30
+
+
+def test_digests_ignore_surrounding_white_space() -> None:
+    assert storage.digest_text(" a\n") == storage.digest_text("a") != storage.digest_text("A")
+    assert storage.DIGEST.itemsize == len(storage.digest_text("a"))

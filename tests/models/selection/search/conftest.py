@@ -1,4 +1,4 @@
-"""Searches over candidates in their different forms."""
+"""The forms of candidates that can be searched."""
 
 import pytest
 
@@ -7,10 +7,10 @@ from convmodel.models.selection.search.vectors import CandidateMatrix
 
 @pytest.fixture(params=["quantised", "plain", "as they come"])
 def ready(request: pytest.FixtureRequest) -> object:
-    """Makes candidates searchable in each of the ways."""
-    ways = {
+    """A function that makes candidates searchable in one of the forms."""
+    forms = {
         "quantised": CandidateMatrix,
         "plain": lambda candidates: CandidateMatrix(candidates, quantise=False),
         "as they come": lambda candidates: candidates,
     }
-    return ways[request.param]
+    return forms[request.param]

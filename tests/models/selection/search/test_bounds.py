@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, SearchQueries
+from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds
 from convmodel.models.selection.search.int8 import FULL, QuantizedVectors, has_fast_int8
-from convmodel.models.selection.search.vectors import CandidateMatrix
-from tests.models.selection.search.oracle import exact, some_found
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from tests.models.selection.search.oracle import exact, ragged_mask
 
 pytestmark = pytest.mark.machine
 
@@ -21,15 +21,13 @@ PASSES = [
 
 @pytest.mark.parametrize("make", PASSES)
 @pytest.mark.parametrize("codes", [1, 6])
-def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type[ScoreBounds], codes: int) -> None:
-    vectors, found = (
-        torch.randn(5, codes, 30) * torch.tensor([1e-3, 0.1, 1, 3, 30])[:, None, None],
-        some_found(5, codes),
-    )
+def test_no_score_exceeds_its_bounds(make: type[ScoreBounds], codes: int) -> None:
+    vectors = torch.randn(5, codes, 30) * torch.tensor([1e-3, 0.1, 1, 3, 30])[:, None, None]
+    mask = ragged_mask(5, codes)
     candidates = torch.randn(5_000, 30) * torch.logspace(-4, 4, 5_000)[:, None]
-    scored = make(SearchQueries(vectors, found), CandidateMatrix(candidates))
-    scores = exact(vectors, found, candidates)
-    seen = 0
+    scored = make(EncodedContexts(vectors, mask), CandidateMatrix(candidates))
+    scores = exact(vectors, mask, candidates)
+    count = 0
     for block in scored:
         part = slice(block.start, block.start + block.scores.shape[1])
         error = scored.of_norm[:, None] * block.norms + scored.of_residual[:, None] * block.residuals
@@ -37,14 +35,14 @@ def test_no_score_is_above_the_approximate_one_by_more_than_the_error(make: type
         if make is Float32Pass or codes == 1:
             assert (scores[:, part] >= (block.scores - error).double()).all()
         else:
-            slack = found.sum(1).log()[:, None]
+            slack = mask.sum(1).log()[:, None]
             assert (scores[:, part] >= (block.scores - error - slack).double()).all()
-        seen += part.stop - part.start
-    assert seen == len(candidates)
+        count += part.stop - part.start
+    assert count == len(candidates)
 
 
 @pytest.mark.skipif(not has_fast_int8(), reason="no 8-bit products")
-def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
+def test_the_int8_error_bound_is_tight_in_the_worst_case() -> None:
     # Every number lies halfway between two steps, and the context points where the rounding went.
     steps = torch.full((1, 64), 0.5)
     steps[0, 1::2] = -0.5
@@ -53,27 +51,29 @@ def test_the_error_of_rounding_is_reached_at_its_worst() -> None:
     rounded = QuantizedVectors.of(candidates)
     lost = candidates - rounded.whole * rounded.scales
     contexts = lost * FULL / lost.abs().amax(1, keepdim=True)
-    scored = Int8Pass(SearchQueries(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), CandidateMatrix(candidates))
+    scored = Int8Pass(
+        EncodedContexts(contexts[:, None], torch.ones(3, 1, dtype=torch.bool)), CandidateMatrix(candidates)
+    )
     [block] = scored
     error = scored.of_norm[:, None] * block.norms + scored.of_residual[:, None] * block.residuals
     shares = ((contexts.double() @ candidates.double().T - block.scores) / error).diagonal()
     assert (shares > 0.9).all() and (shares <= 1).all()
 
 
-def test_the_score_lies_between_the_largest_product_and_that_less_the_logarithm() -> None:
+def test_a_poly_score_is_at_most_the_largest_product_and_at_most_ln_m_below_it() -> None:
     products = torch.randn(2_000, 7, dtype=torch.double) * torch.logspace(-3, 2, 2_000, dtype=torch.double)[:, None]
     scores = (products.softmax(-1) * products).sum(-1)
     assert (scores <= products.amax(1) + 1e-12).all()
     assert (scores >= products.amax(1) - math.log(7)).all()
 
 
-def test_coarser_products_are_answered_by_a_larger_error() -> None:
-    queries = SearchQueries(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
-    scored = Float32Pass(queries, CandidateMatrix(torch.randn(3, 8)))
-    fine = scored.of_norm
+def test_a_lower_matmul_precision_enlarges_the_error_bound() -> None:
+    queries = EncodedContexts(torch.randn(2, 1, 8), torch.ones(2, 1, dtype=torch.bool))
+    candidates = CandidateMatrix(torch.randn(3, 8))
+    fine = Float32Pass(queries, candidates).of_norm
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert (scored.of_norm > 100 * fine).all()
+        assert (Float32Pass(queries, candidates).of_norm > 100 * fine).all()
     finally:
         torch.set_float32_matmul_precision(before)

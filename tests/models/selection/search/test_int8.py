@@ -10,15 +10,15 @@ pytestmark = pytest.mark.machine
 
 @pytest.mark.skipif(not has_fast_int8(), reason="no 8-bit products")
 @pytest.mark.parametrize("width", [2, 3, 64, 777])
-def test_products_in_8_bits_are_those_of_whole_numbers(width: int) -> None:
-    whole = torch.randint(-FULL, FULL + 1, (70, width)).float()
-    whole[0] = FULL
-    whole[1] = -FULL
-    block = QuantizedBlock.of(whole / FULL)
-    scales = whole.abs().amax(1) / FULL
+def test_int8_products_are_exact(width: int) -> None:
+    integers = torch.randint(-FULL, FULL + 1, (70, width)).float()
+    integers[0] = FULL
+    integers[1] = -FULL
+    block = QuantizedBlock.of(integers / FULL)
+    scales = integers.abs().amax(1) / FULL
     rows = torch.randint(-FULL, FULL + 1, (9, width)).float()
     rows[0] = FULL
-    wanted = rows.double() @ ((whole / scales[:, None]).round() * scales[:, None] / FULL).double().T
+    expected = rows.double() @ ((integers / scales[:, None]).round() * scales[:, None] / FULL).double().T
     torch.testing.assert_close(
-        block.products(torch.cat([rows, range_row(width)])).double(), wanted, rtol=1e-6, atol=1e-4
+        block.products(torch.cat([rows, range_row(width)])).double(), expected, rtol=1e-6, atol=1e-4
     )

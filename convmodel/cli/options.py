@@ -1,0 +1,224 @@
+"""Command-line options of models: responders, decoding, and the moderation policy."""
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from convmodel.cli.command import add_repeatable, number_parser, positive_int
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from convmodel.responders.typed_input import parse_setting
+from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy
+from convmodel.serving.safety.word_list import WordList
+
+if TYPE_CHECKING:
+    from convmodel.models.devices import Work
+    from convmodel.responders.chooser import Chooser
+    from convmodel.responders.hybrid import Hybrid
+    from convmodel.responders.loading import LoadedModels
+    from convmodel.responders.writer import Writer
+
+
+PARTS = ("selector", "index", "candidates", "reranker", "device", "dtype")
+
+
+def add_responder_options(
+    parser: ArgumentParser, *, preset: str = "balanced unless options are set; off for the model's own options"
+) -> None:
+    """Add the options of a responder; `preset` describes the default preset in the help."""
+    model = parser.add_argument_group("models")
+    model.add_argument(
+        "--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)"
+    )
+    model.add_argument(
+        "--selector", metavar="DIR", help="the folder of a selector; without candidates it ranks generated replies"
+    )
+    candidates = model.add_mutually_exclusive_group()
+    candidates.add_argument("--index", metavar="DIR", help="an index of candidates, made by convmodel index")
+    candidates.add_argument("--candidates", metavar="FILE", help="a file of candidates, one per line")
+    model.add_argument(
+        "--reranker",
+        metavar="NAME",
+        help="ranks all replies: selector (default if there is one), likelihood, or the folder of another selector",
+    )
+    model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
+    model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
+    decoding = parser.add_argument_group("decoding")
+    decoding.add_argument("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")
+    decoding.add_argument(
+        "--set",
+        dest="settings",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=_parse_setting,
+        help="an option of transformers' generate, such as temperature=0.7, or of selection; may be repeated",
+    )
+    decoding.add_argument(
+        "--num_replies",
+        type=positive_int,
+        metavar="N",
+        help="generate N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
+        "with a selector)",
+    )
+    decoding.add_argument(
+        "--num_candidates", type=positive_int, metavar="N", help="select N candidates and take the best (default: 10)"
+    )
+    add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
+
+
+def add_load_options(parser: ArgumentParser) -> None:
+    """Add the options of `open_all`, for commands that serve many users."""
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--documents",
+        metavar="DIR",
+        help="a document model, beside a model that replies; --model may also be a document model",
+    )
+    for name, default, text in (
+        ("--max_running", MAX_RUNNING, "texts generated at once"),
+        ("--max_waiting", MAX_WAITING, "further requests that may wait"),
+    ):
+        load.add_argument(name, type=positive_int, default=default, metavar="N", help=f"{text} (default: {default})")
+    load.add_argument(
+        "--max_kept",
+        type=positive_int,
+        metavar="N",
+        help="conversations whose keys and values stay in memory (default: as many as are generated at once)",
+    )
+
+
+def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
+    """Load the responder of the options; it is a context manager."""
+    from convmodel.responders import loading
+
+    return loading.open_responder(writer_name(options), **_named(options, PARTS))
+
+
+def open_all(options: Namespace) -> "LoadedModels":
+    """Load the models of the options for a server, which limits the requests; the result is a context manager."""
+    from convmodel.responders import loading
+
+    return loading.load_all(writer_name(options), **_named(options, (*PARTS, "documents", "max_running", "max_kept")))
+
+
+def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:
+    """Return a line with the device and dtype that were chosen automatically, if any, and how to override them.
+
+    Args:
+        work: the kind of work of the model; by default that of the models that reply.
+        dtype: dtype of a command without `--dtype`.
+    """
+    from convmodel.models.devices import describe_choice
+
+    if work is None:
+        work = "replying" if writer_name(options) or getattr(options, "documents", None) else "encoding"
+    return describe_choice(options.device, dtype or options.dtype, work)
+
+
+def print_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> None:
+    """Print the line of `describe_choices` to stderr."""
+    line = describe_choices(options, work, dtype=dtype)
+    if line is not None:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _named(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
+
+
+def writer_name(options: Namespace) -> str | None:
+    """Return the folder of the generative model, if there is one."""
+    if options.model is not None:
+        return str(options.model)
+    others = (options.selector, getattr(options, "documents", None))
+    return None if any(others) else "model"
+
+
+def title(options: Namespace) -> str:
+    """Return the names of the models and candidates for the user."""
+    documents = getattr(options, "documents", None)
+    names = [writer_name(options), options.selector, options.index or options.candidates, documents]
+    return " + ".join(str(name) for name in names if name is not None)
+
+
+def own_options(options: Namespace) -> dict[str, Any]:
+    """Return the user's options, which override those of the model and of a preset."""
+    counts = {"num_return_sequences": options.num_replies, "num_candidates": options.num_candidates}
+    return dict(options.settings) | {name: count for name, count in counts.items() if count is not None}
+
+
+def _parse_setting(text: str) -> tuple[str, Any]:
+    try:
+        return parse_setting(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+NEED_A_CHECK = ("flag_labels", "flag_threshold", "policy_sides", "policy_say", "policy_store")
+"""Options that require a word list or a classifier."""
+
+_probability = number_parser(float, lambda number: 0 < number <= 1, "a number above 0 and at most 1")
+
+
+def add_policy_options(parser: ArgumentParser) -> None:
+    """Add the policy options; without a word list and a classifier nothing is blocked."""
+    group = parser.add_argument_group("moderation policy (default: nothing is blocked)")
+    group.add_argument("--blocked_words", metavar="FILE", help="blocked words and phrases, one per line")
+    group.add_argument("--classifier", metavar="DIR", help="the folder of a text classifier")
+    group.add_argument(
+        "--flag_labels",
+        metavar="A,B",
+        type=_split_names,
+        help="labels of the classifier that block a text (default: its only one)",
+    )
+    group.add_argument(
+        "--flag_threshold", metavar="P", type=_probability, help="minimum probability of such a label (default: 0.5)"
+    )
+    group.add_argument(
+        "--policy_sides", metavar="SIDES", type=_parse_sides, help=f"checked texts (default: {','.join(SIDES)})"
+    )
+    group.add_argument("--policy_say", metavar="TEXT", help=f"replacement of a blocked reply (default: {SAY})")
+    group.add_argument("--policy_store", choices=STORES, help="stored form of a blocked text (default: placeholder)")
+    group.add_argument("--no_policy", action="store_true", help="disable the policy despite the other options")
+
+
+def check_policy_options(options: Namespace) -> None:
+    """Raise ValueError for options that require a missing option."""
+    if options.no_policy:
+        return
+    given = [name for name in NEED_A_CHECK if getattr(options, name) is not None]
+    if given and options.blocked_words is None and options.classifier is None:
+        raise ValueError(f"--{given[0]} has no effect without a check; give --blocked_words or --classifier too")
+    for name in ("flag_labels", "flag_threshold"):
+        if name in given and options.classifier is None:
+            raise ValueError(f"--{name} needs a classifier; give --classifier too")
+
+
+def open_policy(options: Namespace, *, device: str | None = None) -> Policy | None:
+    """Read the word list and load the classifier on the device; return None if nothing is blocked."""
+    if options.no_policy or (options.blocked_words is None and options.classifier is None):
+        return None
+    given = {name: getattr(options, f"policy_{name}") for name in ("sides", "say", "store")}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options.blocked_words is not None:
+        settings["words"] = WordList.read(options.blocked_words)
+    if options.classifier is not None:
+        from convmodel.models.text_classifier import TextClassifier
+
+        threshold = {} if options.flag_threshold is None else {"threshold": options.flag_threshold}
+        settings["classifier"] = TextClassifier.from_pretrained(
+            options.classifier, flags=options.flag_labels, device=device, **threshold
+        )
+    return Policy(**settings)
+
+
+def _split_names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _parse_sides(text: str) -> tuple[str, ...]:
+    names = _split_names(text)
+    if not names or not set(names) <= set(SIDES):
+        raise ArgumentTypeError(f"{text!r}; allowed are {', '.join(SIDES)}, and both with a comma between")
+    return names

@@ -1,0 +1,118 @@
+"""The base of selectors around transformers encoders, and loading a pretrained encoder with its tokenizer."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+from torch import Tensor, nn
+
+from convmodel.models.loading import check_vocabulary
+from convmodel.models.selection.encoder import NewEncoder, TokenEncoder, encode_in_batches, load_encoder, new_encoder
+from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout
+from convmodel.models.selection.scoring import Pooling, check_pooling
+from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.text_tokenizer import TextTokenizer
+
+
+class EncoderSelector(Selector):
+    """A selector whose rows are encoded by transformers.
+
+    Args:
+        encoder: the encoder of contexts, a part of `network`. Embeddings of all encoders in the network are extended
+            where the tokenizer has more tokens, such as an added separator.
+        pooling, max_context, max_candidate: see `BiEncoder`.
+
+    Raises:
+        ValueError: for rows longer than the encoder's positions.
+    """
+
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        tokenizer: TextTokenizer,
+        *,
+        network: nn.Module,
+        pooling: Pooling,
+        max_context: int,
+        max_candidate: int,
+    ) -> None:
+        super().__init__(network, tokenizer)
+        check_pooling(pooling)
+        self.encoder = encoder
+        self.pooling = pooling
+        for name, length in (("max_context", max_context), ("max_candidate", max_candidate)):
+            if not 3 <= length <= encoder.positions:
+                raise ValueError(f"{name}={length}; this encoder reads 3 to {encoder.positions} tokens")
+        for module in network.modules():
+            if isinstance(module, TokenEncoder):
+                embeddings = cast(nn.Embedding, module.hf_model.get_input_embeddings())
+                if len(tokenizer) > embeddings.num_embeddings:
+                    module.hf_model.resize_token_embeddings(len(tokenizer))
+        first = tokenizer.hf_tokenizer.cls_token_id
+        self.layout = RowLayout(tokenizer.sep_token_id, first, max_context=max_context, max_candidate=max_candidate)
+
+    @classmethod
+    def from_encoder(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
+        """Create a selector to be trained from a pretrained encoder.
+
+        Args:
+            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
+                a selector, whose context encoder is used.
+            options: arguments of the class.
+        """
+        return cls(*pretrained_encoder(name_or_path), **options)
+
+    @classmethod
+    def from_scratch(
+        cls,
+        tokenizer: TextTokenizer,
+        sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)
+        **options: Any,
+    ) -> Self:
+        """Create a selector with new weights, to be trained; `options` are those of `from_encoder`."""
+        return cls.build(tokenizer, {"encoder": sizes.config(tokenizer).to_dict(), **options})
+
+    @classmethod
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
+        """See `Selector.build`."""
+        others = dict(options)
+        return cls(new_encoder(others.pop("encoder")), tokenizer, **others)
+
+    def options(self) -> dict[str, Any]:
+        """See `Selector.options`."""
+        return {
+            "encoder": self.encoder.to_config(),
+            "pooling": self.pooling,
+            "max_context": self.layout.max_context,
+            "max_candidate": self.layout.max_candidate,
+        }
+
+    def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
+        """Lay out the ids of a context's turns and persona sentences."""
+        return self.layout.context(turns, persona)
+
+    def _encode_batches(
+        self, rows: Sequence[EncoderInput], encode: Callable[[EncoderBatch], tuple[Tensor, ...]], *, recompute: bool
+    ) -> tuple[Tensor, ...]:
+        padding = self.tokenizer.sep_token_id
+        return encode_in_batches(rows, encode, pad_token_id=padding, device=self.device, recompute=recompute)
+
+
+def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, TextTokenizer]:
+    """Load an encoder in float32, and its tokenizer; for the folder of a selector, its context encoder.
+
+    Raises:
+        FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no transformers encoder.
+    """
+    if not (Path(name_or_path) / SELECTOR).is_file():
+        encoder = load_encoder(name_or_path)
+        tokenizer = ConversationTokenizer.from_pretrained(name_or_path)
+        rows = cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings
+        check_vocabulary(os.fspath(name_or_path), tokenizer.hf_tokenizer, rows, may_be_new=True)
+        return encoder, tokenizer
+    selector = Selector.from_pretrained(name_or_path, device="cpu", dtype="float32")
+    if isinstance(selector, EncoderSelector):
+        return selector.encoder, selector.tokenizer
+    raise ValueError(f"{os.fspath(name_or_path)}: a {selector.kind} has no transformers encoder to train further")

@@ -1,0 +1,153 @@
+"""`SelectorWorker`: a selector that embeds and ranks texts for many requests, a batch at a time."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from convmodel.models.devices import release_openmp_threads
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.encoder_selector import EncoderSelector
+from convmodel.models.selection.selector import Selector
+from convmodel.responders.protocol import Load, TextScores, TextValues, TextVectors, ValueT
+
+BATCH = 64
+"""Number of texts that are encoded at once; another request may begin between two batches."""
+
+ONE_VECTOR = ("bi-encoder", "convert")
+"""Kinds of selectors with one vector for each text."""
+
+Output = TypeVar("Output")
+Row = Any
+
+
+class Computation(Generic[Output]):
+    """A `ReplyHandle` without pieces, whose result is computed in the thread that waits for it.
+
+    Args:
+        compute: returns the result; stops early once the function that it is called with returns true.
+    """
+
+    def __init__(self, compute: Callable[[Callable[[], bool]], Output]) -> None:
+        self._compute = compute
+        self._cancelled = threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def result(self) -> Output:
+        return self._compute(self._cancelled.is_set)
+
+
+class SelectorWorker:
+    """Embeds and ranks texts with a selector; safe to use from several threads.
+
+    A document is a candidate of the selector, and a query is a context of one turn. The dot product of their vectors is
+    the score, divided by the `cosine_scale` of a bi-encoder that has one.
+
+    Example:
+        >>> worker = SelectorWorker(Selector.from_pretrained("selector"))
+        >>> worker.rank("Do you have any pets?", ["Two cats.", "At nine."]).result().values
+    """
+
+    def __init__(self, selector: Selector) -> None:
+        self._selector = selector
+        self._computing = threading.Lock()
+        self._counting = threading.Lock()
+        self._open = 0
+        self.kind = selector.kind
+        self.dimensions = self._count_dimensions()
+
+    def _count_dimensions(self) -> int | None:
+        if self.kind not in ONE_VECTOR:
+            return None
+        return int(self._selector.encode_candidates(["a"]).shape[1])
+
+    @property
+    def load(self) -> Load:
+        """One running request, and the waiting ones."""
+        running = min(self._open, 1)
+        return Load(running, self._open - running)
+
+    def embed(self, texts: Sequence[str], *, queries: bool = False) -> Computation[TextVectors]:
+        """Start to encode texts as documents, or as queries; see `TextSelector.embed`."""
+        selector = self._selector
+        if self.dimensions is None or not isinstance(selector, DualEncoderSelector):
+            raise ValueError(f"a {self.kind} has no single vector for a text; use a bi-encoder or ConveRT")
+        make_row = _query_row(selector) if queries else selector.candidate_row
+        scale = (getattr(selector, "cosine_scale", None) or 1.0) if queries else 1.0
+
+        def encode(batch: Sequence[str]) -> TextVectors:
+            ids = selector.tokenizer.encode_many(batch)
+            rows = [make_row(of_text) for of_text in ids]
+            selector.network.eval()
+            if queries:
+                vectors = selector.encode_context_rows(rows).vectors[:, 0] / scale
+            else:
+                vectors = selector.encode_candidate_rows(rows)
+            return TextValues(vectors.float().cpu().tolist(), *_count_tokens(ids, make_row))
+
+        return Computation(lambda cancelled: _sum(self._batches(texts, encode, cancelled)))
+
+    def rank(self, query: str, documents: Sequence[str]) -> Computation[TextScores]:
+        """Start to score documents as the reply to a query; see `TextSelector.rank`."""
+        selector = self._selector
+        make_row = _document_row(selector)
+
+        def score(batch: Sequence[str]) -> TextScores:
+            scores = selector.score([[query]], list(batch))[0].tolist()
+            return TextValues(scores, *_count_tokens(selector.tokenizer.encode_many(batch), make_row))
+
+        def compute(cancelled: Callable[[], bool]) -> TextScores:
+            read = len(selector.tokenizer.encode_many([query])[0])
+            return _sum([TextValues((), read, 0), *self._batches(documents, score, cancelled)])
+
+        return Computation(compute)
+
+    def _batches(
+        self, texts: Sequence[str], compute: Callable[[Sequence[str]], Output], cancelled: Callable[[], bool]
+    ) -> list[Output]:
+        """Compute batch after batch, each with the selector for itself; end early when the request is cancelled."""
+        outputs = []
+        self._count(1)
+        try:
+            for first in range(0, len(texts), BATCH):
+                with self._computing, torch.inference_mode():
+                    if cancelled():
+                        break
+                    outputs.append(compute(texts[first : first + BATCH]))
+        finally:
+            release_openmp_threads()  # idle ones would slow down the writer's thread
+            self._count(-1)
+        return outputs
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._open += change
+
+
+def _query_row(selector: DualEncoderSelector[Any, Any]) -> Callable[[Sequence[int]], Row]:
+    return lambda ids: selector.context_row([ids])
+
+
+def _document_row(selector: Selector) -> Callable[[Sequence[int]], Row]:
+    """Return the function that lays out and cuts a document; a selector of another kind cuts nothing."""
+    if isinstance(selector, DualEncoderSelector):
+        return selector.candidate_row
+    return selector.layout.candidate if isinstance(selector, EncoderSelector) else list
+
+
+def _count_tokens(ids: Sequence[Sequence[int]], make_row: Callable[[Sequence[int]], Row]) -> tuple[int, int]:
+    """Return the numbers of tokens of texts that the model reads, without separators, and of those that are cut off."""
+    kept = sum(len(make_row(of_text)) - (len(make_row(of_text[:1])) - len(of_text[:1])) for of_text in ids)
+    return kept, sum(map(len, ids)) - kept
+
+
+def _sum(parts: Sequence[TextValues[ValueT]]) -> TextValues[ValueT]:
+    """Return one result of the results of all batches."""
+    values = [value for part in parts for value in part.values]
+    return TextValues(values, sum(part.tokens for part in parts), sum(part.tokens_dropped for part in parts))

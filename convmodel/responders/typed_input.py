@@ -1,0 +1,108 @@
+"""Parsing of what users type: option values such as `name=value`, and slash commands of the chat and the bot."""
+
+import ast
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NO_PERSONA = "there is no persona; /persona I like rain. gives one"
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split `name=value` and parse the value; raise ValueError when there is no name or no `=`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise ValueError(f"{text!r} is not a setting; write name=value, such as temperature=0.7")
+    return name.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """Parse a JSON value or a Python literal; any other text is returned as a string.
+
+    true, false, none and null may have any case.
+
+    Example:
+        >>> [parse_value(text) for text in ("0.7", "True", "[1, 2]", "['a']", "hello")]
+        [0.7, True, [1, 2], ['a'], 'hello']
+    """
+    text = text.strip()
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if value is None or isinstance(value, bool | int | float | str | list | dict):
+            return value
+    return text
+
+
+def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
+    """Return the options of a preset, empty for None; raise ValueError with the known names for an unknown one."""
+    if name is not None and name not in presets:
+        known = f"there are {', '.join(presets)}" if presets else "this model has none"
+        raise ValueError(f"there is no preset {name!r}; {known}")
+    return {} if name is None else presets[name]
+
+
+def show_value(value: Any) -> str:
+    """Format a value so that `parse_value` reads it back, if it is a JSON value."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+# Slash commands
+
+
+def is_command(line: str) -> bool:
+    """Return whether a line is a command: it begins with one slash, not with two."""
+    return line.startswith("/") and not line.startswith("//")
+
+
+def unescape(line: str) -> str:
+    """Return the text of a line that is not a command: a leading `//` stands for `/`."""
+    return line[1:] if line.startswith("//") else line
+
+
+def parse_command(line: str) -> tuple[str, str]:
+    """Split a line that `is_command` accepts into a name without the slash and an argument, which may be empty."""
+    name, _, argument = line[1:].partition(" ")
+    return name.strip(), argument.strip()
+
+
+def parse_option(argument: str) -> tuple[str, str]:
+    """Split `NAME VALUE` or `NAME=VALUE`; either part may be empty.
+
+    Example:
+        >>> [parse_option(text) for text in ("top_p 0.9", "top_p=0.9", "top_p", "")]
+        [('top_p', '0.9'), ('top_p', '0.9'), ('top_p', ''), ('', '')]
+    """
+    if "=" in argument.split(" ")[0]:
+        argument = argument.replace("=", " ", 1)
+    name, _, value = argument.partition(" ")
+    return name, value.strip()
+
+
+def edit_persona(persona: Iterable[str], argument: str) -> tuple[str, ...]:
+    """Return a persona edited by `TEXT`, `add TEXT` or `clear`; raise ValueError for `add` without a sentence."""
+    action, _, sentence = argument.partition(" ")
+    if argument == "clear":
+        return ()
+    if action == "add":
+        if not sentence.strip():
+            raise ValueError("there is no sentence to add; write /persona add I like rain.")
+        return (*persona, sentence.strip())
+    return (argument,) if argument else tuple(persona)
+
+
+def unknown_command(name: str, known: Sequence[str]) -> str:
+    """Return the error message for an unknown command, with the closest known name."""
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    guess = f"did you mean /{near[0]}? " if near else ""
+    return f"there is no command /{name}; {guess}/help lists them, and //{name} says /{name}"

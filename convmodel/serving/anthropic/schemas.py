@@ -1,0 +1,141 @@
+"""Bodies of Anthropic's messages API."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from convmodel.serving.ignored_fields import Ignorable, LenientModel
+from convmodel.serving.openai.schemas import Message as ChatMessage
+from convmodel.serving.openai.schemas import Nothing, Only
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, Text
+
+
+def reject_other_blocks(value: Any) -> Any:
+    """Raise a validation error for blocks of other types than text."""
+    for block in value if isinstance(value, list) else []:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            message = "{kind} blocks are not supported; send text"
+            raise PydanticCustomError("unsupported_parameter", message, {"kind": kind[:40]})
+    return value
+
+
+class TextBlock(LenientModel):
+    """A block of text."""
+
+    type: Literal["text"]
+    text: Text
+    citations: Ignorable[Nothing] = None
+
+
+Blocks = Annotated[list[TextBlock], Field(min_length=1)]
+Content = Annotated[Text | Blocks, BeforeValidator(reject_other_blocks)]
+
+
+class Message(LenientModel):
+    """A turn of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: Content
+
+
+class Metadata(LenientModel):
+    """Data about a request."""
+
+    user_id: Annotated[str, StringConstraints(max_length=512)] | None = Field(
+        None, description="end-user id, by which open replies are counted; trusted as sent"
+    )
+
+
+class ToolChoice(LenientModel):
+    """A choice of tools that lets the model answer with text."""
+
+    type: Literal["auto", "none"]
+
+
+StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class MessagesRequest(LenientModel):
+    """A messages request. `persona`, `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "model",
+                    "max_tokens": 100,
+                    "system": "i have two cats .",
+                    "messages": [{"role": "user", "content": "Do you have any pets?"}],
+                }
+            ]
+        }
+    )
+
+    model: str = Field(description="the name in /v1/models")
+    max_tokens: int = Field(ge=1, description="above the limit in /about it has the value of the limit")
+    messages: Annotated[list[Message], Field(min_length=1)] = Field(description="the turns, oldest first")
+    system: Annotated[str | Blocks, BeforeValidator(reject_other_blocks)] | None = Field(
+        None, description="each line is a sentence of the persona"
+    )
+    stop_sequences: Annotated[list[StopSequence], Field(max_length=16)] | None = None
+    stream: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
+    top_p: float | None = Field(None, gt=0, le=1)
+    metadata: Metadata | None = None
+    preset: str | None = Field(None, description="extension: a set of options, see /about")
+    options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
+    seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
+    tools: Ignorable[Nothing] = None
+    tool_choice: Only[ToolChoice] = None
+
+    def chat_messages(self) -> list[ChatMessage]:
+        """Return the system text and the messages as those of a chat completion."""
+        turns = [ChatMessage(role=message.role, content=text_of(message.content)) for message in self.messages]
+        system = text_of(self.system or "")
+        return [ChatMessage(role="system", content=system), *turns] if system.strip() else turns
+
+
+def text_of(content: str | list[TextBlock]) -> str:
+    """Return a content as one text; the blocks of a system text are lines of their own."""
+    return content if isinstance(content, str) else "\n".join(block.text for block in content)
+
+
+class TextContent(ResponseModel):
+    """The text of a reply."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Usage(ResponseModel):
+    """Token counts."""
+
+    input_tokens: int = Field(description="tokens of the context that were read")
+    cache_read_input_tokens: int = Field(description="tokens of the context that were in the cache")
+    output_tokens: int
+
+
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "refusal"]
+
+
+class MessageBody(ResponseModel):
+    """The response body."""
+
+    id: str = Field(examples=["msg_5f1c0a1d"])
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[TextContent]
+    stop_reason: StopReason | None
+    stop_sequence: str | None = Field(description="null if there were several")
+    usage: Usage
+
+
+class MessagesErrorBody(ResponseModel):
+    """The format of errors of this API."""
+
+    type: Literal["error"]
+    error: ErrorDetail

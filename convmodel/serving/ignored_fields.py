@@ -1,0 +1,88 @@
+"""Fields of requests that change nothing: ignored and named in a response header, or refused by a strict server."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, WrapValidator
+
+from convmodel.serving.errors import APIError
+from convmodel.serving.schemas import RequestModel
+from convmodel.serving.service import Service
+
+HEADER = "X-Convmodel-Ignored"
+
+MAX_NAMES = 30
+"""Names in one header."""
+
+MAX_NAME_CHARS = 80
+
+IGNORED: Any = object()
+"""The value of a declared field that is ignored."""
+
+T = TypeVar("T")
+
+
+class LenientModel(RequestModel):
+    """Base of request bodies whose unknown fields are ignored; a route hands them to `report_ignored`."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def _ignore_invalid(value: Any, validate: Callable[[Any], Any]) -> Any:
+    try:
+        return validate(value)
+    except ValueError:
+        return IGNORED
+
+
+Ignorable = Annotated[T | None, WrapValidator(_ignore_invalid), WithJsonSchema({"description": "has no effect"})]
+"""A declared field that has no effect. T are the values that ask for nothing: they are not reported."""
+
+
+def ignored_fields(body: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Yield the paths of a request's ignored fields, such as `messages[0].name`; each field of a list only once."""
+    seen: set[str] = set()
+    for path in _ignored_paths(body, prefix):
+        general = re.sub(r"\[\d+\]", "[]", path)
+        if general not in seen:
+            seen.add(general)
+            yield path
+
+
+def _ignored_paths(value: Any, path: str) -> Iterator[str]:
+    if value is IGNORED:
+        yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _ignored_paths(item, f"{path}[{index}]")
+    elif isinstance(value, BaseModel):
+        dotted = f"{path}." if path else ""
+        for name in value.model_extra or ():
+            yield f"{dotted}{name}"
+        for name in type(value).model_fields:
+            yield from _ignored_paths(getattr(value, name, None), f"{dotted}{name}")
+
+
+def report_ignored(request: Request, names: Iterable[str]) -> None:
+    """Name ignored fields, or parts of fields, in the header of the response.
+
+    Raises:
+        APIError: 400 on a strict server, for the first of them.
+    """
+    service: Service = request.app.state.service
+    ignored: list[str] = request.scope["state"].setdefault("ignored", [])
+    for name in names:
+        if service.settings.strict:
+            param = name.partition(" ")[0]
+            message = f"{name[:MAX_NAME_CHARS]}: it is not supported here, and this server is strict; leave it out"
+            raise APIError(400, message, param=param, code="unsupported_parameter")
+        ignored.append(name)
+
+
+def header_value(names: list[str]) -> str:
+    """Return the header's value: names in printable ASCII, separated by commas."""
+    shown = [re.sub(r"[^\w.\[\] ():/-]", "?", name[:MAX_NAME_CHARS], flags=re.ASCII) for name in names[:MAX_NAMES]]
+    more = [f"({len(names) - MAX_NAMES} more)"] if len(names) > MAX_NAMES else []
+    return ", ".join([*shown, *more])

@@ -1,0 +1,133 @@
+"""`POST /v1/embeddings`: vectors of texts by a bi-encoder or ConveRT, in OpenAI's format."""
+
+import base64
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+from starlette.responses import Response
+
+from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.json_body import json_response
+from convmodel.serving.openai.translate import check_model
+from convmodel.serving.request_options import check_texts
+from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, Text, error_responses
+from convmodel.serving.selector_jobs import SelectorService
+from convmodel.serving.service import Owner, Service, TheService
+from convmodel.serving.sse import cancel_on_disconnect
+
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
+
+
+def reject_token_ids(value: Any) -> Any:
+    """Raise a validation error for token ids, which OpenAI's API accepts in place of texts."""
+    items = value if isinstance(value, list) else []
+    if any(isinstance(item, int | float | list) for item in items):
+        message = "token ids are not supported; send texts (LangChain: check_embedding_ctx_length=False)"
+        raise PydanticCustomError("unsupported_parameter", message)
+    return value
+
+
+class EmbeddingsRequest(LenientModel):
+    """Texts to embed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "model", "input": ["Do you have any pets?", "Two cats."]}]}
+    )
+
+    model: str = Field(description="the name in /v1/models")
+    input: Annotated[Text | Annotated[list[Text], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
+        description="a text, or a list of texts; token ids are not supported"
+    )
+    encoding_format: Literal["float", "base64"] | None = Field(
+        None, description="numbers, or little-endian float32 in base64; null means numbers"
+    )
+    dimensions: int | None = Field(None, ge=1, description="only the length of the model's vectors is supported")
+    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="as in chat completions")
+    input_type: Literal["query", "document"] | None = Field(
+        None,
+        description="extension: query for a context, document (the default) for a reply. The product of the vectors of "
+        "both is the selector's score.",
+    )
+
+
+class EmbeddingBody(ResponseModel):
+    """The vector of a text."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(ResponseModel):
+    """Token counts."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsExtras(ResponseModel):
+    """Extension: further properties of the vectors."""
+
+    tokens_dropped: int = Field(description="tokens of texts beyond the model's maximum length, which were cut off")
+
+
+class EmbeddingsBody(ResponseModel):
+    """The response body."""
+
+    object: Literal["list"] = "list"
+    data: list[EmbeddingBody]
+    model: str
+    usage: EmbeddingsUsage
+    convmodel: EmbeddingsExtras
+
+
+@router.post(
+    "/embeddings",
+    summary="Embed texts",
+    response_model=EmbeddingsBody,
+    responses=error_responses(400, 404, *JOB_STATUSES),
+)
+async def embed(body: EmbeddingsRequest, request: Request, service: TheService, owner: Owner) -> Response:
+    """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
+    embeddings = _embeddings(service)
+    report_ignored(request, ignored_fields(body))
+    check_model(service, body.model)
+    if body.dimensions not in (None, embeddings.selector.dimensions):
+        message = f"dimensions={body.dimensions}; the vectors have {embeddings.selector.dimensions}; leave it out"
+        raise APIError(400, message, param="dimensions", code="unsupported_parameter")
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    check_texts(service, texts, param="input")
+    job = await embeddings.embed(texts, queries=body.input_type == "query", owner=owner, user=body.user)
+    output = await cancel_on_disconnect(request, job.result(), job.cancel)
+    encode = encode_base64 if body.encoding_format == "base64" else list
+    data = [EmbeddingBody(index=index, embedding=encode(vector)) for index, vector in enumerate(output.values)]
+    return json_response(
+        EmbeddingsBody(
+            data=data,
+            model=service.model,
+            usage=EmbeddingsUsage(prompt_tokens=output.tokens, total_tokens=output.tokens),
+            convmodel=EmbeddingsExtras(tokens_dropped=output.tokens_dropped),
+        )
+    )
+
+
+def encode_base64(vector: Sequence[float]) -> str:
+    """Return a vector as little-endian float32 in base64."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _embeddings(service: Service) -> SelectorService:
+    """Return the service that embeds, or raise APIError 404 with the option that would start one."""
+    if service.embeddings is None:
+        message = "nothing embeds texts here; start the server with a bi-encoder or ConveRT (--selector DIR)"
+    elif service.embeddings.selector.dimensions is None:
+        kind = service.embeddings.selector.kind
+        message = f"a {kind} has no single vector for a text; start the server with a bi-encoder or ConveRT"
+    else:
+        return service.embeddings
+    raise APIError(404, message, code="no_embeddings")

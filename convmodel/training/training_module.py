@@ -1,0 +1,238 @@
+"""Base of the training modules: pretrained model, tokenizer, optimiser, learning rate and gradient clipping."""
+
+import math
+import os
+from abc import abstractmethod
+from dataclasses import asdict, is_dataclass
+from functools import partial
+from typing import Any, Literal, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import FSDPStrategy
+from pytorch_lightning.utilities import rank_zero_info
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.optim import Adadelta, Adamax, AdamW, Optimizer
+
+from convmodel.generation.request import derive_seed
+from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
+from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
+from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
+
+OptimizerName = Literal["adamw", "adamax", "adadelta"]
+"""AdamW; Adamax, as in ParlAI's recipes for bi- and poly-encoders; ADADELTA, as in ConveRT's."""
+
+
+class TrainingModule(LightningModule):
+    """Base of the training modules.
+
+    Optimiser steps depend on the step, the seed and the gradients alone, so that a resumed run repeats them exactly.
+
+    Args:
+        pretrained_model_name_or_path: Model to fine-tune; None trains from scratch.
+        default_learning_rate: Peak learning rate if `learning_rate` is null.
+        optimizer_name: Optimiser, chosen by the derived class.
+        learning_rate: Peak learning rate. If null, 5e-5 for a pretrained model. From scratch, 0.003 for a GPT-2, or
+            0.768 / n_embd for one wider than 256, and 0.001 for a selector. Always 1 for ADADELTA.
+        warmup_steps: Number of optimiser steps until the peak is reached.
+        schedule: Decay after warm-up: "cosine", "linear", "constant", or "plateau", which multiplies the rate by 0.4
+            whenever a validation does not improve on the best one so far.
+        cycles: Number of decays of "cosine" and "linear"; each one after the first starts at the peak, without warm-up.
+        weight_decay: Weight decay of matrices, including embeddings; biases and layer norms have none.
+        betas: Averaging coefficients of AdamW and Adamax.
+    """
+
+    def __init__(
+        self,
+        pretrained_model_name_or_path: str | None,
+        *,
+        default_learning_rate: float,
+        optimizer_name: OptimizerName,
+        learning_rate: float | None = None,
+        warmup_steps: int = 100,
+        schedule: Schedule = "cosine",
+        cycles: int = 1,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.95),
+    ) -> None:
+        super().__init__()
+        if cycles < 1:
+            raise ValueError(f"model.cycles={cycles}; it must be at least 1")
+        # Here, in the innermost `__init__`, so that the options of all derived classes are saved with their defaults.
+        self.save_hyperparameters(ignore=["default_learning_rate", "optimizer_name"])
+        # A checkpoint holds plain values alone.
+        plain = {name: asdict(cast(Any, value)) for name, value in self.hparams.items() if is_dataclass(value)}
+        self.hparams.update(plain, betas=list(betas))
+        self._pretrained = pretrained_model_name_or_path
+        self.base_model = pretrained_model_name_or_path
+        """Name or folder of the pretrained model; None for a model from scratch."""
+        self._tokenizer: TextTokenizer | None = None
+        self._optimizer = optimizer_name
+        self._learning_rate = default_learning_rate if learning_rate is None else learning_rate
+        self._schedule: Schedule = schedule
+        self._rate_at = partial(
+            learning_rate_at, peak=self._learning_rate, warmup_steps=warmup_steps, schedule=schedule, cycles=cycles
+        )
+        self._weight_decay = weight_decay
+        self._betas = (betas[0], betas[1])
+        self._plateau = Plateau()
+        self._total_steps = math.inf
+
+    monitor: str
+    """Metric by which the best model is selected."""
+
+    higher_is_better: bool
+
+    # Model and tokenizer
+
+    @property
+    @abstractmethod
+    def tokenizer_class(self) -> type[TextTokenizer]:
+        """Class of the model's tokenizer."""
+
+    @abstractmethod
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        """Return the tokenizer of the pretrained model."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer | None:
+        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
+        if self._tokenizer is None and self._pretrained is not None:
+            self._tokenizer = self._load_tokenizer(self._pretrained)
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
+    def use_inputs(self, inputs: ModelInputs) -> None:
+        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
+
+    def restore_from(self, checkpoint: dict[str, Any]) -> None:
+        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        state = checkpoint["convmodel"]
+        self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
+        self.base_model = state["base_model"]
+
+    @property
+    @abstractmethod
+    def inputs(self) -> ModelInputs:
+        """Lengths that the model reads, and the turns that it learns to predict."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Maximum size of a learned vocabulary."""
+
+    def _required_tokenizer(self) -> TextTokenizer:
+        if self.tokenizer is None:
+            raise ValueError(NO_TOKENIZER)
+        return self.tokenizer
+
+    # Optimiser
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by the step alone, so that a resumed run draws the same masks."""
+        torch.manual_seed(
+            derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
+        )
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Set the learning rate of the step."""
+        rate = self._plateau.scale * self._rate_at(self.trainer.global_step, total_steps=self._total_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        self.log("learning_rate", rate, batch_size=1)
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser; `on_before_optimizer_step` sets its learning rate."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self._weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        if self._optimizer == "adadelta":
+            return Adadelta(groups, lr=self._learning_rate)
+        if self._optimizer == "adamax":
+            return Adamax(groups, lr=self._learning_rate, betas=self._betas)
+        # With a gradient scaler, a fused step would undo the scaling only after the clipping.
+        fused = self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed"
+        return AdamW(groups, lr=self._learning_rate, betas=self._betas, fused=fused)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients by `trainer.gradient_clip_val`; Lightning's own clipping refuses fused optimisers and FSDP."""
+        if not gradient_clip_val:
+            return
+        if gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif isinstance(self.trainer.strategy, FSDPStrategy):
+            cast(FullyShardedDataParallel, self.trainer.strategy.model).clip_grad_norm_(gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def on_train_start(self) -> None:
+        """Compute the number of steps, and override the options in a checkpoint's optimiser state by this run's.
+
+        Any earlier, Lightning would build the loader before it restores its position in the epoch.
+        """
+        self._total_steps = float(self.trainer.estimated_stepping_batches)
+        if math.isinf(self._total_steps) and self._schedule in ("cosine", "linear"):
+            rank_zero_info("Neither max_epochs nor max_steps is set: the learning rate stays constant after warm-up")
+        for group, decay in zip(self.trainer.optimizers[0].param_groups, (self._weight_decay, 0.0), strict=True):
+            group["weight_decay"] = decay
+            if "betas" in group:
+                group["betas"] = self._betas
+
+    # Validation and test
+
+    def full_precision(self) -> torch.autocast:
+        """Return a context in which autocast is off: mixed precision is for training steps."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def on_test_epoch_start(self) -> None:
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    @abstractmethod
+    def _report(self, prefix: Literal["val", "test"]) -> None:
+        """Log the metrics of all processes, their names after a prefix."""
+
+    def update_plateau(self, value: float) -> None:
+        """Pass a validation metric, higher is better, to the "plateau" schedule; others ignore it."""
+        counts = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        if self._schedule == "plateau" and counts and self._plateau.decays(value):
+            rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save tokenizer, base model and plateau, as plain values alone."""
+        checkpoint["plateau"] = asdict(self._plateau)
+        tokenizer = tokenizer_files(self._required_tokenizer())
+        checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self.base_model}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the plateau; build the model if a checkpoint is loaded without a trainer."""
+        self._plateau = Plateau(**checkpoint["plateau"])
+        if not self._is_built:
+            self.restore_from(checkpoint)
+            self.configure_model()
+
+    @property
+    @abstractmethod
+    def _is_built(self) -> bool:
+        """Whether the model has weights."""
