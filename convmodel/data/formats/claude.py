@@ -11,10 +11,9 @@ from typing import Any
 from convmodel.data.assistant_export import ASSISTANT, USER, AssistantMessage, assistant_format, find_branch
 from convmodel.data.chat_fields import read_object, read_text
 
-_COMPANIONS = {
-    **{"users.json": "full_name", "projects.json": "prompt_template", "memories.json": "account_uuid"},
-    **{"organizations.json": "uuid"},
-}
+_COMPANIONS = {"users.json": "full_name", "projects.json": "", "memories.json": "", "organizations.json": ""}
+"""Files beside the conversations, each with a key of its objects."""
+
 _ROLES = {"human": USER, "user": USER, "assistant": ASSISTANT}
 _TOOL_PARTS = ("tool_use", "tool_result")
 

@@ -6,6 +6,7 @@ files of one folder are one chat. The export of encrypted chats has other names 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
@@ -81,7 +82,7 @@ def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     """Yield the messages of one file as they stand in it."""
-    chat = _NUMBER.sub("", "/".join(file.name.split("/")[-2:]))
+    chat = _NUMBER.sub("", "/".join(PurePath(file.name).parts[-2:]))
     for item in file.values(_is_message):
         if item.problem is not None:
             yield Problem(item.number, item.problem)

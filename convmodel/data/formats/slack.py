@@ -20,9 +20,10 @@ from convmodel.data.formats.base import Certainty, Item, Problem
 from convmodel.data.json_stream import take_depth
 
 _COMPANIONS = {
-    **dict.fromkeys(("channels.json", "groups.json", "dms.json", "mpims.json"), "members"),
-    **{"users.json": "team_id", "org_users.json": "profile", "integration_logs.json": "user_id"},
-    **{"canvases.json": "title", "lists.json": "title", "huddle_transcripts.json": "title"},
+    **{"users.json": "team_id", "org_users.json": "profile", "channels.json": "members", "groups.json": "members"},
+    **dict.fromkeys(("dms.json", "mpims.json", "integration_logs.json", "canvases.json"), ""),
+    **dict.fromkeys(("file_conversations.json", "huddle_transcripts.json"), ""),
+    "lists.json": "id",
 }
 """Files beside the messages, each with a key of its objects."""
 
