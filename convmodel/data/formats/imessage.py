@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name
 from convmodel.data.chat_format import ChatFormat
+from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem
 
@@ -44,30 +45,15 @@ def score(head: Head) -> Certainty:
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     """Yield the messages of one file."""
-    message: ChatMessage | None = None
-    lines: list[str] = []
-    last = ""
-    room = 0
-    for line in file.lines():
-        if line.problem is not None:
-            yield Problem(line.number, line.problem)
-            continue
-        match = _BEGIN.fullmatch(line.text) if not last.strip() else None
-        if match is not None:
-            if message is not None:
-                yield _finish(message, lines)
-            message = ChatMessage(line.number, file.name, _parse(match["time"]), "", "")
-            if match["remark"]:
-                message = message._replace(kind="system")
-            lines = []
-            room = file.options.line_limit
-        elif message is not None and (room := room - len(line.text) - 1) >= 0:
-            lines.append(line.text)
-        elif message is None and line.text.strip():
-            yield Problem(line.number, "the line stands before the first date; remove it")
-        last = line.text
-    if message is not None:
-        yield _finish(message, lines)
+
+    def begin(number: int, text: str, last: str) -> ChatMessage | None:
+        match = _BEGIN.fullmatch(text) if not last.strip() else None
+        if match is None:
+            return None
+        message = ChatMessage(number, file.name, _parse(match["time"]), "", "")
+        return message._replace(kind="system") if match["remark"] else message
+
+    return read_lines(file, begin, _finish)
 
 
 def _parse(text: str) -> float | None:
@@ -78,10 +64,11 @@ def _parse(text: str) -> float | None:
     return parse_time(moment.isoformat())
 
 
-def _finish(message: ChatMessage, lines: list[str]) -> ChatMessage:
+def _finish(message: ChatMessage) -> ChatMessage:
     """Return a message with the sender and the text that its lines hold."""
     if message.kind == "system":
         return message
+    _, *lines = message.text.split("\n")
     sender = read_name(lines[0]) if lines else ""
     text = "\n".join(_edited(list(_own_lines(lines[1:])))).strip()
     first = text.partition("\n")[0].strip()

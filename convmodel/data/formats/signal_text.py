@@ -6,12 +6,13 @@ sigtop's long form a message has fields (`From`, `Type`, `Sent`), an empty line 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name
 from convmodel.data.chat_format import ChatFormat
+from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem, TextLine
 
@@ -49,39 +50,16 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     first = file.head.lines[0] if file.head.lines else ""
     if first.startswith("Conversation: "):
         return _read_fields(file)
-    if _SHORT.match(first):
-        return _read_lines(file, _SHORT, _classify_short)
-    return _read_lines(file, _MARKDOWN, _classify_markdown)
+    is_short = _SHORT.match(first) is not None
 
-
-def _read_lines(
-    file: DataFile, pattern: re.Pattern[str], classify: Callable[[ChatMessage], ChatMessage]
-) -> Iterator[ChatMessage | Problem]:
-    """Yield the messages of a file in which each begins with date, time and name."""
-    message: ChatMessage | None = None
-    for line in file.lines():
-        match = pattern.match(line.text)
-        if match is None and line.problem is None:
-            if message is not None:
-                message = _lengthen(message, line.text, file.options.line_limit)
-            elif line.text.strip():
-                yield Problem(line.number, "the line begins with neither date nor message; remove it")
-            continue
-        if message is not None:
-            yield classify(message)
-            message = None
-        if match is None or line.problem is not None:
-            yield Problem(line.number, line.problem or "")
-            continue
+    def begin(number: int, text: str, last: str) -> ChatMessage | None:
+        match = (_SHORT if is_short else _MARKDOWN).match(text)
+        if match is None:
+            return None
         time = parse_time(match[1].replace(",", ""))
-        message = ChatMessage(line.number, file.name, time, read_name(match[2]), match[3] or "")
-    if message is not None:
-        yield classify(message)
+        return ChatMessage(number, file.name, time, read_name(match[2]), match[3] or "")
 
-
-def _lengthen(message: ChatMessage, text: str, limit: int) -> ChatMessage:
-    longer = f"{message.text}\n{text}"
-    return message._replace(text=longer) if len(longer) <= limit else message
+    return read_lines(file, begin, _classify_short if is_short else _classify_markdown)
 
 
 def _classify_markdown(message: ChatMessage) -> ChatMessage:

@@ -45,10 +45,14 @@ def score(head: Head) -> Certainty:
 
 def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     """Yield the messages of all files by channel or thread and time, with the names of `users.json`."""
-    people = [file for file in files if _base(file) in _PEOPLE]
-    names = {key: value for file in people for key, value in _read_names(file)}
+    names: dict[str, Sequence[Any]] = {}
+    for file in files:
+        for item in file.values(take_depth(1)) if PurePath(file.name).name in _PEOPLE else ():
+            if item.problem is not None:
+                yield Problem(item.number, item.problem, file.name)
+            names.update(_read_names(read_object(item.value)))
     days = [file for file in files if not is_companion(file.head, _COMPANIONS)]
-    return sort_messages(chain_files(days, partial(read_messages, names=names)))
+    yield from sort_messages(chain_files(days, partial(read_messages, names=names)))
 
 
 def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMessage | Problem]:
@@ -68,17 +72,10 @@ def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMe
             yield message
 
 
-def _base(file: DataFile) -> str:
-    return PurePath(file.name).name
-
-
-def _read_names(file: DataFile) -> Iterator[tuple[str, Sequence[Any]]]:
-    for item in file.values(take_depth(1)):
-        user = read_object(item.value)
-        profile = read_object(user.get("profile"))
-        names = _names_of(profile, user)
-        if isinstance(user.get("id"), str) and names:
-            yield user["id"], names
+def _read_names(user: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return the names of a person by the person's id."""
+    names = _names_of(read_object(user.get("profile")), user)
+    return {user["id"]: names} if isinstance(user.get("id"), str) and names else {}
 
 
 def _names_of(*fields: Mapping[str, Any]) -> list[Any]:

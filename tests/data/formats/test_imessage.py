@@ -85,6 +85,6 @@ def test_the_names_are_listed(reader: Any) -> None:
 
 
 def test_lines_before_the_first_date_are_told(reader: Any) -> None:
-    with pytest.raises(ConversationFileError, match=r":1: the line stands before the first date; remove it"):
+    with pytest.raises(ConversationFileError, match=r":1: the line begins with neither date nor message; remove it"):
         list(reader("hello\n\n" + CHAT, format="imessage", me="Me"))
     assert len(list(reader("hello\n\n" + CHAT, format="imessage", me="Me", on_error="skip"))) == 1
