@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import DataFile, Notes
-from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
+from convmodel.data.formats.base import DataFileError, Format, GroupFormat, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
@@ -197,10 +197,10 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             if format != self.format:
                 notes.add(f"and {self.formats[format].human_name}")
             reads = self.formats.files.get(format)
-            if isinstance(reads, ChatFormat):
+            if isinstance(reads, GroupFormat):
                 files = [self._data_file(each.file, notes) for each in inputs if each.file is not None]
-                chats: Iterator[Any] = reads.read_files(files)
-                yield from ((inputs[0].name, record) for record in chats)
+                together: Iterator[Any] = reads.read_files(files)
+                yield from ((inputs[0].name, record) for record in together)
                 continue
             for each in inputs:
                 if reads is None or each.file is None:
@@ -245,4 +245,5 @@ def file_digest(path: str) -> str:
 
 def format_count(count: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "2,400 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    singular, of, whole = noun.partition(" of ")
+    return f"{count:,} {singular}{'' if count == 1 else 's'}{of}{whole}"
