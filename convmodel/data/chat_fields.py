@@ -8,6 +8,7 @@ from typing import Any
 
 from convmodel.data.chat import is_same_person
 from convmodel.data.data_file import Head
+from convmodel.data.formats.json import find_depth
 
 _MILLISECONDS = 1e11
 """Numbers from here on are milliseconds: as seconds they would be in the year 5138."""
@@ -89,15 +90,18 @@ def first_object(value: Any) -> Mapping[str, Any]:
     return read_object(value)
 
 
-def is_companion(head: Head, keys: Mapping[str, str]) -> bool:
+def is_companion(head: Head, keys: Mapping[str, str | None]) -> bool:
     """Return whether a file comes with an export, but holds no messages.
 
     Args:
         head: the beginning of the file.
-        keys: a key that the objects of such a file have, by the file's name; "" if they may have any. The file may
-            also be empty: `[]`.
+        keys: a key that the objects of such a file have, by the file's name: "" if they may have any, None if they may
+            have any but are no conversations, because the file may be called so by chance. It may also be empty: `[]`.
     """
-    key = keys.get(PurePath(head.file.name).name)
-    if key is None or not isinstance(head.value, dict | list):
+    name = PurePath(head.file.name).name
+    if name not in keys or not isinstance(head.value, dict | list):
         return False
+    key = keys[name]
+    if key is None:
+        return find_depth(head.value, head.options) is None
     return not head.value or not key or key in first_object(head.value)

@@ -52,10 +52,12 @@ def test_a_text_is_a_string_or_parts() -> None:
         ("users.json", '[{"other": 1}]', False),
         ("other.json", '[{"team_id": 1}]', False),
         ("any.json", '{"x": 1}', True),
+        ("lists.json", '[{"id": 1}]', True),
+        ("lists.json", '[{"turns": ["a", "b"]}]', False),
         ("users.json", "text", False),
     ],
 )
 def test_a_companion_has_its_name_and_its_key(tmp_path: Path, name: str, content: str, expected: bool) -> None:
     (tmp_path / name).write_text(content)
     head = Head(InputFile(str(tmp_path / name)), ReadOptions())
-    assert is_companion(head, {"users.json": "team_id", "any.json": ""}) is expected
+    assert is_companion(head, {"users.json": "team_id", "any.json": "", "lists.json": None}) is expected

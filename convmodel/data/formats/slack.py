@@ -1,7 +1,8 @@
 """Slack's export of a workspace: a folder or zip archive with one folder a channel and one JSON file a day.
 
 `users.json` holds the names of the people. A thread is a chat of its own, with the message that began it. Edited
-messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot.
+messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot. The
+answer of `conversations.history`, an object with `messages`, is read too.
 """
 
 import html
@@ -17,15 +18,14 @@ from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
-from convmodel.data.json_stream import take_depth
+from convmodel.data.json_stream import Path, take_depth
 
-_COMPANIONS = {
+_COMPANIONS: Mapping[str, str | None] = {
     **{"users.json": "team_id", "org_users.json": "profile", "channels.json": "members", "groups.json": "members"},
-    **dict.fromkeys(("dms.json", "mpims.json", "integration_logs.json", "canvases.json"), ""),
-    **dict.fromkeys(("file_conversations.json", "huddle_transcripts.json"), ""),
-    "lists.json": "id",
+    **dict.fromkeys(("dms.json", "mpims.json", "integration_logs.json", "file_conversations.json"), ""),
+    **dict.fromkeys(("canvases.json", "lists.json", "huddle_transcripts.json")),
 }
-"""Files beside the messages, each with a key of its objects."""
+"""Files beside the messages; see `is_companion`."""
 
 _PEOPLE = ("users.json", "org_users.json")
 _TEXT_TYPES = (None, "me_message", "thread_broadcast", "file_share", "file_comment", "file_mention", "bot_message")
@@ -35,10 +35,10 @@ Names = Mapping[str, Sequence[Any]]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: a list of messages with a `ts`, or one of the files beside them."""
+    """Return the certainty: messages with a `ts`, or one of the files beside them."""
     if is_companion(head, _COMPANIONS):
         return Certainty.SURE
-    message = first_object(head.value) if isinstance(head.value, list) else {}
+    message = first_object(head.value.get("messages") if isinstance(head.value, dict) else head.value)
     is_message = message.get("type") == "message" and "ts" in message
     return Certainty.SURE if is_message else Certainty.NONE
 
@@ -63,13 +63,16 @@ def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMe
         names: the names of each person by the person's id.
     """
     channel = PurePath(file.name).parent.as_posix()
-    for item in file.values(take_depth(1)):
+    for item in file.values(_is_message):
+        message = _message(item, channel, file, names or {}) if _is_message(item.path) else None
         if item.problem is not None:
             yield Problem(item.number, item.problem)
-            continue
-        message = _message(item, channel, file, names or {})
-        if message is not None:
+        elif message is not None:
             yield message
+
+
+def _is_message(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], int) and path[:-1] in ((), ("messages",))
 
 
 def _read_names(user: Mapping[str, Any]) -> dict[str, Sequence[Any]]:

@@ -91,6 +91,14 @@ def test_a_day_has_the_names_in_its_messages(reader: Any) -> None:
     assert conversation.meta == {"time": "2024-05-01T10:00:01"}
 
 
+def test_the_answer_of_the_programming_interface_is_read(reader: Any) -> None:
+    messages = [message(2, "U2", "b"), message(1, "U1", "a")]
+    content = {"ok": True, "messages": messages, "has_more": False, "response_metadata": {"next_cursor": "x"}}
+    made = reader(json.dumps(content), me="U2")
+    assert made.format == "slack"
+    assert [each.turns for each in made] == [("a", "b")]
+
+
 def test_the_model_may_reply_as_a_bot(tmp_path: Path) -> None:
     assert [each.turns[-1] for each in ConversationReader(write(tmp_path), me="ci")] == ["red"]
 
