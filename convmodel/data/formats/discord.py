@@ -35,7 +35,8 @@ def score(head: Head) -> Certainty:
     message = first_object(value["messages"])
     is_known = isinstance(message.get("author"), dict) and "content" in message
     is_channel = "guild" in value or "channel" in value
-    return Certainty.SURE if is_channel and (is_known or not message) else Certainty.NONE
+    is_export = {"guild", "channel"} <= value.keys()
+    return Certainty.SURE if is_export or (is_channel and is_known) else Certainty.NONE
 
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:

@@ -39,7 +39,7 @@ def score(head: Head) -> Certainty:
     if is_companion(head, _COMPANIONS):
         return Certainty.SURE
     message = first_object(head.value.get("messages") if isinstance(head.value, dict) else head.value)
-    is_message = message.get("type") == "message" and "ts" in message
+    is_message = message.get("type") == "message" and ("ts" in message or "client_msg_id" in message)
     return Certainty.SURE if is_message else Certainty.NONE
 
 
