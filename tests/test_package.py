@@ -111,7 +111,7 @@ def test_rooms_without_torch_do_not_import_it() -> None:
 
 def test_imported_finds_the_imports_of_a_file() -> None:
     assert {"data", "tokens"} == rooms(ROOT / "convmodel/tokens/conversation_tokenizer.py")
-    assert "convmodel.data.messages" in imported(ROOT / "convmodel/data/shapes/reading.py")
+    assert "convmodel.data.messages" in imported(ROOT / "convmodel/data/shapes/base.py")
     assert {"cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some within functions
 
 

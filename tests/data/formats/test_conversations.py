@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.formats.conversations import FILE_FORMATS
-from tests.data.conftest import WITHOUT_EXAMPLE, EXAMPLES, example_options
+from tests.data.conftest import EXAMPLES, WITHOUT_EXAMPLE, example_options
 
 
 def test_every_format_has_an_example_in_the_docs() -> None:
