@@ -10,6 +10,19 @@ from pathlib import Path
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 
+class PersonaTooLong(ValueError):
+    """A persona leaves no room for a turn.
+
+    Args:
+        message: the text of the error.
+        fitting: the number of the newest sentences that fit beside the newest turn, or half of the room for it.
+    """
+
+    def __init__(self, message: str, fitting: int) -> None:
+        super().__init__(message)
+        self.fitting = fitting
+
+
 class QueueFull(RuntimeError):
     """The queue of waiting requests is full; try again later."""
 

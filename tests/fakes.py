@@ -6,18 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from convmodel.responders.protocol import (
-    Candidate,
-    Load,
-    QueueFull,
-    Reply,
-    ReplyHandle,
-    Session,
-    TextScores,
-    TextValues,
-    TextVectors,
-)
-from convmodel.responders.selector_worker import Computation
+from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, Session
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -249,25 +238,3 @@ class FakeSearcher(FakeResponder):
             raise ValueError("the context does not fit")
         texts = ["rain", "sun", "sea"]
         return tuple(Candidate(text, -n, "chosen", n, {"of": context[-1]}) for n, text in enumerate(texts))[:k]
-
-
-class FakeSelector:
-    """A selector without a model: vectors are numbers of characters and words, scores are numbers of common words."""
-
-    kind = "bi-encoder"
-    load = Load()
-
-    def __init__(self, dimensions: int | None = 2) -> None:
-        self.dimensions = dimensions
-        self.queries: list[bool] = []
-
-    def embed(self, texts: Sequence[str], *, queries: bool = False) -> ReplyHandle[TextVectors]:
-        """Start to count characters and words."""
-        self.queries.append(queries)
-        vectors: list[Sequence[float]] = [[float(len(text)), float(len(text.split()))] for text in texts]
-        return Computation(lambda _: TextValues(vectors, sum(len(text.split()) for text in texts)))
-
-    def rank(self, query: str, documents: Sequence[str]) -> ReplyHandle[TextScores]:
-        """Start to count common words."""
-        scores = [float(len({*query.split()} & {*text.split()})) for text in documents]
-        return Computation(lambda _: TextValues(scores, sum(len(text.split()) for text in [query, *documents]), 3))

@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
+from convmodel.data.containers import InputFile
 from convmodel.data.conversation import check_text
 from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
 from convmodel.data.formats.document_record import DocumentRecord
-from convmodel.data.formats.documents import DOCUMENTS, FILE, dump
+from convmodel.data.formats.documents import DOCUMENTS, FILE, TEXT, dump
 from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
 from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
@@ -158,10 +159,11 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """Read the documents of a file, a folder or a Hub data set, any number of times, in bounded memory.
 
     Args:
-        source: a path, a glob, or `hub://org/name?column=text&meta=topic&split=train`; a folder, whose .txt files are
-            read in the order of their names, including subfolders; or a list of them. Files may be packed.
+        source: a path, a glob, or `hub://org/name?column=text&meta=topic&split=train`; a folder, whose .txt files, or
+            else all files, are read in the order of their names, including subfolders; or a list of them. Files may be
+            packed.
         options: the options; see `ReadOptions`. `format` is one of jsonl, python, text (blank lines between documents),
-            file (one document per file), hub; a folder is read as "file" by default.
+            file (one document per file), hub; text files of a folder are read as "file" by default.
         values: options by name, which have precedence.
 
     Raises:
@@ -175,11 +177,9 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     unused_options = ("columns", *CHAT_OPTIONS)
     formats = DOCUMENTS
 
-    def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
-        options = (options or ReadOptions()).combine(values)
-        if options.format is None and isinstance(source, str | os.PathLike) and os.path.isdir(source):
-            options = replace(options, format=FILE.name)
-        super().__init__(source, options)
+    def _recognise(self, file: InputFile, source: str) -> str:
+        is_document = self.options.format is None and os.path.isdir(source) and file.suffix in TEXT.suffixes
+        return FILE.name if is_document else super()._recognise(file, source)
 
     def fingerprint(self) -> str:
         """Return a digest of the source: of the bytes, the names of a folder's files, and the format."""

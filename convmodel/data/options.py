@@ -5,7 +5,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args
 
@@ -22,7 +21,9 @@ COLUMN_ROLES = ("context", "response", "turns", "messages", "persona", "id", "sp
 CHAT_OPTIONS = ("me", "gap", "name_speakers", "mask")
 """Options that apply to chat exports only."""
 
-_STYLE: ContextVar[OptionStyle] = ContextVar("option_style", default="python")
+_STYLES: list[OptionStyle] = ["python"]
+"""The style in use, which is the last one; other threads read files too."""
+
 _GAP = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -125,7 +126,7 @@ def name_option(name: str, value: Any = None) -> str:
         name: the name of the option.
         value: its value; "..." stands for it without one.
     """
-    style = _STYLE.get()
+    style = _STYLES[-1]
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     if value is None:
         text = "..."
@@ -143,11 +144,11 @@ def option_style(style: OptionStyle) -> Iterator[None]:
     Args:
         style: "python" (`format=...`), "command" (`--format ...`) or "data" (`data.format=...`).
     """
-    token = _STYLE.set(style)
+    _STYLES.append(style)
     try:
         yield
     finally:
-        _STYLE.reset(token)
+        _STYLES.pop()
 
 
 def _check_encoding(name: str) -> str:

@@ -23,6 +23,7 @@ __all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A path, a folder, a glob or a Hub address, or a sequence of them."""
 
+FILE_STEP = 2**40  # added to the line numbers of each further file of a source
 _PROBLEMS_KEPT = 10
 
 
@@ -59,8 +60,7 @@ class Report(ABC):
     def summary(self) -> str:
         """Return a one-line summary for the user."""
         recognised = f" ({', '.join(self.notes.recognised)})" if self.notes.recognised else ""
-        counts = sorted(self.skipped_messages.items())
-        left_out = ", ".join(format_count(count, kind) for kind, count in counts if count)
+        left_out = ", ".join(format_count(count, kind) for kind, count in sorted(self.notes.left_out.items()) if count)
         text = f"{self.source}: {self._names.human_name}{recognised}, {self.describe_read()}"
         text += f"; {left_out} left out" if left_out else ""
         return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
@@ -79,10 +79,7 @@ ReportT = TypeVar("ReportT", bound=Report)
 
 
 class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
-    """A file or a Hub data set that can be iterated any number of times, in bounded memory.
-
-    Subclasses name the formats that they support, and convert records of these formats to items.
-    """
+    """Files or Hub data sets that can be iterated any number of times, in bounded memory."""
 
     noun: ClassVar[str]
     """The name of an item in error messages."""
@@ -96,10 +93,10 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
         self.options = (options or ReadOptions()).combine(values)
         self.formats.check_name(self.options.format)
-        sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-        self._sources = [os.fspath(each) for each in sources]
+        self._sources = [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
         self.source = ", ".join(self._sources)
         self._formats: dict[str, str] = {}
+        self._places: dict[str, int] = {}
         inputs = self._inputs
         if not inputs:
             raise ValueError("no file is given; give the path of one")
@@ -114,12 +111,10 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             if name in given:
                 raise ValueError(f"{name_option(name, given[name])}: does not apply to {self.noun}s; leave it out")
         option = next((name for name in CHAT_OPTIONS if given.get(name)), None)
-        for each in inputs if option else ():
-            if not isinstance(self.formats.files.get(each.format), ChatFormat):
-                fault = f"is {self.formats[each.format].human_name}, not a chat export"
-                raise ValueError(
-                    f"{each.name}: {fault}; {name_option(option or '')} does not apply to it: leave it out"
-                )
+        if option and not any(isinstance(self.formats.files.get(each.format), ChatFormat) for each in inputs):
+            fault = f"is {self.formats[inputs[0].format].human_name}, not a chat export"
+            unused = f"{name_option(option)} does not apply to it: leave it out"
+            raise ValueError(f"{inputs[0].name}: {fault}; {unused}")
 
     @property
     def _inputs(self) -> list["_Input"]:
@@ -132,8 +127,12 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             yield _Input(self.formats.hub.name, source)
         for file in files:
             if file.name not in self._formats:
-                self._formats[file.name] = self.formats.recognise(file, self.options)
+                self._formats[file.name] = self._recognise(file, source)
             yield _Input(self._formats[file.name], file.name, file)
+
+    def _recognise(self, file: InputFile, source: str) -> str:
+        """Return the name of the format of a file of a source."""
+        return self.formats.recognise(file, self.options)
 
     @abstractmethod
     def _new_report(self) -> ReportT:
@@ -148,7 +147,10 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         return (item for _, item in self.with_line_numbers())
 
     def with_line_numbers(self) -> Iterator[tuple[int, ItemT]]:
-        """Yield each item with the line (or row) where it begins, counted from 1."""
+        """Yield each item with the line (or row) where it begins, counted from 1.
+
+        In a source of several files, the number also tells the file; `location` writes both.
+        """
         report = self.report = self._new_report()
         usable = False
         for name, record in self._records(report.notes):
@@ -157,7 +159,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
                     self._add_problem(report, result, name)
                 else:
                     usable = True
-                    yield result
+                    file = getattr(record, "file", None) or name
+                    yield result[0] + self._places.setdefault(file, len(self._places) * FILE_STEP), result[1]
         if not usable:
             raise DataFileError(self._empty_source_message(report))
 
@@ -170,13 +173,12 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             report.problems.append(text)
 
     def location(self, line: int, file: str | None = None) -> str:
-        """Return the location of a line for messages: `train.jsonl:17`, or `hub://org/name:row 17`.
+        """Return the location of a line number of `with_line_numbers`, or of a line of the given file.
 
-        Args:
-            line: the line number, counted from 1.
-            file: the file of the line, if the source is a folder.
+        It is `train.jsonl:17`, or `hub://org/name:row 17`.
         """
-        place = file or self.source
+        number, line = divmod(line, FILE_STEP)
+        place = file or [*self._places, self.source][number]
         return f"{place}:{'row ' if place.startswith(SCHEME) else ''}{line}"
 
     def fingerprint(self) -> str:
@@ -204,9 +206,10 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
                 continue
             for each in inputs:
                 if reads is None or each.file is None:
-                    yield from ((each.name, record) for record in self.formats.read_hub(each.name, self.options))
+                    records = self.formats.read_hub(each.name, self.options)
                 else:
-                    yield from ((each.name, record) for record in reads.read(self._data_file(each.file, notes)))
+                    records = reads.read(self._data_file(each.file, notes))
+                yield from ((each.name, record) for record in records)
 
     def _data_file(self, file: InputFile, notes: Notes) -> DataFile:
         return DataFile(file, self.options, self.formats.noun, notes)
@@ -214,8 +217,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def _empty_source_message(self, report: ReportT) -> str:
         if not report.skipped:
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
-        skipped = report.describe_skipped()
-        return f"{self.source}: no {self.noun} could be used, {skipped} skipped; first {report.problems[0]}"
+        unused = f"no {self.noun} could be used, {report.describe_skipped()} skipped"
+        return f"{self.source}: {unused}; first {report.problems[0]}"
 
 
 class _Input(NamedTuple):

@@ -1,6 +1,5 @@
 """The document model: a GPT-2 that continues and scores documents, given their metadata."""
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from convmodel.data.document import Document, check_meta, format_meta
+from convmodel.data.json_file import read_json_object
 from convmodel.data.prompts import check_prompt
 from convmodel.generation.options import DecodingConfig, WindowBudget
 from convmodel.generation.padded import ModelInput, score_rows
@@ -90,7 +90,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     def read_extra_config(cls, source: str) -> dict[str, Any]:
         """See `LanguageModel.read_extra_config`; empty for a folder without document.json."""
         file = local_file(source, DOCUMENT_FILE)
-        return {} if file is None else _read_limits(source, file.read_text(encoding="utf-8"))
+        return {} if file is None else _read_limits(file)
 
     def _write_extra_config(self, folder: Path) -> None:
         limits = {"max_meta_length": self.max_meta_length, "max_body_length": self.max_body_length}
@@ -239,16 +239,14 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         )
 
 
-def _read_limits(source: str, text: str) -> dict[str, Any]:
+def _read_limits(file: Path) -> dict[str, Any]:
     """Return the contents of document.json as arguments of the model."""
     known = {"version": (int,), "max_meta_length": (int,), "max_body_length": (int, NoneType)}
-    with contextlib.suppress(ValueError):
-        limits = json.loads(text)
-        if isinstance(limits, dict) and limits.keys() == known.keys():
-            is_valid = all(type(limits[name]) in types for name, types in known.items())
-            if is_valid and limits.pop("version") == VERSION:
-                return limits
+    limits = read_json_object(file, remedy="save the model again")
+    is_valid = limits.keys() == known.keys() and all(type(limits[name]) in types for name, types in known.items())
+    if is_valid and limits["version"] == VERSION:
+        return {name: value for name, value in limits.items() if name != "version"}
     raise ValueError(
-        f"{source}: {DOCUMENT_FILE} contains {text.strip()[:200]!r}; this convmodel reads an object with "
+        f"{file}: contains {json.dumps(limits)[:200]}; this convmodel reads an object with "
         f'"version": {VERSION}, "max_meta_length" and "max_body_length"; save the model again'
     )

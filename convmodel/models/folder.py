@@ -59,14 +59,15 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
             f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
             "give the folder of a saved model, or train one (python -m convmodel.trainer --config config.yaml)"
         )
-    _tell_of_hub(name, needs)
+    _tell_of_hub(name)
     return name
 
 
 @functools.cache
-def _tell_of_hub(name: str, needs: str) -> None:
+def _tell_of_hub(name: str) -> None:
     """Log once that the Hub is asked, which can take a while, unless the model was downloaded before."""
-    if not is_offline_mode() and try_to_load_from_cache(name, needs) is None:
+    is_known = any(try_to_load_from_cache(name, file) is not None for file in ("config.json", "selector.json"))
+    if not is_known and not is_offline_mode():
         logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)
 
 
@@ -126,6 +127,7 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
         return file if file.is_file() else None
     if not may_be_on_hub(os.fspath(source)):
         return None
+    _tell_of_hub(os.fspath(source))
     try:
         return Path(hf_hub_download(os.fspath(source), name))
     except (OSError, ValueError):

@@ -51,8 +51,6 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         name_or_path: str | os.PathLike[str],
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
-        *,
-        may_be_new: bool = False,
     ) -> Self:
         """Load a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
 
@@ -61,7 +59,6 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
                 or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
-            may_be_new: whether the tokenizer may have added tokens without trained embeddings; for training.
 
         Raises:
             FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
@@ -77,7 +74,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
         cast(torch.nn.Module, hf_model).to(target)
         tokenizer = cls.tokenizer_class.from_pretrained(source)
-        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight), may_be_new=may_be_new)
+        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight))
         vars(hf_model.generation_config).update(own_options)
         with naming(f"{source}: {GENERATION}"):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
@@ -118,6 +115,13 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     def n_positions(self) -> int:
         """The size of the model's window in tokens, for input and output together."""
         return int(self._hf_model.config.n_positions)
+
+    def clamp_new_tokens(self, wanted: int) -> int:
+        """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
+        budget = self._window_budget
+        if wanted <= budget.max_new_tokens:
+            return wanted
+        return max(1, min(budget.max_new_tokens, budget.window // 2))
 
     def decoding(self, **options: Any) -> DecodingConfig:
         """Return the decoding configuration for some options; the others come from `generation_config`.

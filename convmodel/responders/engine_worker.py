@@ -111,6 +111,10 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
             tokens = _add_loads(self._finished_load, _load_of(self._engine))
             return _add_loads(Load(running, self._open - running), tokens)
 
+    def clamp_new_tokens(self, wanted: int) -> int:
+        """See `BoundedGenerator.clamp_new_tokens`."""
+        return self._model.clamp_new_tokens(wanted)
+
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
         self._decoding(options)

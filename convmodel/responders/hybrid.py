@@ -1,7 +1,7 @@
 """`Hybrid`: the responder that combines generated and selected replies and ranks all of them."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -10,6 +10,7 @@ from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import Likelihood, Scorer, score_candidates, scorer_name
 from convmodel.responders.handles import HybridReplyHandle, ReplyFuture
 from convmodel.responders.protocol import (
+    BoundedGenerator,
     Candidate,
     CandidateSearch,
     ClosesOnExit,
@@ -18,8 +19,16 @@ from convmodel.responders.protocol import (
     ReplyHandle,
     Responder,
     Session,
+    TokenCounter,
 )
-from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
+from convmodel.responders.ranking import (
+    DEFAULTS,
+    SELECTION_TEMPERATURE,
+    check_options,
+    drop_none,
+    merge_candidates,
+    rank_or_sample,
+)
 from convmodel.responders.worker_thread import SingleWorker
 
 NUM_RETURN_SEQUENCES = "num_return_sequences"
@@ -108,6 +117,16 @@ class Hybrid(ClosesOnExit):
             raise ValueError("there is nothing to search; give a chooser")
         return self._chooser.search(context, persona, k)
 
+    def clamp_new_tokens(self, wanted: int) -> int:
+        """See `BoundedGenerator.clamp_new_tokens`."""
+        return self._writer.clamp_new_tokens(wanted) if isinstance(self._writer, BoundedGenerator) else wanted
+
+    def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
+        """See `TokenCounter.count_tokens`."""
+        if not isinstance(self._writer, TokenCounter):
+            raise ValueError("replies are only selected here; a model that generates them counts tokens")
+        return self._writer.count_tokens(context, persona)
+
     def check_options(self, options: Mapping[str, Any]) -> None:
         for part, part_options in zip(self._parts, self._split_options(options), strict=True):
             part.check_options(part_options)
@@ -179,33 +198,6 @@ class Hybrid(ClosesOnExit):
             seed=seed if temperature else base.seed,
             ranked_by=base.ranked_by if self._scorer is None else scorer_name(self._scorer),
         )
-
-
-def merge_candidates(written: Iterable[Candidate], selected: Iterable[Candidate]) -> list[Candidate]:
-    """Return all candidates without duplicate texts, generated ones first, each with the scores of its stages.
-
-    Texts that differ only in white space at their ends are duplicates; the generated text is kept.
-    """
-    merged: dict[str, Candidate] = {}
-    for candidate in written:
-        merged.setdefault(candidate.text.strip(), replace(candidate, scores=_stage_scores(candidate, "written")))
-    for candidate in selected:
-        key = candidate.text.strip()
-        scores = _stage_scores(candidate, "chosen")
-        existing = merged.setdefault(key, replace(candidate, scores=scores))
-        if existing.source == "written":
-            merged[key] = replace(
-                existing,
-                source="both",
-                number=candidate.number,
-                metadata=candidate.metadata,
-                scores={**existing.scores, **scores},
-            )
-    return list(merged.values())
-
-
-def _stage_scores(candidate: Candidate, stage: str) -> dict[str, float]:
-    return {**candidate.scores, **({} if candidate.score is None else {stage: candidate.score})}
 
 
 def _score_candidates(

@@ -77,28 +77,45 @@ def load_all(
             )
         documents = model
         model = None
-    names = {name: others.get(name) for name in ("selector", "index", "candidates", "reranker")}
-    chooses = names["index"] or names["candidates"] or names["reranker"] == "likelihood"
-    only_selector = model is None and names["selector"] is not None and not chooses
-    replies = not only_selector and (documents is None or model is not None or any(others.values()))
+    replies = _replies(model, documents, **others)
     if replies:
-        _check(model, **names)
-    loaded = {"selector": _load_selector(names["selector"], device, dtype), "reranker": names["reranker"]}
-    if names["reranker"] not in RERANKERS:
-        loaded["reranker"] = _load_selector(names["reranker"], device, dtype)
+        _check(model, **others)
+    selectors = _load_selectors(others, device, dtype)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
-        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **{**others, **loaded})
-    workers = {name: SelectorWorker(part) for name, part in loaded.items() if isinstance(part, Selector)}
+        responder = open_responder(model, dtype=dtype, max_kept=max_kept, **shared, **{**others, **selectors})
     try:
         writer = None
         if documents is not None:
             writer = DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **shared)
-        return LoadedModels(responder, writer, **workers)
+        return LoadedModels(responder, writer, **{name: SelectorWorker(part) for name, part in selectors.items()})
     except BaseException:
         LoadedModels(responder).close()
         raise
+
+
+def _replies(
+    model: Name | None,
+    documents: Name | None,
+    selector: Name | Selector | None = None,
+    index: Name | None = None,
+    candidates: Name | None = None,
+    reranker: Name | Selector | None = None,
+) -> bool:
+    """Return whether a server's arguments name something that replies, or ought to."""
+    chooses = index is not None or candidates is not None or reranker == "likelihood"
+    if model is None and selector is not None:
+        return chooses
+    return model is not None or documents is None or chooses or reranker is not None
+
+
+def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dict[str, Selector]:
+    """Load the selector and the reranker of a server, as far as they are named and are no names of `RERANKERS`."""
+    selectors = {"selector": _load_selector(names.get("selector"), device, dtype)}
+    if names.get("reranker") not in RERANKERS:
+        selectors["reranker"] = _load_selector(names.get("reranker"), device, dtype)
+    return {name: selector for name, selector in selectors.items() if selector is not None}
 
 
 def open_responder(
@@ -178,10 +195,10 @@ def _load_selector(name: Name | Selector | None, device: Device, dtype: str) -> 
 
 def _check(
     model: Name | None,
-    selector: Name | Selector | None,
-    index: Name | None,
-    candidates: Name | None,
-    reranker: Name | Selector | None,
+    selector: Name | Selector | None = None,
+    index: Name | None = None,
+    candidates: Name | None = None,
+    reranker: Name | Selector | None = None,
 ) -> None:
     """Raise ValueError for arguments that do not fit together."""
     has_candidates = index is not None or candidates is not None

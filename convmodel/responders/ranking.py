@@ -1,9 +1,10 @@
-"""Ranking or sampling of scored candidates, and the options of candidate selection."""
+"""Merging, ranking and sampling of scored candidates, and the options of candidate selection."""
 
 import difflib
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from convmodel.responders.protocol import Candidate
@@ -59,3 +60,30 @@ def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed:
 
 def _score(candidate: Candidate) -> float:
     return -math.inf if candidate.score is None else candidate.score
+
+
+def merge_candidates(written: Iterable[Candidate], selected: Iterable[Candidate]) -> list[Candidate]:
+    """Return all candidates without duplicate texts, generated ones first, each with the scores of its stages.
+
+    Texts that differ only in white space at their ends are duplicates; the generated text is kept.
+    """
+    merged: dict[str, Candidate] = {}
+    for candidate in written:
+        merged.setdefault(candidate.text.strip(), replace(candidate, scores=_stage_scores(candidate, "written")))
+    for candidate in selected:
+        key = candidate.text.strip()
+        scores = _stage_scores(candidate, "chosen")
+        existing = merged.setdefault(key, replace(candidate, scores=scores))
+        if existing.source == "written":
+            merged[key] = replace(
+                existing,
+                source="both",
+                number=candidate.number,
+                metadata=candidate.metadata,
+                scores={**existing.scores, **scores},
+            )
+    return list(merged.values())
+
+
+def _stage_scores(candidate: Candidate, stage: str) -> dict[str, float]:
+    return {**candidate.scores, **({} if candidate.score is None else {stage: candidate.score})}

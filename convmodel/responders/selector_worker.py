@@ -10,7 +10,8 @@ from convmodel.models.devices import release_openmp_threads
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.encoder_selector import EncoderSelector
 from convmodel.models.selection.selector import Selector
-from convmodel.responders.protocol import Load, TextScores, TextValues, TextVectors, ValueT
+from convmodel.responders.protocol import Load
+from convmodel.responders.text_selector import TextScores, TextValues, TextVectors, ValueT
 
 BATCH = 64
 """Number of texts that are encoded at once; another request may begin between two batches."""

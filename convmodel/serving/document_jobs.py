@@ -54,7 +54,7 @@ class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", Checked
     """Starts documents."""
 
     def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
-        super().__init__(writer.start, jobs, policy, count=self._count_tokens, convert=_show_all)
+        super().__init__(writer, jobs, policy, count=self._count_tokens, convert=_show_all)
         self.writer = writer
         self._metrics = metrics
 

@@ -18,8 +18,14 @@ MAX_NAMES = 30
 
 MAX_NAME_CHARS = 80
 
-IGNORED: Any = object()
-"""The value of a declared field that is ignored."""
+
+class _Ignored:
+    def __bool__(self) -> bool:
+        return False
+
+
+IGNORED: Any = _Ignored()
+"""The value of a declared field that is ignored; it is false."""
 
 T = TypeVar("T")
 

@@ -3,23 +3,24 @@
 import asyncio
 import contextvars
 import logging
-import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from convmodel.errors import QueueFull
-from convmodel.responders.protocol import ReplyHandle
+from convmodel.responders.protocol import DocumentGenerator, ReplyHandle, Responder
 from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
+from convmodel.serving.safety.policy import Policy
 from convmodel.serving.settings import Settings
-from convmodel.serving.thread_bridge import AsyncJob, Result, coalesce
+from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
 
 logger = logging.getLogger(__name__)
 
-Output = TypeVar("Output")
+RequestT = TypeVar("RequestT", bound="JobRequest")
 
 
 class RejectedBeforeStart(Exception):
@@ -74,10 +75,12 @@ class JobRunner:
             raise shutting_down()
         self.limit.acquire(len(starts), owner=owner, user=user)
         release = partial(self.limit.release, owner=owner, user=user)
+        pause = self.settings.pause if pieces else None
+        run = partial(run_job, convert=convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
         jobs: list[AsyncJob[Result]] = []
         try:
             for start in starts:
-                jobs.append(await self._start(start, convert, count, release, self.settings.pause if pieces else None))
+                jobs.append(await self._start(partial(run, start=start), release))
         except BaseException:
             for job in jobs:
                 job.cancel()
@@ -87,19 +90,13 @@ class JobRunner:
         return jobs
 
     async def _start(
-        self,
-        start: Callable[[], ReplyHandle[Output]],
-        convert: Callable[[Output], Result],
-        count: Callable[[Output], None] | None,
-        release: Callable[[float | None], None],
-        pause: float | None,
+        self, run: Callable[[AsyncJob[Result]], None], release: Callable[[float | None], None]
     ) -> AsyncJob[Result]:
         """Run a job in a thread of the pool, and return it when it has started."""
         job: AsyncJob[Result] = AsyncJob()
         context = contextvars.copy_context()  # holds the request id, for log lines of the thread
-        run = partial(run_job, job, start, convert, count=count, on_end=release, map_error=self._map_error, pause=pause)
         try:
-            self._pool.submit(context.run, run)
+            self._pool.submit(context.run, run, job)
         except RuntimeError as closed:
             release(None)
             raise self._map_error(closed) from None
@@ -113,7 +110,7 @@ class JobRunner:
         except BaseException as error:
             job.cancel()
             if isinstance(error, Exception):
-                raise self._start_error(error, expired=timeout.expired()) from None
+                raise self._start_error(error, expired=timeout.expired()) from error
             raise
         self._running = {running for running in self._running if not running.over} | {job}
         if self.closing:
@@ -159,46 +156,76 @@ class JobRunner:
             job.cancel()
 
 
-def run_job(
-    job: AsyncJob[Result],
-    start: Callable[[], ReplyHandle[Output]],
-    convert: Callable[[Output], Result],
-    *,
-    count: Callable[[Output], None] | None = None,
-    on_end: Callable[[float | None], None],
-    map_error: Callable[[Exception], Exception],
-    pause: float | None,
-) -> None:
-    """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
+class JobRequest(Protocol):
+    """A request to a responder or document writer."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of the generator's `start`."""
+
+
+class JobService(ABC, Generic[RequestT, Output, Result]):
+    """Starts requests of one kind as jobs, counts them, and checks their input and output if there is a policy.
 
     Args:
-        job: receives the start, the pieces and the end.
-        start: starts the request.
-        convert: makes the job's result of the request's, after `count`, if given, has counted it.
-        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
-        map_error: converts an exception raised after the start into the one that the caller gets.
-        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+        generator: starts a request with its arguments, in a worker thread.
+        count: counts the output of a request.
+        convert: makes the result of an output that no policy checks.
     """
-    started_at: float | None = None
-    result: Result | None = None
-    error: Exception | None = None
-    try:
-        requested_at = time.monotonic()
-        handle = start()
-        started_at = requested_at
-        job.attach(handle)
-        if pause is not None:
-            for piece in coalesce(handle, pause):
-                job.put(piece)
-        output = handle.result()
-        if count is not None:
-            count(output)
-        result = convert(output)
-    except Exception as raised:  # the caller gets it
-        error = raised if started_at is None else map_error(raised)
-    finally:
-        on_end(None if started_at is None else time.monotonic() - started_at)
-        job.end(result, error)
+
+    def __init__(
+        self,
+        generator: Responder | DocumentGenerator,
+        jobs: JobRunner,
+        policy: Policy | None,
+        *,
+        count: Callable[[Output], None],
+        convert: Callable[[Output], Result],
+    ) -> None:
+        self._generator = generator
+        self._jobs = jobs
+        self._policy = policy
+        self._count = count
+        self._convert = convert
+
+    async def start(
+        self, requests: Sequence[RequestT], *, owner: str, user: str | None = None, pieces: bool = True
+    ) -> list[AsyncJob[Result]]:
+        """Start requests, all or none. A request that the policy blocks gives a job that is already completed.
+
+        A job has no pieces where the policy checks its texts as a whole. See `JobRunner.start` for the arguments.
+
+        Raises:
+            APIError: 400 for inputs or options that are not supported; and see `JobRunner.start`.
+        """
+        policy = self._policy
+        begin: Callable[..., Any] = self._generator.start
+        starts: list[Callable[[], ReplyHandle[Output]]] = [partial(begin, **request.arguments) for request in requests]
+        convert = self._convert
+        if policy is not None and policy.checks_input:
+            pairs = zip(requests, starts, strict=True)
+            starts = [partial(self._check_and_start, policy, request, start) for request, start in pairs]
+        if policy is not None and policy.checks_output:
+            convert = partial(self._check_output, policy)
+            pieces = False
+        return await self._jobs.start(starts, convert, count=self._count, owner=owner, user=user, pieces=pieces)
+
+    # Called in the worker threads
+
+    def _check_and_start(
+        self, policy: Policy, request: RequestT, start: Callable[[], ReplyHandle[Output]]
+    ) -> ReplyHandle[Output]:
+        if (result := self._check_input(policy, request)) is not None:
+            raise RejectedBeforeStart(result)
+        return start()
+
+    @abstractmethod
+    def _check_input(self, policy: Policy, request: RequestT) -> Result | None:
+        """Return the result of a request that the policy blocks; None if it allows the request."""
+
+    @abstractmethod
+    def _check_output(self, policy: Policy, output: Output) -> Result:
+        """Make the result of what the policy allows."""
 
 
 def deadline_exceeded() -> APIError:

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from convmodel.responders.protocol import Generator, Reply, TextSelector
+from convmodel.responders.protocol import Generator, Reply
+from convmodel.responders.text_selector import TextSelector
 from convmodel.serving.safety.policy import Policy
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)

@@ -17,7 +17,8 @@ from convmodel.serving.service import Service
 DESCRIPTION = """\
 Replies of a conversation model, over HTTP and as server-sent events.
 
-All errors have the format `{"error": {"message", "type", "param", "code"}}`; all responses have an `X-Request-Id`.
+All errors have the format `{"error": {"message", "type", "param", "code"}}`, with further fields in the APIs of
+Anthropic and Cohere; all responses have an `X-Request-Id`.
 Unknown fields are errors. Streams send the comment `: ` during silence.
 """
 
@@ -58,7 +59,10 @@ def file(name: str) -> Response:
     return Response(content, media_type=MEDIA_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
 
-WITH_MODEL = ("ChatRequest", "CompletionsRequest", "EmbeddingsRequest", "MessagesRequest", "RerankRequest")
+WITH_MODEL = (
+    *("ChatRequest", "CompletionsRequest", "EmbeddingsRequest"),
+    *("CountRequest", "MessagesRequest", "RerankRequest"),
+)
 """Schemas with the name of the model."""
 
 TAGS = ("Replies", "Conversations", "Documents", "OpenAI", "Anthropic", "Rerank", "Server")
@@ -106,13 +110,11 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
         options[name]["anyOf"][0]["maximum"] = limit
     if not settings.beams:
         del options["num_beams"]
-    new_tokens = settings.new_tokens
     for schema in WITH_MODEL:
         model = schemas[schema]["properties"]["model"]
         model.get("anyOf", [model])[0]["enum"] = [service.model]
-    for name, limit in {"n": settings.n, "max_tokens": new_tokens, "max_completion_tokens": new_tokens}.items():
-        for schema in ("ChatRequest", "CompletionsRequest"):
-            schemas[schema]["properties"][name]["anyOf"][0]["maximum"] = limit
+    for schema in ("ChatRequest", "CompletionsRequest"):
+        schemas[schema]["properties"]["n"]["anyOf"][0]["maximum"] = settings.n
     if service.embeddings is not None:
         dimensions = service.embeddings.selector.dimensions
         schemas["EmbeddingsRequest"]["properties"]["dimensions"]["anyOf"][0]["enum"] = [dimensions]

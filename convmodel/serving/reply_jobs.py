@@ -1,13 +1,13 @@
 """Start replies as jobs, and check their input and output against the policy."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from convmodel.responders.protocol import Candidate, CandidateSearch, Reply, ReplyHandle, Responder, Session
-from convmodel.serving.jobs import JobRunner, RejectedBeforeStart
+from convmodel.responders.protocol import Candidate, CandidateSearch, Reply, Responder, Session
+from convmodel.serving.jobs import JobRunner, JobService, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
@@ -28,6 +28,17 @@ class ReplyRequest:
     seed: int | None = None
     unchecked: int | None = None
     """Number of last turns that no policy has checked yet; None means all turns."""
+    session: Session | None = None
+    """The conversation's session, if there is one."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of `Responder.start`."""
+        seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
+        return {
+            **{"context": self.context, "persona": self.persona, "options": self.options},
+            **{"seed": seed, "session": self.session},
+        }
 
 
 @dataclass(frozen=True)
@@ -75,45 +86,12 @@ async def stream_text(job: AsyncJob[CheckedTextT]) -> AsyncIterator[str]:
         yield text
 
 
-class ReplyService:
-    """Starts replies, and searches of candidates, as jobs, counts them, and checks their input and output."""
+class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
+    """Starts replies, and searches of candidates."""
 
     def __init__(self, responder: Responder, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
+        super().__init__(responder, jobs, policy, count=metrics.count_reply, convert=CheckedReply)
         self.responder = responder
-        self._jobs = jobs
-        self._metrics = metrics
-        self._policy = policy
-
-    async def start(
-        self,
-        requests: Sequence[ReplyRequest],
-        *,
-        owner: str,
-        user: str | None = None,
-        session: Session | None = None,
-        pieces: bool = True,
-    ) -> list[AsyncJob[CheckedReply]]:
-        """Start replies, all or none. A request that the policy blocks gives a job that is already completed.
-
-        Args:
-            requests: the requests, one for each reply.
-            session: the conversation's session, if there is one.
-            owner, user, pieces: see `JobRunner.start`.
-
-        Raises:
-            APIError: 400 for turns or options that are not supported; and see `JobRunner.start`.
-        """
-        policy = self._policy
-        starts = [self._new_start(request, session) for request in requests]
-        convert = CheckedReply if policy is None or not policy.checks_output else partial(_check_output, policy)
-        return await self._jobs.start(
-            starts,
-            convert,
-            count=self._metrics.count_reply,
-            owner=owner,
-            user=user,
-            pieces=pieces and convert is CheckedReply,
-        )
 
     async def search(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
         """Return the `k` best candidates, without those that the policy blocks; none if it blocks the context.
@@ -125,22 +103,20 @@ class ReplyService:
         [job] = await self._jobs.start(starts, tuple[Candidate, ...], owner=owner, pieces=False)
         return await job.result()
 
-    def _new_start(self, request: ReplyRequest, session: Session | None) -> Callable[[], ReplyHandle[Reply]]:
-        """Return the start of a reply, which checks the input first if there is a policy for it."""
-        start = partial(
-            self.responder.start,
-            request.context,
-            persona=request.persona,
-            options=request.options,
-            seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
-            session=session,
-        )
-        if self._policy is None or not self._policy.checks_input:
-            return start
-        first = 0 if request.unchecked is None else len(request.context) - request.unchecked
-        return partial(_check_and_start, self._policy, [*request.persona, *request.context[first:]], start)
-
     # Called in the worker threads
+
+    def _check_input(self, policy: Policy, request: ReplyRequest) -> CheckedReply | None:
+        first = 0 if request.unchecked is None else len(request.context) - request.unchecked
+        blocked = policy.check_input([*request.persona, *request.context[first:]])
+        return None if blocked is None else CheckedReply(Reply((Candidate(policy.say),)), blocked)
+
+    def _check_output(self, policy: Policy, output: Reply) -> CheckedReply:
+        """Keep the candidates that the policy allows; the first of them is the reply."""
+        allowed, blocked = policy.pick(output)
+        if allowed is not None:
+            return CheckedReply(allowed)
+        replacement = replace(output, candidates=(Candidate(policy.say),), ranked_by="")
+        return CheckedReply(replacement, blocked, withheld=output.text)
 
     def _search(self, context: Sequence[str], k: int) -> "_CompletedSearch":
         assert isinstance(self.responder, CandidateSearch)
@@ -151,23 +127,6 @@ class ReplyService:
             allowed, _ = self._policy.pick(Reply(tuple(candidates)))
             candidates = () if allowed is None else allowed.candidates
         return _CompletedSearch(candidates)
-
-
-def _check_and_start(
-    policy: Policy, texts: Sequence[str], start: Callable[[], ReplyHandle[Reply]]
-) -> ReplyHandle[Reply]:
-    if (blocked := policy.check_input(texts)) is not None:
-        raise RejectedBeforeStart(CheckedReply(Reply((Candidate(policy.say),)), blocked))
-    return start()
-
-
-def _check_output(policy: Policy, reply: Reply) -> CheckedReply:
-    """Keep the candidates that the policy allows; the first of them is the reply."""
-    allowed, blocked = policy.pick(reply)
-    if allowed is not None:
-        return CheckedReply(allowed)
-    replacement = replace(reply, candidates=(Candidate(policy.say),), ranked_by="")
-    return CheckedReply(replacement, blocked, withheld=reply.text)
 
 
 class _CompletedSearch:

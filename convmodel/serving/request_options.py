@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from convmodel.data.messages import MessageError, split_messages
 from convmodel.responders.protocol import DocumentGenerator, Responder
 from convmodel.responders.typed_input import preset_options
 from convmodel.serving.errors import APIError
@@ -10,6 +11,23 @@ from convmodel.serving.service import Service
 
 OFF = "off"
 """The preset name that selects no preset, where the server has a default preset."""
+
+
+def split_context(context: Sequence[str | None], persona: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the turns of a context that ends with the user's, and the sentences of a persona: see `split_messages`.
+
+    Raises:
+        APIError: 400 for an empty turn of the user; an empty reply is passed over.
+    """
+    sentences = [{"role": "system", "content": text} for text in persona]
+    speakers = ("user", "assistant")
+    turns = [{"role": speakers[index % 2], "content": text} for index, text in enumerate(reversed(context))]
+    try:
+        chat = split_messages([*sentences, *reversed(turns)])
+    except MessageError as error:
+        path = f"context[{(error.index or 0) - len(sentences)}]"
+        raise APIError(400, f"{path}: {error.fault}", param=path, code="invalid_value") from None
+    return chat.turns, chat.persona
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
@@ -58,9 +76,7 @@ def resolve_options(
     """
     requested = {name: value for name, value in (options or {}).items() if value is not None}
     check_options(service, requested)
-    target: Responder | DocumentGenerator | None = service.talker
-    if documents and service.documents is not None:
-        target = service.documents.writer
+    target = generator_of(service, documents=documents)
     presets = {} if target is None else target.presets
     uses_defaults = preset is None and target is service.talker
     preset_name = service.preset if uses_defaults else preset
@@ -74,6 +90,21 @@ def resolve_options(
     limits = option_limits(service).items()
     lowered = {name: limit for name, limit in limits if (effective.get(name) or 0) > limit}
     return {**defaults, **lowered, **requested}
+
+
+def generator_of(service: Service, *, documents: bool = False) -> Responder | DocumentGenerator | None:
+    """Return the server's talker, or, with `documents`, its document writer if there is one."""
+    return service.documents.writer if documents and service.documents is not None else service.talker
+
+
+def supports(generator: Responder | DocumentGenerator | None, option: str) -> bool:
+    """Return whether a generator has an option."""
+    try:
+        if generator is not None:
+            generator.check_options({option: None})
+    except ValueError:
+        return False
+    return True
 
 
 def check_options(service: Service, options: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from convmodel.responders.protocol import ReplyHandle, TextScores, TextSelector, TextValues, TextVectors, ValueT
+from convmodel.responders.protocol import ReplyHandle
+from convmodel.responders.text_selector import TextScores, TextSelector, TextValues, TextVectors, ValueT
 from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import JobRunner
 from convmodel.serving.metrics import Metrics

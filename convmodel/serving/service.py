@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder, TextSelector
+from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Responder
+from convmodel.responders.text_selector import TextSelector
 from convmodel.serving.auth import Keys
 from convmodel.serving.document_jobs import DocumentService
 from convmodel.serving.jobs import JobRunner

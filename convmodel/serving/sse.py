@@ -165,16 +165,35 @@ async def respond(
         return json_response(await cancel_on_disconnect(request, result(), cancel))
 
     async def events() -> AsyncGenerator[bytes, None]:
+        if first:
+            yield first
+        async for piece in pieces:
+            yield encode_event("piece", {"text": piece})
+        yield encode_event(name, await result())
+
+    return stream_response(service, events(), cancel, lambda error: encode_event("error", error.body()))
+
+
+def stream_response(
+    service: Service,
+    events: AsyncGenerator[bytes, None],
+    cancel: Callable[[], None],
+    encode_error: Callable[[APIError], bytes],
+) -> EventStream:
+    """Return a stream of events, the last of which is the error of their job if it fails.
+
+    `cancel` cancels the job, and is always called at the end.
+    """
+
+    async def guarded() -> AsyncGenerator[bytes, None]:
         try:
-            if first:
-                yield first
-            async for piece in pieces:
-                yield encode_event("piece", {"text": piece})
-            yield encode_event(name, await result())
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    yield event
         except APIError as error:
             service.metrics.count_error(error.code or "other")
-            yield encode_event("error", error.body())
+            yield encode_error(error)
         finally:
             cancel()
 
-    return EventStream(events(), keep_alive=service.settings.keep_alive)
+    return EventStream(guarded(), keep_alive=service.settings.keep_alive)

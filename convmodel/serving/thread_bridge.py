@@ -13,6 +13,7 @@ READY = 0.0005
 """Seconds; a piece that took no longer than this was already available when it was requested."""
 
 Result = TypeVar("Result")
+Output = TypeVar("Output")
 T = TypeVar("T")
 
 
@@ -142,6 +143,48 @@ class AsyncJob(Generic[Result]):
     def _expire(self, error: Callable[[], Exception]) -> None:
         self.cancel()
         self._end(None, error())
+
+
+def run_job(
+    job: AsyncJob[Result],
+    start: Callable[[], ReplyHandle[Output]],
+    convert: Callable[[Output], Result],
+    *,
+    count: Callable[[Output], None] | None = None,
+    on_end: Callable[[float | None], None],
+    map_error: Callable[[Exception], Exception],
+    pause: float | None,
+) -> None:
+    """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
+
+    Args:
+        job: receives the start, the pieces and the end.
+        start: starts the request.
+        convert: makes the job's result of the request's, after `count`, if given, has counted it.
+        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
+        map_error: converts an exception raised after the start into the one that the caller gets.
+        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+    """
+    started_at: float | None = None
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        requested_at = time.monotonic()
+        handle = start()
+        started_at = requested_at
+        job.attach(handle)
+        if pause is not None:
+            for piece in coalesce(handle, pause):
+                job.put(piece)
+        output = handle.result()
+        if count is not None:
+            count(output)
+        result = convert(output)
+    except Exception as raised:  # the caller gets it
+        error = raised if started_at is None else map_error(raised)
+    finally:
+        on_end(None if started_at is None else time.monotonic() - started_at)
+        job.end(result, error)
 
 
 def coalesce(pieces: Iterable[str], pause: float) -> Iterator[str]:

@@ -12,7 +12,10 @@ never existed.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
+
+from convmodel.errors import PersonaTooLong
 
 TrainOn = Literal["all", "last", "last_speaker", "first_speaker", "second_speaker"]
 """The turns to predict: all of them, the last one, or those of one speaker."""
@@ -220,6 +223,13 @@ def lay_out_context(
     """
     window = Window(0, 0, len(turns))
     if max_length is not None:
-        room = room_for_turns(persona_length(persona), max_length, min_room=MIN_ROOM + reserved) - reserved
+        min_room = MIN_ROOM + reserved
+        try:
+            room = room_for_turns(persona_length(persona), max_length, min_room=min_room) - reserved
+        except ValueError as error:
+            lengths = accumulate(len(sentence) + 1 for sentence in reversed(persona))
+            room = max_length - 1 - reserved
+            room -= max(MIN_ROOM, min(len(turns[-1]) + 1, room // 2))
+            raise PersonaTooLong(str(error), fitting=sum(length <= room for length in lengths)) from None
         window = truncate_with_hysteresis([len(ids) for ids in turns], room, keep=keep)
     return lay_out(turns[window.first :], sep_token_id, persona=persona, cut=window.cut), window

@@ -4,8 +4,54 @@ import os
 from collections.abc import Sequence
 
 from convmodel.data.conversation import check_turns
+from convmodel.data.messages import ROLES
 from convmodel.tokens.conversation_layout import lay_out_context
 from convmodel.tokens.text_tokenizer import TextTokenizer
+
+CHAT_TEMPLATE = "".join(
+    """
+{%- set names = NAMES -%}
+{%- macro text(message) -%}
+{%- if message.content is string -%}
+{{- message.content -}}
+{%- elif message.content -%}
+{%- for part in message.content -%}
+{{- '' if loop.first else '\\n' -}}
+{{- part.text -}}
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro -%}
+{%- set kept = namespace(role='') -%}
+{%- for message in messages if message.role | trim | lower in names.system -%}
+{%- for line in text(message).splitlines() if line | trim -%}
+{{- SEPARATOR + line | trim -}}
+{%- endfor -%}
+{%- endfor -%}
+{%- for message in messages -%}
+{%- set role = message.role | trim | lower -%}
+{%- set said = text(message) -%}
+{%- set is_user = role in names.user -%}
+{%- if said | trim and (is_user or role in names.assistant) -%}
+{%- set begin = '\\n' if kept.role == is_user else '' -%}
+{{- '' if begin else SEPARATOR -}}
+{%- set kept.role = is_user -%}
+{%- if is_user -%}
+{{- begin + said -}}
+{%- else -%}
+{% generation %}
+{{- begin + said -}}
+{% endgeneration %}
+{%- endif -%}
+{%- elif is_user -%}
+{{- raise_exception('a message of the user is empty; remove it or give it text') -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- SEPARATOR -}}
+{%- endif -%}
+""".splitlines()
+)
+"""The rules of `convmodel.data.messages` in Jinja; NAMES and SEPARATOR are replaced."""
 
 
 class Encoding(dict[str, list[int]]):
@@ -67,18 +113,12 @@ class ConversationTokenizer(TextTokenizer):
         return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
 
     def chat_template(self) -> str:
-        """Return a Jinja template that gives the layout's input_ids for `messages`.
+        """Return a Jinja template that gives the layout's input_ids for `messages`, by the rules of `split_messages`.
 
-        System messages are persona sentences. The template has no token types and, like every chat template, does not
-        keep control tokens out of the texts.
+        The template has no token types and, like every chat template, does not keep control tokens out of the texts.
         """
-        sep = "{{- " + repr(self.sep_token) + " -}}"
-        return (
-            "{%- for message in messages -%}" + sep + "{%- if message.role == 'assistant' -%}"
-            "{% generation %}{{- message.content -}}{% endgeneration %}"
-            "{%- else -%}{{- message.content -}}{%- endif -%}{%- endfor -%}"
-            "{%- if add_generation_prompt -%}" + sep + "{%- endif -%}"
-        )
+        names = {kind: [role for role, of in ROLES.items() if of == kind] for kind in ("system", "user", "assistant")}
+        return CHAT_TEMPLATE.replace("NAMES", repr(names)).replace("SEPARATOR", repr(self.sep_token))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Save the transformers tokenizer with the chat template; the separator has the same id after reloading."""

@@ -2,23 +2,29 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
+from argparse import ArgumentError
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
+from convmodel.data.atomic import check_folder_writable
 from convmodel.errors import report_errors
 from convmodel.models.devices import best_device, resolve_dtype
+from convmodel.models.folder import check_replaceable
 from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
 from convmodel.training.config import check_duplicate_keys, merge_hyperparameters
 from convmodel.training.datamodules.base import FilesDataModule
 from convmodel.training.export import BestExport
+from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
@@ -68,7 +74,28 @@ class ConversationCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the arguments, and keep them to tell explicit options from defaults later."""
         self._arguments = sys.argv[1:]
-        self.config = parser.parse_args(self._arguments)
+        try:
+            self.config = parser.parse_args(self._arguments)
+        except ArgumentError as error:
+            raise ValueError(self._option_context().explain(str(error))) from error
+
+    def _option_context(self) -> OptionContext:
+        """Return the options that the command line may have."""
+        parser = self._subcommand_parsers[self._arguments[0]]
+        names = option_names(parser)
+        classes = dict(DEFAULT_CLASSES)
+        for name, value in pairwise(self._arguments):
+            if name.removeprefix("--") in classes:
+                classes[name.removeprefix("--")] = value
+        return OptionContext(self._arguments, names, classes)
+
+    def before_instantiate_classes(self) -> None:
+        """Check that the model and the run's files can be written, before any file is read."""
+        config = self.config[self.config.subcommand]
+        if self.config.subcommand == "fit":
+            check_folder_writable(config.trainer.default_root_dir or ".")
+            if config.export_dir is not None:
+                check_replaceable(config.export_dir)
 
     def _parse_ckpt_path(self) -> None:
         """Find the checkpoint and merge its options: defaults < checkpoint < explicit options.
@@ -112,10 +139,16 @@ class ConversationCLI(LightningCLI):
             kwargs["accelerator"] = device
         if config.trainer.precision is None:
             kwargs["precision"] = _choose_precision(config.trainer.accelerator)
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(_describe_trainer_error(error)) from error
 
     def after_instantiate_classes(self) -> None:
-        """Resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
+        """Check the folders of loggers, resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
+        for logger in self.trainer.loggers if self.subcommand == "fit" else ():
+            if logger.save_dir is not None:
+                check_folder_writable(logger.save_dir)
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:
@@ -141,20 +174,39 @@ def run(arguments: list[str]) -> None:
             for argument in arguments:
                 if argument.startswith("--config="):
                     check_duplicate_keys(argument.removeprefix("--config="))
-            ConversationCLI(
-                LightningModule,
-                LightningDataModule,
-                log=log,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                auto_configure_optimizers=False,
-                seed_everything_default=1,
-                trainer_defaults=TRAINER_DEFAULTS,
-                save_config_kwargs={"overwrite": True},
-                parser_kwargs={"default_env": True, "env_prefix": "CONVMODEL"},
-            )
+            try:
+                ConversationCLI(
+                    LightningModule,
+                    LightningDataModule,
+                    log=log,
+                    subclass_mode_model=True,
+                    subclass_mode_data=True,
+                    auto_configure_optimizers=False,
+                    seed_everything_default=1,
+                    trainer_defaults=TRAINER_DEFAULTS,
+                    save_config_kwargs={"overwrite": True},
+                    parser_kwargs=_parser_options(),
+                )
+            except MisconfigurationException as error:
+                raise ValueError(_describe_trainer_error(error)) from error
     finally:
         sys.argv[1:] = original_arguments
+
+
+def _parser_options() -> dict[str, Any]:
+    """Return the options of the parsers: errors are exceptions, and an option must be written in full."""
+    strict = {"exit_on_error": False, "allow_abbrev": False}
+    return {"default_env": True, "env_prefix": "CONVMODEL", **strict} | dict.fromkeys(
+        ConversationCLI.subcommands(), strict
+    )
+
+
+def _describe_trainer_error(error: Exception) -> str:
+    """Return in one line why Lightning refused the options of the trainer."""
+    text = " ".join(str(error).split())[:300].rstrip(".!")
+    if re.search("accelerator|backend|device", text, re.IGNORECASE):
+        return f"trainer: {text}; leave --trainer.accelerator and --trainer.devices out to use what this machine has"
+    return f"trainer: {text}; correct the trainer.* options (fit --help explains them)"
 
 
 def _choose_precision(accelerator: Any) -> str:

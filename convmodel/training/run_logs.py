@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from convmodel.training.checkpoint import INTERRUPTIONS, epochs_begun, run_folder
 
 OWN = logging.getLogger("convmodel.training")
+MODELS = logging.getLogger("convmodel.models")
 FILES = {"info.log": logging.INFO, "warnings.log": logging.WARNING}
 """Log files and their levels; a file is created with its first line."""
 
@@ -84,6 +85,9 @@ def capture_logs() -> Iterator[RunLogHandler]:
 
     for logger in loggers:
         logger.addHandler(log)
+    terminal = logging.StreamHandler()  # Python prints warnings by itself only where no logger has a handler
+    terminal.setLevel(logging.WARNING)
+    MODELS.addHandler(terminal)
     warnings.showwarning = log_warning
     OWN.setLevel(logging.INFO)
     try:
@@ -91,6 +95,7 @@ def capture_logs() -> Iterator[RunLogHandler]:
     finally:
         warnings.showwarning = original_showwarning
         OWN.setLevel(level)
+        MODELS.removeHandler(terminal)
         for logger in loggers:
             logger.removeHandler(log)
         log.close()

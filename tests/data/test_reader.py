@@ -176,3 +176,21 @@ def test_options_may_be_given_as_one_object_and_keywords_have_precedence(tmp_pat
     assert len(list(ConversationReader(path, options))) == 1
     with pytest.raises(ConversationFileError):
         list(ConversationReader(path, options, on_error="stop"))
+
+
+def test_each_line_number_tells_its_file_in_a_source_of_several(tmp_path: Path) -> None:
+    for name, text in (("a.jsonl", LINE), ("b.jsonl", "[]\n" + LINE), ("c.csv", "context,response\nd,e\n")):
+        (tmp_path / name).write_text(text)
+    for source in (tmp_path, tmp_path / "*", [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.csv")]):
+        reader = ConversationReader(source, on_error="skip")
+        for _ in range(2):
+            places = [reader.location(line) for line, _ in reader.with_line_numbers()]
+            assert places == [f"{tmp_path}/a.jsonl:1", f"{tmp_path}/b.jsonl:2", f"{tmp_path}/c.csv:2"]
+        assert reader.report.problems == [f"{tmp_path}/b.jsonl:1: there are no turns; give at least one"]
+
+
+def test_each_line_number_tells_its_file_in_a_chat_export_of_several_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("01/05/2024, 10:00 - Ida: Hello\n01/05/2024, 10:01 - Bo: Hi\n")
+    (tmp_path / "b.txt").write_text("\n13/05/2024, 10:00 - Bo: Hello\n13/05/2024, 10:01 - Ida: Hi\n")
+    reader = ConversationReader(tmp_path, me="Ida")
+    assert [reader.location(line) for line, _ in reader.with_line_numbers()] == [f"{tmp_path}/b.txt:2"]

@@ -8,7 +8,7 @@ from transformers import BertConfig
 
 from convmodel.models import folder as folder_module
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.folder import checked_source, has_file, may_be_on_hub
+from convmodel.models.folder import check_replaceable, checked_source, has_file, may_be_on_hub
 from tests.conftest import MakeModel
 from tests.models.helpers import FILES
 
@@ -31,6 +31,16 @@ def test_a_folder_with_other_files_is_not_replaced(model: ConversationModel, tmp
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(FileExistsError, match="is a file, and a folder is to be written; choose another name"):
         model.save_pretrained(tmp_path / "thesis.txt")
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is a file, and a folder is to be written; choose another"):
+        check_replaceable(tmp_path / "thesis.txt" / "model")
+    with pytest.raises(PermissionError, match="/proc/model"):
+        check_replaceable("/proc/model")
+    check_replaceable(tmp_path / "new" / "model")
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_pickled_weights_are_refused(folder: Path) -> None:

@@ -11,8 +11,9 @@ from convmodel.models.rerankers import Likelihood, MutualInformation, Scorer, Se
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.handles import ReplyFuture
-from convmodel.responders.hybrid import Hybrid, merge_candidates
+from convmodel.responders.hybrid import Hybrid
 from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, ReplyHandle, Responder, Session
+from convmodel.responders.ranking import merge_candidates
 from convmodel.responders.writer import Writer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.fakes import FakeResponder

@@ -68,7 +68,12 @@ def test_a_cancelled_request_ends_before_its_next_batch(
     worker = SelectorWorker(reads)
     ranking = worker.rank("Hello", TEXTS)
     score = reads.score
-    monkeypatch.setattr(reads, "score", lambda *given: (score(*given), ranking.cancel())[0])
+
+    def score_and_cancel(*given: Any) -> Any:
+        ranking.cancel()
+        return score(*given)
+
+    monkeypatch.setattr(reads, "score", score_and_cancel)
     assert len(ranking.result().values) == 1 and worker.load.running == worker.load.waiting == 0
     assert list(ranking) == []
 

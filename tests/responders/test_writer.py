@@ -61,6 +61,15 @@ def contexts(count: int) -> list[list[str]]:
 # One reply
 
 
+def test_counted_tokens_are_those_that_a_reply_reads(writer: Writer) -> None:
+    for context in contexts(20):
+        reply = writer.start(context, persona=["I am old."], options=GREEDY).result()
+        counted = writer.count_tokens(context, ["I am old."])
+        assert counted - reply.tokens_dropped - reply.turns_dropped == reply.context_tokens
+    with pytest.raises(ValueError, match="turn"):
+        writer.count_tokens([])
+
+
 def test_a_writer_is_a_responder(writer: Writer) -> None:
     responder: Responder = writer
     replying: ReplyHandle[Reply] = responder.start(["Hello"])

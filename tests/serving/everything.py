@@ -9,7 +9,8 @@ from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.serving.store import Store
-from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder, FakeSelector
+from tests.fakes import FakeDocument, FakeDocuments, FakeReplyHandle, FakeResponder
+from tests.serving.selectors import FakeSelector
 
 
 class WillingResponder(FakeResponder):

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from convmodel.responders.protocol import ReplyHandle, TextScores, TextValues
-from convmodel.responders.selector_worker import Computation
+from convmodel.responders.protocol import ReplyHandle
+from convmodel.responders.text_selector import TextScores, TextValues
 from convmodel.serving.errors import APIError
 from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.selector_jobs import SelectorService
 from convmodel.serving.service import Service
-from tests.fakes import FakeSelector
+from tests.serving.selectors import FakeSelector, FakeValues
 
 
 def rank(service: Service, query: str, documents: Sequence[str]) -> TextScores:
@@ -32,14 +32,15 @@ def test_a_text_that_the_policy_blocks_is_an_error(query: str, documents: list[s
     with pytest.raises(APIError, match="the policy of this server blocks a text") as error:
         rank(service, query, documents)
     assert (error.value.status, error.value.code) == (400, "content_filter")
-    outputs = Service(selector=FakeSelector(), policy=Policy(words=WordList(["rain"]), sides=("output",)))
+    policy = Policy(words=WordList(["rain"]), sides=["output"])
+    outputs = Service(selector=FakeSelector(), policy=policy)
     assert len(rank(outputs, query, documents).values) == len(documents)
 
 
 def test_a_request_that_was_ended_early_is_an_error() -> None:
     class Ends(FakeSelector):
         def rank(self, query: str, documents: Sequence[str]) -> ReplyHandle[TextScores]:
-            return Computation(lambda _: TextValues([1.0], 5))
+            return FakeValues(TextValues([1.0], 5))
 
     service = Service(reranker=Ends())
     with pytest.raises(APIError, match="ended before it was over") as error:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from convmodel.serving.jobs import run_job
-from convmodel.serving.thread_bridge import AsyncJob, coalesce
+from convmodel.serving.thread_bridge import AsyncJob, coalesce, run_job
 
 
 class Words:

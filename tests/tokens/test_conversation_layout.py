@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from convmodel.errors import PersonaTooLong
 from convmodel.tokens.conversation_layout import (
     IGNORED,
     TrainOn,
@@ -141,6 +142,20 @@ def test_truncation_keeps_as_many_newest_turns_as_fit_and_cuts_only_a_single_tur
         assert truncate(lengths, room, stop=stop) == Window(min(fitting), stop - 1, stop)
     else:
         assert truncate(lengths, room, stop=stop) == Window(stop - 1, stop - 1, stop, cut=lengths[stop - 1] + 1 - room)
+
+
+@pytest.mark.parametrize(
+    ("max_length", "turn", "fitting"),
+    [(20, 2, 5), (20, 5, 4), (20, 50, 3), (10, 2, 2), (10, 50, 1), (5, 50, 0)],
+)
+def test_a_persona_that_is_too_long_tells_how_many_of_its_newest_sentences_fit_beside_the_newest_turn(
+    max_length: int, turn: int, fitting: int
+) -> None:
+    persona = [[1, 2]] * 7
+    with pytest.raises(PersonaTooLong, match="shorten the persona") as error:
+        lay_out_context([[1] * turn], SEP, persona=persona, max_length=max_length)
+    assert error.value.fitting == fitting
+    lay_out_context([[1] * turn], SEP, persona=persona[:fitting], max_length=max_length)
 
 
 # room_for_turns

@@ -57,3 +57,9 @@ def test_a_process_without_log_files_writes_nothing(tmp_path: Path) -> None:
     log.handle(logging.LogRecord("a", logging.INFO, "", 0, "lost", None, None))
     log.open(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_about_a_model_is_printed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with capture_logs():
+        logging.getLogger("convmodel.models.loading").warning("new embeddings are made")
+    assert capsys.readouterr().err == "new embeddings are made\n"

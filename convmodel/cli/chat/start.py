@@ -11,6 +11,7 @@ from convmodel.cli.chat.plain import PipeScreen, PlainScreen
 from convmodel.cli.chat.screen import Screen
 from convmodel.cli.chat.slash import describe_loaded
 from convmodel.cli.chat.state import Chat
+from convmodel.cli.standard_streams import discard_stdout
 from convmodel.errors import require_extra
 from convmodel.responders.protocol import Responder
 
@@ -87,5 +88,4 @@ def converse(
             screen.show(describe_loaded(chat))
         talk(chat, screen)
     except BrokenPipeError:
-        # The reader is gone. Python flushes stdout again at exit, which must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()

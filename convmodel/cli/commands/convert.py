@@ -1,16 +1,21 @@
 """`convert`: convert conversations of any format to JSON Lines."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.cli.standard_streams import STANDARD, input_path, output_path
 
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "source", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog&split=train"
+        "source",
+        help="a file, a folder, a glob in quotes, hub://org/name?column=dialog&split=train, or - for standard input",
     )
-    parser.add_argument("output", help="the JSON Lines file to write; gzipped when its name ends in .gz")
+    parser.add_argument(
+        "output", help="the JSON Lines file to write, gzipped when its name ends in .gz, or - for standard output"
+    )
     add_reader_options(parser)
     parser.add_argument(
         "--reverse",
@@ -22,12 +27,16 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
+    from convmodel.data.reader import format_count
 
-    reader = ConversationReader(options.source, get_reader_options(options))
-    reverse = Conversation.reversed if options.reverse else None
-    written = write_conversations(map(reverse, reader) if reverse else reader, options.output)
-    print(reader.report.summary())
-    print(f"{options.output}: {written:,} conversations written")
+    with input_path(options.source) as source, output_path(options.output) as output:
+        reader = ConversationReader(source, get_reader_options(options))
+        reverse = Conversation.reversed if options.reverse else None
+        written = write_conversations(map(reverse, reader) if reverse else reader, output)
+        summary = reader.report.summary().replace(source, options.source)
+    account = sys.stderr if options.output == STANDARD else sys.stdout
+    print(summary, file=account)
+    print(f"{options.output}: {format_count(written, 'conversation')} written", file=account)
     return 0
 
 

@@ -154,7 +154,9 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
     preset = None
-    if generator is not None:
+    if generator is None:
+        _check_no_reply_options(options)
+    else:
         preset = resolve_preset(options, generator.presets)
         generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
     names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
@@ -171,6 +173,15 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     )
 
 
+def _check_no_reply_options(options: Namespace) -> None:
+    """Raise ValueError for options of replies where a selector only embeds and ranks texts."""
+    if options.preset is not None or options.persona or cli_options.own_options(options):
+        raise ValueError(
+            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
+            "give --index, --candidates or --model"
+        )
+
+
 def settings_of(options: Namespace) -> Settings:
     """Return the server settings of a command line."""
     return Settings(
@@ -184,7 +195,8 @@ COMMAND = Command(
     name="serve",
     help="serve a model over HTTP: a web page, an API, OpenAI's chat completions",
     description="Answers requests until Ctrl-C. By default it binds to this machine only; access from other machines "
-    "needs keys (python -m convmodel keys add NAME). The API is documented at /docs.",
+    "needs keys (python -m convmodel keys add NAME). The API is documented at /docs. With only --selector it embeds "
+    "and ranks texts.",
     add_options=_add_options,
     run=_run,
 )

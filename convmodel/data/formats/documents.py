@@ -5,13 +5,13 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import (
     Certainty,
-    DataFileError,
     FileFormat,
     Problem,
     TextLine,
@@ -173,15 +173,11 @@ class DocumentFormatRegistry(FormatRegistry[DocumentRecord]):
     """The formats of documents, which may also be read from a folder of text files."""
 
     def list_files(self, source: str, name: str | None) -> list[InputFile]:
-        """Return the files of a path, a glob or a folder; of a folder its text files, each of which is a document."""
-        if not os.path.isdir(source) or name not in (None, TEXT.name, FILE.name):
-            return super().list_files(source, name)
-        try:
-            return list_files(source, noun=self.noun, suffixes=TEXT.suffixes)
-        except IsADirectoryError:
-            inside = ", ".join(sorted(os.listdir(source))[:5]) or "it is empty"
-            message = f"{source}: there are no .txt files in the folder ({inside}); give one file"
-            raise DataFileError(message) from None
+        """Return the files of a path, a glob or a folder; of a folder its text files if there are any."""
+        if os.path.isdir(source) and name in (None, TEXT.name, FILE.name):
+            with suppress(IsADirectoryError):
+                return list_files(source, noun=self.noun, suffixes=TEXT.suffixes)
+        return super().list_files(source, name)
 
 
 DOCUMENTS = DocumentFormatRegistry("document", FILE_FORMATS, HUB)

@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from convmodel.data.json_file import read_json_object, refuse_lfs_pointer
 from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.evaluation.task import Lines
 
 REPORT = "report.json"
 PAGE = "report.html"
 COMPARISON = "comparison.json"
+
+AGAIN = "evaluate that model again"
 
 FORMAT = 1
 """Version of the report's files; raised when older reports can no longer be read."""
@@ -104,16 +108,15 @@ def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
     file = Path(path) / REPORT if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such report; give a folder that python -m convmodel evaluate wrote")
+    values = read_json_object(file, remedy=AGAIN)
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        numbers = [Number(**metric) for metric in values.pop("metrics")]
-        report = EvaluationReport(**values, metrics=numbers)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"{file}: not a report of this version of convmodel ({error}); evaluate that model again"
-        ) from None
+        numbers = [_typed(Number, metric) for metric in values.pop("metrics")]
+        report: EvaluationReport = _typed(EvaluationReport, values | {"metrics": numbers})
+        report.evaluation_options()
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file}: not a report of this version of convmodel ({error}); {AGAIN}") from None
     if report.format != FORMAT:
-        raise ValueError(f"{file}: has format {report.format}, this version reads {FORMAT}; evaluate that model again")
+        raise ValueError(f"{file}: has format {report.format}, this version reads {FORMAT}; {AGAIN}")
     return report, file.parent
 
 
@@ -130,15 +133,40 @@ def load_lines(folder: Path, files: Mapping[str, type]) -> Lines:
 def _read_lines(path: Path, line_type: type) -> Iterable[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: is missing; a comparison needs the whole folder of a report")
+    refuse_lfs_pointer(path)
     names = {field.name for field in fields(line_type)}
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for line, text in enumerate(file, 1):
             try:
-                values = json.loads(text)
+                values = json.loads(text.decode())
                 if set(values) != names:
                     raise ValueError(f"it has {sorted(values)}")
+                yield _typed(line_type, values)
             except (ValueError, TypeError) as error:
-                raise ValueError(
-                    f"{path}:{line}: not a line of a report ({error}); evaluate that model again"
-                ) from None
-            yield line_type(**values)
+                raise ValueError(f"{path}:{line}: not a line of a report ({error}); {AGAIN}") from None
+
+
+def _typed(cls: type, values: Any) -> Any:
+    """Return a dataclass of JSON values; raise ValueError or TypeError for fields or values that it cannot have."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r:.60} is not an object")
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise ValueError(f"{name} is {value!r:.60}")
+    return cls(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a JSON value is of a type: a plain one, a list, a mapping, a union of them, or any."""
+    origin = get_origin(hint)
+    arguments = get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values())
+    if origin in (list, Sequence):
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
+    if hint is float:
+        return type(value) in (int, float)
+    return hint is Any or type(value) is hint

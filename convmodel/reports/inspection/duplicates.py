@@ -24,11 +24,11 @@ class Repeat(NamedTuple):
 
 @dataclass
 class Repeats:
-    """The items of one file that are also in another, or earlier in it: their number, the first ones, all lines."""
+    """The items of one file that are also in another, or earlier in it: their number, the first ones, all hashes."""
 
     count: int = 0
     examples: list[Repeat] = field(default_factory=list)
-    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 FilePair = tuple[int, int]
@@ -90,10 +90,9 @@ def _collect(
     rows: dict[str, np.ndarray], repeated: np.ndarray, partners: np.ndarray, similarities: np.ndarray
 ) -> Repeats:
     """Return the repeated rows (N,), with their partners (N,) and similarities (N,) as examples."""
-    lines = rows["lines"][repeated].astype(np.int64)
-    columns = (lines, rows["lines"][partners], similarities)
+    columns = (rows["lines"][repeated], rows["lines"][partners], similarities)
     first = zip(*(column[:EXAMPLES].tolist() for column in columns), strict=True)
-    return Repeats(len(repeated), [Repeat(*values) for values in first], lines)
+    return Repeats(len(repeated), [Repeat(*values) for values in first], rows["hashes"][repeated])
 
 
 def _exact(rows: dict[str, np.ndarray], earliest: np.ndarray) -> dict[FilePair, Repeats]:

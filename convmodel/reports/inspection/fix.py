@@ -138,24 +138,30 @@ class _Fix:
         self._ruler = inspection.ruler
         pairs = inspection.duplicates.near.items()
         file = len(earlier_files)
-        self._near_leaks = {line for pair, near in pairs if pair[0] < pair[1] == file for line in near.lines.tolist()}
+        near_leaks = (repeats.hashes for pair, repeats in pairs if pair[0] < pair[1] == file)
+        self._near_leaks = {digest for hashes in near_leaks for digest in hashes.tolist()}
 
     def kept(self, progress: Callable[[int], object]) -> Iterator[Conversation]:
         """Yield the conversations to write."""
         reader = ConversationReader(self.report.source, on_error="skip")
         for chunk in read_chunks(reader):
-            mended = self._mend_chunk(chunk)
+            mended, found_as = self._mend_chunk(chunk)
             if len(mended.conversations):
-                yield from self._without_repeats(mended)
+                yield from self._without_repeats(mended, found_as)
             progress(len(chunk.conversations))
         if reader.report.skipped:
             self.report.dropped["unreadable"] = reader.report.skipped
 
-    def _mend_chunk(self, chunk: Chunk) -> Chunk:
-        """Return the chunk with its texts mended, without the conversations that cannot be mended."""
+    def _mend_chunk(self, chunk: Chunk) -> tuple[Chunk, list[int]]:
+        """Return the chunk with its texts mended, without the conversations that cannot be mended.
+
+        The second value is the hash of each conversation before it was mended, under which it was inspected.
+        """
         lines = []
         conversations = []
-        for line, conversation in zip(chunk.lines.tolist(), chunk.conversations, strict=True):
+        found_as = []
+        rows = zip(chunk.lines.tolist(), chunk.conversations, conversation_hashes(chunk).tolist(), strict=True)
+        for line, conversation, digest in rows:
             texts = [*conversation.persona, *conversation.turns]
             if any(_SUSPICIOUS.search(text) for text in texts):
                 texts = [self._mend(text) for text in texts]
@@ -167,7 +173,8 @@ class _Fix:
                 first = len(conversation.persona)
                 lines.append(line)
                 conversations.append(Conversation(texts[first:], texts[:first], conversation.meta))
-        return Chunk(conversations, np.array(lines, dtype=np.int64))
+                found_as.append(digest)
+        return Chunk(conversations, np.array(lines, dtype=np.int64)), found_as
 
     def _mend(self, text: str) -> str:
         for kind, (_, mend) in MENDED.items():
@@ -177,15 +184,15 @@ class _Fix:
             text = mended
         return text
 
-    def _without_repeats(self, chunk: Chunk) -> Iterator[Conversation]:
+    def _without_repeats(self, chunk: Chunk, found_as: list[int]) -> Iterator[Conversation]:
         """Yield the conversations of a chunk that repeat none and have room for a turn beside their persona."""
         roomless: set[int] = set()
         if chunk.personas.any():
             roomless.update(WindowTally(self._ruler.max_length).add(chunk, self._ruler.count(chunk.texts)))
         new: set[int] = set()
-        rows = zip(chunk.conversations, conversation_hashes(chunk).tolist(), chunk.lines.tolist(), strict=True)
-        for row, (conversation, digest, line) in enumerate(rows):
-            reason = "long_persona" if row in roomless else self._reason_to_drop(digest, line, new)
+        rows = zip(chunk.conversations, conversation_hashes(chunk).tolist(), found_as, strict=True)
+        for row, (conversation, digest, original) in enumerate(rows):
+            reason = "long_persona" if row in roomless else self._reason_to_drop(digest, original, new)
             if reason is None:
                 new.add(digest)
                 yield conversation
@@ -193,9 +200,9 @@ class _Fix:
                 self.report.dropped[reason] += 1
         self.seen.add(new)
 
-    def _reason_to_drop(self, digest: int, line: int, new: set[int]) -> str | None:
+    def _reason_to_drop(self, digest: int, original: int, new: set[int]) -> str | None:
         if digest in new or digest in self.seen:
             return "duplicate"
         if any(digest in seen for seen in self._earlier_files):
             return "leak"
-        return "near_leak" if line in self._near_leaks else None
+        return "near_leak" if original in self._near_leaks else None

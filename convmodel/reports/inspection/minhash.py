@@ -127,7 +127,7 @@ def conversation_hashes(chunk: Chunk) -> np.ndarray:
 
 
 class Fingerprints:
-    """Fingerprints of all files: 90 bytes per conversation and 11 per reply; very many are sampled."""
+    """Fingerprints of all files: 94 bytes per conversation and 11 per reply; very many are sampled."""
 
     def __init__(self) -> None:
         self._signatures = Signatures()
@@ -152,7 +152,7 @@ class Fingerprints:
             turns=turns[last],
             signatures=signatures,
             files=np.full(len(last), file, dtype=np.uint16),
-            lines=chunk.lines.astype(np.uint32),
+            lines=chunk.lines,
         )
         replies = np.setdiff1d(np.arange(len(turns)), last + 1 - sizes)  # all turns but the first ones
         files = np.full(len(replies), file, dtype=np.uint16)

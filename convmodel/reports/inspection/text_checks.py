@@ -55,12 +55,12 @@ def hidden_characters(text: str) -> re.Pattern[str]:
 def find_mojibake(text: str) -> int | None:
     """Return the position of UTF-8 that was decoded with another encoding, where ftfy would mend it."""
     match = _MOJIBAKE.search(text)
-    return match.start() if match and fix_mojibake(text) != text else None
+    return match.start() if match and ftfy.fix_encoding(text) != text else None
 
 
 def fix_mojibake(text: str) -> str:
-    """Return the text decoded correctly; the same text where nothing is wrong."""
-    return ftfy.fix_encoding(text)
+    """Return the text decoded correctly; the same text where `find_mojibake` finds nothing."""
+    return ftfy.fix_encoding(text) if _MOJIBAKE.search(text) else text
 
 
 def is_blank(text: str) -> bool:

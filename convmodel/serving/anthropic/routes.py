@@ -1,39 +1,47 @@
-"""`POST /v1/messages`: replies in Anthropic's format, as JSON and as a stream."""
+"""`POST /v1/messages`: replies in Anthropic's format, as JSON and as a stream; and the count of their tokens."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from convmodel.responders.protocol import TokenCounter
 from convmodel.serving.anthropic.schemas import (
+    CountBody,
+    CountRequest,
     MessageBody,
     MessagesErrorBody,
     MessagesRequest,
+    MessageUsage,
     StopReason,
     TextContent,
-    Usage,
 )
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
-from convmodel.serving.openai.translate import convert_finish_reason, convert_request
+from convmodel.serving.openai.translate import convert_finish_reason, convert_request, start_replies
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.schemas import JOB_STATUSES, Options, error_responses, stream_responses
+from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import EventStream, cancel_on_disconnect, encode_event
+from convmodel.serving.sse import cancel_on_disconnect, encode_event, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["Anthropic"])
 
 STOP_REASONS: dict[str, StopReason] = dict(stop="end_turn", length="max_tokens", content_filter="refusal")
 
+SAME_FIELDS = ("model", "max_tokens", "temperature", "top_k", "top_p", "seed", "preset", "options")
+"""Fields that mean the same in a chat completion."""
+
 NO_END = {"stop_reason": None, "stop_sequence": None}
 
-NO_USAGE = Usage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
+NO_USAGE = MessageUsage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
 """The token counts at the beginning of a stream, when they are not known yet."""
 
 EVENTS = (
@@ -57,39 +65,51 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
     if service.replies is None:
         raise no_replies()
-    report_ignored(request, ignored_fields(body))
-    requests = convert_request(service, to_chat_request(service, body), draw=secrets.randbelow)
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    requests = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     user = None if body.metadata is None else body.metadata.user_id
-    [job] = await service.replies.start(requests, owner=owner, user=user, pieces=bool(body.stream))
+    [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
     reply = MessageReply(service, body, job)
     if body.stream:
-        return EventStream(reply.events(), keep_alive=service.settings.keep_alive)
+        return stream_response(service, reply.events(), job.cancel, encode_error)
     return json_response(await cancel_on_disconnect(request, reply.result(), job.cancel))
 
 
-def to_chat_request(service: Service, body: MessagesRequest) -> ChatRequest:
-    """Return the same request as one for chat completions, with `max_tokens` within the server's limit."""
-    options = {} if body.options is None else body.options.given()
-    if body.top_k is not None:
-        options["top_k"] = body.top_k
-    return ChatRequest.model_construct(  # whose values have been checked
-        model=body.model,
-        messages=body.chat_messages(),
-        max_tokens=min(body.max_tokens, service.settings.new_tokens),
-        stop=body.stop_sequences,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        preset=body.preset,
-        options=Options.model_validate(options),
-    )
+@router.post(
+    "/messages/count_tokens",
+    summary="Count the tokens of messages",
+    response_model=CountBody,
+    responses=error_responses(400, 404, 415, model=MessagesErrorBody),
+)
+async def count_tokens(body: CountRequest, request: Request, service: TheService) -> Response:
+    """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
+    if service.replies is None:
+        raise no_replies()
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
+    counter = service.replies.responder
+    if not isinstance(counter, TokenCounter):
+        raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")
+    try:
+        count = await asyncio.to_thread(counter.count_tokens, converted.context, converted.persona)
+    except ValueError as error:
+        raise APIError(400, str(error), code="invalid_value") from None
+    return json_response(CountBody(input_tokens=count))
+
+
+def to_chat_request(body: CountRequest) -> ChatRequest:
+    """Return the same request as one for chat completions, of values that have been checked."""
+    same = {name: getattr(body, name, None) for name in SAME_FIELDS}
+    stop = getattr(body, "stop_sequences", None)
+    return ChatRequest.model_construct(**same, messages=body.chat_messages(), stop=stop)
 
 
 class MessageReply:
     """The reply of one request, while it is generated."""
 
     def __init__(self, service: Service, body: MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
-        self._service = service
         self._job = job
         self._stop_sequences = body.stop_sequences or []
         self._head: dict[str, Any] = {"id": f"msg_{secrets.token_hex(12)}", "model": service.model}
@@ -101,24 +121,18 @@ class MessageReply:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded events of the stream."""
-        try:
-            started = self._message([], NO_USAGE, NO_END)
-            yield _event("message_start", message=started.model_dump())
-            yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-            async for piece in stream_text(self._job):
-                yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
-            reply = await self._job.result()
-            end = self._end(reply)
-            yield _event("content_block_stop", index=0)
-            yield _event("message_delta", delta=end, usage=usage_of(reply).model_dump())
-            yield _event("message_stop")
-        except APIError as error:
-            self._service.metrics.count_error(error.code or "other")
-            yield encode_event("error", error.body("/v1/messages"))
-        finally:
-            self._job.cancel()
+        started = self._message([], NO_USAGE, NO_END)
+        yield _event("message_start", message=started.model_dump())
+        yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        async for piece in stream_text(self._job):
+            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+        reply = await self._job.result()
+        end = self._end(reply)
+        yield _event("content_block_stop", index=0)
+        yield _event("message_delta", delta=end, usage=usage_of(reply).model_dump())
+        yield _event("message_stop")
 
-    def _message(self, content: list[TextContent], usage: Usage, end: Mapping[str, Any]) -> MessageBody:
+    def _message(self, content: list[TextContent], usage: MessageUsage, end: Mapping[str, Any]) -> MessageBody:
         return MessageBody.model_validate({**self._head, "content": content, "usage": usage, **end})
 
     def _end(self, reply: CheckedReply) -> dict[str, Any]:
@@ -129,10 +143,15 @@ class MessageReply:
         return {**NO_END, "stop_reason": STOP_REASONS[convert_finish_reason(reply)]}
 
 
-def usage_of(reply: CheckedReply) -> Usage:
+def encode_error(error: APIError) -> bytes:
+    """Return the last event of a stream that fails."""
+    return encode_event("error", error.body("/v1/messages"))
+
+
+def usage_of(reply: CheckedReply) -> MessageUsage:
     """Return the token counts of a reply; Anthropic's input tokens are those that were not in the cache."""
     inner = reply.reply
-    return Usage(
+    return MessageUsage(
         input_tokens=inner.context_tokens - inner.cached_tokens,
         cache_read_input_tokens=inner.cached_tokens,
         output_tokens=inner.reply_tokens,

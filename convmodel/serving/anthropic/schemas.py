@@ -6,9 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import Message as ChatMessage
-from convmodel.serving.openai.schemas import Nothing, Only
-from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, Text
+from convmodel.serving.openai.schemas import SPOKEN, Message, Nothing, Only
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed
 
 
 def reject_other_blocks(value: Any) -> Any:
@@ -25,16 +24,22 @@ class TextBlock(LenientModel):
     """A block of text."""
 
     type: Literal["text"]
-    text: Text
+    text: str
     citations: Ignorable[Nothing] = None
 
 
-Blocks = Annotated[list[TextBlock], Field(min_length=1)]
-Content = Annotated[Text | Blocks, BeforeValidator(reject_other_blocks)]
+Content = Annotated[str | list[TextBlock], BeforeValidator(reject_other_blocks)]
 
 
-class Message(LenientModel):
-    """A turn of the conversation."""
+class MessageParam(LenientModel):
+    """A turn of the conversation; an empty one of the assistant is passed over."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"role": {"const": "user"}}},
+            "then": {"properties": {"content": SPOKEN}},
+        }
+    )
 
     role: Literal["user", "assistant"]
     content: Content
@@ -57,8 +62,28 @@ class ToolChoice(LenientModel):
 StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class MessagesRequest(LenientModel):
-    """A messages request. `persona`, `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
+class CountRequest(LenientModel):
+    """Messages whose tokens are counted."""
+
+    model: str = Field(description="the name in /v1/models")
+    messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
+        description="the turns, oldest first",
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
+    )
+    system: Content | None = Field(None, description="each line is a sentence of the persona")
+    tools: Ignorable[Nothing] = None
+    tool_choice: Only[ToolChoice] = None
+
+    def chat_messages(self) -> list[Message]:
+        """Return the system text and the messages as those of a chat completion."""
+        texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
+        if (system := text_of(self.system or "")).strip():
+            texts.insert(0, ("system", system))
+        return [Message.model_construct(role=role, content=text) for role, text in texts]
+
+
+class MessagesRequest(CountRequest):
+    """A messages request. `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -73,12 +98,7 @@ class MessagesRequest(LenientModel):
         }
     )
 
-    model: str = Field(description="the name in /v1/models")
-    max_tokens: int = Field(ge=1, description="above the limit in /about it has the value of the limit")
-    messages: Annotated[list[Message], Field(min_length=1)] = Field(description="the turns, oldest first")
-    system: Annotated[str | Blocks, BeforeValidator(reject_other_blocks)] | None = Field(
-        None, description="each line is a sentence of the persona"
-    )
+    max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
     stop_sequences: Annotated[list[StopSequence], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
@@ -88,14 +108,6 @@ class MessagesRequest(LenientModel):
     preset: str | None = Field(None, description="extension: a set of options, see /about")
     options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
-    tools: Ignorable[Nothing] = None
-    tool_choice: Only[ToolChoice] = None
-
-    def chat_messages(self) -> list[ChatMessage]:
-        """Return the system text and the messages as those of a chat completion."""
-        turns = [ChatMessage(role=message.role, content=text_of(message.content)) for message in self.messages]
-        system = text_of(self.system or "")
-        return [ChatMessage(role="system", content=system), *turns] if system.strip() else turns
 
 
 def text_of(content: str | list[TextBlock]) -> str:
@@ -110,7 +122,7 @@ class TextContent(ResponseModel):
     text: str
 
 
-class Usage(ResponseModel):
+class MessageUsage(ResponseModel):
     """Token counts."""
 
     input_tokens: int = Field(description="tokens of the context that were read")
@@ -131,7 +143,13 @@ class MessageBody(ResponseModel):
     content: list[TextContent]
     stop_reason: StopReason | None
     stop_sequence: str | None = Field(description="null if there were several")
-    usage: Usage
+    usage: MessageUsage
+
+
+class CountBody(ResponseModel):
+    """The number of tokens of a request."""
+
+    input_tokens: int = Field(description="tokens of persona and turns with their separators")
 
 
 class MessagesErrorBody(ResponseModel):

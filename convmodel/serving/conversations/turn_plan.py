@@ -8,7 +8,7 @@ from convmodel.serving.conversations.errors import invalid_state, version_confli
 from convmodel.serving.conversations.schemas import NewReply, NewTurn
 from convmodel.serving.errors import APIError
 from convmodel.serving.reply_jobs import ReplyRequest
-from convmodel.serving.request_options import check_chars, resolve_options
+from convmodel.serving.request_options import check_chars, resolve_options, split_context
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
 from convmodel.serving.store import idempotency
@@ -94,10 +94,11 @@ def make_plan(
         assert isinstance(body, NewTurn)
         user_turn = _new_turn(service, conversation, body)
     replaces = stored and not conversation.waiting
-    context = [turn.text for turn in conversation.turns[: user_turn.number - 1] if not turn.blocked]
+    earlier_turns = [turn.text for turn in conversation.turns[: user_turn.number - 1] if not turn.blocked]
+    context, persona = split_context([*earlier_turns, user_turn.text], conversation.about.persona)
     reply_request = ReplyRequest(
-        [*context, user_turn.text],
-        persona=conversation.about.persona,
+        context,
+        persona=persona,
         options=_options(service, conversation, body),
         seed=_seed(conversation, body, replaces=replaces),
         unchecked=1,  # the policy has checked the earlier turns

@@ -18,10 +18,10 @@ from convmodel.serving.reply_jobs import CheckedReply, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import ReplyBody
-from convmodel.serving.store import conversations, idempotency
+from convmodel.serving.store import conversations
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
-from convmodel.serving.store.idempotency import IdempotencyRecord
+from convmodel.serving.store.idempotency import IdempotencyRecord, change_once
 from convmodel.serving.store.records import Turn, now
 from convmodel.serving.thread_bridge import AsyncJob
 
@@ -103,9 +103,8 @@ class TurnService:
         superseded = self._running.get(request.id) if earlier is None else None
         plan = make_plan(self._service, conversation, request, earlier=earlier, running=superseded is not None)
         session = self.conversations.sessions.of(conversation)
-        [job] = await self._service.replies.start(
-            [plan.reply_request], owner=request.owner, session=session, pieces=request.body.stream
-        )
+        reply_request = replace(plan.reply_request, session=session)
+        [job] = await self._service.replies.start([reply_request], owner=request.owner, pieces=request.body.stream)
         try:
             if job.precomputed is not None and earlier is None:  # the policy blocked the input
                 return await self._store_blocked(plan, job.precomputed, session)
@@ -114,9 +113,7 @@ class TurnService:
                 update = ConversationUpdate(plan.version, plan.record.turns_version, keep=keep, add=[plan.user_turn])
                 record = replace(plan.record, said={"turn": turn_json(plan.user_turn)})
                 with translate_store_errors():
-                    _, record = await self._store.awrite(
-                        idempotency.change_once, request.owner, request.key, record, update
-                    )
+                    _, record = await self._store.awrite(change_once, request.owner, request.key, record, update)
                 plan = replace(plan, stored=True, version=None, record=record)
         except BaseException:
             job.cancel()
@@ -166,9 +163,8 @@ class TurnService:
         """
         request = plan.request
         result = make_result(plan, answer, getattr(self._service.policy, "store", "placeholder"))
-        update = None
-        if result.keep is not None:
-            update = ConversationUpdate(plan.version, plan.record.turns_version, keep=result.keep, add=result.add)
+        changes = ConversationUpdate(plan.version, plan.record.turns_version, keep=result.keep, add=result.add)
+        update = None if result.keep is None else changes
         turn = None if result.turn is None else turn_json(result.turn)
         body: Json = {"turn": turn, "reply": result.reply, "version": 0, "waiting": result.waiting}
         said = plan.record.said
@@ -180,9 +176,7 @@ class TurnService:
         record = replace(plan.record, said=said, answer=body)
         begun = plan.record.said is not None
         with translate_store_errors():
-            stored, record = await self._store.awrite(
-                idempotency.change_once, request.owner, key, record, update, begun=begun
-            )
+            stored, record = await self._store.awrite(change_once, request.owner, key, record, update, begun=begun)
         if plan.replaces or result.keep != plan.user_turn.number:
             self._store.unclean = True  # turns were deleted or replaced
         if answer.blocked is None:

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request
@@ -18,14 +19,20 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.embeddings import reject_token_ids
-from convmodel.serving.openai.routes import check_stream_options, merge
+from convmodel.serving.openai.routes import encode_error, merge
 from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, TokensDetails, Usage
-from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
+from convmodel.serving.openai.translate import (
+    Report,
+    check_model,
+    choice_seeds,
+    convert_finish_reason,
+    decoding_options,
+)
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
 from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
+from convmodel.serving.sse import DONE, cancel_on_disconnect, encode_data, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -93,14 +100,14 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
     if service.documents is None and service.replies is None:
         message = "nothing writes here; start the server with --documents or --model; see /about"
         raise APIError(404, message, code="no_completions")
-    report_ignored(request, ignored_fields(body))
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
     check_model(service, body.model)
-    check_stream_options(body)
     _check_counts(service, body)
-    jobs = await _start(service, body, owner)
+    jobs = await _start(service, body, owner, report)
     completion = TextCompletion(service, body, jobs)
     if body.stream:
-        return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
+        return stream_response(service, completion.events(), completion.cancel, encode_error)
     return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
 
 
@@ -114,12 +121,14 @@ def _check_counts(service: Service, body: CompletionsRequest) -> None:
         raise APIError(400, message, param="best_of", code="unsupported_parameter")
 
 
-async def _start(service: Service, body: CompletionsRequest, owner: str) -> Sequence[AsyncJob[CheckedText]]:
+async def _start(
+    service: Service, body: CompletionsRequest, owner: str, report: Report
+) -> Sequence[AsyncJob[CheckedText]]:
     """Start a job for each text: `n` of the first prompt, then `n` of the second, ..."""
     options = resolve_options(
         service, body.preset, None if body.options is None else body.options.given(), documents=True
     )
-    options |= decoding_options(service, body, options)
+    options |= decoding_options(service, body, options, report=report, documents=True)
     seeds = choice_seeds(body, secrets.randbelow)
     others: dict[str, Any] = {"owner": owner, "user": body.user, "pieces": bool(body.stream)}
     pairs = [(prompt, seed) for prompt in body.prompts() for seed in seeds]
@@ -135,7 +144,6 @@ class TextCompletion:
     """The texts of one request, while they are generated; a job for each."""
 
     def __init__(self, service: Service, body: CompletionsRequest, jobs: Sequence[AsyncJob[CheckedText]]) -> None:
-        self._service = service
         self._jobs = jobs
         self._n = body.n or 1
         self._beginnings = [prompt if body.echo else "" for prompt in body.prompts() for _ in range(self._n)]
@@ -158,26 +166,20 @@ class TextCompletion:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded chunks of the stream."""
-        try:
-            for index, beginning in enumerate(self._beginnings):
-                if beginning:
-                    yield self._chunk(index, beginning)
-            texts: dict[int, CheckedText] = {}
-            async with contextlib.aclosing(merge(self._jobs)) as items:
-                async for index, item in items:
-                    if isinstance(item, str):
-                        yield self._chunk(index, item)
-                    else:
-                        texts[index] = item
-                        yield self._chunk(index, "", convert_finish_reason(item))
-            if self._include_usage:
-                yield self._encode([], self._usage([texts[index] for index in sorted(texts)]).model_dump())
-            yield DONE
-        except APIError as error:
-            self._service.metrics.count_error(error.code or "other")
-            yield encode_data(error.body())
-        finally:
-            self.cancel()
+        for index, beginning in enumerate(self._beginnings):
+            if beginning:
+                yield self._chunk(index, beginning)
+        texts: dict[int, CheckedText] = {}
+        async with contextlib.aclosing(merge(self._jobs)) as items:
+            async for index, item in items:
+                if isinstance(item, str):
+                    yield self._chunk(index, item)
+                else:
+                    texts[index] = item
+                    yield self._chunk(index, "", convert_finish_reason(item))
+        if self._include_usage:
+            yield self._encode([], self._usage([texts[index] for index in sorted(texts)]).model_dump())
+        yield DONE
 
     def _chunk(self, index: int, text: str, finish_reason: FinishReason | None = None) -> bytes:
         return self._encode([{"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}])

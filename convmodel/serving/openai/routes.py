@@ -5,19 +5,20 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
     ChoiceMessage,
     Completion,
-    DecodingFields,
     ModelBody,
     ModelsBody,
 )
@@ -27,12 +28,13 @@ from convmodel.serving.openai.translate import (
     check_model,
     convert_finish_reason,
     convert_request,
+    start_replies,
 )
 from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
 from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, EventStream, cancel_on_disconnect, encode_data
+from convmodel.serving.sse import DONE, cancel_on_disconnect, encode_data, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -50,22 +52,22 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
     },
 )
 async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply as OpenAI's chat completions do. Unsupported fields are rejected with `unsupported_parameter`."""
+    """Reply as OpenAI's chat completions do.
+
+    Fields that change nothing are ignored and named in `X-Convmodel-Ignored`. Those that ask for something that this
+    server cannot do are rejected with `unsupported_parameter`.
+    """
     if service.replies is None:
         raise no_replies()
-    check_stream_options(body)
-    requests = convert_request(service, body, draw=secrets.randbelow)
-    jobs = await service.replies.start(requests, owner=owner, user=body.user, pieces=bool(body.stream))
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    requests = convert_request(service, body, draw=secrets.randbelow, report=report)
+    pieces = bool(body.stream)
+    jobs = await start_replies(service, requests, report=report, owner=owner, user=body.user, pieces=pieces)
     completion = ChatCompletion(service, body, jobs)
     if body.stream:
-        return EventStream(completion.events(), keep_alive=service.settings.keep_alive)
+        return stream_response(service, completion.events(), completion.cancel, encode_error)
     return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
-
-
-def check_stream_options(body: DecodingFields) -> None:
-    """Raise APIError 400 for options of a stream without a stream."""
-    if body.stream_options is not None and not body.stream:
-        raise APIError(400, "stream_options is only allowed with stream", param="stream_options", code="invalid_value")
 
 
 @router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
@@ -89,7 +91,6 @@ class ChatCompletion:
     """The choices of one request, while they are generated; a job for each."""
 
     def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[AsyncJob[CheckedReply]]) -> None:
-        self._service = service
         self._jobs = jobs
         self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
         self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": service.model}
@@ -115,26 +116,20 @@ class ChatCompletion:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded chunks of the stream."""
-        try:
-            for index in range(len(self._jobs)):
-                yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-            replies: dict[int, CheckedReply] = {}
-            async with contextlib.aclosing(merge(self._jobs)) as items:
-                async for index, item in items:
-                    if isinstance(item, str):
-                        yield self._chunk(index, {"content": item})
-                    else:
-                        replies[index] = item
-                        yield self._chunk(index, {}, item)
-            if self._include_usage:
-                usage = build_usage(replies[index] for index in sorted(replies))
-                yield self._encode([], usage.model_dump())
-            yield DONE
-        except APIError as error:
-            self._service.metrics.count_error(error.code or "other")
-            yield encode_data(error.body())
-        finally:
-            self.cancel()
+        for index in range(len(self._jobs)):
+            yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        replies: dict[int, CheckedReply] = {}
+        async with contextlib.aclosing(merge(self._jobs)) as items:
+            async for index, item in items:
+                if isinstance(item, str):
+                    yield self._chunk(index, {"content": item})
+                else:
+                    replies[index] = item
+                    yield self._chunk(index, {}, item)
+        if self._include_usage:
+            usage = build_usage(replies[index] for index in sorted(replies))
+            yield self._encode([], usage.model_dump())
+        yield DONE
 
     def _chunk(self, index: int, delta: dict[str, Any], reply: CheckedReply | None = None) -> bytes:
         """Return the chunk of a piece, or of the end of a choice if `reply` is given."""
@@ -146,6 +141,11 @@ class ChatCompletion:
     def _encode(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
+
+
+def encode_error(error: APIError) -> bytes:
+    """Return the last event of a stream that fails."""
+    return encode_data(error.body())
 
 
 async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:

@@ -1,17 +1,31 @@
-"""Bodies of OpenAI's chat completions API. Unsupported fields are accepted only with values that have no effect."""
+"""Bodies of OpenAI's chat completions API.
 
-from collections.abc import Callable
+Fields that change nothing are ignored and reported; those that ask for something else are accepted with values without
+effect only.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
-from convmodel.serving.schemas import Options, RequestModel, ResponseModel, Seed, Text
-
-Role = Literal["system", "developer", "user", "assistant"]
+from convmodel.data.messages import ROLES
+from convmodel.serving.ignored_fields import IGNORED, Ignorable, LenientModel
+from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, Text
 
 T = TypeVar("T")
 Nothing = Annotated[list[Any], Field(max_length=0)]
+Empty = Annotated[dict[str, Any], Field(max_length=0)]
 
 
 def _reject_unsupported(value: Any, validate: Callable[[Any], Any]) -> Any:
@@ -41,37 +55,84 @@ Only = Annotated[T | None, WrapValidator(_reject_unsupported)]
 """An unsupported field: T is the value without effect, all others are rejected."""
 
 
-class TextPart(RequestModel):
+def _check_role(role: str) -> str:
+    if role.strip().lower() not in ROLES:
+        raise ValueError(f"there is no role {role[:40]!r}; give system, user or assistant")
+    return role
+
+
+def reject_other_parts(content: Any) -> Any:
+    """Raise a validation error for parts of other types than text, such as images."""
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if isinstance(kind, str) and kind not in PART_TYPES:
+            message = "{kind} parts are not supported; send text parts"
+            raise PydanticCustomError("unsupported_parameter", message, {"kind": kind[:40]})
+    return content
+
+
+PART_TYPES = ("text", "input_text", "output_text")
+
+
+class TextPart(LenientModel):
     """A text part of a message."""
 
-    type: Literal["text"]
-    text: Text
+    type: Literal["text", "input_text", "output_text"]
+    text: str
 
 
-class Message(RequestModel):
+Content = Annotated[str | list[TextPart], BeforeValidator(reject_other_parts)]
+
+SPOKEN: JsonDict = {
+    "anyOf": [
+        {"type": "string", "pattern": r"\S"},
+        {"type": "array", "contains": {"properties": {"text": {"type": "string", "pattern": r"\S"}}}},
+    ]
+}
+"""Schema of the contents with a character that is not white space."""
+
+SPOKEN_BY_USER: JsonDict = {
+    "properties": {"content": SPOKEN, "tool_calls": {"type": "null"}, "function_call": {"type": "null"}},
+    "required": ["content"],
+}
+
+USERS: list[JsonValue] = [role for role, kind in ROLES.items() if kind == "user"]
+
+
+class Message(LenientModel):
     """A turn of the conversation, or, for the roles system and developer, sentences of the persona."""
 
-    role: Role
-    content: Text | Annotated[list[TextPart], Field(min_length=1)]
-    name: Only[None] = None
-    refusal: Only[None] = None
-    audio: Only[None] = None
-    annotations: Only[Nothing] = None
-    tool_calls: Only[Nothing] = None
-    function_call: Only[None] = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"role": {"enum": USERS}}},
+            "then": SPOKEN_BY_USER,
+        }
+    )
 
-    def text(self) -> str:
-        """Return the content as one text."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+    role: Annotated[str, AfterValidator(_check_role), Field(json_schema_extra={"enum": [*ROLES]})]
+    content: Content | None = Field(None, description="only the user's must have text; tools' are passed over")
+    tool_calls: Annotated[list[Any] | None, Field(description="passed over")] = None
+    function_call: Annotated[dict[str, Any] | None, Field(description="passed over")] = None
+    name: Ignorable[None] = None
+    refusal: Ignorable[None] = None
+    audio: Ignorable[None] = None
+    annotations: Ignorable[Nothing] = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields that `split_messages` reads."""
+        parts = self.content
+        content = [part.model_dump() for part in parts] if isinstance(parts, list) else parts
+        calls = {"tool_calls": self.tool_calls, "function_call": self.function_call}
+        return {"role": self.role, "content": content, **calls}
 
 
-class StreamOptions(RequestModel):
+class StreamOptions(LenientModel):
     """Options of a stream."""
 
     include_usage: bool | None = Field(None, description="whether to send a last chunk with the usage and no choices")
 
 
-class TextFormat(RequestModel):
+class TextFormat(LenientModel):
     """The only supported response format."""
 
     type: Literal["text"]
@@ -80,55 +141,79 @@ class TextFormat(RequestModel):
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class UnsupportedFields(RequestModel):
-    """Unsupported fields that clients send with values that have no effect; all other values are rejected."""
+class UnsupportedFields(LenientModel):
+    """Fields without support: ignored where they change nothing, else accepted only with values without effect."""
 
     logprobs: Only[No] = None
     top_logprobs: Only[Zero] = None
-    logit_bias: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
-    tools: Only[Nothing] = None
+    logit_bias: Only[Empty] = None
     tool_choice: Only[Literal["none", "auto"]] = None
-    functions: Only[Nothing] = None
     function_call: Only[Literal["none", "auto"]] = None
-    parallel_tool_calls: Only[bool] = None
     response_format: Only[TextFormat] = None
+    guided_json: Only[None] = None
+    guided_regex: Only[None] = None
+    guided_choice: Only[None] = None
+    guided_grammar: Only[None] = None
+    structured_outputs: Only[None] = None
+    grammar: Only[Literal[""]] = None
+    json_schema: Only[None] = None
     modalities: Only[Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)]] = None
     audio: Only[None] = None
-    prediction: Only[None] = None
-    reasoning_effort: Only[Literal["none"]] = None
-    verbosity: Only[None] = None
-    store: Only[No] = None
-    metadata: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
-    service_tier: Only[Literal["auto", "default"]] = None
     web_search_options: Only[None] = None
-    moderation: Only[None] = None
-    prompt_cache_key: Only[None] = None
-    safety_identifier: Only[None] = None
+    tools: Ignorable[Nothing] = None
+    functions: Ignorable[Nothing] = None
+    parallel_tool_calls: Ignorable[bool] = None
+    prediction: Ignorable[None] = None
+    reasoning_effort: Ignorable[Literal["none"]] = None
+    verbosity: Ignorable[None] = None
+    store: Ignorable[No] = None
+    metadata: Ignorable[Empty] = None
+    service_tier: Ignorable[Literal["auto", "default"]] = None
+    moderation: Ignorable[None] = None
+    prompt_cache_key: Ignorable[None] = None
+    safety_identifier: Ignorable[None] = None
 
 
-class DecodingFields(RequestModel):
+def _check_limit(tokens: int) -> int:
+    if tokens == 0:
+        raise ValueError("give 1 or more, or -1 for no limit of your own")
+    return tokens
+
+
+TokenLimit = Annotated[int, Field(ge=-1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_check_limit)]
+"""A number of tokens; -1 means no limit."""
+
+
+class DecodingFields(LenientModel):
     """Fields of chat completions and of completions: decoding, the number of choices, and the stream."""
 
     temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
     top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=1_000_000, description="0 and -1 are off")
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, ge=0.1, le=10, description="1 is off")
     n: Annotated[int, Field(ge=1, le=128)] | None = Field(
         None, description="number of replies, with the seeds seed, seed + 1, ..."
     )
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
-    seed: Seed | None = None
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="up to the limit in /about")
-    max_completion_tokens: int | None = Field(
-        None, ge=1, le=1_000_000, description="newer name; the lower value applies"
-    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws one")
+    max_tokens: TokenLimit | None = Field(None, description="above the limit in /about it has the limit's value")
+    max_completion_tokens: TokenLimit | None = Field(None, description="newer name; the lower value applies")
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
         None, description="end-user id, by which open replies are counted; trusted as sent"
     )
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | None = Field(None, description="has no effect without stream")
     preset: str | None = Field(None, description="extension: a set of options, see /about")
     options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
+
+    @model_validator(mode="after")
+    def _ignore_stream_options(self) -> "DecodingFields":
+        if self.stream_options is not None and not self.stream:
+            self.stream_options = IGNORED
+        return self
 
 
 class ChatRequest(UnsupportedFields, DecodingFields):
@@ -146,8 +231,6 @@ class ChatRequest(UnsupportedFields, DecodingFields):
                     "seed": 1,
                 }
             ],
-            "if": {"required": ["stream_options"], "properties": {"stream_options": {"type": "object"}}},
-            "then": {"required": ["stream"], "properties": {"stream": {"const": True}}},
         }
     )
 
@@ -155,8 +238,8 @@ class ChatRequest(UnsupportedFields, DecodingFields):
     messages: Annotated[list[Message], Field(min_length=1)] = Field(
         description="each line of a system or developer message, at any position, is a sentence of the persona; the "
         "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
-        "joined with a newline.",
-        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": ["user", "assistant"]}}}},
+        "joined with a newline. Empty replies, calls of tools and their results are passed over.",
+        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": USERS}}}},
     )
     persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
 

@@ -1,8 +1,13 @@
 """Translate OpenAI's requests to reply requests, and replies to OpenAI's responses."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+from convmodel.data.messages import ChatTurns, MessageError, split_messages, split_persona
+from convmodel.errors import PersonaTooLong
+from convmodel.responders.protocol import BoundedGenerator
 from convmodel.serving.errors import APIError
 from convmodel.serving.openai.schemas import (
     ChatRequest,
@@ -14,17 +19,41 @@ from convmodel.serving.openai.schemas import (
     Usage,
 )
 from convmodel.serving.reply_jobs import SEEDS, CheckedReply, CheckedText, ReplyRequest
-from convmodel.serving.request_options import check_chars, check_count, check_persona, check_turns, resolve_options
+from convmodel.serving.request_options import (
+    check_chars,
+    check_count,
+    check_persona,
+    check_turns,
+    generator_of,
+    resolve_options,
+    supports,
+)
 from convmodel.serving.schemas import MAX_SEED
 from convmodel.serving.service import Service
+from convmodel.serving.thread_bridge import AsyncJob
 
 MIN_TEMPERATURE = 0.01
 """Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
 
 FINISH_REASONS: dict[str, FinishReason] = dict(end="stop", stop="stop", length="length", filtered="content_filter")
 
+OFF_VALUES = {
+    "top_p": 1,
+    "top_k": 0,
+    "min_p": 0,
+    "repetition_penalty": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+}
+"""Values without effect of fields that are options of the same name."""
 
-def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int], int]) -> list[ReplyRequest]:
+Report = Callable[[Iterable[str]], None]
+"""Receives the names of fields, or parts of fields, that are ignored; see `report_ignored`."""
+
+
+def convert_request(
+    service: Service, body: ChatRequest, *, draw: Callable[[int], int], report: Report
+) -> list[ReplyRequest]:
     """Return a reply request for each of the `n` choices, with consecutive seeds; `draw` draws one below its argument.
 
     Raises:
@@ -32,23 +61,56 @@ def convert_request(service: Service, body: ChatRequest, *, draw: Callable[[int]
     """
     check_model(service, body.model)
     check_count("n", body.n or 1, service.settings.n)
-    persona, context = split_messages(body.messages)
-    persona = (*(body.persona or ()), *persona)
-    check_turns(service, context, param="messages")
+    messages = turns_of(body.messages)
+    if messages.skipped:
+        report([f"messages ({messages.skipped} of tools)"])
+    check_turns(service, messages.turns, param="messages")
     for stop in stop_strings(body):
         check_chars(stop, service.settings.turn_chars, param="stop")
-    if persona:
-        check_persona(service, persona)
+    check_persona(service, body.persona or ())
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    options |= decoding_options(service, body, options)
-    persona = persona or tuple(service.persona)
-    return [ReplyRequest(context, persona, options, seed) for seed in choice_seeds(body, draw)]
+    options |= decoding_options(service, body, options, report=report)
+    given = [*(body.persona or ()), *messages.persona] or service.persona
+    persona = [line for text in given for line in split_persona(text)]
+    persona = _newest_sentences(persona, service.settings.persona_chars, report)
+    return [ReplyRequest(messages.turns, persona, options, seed) for seed in choice_seeds(body, draw)]
+
+
+def _newest_sentences(persona: Sequence[str], max_chars: int, report: Report) -> tuple[str, ...]:
+    """Return a persona without its oldest sentences if it has too many characters."""
+    dropped = len(persona)
+    chars = 0
+    while dropped and (chars := chars + len(persona[dropped - 1])) <= max_chars:
+        dropped -= 1
+    return _without_oldest(persona, dropped, report)
+
+
+def _without_oldest(persona: Sequence[str], count: int, report: Report) -> tuple[str, ...]:
+    if count:
+        report([f"messages (the {count} oldest of {len(persona)} sentences of the system text)"])
+    return tuple(persona[count:])
+
+
+async def start_replies(
+    service: Service, requests: Sequence[ReplyRequest], *, report: Report, **others: Any
+) -> list[AsyncJob[CheckedReply]]:
+    """Start replies as `ReplyService.start` does; a persona that the window cannot hold loses its oldest sentences."""
+    assert service.replies is not None
+    while True:
+        try:
+            return await service.replies.start(requests, **others)
+        except APIError as error:
+            persona = requests[0].persona
+            if not persona or not isinstance(error.__cause__, PersonaTooLong):
+                raise
+            kept = _without_oldest(persona, len(persona) - error.__cause__.fitting, report)
+        requests = [replace(request, persona=kept) for request in requests]
 
 
 def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
     """Return the consecutive seeds of the choices; raise APIError 400 if one of them is too large."""
     n = body.n or 1
-    first_seed = draw(SEEDS) if body.seed is None else body.seed
+    first_seed = draw(SEEDS) if body.seed is None or body.seed < 0 else body.seed
     if first_seed + n - 1 > MAX_SEED:
         raise _invalid("seed", f"seed={first_seed}; with n={n} it may be {MAX_SEED - n + 1} at most")
     return range(first_seed, first_seed + n)
@@ -61,57 +123,79 @@ def check_model(service: Service, name: str) -> None:
         raise APIError(404, message, param="model", code="model_not_found")
 
 
-def split_messages(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the persona and the context of a list of messages.
-
-    Each line of a system or developer message is a sentence of the persona. Consecutive messages of one role are joined
-    to one turn.
+def turns_of(messages: Sequence[Message]) -> ChatTurns:
+    """Return the turns and the persona of messages, by the rules of `convmodel.data.messages`.
 
     Raises:
-        APIError: 400 if there is no turn to reply to.
+        APIError: 400 for an invalid message, and if there is no turn to reply to.
     """
-    persona: list[str] = []
-    turns: list[tuple[str, str]] = []
-    for message in messages:
-        if message.role in ("system", "developer"):
-            persona += filter(None, map(str.strip, message.text().splitlines()))
-        elif turns and turns[-1][0] == message.role:
-            turns[-1] = (message.role, f"{turns[-1][1]}\n{message.text()}")
-        else:
-            turns.append((message.role, message.text()))
-    if not turns:
+    try:
+        turns = split_messages([message.fields() for message in messages])
+    except MessageError as error:
+        path = "messages" if error.index is None else f"messages[{error.index}]"
+        path = f"{path}.{error.field}" if error.field else path
+        raise _invalid(path, f"{path}: {error.fault}") from None
+    if not turns.turns:
         raise _invalid("messages", "there must be a message of the user or of the assistant to reply to")
-    return tuple(persona), tuple(text for _, text in turns)
+    return turns
 
 
-def decoding_options(service: Service, body: DecodingFields, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that OpenAI's fields set on top of `options`.
+def decoding_options(
+    service: Service, body: DecodingFields, options: Mapping[str, Any], *, report: Report, documents: bool = False
+) -> dict[str, Any]:
+    """Return the options that OpenAI's fields set on top of `options`, for the replies or for `documents`.
 
-    A field whose value is OpenAI's default (top_p=1, a penalty of 0) sets an option only if `options` has it, because
-    responders that do not support the option would reject it.
+    Fields that the generator has no option for, such as the temperature where replies are only chosen, are reported.
     """
+    generator = generator_of(service, documents=documents)
+    effective = {**({} if generator is None else generator.options), **options}
     changes: dict[str, Any] = {}
-    if body.temperature is not None and body.temperature < MIN_TEMPERATURE:
-        changes["do_sample"] = False
-        if service.talker is not None and {**service.talker.options, **options}.get("num_return_sequences", 1) > 1:
-            changes["num_return_sequences"] = 1  # greedy decoding gives only one
-    elif body.temperature is not None:
-        changes |= {"do_sample": True, "temperature": body.temperature}
-    if body.top_p is not None and (body.top_p < 1 or "top_p" in options):
-        changes["top_p"] = body.top_p
-    for name in ("frequency_penalty", "presence_penalty"):
-        value = getattr(body, name)
-        if value is not None and (value or name in options):
-            changes[name] = value
-    if stops := stop_strings(body):
-        changes["stop_strings"] = stops
-    for name in ("max_tokens", "max_completion_tokens"):  # the lower one applies
-        limit = getattr(body, name)
-        if limit is not None:
-            if limit > service.settings.new_tokens:
-                raise _invalid(name, f"{name}={limit}; this server writes 1 to {service.settings.new_tokens} tokens")
-            changes["max_new_tokens"] = min(limit, changes.get("max_new_tokens", limit))
+    fields = chain(_sampling_options(body, effective), _limit_options(service, body, report, documents=documents))
+    for field, values in fields:
+        if all(supports(generator, name) for name in values):
+            changes |= values
+        else:
+            report([field])
     return changes
+
+
+def _sampling_options(body: DecodingFields, effective: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the fields about sampling with the options that they set; a value without effect only where it changes one.
+
+    Args:
+        effective: the options without those of the fields.
+    """
+    if body.temperature is not None and body.temperature < MIN_TEMPERATURE:
+        one = {"num_return_sequences": 1} if (effective.get("num_return_sequences") or 1) > 1 else {}
+        yield "temperature", {"do_sample": False, **one}  # greedy decoding gives only one
+    elif body.temperature is not None:
+        yield "temperature", {"do_sample": True, "temperature": body.temperature}
+    for name, off in OFF_VALUES.items():
+        value = getattr(body, name)
+        if value is not None:
+            value = max(value, 0) if name == "top_k" else value
+            if value != off or effective.get(name, off) not in (None, off):
+                yield name, {name: value}
+    if stops := stop_strings(body):
+        yield "stop", {"stop_strings": stops}
+
+
+def _limit_options(
+    service: Service, body: DecodingFields, report: Report, *, documents: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the field with the lower limit of new tokens, within the limits of the server and of the window."""
+    limits = {name: getattr(body, name) for name in ("max_tokens", "max_completion_tokens")}
+    limits = {name: limit for name, limit in limits.items() if limit is not None and limit > 0}
+    if not limits:
+        return
+    name = min(limits, key=lambda field: limits[field])
+    generator = generator_of(service, documents=documents)
+    allowed = min(limits[name], service.settings.new_tokens)
+    if isinstance(generator, BoundedGenerator):
+        allowed = generator.clamp_new_tokens(allowed)
+    if allowed < limits[name]:
+        report([f"{name} (above {allowed})"])
+    yield name, {"max_new_tokens": allowed}
 
 
 def stop_strings(body: DecodingFields) -> list[str]:

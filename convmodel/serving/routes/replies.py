@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
-from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options
+from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options, split_context
 from convmodel.serving.schemas import (
     JOB_STATUSES,
     CandidateBody,
@@ -28,6 +28,10 @@ from convmodel.serving.sse import cancel_on_disconnect, respond
 router = APIRouter(tags=["Replies"])
 
 
+SpokenTurn = Annotated[str | None, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
+"""A turn; an empty one is passed over if it is a reply."""
+
+
 class ReplyRequestBody(RequestModel):
     """A context to reply to."""
 
@@ -38,9 +42,13 @@ class ReplyRequestBody(RequestModel):
     )
 
     context: Annotated[
-        list[Text], Field(min_length=1, description="the turns so far, oldest first; the reply follows the last one")
+        list[SpokenTurn],
+        Field(
+            min_length=1,
+            description="the turns so far, oldest first; the reply follows the last one; empty replies are passed over",
+        ),
     ]
-    persona: list[Text] | None = Field(None, description="sentences about the speaker of the reply")
+    persona: list[Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
     options: Options | None = Field(None, description="options on top of the preset")
     seed: Seed | None = Field(None, description="reproduces the reply with the same request")
@@ -68,11 +76,11 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     """
     if service.replies is None:
         raise no_replies()
-    check_turns(service, body.context)
-    persona = service.persona if body.persona is None else body.persona
+    context, persona = split_context(body.context, service.persona if body.persona is None else body.persona)
+    check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    reply_request = ReplyRequest(body.context, persona, options, body.seed)
+    reply_request = ReplyRequest(context, persona, options, body.seed)
     [job] = await service.replies.start([reply_request], owner=owner, pieces=body.stream)
 
     async def result() -> ReplyBody:

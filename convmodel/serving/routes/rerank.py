@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from convmodel.responders.protocol import TextScores
+from convmodel.responders.text_selector import TextScores
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
 from convmodel.serving.json_body import json_response

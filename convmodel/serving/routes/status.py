@@ -1,7 +1,6 @@
 """`GET /about`, `/health`, `/ready` and `/metrics`: description, liveness, readiness and Prometheus metrics."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import shutting_down
 from convmodel.serving.json_body import json_response
 from convmodel.serving.logs import log_defect
-from convmodel.serving.request_options import resolve_options
+from convmodel.serving.request_options import resolve_options, supports
 from convmodel.serving.schemas import Options, ResponseModel, error_responses
 from convmodel.serving.service import Service, TheService
 
@@ -90,10 +89,9 @@ def describe_options(service: Service) -> dict[str, str]:
     """Return the description of each option that the server supports."""
     descriptions: dict[str, str] = {}
     for name, field in Options.model_fields.items():
-        if service.talker is not None and (name != "num_beams" or service.settings.beams):
-            with contextlib.suppress(ValueError):
-                service.talker.check_options({name: None})
-                descriptions[name] = field.description or ""
+        allowed = name != "num_beams" or service.settings.beams
+        if allowed and service.talker is not None and supports(service.talker, name):
+            descriptions[name] = field.description or ""
     return descriptions
 
 

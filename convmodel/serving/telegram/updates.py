@@ -1,5 +1,7 @@
 """Parse Telegram updates into requests to the bot."""
 
+import contextlib
+import logging
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -7,10 +9,14 @@ from typing import Literal
 from aiogram import Bot, Dispatcher, F
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.enums import ChatMemberStatus, ChatType, ContentType
+from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
 from aiogram.types import ChatMemberUpdated, Message, MessageEntity, MessageGenerationStopped, Update
 
 from convmodel.serving.telegram.messages import clean
+from convmodel.serving.telegram.sending import TIMEOUT
+
+LOG = logging.getLogger(__name__)
 
 Kind = Literal["say", "command", "unreadable", "edit", "stop", "left", "back", "moved"]
 """A turn ("say"), a command, a message without readable text, an edited text, a stop of the reply in progress; or a
@@ -18,6 +24,13 @@ change of the chat: the bot may no longer write to it ("left"), may write again 
 
 KINDS = ["message", "edited_message", "my_chat_member", "stopped_message_generation"]
 """Types of updates to request from Telegram."""
+
+PRIVACY_HINT = (
+    "added to a group while privacy mode is on: the bot receives commands and replies to its messages there, but no "
+    "mentions; turn it off in @BotFather (/setprivacy, Disable), then remove the bot from the group and add it again"
+)
+
+_OUTSIDE = (ChatMemberStatus.KICKED, ChatMemberStatus.LEFT)
 
 _NO_TEXT = {
     *(ContentType.ANIMATION, ContentType.AUDIO, ContentType.DOCUMENT, ContentType.LIVE_PHOTO, ContentType.PAID_MEDIA),
@@ -151,11 +164,26 @@ async def _moved(message: Message) -> UpdateRequest:
     return UpdateRequest("moved", message.chat.id, moved_to=message.migrate_to_chat_id, group=True)
 
 
-async def _member(event: ChatMemberUpdated) -> UpdateRequest | None:
+async def _member(event: ChatMemberUpdated, bot: Bot) -> UpdateRequest | None:
     if event.chat.type == ChatType.CHANNEL:
         return None
-    left = event.new_chat_member.status in (ChatMemberStatus.KICKED, ChatMemberStatus.LEFT)
+    left = event.new_chat_member.status in _OUTSIDE
+    joined = event.old_chat_member.status in _OUTSIDE and not left
+    # Administrators receive all messages.
+    if (
+        joined
+        and event.chat.type != ChatType.PRIVATE
+        and event.new_chat_member.status != ChatMemberStatus.ADMINISTRATOR
+    ):
+        await _log_privacy_mode(bot)
     return UpdateRequest("left" if left else "back", event.chat.id)
+
+
+async def _log_privacy_mode(bot: Bot) -> None:
+    """Log a hint if Telegram keeps the mentions in a group from the bot; the setting is asked for anew."""
+    with contextlib.suppress(AiogramError):
+        if (await bot.get_me(request_timeout=TIMEOUT)).can_read_all_group_messages is False:
+            LOG.warning(PRIVACY_HINT)
 
 
 async def _stop(event: MessageGenerationStopped) -> UpdateRequest:

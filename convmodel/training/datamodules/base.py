@@ -2,26 +2,26 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_info
-from tqdm.auto import tqdm
 
-from convmodel.data.atomic import atomic_folder, file_lock
 from convmodel.data.conversation import ConversationReader, OnError
-from convmodel.data.reader import Reader
+from convmodel.data.options import ReadOptions, option_style
+from convmodel.data.reader import Reader, Source
 from convmodel.models.devices import best_device
 from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard
 from convmodel.tokens.conversation_layout import TrainOn
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.store import Segments, TokenStore, store_key, to_segments
+from convmodel.tokens.store import Segments, TokenStore, to_segments
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.training.datamodules.token_cache import TokenCache
 from convmodel.training.metrics import CorpusStats
+
+Files = list[str] | str | None
+"""Files of a split: a path, a folder, a glob, a Hub address, or a list of them."""
 
 Split = Literal["train", "valid", "test"]
 
@@ -53,7 +53,23 @@ class ModelInputs:
 
 
 class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
-    """Base of the data modules: one file per split, tokenised once and cached on disk."""
+    """Base of the data modules: the files of each split, tokenised once and cached on disk.
+
+    Args:
+        train_file: Training files: a path, a folder, a glob in quotes, hub://... or a list of them.
+        valid_file: Validation files; their loss selects the best model.
+        test_file: Files for `test`.
+        format: Format of the files; recognised if null.
+        columns: Names of columns or keys by role, such as context=question,response=answer, if they are not known.
+        encoding: Encoding of files without a byte order mark; utf-8 if null.
+        on_error: What to do with a line that cannot be read: "stop" (if null), or "skip" and count it.
+        max_line_bytes: The longest allowed line, row or value in bytes; 16 MiB if null.
+        me: In chat exports, the person as whom the model replies.
+        gap: In chat exports, the silence that ends a conversation, such as 90m or 2d; 6h if null.
+        name_speakers: In chat exports, whether names are put before the messages of the others.
+        mask: In chat exports, whether phone numbers, mail addresses, links and account numbers are replaced.
+        cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
+    """
 
     noun = "conversations"
     """Plural name of the examples, for error messages."""
@@ -63,25 +79,34 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
     def __init__(
         self,
-        train_file: str | None,
-        valid_file: str | None,
-        test_file: str | None,
-        *,
-        on_error: OnError,
-        cache_dir: str | None,
+        train_file: Files,
+        valid_file: Files,
+        test_file: Files,
+        format: str | None = None,
+        columns: Mapping[str, str] | str | None = None,
+        encoding: str | None = None,
+        on_error: OnError | None = "stop",
+        max_line_bytes: int | None = None,
+        me: str | None = None,
+        gap: str | float | None = None,
+        name_speakers: bool | None = None,
+        mask: bool | None = None,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()  # those of the derived class
         self._files = {"train": train_file, "valid": valid_file, "test": test_file}
-        self._on_error = on_error
-        self._cache = Path(cache_dir or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        with option_style("data"):
+            options = (format, columns, encoding, on_error, max_line_bytes, me, gap, name_speakers, mask)
+            self._options = ReadOptions(*options)
+        self._cache = TokenCache(cache_dir, self._on_error, self.to_segments)
         self.described: dict[str, str] = {}
         self._sets: dict[str, SetT] = {}
         self._accepted: tuple[TextTokenizer, ModelInputs] | None = None
 
     @abstractmethod
     def _build_set(self, store: TokenStore, file: str) -> tuple[SetT, list[str]]:
-        """Build a dataset, and return it with notes that describe it; empty notes are left out."""
+        """Build a dataset, and return it with notes that describe it; `file` names the files in messages."""
 
     def corpus_stats(self, split: Split) -> CorpusStats | None:
         """Return the counts of a split after `setup`; None if no perplexity is computed from it."""
@@ -117,28 +142,8 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         if file is None:
             reads = f"fit reads its {self.noun}, and a model from scratch learns its vocabulary there"
             raise ValueError(f"data.train_file is not given; {reads}")
-        reader = self._reader(file)
-        # Readers of other kinds take other texts from the same file.
-        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
-        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
-        folder = self._cache / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with ExitStack() as lock:
-                with suppress(OSError):  # without locks each process learns the same vocabulary
-                    lock.enter_context(file_lock(folder.parent, wait=True))
-                if not folder.is_dir():
-                    rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {file}")
-                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size)
-                    with atomic_folder(folder) as temporary:
-                        learned.save_pretrained(temporary)
-        return tokenizer_class.from_pretrained(folder)
-
-    def _vocabulary_texts(self, reader: Reader[Any, Any, Any]) -> Iterator[str]:
-        """Yield the texts from which a vocabulary is learned: distractors are left out."""
-        for example in reader:
-            prefix, turns, candidates = self.to_segments(example)
-            yield from (*prefix, *turns, *candidates[:1])
+        with option_style("data"):
+            return self._cache.learn_tokenizer(self._reader(file), tokenizer_class, vocab_size)
 
     # Lightning's hooks
 
@@ -152,7 +157,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         for split in self._splits:
             if split not in self._sets:
                 store = self._store(split)
-                self._sets[split], notes = self._build_set(store, str(self._files[split]))
+                self._sets[split], notes = self._build_set(store, self._name(split))
                 self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
                 rank_zero_info(f"{split}: {self.described[split]}")
 
@@ -188,8 +193,17 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
             raise ValueError(f"data.{missing[0]}_file is not given; {command} reads its {self.noun}")
         return [split for split in SPLITS_BY_COMMAND[command] if split not in missing]
 
-    def _reader(self, file: str) -> Reader[Any, Any, Any]:
-        return ConversationReader(file, on_error=self._on_error)
+    def _reader(self, file: Source) -> Reader[Any, Any, Any]:
+        return ConversationReader(file, self._options)
+
+    @property
+    def _on_error(self) -> OnError:
+        return self._options.on_error or "stop"
+
+    def _name(self, split: str) -> str:
+        """Return the name of a split's files in messages."""
+        file = self._files[split]
+        return ", ".join(file) if isinstance(file, list) else str(file)
 
     @property
     def _tokenizer(self) -> TextTokenizer:
@@ -207,16 +221,8 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """Return the token store of a split, and build it if it is not in the cache."""
         file = self._files[split]
         assert file is not None
-        tokenizer = self._tokenizer
-        reader = self._reader(file)
-        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
-        folder = self._cache / "tokens" / key
-        if not folder.is_dir():
-            progress = tqdm(reader, desc=f"Tokenising {file}", unit=f" {reader.noun}s", disable=None, leave=False)
-            TokenStore.build(
-                progress, tokenizer, folder, to_segments=self.to_segments, describe=lambda: reader.report.summary()
-            )
-        return TokenStore(folder)
+        with option_style("data"):
+            return self._cache.tokenise(self._reader(file), self._tokenizer)
 
 
 def window_length(max_length: int | None, n_positions: int) -> int:

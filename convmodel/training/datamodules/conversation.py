@@ -1,11 +1,18 @@
 """Lightning data module of conversations, for models that write replies."""
 
-from typing import Literal
+from typing import Any
 
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
-from convmodel.training.datamodules.base import FilesDataModule, Split, long_persona_message, pinned, window_length
+from convmodel.training.datamodules.base import (
+    Files,
+    FilesDataModule,
+    Split,
+    long_persona_message,
+    pinned,
+    window_length,
+)
 from convmodel.training.metrics import CorpusStats
 
 
@@ -23,24 +30,21 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
             batched together.
         max_length: Maximum number of tokens of a window; the model's own limit if null. A longer conversation is split
             into windows of whole turns.
-        on_error: What to do with an invalid line: "stop", or "skip" and count it.
         window_context: For conversations longer than a window, the share of each further window that is reserved for
             turns of the previous ones. At 1.0 every turn has all the context that fits, and training takes longest.
-        cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
     def __init__(
         self,
-        train_file: str | None = None,
-        valid_file: str | None = None,
-        test_file: str | None = None,
+        train_file: Files = None,
+        valid_file: Files = None,
+        test_file: Files = None,
         tokens_per_batch: int = 2048,
         max_length: int | None = None,
-        on_error: Literal["stop", "skip"] = "stop",
         window_context: float = 0.5,
-        cache_dir: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
+        super().__init__(train_file, valid_file, test_file, **options)
         if not 0 <= window_context <= 1:
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
         self._tokens_per_batch = tokens_per_batch

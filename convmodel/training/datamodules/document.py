@@ -1,18 +1,18 @@
 """Lightning data module of documents, for models that write documents."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from convmodel.data.document import DocumentReader
-from convmodel.data.reader import format_count
+from convmodel.data.reader import Source, format_count
 from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, Split, pinned, window_length
+from convmodel.training.datamodules.base import Files, FilesDataModule, ModelInputs, Split, pinned, window_length
 from convmodel.training.metrics import CorpusStats
 
 LENGTH_STEP = 1.01
@@ -67,8 +67,6 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
             alone.
         ignore_meta_prob: Probability that a document is read without its meta in training, so that the model also
             learns to write without one.
-        on_error: What to do with an invalid document: "stop", or "skip" and count it.
-        cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
     noun = "documents"
@@ -76,23 +74,20 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
 
     def __init__(
         self,
-        train_file: str | None = None,
-        valid_file: str | None = None,
-        test_file: str | None = None,
-        format: str | None = None,
+        train_file: Files = None,
+        valid_file: Files = None,
+        test_file: Files = None,
         tokens_per_batch: int = 2048,
         max_length: int | None = None,
         max_meta_length: int | None = None,
         max_body_length: int | None = None,
         overlap: int = 64,
         ignore_meta_prob: float = 0.1,
-        on_error: Literal["stop", "skip"] = "stop",
-        cache_dir: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
+        super().__init__(train_file, valid_file, test_file, **options)
         if not 0 <= ignore_meta_prob <= 1:
             raise ValueError(f"data.ignore_meta_prob={ignore_meta_prob}; allowed are 0.0 to 1.0")
-        self._format = format
         self._tokens_per_batch = tokens_per_batch
         self._ignore_meta_prob = ignore_meta_prob
         self._max_length = max_length
@@ -125,8 +120,8 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         windows = self._sets[split]
         return CorpusStats("documents", windows.documents, {"word": windows.source.words, "byte": windows.source.bytes})
 
-    def _reader(self, file: str) -> DocumentReader:
-        return DocumentReader(file, format=self._format, on_error=self._on_error)
+    def _reader(self, file: Source) -> DocumentReader:
+        return DocumentReader(file, self._options)
 
     def _build_set(self, store: TokenStore, file: str) -> tuple[DocumentWindows[StoredDocuments], list[str]]:
         limits = self.limits

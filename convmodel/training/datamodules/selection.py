@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from convmodel.data.conversation import ConversationReader
+from convmodel.data.reader import Source
 from convmodel.data.selection_example import SelectionReader, open_reader
 from convmodel.tokens.batching import RandomBatchSampler, ResumableDataLoader
 from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
 from convmodel.tokens.store import TokenStore
-from convmodel.training.datamodules.base import FilesDataModule, long_persona_message
+from convmodel.training.datamodules.base import Files, FilesDataModule, long_persona_message
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,20 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         pool: Number of candidates that each response is ranked among in validation and test: the first ones of the
             file, or responses of other examples.
         max_turns: Maximum number of turns of a context, newest first; as many as fit if null.
-        on_error: What to do with an invalid line: "stop", or "skip" and count it.
-        cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
     def __init__(
         self,
-        train_file: str | None = None,
-        valid_file: str | None = None,
-        test_file: str | None = None,
+        train_file: Files = None,
+        valid_file: Files = None,
+        test_file: Files = None,
         batch_size: int = 64,
         distractors: int = 0,
         pool: int = 10,
         max_turns: int | None = None,
-        on_error: Literal["stop", "skip"] = "stop",
-        cache_dir: str | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(train_file, valid_file, test_file, on_error=on_error, cache_dir=cache_dir)
+        super().__init__(train_file, valid_file, test_file, **options)
         for name, value, minimum in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
             if value < minimum:
                 raise ValueError(f"data.{name}={value}; it must be at least {minimum}")
@@ -76,8 +74,8 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         """Return the batch unchanged: rows are laid out and padded before they go to the device."""
         return batch
 
-    def _reader(self, file: str) -> ConversationReader | SelectionReader:
-        return open_reader(file, on_error=self._on_error)
+    def _reader(self, file: Source) -> ConversationReader | SelectionReader:
+        return open_reader(file, self._options)
 
     def _build_set(self, store: TokenStore, file: str) -> tuple[SelectionDataset, list[str]]:
         limit = self._inputs.max_length

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from convmodel.cli.commands.serve import COMMAND, settings_of
+from convmodel.cli.commands.serve import COMMAND, make_service, settings_of
+from convmodel.responders.loading import LoadedModels
+from convmodel.responders.selector_worker import SelectorWorker
+from tests.conftest import MakeSelector
 
 
 def parser() -> ArgumentParser:
@@ -36,3 +39,13 @@ def test_invalid_numbers_are_rejected(arguments: list[str], message: str, capsys
     with pytest.raises(SystemExit):
         parser().parse_args(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_selector_alone_embeds_and_ranks(make_selector: MakeSelector) -> None:
+    opened = LoadedModels(None, selector=SelectorWorker(make_selector()))
+    service = make_service(parser().parse_args(["--selector", "folders/bi"]), opened, model="bi")
+    assert service.talker is None and service.embeddings is not None and service.rankings is not None
+    assert (service.title, service.preset) == ("bi", None)
+    for option in (["--preset", "bold"], ["--persona", "I am old."], ["--num_replies", "2"], ["--set", "top_k=5"]):
+        with pytest.raises(ValueError, match=f"nothing replies here, so leave out .*{option[0]}"):
+            make_service(parser().parse_args(["--selector", "bi", *option]), opened)

@@ -192,10 +192,22 @@ def test_an_error_in_a_folder_names_the_file_and_its_line(tmp_path: Path) -> Non
 
 def test_a_folder_that_holds_no_text_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "x.md").write_text("x")
-    with pytest.raises(DataFileError, match=r"there are no .txt files in the folder \(x.md\); give one file"):
+    with pytest.raises(IsADirectoryError, match=r"is a folder \(x.md\); give one file of documents, or a folder of"):
         list(DocumentReader(tmp_path))
     with pytest.raises(IsADirectoryError, match=r"is a folder \(x.md\); give one file of documents"):
         DocumentReader(tmp_path, format="jsonl")
+
+
+def test_a_folder_without_text_and_a_list_of_files_are_read_in_their_formats(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for name, content in (("a.jsonl", '{"body": "one"}\n'), ("b.json", '{"body": "two"}'), ("texts/c.txt", "a\n\nb")):
+        (tmp_path / name).write_text(content)
+    assert [made.body for made in DocumentReader(tmp_path / "*.json*")] == ["one", "two"]
+    assert [made.body for made in DocumentReader([tmp_path / "a.jsonl", texts])] == ["one", "a\n\nb"]
+    assert [made.body for made in DocumentReader(tmp_path)] == ["a\n\nb"]
+    (texts / "c.txt").unlink()
+    assert [made.body for made in DocumentReader(tmp_path)] == ["one", "two"]
 
 
 # The Hub

@@ -17,7 +17,8 @@ def test_similar_conversations_are_those_of_a_comparison_of_all_pairs(write: Wri
     exact = {n for n, c in enumerate(conversations) if c in conversations[:n]}
     inspection = inspect(write("a", conversations))
     repeats = inspection.duplicates.near[0, 0]
-    repeated = {line - 1 for line in repeats.lines.tolist()}
+    hashes = {hash((tuple(turns), ())): n for n, turns in reversed(list(enumerate(conversations)))}
+    repeated = {hashes[digest] for digest in repeats.hashes.tolist()}
     surely = {n for n, value in enumerate(near) if value >= 0.9} - exact
     never = {n for n, value in enumerate(near) if value < 0.65}
     mostly = {n for n, value in enumerate(near) if value >= 0.85} - exact

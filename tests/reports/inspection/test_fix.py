@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.data.conversation import read_conversations
+from convmodel.data.conversation import ConversationReader, read_conversations
 from convmodel.reports.inspection.fix import FixReport, SeenHashes, fix_files, output_paths
 from convmodel.reports.inspection.inspect import Inspection
 from tests.reports.inspection.helpers import Inspect, Write, changed, talk
@@ -102,3 +102,29 @@ def test_two_outputs_of_one_name_are_rejected() -> None:
     with pytest.raises(ValueError, match="two files would be written there"):
         output_paths(["a/x.csv", "b/x.jsonl.gz"], "out")
     assert output_paths(["a/x.csv"], "out") == ["out"]
+
+
+def test_texts_without_a_finding_stay_as_they_are(write: Write, inspect: Inspect, tmp_path: Path) -> None:
+    """ftfy alone would change such a text, which the inspection does not report as mojibake."""
+    text = "\u00e9t\u00e9 \u0420\u045f\u0421\u0402\u0420\u0451\u0420\u0406\u0420\u00b5\u0421\u201a"
+    path = write("data.jsonl", [["So", text]])
+    inspection = inspect(path)
+    assert not inspection.problems
+    [report] = fix(inspection, tmp_path / "out.jsonl")
+    assert [c.turns for c in read_conversations(tmp_path / "out.jsonl")] == [("So", text)]
+    assert not report.mended and not report.dropped
+
+
+def test_of_several_conversations_of_a_line_only_the_reported_ones_are_dropped(
+    write: Write, inspect: Inspect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(0)
+    alike = talk(source, turns=6)
+    own = talk(source)
+    train = write("train.jsonl", [alike])
+    test = write("test.jsonl", [own, changed(random.Random(8), alike, 0.02)])
+    read = ConversationReader.with_line_numbers
+    monkeypatch.setattr(ConversationReader, "with_line_numbers", lambda self: ((1, c) for _, c in read(self)))
+    reports = fix(inspect(train, test), tmp_path / "new")
+    assert reports[1].dropped == {"near_leak": 1}
+    assert [c.turns for c in read_conversations(reports[1].output)] == [tuple(own)]

@@ -8,6 +8,7 @@ import anthropic
 import pytest
 
 from convmodel.responders.protocol import Candidate, Reply
+from convmodel.responders.writer import Writer
 from convmodel.serving.anthropic.routes import usage_of
 from convmodel.serving.auth import Keys
 from convmodel.serving.reply_jobs import CheckedReply
@@ -15,6 +16,7 @@ from convmodel.serving.safety.policy import Policy
 from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.store.keys import digest
+from tests.conftest import MakeModel
 from tests.fakes import FakeDocuments, FakeResponder, some_words
 from tests.serving.clients import client_of, events_of, served, service_of, until
 from tests.serving.openai.helpers import HELLO, PenalisedResponder
@@ -141,6 +143,19 @@ def test_ends_of_replies_become_stop_reasons() -> None:
         "cache_read_input_tokens": 4,
         "output_tokens": 2,
     }
+
+
+def test_the_official_client_counts_tokens(make_model: MakeModel) -> None:
+    with Writer(make_model()) as writer, served(Service(writer)) as address:
+        client = anthropic.Anthropic(base_url=address, api_key="any", max_retries=0)
+        counted = client.messages.count_tokens(model="model", system="I am old.\nI like tea.", messages=HELLO)
+        used = client.messages.create(**BODY, system="I am old.\nI like tea.").usage
+        assert (
+            counted.input_tokens == used.input_tokens == writer.count_tokens(["Hello!"], ["I am old.", "I like tea."])
+        )
+    with client_of(service_of()) as plain:
+        answer = plain.post(f"{MESSAGES}/count_tokens", json={"model": "model", "messages": HELLO})
+    assert answer.status_code == 404 and answer.json()["error"]["code"] == "no_tokens"
 
 
 def test_fields_that_change_nothing_are_ignored_and_named() -> None:

@@ -12,10 +12,11 @@ from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
-from tests.fakes import FakeDocuments, FakeResponder, FakeSelector, some_words
+from tests.fakes import FakeDocuments, FakeResponder, some_words
 from tests.models.documents import RUSSIAN, make
 from tests.serving.clients import client_of, error_of, served, service_of, until
 from tests.serving.openai.helpers import PenalisedResponder
+from tests.serving.selectors import FakeSelector
 
 COMPLETIONS = "/v1/completions"
 BODY: dict[str, Any] = {"model": "model", "prompt": "Once"}
@@ -100,7 +101,6 @@ def test_a_model_that_replies_takes_the_prompt_as_the_only_turn(client: openai.O
         ({"logprobs": 0}, "logprobs", "unsupported_parameter"),
         ({"suffix": "b"}, "suffix", "unsupported_parameter"),
         ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_parameter"),
-        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
     ],
     ids=str,
 )

@@ -14,9 +14,10 @@ from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.conftest import TEXTS, MakeSelector
-from tests.fakes import FakeResponder, FakeSelector
+from tests.fakes import FakeResponder
 from tests.models.selection.convert.test_model import make as make_convert
 from tests.serving.clients import client_of, error_of, served
+from tests.serving.selectors import FakeSelector
 
 EMBEDDINGS = "/v1/embeddings"
 BODY: dict[str, Any] = {"model": "model", "input": ["a b", "c"]}

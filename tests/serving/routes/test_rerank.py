@@ -1,13 +1,16 @@
 """Rerank with the official client of Cohere, and in Jina's shape, against the selectors themselves."""
 
 import math
+import time
 from typing import Any, cast
 
 import cohere
+import httpx2 as httpx
 import pytest
 
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.responders import selector_worker
 from convmodel.responders.selector_worker import SelectorWorker
 from convmodel.serving.routes.rerank import logistic
 from convmodel.serving.safety.policy import Policy
@@ -15,9 +18,11 @@ from convmodel.serving.safety.word_list import WordList
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.conftest import TEXTS, MakeSelector
-from tests.fakes import FakeResponder, FakeSelector
+from tests.fakes import FakeResponder
 from tests.models.selection.convert.test_model import make as make_convert
-from tests.serving.clients import client_of, served
+from tests.models.selection.models import ReadsTogether
+from tests.serving.clients import client_of, served, until
+from tests.serving.selectors import FakeSelector
 
 RERANK = "/v1/rerank"
 BODY: dict[str, Any] = {"model": "model", "query": "a b c", "documents": ["x", "a b", "c a", "a b c"]}
@@ -35,9 +40,12 @@ def selector(request: pytest.FixtureRequest, make_selector: MakeSelector) -> Any
 def test_the_official_clients_get_the_order_of_any_selector(selector: Any) -> None:
     scores = selector.score([["Hello"]], TEXTS)[0].tolist()
     expected = sorted(range(len(TEXTS)), key=lambda index: -scores[index])
-    with served(Service(selector=SelectorWorker(selector))) as address:
-        first = cohere.Client("any", base_url=address)
-        second = cohere.ClientV2("any", base_url=address)
+    service = Service(selector=SelectorWorker(selector))
+    with (
+        served(service) as address,
+        cohere.Client("any", base_url=address) as first,
+        cohere.ClientV2("any", base_url=address) as second,
+    ):
         one = first.rerank(model="model", query="Hello", documents=TEXTS, return_documents=True)
         two = second.rerank(model="model", query="Hello", documents=TEXTS, top_n=2)
     assert [result.index for result in one.results] == expected
@@ -49,13 +57,15 @@ def test_the_official_clients_get_the_order_of_any_selector(selector: Any) -> No
 
 
 def test_the_official_client_raises_the_matching_errors() -> None:
-    with served(Service(FakeResponder())) as address:
-        client = cohere.ClientV2("any", base_url=address)
-        with pytest.raises(cohere.NotFoundError) as missing:
-            client.rerank(model="model", query="a", documents=["b"])
+    with (
+        served(Service(FakeResponder())) as address,
+        cohere.ClientV2("any", base_url=address) as client,
+        pytest.raises(cohere.NotFoundError) as missing,
+    ):
+        client.rerank(model="model", query="a", documents=["b"])
     assert "start the server with a selector (--selector DIR" in missing.value.body["message"]
-    with served(Service(selector=FakeSelector())) as address:
-        client = cohere.ClientV2("any", base_url=address)
+    service = Service(selector=FakeSelector())
+    with served(service) as address, cohere.ClientV2("any", base_url=address) as client:
         with pytest.raises(cohere.BadRequestError) as wrong:
             client.rerank(model="model", query="a", documents=[])
         with pytest.raises(cohere.NotFoundError):
@@ -84,6 +94,31 @@ def test_the_reranker_ranks_and_the_selector_embeds() -> None:
     with client_of(service) as client:
         assert client.post(RERANK, json={**BODY, "top_n": 1}).json()["results"][0]["index"] == 0
         assert client.get("/about").json()["embeddings"]
+
+
+def test_a_ranking_ends_at_the_deadline_and_when_the_client_leaves(
+    make_selector: MakeSelector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selector_worker, "BATCH", 1)
+    reads = ReadsTogether(make_selector())
+    score = reads.score
+
+    def score_slowly(*given: Any) -> Any:
+        time.sleep(0.05)
+        return score(*given)
+
+    monkeypatch.setattr(reads, "score", score_slowly)
+    body = {"query": "a", "documents": ["b"] * 1000}
+    service = Service(selector=SelectorWorker(reads), settings=Settings(deadline=0.3))
+    with client_of(service) as client:
+        assert client.post(RERANK, json=body).json()["error"]["code"] == "deadline"
+        until(lambda: service.jobs.limit.open == 0)
+    left = Service(selector=SelectorWorker(reads))
+    with served(left) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}{RERANK}", json=body, timeout=0.5)
+        until(lambda: left.jobs.limit.open == 0)
+    assert len(reads.asked) < 100
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,12 @@ class FakeApi:
 
     Args:
         last: the last update_id that has been used.
+        reads_all: whether the bot receives all messages of groups, as without privacy mode.
     """
 
-    def __init__(self, *, last: int = 1000) -> None:
+    def __init__(self, *, last: int = 1000, reads_all: bool = False) -> None:
         self.last = last
+        self.reads_all = reads_all
         self.queue: list[tuple[int, Any]] = []
         self.calls: list[Call] = []
         self.faults: dict[str, list[Fault]] = defaultdict(list)
@@ -161,7 +163,7 @@ class FakeApi:
         return _response(fault.status, description=fault.description, parameters=dict(fault.parameters))
 
     async def _getMe(self, fields: Mapping[str, Any]) -> web.Response:
-        return _response(200, ME)
+        return _response(200, ME | {"can_read_all_group_messages": self.reads_all})
 
     async def _setMyCommands(self, fields: Mapping[str, Any]) -> web.Response:
         return _response(200, True)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiogram.types import ChatMemberAdministrator
 
-from tests.serving.telegram.fake_api import ALICE, Fault, group
-from tests.serving.telegram.harness import run, world
+from convmodel.serving.telegram.updates import PRIVACY_HINT
+from tests.serving.telegram.fake_api import ALICE, ME, Fault, group
+from tests.serving.telegram.harness import run, talk, world
 
 MALFORMED: list[Any] = [
     *("text", 7, None, [], {}, {"update_id": "x"}, {"update_id": None}, {"update_id": True}, {"update_id": 2**70}),
@@ -98,5 +100,35 @@ def test_the_bot_waits_until_a_conflict_with_another_program_ends(
             async with w.bot():
                 assert await w.ask("Hello") == "re: Hello"
         assert any("webhook is active" in line for line in caplog.messages)
+
+    run(work())
+
+
+def test_a_hint_is_logged_when_the_bot_joins_a_group_with_privacy_mode_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(old: str, new: str, *, chat: dict[str, Any]) -> dict[str, Any]:
+        statuses = {"old_chat_member": {"status": old, "user": ME}, "new_chat_member": {"status": new, "user": ME}}
+        return statuses | {"chat": chat, "from": ALICE, "date": 1}
+
+    private = {"id": 7, "type": "private"}
+    rights = [name for name, field in ChatMemberAdministrator.model_fields.items() if field.is_required()]
+    promoted = change("left", "administrator", chat=group(-9))
+    promoted["new_chat_member"] = dict.fromkeys(rights, False) | promoted["new_chat_member"]
+
+    async def work() -> None:
+        async with talk(tmp_path) as w:
+            unblocked = change("kicked", "member", chat=private)
+            for event in (unblocked, change("member", "member", chat=group(-9)), promoted):
+                await w.api.event("my_chat_member", event)
+            await w.api.until_confirmed()
+            assert PRIVACY_HINT not in caplog.messages
+            await w.api.event("my_chat_member", change("left", "member", chat=group(-9)))
+            await w.api.until_confirmed()
+            assert caplog.messages.count(PRIVACY_HINT) == 1
+            w.api.reads_all = True  # changed while the bot runs
+            await w.api.event("my_chat_member", change("left", "member", chat=group(-9)))
+            await w.api.until_confirmed()
+            assert caplog.messages.count(PRIVACY_HINT) == 1
 
     run(work())

@@ -13,6 +13,7 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.candidates import CandidateText
+from convmodel.data.json_file import read_json_object
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.hnsw_build import update_graph
@@ -67,7 +68,7 @@ def build_index(
     """
     model = require_dual_encoder(selector)
     path = Path(folder)
-    if dtype not in ("float32", "float16") or batch < 1:
+    if dtype not in storage.DTYPES or batch < 1:
         raise ValueError(f"dtype={dtype!r}, batch={batch}; allowed are float32 and float16, and at least 1")
     before = _initial_state(path, selector, append=append, dtype=dtype)
     remaining = iter(candidates)
@@ -226,7 +227,7 @@ def _encode(
 def _read_pending(folder: Path, key: str) -> dict[str, Any]:
     """Return how far an interrupted run with the same key has come."""
     try:
-        pending: dict[str, Any] = json.loads((folder / storage.PENDING).read_text(encoding="utf-8"))
+        pending = read_json_object(folder / storage.PENDING)
     except (FileNotFoundError, ValueError):
         return {}
     return pending if pending.get("key") == key else {}

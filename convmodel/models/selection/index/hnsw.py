@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
+from convmodel.data.json_file import refuse_lfs_pointer
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
@@ -71,8 +72,15 @@ def open_graph(folder: Path, state: storage.IndexManifest) -> Any:
     usearch = _usearch()
     path = folder / state.graph.file
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: is missing; rebuild the index")
-    return usearch.Index.restore(str(path), view=True)
+        raise FileNotFoundError(f"{path}: is missing; {storage.REBUILD}")
+    refuse_lfs_pointer(path)
+    try:
+        graph = usearch.Index.restore(str(path), view=True)
+    except Exception as error:  # usearch raises errors of many types
+        raise ValueError(f"{path}: is damaged ({error}); {storage.REBUILD}") from error
+    if graph is None or graph.ndim != state.width + 1 or len(graph) > state.count:
+        raise ValueError(f"{path}: is damaged, or of another index; {storage.REBUILD}")
+    return graph
 
 
 def search(graph: Any, contexts: EncodedContexts, candidates: CandidateMatrix, k: int) -> TopK:

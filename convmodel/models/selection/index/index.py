@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import hnsw, storage
@@ -35,7 +36,9 @@ class CandidateIndex:
         self._removed = removed
         self._texts = storage.ByteStrings(folder, "texts", state.count)
         self._metadata = storage.ByteStrings(folder, "metadata", state.count)
+        storage.memory_map(folder / storage.DIGESTS, storage.DIGEST, (state.count,))  # checks its size
         self._graph = hnsw.open_graph(folder, state) if state.graph else None
+        self._is_finite = False
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], selector: Selector) -> Self:
@@ -74,23 +77,47 @@ class CandidateIndex:
             exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`.
 
         Raises:
-            ValueError: for an empty index, k below 1, or exact=False for an index without a graph.
+            ValueError: for an empty index, k below 1, exact=False for an index without a graph, or damaged vectors.
         """
         contexts = EncodedContexts(contexts.vectors.cpu(), contexts.mask.cpu())
         if exact is False and self._graph is None:
             raise ValueError(f"{self.folder}: was made without approximate search; rebuild it with --approximate")
         if exact or self._graph is None:
+            if not self._is_finite:  # read once, as the first exact search does
+                self._check_finite(self.candidates.norms())
+                self._is_finite = True
             return search_exact(contexts, self.candidates, k)
-        return hnsw.search(self._graph, contexts, self.candidates, k)
+        best = hnsw.search(self._graph, contexts, self.candidates, k)
+        self._check_finite(best.scores)
+        return best
+
+    def _check_finite(self, values: Tensor) -> None:
+        if not values.isfinite().all():
+            raise ValueError(f"{self.folder / storage.VECTORS}: holds NaN or infinity; {storage.REBUILD}")
 
     def text(self, number: int) -> str:
-        """Return a candidate's text; raise an IndexError for a number out of range, or of a removed candidate."""
-        return self._texts[self._checked(number)].decode()
+        """Return a candidate's text; raise an IndexError for a number out of range, or of a removed candidate.
+
+        A damaged file raises a ValueError.
+        """
+        try:
+            return self._texts[self._checked(number)].decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged("texts", number) from error
 
     def metadata(self, number: int) -> dict[str, Any] | None:
         """Return a candidate's metadata, or None if it has none; see `text`."""
         data = self._metadata[self._checked(number)]
-        return json.loads(data) if data else None
+        try:
+            value = json.loads(data) if data else None
+        except ValueError as error:
+            raise self._damaged("metadata", number) from error
+        if value is not None and not isinstance(value, dict):
+            raise self._damaged("metadata", number)
+        return value
+
+    def _damaged(self, name: str, number: int) -> ValueError:
+        return ValueError(f"{self.folder / name}.bytes: is damaged at candidate {number}; {storage.REBUILD}")
 
     def numbers(self) -> list[int]:
         """Return the numbers of all candidates that are not removed, in ascending order."""

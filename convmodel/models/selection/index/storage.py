@@ -2,17 +2,20 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from convmodel.data.atomic import atomic_file, file_lock
+from convmodel.data.json_file import read_json_object, refuse_lfs_pointer
 
 VERSION = 1
 INDEX = "index.json"
@@ -21,6 +24,8 @@ LOCK = "lock"
 VECTORS = "vectors.bin"
 DIGESTS = "digests.bin"
 DIGEST = np.dtype("V16")
+DTYPES = ("float32", "float16")
+REBUILD = "rebuild the index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +80,39 @@ def read_state(folder: Path) -> IndexManifest:
     Raises:
         FileNotFoundError, ValueError: when there is no index, or it is unfinished, damaged, or of another version.
     """
-    try:
-        values: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if values["version"] != VERSION:
-            raise ValueError(
-                f"{folder}: unsupported index version {values['version']} (expected {VERSION}); rebuild the index"
-            )
-        graph = values.pop("graph")
-        return IndexManifest(**values, graph=Graph(**graph) if graph else None)
-    except FileNotFoundError:
+    file = folder / INDEX
+    if not file.exists():
         if (folder / PENDING).is_file():
-            raise ValueError(f"{folder}: the index is not finished; run the command that started it again") from None
-        raise FileNotFoundError(f"{folder}: there is no index; make one (python -m convmodel index)") from None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / INDEX}: is damaged ({error!r}); rebuild the index") from None
+            raise ValueError(f"{folder}: the index is not finished; run the command that started it again")
+        raise FileNotFoundError(f"{folder}: there is no index; make one (python -m convmodel index)")
+    values = read_json_object(file, remedy=REBUILD)
+    if values.get("version") != VERSION:
+        raise ValueError(f"{folder}: unsupported index version {values.get('version')} (expected {VERSION}); {REBUILD}")
+    try:
+        graph = values.pop("graph")
+        state = IndexManifest(**values, graph=Graph(**graph) if graph else None)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file}: is damaged ({error!r}); {REBUILD}") from None
+    for name, is_valid in _validity(state).items():
+        if not is_valid:
+            raise ValueError(f"{file}: is damaged ({name} is {getattr(state, name)!r}); {REBUILD}")
+    return state
+
+
+def _validity(state: IndexManifest) -> dict[str, bool]:
+    """Return whether the value of each field is possible."""
+    count = state.count if type(state.count) is int else -1
+    named = state.removed_file is None or re.fullmatch(r"removed-\d+\.bin", str(state.removed_file)) is not None
+    graph = state.graph is None or re.fullmatch(r"graph-[\d-]+\.usearch", str(state.graph.file)) is not None
+    return {
+        **{name: isinstance(getattr(state, name), str) for name in ("kind", "fingerprint", "model_dtype")},
+        "count": count >= 1,
+        "width": type(state.width) is int and state.width >= 1,
+        "dtype": state.dtype in DTYPES,
+        "removed": type(state.removed) is int and 0 <= state.removed <= count,
+        "removed_file": named and (state.removed_file is not None or not state.removed),
+        "graph": graph,
+    }
 
 
 def with_removed(state: IndexManifest, folder: Path, numbers: Sequence[int]) -> IndexManifest:
@@ -106,16 +130,27 @@ def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
     """Return the numbers of removed candidates, in ascending order."""
     if state.removed_file is None:
         return np.zeros(0, dtype=np.int64)
-    return np.fromfile(folder / state.removed_file, dtype=np.int64)
+    file = folder / state.removed_file
+    numbers = np.array(memory_map(file, np.dtype(np.int64), (state.removed,)))
+    if len(numbers) and not (numbers[0] >= 0 and numbers[-1] < state.count and (np.diff(numbers) > 0).all()):
+        raise ValueError(f"{file}: is damaged; {REBUILD}")
+    return numbers
 
 
 def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map the beginning of a file as a copy-on-write array, or raise a ValueError when the file is too short."""
-    needed = int(np.prod(shape)) * dtype.itemsize
+    """Map the beginning of a file as a copy-on-write array, which may be empty without a file.
+
+    Raises:
+        FileNotFoundError, ValueError: when the file is missing, too short, or a pointer of Git LFS.
+    """
+    needed = math.prod(shape) * dtype.itemsize
     if not needed:
         return np.zeros(shape, dtype=dtype)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: is missing; {REBUILD}")
+    refuse_lfs_pointer(path)
     if path.stat().st_size < needed:
-        raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); rebuild the index")
+        raise ValueError(f"{path}: is cut off ({path.stat().st_size:,} of {needed:,} bytes); {REBUILD}")
     return np.memmap(path, dtype=dtype, mode="c", shape=shape)
 
 
@@ -146,13 +181,19 @@ class ByteStrings:
     """The first `count` byte strings, of any length, of two memory-mapped files: NAME.ends (offsets), NAME.bytes."""
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
-        self._ends = memory_map(folder / f"{name}.ends", np.dtype(np.int64), (count,))
+        self._file = folder / f"{name}.ends"
+        self._ends = memory_map(self._file, np.dtype(np.int64), (count,))
         total = int(self._ends[-1]) if count else 0
+        if total < 0:
+            raise ValueError(f"{self._file}: is damaged; {REBUILD}")
         self._bytes = memory_map(folder / f"{name}.bytes", np.dtype(np.uint8), (total,))
 
     def __getitem__(self, index: int) -> bytes:
         start = int(self._ends[index - 1]) if index else 0
-        return self._bytes[start : int(self._ends[index])].tobytes()
+        end = int(self._ends[index])
+        if not 0 <= start <= end <= len(self._bytes):
+            raise ValueError(f"{self._file}: is damaged; {REBUILD}")
+        return self._bytes[start:end].tobytes()
 
 
 @contextmanager
@@ -179,7 +220,7 @@ def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
     """
     path.touch()
     if path.stat().st_size < size * count:
-        raise ValueError(f"{path}: is cut off; rebuild the index")
+        raise ValueError(f"{path}: is cut off; {REBUILD}")
     with open(path, "r+b") as file:
         file.truncate(size * count)
         file.seek(size * count)

@@ -11,6 +11,7 @@ from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.search.exact import search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from tests.data.test_json_file import POINTER
 from tests.models.selection.index.candidates import given
 
 pytestmark = pytest.mark.machine
@@ -44,3 +45,18 @@ def test_search_in_a_graph_finds_the_best_with_exact_scores_and_no_removed_candi
         scores = dict(zip(exact.ids[row].tolist(), exact.scores[row].tolist(), strict=True))
         assert [scores[index] for index in best.ids[row].tolist()] == best.scores[row].tolist()
     assert torch.equal(hnsw.search(None, contexts, candidates, 1_000).ids, exact.ids[:, :1_000])  # too many for a graph
+
+
+def test_a_damaged_graph_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("usearch")
+    graph = storage.Graph("graph-20-0.usearch", 0.0, 0)
+    state = storage.IndexManifest("", "", "", 8, "float32", count=20, graph=graph)
+    with pytest.raises(FileNotFoundError, match=r"graph-20-0\.usearch: is missing; rebuild the index"):
+        hnsw.open_graph(tmp_path, state)
+    for contents, message in ((b"garbage" * 20, "is damaged"), (POINTER.encode(), "is a pointer of Git LFS")):
+        (tmp_path / graph.file).write_bytes(contents)
+        with pytest.raises(ValueError, match=rf"graph-20-0\.usearch: {message}"):
+            hnsw.open_graph(tmp_path, state)
+    hnsw.build_graph(tmp_path, graph.file, CandidateMatrix(torch.randn(20, 5)))
+    with pytest.raises(ValueError, match="is damaged, or of another index; rebuild the index"):
+        hnsw.open_graph(tmp_path, state)

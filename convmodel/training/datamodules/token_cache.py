@@ -1,0 +1,79 @@
+"""Vocabularies and tokens of files, cached on disk between runs."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_info
+from tqdm.auto import tqdm
+
+from convmodel.data.atomic import atomic_folder, check_folder_writable, file_lock
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.options import OnError
+from convmodel.data.reader import Reader
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.store import Segments, TokenStore, store_key
+from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+
+
+class TokenCache:
+    """Learn vocabularies and tokenise files; what was done for the same bytes and options is loaded.
+
+    Args:
+        folder: Folder of the cache; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if None.
+        on_error: What readers do with an invalid line.
+        to_segments: Texts of an example, as a store holds them.
+    """
+
+    def __init__(self, folder: str | None, on_error: OnError, to_segments: Callable[[Any], Segments]) -> None:
+        self._folder = Path(folder or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        self._on_error = on_error
+        self._to_segments = to_segments
+
+    def learn_tokenizer(
+        self, reader: Reader[Any, Any, Any], tokenizer_class: type[AnyTokenizer], vocab_size: int
+    ) -> AnyTokenizer:
+        """Learn a vocabulary from files."""
+        # Readers of other kinds take other texts from the same file.
+        kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
+        kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        folder = self._folder / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
+        if not folder.is_dir():
+            self._check_writable()
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as lock:
+                with suppress(OSError):  # without locks each process learns the same vocabulary
+                    lock.enter_context(file_lock(folder.parent, wait=True))
+                if not folder.is_dir():
+                    rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {reader.source}")
+                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size)
+                    with atomic_folder(folder) as temporary:
+                        learned.save_pretrained(temporary)
+        return tokenizer_class.from_pretrained(folder)
+
+    def _check_writable(self) -> None:
+        try:
+            check_folder_writable(self._folder)
+        except OSError as error:
+            raise OSError(f"{error} (data.cache_dir, or $CONVMODEL_CACHE)") from None
+
+    def _vocabulary_texts(self, reader: Reader[Any, Any, Any]) -> Iterator[str]:
+        """Yield the texts from which a vocabulary is learned: distractors are left out."""
+        for example in reader:
+            prefix, turns, candidates = self._to_segments(example)
+            yield from (*prefix, *turns, *candidates[:1])
+
+    def tokenise(self, reader: Reader[Any, Any, Any], tokenizer: TextTokenizer) -> TokenStore:
+        """Return the token store of files."""
+        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
+        folder = self._folder / "tokens" / key
+        if not folder.is_dir():
+            self._check_writable()
+            unit = f" {reader.noun}s"
+            progress = tqdm(reader, desc=f"Tokenising {reader.source}", unit=unit, disable=None, leave=False)
+            TokenStore.build(
+                progress, tokenizer, folder, to_segments=self._to_segments, describe=lambda: reader.report.summary()
+            )
+        return TokenStore(folder)
