@@ -43,7 +43,7 @@ def assistant_format(
     *,
     key: str,
     time: str,
-    companions: Mapping[str, str],
+    companions: Mapping[str, str | None],
     split: SplitConversation,
 ) -> ChatFormat:
     """Return the format of an export, in which the model replies as the assistant.
@@ -53,7 +53,7 @@ def assistant_format(
         human_name: the name in messages.
         key: the key of a conversation's messages, which no other format has.
         time: the key of a conversation's time.
-        companions: a key of the objects of each file that comes with the export, by the file's name.
+        companions: the files that come with the export; see `is_companion`.
         split: a function from a conversation to its messages in order.
     """
 

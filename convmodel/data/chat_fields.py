@@ -8,8 +8,8 @@ from typing import Any
 
 from convmodel.data.chat import is_same_person
 from convmodel.data.data_file import Head
+from convmodel.data.formats.json import find_depth
 
-_EPOCH = datetime.datetime(1970, 1, 1)
 _MILLISECONDS = 1e11
 """Numbers from here on are milliseconds: as seconds they would be in the year 5138."""
 
@@ -21,8 +21,8 @@ def parse_time(value: Any) -> float | None:
     """Return a time in seconds; None if it cannot be read.
 
     Args:
-        value: seconds or milliseconds since 1970 as a number or in a string, or an ISO date and time. The time zone of
-            the latter is ignored: the time is that of the export's clock.
+        value: seconds or milliseconds since 1970 as a number or in a string, or an ISO date and time. One with a zone
+            is converted to UTC.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -42,7 +42,14 @@ def _parse_date(text: str) -> float | None:
         moment = datetime.datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return (moment.replace(tzinfo=None) - _EPOCH).total_seconds()
+    try:
+        return (
+            (moment if moment.tzinfo is None else moment.astimezone(datetime.UTC))
+            .replace(tzinfo=datetime.UTC)
+            .timestamp()
+        )
+    except OverflowError:
+        return None
 
 
 def choose_name(names: Iterable[Any], me: str | None) -> str:
@@ -83,14 +90,18 @@ def first_object(value: Any) -> Mapping[str, Any]:
     return read_object(value)
 
 
-def is_companion(head: Head, keys: Mapping[str, str]) -> bool:
+def is_companion(head: Head, keys: Mapping[str, str | None]) -> bool:
     """Return whether a file comes with an export, but holds no messages.
 
     Args:
         head: the beginning of the file.
-        keys: a key that the objects of such a file have, by the file's name. It may also be an empty list.
+        keys: a key that the objects of such a file have, by the file's name: "" if they may have any, None if they may
+            have any but are no conversations, because the file may be called so by chance. It may also be empty: `[]`.
     """
-    key = keys.get(PurePath(head.file.name).name)
-    if key is None or not isinstance(head.value, dict | list):
+    name = PurePath(head.file.name).name
+    if name not in keys or not isinstance(head.value, dict | list):
         return False
-    return not head.value or key in first_object(head.value)
+    key = keys[name]
+    if key is None:
+        return find_depth(head.value, head.options) is None
+    return not head.value or not key or key in first_object(head.value)

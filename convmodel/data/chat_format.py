@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from convmodel.data.chat import ChatMessage, conversations_from_chat
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
+from convmodel.data.formats.base import Certainty, GroupFormat, Problem, Record
 
 Messages = Iterator[ChatMessage | Problem]
 ReadMessages = Callable[[DataFile], Messages]
@@ -23,7 +23,7 @@ def sort_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     return sort_messages(chain_files(files, read))
 
 
-class ChatFormat(FileFormat[Record]):
+class ChatFormat(GroupFormat[Record]):
     """A format of chat exports. All files of a source that have it are read as one export.
 
     Args:

@@ -15,6 +15,10 @@ from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
 from convmodel.data.options import ReadOptions
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_LINES = 20
+_CUT_OFF = 2**14
+"""The number of characters from which on the beginning of a file may be cut off: a quarter of its bytes."""
+
 _CLOSERS = {"[": "]", "{": "}"}
 
 
@@ -56,7 +60,13 @@ class Head:
     @cached_property
     def lines(self) -> list[str]:
         """The first 20 lines that are not blank, without their ends; the last one may be cut off."""
-        return split_head(self.text)[:20]
+        return split_head(self.text)[:_LINES]
+
+    @cached_property
+    def whole_lines(self) -> list[str]:
+        """The first lines without one that may be cut off, unless there is only one."""
+        is_cut_off = len(self.lines) < _LINES and len(self.text) > _CUT_OFF
+        return self.lines[:-1] or self.lines if is_cut_off else self.lines
 
     @cached_property
     def magic(self) -> bytes:
@@ -151,6 +161,7 @@ class DataFile:
         """
         try:
             with open_utf8(self.file, self.options.encoding) as stream:
-                yield from read_values(stream, take, limit=self.options.line_limit, noun=self.noun)
+                limit = self.options.line_limit
+                yield from read_values(stream, take, limit=limit, noun=self.noun, encoding=stream.encoding)
         except DamagedContainer as error:  # nothing of it can be unpacked
             yield Item(1, None, str(error))

@@ -9,7 +9,8 @@ from typing import Any, Unpack
 from convmodel.data.containers import InputFile
 from convmodel.data.conversation import check_text
 from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
-from convmodel.data.formats.documents import DOCUMENTS, FILE, TEXT, DocumentRecord, dump
+from convmodel.data.formats.document_record import DocumentRecord
+from convmodel.data.formats.documents import DOCUMENTS, FILE, TEXT, dump
 from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
 from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions

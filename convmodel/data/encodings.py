@@ -88,9 +88,7 @@ class Utf8Stream:
         where = f"byte 0x{raw[at]:02x} at offset {self.start + offset + at} (byte {at + 1} of the line)"
         message = f"not UTF-8: {where}; save the file as UTF-8"
         if self._proposal is None:  # guessed once: it takes milliseconds, and all lines may be like this one
-            likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
-            option = name_option("encoding", likely)
-            self._proposal = f", or read it with {option}, because it looks like {likely}" if likely else ""
+            self._proposal = propose_encoding(raw, at)
         return message + self._proposal
 
     def _blocks(self) -> Iterator[bytes]:
@@ -98,6 +96,18 @@ class Utf8Stream:
             yield self._head
         while block := self._stream.read(_BLOCK):
             yield block
+
+
+def propose_encoding(raw: bytes, at: int) -> str:
+    """Return the proposal of an encoding as the end of a message; "" if nothing fits.
+
+    Args:
+        raw: a text that is not UTF-8.
+        at: the position of its first byte that is not.
+    """
+    likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
+    option = name_option("encoding", likely)
+    return f", or read it with {option}, because it looks like {likely}" if likely else ""
 
 
 def guess_encoding(sample: bytes) -> str | None:

@@ -18,9 +18,10 @@ class JsonCursor:
     Args:
         blocks: the content in UTF-8. An undecodable byte becomes a lone surrogate.
         limit: the length limit of a value in characters.
+        encoding: the encoding of the file, for error messages.
     """
 
-    def __init__(self, blocks: Iterable[bytes], limit: int) -> None:
+    def __init__(self, blocks: Iterable[bytes], limit: int, encoding: str) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
         self._blocks = iter(blocks)
@@ -30,6 +31,8 @@ class JsonCursor:
         self._lines = 1
         self._ended = False
         self.limit = limit
+        self.encoding = encoding
+        self.proposal: str | None = None
 
     @property
     def line(self) -> int:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 
 from convmodel.data.containers import DamagedContainer
+from convmodel.data.encodings import propose_encoding
 from convmodel.data.formats.base import Item
 from convmodel.data.json_cursor import JsonCursor
 from convmodel.data.json_text import parse_json
@@ -31,7 +32,9 @@ def take_depth(depth: int) -> Callable[[Path], bool]:
     return lambda path: len(path) >= depth
 
 
-def read_values(blocks: Iterable[bytes], take: Callable[[Path], bool], *, limit: int, noun: str) -> Iterator[Item]:
+def read_values(
+    blocks: Iterable[bytes], take: Callable[[Path], bool], *, limit: int, noun: str, encoding: str = "utf-8"
+) -> Iterator[Item]:
     """Yield the wanted values of JSON texts that follow one another.
 
     Args:
@@ -40,12 +43,13 @@ def read_values(blocks: Iterable[bytes], take: Callable[[Path], bool], *, limit:
             read one by one. Other values are always yielded.
         limit: the length limit of a value in characters.
         noun: the name of the items in error messages.
+        encoding: the encoding of the file, for error messages.
 
     Yields:
         Each value with the line on which it begins and its path, or a problem. After damage outside of a value nothing
         more is read.
     """
-    cursor = JsonCursor(blocks, limit)
+    cursor = JsonCursor(blocks, limit, encoding)
     try:
         while cursor.next_character():
             yield from _walk(cursor, (), take, noun)
@@ -99,21 +103,24 @@ def _read_item(cursor: JsonCursor, path: Path, noun: str) -> Item:
         return Item(line, None, f"the value is longer than {limit}; split it or raise the limit", path)
     if not text:
         raise _BrokenStructure(_describe_missing("a value", cursor.next_character()))
-    if not _is_decoded(text):
-        fault = "not UTF-8: a byte of the value cannot be decoded"
-        return Item(line, None, f"{fault}; save the file as UTF-8, or read it with {name_option('encoding')}", path)
     try:
+        _check_decoded(text, cursor)
         return Item(line, parse_json(text, noun=noun, wanted="repair it"), None, path)
     except ValueError as error:
         return Item(line, None, str(error), path)
 
 
-def _is_decoded(text: str) -> bool:
+def _check_decoded(text: str, cursor: JsonCursor) -> None:
+    """Raise ValueError for a text with bytes that could not be decoded, with a proposal that is made once a file."""
     try:
         text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    except UnicodeEncodeError as error:
+        fault = f"not {cursor.encoding}: character {error.start + 1} of the value cannot be decoded"
+        if cursor.proposal is None:
+            raw = text.encode("utf-8", "surrogateescape")
+            at = len(text[: error.start].encode())
+            cursor.proposal = propose_encoding(raw, at) if cursor.encoding == "utf-8" else ""
+        raise ValueError(f"{fault}; save the file as UTF-8{cursor.proposal}") from None
 
 
 def _describe_missing(wanted: str, found: str) -> str:

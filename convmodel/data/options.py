@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -132,7 +133,7 @@ def name_option(name: str, value: Any = None) -> str:
     elif style == "python" and isinstance(value, str):
         text = repr(value)
     if style == "command":
-        return f"--{name}" if value is True else f"--{name} {text}"
+        return f"--{name}" if value is True else f"--{name} {shlex.quote(text)}"
     return f"data.{name}={text}" if style == "data" else f"{name}={text}"
 
 

@@ -8,7 +8,8 @@ from convmodel.data.conversation import check_characters
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.document import Meta, check_meta
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, describe_type, quote_names
-from convmodel.data.formats.documents import BODY_KEYS, HUB, extract_meta, score_jsonl
+from convmodel.data.formats.document_record import BODY_KEYS
+from convmodel.data.formats.documents import HUB, extract_meta, score_jsonl
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import DataFile, Notes
-from convmodel.data.formats.base import DataFileError, Format, Problem, RecordT
+from convmodel.data.formats.base import DataFileError, Format, GroupFormat, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
@@ -193,10 +193,13 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         """Yield the records and problems of all files, each with the name of its file."""
         for format, group in groupby(self._inputs, key=itemgetter(0)):
             inputs = list(group)
+            if format != self.format:
+                notes.add(f"and {self.formats[format].human_name}")
             reads = self.formats.files.get(format)
-            if isinstance(reads, ChatFormat):
-                chats: Any = reads.read_files([self._data_file(each.file, notes) for each in inputs if each.file])
-                yield from ((inputs[0].name, record) for record in chats)
+            if isinstance(reads, GroupFormat):
+                files = [self._data_file(each.file, notes) for each in inputs if each.file is not None]
+                together: Iterator[Any] = reads.read_files(files)
+                yield from ((inputs[0].name, record) for record in together)
                 continue
             for each in inputs:
                 if reads is None or each.file is None:
@@ -242,4 +245,5 @@ def file_digest(path: str) -> str:
 
 def format_count(count: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "2,400 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    singular, of, whole = noun.partition(" of ")
+    return f"{count:,} {singular}{'' if count == 1 else 's'}{of}{whole}"

@@ -17,7 +17,7 @@ UBUNTU_TEST = (
     '"a , b __eou__ c __eou__ __eot__ d __eou__ __eot__ ","e , f __eou__ g __eou__",h __eou__,"i ""j"" __eou__"\n'
 )
 
-BINARY_FORMATS = {"parquet"}
+WITHOUT_EXAMPLE = {"parquet", "cornell"}
 """Formats that have no example in the docs."""
 
 DOCS = Path(__file__).parents[2] / "docs" / "conversation-files.md"

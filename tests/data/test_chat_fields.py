@@ -18,14 +18,15 @@ from convmodel.data.options import ReadOptions
         ("1714557600.000100", 1714557600.0001),
         (1714557600000, 1714557600.0),
         ("2024-05-01T10:00:00", 1714557600.0),
-        ("2024-05-01T10:00:00.1234567+02:00", 1714557600.123456),
+        ("2024-05-01T10:00:00.1234567+02:00", 1714550400.123456),
         ("2024-05-01 10:00", 1714557600.0),
         ("2024-05-01T10:00:00Z", 1714557600.0),
+        ("0001-01-01T00:00:00+14:00", None),
         *[("", None), ("soon", None), (None, None), (True, None), ([], None), ("nan", None), (float("inf"), None)],
         *[("9" * 5000, None), (10**400, None)],
     ],
 )
-def test_times_are_seconds_of_the_exports_clock(value: Any, seconds: float | None) -> None:
+def test_times_are_seconds(value: Any, seconds: float | None) -> None:
     assert parse_time(value) == seconds
 
 
@@ -50,10 +51,13 @@ def test_a_text_is_a_string_or_parts() -> None:
         ("users.json", '{"team_id": 1}', True),
         ("users.json", '[{"other": 1}]', False),
         ("other.json", '[{"team_id": 1}]', False),
+        ("any.json", '{"x": 1}', True),
+        ("lists.json", '[{"id": 1}]', True),
+        ("lists.json", '[{"turns": ["a", "b"]}]', False),
         ("users.json", "text", False),
     ],
 )
 def test_a_companion_has_its_name_and_its_key(tmp_path: Path, name: str, content: str, expected: bool) -> None:
     (tmp_path / name).write_text(content)
     head = Head(InputFile(str(tmp_path / name)), ReadOptions())
-    assert is_companion(head, {"users.json": "team_id"}) is expected
+    assert is_companion(head, {"users.json": "team_id", "any.json": "", "lists.json": None}) is expected

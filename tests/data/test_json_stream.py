@@ -61,7 +61,7 @@ def test_values_deeper_down_are_taken_with_their_paths() -> None:
         ('{"a" 1}', "not JSON: expecting ':'"),
         ('["un\nclosed]', "not JSON: "),
         ('{"a": [1}', "not JSON: "),
-        (b'"\xff"'.decode("latin-1"), "not UTF-8: a byte of the value"),
+        (b'"\xff"'.decode("latin-1"), "not utf-8: character 2 of the value cannot be decoded; save the file as UTF-8"),
         ('"' + "x" * 200 + '"', "the value is longer than max_line_bytes=100"),
         ("[" * 40 + "]" * 39 + "}" + "]", "not JSON"),
         ("oops", "not JSON: expecting value at column 1, found 'oops'"),

@@ -16,6 +16,7 @@ def test_each_front_end_names_an_option_in_its_words() -> None:
         with option_style("data"):
             assert name_option("on_error", "skip") == "data.on_error=skip"
         assert name_option("me", "Ida") == "--me Ida"
+        assert name_option("me", "Ida B") == "--me 'Ida B'"
     assert name_option("me", "Ida") == "me='Ida'"
 
 

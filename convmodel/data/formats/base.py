@@ -147,6 +147,14 @@ class FileFormat(Format, Generic[RecordT]):
     read: Callable[["DataFile"], Iterator[RecordT | Problem]]
 
 
+class GroupFormat(FileFormat[RecordT]):
+    """A format whose files belong together: all files of a source that have it are read as one."""
+
+    def read_files(self, files: Sequence["DataFile"]) -> Iterator[RecordT | Problem]:
+        """Yield the records and problems of the files, each with the name of its file."""
+        raise NotImplementedError
+
+
 def from_lines(
     read: Callable[[Iterator[TextLine]], Iterator[RecordT | Problem]],
 ) -> Callable[["DataFile"], Iterator[RecordT | Problem]]:

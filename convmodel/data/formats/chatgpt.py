@@ -12,11 +12,14 @@ from typing import Any
 from convmodel.data.assistant_export import ASSISTANT, USER, AssistantMessage, assistant_format, find_branch
 from convmodel.data.chat_fields import parse_time, read_object
 
-_COMPANIONS = {
-    **{"user.json": "email", "message_feedback.json": "rating", "shared_conversations.json": "conversation_id"},
-    **{"model_comparisons.json": "input", "user_settings.json": "settings", "export_manifest.json": "export_files"},
-    **{"shopping.json": "", "sora.json": "user", "group_chats.json": "chats", "conversation_asset_file_names.json": ""},
+_COMPANIONS: Mapping[str, str | None] = {
+    "user.json": "email",
+    **dict.fromkeys(("message_feedback.json", "shared_conversations.json", "model_comparisons.json"), ""),
+    **dict.fromkeys(("user_settings.json", "export_manifest.json", "conversation_asset_file_names.json"), ""),
+    **dict.fromkeys(("shopping.json", "sora.json", "group_chats.json"), None),
 }
+"""Files beside the conversations; see `is_companion`."""
+
 _TEXT_TYPES = ("text", "multimodal_text")
 _TOOL_TYPES = ("code", "execution_output", "tether_quote", "tether_browsing_display", "tether_browsing_code")
 _MARK = re.compile("\ue200([^\ue200-\ue202]*)(?:\ue202([^\ue201]*))?\ue201|【[^【】]{0,40}†[^【】]{0,80}】")

@@ -11,10 +11,12 @@ from typing import Any
 from convmodel.data.assistant_export import ASSISTANT, USER, AssistantMessage, assistant_format, find_branch
 from convmodel.data.chat_fields import read_object, read_text
 
-_COMPANIONS = {
-    **{"users.json": "full_name", "projects.json": "prompt_template", "memories.json": "account_uuid"},
-    **{"organizations.json": "uuid"},
+_COMPANIONS: Mapping[str, str | None] = {
+    "users.json": "full_name",
+    **dict.fromkeys(("projects.json", "memories.json", "organizations.json")),
 }
+"""Files beside the conversations; see `is_companion`."""
+
 _ROLES = {"human": USER, "user": USER, "assistant": ASSISTANT}
 _TOOL_PARTS = ("tool_use", "tool_result")
 

@@ -18,31 +18,35 @@ def score(head: Head, *, delimiters: str) -> Certainty:
 
 
 def has_known_columns(names: Sequence[str], options: ReadOptions) -> bool:
-    """Return whether the columns of a table are of a known shape."""
+    """Return whether the columns of a text table, whose cells are texts, are of a known shape."""
     try:
-        return bool(match_shapes(names, options))
+        return any(shape.fits is None for shape, _ in match_shapes(names, options))
     except ValueError:
         return False
 
 
-def check_columns(names: Sequence[str], options: ReadOptions) -> None:
+def check_columns(names: Sequence[str], options: ReadOptions, *, texts: bool = False) -> None:
     """Check that the columns of a table are of a known shape.
+
+    Args:
+        names: the names of the columns.
+        options: the options of the reader.
+        texts: whether all cells are texts, and none is a list.
 
     Raises:
         ValueError: when they are not; the message lists them.
     """
-    if not match_shapes(names, options):
+    if not any(shape.fits is None or not texts for shape, _ in match_shapes(names, options)):
         option = name_option("columns", "context=NAME,response=NAME")
-        raise ValueError(
-            f"the columns are {quote_names(names)}; call two of them context and response, or give {option}"
-        )
+        remedy = f"call two of them context and response, or give {option}"
+        raise ValueError(f"the columns are {quote_names(names)}; {remedy}, or id=NAME,speaker=NAME,text=NAME")
 
 
 def read(file: DataFile, *, delimiters: str) -> Iterator[Record | Problem]:
     """Yield one record or problem per row. A row may span several lines, and is identified by its first line."""
 
     def check(table: TableHeader) -> None:
-        check_columns(table.names, file.options)
+        check_columns(table.names, file.options, texts=True)
         if table.delimiter not in (",", "\t"):
             file.notes.add(f"separated by {DELIMITERS.get(table.delimiter, repr(table.delimiter))}s")
 

@@ -21,6 +21,7 @@ _COLUMNS = {"author", "date", "content"}
 _TEXT_TYPES = ("Default", "Reply", "0", "19")
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 _MENTION = re.compile(r"<@!?(\d+)>")
+_TAG = re.compile(r"#\d{4}$")
 _CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M")
 
 
@@ -34,7 +35,8 @@ def score(head: Head) -> Certainty:
     message = first_object(value["messages"])
     is_known = isinstance(message.get("author"), dict) and "content" in message
     is_channel = "guild" in value or "channel" in value
-    return Certainty.SURE if is_channel and (is_known or not message) else Certainty.NONE
+    is_export = {"guild", "channel"} <= value.keys()
+    return Certainty.SURE if is_export or (is_channel and is_known) else Certainty.NONE
 
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
@@ -68,7 +70,8 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
     if author.get("isBot") is True and not is_same_person(sender, file.options.me):
         file.notes.left_out["message of a bot"] += 1
         return None
-    text = _clean(read_text(fields.get("content")), fields)
+    forwarded = read_object(fields.get("forwardedMessage"))
+    text = _clean(read_text(fields.get("content")) or read_text(forwarded.get("content")), fields)
     message = ChatMessage(item.number, channel, parse_time(fields.get("timestamp")), sender, text)
     if str(fields.get("type", "Default")) not in _TEXT_TYPES:
         return message._replace(kind="system")
@@ -95,7 +98,8 @@ def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
             yield Problem(row.number, row.problem)
             continue
         fields = {name.lower(): value for name, value in row.value.items()}
-        sender = choose_name([fields["author"].removesuffix("#0000"), fields.get("authorid")], file.options.me)
+        author = fields["author"]
+        sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
         text = _clean(fields["content"], {})
         message = ChatMessage(row.number, file.name, _csv_time(fields["date"]), sender, text)
         yield message if text.strip() else message._replace(kind="media")

@@ -4,9 +4,9 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
@@ -15,53 +15,17 @@ from convmodel.data.formats.base import (
     FileFormat,
     Problem,
     TextLine,
-    describe_type,
     from_lines,
-    quote_names,
 )
+from convmodel.data.formats.document_record import WANTED, DocumentRecord, make_record
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.parquet import plain_value
+from convmodel.data.formats.plain_text import read_separated, read_whole
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
 from convmodel.data.options import name_option
 from convmodel.data.sources import list_files
-
-BODY_KEYS = ("body", "text", "content")
-"""Keys that may hold the body; the first one present is used."""
-
-WANTED = 'write {"body": "...", "meta": "..."}'
-
-
-class DocumentRecord(NamedTuple):
-    """A document as parsed by a format; it is validated when the Document is created.
-
-    Args:
-        line: the number of its first line, counted from 1.
-        body: the text; a value of any type if the file is invalid.
-        meta: the metadata; a value of any type if the file is invalid.
-        unused: keys of the object that are ignored.
-    """
-
-    line: int
-    body: Any
-    meta: Any = None
-    unused: Sequence[str] = ()
-
-
-def make_record(line: int, value: Any) -> DocumentRecord:
-    """Return the record of an object `{"body": ..., "meta": ...}`.
-
-    Raises:
-        ValueError: when the value is not an object, or has no body.
-    """
-    if not isinstance(value, Mapping):
-        raise ValueError(f"the line is {describe_type(value)}; {WANTED}")
-    key = next((key for key in BODY_KEYS if key in value), None)
-    if key is None:
-        raise ValueError(f"the object has no body (its keys: {quote_names(map(str, value))}); {WANTED}")
-    unused = [str(name) for name in value if name not in (key, "meta")]
-    return DocumentRecord(line, value[key], value.get("meta"), unused)
 
 
 def score_jsonl(head: Head) -> Certainty:
@@ -174,68 +138,6 @@ HUB = HubFormat(
     options=("column", "meta", "split", "config", "revision"),
     record=_hub_record,
 )
-
-
-MAX_CHARACTERS = 16 * 2**20
-"""The length limit of a plain-text document: a longer text is hardly one document, and must not fill the memory."""
-
-
-def read_separated(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
-    """Yield one record or problem for each run of non-blank lines."""
-    return _read(lines, ends=lambda line: not line.text.strip() and line.problem is None)
-
-
-def read_whole(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
-    """Yield one record or problem for the whole file; nothing for a blank file."""
-    return _read(lines, ends=lambda line: False)
-
-
-def _read(lines: Iterator[TextLine], *, ends: Callable[[TextLine], bool]) -> Iterator[DocumentRecord | Problem]:
-    """Yield one record or problem for each run of lines between lines where `ends` is true.
-
-    Blank lines at both ends of a run are removed.
-    """
-    document = _DocumentBuilder()
-    for line in lines:
-        if ends(line):
-            yield from document.finish()
-            document = _DocumentBuilder()
-        else:
-            document.add(line)
-    yield from document.finish()
-
-
-class _DocumentBuilder:
-    """Builds a document from its lines."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._first = 0
-        self._characters = 0
-        self._problem: Problem | None = None
-
-    def add(self, line: TextLine) -> None:
-        if not self._lines and not line.text.strip() and line.problem is None:
-            return  # blank lines before the document
-        self._first = self._first or line.number
-        self._characters += len(line.text) + 1
-        if line.problem is not None:
-            self._problem = self._problem or Problem(line.number, line.problem)
-        elif self._characters > MAX_CHARACTERS and self._problem is None:
-            message = f"the document is longer than {MAX_CHARACTERS:,} characters; split it"
-            self._problem = Problem(self._first, message)
-        if self._problem is None:
-            self._lines.append(line.text)
-        else:
-            self._lines.clear()
-
-    def finish(self) -> Iterator[DocumentRecord | Problem]:
-        if self._problem is not None:
-            yield self._problem
-        elif self._lines:
-            while not self._lines[-1].strip():
-                self._lines.pop()
-            yield DocumentRecord(self._first, "\n".join(self._lines))
 
 
 def _never(head: Head) -> Certainty:

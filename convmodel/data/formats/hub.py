@@ -9,8 +9,7 @@ from typing import Any, Generic, cast
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import DataFileError, Format, Problem, Record, RecordT, describe_type
 from convmodel.data.formats.parquet import plain_value
-from convmodel.data.messages import split_messages
-from convmodel.data.shapes.base import Fields, build_record
+from convmodel.data.shapes.base import Fields, build_record, read_turns
 from convmodel.data.shapes.registry import list_names
 
 SCHEME = "hub://"
@@ -152,7 +151,7 @@ def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
         return build_record(Fields(number, roles, values, Notes(), cells=True))
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        chat = split_messages(value)
+        chat = read_turns(value, Notes())
         return Record(number, chat.turns, chat.persona)
     if not isinstance(value, list):
         raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")

@@ -6,6 +6,7 @@ from typing import Any
 
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
+from convmodel.data.json_columns import find_columns, is_columnar, read_columns
 from convmodel.data.json_stream import take_depth
 from convmodel.data.options import ReadOptions
 from convmodel.data.shapes.reading import read_items
@@ -48,18 +49,26 @@ def _list_members(value: Any) -> list[Any]:
     return [child for child, is_text in members if isinstance(child, dict | list) and (not is_text or all(texts))]
 
 
+def holds_several(head: Head) -> bool:
+    """Return whether the first value of a file is a list or an object of conversations, or of columns."""
+    return bool(find_depth(head.value, head.options)) or is_columnar(head.value, head.options)
+
+
 def score(head: Head) -> Certainty:
     """Return the certainty: the text begins with a list or an object that is not complete on its line."""
     if not looks_like_json(head.lines[0]) or head.value is None:
         return Certainty.LIKELY if head.lines[0].strip() in ("[", "{", "[{", "[[") else Certainty.NONE
     is_line = head.line_value(head.lines[0]) is not None
-    if is_line and (len(head.lines) > 1 or not find_depth(head.value, head.options)):
+    if is_line and (len(head.lines) > 1 or not holds_several(head)):
         return Certainty.NONE  # JSON Lines
     return Certainty.LIKELY
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per conversation, each with the line on which it begins."""
+    if columns := find_columns(file):
+        file.notes.add("column by column")
+        return read_items(read_columns(file, columns), file.options, file.notes, unit="row")
     depth = find_depth(file.head.value, file.options)
     if depth is None:
         depth = 1 if file.head.text.lstrip().startswith("[") else 0

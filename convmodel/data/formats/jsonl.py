@@ -5,7 +5,7 @@ from typing import Any
 
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record
-from convmodel.data.formats.json import find_depth, looks_like_json
+from convmodel.data.formats.json import holds_several, looks_like_json
 from convmodel.data.json_text import decode_json, encode_json, parse_json
 from convmodel.data.shapes.reading import WANTED, read_items
 
@@ -20,7 +20,7 @@ def score(head: Head) -> Certainty:
     values = [value for line in head.lines if (value := head.line_value(line)) is not None]
     if head.line_value(head.lines[0]) is not None:
         # A whole file on one line may be a list of conversations.
-        is_whole = len(head.lines) == 1 and find_depth(head.value, head.options)
+        is_whole = len(head.lines) == 1 and holds_several(head)
         return Certainty.WEAK if is_whole else Certainty.LIKELY
     # A first line that begins like a list and is none may begin a list of several lines.
     return Certainty.LIKELY if 2 * len(values) >= len(head.lines) + begins[0] else Certainty.WEAK

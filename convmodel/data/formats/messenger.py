@@ -1,20 +1,33 @@
 """Messages of Facebook Messenger and Instagram: `message_1.json` and so on, of "Download your information" as JSON.
 
 Meta's files have UTF-8 read as Latin-1 ("TrÃ¨s"), which is mended. Messages stand newest first, 10,000 in a file; the
-files of one folder are one chat. The export of encrypted chats has other names of the same fields (`senderName`).
+files of one folder are one chat. The export of encrypted chats has other names of the same fields (`senderName`), as
+has Instagram's first export, `messages.json` of 2018 and 2019 (`sender`), a list of chats.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem
 from convmodel.data.json_stream import Path
+
+_COMPANIONS = (
+    *("autofill_information.json", "secret_conversations.json", "secret_groups.json", "support_messages.json"),
+    *("reported_conversations.json", "your_cross-app_messaging_settings.json", "your_chat_settings_on_web.json"),
+)
+"""Files beside the folders of chats."""
+
+_SENDERS = ("sender_name", "senderName", "sender")
+_TIMES = ("timestamp_ms", "timestamp", "created_at")
+_KEYS = ({"sender_name"}, {"senderName", "timestamp"}, {"sender", "created_at"})
+"""Keys of messages of the three forms."""
 
 _NUMBER = re.compile(r"_\d+(?=\.json)", re.IGNORECASE)
 _LATIN = re.compile("[\x80-\xff]{2,}")
@@ -58,11 +71,12 @@ _SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
 def score(head: Head) -> Certainty:
     """Return the certainty: an object with messages that have a sender's name, as only these exports have."""
     value = head.value
-    if not isinstance(value, dict) or "messages" not in value:
-        return Certainty.NONE
-    message = first_object(value["messages"])
-    is_known = "sender_name" in message or {"senderName", "timestamp"} <= message.keys()
-    is_empty = not message and {"participants", "thread_path"} <= value.keys()
+    if is_companion(head, dict.fromkeys(_COMPANIONS, "")):
+        return Certainty.SURE
+    chat = first_object(value)
+    message = first_object(chat.get("messages") if isinstance(value, dict) else chat.get("conversation"))
+    is_known = any(keys <= message.keys() for keys in _KEYS)
+    is_empty = not message and {"participants", "messages", "thread_path"} <= chat.keys()
     return Certainty.SURE if is_known or is_empty else Certainty.NONE
 
 
@@ -73,12 +87,13 @@ def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     """Yield the messages of one file as they stand in it."""
-    chat = _NUMBER.sub("", "/".join(file.name.split("/")[-2:]))
+    chat = _NUMBER.sub("", "/".join(PurePath(file.name).parts[-2:]))
     for item in file.values(_is_message):
         if item.problem is not None:
             yield Problem(item.number, item.problem)
         elif _is_message(item.path):
-            yield _message(item.number, chat, read_object(item.value), file.options.me)
+            name = f"{chat} {item.path[0]}"
+            yield _message(item.number, name, read_object(item.value), file.options.me)
 
 
 def mend(text: str) -> str:
@@ -94,12 +109,12 @@ def _mend_run(match: re.Match[str]) -> str:
 
 
 def _is_message(path: Path) -> bool:
-    return len(path) == 2 and path[0] == "messages"
+    return (len(path) == 2 and path[0] == "messages") or (len(path) == 3 and path[1] == "conversation")
 
 
 def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) -> ChatMessage:
-    time = parse_time(fields.get("timestamp_ms", fields.get("timestamp")))
-    sender = choose_name([mend(read_text(fields.get("sender_name", fields.get("senderName"))))], me)
+    time = next((parse_time(fields[key]) for key in _TIMES if key in fields), None)
+    sender = choose_name([mend(read_text(fields.get(key))) for key in _SENDERS], me)
     text = mend(read_text(fields.get("content", fields.get("text"))))
     message = ChatMessage(number, chat, time, sender, text)
     if fields.get("is_unsent") or fields.get("isUnsent") or _REMARK.fullmatch(text.strip()):

@@ -1,7 +1,8 @@
 """Slack's export of a workspace: a folder or zip archive with one folder a channel and one JSON file a day.
 
 `users.json` holds the names of the people. A thread is a chat of its own, with the message that began it. Edited
-messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot.
+messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot. The
+answer of `conversations.history`, an object with `messages`, is read too.
 """
 
 import html
@@ -17,14 +18,14 @@ from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
-from convmodel.data.json_stream import take_depth
+from convmodel.data.json_stream import Path, take_depth
 
-_COMPANIONS = {
-    **dict.fromkeys(("channels.json", "groups.json", "dms.json", "mpims.json"), "members"),
-    **{"users.json": "team_id", "org_users.json": "profile", "integration_logs.json": "user_id"},
-    **{"canvases.json": "title", "lists.json": "title", "huddle_transcripts.json": "title"},
+_COMPANIONS: Mapping[str, str | None] = {
+    **{"users.json": "team_id", "org_users.json": "profile", "channels.json": "members", "groups.json": "members"},
+    **dict.fromkeys(("dms.json", "mpims.json", "integration_logs.json", "file_conversations.json"), ""),
+    **dict.fromkeys(("canvases.json", "lists.json", "huddle_transcripts.json")),
 }
-"""Files beside the messages, each with a key of its objects."""
+"""Files beside the messages; see `is_companion`."""
 
 _PEOPLE = ("users.json", "org_users.json")
 _TEXT_TYPES = (None, "me_message", "thread_broadcast", "file_share", "file_comment", "file_mention", "bot_message")
@@ -34,20 +35,24 @@ Names = Mapping[str, Sequence[Any]]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: a list of messages with a `ts`, or one of the files beside them."""
+    """Return the certainty: messages with a `ts`, or one of the files beside them."""
     if is_companion(head, _COMPANIONS):
         return Certainty.SURE
-    message = first_object(head.value) if isinstance(head.value, list) else {}
-    is_message = message.get("type") == "message" and "ts" in message
+    message = first_object(head.value.get("messages") if isinstance(head.value, dict) else head.value)
+    is_message = message.get("type") == "message" and ("ts" in message or "client_msg_id" in message)
     return Certainty.SURE if is_message else Certainty.NONE
 
 
 def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     """Yield the messages of all files by channel or thread and time, with the names of `users.json`."""
-    people = [file for file in files if _base(file) in _PEOPLE]
-    names = {key: value for file in people for key, value in _read_names(file)}
+    names: dict[str, Sequence[Any]] = {}
+    for file in files:
+        for item in file.values(take_depth(1)) if PurePath(file.name).name in _PEOPLE else ():
+            if item.problem is not None:
+                yield Problem(item.number, item.problem, file.name)
+            names.update(_read_names(read_object(item.value)))
     days = [file for file in files if not is_companion(file.head, _COMPANIONS)]
-    return sort_messages(chain_files(days, partial(read_messages, names=names)))
+    yield from sort_messages(chain_files(days, partial(read_messages, names=names)))
 
 
 def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMessage | Problem]:
@@ -58,26 +63,22 @@ def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMe
         names: the names of each person by the person's id.
     """
     channel = PurePath(file.name).parent.as_posix()
-    for item in file.values(take_depth(1)):
+    for item in file.values(_is_message):
+        message = _message(item, channel, file, names or {}) if _is_message(item.path) else None
         if item.problem is not None:
             yield Problem(item.number, item.problem)
-            continue
-        message = _message(item, channel, file, names or {})
-        if message is not None:
+        elif message is not None:
             yield message
 
 
-def _base(file: DataFile) -> str:
-    return PurePath(file.name).name
+def _is_message(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], int) and path[:-1] in ((), ("messages",))
 
 
-def _read_names(file: DataFile) -> Iterator[tuple[str, Sequence[Any]]]:
-    for item in file.values(take_depth(1)):
-        user = read_object(item.value)
-        profile = read_object(user.get("profile"))
-        names = _names_of(profile, user)
-        if isinstance(user.get("id"), str) and names:
-            yield user["id"], names
+def _read_names(user: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return the names of a person by the person's id."""
+    names = _names_of(read_object(user.get("profile")), user)
+    return {user["id"]: names} if isinstance(user.get("id"), str) and names else {}
 
 
 def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
@@ -88,7 +89,7 @@ def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
 def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMessage | None:
     fields = read_object(item.value)
     me = file.options.me
-    is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields
+    is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields or fields.get("user") == "USLACKBOT"
     sender = _sender(fields, names, me)
     if is_bot and not is_same_person(sender, me):
         file.notes.left_out["message of a bot"] += 1

@@ -7,11 +7,11 @@ whole file: by a number above 12, or else by the order in which time does not ru
 import datetime
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_format import ChatFormat
+from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem
 
@@ -91,37 +91,26 @@ class _Stamp(NamedTuple):
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line begins with date and time."""
-    return Certainty.SURE if _parse_stamp(head.lines[0]) is not None else Certainty.NONE
+    """Return the certainty: the first line begins with date and time. No program writes `.md`, but others do."""
+    is_stamped = _parse_stamp(head.lines[0]) is not None
+    sure = Certainty.LIKELY if head.file.suffix == ".md" else Certainty.SURE
+    return sure if is_stamped else Certainty.NONE
 
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     """Yield the messages of an export. Lines without a date belong to the message before them."""
     order = _find_order(file)
-    chat = PurePath(file.name).stem
-    message: ChatMessage | None = None
-    for line in file.lines():
-        parsed = _parse_stamp(line.text)
-        if parsed is None and line.problem is None:
-            if message is not None:
-                longer = f"{message.text}\n{line.text}"
-                if len(longer) <= file.options.line_limit:
-                    message = message._replace(text=longer)
-            elif line.text.strip():
-                yield Problem(line.number, "the line begins with neither date nor message; remove it")
-            continue
-        if message is not None:
-            yield _classify(message)
-            message = None
-        if line.problem is not None or parsed is None:
-            yield Problem(line.number, line.problem or "")
-            continue
+
+    def begin(number: int, text: str, last: str) -> ChatMessage | None:
+        parsed = _parse_stamp(text)
+        if parsed is None:
+            return None
         try:
-            message = _message(line.number, chat, parsed[0].time(order), parsed[1])
+            return _message(number, file.name, parsed[0].time(order), parsed[1])
         except ValueError as error:
-            yield Problem(line.number, f"the line has no valid date ({error}); correct it, or remove the message")
-    if message is not None:
-        yield _classify(message)
+            raise ValueError(f"the line has no valid date ({error}); correct it, or remove the message") from None
+
+    return read_lines(file, begin, _classify)
 
 
 def _message(number: int, chat: str, time: float, rest: str) -> ChatMessage:

@@ -1,12 +1,13 @@
 """The description of a shape, and the building of records by the roles of keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from convmodel.data.data_file import Notes
-from convmodel.data.formats.base import CandidateExample, Record
+from convmodel.data.formats.base import CandidateExample, Problem, Record
 from convmodel.data.messages import ChatTurns, split_messages, split_persona
+from convmodel.data.shapes.speakers import count_tools, holds_utterances, join_said, read_utterances
 
 
 class Fields(NamedTuple):
@@ -32,6 +33,16 @@ class Fields(NamedTuple):
         return default if key is None else self.values.pop(key, default)
 
 
+class RowGroup(Protocol):
+    """The rows of a conversation, or of several, that are not yet complete."""
+
+    def add(self, fields: Fields) -> Iterator[Record | Problem]:
+        """Add a row; yield the conversations before it if it begins another one."""
+
+    def finish(self) -> Iterator[Record | Problem]:
+        """Yield the conversations of the rows."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The names under which an object or a row holds a conversation.
@@ -40,15 +51,17 @@ class Shape:
         name: the name in reports; "" for the package's own names, which are not reported.
         roles: the key of each role, in lower case; all of them must be there.
         optional: keys that are used if they are there, by role.
-        fits: a further condition on the values; None if the keys suffice.
-        build: a function from the fields to a record. It raises ValueError for an unusable object.
+        fits: a further condition on the values and the key of each role; None if the keys suffice.
+        build: a function from the fields to a record or several. It raises ValueError for an unusable object.
+        group: a function from the notes to an empty group of rows, if several objects together are a conversation.
     """
 
     name: str
     roles: Mapping[str, str]
     optional: Mapping[str, str] = field(default_factory=dict)
-    fits: Callable[[Mapping[str, Any]], bool] | None = None
-    build: Callable[[Fields], Record] = field(default=lambda fields: build_record(fields))
+    fits: Callable[[Mapping[str, Any], Mapping[str, str]], bool] | None = None
+    build: Callable[[Fields], Record | Iterable[Record]] = field(default=lambda fields: build_record(fields))
+    group: Callable[[Notes], RowGroup] | None = None
 
     def match(self, keys: Mapping[str, str]) -> dict[str, str] | None:
         """Return the file's key of each role, or None if one is missing.
@@ -79,6 +92,10 @@ def build_record(fields: Fields) -> Record:
     response: Any = None
     if "turns" in fields.roles:
         turns = context = fields.pop("turns")
+        if isinstance(turns, dict) or (isinstance(turns, list) and turns and isinstance(turns[0], dict)):
+            chat = read_turns(turns, fields.notes)
+            turns = context = chat.turns
+            persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     elif "messages" in fields.roles:
         chat = read_turns(fields.pop("messages"), fields.notes)
         turns = context = chat.turns
@@ -90,17 +107,16 @@ def build_record(fields: Fields) -> Record:
 
 
 def read_turns(value: Any, notes: Notes) -> ChatTurns:
-    """Return the turns of a list of messages or of strings; messages of tools are counted in the notes.
+    """Return the turns of a list of messages, utterances or strings; messages of tools are counted in the notes.
 
     Raises:
-        MessageError: when a message is invalid.
+        ValueError: when a message is invalid.
     """
     if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
         return ChatTurns(value, [])
-    chat = split_messages(value)
-    if chat.skipped:
-        notes.left_out["tool message"] += chat.skipped
-    return chat
+    if holds_utterances(value):
+        return join_said(read_utterances(value), notes)
+    return count_tools(split_messages(value), notes)
 
 
 def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:

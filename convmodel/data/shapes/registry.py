@@ -3,18 +3,27 @@
 A new shape is one `Shape` in the list, or a module of this package with its `build` function and an entry here.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from convmodel.data.formats.base import quote_names, shorten
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.shapes.base import Shape
+from convmodel.data.shapes.dialogs import DIALOGS
+from convmodel.data.shapes.personality import PERSONALITY
+from convmodel.data.shapes.preference import PREFERENCE
+from convmodel.data.shapes.speakers import names_speaker
+from convmodel.data.shapes.trees import FLAT, ROOT, TREE
+from convmodel.data.shapes.utterances import UtteranceGroup
 
 _PERSONA = {"persona": "persona"}
 _SYSTEM = {"persona": "persona", "system": "system"}
 
 SHAPES: tuple[Shape, ...] = (
     Shape("", {"turns": "turns"}, _PERSONA),
+    PREFERENCE,
     Shape("", {"messages": "messages"}, _SYSTEM),
     Shape("", {"messages": "conversations"}, _SYSTEM),
     Shape(
@@ -37,13 +46,29 @@ SHAPES: tuple[Shape, ...] = (
     Shape("query and response", {"context": "query", "response": "response"}, _SYSTEM),
     Shape("input and output", {"context": "input", "response": "output"}, _SYSTEM),
     Shape("user and assistant", {"context": "user", "response": "assistant"}, _SYSTEM),
+    PERSONALITY,
+    *DIALOGS,
+    TREE,
+    ROOT,
 )
 """The shapes of one conversation an object, the most specific first."""
 
-ID_NAMES = ("conversation_id", "conv_id", "dialogue_id", "dialog_id", "chat_id", "thread_id", "session_id")
-SPEAKER_NAMES = ("speaker", "speaker_id", "speaker_idx", "sender", "author", "role", "from", "user", "name")
-TEXT_NAMES = ("text", "utterance", "message", "content", "body")
-"""Names of columns in data with one utterance a row, in lower case."""
+_ID_NAMES = (
+    *("conversationid", "convid", "dialogueid", "dialogid", "chatid", "threadid", "sessionid", "episodeid", "callid"),
+    *("conversationno", "dialogueno", "dialogno", "convno", "conversationidx", "dialogueidx", "dialogidx", "ticketid"),
+    *("transcriptid", "conversationuuid", "conversationnumber", "dialoguenumber", "interactionid"),
+)
+_VAGUE_ID_NAMES = ("conversation", "dialogue", "dialog", "conv", "session", "thread", "episode", "chat")
+"""Names of columns that identify a conversation only beside a column of speakers."""
+
+_SPEAKER_NAMES = (
+    *("speaker", "speakerid", "speakeridx", "speakername", "speakerrole", "sender", "senderid", "author", "authorid"),
+    *("authorrole", "role", "from", "user", "userid", "name", "username", "character", "participant", "agent"),
+)
+_TEXT_NAMES = ("text", "utterance", "message", "content", "body", "transcript", "sentence", "line", "messagetext")
+"""Names of columns in data with one utterance a row, in lower case, with letters and digits only."""
+
+_EMPATHETIC = {"conv_id", "utterance_idx", "speaker_idx"}
 
 
 def list_names(names: Iterable[str]) -> dict[str, str]:
@@ -75,15 +100,11 @@ def match_shapes(names: Iterable[str], options: ReadOptions) -> list[tuple[Shape
     for name in names:
         keys.setdefault(name.strip().lower(), name)
     if options.roles:
-        return [(Shape("", {}), _given_roles(keys, options.roles))]
+        given = _given_roles(keys, options.roles)
+        return [(UTTERANCE if {"id", "text"} <= given.keys() else _GIVEN, given)]
     found = [(shape, shape.match(keys)) for shape in SHAPES]
     matches = [(shape, roles) for shape, roles in found if roles is not None]
-    return matches or _match_utterances(keys)
-
-
-def is_utterance(roles: Mapping[str, str]) -> bool:
-    """Return whether an object with these roles is one utterance of a conversation."""
-    return "id" in roles and "text" in roles
+    return [*matches, *_match_rows(keys)]
 
 
 def _given_roles(keys: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -102,21 +123,39 @@ def _given_roles(keys: Mapping[str, str], given: Mapping[str, str]) -> dict[str,
     return roles
 
 
-def _match_utterances(keys: Mapping[str, str]) -> list[tuple[Shape, dict[str, str]]]:
-    parts = {"id": ID_NAMES, "speaker": SPEAKER_NAMES, "text": TEXT_NAMES}
-    found = {role: next((keys[name] for name in names if name in keys), None) for role, names in parts.items()}
+def _match_rows(keys: Mapping[str, str]) -> list[tuple[Shape, dict[str, str]]]:
+    """Return the shape of rows that are one message or one utterance each, if the names are those of one."""
+    flat = FLAT.match(keys)
+    if flat is not None:
+        return [(FLAT, flat)]
+    plain = {_plain(name): key for name, key in keys.items()}
+    parts = {"id": _ID_NAMES, "speaker": _SPEAKER_NAMES, "text": _TEXT_NAMES}
+    found = {role: next((plain[name] for name in names if name in plain), None) for role, names in parts.items()}
     roles = {role: key for role, key in found.items() if key is not None}
-    return [(UTTERANCE, roles)] if is_utterance(roles) else []
+    vague = next((plain[name] for name in _VAGUE_ID_NAMES if name in plain), None)
+    if "id" not in roles and "speaker" in roles and vague is not None:
+        roles["id"] = vague
+    # Without other columns, none of them can divide the rows into conversations.
+    if "text" not in roles or ("id" not in roles and (len(keys) > 2 or not plain.keys() & {"speaker", "speakerid"})):
+        return []
+    return [(EMPATHETIC if keys.keys() >= _EMPATHETIC else UTTERANCE, roles)]
 
 
-UTTERANCE = Shape("one utterance a row", {})
+def _plain(name: str) -> str:
+    """Return a name in lower case, with letters and digits only."""
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+_GIVEN = Shape("", {})
+UTTERANCE = Shape("one utterance a row", {}, group=UtteranceGroup)
+EMPATHETIC = Shape("EmpatheticDialogues", {}, group=partial(UtteranceGroup, escapes={"_comma_": ","}))
 
 
 def find_shape(
     value: Mapping[str, Any], matches: list[tuple[Shape, dict[str, str]]]
 ) -> tuple[Shape, dict[str, str]] | None:
     """Return the first of the shapes that also fits the values."""
-    return next((match for match in matches if match[0].fits is None or match[0].fits(value)), None)
+    return next((match for match in matches if match[0].fits is None or match[0].fits(value, match[1])), None)
 
 
 def fits_shape(value: Any, options: ReadOptions) -> bool:
@@ -132,7 +171,12 @@ def fits_shape(value: Any, options: ReadOptions) -> bool:
 
 
 def is_message(value: Any) -> bool:
-    """Return whether a value is a chat message."""
-    return isinstance(value, dict) and any(
-        isinstance(value.get(role), str) and text in value for role, text in (("role", "content"), ("from", "value"))
-    )
+    """Return whether a value is a chat message, or an utterance of a list without an id of its conversation."""
+    if not isinstance(value, dict):
+        return False
+    if any(isinstance(value.get(role), str) and text in value for role, text in _MESSAGE_KEYS):
+        return True
+    return names_speaker(value) and {_plain(name) for name in value}.isdisjoint((*_ID_NAMES, *_VAGUE_ID_NAMES))
+
+
+_MESSAGE_KEYS = (("role", "content"), ("from", "value"))

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from convmodel.data.formats.conversations import FILE_FORMATS
-from tests.data.conftest import BINARY_FORMATS, EXAMPLES, example_options
+from tests.data.conftest import EXAMPLES, WITHOUT_EXAMPLE, example_options
 
 
 def test_every_format_has_an_example_in_the_docs() -> None:
-    assert EXAMPLES.keys() & FILE_FORMATS.keys() == FILE_FORMATS.keys() - BINARY_FORMATS
+    assert EXAMPLES.keys() & FILE_FORMATS.keys() == FILE_FORMATS.keys() - WITHOUT_EXAMPLE
 
 
 @pytest.mark.parametrize("format", sorted(EXAMPLES.keys() & FILE_FORMATS.keys()))

@@ -14,7 +14,7 @@ BOT = {"id": "9", "name": "Helper", "discriminator": "1234", "nickname": None, "
 
 
 def message(minute: int, author: dict[str, Any], content: str, **fields: Any) -> dict[str, Any]:
-    stamp = f"2024-05-01T10:{minute:02}:00.1234567+02:00"
+    stamp = f"2024-05-01T12:{minute:02}:00.1234567+02:00"
     return {
         **{"id": str(minute), "type": "Default", "timestamp": stamp, "timestampEdited": None, "isPinned": False},
         **{"content": content, "author": author, "attachments": [], "embeds": [], "stickers": [], "mentions": []},
@@ -38,7 +38,7 @@ def test_the_json_export_of_a_channel_is_read(reader: Any) -> None:
         message(2, BO, "", attachments=[{"url": "x.png"}]),
         message(3, BOT, "Welcome!"),
         message(4, BO, "Hi", type="Reply", reference={"messageId": "1"}, timestampEdited="2024-05-01T10:09:00+02:00"),
-        message(5, IDA, "Bye"),
+        message(5, IDA, "", forwardedMessage={"content": "Bye", "timestamp": "2024-05-01T10:00:00+00:00"}),
         topic="x",
     )
     made = reader(content, me="bo")
@@ -66,7 +66,7 @@ def test_the_csv_export_is_read(reader: Any, dates: tuple[str, str]) -> None:
         f'"7","ida_99","{dates[0]}","Two',
         'lines, ""quoted""","",""',
         f'"8","Bo#0000","{dates[1]}","","https://example.org/1.png",""',
-        f'"8","Bo#0000","{dates[1]}","Yes.","","👍 (1)"',
+        f'"8","Bo#1234","{dates[1]}","Yes.","","👍 (1)"',
     ]
     content = "\n".join(["AuthorID,Author,Date,Content,Attachments,Reactions", *rows])
     made = reader(content, me="Bo", name="x.csv")

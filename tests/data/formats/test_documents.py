@@ -13,7 +13,7 @@ import pytest
 
 from convmodel.data.document import DataFileError, Document, DocumentReader
 from convmodel.data.formats import documents as python
-from convmodel.data.formats import documents as text
+from convmodel.data.formats import plain_text as text
 from convmodel.data.formats.base import TextLine
 from convmodel.data.formats.documents import FILE_FORMATS
 from tests.conftest import random_text

@@ -112,7 +112,7 @@ def test_surrogate_pairs_are_one_character(reader: Any) -> None:
         ("5", "the line is the number 5"),
         ("null", "the line is null"),
         ('"Hello"', "the line is the string 'Hello'"),
-        ('{"dialog": ["a", "b"]}', "has no turns (its keys: 'dialog')"),
+        ('{"lines": ["a", "b"]}', "has no turns (its keys: 'lines')"),
         ("{}", "has no turns (its keys: none)"),
         ('{"turns": "a"}', "the turns are the string 'a', not a list"),
         ('{"turns": null}', "the turns are null"),

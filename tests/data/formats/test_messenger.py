@@ -87,10 +87,25 @@ def test_the_numbered_files_of_a_folder_are_one_chat(tmp_path: Path) -> None:
     made = ConversationReader(tmp_path / "inbox", me="Bo")
     [conversation] = made
     assert conversation.turns == tuple(str(minute) for minute in range(20, 240))
+    (tmp_path / "inbox" / "autofill_information.json").write_text('{"autofill_information_v2": {"EMAIL": ["x"]}}')
     other = tmp_path / "inbox" / "cy_2"
     other.mkdir()
     (other / "message_1.json").write_text(export(message(1, "Cy", "a"), message(2, "Bo", "b")))
     assert [each.turns[:2] for each in ConversationReader(tmp_path / "inbox", me="Bo")] == [("a", "b"), ("20", "21")]
+
+
+def test_the_first_export_of_instagram_is_read(reader: Any) -> None:
+    said = [("bo", "2019-05-01T10:01:00+00:00", "Schön"), ("zoe", "2019-05-01T10:00:00+00:00", "Hallo")]
+    chats = [
+        {
+            "participants": ["zoe", "bo"],
+            "conversation": [{"sender": sender, "created_at": time, "text": text} for sender, time, text in said]
+            + [{"sender": "zoe", "created_at": "2019-05-01T09:59:00+00:00", "likes": []}],
+        }
+    ]
+    made = reader(json.dumps([*chats, *chats]), me="bo")
+    assert made.format == "messenger"
+    assert [(each.turns, each.meta) for each in made] == [(("Hallo", "Schön"), {"time": "2019-05-01T10:00:00"})] * 2
 
 
 def test_the_export_of_encrypted_chats_is_read(reader: Any) -> None:

@@ -38,6 +38,7 @@ FIRST = [
         "ts": "1714557605.0",
     },
     message(6, "U1", "Thanks"),
+    message(7, "USLACKBOT", "Reminder: tea"),
 ]
 SECOND = [
     message(3603, "U2", "I have.", parent_user_id="U1", subtype="thread_broadcast", **thread(3)),
@@ -69,7 +70,7 @@ def test_an_export_is_read_with_names_and_threads(tmp_path: Path, me: str) -> No
     assert made.format == "slack"
     assert [conversation.turns for conversation in made] == TURNS
     assert dict(made.report.skipped_messages) == {
-        **{"system message": 2, "media message": 1, "message of a bot": 1, "unanswered message": 1}
+        **{"system message": 2, "media message": 1, "message of a bot": 2, "unanswered message": 1}
     }
 
 
@@ -90,6 +91,14 @@ def test_a_day_has_the_names_in_its_messages(reader: Any) -> None:
     assert conversation.meta == {"time": "2024-05-01T10:00:01"}
 
 
+def test_the_answer_of_the_programming_interface_is_read(reader: Any) -> None:
+    messages = [message(2, "U2", "b"), message(1, "U1", "a")]
+    content = {"ok": True, "messages": messages, "has_more": False, "response_metadata": {"next_cursor": "x"}}
+    made = reader(json.dumps(content), me="U2")
+    assert made.format == "slack"
+    assert [each.turns for each in made] == [("a", "b")]
+
+
 def test_the_model_may_reply_as_a_bot(tmp_path: Path) -> None:
     assert [each.turns[-1] for each in ConversationReader(write(tmp_path), me="ci")] == ["red"]
 
@@ -101,3 +110,6 @@ def test_a_broken_message_is_told_with_its_file(tmp_path: Path) -> None:
     assert len(list(made)) == 2
     [problem] = made.report.problems
     assert f"{tmp_path}/general/2024-05-02.json:" in problem and "not JSON" in problem
+    (tmp_path / "users.json").write_text(json.dumps(USERS).replace('"Ida"', "Ida"))
+    made = ConversationReader(tmp_path, me="bo", on_error="skip")
+    assert len(list(made)) == 2 and f"{tmp_path}/users.json:1: not JSON" in made.report.problems[0]

@@ -7,7 +7,7 @@ import pytest
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import Item, Problem, Record
 from convmodel.data.options import ReadOptions
-from convmodel.data.shapes import reading
+from convmodel.data.shapes import utterances
 from convmodel.data.shapes.reading import read_items
 
 
@@ -77,7 +77,7 @@ def test_utterances_of_known_roles_are_messages_and_of_nobody_turns() -> None:
 
 
 def test_an_utterance_that_cannot_be_used_costs_its_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_MAX_UTTERANCES", 3)
+    monkeypatch.setattr(utterances, "_MAX_UTTERANCES", 3)
     rows = [utterance(1, "x", "a"), utterance(1, "y", 5), utterance(2, "x", "b"), utterance(2, "y", "c")]
     problem, record, long = read(*rows, *[utterance(3, "x", "d")] * 5)
     assert isinstance(problem, Problem) and (problem.line, problem.message[:25]) == (2, "the text is the number 5,")

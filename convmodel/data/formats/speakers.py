@@ -1,0 +1,122 @@
+"""Text with the name of the speaker before each turn: `A: Hello`, a line or more each.
+
+Blank lines and lines of dashes divide conversations. Where the beginning of a file has a blank line between all turns,
+two blank lines divide them. A line without a name continues the turn before it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from convmodel.data.data_file import DataFile, Head
+from convmodel.data.formats import parlai
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, TextLine, shorten
+from convmodel.data.formats.json import looks_like_json
+from convmodel.data.options import name_option
+from convmodel.data.shapes.speakers import Said, join_said
+
+_LINE = re.compile(r"\s*(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)\s?[:：](?!//)(?:\s*(?P<text>.*)|)$")
+_RULE = re.compile(r"\s*([-=*_#~])\1{2,}\s*")
+_MAX_WORDS = 4
+
+
+def parse_speaker(line: str) -> Said | None:
+    """Return the speaker and the text of a line; None if it does not begin with a name and a colon."""
+    match = _LINE.match(line)
+    if match is None or len(match["name"].split()) > _MAX_WORDS:
+        return None
+    return Said(match["name"].strip(), (match["text"] or "").strip())
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: most lines begin with a name and a colon, and the names come again."""
+    lines = [line for line in head.lines if not _RULE.fullmatch(line)]
+    if not lines or looks_like_json(lines[0]) or parlai.score(head) or parse_speaker(lines[0]) is None:
+        return Certainty.NONE
+    names = Counter(said.speaker for said in map(parse_speaker, lines) if said is not None)
+    count = names.total()
+    if len(names) < 2 or 2 * count < len(lines) or len(names) > max(2, count * 0.6):
+        return Certainty.NONE
+    return Certainty.LIKELY if count > len(names) else Certainty.WEAK
+
+
+def read(file: DataFile) -> Iterator[Record | Problem]:
+    """Yield one record or problem per conversation."""
+    blanks = 2 if _has_spaced_turns(file.head.text) else 1
+    if blanks == 2:
+        file.notes.add("blank lines between turns")
+    conversation = _Spoken(file)
+    blank = 0
+    for line in file.lines():
+        is_blank = line.problem is None and not line.text.strip()
+        blank = blank + 1 if is_blank else 0
+        if blank >= blanks or (line.problem is None and _RULE.fullmatch(line.text)):
+            yield from conversation.finish()
+        elif not is_blank:
+            conversation.add(line)
+    yield from conversation.finish()
+
+
+def _has_spaced_turns(text: str) -> bool:
+    """Return whether a blank line follows every turn of the beginning of a text."""
+    blocks = [block for block in re.split(r"\n\s*\n", re.sub("\r\n?", "\n", text.strip())) if block.strip()]
+    turns = [sum(parse_speaker(line) is not None for line in block.split("\n")) for block in blocks]
+    return len(turns) > 1 and max(turns) == 1
+
+
+class _Spoken:
+    """A conversation that is not yet complete.
+
+    Args:
+        file: the file.
+    """
+
+    def __init__(self, file: DataFile) -> None:
+        self._file = file
+        self._begin(None)
+
+    def _begin(self, line: TextLine | None) -> None:
+        self._first = line
+        self._said: list[Said] = []
+        self._problem: Problem | None = None
+        self._length = 0
+
+    def add(self, line: TextLine) -> None:
+        """Add a line that is not blank."""
+        self._first = self._first or line
+        limit = self._file.options.line_limit
+        self._length += len(line.text)
+        said = parse_speaker(line.text)
+        if line.problem is not None:
+            self._fail(line, line.problem)
+        elif self._length > limit:
+            fault = f"the conversation is longer than {name_option('max_line_bytes', limit)}"
+            self._fail(line, f"{fault}; divide it by blank lines")
+            self._said.clear()
+        elif said is not None:
+            self._said.append(said)
+        elif self._said:
+            self._said.append(Said(self._said[-1].speaker, line.text.strip()))
+        else:
+            self._fail(line, f"the line begins with {shorten(line.text, 20)!r}; begin it with a name and a colon")
+
+    def _fail(self, line: TextLine, message: str) -> None:
+        self._problem = self._problem or Problem(line.number, message)
+
+    def finish(self) -> Iterator[Record | Problem]:
+        """Yield the conversation or its problem, and begin the next one."""
+        first = self._first
+        said = self._said
+        problem = self._problem
+        self._begin(None)
+        if problem is not None:
+            yield problem
+        elif first is not None:
+            try:
+                chat = join_said(said, self._file.notes)
+                yield Record(first.number, chat.turns, chat.persona)
+            except ValueError as error:
+                yield Problem(first.number, str(error))
+
+
+SPEAKERS = FileFormat("speakers", "lines of speakers", "conversation", (), score, read)

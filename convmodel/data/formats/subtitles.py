@@ -1,0 +1,170 @@
+"""Subtitles of films, SubRip (`.srt`) and WebVTT (`.vtt`): successive cues are turns.
+
+A silence of five seconds or more between two cues begins a new conversation. A cue continues the turn before it if that
+one does not end a sentence and the cue begins with a small letter. A dash at the beginning of a line, a name in
+capitals with a colon, and a voice tag (`<v Ida>`) begin another speaker. Descriptions of sounds in brackets, and songs,
+are left out and counted, as are cues that nothing answers.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from convmodel.data.data_file import DataFile, Head, Notes
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
+from convmodel.data.messages import join_turns
+from convmodel.data.options import name_option
+
+_GAP = 5.0
+_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
+_CUE = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]*)>")
+_TAG = re.compile(r"</?[a-zA-Z0-9][^<>]*>|\{\\[^{}]*\}")
+_SOUND = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫].*")
+_DASH = re.compile(r"\s*[-–‐]\s?(?![-–‐\s])")
+_NAME = re.compile(r"\s*([^\W\d_a-z][^\Wa-z]*(?:[ .'-]+[^\Wa-z]+){0,3}):\s+(?=\S)")
+_OPEN_END = re.compile(r"(?:\.\.\.|…|[^.!?…])[\"'”’)]*$")
+
+
+class _Cue(NamedTuple):
+    """A cue.
+
+    Args:
+        line: the number of the line of its times.
+        begin: the time at which it begins, in seconds.
+        end: the time at which it ends.
+        lines: its text.
+    """
+
+    line: int
+    begin: float
+    end: float
+    lines: list[str]
+
+
+def score(head: Head) -> Certainty:
+    """Return the certainty: the times of a cue in the first two lines, or the mark of WebVTT."""
+    is_cue = any(map(_CUE.fullmatch, head.lines[:2]))
+    return Certainty.SURE if is_cue or re.match(r"WEBVTT(\s|$)", head.lines[0]) else Certainty.NONE
+
+
+def read(file: DataFile) -> Iterator[Record | Problem]:
+    """Yield the conversations."""
+    dialogue = _Dialogue(file.notes)
+    last: _Cue | None = None
+    length = 0
+    for cue in _read_cues(file):
+        if isinstance(cue, Problem):
+            yield cue
+            continue
+        is_apart = last is not None and not last.begin <= cue.begin < last.end + _GAP
+        length += sum(map(len, cue.lines))
+        if is_apart or length > file.options.line_limit:
+            yield from dialogue.finish()
+            length = 0
+        dialogue.add(cue)
+        last = cue
+    yield from dialogue.finish()
+
+
+def _read_cues(file: DataFile) -> Iterator[_Cue | Problem]:
+    cue: _Cue | None = None
+    length = 0
+    for line in file.lines():
+        match = _CUE.fullmatch(line.text)
+        if line.problem is not None:
+            yield Problem(line.number, line.problem)
+        elif match is not None:
+            if cue is not None:  # without a blank line before: the number of this cue is no text
+                yield cue._replace(lines=cue.lines[:-1] if cue.lines[-1:] and cue.lines[-1].isdigit() else cue.lines)
+            cue = _Cue(line.number, _seconds(match.groups()[:4]), _seconds(match.groups()[4:]), [])
+            length = 0
+        elif cue is not None and not line.text.strip():
+            yield cue
+            cue = None
+        elif cue is not None:
+            length += len(line.text)
+            if length > file.options.line_limit:
+                limit = name_option("max_line_bytes", file.options.line_limit)
+                yield Problem(cue.line, f"the cue is longer than {limit}; divide it by blank lines")
+                cue = None
+            else:
+                cue.lines.append(line.text)
+    if cue is not None:
+        yield cue
+
+
+def _seconds(parts: Iterable[str | None]) -> float:
+    hours, minutes, seconds, fraction = (part or "0" for part in parts)
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
+
+
+class _Dialogue:
+    """The turns of a conversation that is not yet complete.
+
+    Args:
+        notes: the remarks on this pass.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._begin()
+
+    def _begin(self) -> None:
+        self._said: list[tuple[str, str]] = []
+        self._turn = 0
+        self._speaker = ""
+        self._line = 1
+        self._cues = 0
+
+    def add(self, cue: _Cue) -> None:
+        """Add the text of a cue."""
+        self._cues += 1
+        is_first = True
+        for line in cue.lines:
+            speaker, text = self._parse(line)
+            if not text:
+                continue
+            if speaker is None:
+                begins = is_first and not self._is_continued_by(text)
+            else:
+                begins = not speaker or speaker != self._speaker
+            if begins:
+                self._turn += 1
+                self._speaker = speaker or ""
+            if not self._said:
+                self._line = cue.line
+            self._said.append((str(self._turn), text))
+            is_first = False
+
+    def _parse(self, line: str) -> tuple[str | None, str]:
+        """Return the speaker and the text of a line; "" for another speaker without a name, None without a mark."""
+        voice = _VOICE.search(line)
+        text = _TAG.sub("", _VOICE.sub("", line))
+        kept = _SOUND.sub("", text)
+        if kept != text:
+            self._notes.left_out["sound description"] += 1
+        kept = " ".join(html.unescape(kept).split())
+        dash = _DASH.match(kept)
+        kept = kept[dash.end() :] if dash else kept
+        name = _NAME.match(kept)
+        kept = kept[name.end() :] if name else kept
+        if name or voice:
+            return (name[1] if name else voice[1] if voice else "").strip(), kept
+        return "" if dash else None, kept
+
+    def _is_continued_by(self, text: str) -> bool:
+        return bool(self._said) and text[0].islower() and _OPEN_END.search(self._said[-1][1]) is not None
+
+    def finish(self) -> Iterator[Record]:
+        """Yield the conversation if it has two turns, and begin the next one."""
+        turns = [text for _, text in join_turns(self._said)]
+        if len(turns) > 1:
+            yield Record(self._line, turns)
+        else:
+            self._notes.left_out["unanswered cue"] += self._cues
+        self._begin()
+
+
+SUBTITLES = FileFormat("subtitles", "subtitles", "cue", (".srt", ".vtt"), score, read)

@@ -1,0 +1,101 @@
+r"""Preference sets: a chosen and a rejected reply to one prompt, or two conversations that differ in their last reply.
+
+The forms: strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback), and replies
+beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from convmodel.data.data_file import Notes
+from convmodel.data.formats.base import CandidateExample, Record, describe_type
+from convmodel.data.messages import ROLES, ChatTurns, split_persona
+from convmodel.data.shapes.base import Fields, Shape, read_turns
+from convmodel.data.shapes.speakers import Said, join_said
+
+_MARK = re.compile(r"(?:\A\s*|\n\s*\n)(Human|Assistant|User|System):[ \t]*")
+_PROMPTS = ("prompt", "question", "instruction", "input", "conversations", "messages")
+
+
+def split_transcript(text: str) -> list[Said]:
+    """Return the messages of a text that begins with a mark such as `Human:`; none if it has no mark there."""
+    parts = _MARK.split(text)
+    if parts[0].strip() or len(parts) < 3:
+        return []
+    return [Said(role, content.strip()) for role, content in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def build_preference(fields: Fields) -> Record:
+    """Build a record from the chosen conversation; the rejected reply is its distractor.
+
+    Raises:
+        ValueError: when the chosen conversation cannot be used.
+    """
+    before = [message for key in _PROMPTS for message in _messages(fields.pop(key), "user")]
+    chosen = fields.pop("chosen")
+    rejected = fields.pop("rejected")
+    if chosen is None:
+        raise ValueError("the chosen reply is null (None); give it text, or remove the object")
+    chat = _read(before, chosen, fields.notes)
+    fields.notes.left_out["rejected answer"] += 1
+    system = fields.pop("system")
+    persona = [*(split_persona(system) if isinstance(system, str) else ()), *chat.persona]
+    return Record(
+        fields.number, chat.turns, persona, fields.values or None, _selections(fields, before, rejected, chat)
+    )
+
+
+def _selections(fields: Fields, before: list[Any], rejected: Any, chosen: ChatTurns) -> list[CandidateExample]:
+    try:
+        other = _read(before, rejected, Notes()).turns
+    except ValueError:
+        return []
+    *context, reply = chosen.turns or [""]
+    if not context or other[:-1] != context or other[-1] == reply:
+        return []
+    return [CandidateExample(fields.number, context, reply, other[-1:], complete=False)]
+
+
+def _read(before: list[Any], value: Any, notes: Notes) -> ChatTurns:
+    """Return the turns of a conversation, or of a reply with the messages before it."""
+    messages = _messages(value, "assistant")
+    is_whole = any(ROLES.get(str(_role(message)).strip().lower()) == "user" for message in messages)
+    if not all(isinstance(message, Said) for message in messages):
+        messages = [_as_message(message) for message in messages]
+        return read_turns(messages if is_whole else [*map(_as_message, before), *messages], notes)
+    if is_whole or not before:
+        return join_said(messages, notes)
+    return read_turns([_as_message(message) for message in (*before, *messages)], notes)
+
+
+def _messages(value: Any, role: str) -> list[Any]:
+    """Return the messages of a list, of a transcript, or of one text; none for an empty value."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping):
+        return [value]
+    if isinstance(value, str):
+        return split_transcript(value) or [Said(role, value)]
+    raise ValueError(f"the {role}'s text is {describe_type(value)}, not text; write a string or a list of messages")
+
+
+def _role(message: Any) -> Any:
+    if isinstance(message, Said):
+        return message.speaker
+    return (message.get("role") or message.get("from")) if isinstance(message, Mapping) else None
+
+
+def _as_message(message: Any) -> Any:
+    return {"role": message.speaker, "content": message.text} if isinstance(message, Said) else message
+
+
+PREFERENCE = Shape(
+    "chosen and rejected",
+    {"chosen": "chosen", "rejected": "rejected"},
+    {"system": "system", **{key: key for key in _PROMPTS}},
+    None,
+    build_preference,
+)

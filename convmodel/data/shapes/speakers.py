@@ -1,0 +1,116 @@
+"""Turns of what several speakers say: lists of utterances in any of the forms that research sets have."""
+
+from collections.abc import Iterable, Mapping
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from convmodel.data.data_file import Notes
+from convmodel.data.formats.base import describe_type
+from convmodel.data.messages import ROLES, ChatTurns, join_turns, split_messages
+
+_SPEAKERS = (
+    *("speaker", "speaker_id", "speaker_idx", "sender", "author", "agent", "user", "role", "from", "name", "id"),
+    *("speaker_role", "user_id", "character", "participant"),
+)
+_TEXTS = ("text", "utterance", "message", "content", "value", "body", "sentence", "transcript", "line")
+_MESSAGE_ROLES = ("role", "from")
+
+
+class Said(NamedTuple):
+    """An utterance.
+
+    Args:
+        speaker: the speaker, of any type that can be compared.
+        text: the text.
+    """
+
+    speaker: Any
+    text: str
+
+
+def join_said(said: Iterable[Said], notes: Notes) -> ChatTurns:
+    """Return the turns of utterances. Consecutive utterances of one speaker are one turn.
+
+    Where all speakers are known roles of messages and one is an assistant, the rules of messages hold. Without an
+    assistant, SYSTEM is the speaker who replies, as in MultiWOZ.
+
+    Raises:
+        MessageError: when a message is invalid.
+    """
+    utterances = [each for each in said if each.text.strip()]
+    roles = {ROLES.get(each.speaker.strip().lower()) if isinstance(each.speaker, str) else None for each in utterances}
+    if "assistant" in roles and None not in roles:
+        return count_tools(split_messages([{"role": speaker, "content": text} for speaker, text in utterances]), notes)
+    return ChatTurns([text for _, text in join_turns(utterances)], [])
+
+
+def count_tools(chat: ChatTurns, notes: Notes) -> ChatTurns:
+    """Return the turns, and count the messages of tools that were passed over in the notes."""
+    if chat.skipped:
+        notes.left_out["tool message"] += chat.skipped
+    return chat
+
+
+def holds_utterances(value: Any) -> bool:
+    """Return whether a value is a list of utterances that are not messages with a role."""
+    if isinstance(value, Mapping):
+        return isinstance(value.get(_find(value, _TEXTS)), list)
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, list):
+        first = first[0] if first else None
+    has_role = isinstance(first, Mapping) and any(isinstance(first.get(role), str) for role in _MESSAGE_ROLES)
+    return is_utterance_object(first) and not has_role
+
+
+def is_utterance_object(value: Any) -> bool:
+    """Return whether a value is an object with a text."""
+    return isinstance(value, Mapping) and isinstance(value.get(_find(value, _TEXTS)), str)
+
+
+def names_speaker(value: Any) -> bool:
+    """Return whether a value is an utterance with the name of its speaker, and hardly anything else."""
+    return is_utterance_object(value) and isinstance(value.get("speaker"), str | int)
+
+
+def read_utterances(value: Any) -> list[Said]:
+    """Return the utterances of a list of strings or objects, of pairs of them, or of an object of lists.
+
+    Raises:
+        ValueError: when an utterance has no text; the message gives its number.
+    """
+    if isinstance(value, Mapping):
+        value = _rows(value)
+    parts = [part for item in value for part in (item if isinstance(item, list) else [item])]
+    return [_read(part, number) for number, part in enumerate(parts, 1)]
+
+
+def _read(value: Any, number: int) -> Said:
+    if isinstance(value, str):
+        return Said(number, value)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"utterance {number} is {describe_type(value)}; write a string, or an object with a text")
+    key = _find(value, _TEXTS)
+    if not isinstance(value.get(key), str):
+        fault = f"its {key} is {describe_type(value[key])}" if key in value else "there is none"
+        raise ValueError(f"utterance {number} has no text ({fault}); give it one, or remove it")
+    speaker = value.get(_find(value, _SPEAKERS))
+    return Said(speaker if isinstance(speaker, str | int) else number, value[key])
+
+
+def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the utterances of an object that holds a list of texts and perhaps one of speakers."""
+    key = _find(columns, _TEXTS)
+    texts = columns.get(key)
+    speaker = _find(columns, _SPEAKERS)
+    speakers = columns.get(speaker)
+    if not isinstance(texts, list):
+        raise ValueError("the turns are an object without a list of texts; write a list of turns")
+    if not isinstance(speakers, list) or len(speakers) != len(texts):
+        speakers = list(repeat(None, len(texts)))
+    return [{key: text, speaker: name} for text, name in zip(texts, speakers, strict=True)]
+
+
+def _find(value: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return the first of the names that an object has with a value; the first name if it has none."""
+    first, *others = names
+    return next((name for name in (first, *others) if value.get(name) is not None), first)
