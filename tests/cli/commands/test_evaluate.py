@@ -76,7 +76,7 @@ def test_a_comparison_of_two_models_fits_80_columns(here: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "./nowhere"], "./nowhere: no such folder; give the folder of a saved model"),
+        (["--model", "./nowhere"], "./nowhere: no such folder here"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
         (["--data", "alone.jsonl"], "alone.jsonl:1: there is only one turn"),
         (["--option", "topp=1"], "there is no option 'topp'; did you mean top_p"),
