@@ -113,7 +113,7 @@ def make_selector(tokenizer: ConversationTokenizer) -> MakeSelector:
         torch.manual_seed(0)
         sizes = NewEncoder(architecture, layers=2, heads=2, width=16, positions=64)
         given: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
-        selector = cls.from_scratch(tokenizer, sizes, **given)  # type: ignore[arg-type]
+        selector = cls.from_scratch(tokenizer, sizes, **given)
         with torch.no_grad():
             for weights in selector.network.parameters():
                 weights.add_(torch.randn_like(weights) * 0.3)
