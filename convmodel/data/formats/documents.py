@@ -18,6 +18,7 @@ from convmodel.data.formats.base import (
     from_lines,
 )
 from convmodel.data.formats.document_record import WANTED, DocumentRecord, make_record
+from convmodel.data.formats.document_tables import CSV, JSON, TSV
 from convmodel.data.formats.hub import HubAddress, HubFormat
 from convmodel.data.formats.parquet import plain_value
 from convmodel.data.formats.plain_text import read_separated, read_whole
@@ -165,7 +166,9 @@ FILE = FileFormat(
 
 __all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormatRegistry", "DocumentRecord"]
 
-FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {format.name: format for format in (PYTHON, JSONL, TEXT, FILE)}
+FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {
+    format.name: format for format in (PYTHON, JSONL, JSON, CSV, TSV, TEXT, FILE)
+}
 """The file formats in the order of detection, the most specific first."""
 
 

@@ -44,11 +44,11 @@ def test_a_format_is_known_by_content_then_by_name(tmp_path: Path, content: str,
 
 
 def test_what_no_format_knows_is_shown_with_the_formats(tmp_path: Path) -> None:
-    with pytest.raises(DataFileError, match=r"x.csv:1: the format cannot be recognised from its beginning, 'a,b'; .*"):
-        reader(tmp_path, "a,b\n1,2\n", name="x.csv")
+    with pytest.raises(DataFileError, match=r"x.md:1: the format cannot be recognised from its beginning, 'a,b'; .*"):
+        reader(tmp_path, "a,b\n1,2\n", name="x.md")
     assert list(reader(tmp_path, "a,b\n1,2\n", name="x.csv", format="text")) == [Document("a,b\n1,2")]
-    with pytest.raises(ValueError, match="format='csv': allowed are python, jsonl, text, file, hub"):
-        reader(tmp_path, "a,b", format="csv")
+    with pytest.raises(ValueError, match="format='cvs': allowed are python, jsonl, json, csv, tsv, text, file, h"):
+        reader(tmp_path, "a,b", format="cvs")
 
 
 # JSON Lines
@@ -256,6 +256,9 @@ def test_damage_of_any_kind_is_told_in_one_line(tmp_path: Path, format: str) -> 
     good = {
         "jsonl": b'{"body": "a", "meta": ["b", {"c": 1}]}\n{"text": "a\\u00e9", "x": null}\n',
         "python": b"{'body': 'a', 'meta': ['b', {'c': 1}]}\n{'text': \"a\\xe9\", 'x': None}\n",
+        "json": b'[{"body": "a", "meta": ["b", {"c": 1}]},\n{"text": "a\\u00e9", "x": null}]\n',
+        "csv": b'body,meta\na,b\n"c, ""d""",\n',
+        "tsv": b'body\tmeta\na\tb\n"c, ""d"""\t\n',
         "text": b"one\nmore\n\ntwo\n \nthree\n",
         "file": b"one\nmore\n\ntwo\n \nthree\n",
     }[format]

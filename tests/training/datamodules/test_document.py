@@ -178,7 +178,7 @@ def test_what_a_file_came_to_is_told(folder: Path) -> None:
         ({"max_length": 65}, "data.max_length=65, but the model reads 64 tokens at most"),
         ({"overlap": 62}, "max_length=64 has room for 62 tokens of the body, and overlap=62 of them are repeated"),
         ({"max_length": 12, "max_meta_length": 9}, r"train.jsonl: max_length=12 has room for .* tokens of meta"),
-        ({"format": "csv"}, "data.format=csv: allowed are python, jsonl, text, "),
+        ({"format": "cvs"}, "data.format=cvs: allowed are python, jsonl, json, "),
     ],
 )
 def test_wrong_options_are_told(folder: Path, options: dict[str, Any], told: str) -> None:
