@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -61,7 +62,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = (ROOT / "examples" / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     (tmp_path / "train.jsonl").write_text("\n".join(lines[:100]), encoding="utf-8")
     (tmp_path / "valid.jsonl").write_text("\n".join(lines[100:120]), encoding="utf-8")
-    (tmp_path / "dialogues.csv").write_text("context,response\nHello,Hi!\n", encoding="utf-8")
+    chat = "[24.12.23, 18:03:11] Bo: Hello\n[24.12.23, 18:03:40] Ida: Hi!\n"
+    (tmp_path / "WhatsApp.txt").write_text(chat, encoding="utf-8")
     base = end_of_text()
     sizes: dict[str, Any] = {
         "n_positions": 256,
@@ -97,7 +99,7 @@ def test_all_code_in_the_readme_runs_in_order(
                     run(shlex.split(command))
     printed = capsys.readouterr().out
     assert "perplexity per token" in printed
-    assert (checkout / "dialogues.jsonl").read_text(encoding="utf-8") == '{"turns": ["Hello", "Hi!"]}\n'
+    assert json.loads((checkout / "mine.jsonl").read_text(encoding="utf-8"))["turns"] == ["Hello", "Hi!"]
     assert (checkout / "model" / "model.safetensors").is_file()
 
 
