@@ -1,5 +1,6 @@
 """Options of commands that read files."""
 
+import importlib
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
-from convmodel.data.options import ReadOptions
+from convmodel.data.options import OptionValues, ReadOptions
 
 
 def parse(*arguments: str, chats: bool = True) -> ReadOptions:
@@ -38,3 +39,11 @@ def test_a_command_names_options_in_its_words(tmp_path: Path, capsys: pytest.Cap
     assert "read it with --encoding cp" in (told := capsys.readouterr().err) and told.endswith("with --on_error skip\n")
     assert main(["convert", source, output, "--encoding", "cp1252"]) == 0
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == '{"turns": ["Où ?", "là"]}\n'
+
+
+@pytest.mark.parametrize("command", ["chat", "convert", "evaluate", "generate", "index", "inspect", "mine"])
+def test_every_command_that_reads_has_every_option_of_readers(command: str) -> None:
+    parser = ArgumentParser()
+    importlib.import_module(f"convmodel.cli.commands.{command}").COMMAND.add_options(parser)
+    names = set(OptionValues.__annotations__) - ({"on_error"} if command == "inspect" else set())
+    assert {f"--{name}" for name in names} <= set(parser._option_string_actions)

@@ -3,7 +3,7 @@
 from itertools import chain, islice
 from pathlib import Path
 
-from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
+from convmodel.data.conversation import Conversation, ConversationReader, ReadOptions, write_conversations
 
 
 def save(conversation: Conversation, name: str, *, replace: bool = False, add: bool = False) -> str:
@@ -30,12 +30,13 @@ def save(conversation: Conversation, name: str, *, replace: bool = False, add: b
     return f"{name}: written, {len(conversation.turns)} turns"
 
 
-def load(name: str, number: int | None = None) -> Conversation:
+def load(name: str, number: int | None = None, options: ReadOptions | None = None) -> Conversation:
     """Read one conversation from a file of any format; it may have a single turn.
 
     Args:
         name: name of the file; `~` is the home folder.
         number: number of the conversation, from 1; may be omitted if the file has only one.
+        options: options of reading it.
 
     Raises:
         ValueError, OSError: for a missing file or conversation, or a missing number with several conversations.
@@ -44,7 +45,7 @@ def load(name: str, number: int | None = None) -> Conversation:
         raise ValueError(f"conversation {number}: conversations are counted from 1")
     path = name if name.startswith("hub://") else Path(name).expanduser()
     first = (number or 1) - 1
-    conversations = list(islice(ConversationReader(path, min_turns=1), first, first + 2))
+    conversations = list(islice(ConversationReader(path, options, min_turns=1), first, first + 2))
     if not conversations:
         raise ValueError(f"{name}: there is no conversation {number}; it has fewer")
     if number is None and len(conversations) > 1:

@@ -146,7 +146,7 @@ def _load(chat: Chat, argument: str) -> Outcome:
         number = ""
     if not name:
         raise ValueError("there is no file name; write /load talk.jsonl")
-    chat.load(files.load(name.strip(), int(number) if number else None))
+    chat.load(files.load(name.strip(), int(number) if number else None, chat.read_options))
     return describe_loaded(chat)
 
 

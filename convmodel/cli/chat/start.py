@@ -67,7 +67,7 @@ def converse(
         title: names of the models, for the greeting.
         load: conversation to continue: a file, or `file:number`. A given persona replaces that of the conversation.
         note: a line to show at the start.
-        settings: `persona`, `preset`, `options` and `seed` of the `Chat`.
+        settings: `persona`, `preset`, `options`, `seed` and `read_options` of the `Chat`.
 
     Raises:
         ValueError, OSError: for invalid settings, an unreadable file, or an invalid line of a pipe.
@@ -76,7 +76,8 @@ def converse(
     if load:
         name, colon, number = load.rpartition(":")
         has_number = bool(colon) and number.isdecimal()
-        chat.load(load_conversation(name if has_number else load, int(number) if has_number else None))
+        index = int(number) if has_number else None
+        chat.load(load_conversation(name if has_number else load, index, chat.read_options))
         if settings.get("persona"):
             chat.set_persona(settings["persona"])
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convmodel.data.conversation import Conversation, check_turns
+from convmodel.data.options import ReadOptions
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.typed_input import preset_options
 
@@ -44,10 +45,12 @@ class Chat:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         source: random.Random | None = None,
+        read_options: ReadOptions | None = None,
     ) -> None:
         self.responder = responder
         self.persona = check_turns(persona, what="persona sentence")
         self.seed = seed
+        self.read_options = read_options
         self.preset: str | None = None
         self.own: dict[str, Any] = {}
         self.last: Reply | None

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
+from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -14,6 +15,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)"
     )
     parser.add_argument("--load", metavar="FILE", help="continue the conversation of a file; FILE:3 is its third")
+    add_reader_options(parser.add_argument_group("reading conversations (--load, /load)"))
     parser.add_argument("--quiet", action="store_true", help="no status, and in a pipe no notes")
 
 
@@ -32,6 +34,7 @@ def _run(options: Namespace) -> int:
                 options=cli_options.own_options(options),
                 seed=options.seed,
                 load=options.load,
+                read_options=get_reader_options(options),
                 note=cli_options.describe_choices(options),
             )
         if not options.quiet and not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What an export of chats holds: the people, the conversations a month, and the replies that can be learned."""
+"""Counts of chat exports: the people, the conversations a month, and the replies that can be learned."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ import pytest
 from convmodel.cli.chat import files
 from convmodel.cli.chat.slash import run_command
 from convmodel.cli.chat.state import Chat
-from convmodel.data.conversation import Conversation, read_conversations, write_conversations
+from convmodel.data.conversation import Conversation, ReadOptions, read_conversations, write_conversations
 from tests.cli.chat.test_state import exchange
 from tests.fakes import FakeResponder
 
@@ -79,3 +79,9 @@ def test_a_file_with_one_turn_waits_for_a_reply(chat: Chat, tmp_path: Path) -> N
     (tmp_path / "one.jsonl").write_text('["Hello"]\n')
     assert run_command(chat, f"/load {tmp_path / 'one.jsonl'}").text.startswith("1 turn; the last one waits")
     assert chat.waiting
+
+
+def test_a_conversation_is_loaded_with_the_options_of_readers(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("Frage;Antwort\nGrüße;Hallo\n".encode("cp1252"))
+    options = ReadOptions(columns="context=Frage,response=Antwort", encoding="cp1252")
+    assert files.load(str(tmp_path / "a.csv"), options=options).turns == ("Grüße", "Hallo")
