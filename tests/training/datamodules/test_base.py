@@ -67,7 +67,7 @@ def test_options_of_readers_reach_the_reader_and_the_cache(files: Path) -> None:
 
 def test_errors_name_the_file_and_the_options_of_the_trainer(files: Path) -> None:
     data = ConversationDataModule(str(files), cache_dir=str(files / "cache"))
-    message = rf"^{files}/b.csv:1: .* data\.columns=context=NAME,response=NAME, or read with data\.on_error=skip$"
+    message = rf"^{files}/b.csv:1: .* data\.columns=context=NAME,response=NAME, .*or read with data\.on_error=skip$"
     with pytest.raises(DataFileError, match=message):
         data.learn_tokenizer(ConversationTokenizer, 300)
     with pytest.raises(ValueError, match=r"data\.gap=soon: give a time such as 90m"):
