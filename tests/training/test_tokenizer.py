@@ -33,12 +33,12 @@ def test_a_vocabulary_is_learned_once_and_shared(talks: Any, monkeypatch: pytest
     assert again.tokenizer.encode("Hello") == module.tokenizer.encode("Hello")
 
 
-def test_a_tokenizer_that_the_module_has_is_kept(talks: Any) -> None:
+def test_a_tokenizer_that_the_module_has_is_kept(talks: Any, tmp_path: Path) -> None:
     module = ConversationModule(from_scratch=SIZES)
     module.tokenizer = ConversationTokenizer.learn(["other words"], 300)
     connect(module, talks)
     assert talks._tokenizer is module.tokenizer
-    assert not (talks._cache / "vocabularies").exists()
+    assert not (tmp_path / "cache" / "vocabularies").exists()
 
 
 def test_a_document_module_takes_the_lengths_of_its_data(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class DocumentGeneration(EvaluationTask):
         read = next_token_stats(loaded, documents, overlap=options.overlap, tokens_per_batch=options.tokens_per_batch)
         continued = list(_continuations(loaded, selected, decoding, options.seed))
         data_facts = {
-            "source": data,
+            "source": reader.source,
             "fingerprint": digest([document.body, document.meta] for document in all_documents),
             "documents": len(all_documents),
             "with_meta": sum(document.meta is not None for document in all_documents),
