@@ -74,6 +74,7 @@ _EDITED = re.compile(
     r"[\s\u200e]*<(?=[^<>\n]*[\s\u3040-\u9fff])[^<>\n/=]*(?:edited|bearbeitet|edit[óo]|editad[ao]|modifié|modificato"
     r"|bewerkt|изменено|düzenlendi|edytowan[ao]|redigera[td]|redigeret|编辑|編輯|編集|수정)[^<>\n/=]*>\s*$"
 )
+_REMARK_LENGTH = 200
 _DOCUMENT = re.compile(r"[^\n]*\.\w{2,5}(?: • [^\n]*)?")
 
 
@@ -92,7 +93,8 @@ def classify(text: str) -> tuple[str, Kind]:
     before, mark, end = text.rpartition(MARK)
     if mark and any(pattern.fullmatch(end.strip()) for pattern in (_OMITTED, _TAG, _FILE)):
         return ("", "media") if _DOCUMENT.fullmatch(strip_marks(before)) else _with_text(before)
-    return _with_text(_EDITED.sub("", text))
+    tail = max(0, len(text) - _REMARK_LENGTH)
+    return _with_text(text[:tail] + _EDITED.sub("", text[tail:]))
 
 
 def _with_text(text: str) -> tuple[str, Kind]:

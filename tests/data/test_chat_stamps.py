@@ -29,9 +29,7 @@ def test_midnight_and_noon() -> None:
     assert [each[0].clock[0] for each in clocks if each] == [0, 12]
 
 
-@pytest.mark.parametrize(
-    "line", ["10:30 - at ten", "Ida: 1/2/24, 10:00 - x", "1/2/24 - x", "", "[1/2/24, 10:00:00]", "a - b"]
-)
+@pytest.mark.parametrize("line", ["10:30 - at ten", "Ida: 1/2/24, 10:00 - x", "1/2/24 - x", "", "[1/2/24, 10:00:00]"])
 def test_other_lines_have_no_time(line: str) -> None:
     assert parse_stamp(line) is None
 

@@ -19,7 +19,7 @@ def test_one_name_in_two_writings(sender: str, me: str) -> None:
 
 @pytest.mark.parametrize(
     ("sender", "me"),
-    [("Bo", None), ("Bo", ""), ("Bo", "Bo Lee"), ("José", "Jose"), ("+49 171 1", "+49 171 2"), ("12", "1 2")],
+    [("Bo", None), ("Bo", ""), ("Bo", "Bo Lee"), ("José", "Jose"), ("12", "1 2")],
 )
 def test_other_names(sender: str, me: str | None) -> None:
     assert not is_same_person(sender, me)
